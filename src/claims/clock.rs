@@ -1,0 +1,106 @@
+//! The time, injected: no rule of this crate reads the system's clock on its own.
+
+use std::{
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Where the verifier and the revocation cache take the time from.
+///
+/// The default is [`SystemClock`]; tests use [`ManualClock`].
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock, as time since the Unix epoch: what `exp`, `nbf` and `iat` are compared with.
+    fn unix_time(&self) -> Duration;
+
+    /// Time since an arbitrary origin; never runs backwards. Ages of cached answers are measured with it,
+    /// so that a corrected wall clock cannot make an old answer young again.
+    fn monotonic(&self) -> Duration;
+}
+
+impl<T: Clock + ?Sized> Clock for Arc<T> {
+    fn unix_time(&self) -> Duration {
+        (**self).unix_time()
+    }
+
+    fn monotonic(&self) -> Duration {
+        (**self).monotonic()
+    }
+}
+
+/// The operating system's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn unix_time(&self) -> Duration {
+        // A clock set before 1970 reads as 1970: `nbf` and `iat` then refuse every real token.
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn monotonic(&self) -> Duration {
+        static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        ORIGIN.elapsed()
+    }
+}
+
+/// A clock that stands still until it is moved; clones share the time.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::claims::{Clock, ManualClock};
+///
+/// let clock = ManualClock::at(1_300_819_379);
+/// clock.advance(Duration::from_secs(1));
+/// assert_eq!(clock.unix_time().as_secs(), 1_300_819_380);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Mutex<Reading>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    unix_time: Duration,
+    monotonic: Duration,
+}
+
+impl ManualClock {
+    /// A clock at a Unix time in seconds.
+    #[must_use]
+    pub fn at(unix_seconds: u64) -> Self {
+        Self(Arc::new(Mutex::new(Reading {
+            unix_time: Duration::from_secs(unix_seconds),
+            monotonic: Duration::ZERO,
+        })))
+    }
+
+    /// Lets time pass: both clocks move on.
+    pub fn advance(&self, by: Duration) {
+        self.update(|reading| {
+            reading.unix_time = reading.unix_time.saturating_add(by);
+            reading.monotonic = reading.monotonic.saturating_add(by);
+        });
+    }
+
+    /// Sets the wall clock, as an operator or NTP would: the monotonic clock stays.
+    pub fn set_unix_time(&self, unix_seconds: u64) {
+        self.update(|reading| reading.unix_time = Duration::from_secs(unix_seconds));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Reading)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn reading(&self) -> Reading {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for ManualClock {
+    fn unix_time(&self) -> Duration {
+        self.reading().unix_time
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.reading().monotonic
+    }
+}

@@ -1,0 +1,56 @@
+//! JSON Web Signatures (RFC 7515): strict compact serialisation, keys that know their algorithm.
+
+mod algorithm;
+mod backend;
+mod compact;
+mod header;
+mod key;
+mod key_set;
+
+use std::fmt;
+
+pub use self::algorithm::Algorithm;
+pub(crate) use self::compact::Compact;
+pub(crate) use self::header::Header;
+pub use self::key::Key;
+pub use self::key_set::{KeySet, KeySetHandle, RefusedKey};
+
+/// Why compact bytes are no JWS that a key set vouches for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum JwsError {
+    /// Longer than the limit.
+    TooLong,
+    /// Not three parts of canonical, unpadded base64url, separated by exactly two dots.
+    NotCompact,
+    /// The protected header is no strict JSON object, or a member of it has the wrong type.
+    MalformedHeader,
+    /// `alg` is `none` or a name that this crate does not know (RFC 8725 section 3.1).
+    UnsupportedAlgorithm,
+    /// `crit`, `b64`, `zip` or `enc`: extensions that change what the bytes mean (RFC 7515 section 4.1.11,
+    /// RFC 7797 section 7).
+    UnsupportedHeader,
+    /// No key of the set can be meant.
+    UnknownKey,
+    /// The keys that are meant are bound to other algorithms (RFC 8725 section 3.1).
+    AlgorithmMismatch,
+    /// No key that is meant verifies the signature.
+    BadSignature,
+}
+
+impl fmt::Display for JwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "longer than the limit",
+            Self::NotCompact => "not a compact JWS",
+            Self::MalformedHeader => "malformed protected header",
+            Self::UnsupportedAlgorithm => "unsupported algorithm",
+            Self::UnsupportedHeader => "unsupported header parameter",
+            Self::UnknownKey => "unknown key",
+            Self::AlgorithmMismatch => "the algorithm is not the key's",
+            Self::BadSignature => "the signature does not verify",
+        })
+    }
+}
+
+impl std::error::Error for JwsError {}

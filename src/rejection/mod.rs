@@ -1,0 +1,247 @@
+//! Why a request was refused, and the answer it gets.
+
+mod challenge;
+mod grpc;
+mod problem;
+mod responder;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use http::StatusCode;
+
+pub use self::problem::ProblemJson;
+pub use self::responder::{Responder, TokenApiResponder};
+use crate::jws::JwsError;
+
+/// A request that was refused.
+///
+/// Carries the reason for logs, metrics and a custom [`Responder`]; never the token or its claims.
+/// The layer puts it into the extensions of its response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    kind: RejectionKind,
+    /// The scopes that would have been enough, for `insufficient_scope`; the service author's own words.
+    required_scopes: Option<std::sync::Arc<str>>,
+}
+
+impl Rejection {
+    /// A refusal of this kind.
+    #[must_use]
+    pub fn new(kind: RejectionKind) -> Self {
+        Self { kind, required_scopes: None }
+    }
+
+    /// A token that lacks at least one of these space-separated scopes (RFC 6750 section 3.1).
+    pub(crate) fn insufficient_scope(required: std::sync::Arc<str>) -> Self {
+        Self { kind: RejectionKind::InsufficientScope, required_scopes: Some(required) }
+    }
+
+    /// The typed reason.
+    #[must_use]
+    pub fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        self.kind.answer()
+    }
+
+    /// For [`RejectionKind::InsufficientScope`]: the scopes that were demanded, separated by spaces.
+    #[must_use]
+    pub fn required_scopes(&self) -> Option<&str> {
+        self.required_scopes.as_deref()
+    }
+}
+
+impl From<RejectionKind> for Rejection {
+    fn from(kind: RejectionKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+/// What a client is told: every kind of refusal is one of these, and within one all bytes are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Answer {
+    /// 401 `not_authenticated`: no credential (RFC 6750 section 3, a challenge without `error`).
+    NotAuthenticated,
+    /// 401 `token_not_valid`: a token, but not one that opens the door; never says why.
+    TokenNotValid,
+    /// 400 `bad_authorization_header`: a request that is wrong before any token is looked at.
+    InvalidRequest,
+    /// 403 `permission_denied`: a valid token that is not enough here.
+    PermissionDenied,
+    /// 503 `authentication_unavailable`: the answer is not known now, so none is guessed.
+    Unavailable,
+}
+
+impl Answer {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NotAuthenticated | Self::TokenNotValid => StatusCode::UNAUTHORIZED,
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The `code` on which clients key.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotAuthenticated => "not_authenticated",
+            Self::TokenNotValid => "token_not_valid",
+            Self::InvalidRequest => "bad_authorization_header",
+            Self::PermissionDenied => "permission_denied",
+            Self::Unavailable => "authentication_unavailable",
+        }
+    }
+
+    /// The sentence for people.
+    #[must_use]
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::NotAuthenticated => "Authentication credentials were not provided.",
+            Self::TokenNotValid => "Token is invalid or expired",
+            Self::InvalidRequest => "The request must carry exactly one well-formed Bearer credential.",
+            Self::PermissionDenied => "You do not have permission to perform this action.",
+            Self::Unavailable => "Authentication is temporarily unavailable.",
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident => $answer:ident, $label:literal;)*) => {
+        /// The typed reason of a refusal: one per rule, in the order in which the rules are looked at.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum RejectionKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl RejectionKind {
+            /// Every kind, in the order of the checks.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// What the client is told.
+            #[must_use]
+            pub fn answer(self) -> Answer {
+                match self {
+                    $(Self::$name => Answer::$answer,)*
+                }
+            }
+
+            /// A fixed name for logs and metric labels.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// No credential, or one of another scheme.
+    MissingCredential => NotAuthenticated, "missing_credential";
+    /// More than one credential, or one in two places (RFC 6750 section 2).
+    MultipleCredentials => InvalidRequest, "multiple_credentials";
+    /// `Bearer` followed by nothing or by bytes that are no b64token (RFC 6750 section 2.1).
+    MalformedCredential => InvalidRequest, "malformed_credential";
+    /// A credential in a cookie on an unsafe method or a WebSocket upgrade that is not same-origin.
+    CrossSite => PermissionDenied, "cross_site";
+    /// The token is longer than the limit.
+    TokenTooLong => TokenNotValid, "token_too_long";
+    /// Not a compact JWS with canonical base64url (RFC 7515 section 7.1).
+    MalformedToken => TokenNotValid, "malformed_token";
+    /// The protected header is no strict JSON object or has a member of the wrong type.
+    MalformedHeader => TokenNotValid, "malformed_header";
+    /// `alg` is `none` or unknown (RFC 8725 section 3.1).
+    UnsupportedAlgorithm => TokenNotValid, "unsupported_algorithm";
+    /// `crit`, `b64`, `zip` or `enc` (RFC 7515 section 4.1.11).
+    UnsupportedHeader => TokenNotValid, "unsupported_header";
+    /// `typ` is none that the issuer's policy accepts (RFC 8725 section 3.11).
+    WrongType => TokenNotValid, "wrong_type";
+    /// The claims are no strict JSON object.
+    MalformedClaims => TokenNotValid, "malformed_claims";
+    /// `iss` names no issuer that this verifier trusts (RFC 8725 section 3.8).
+    UnknownIssuer => TokenNotValid, "unknown_issuer";
+    /// No key of the issuer can be meant.
+    UnknownKey => TokenNotValid, "unknown_key";
+    /// The issuer's keys that are meant are bound to other algorithms (RFC 8725 section 3.1).
+    AlgorithmMismatch => TokenNotValid, "algorithm_mismatch";
+    /// No key that is meant verifies the signature.
+    BadSignature => TokenNotValid, "bad_signature";
+    /// A claim that the policy demands is absent.
+    MissingClaim => TokenNotValid, "missing_claim";
+    /// A claim has the wrong JSON type or a value out of range.
+    InvalidClaim => TokenNotValid, "invalid_claim";
+    /// `exp` has passed (RFC 7519 section 4.1.4).
+    Expired => TokenNotValid, "expired";
+    /// `nbf` has not come (RFC 7519 section 4.1.5).
+    NotYetValid => TokenNotValid, "not_yet_valid";
+    /// `iat` is in the future.
+    IssuedInFuture => TokenNotValid, "issued_in_future";
+    /// `iat` is longer ago than the policy's maximum age.
+    TooOld => TokenNotValid, "too_old";
+    /// `exp - iat` is above the policy's maximum lifetime.
+    LifetimeTooLong => TokenNotValid, "lifetime_too_long";
+    /// `aud` has none of the audiences (RFC 7519 section 4.1.3).
+    WrongAudience => TokenNotValid, "wrong_audience";
+    /// A claim lacks the value that the policy demands, or the token is a refresh token.
+    WrongTokenUse => TokenNotValid, "wrong_token_use";
+    /// `cnf` binds the token to a key whose possession was not shown (RFC 7800, RFC 9449 section 7.2).
+    UnverifiedConfirmation => TokenNotValid, "unverified_confirmation";
+    /// The claims do not fit the service author's type.
+    ClaimsMismatch => TokenNotValid, "claims_mismatch";
+    /// A check of the service author refused.
+    CheckFailed => TokenNotValid, "check_failed";
+    /// The token, its subject, session or key is revoked.
+    Revoked => TokenNotValid, "revoked";
+    /// A valid token without a scope that is demanded (RFC 6750 section 3.1).
+    InsufficientScope => PermissionDenied, "insufficient_scope";
+    /// A valid token that a demand of the service author refused.
+    PermissionDenied => PermissionDenied, "permission_denied";
+    /// The issuer's keys cannot be had now.
+    KeysUnavailable => Unavailable, "keys_unavailable";
+    /// A check of the service author cannot be answered now.
+    CheckUnavailable => Unavailable, "check_unavailable";
+    /// Whether the token is revoked cannot be told now.
+    RevocationUnavailable => Unavailable, "revocation_unavailable";
+}
+
+impl fmt::Display for RejectionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<JwsError> for RejectionKind {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::TooLong => Self::TokenTooLong,
+            JwsError::NotCompact => Self::MalformedToken,
+            JwsError::MalformedHeader => Self::MalformedHeader,
+            JwsError::UnsupportedAlgorithm => Self::UnsupportedAlgorithm,
+            JwsError::UnsupportedHeader => Self::UnsupportedHeader,
+            JwsError::UnknownKey => Self::UnknownKey,
+            JwsError::AlgorithmMismatch => Self::AlgorithmMismatch,
+            JwsError::BadSignature => Self::BadSignature,
+        }
+    }
+}

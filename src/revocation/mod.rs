@@ -1,0 +1,158 @@
+//! Revocation: what can be revoked, who is asked, and what is remembered of the answers.
+
+mod cache;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::{error::Error, fmt, sync::Arc};
+
+pub use self::cache::{OnUnavailable, RevocationCache};
+pub use self::memory::MemoryStore;
+use crate::BoxFuture;
+
+/// One thing by which tokens can be revoked.
+///
+/// Always together with the issuer: without it one tenant could revoke another's tokens.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Revocable {
+    /// One token, by its id: `jti`, the claim that the issuer's policy names, or the SHA-256 of
+    /// `header.payload` in hexadecimal.
+    Token {
+        /// The token's `iss`.
+        issuer: Arc<str>,
+        /// The token's id.
+        id: Arc<str>,
+    },
+    /// Every token of a subject that was issued at `issued_at` or before.
+    ///
+    /// Asked about a token, `issued_at` is its `iat` (0 where it has none, so that any cut-off refuses it);
+    /// in a revocation it is the cut-off.
+    Subject {
+        /// The token's `iss`.
+        issuer: Arc<str>,
+        /// The token's `sub`.
+        subject: Arc<str>,
+        /// Seconds since the Unix epoch.
+        issued_at: u64,
+    },
+    /// Every token of a session, by `sid`.
+    Session {
+        /// The token's `iss`.
+        issuer: Arc<str>,
+        /// The token's `sid`.
+        id: Arc<str>,
+    },
+    /// Every token that was signed with a key, by `kid`.
+    Key {
+        /// The token's `iss`.
+        issuer: Arc<str>,
+        /// The `kid` of the key that verified the token.
+        id: Arc<str>,
+    },
+}
+
+impl fmt::Debug for Revocable {
+    /// Names the kind only: ids and subjects are claims, and claims stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token { .. } => "Token(..)",
+            Self::Subject { .. } => "Subject(..)",
+            Self::Session { .. } => "Session(..)",
+            Self::Key { .. } => "Key(..)",
+        })
+    }
+}
+
+/// What a store answers about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// At least one of what was asked about is revoked.
+    Revoked,
+    /// None is.
+    NotRevoked,
+}
+
+/// A place that knows what is revoked.
+pub trait RevocationStore: Send + Sync + 'static {
+    /// Whether any of `token` is revoked: all that one token can be revoked by, asked in one go.
+    ///
+    /// # Errors
+    /// When the store cannot answer. It must not guess: what an error means is the caller's
+    /// [`OnUnavailable`].
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>>;
+
+    /// Revokes, and returns when the revocation can no longer be lost.
+    ///
+    /// `keep_until` is in seconds since the Unix epoch: the store may forget the revocation after it.
+    ///
+    /// # Errors
+    /// When the revocation was not, or may not have been, recorded.
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+impl<T: RevocationStore + ?Sized> RevocationStore for Arc<T> {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        (**self).look_up(token)
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).revoke(what, keep_until)
+    }
+}
+
+/// A store that could not answer; keeps the store's own error as its source.
+#[derive(Debug)]
+pub struct StoreError(Option<Box<dyn Error + Send + Sync>>);
+
+impl StoreError {
+    /// Wraps the error of a store's client.
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Some(source.into()))
+    }
+
+    /// The store gave no answer within its time box.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self(None)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Some(_) => "the revocation store failed",
+            None => "the revocation store did not answer in time",
+        })
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.as_ref().map(|source| &**source as &(dyn Error + 'static))
+    }
+}
+
+/// All that one verified token can be revoked by, borrowed from it.
+#[derive(Clone, Copy)]
+pub(crate) struct TokenFacts<'a> {
+    pub(crate) issuer: &'a Arc<str>,
+    pub(crate) token_id: &'a Arc<str>,
+    pub(crate) subject: Option<&'a Arc<str>>,
+    /// Seconds; 0 where the token has no `iat`.
+    pub(crate) issued_at: u64,
+    pub(crate) session_id: Option<&'a Arc<str>>,
+    pub(crate) key_id: Option<&'a Arc<str>>,
+    /// Seconds.
+    pub(crate) expires_at: u64,
+}
