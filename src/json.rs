@@ -1,10 +1,23 @@
 //! One strict reading of a JSON object, for protected headers and claims (RFC 7515 section 4, RFC 7519
-//! section 4): UTF-8, no duplicate names at any level, at most [`MAX_DEPTH`] levels, nothing after it.
+//! section 4).
+//!
+//! General parsers keep the last of two members with one name, or the first, and differ in what they
+//! let pass; two readers of one token could then see two tokens. Here a text is either read in the one
+//! way that every strict reader shares, or refused:
+//!
+//! 1. UTF-8 without a byte order mark, and no lone surrogate in an escape.
+//! 2. Exactly one object, with nothing but white space around it.
+//! 3. No two members of one object, at any level, with the same name once escapes are resolved.
+//! 4. At most [`MAX_DEPTH`] levels, and no number that overflows a double.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
-/// Levels of nesting, the object itself counted.
+/// Levels of nesting, the outermost object counted.
 pub(crate) const MAX_DEPTH: usize = 32;
+
+/// Up to this many names of one object are compared one by one, further ones by hash: small objects
+/// stay cheap, and an object of a thousand names does not cost a million comparisons.
+const FEW_NAMES: usize = 16;
 
 /// The members of an object, in their order.
 pub(crate) struct Object<'a> {
@@ -25,8 +38,13 @@ pub(crate) enum Value<'a> {
 
 impl<'a> Object<'a> {
     /// Reads `bytes` as exactly one object; `None` where anything is not strict.
-    pub(crate) fn parse(_bytes: &'a [u8]) -> Option<Self> {
-        None
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader { text: std::str::from_utf8(bytes).ok()?, at: 0 };
+        reader.skip_white_space();
+        let mut members = Vec::with_capacity(FEW_NAMES / 2);
+        reader.object(1, &mut members)?;
+        reader.skip_white_space();
+        (reader.at == reader.text.len()).then_some(Self { members })
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
@@ -44,6 +62,274 @@ impl<'a> Value<'a> {
 
     /// The elements, if this is an array of strings only.
     pub(crate) fn as_strings(&self) -> Option<Vec<Cow<'a, str>>> {
-        None
+        let Self::Array(text) = *self else { return None };
+        let mut strings = Vec::new();
+        let mut reader = Reader { text, at: 0 };
+        reader.elements(1, |value| match value {
+            Value::String(text) => {
+                strings.push(text);
+                Some(())
+            }
+            _ => None,
+        })?;
+        Some(strings)
     }
 }
+
+/// Keeps members of the outermost object, and only the names of those below.
+trait Members<'a> {
+    fn add(&mut self, name: Cow<'a, str>, value: Value<'a>);
+    fn names(&self) -> impl Iterator<Item = &str>;
+    fn len(&self) -> usize;
+}
+
+impl<'a> Members<'a> for Vec<(Cow<'a, str>, Value<'a>)> {
+    fn add(&mut self, name: Cow<'a, str>, value: Value<'a>) {
+        self.push((name, value));
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(name, _)| &**name)
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+}
+
+impl<'a> Members<'a> for Vec<Cow<'a, str>> {
+    fn add(&mut self, name: Cow<'a, str>, _: Value<'a>) {
+        self.push(name);
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|name| &**name)
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Moves past `byte`, if it is the next.
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        self.take(byte).then_some(())
+    }
+
+    fn skip_white_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn since(&self, start: usize) -> Option<&'a str> {
+        self.text.get(start..self.at)
+    }
+
+    fn object(&mut self, depth: usize, members: &mut impl Members<'a>) -> Option<()> {
+        let mut hashed: HashSet<String> = HashSet::new();
+        self.expect(b'{')?;
+        self.skip_white_space();
+        if self.take(b'}') {
+            return Some(());
+        }
+        loop {
+            let name = self.string()?;
+            let is_new = if members.len() < FEW_NAMES {
+                members.names().all(|known| known != name)
+            } else {
+                if hashed.is_empty() {
+                    hashed.extend(members.names().map(str::to_owned));
+                }
+                hashed.insert(name.clone().into_owned())
+            };
+            if !is_new {
+                return None;
+            }
+            self.skip_white_space();
+            self.expect(b':')?;
+            self.skip_white_space();
+            let value = self.value(depth)?;
+            members.add(name, value);
+            self.skip_white_space();
+            if self.take(b'}') {
+                return Some(());
+            }
+            self.expect(b',')?;
+            self.skip_white_space();
+        }
+    }
+
+    fn elements(
+        &mut self,
+        depth: usize,
+        mut each: impl FnMut(Value<'a>) -> Option<()>,
+    ) -> Option<()> {
+        self.expect(b'[')?;
+        self.skip_white_space();
+        if self.take(b']') {
+            return Some(());
+        }
+        loop {
+            each(self.value(depth)?)?;
+            self.skip_white_space();
+            if self.take(b']') {
+                return Some(());
+            }
+            self.expect(b',')?;
+            self.skip_white_space();
+        }
+    }
+
+    /// A value inside something that is `depth` levels deep.
+    fn value(&mut self, depth: usize) -> Option<Value<'a>> {
+        let start = self.at;
+        match self.peek()? {
+            b'"' => self.string().map(Value::String),
+            b'{' if depth < MAX_DEPTH => {
+                self.object(depth + 1, &mut Vec::<Cow<'a, str>>::new())?;
+                self.since(start).map(Value::Object)
+            }
+            b'[' if depth < MAX_DEPTH => {
+                self.elements(depth + 1, |_| Some(()))?;
+                self.since(start).map(Value::Array)
+            }
+            b't' => self.literal("true", Value::Bool(true)),
+            b'f' => self.literal("false", Value::Bool(false)),
+            b'n' => self.literal("null", Value::Null),
+            b'-' | b'0'..=b'9' => self.number().map(Value::Number),
+            _ => None,
+        }
+    }
+
+    fn literal(&mut self, word: &str, value: Value<'a>) -> Option<Value<'a>> {
+        self.text.get(self.at..)?.starts_with(word).then(|| {
+            self.at += word.len();
+            value
+        })
+    }
+
+    fn digits(&mut self) -> Option<()> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+
+    fn number(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            let _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        let literal = self.since(start)?;
+        // Only what has an exponent or hundreds of digits can overflow.
+        let may_overflow = literal.len() > 300 || literal.contains(['e', 'E']);
+        (!may_overflow || literal.parse::<f64>().is_ok_and(f64::is_finite)).then_some(literal)
+    }
+
+    fn string(&mut self) -> Option<Cow<'a, str>> {
+        self.expect(b'"')?;
+        let start = self.at;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    let text = self.since(start)?;
+                    self.at += 1;
+                    return Some(Cow::Borrowed(text));
+                }
+                b'\\' => return self.escaped_string(start).map(Cow::Owned),
+                0..0x20 => return None,
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// The rest of a string that has escapes; `start` is where its text begins.
+    fn escaped_string(&mut self, start: usize) -> Option<String> {
+        let mut text = self.since(start)?.to_owned();
+        let mut plain_from = self.at;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    text.push_str(self.since(plain_from)?);
+                    self.at += 1;
+                    return Some(text);
+                }
+                b'\\' => {
+                    text.push_str(self.since(plain_from)?);
+                    self.at += 1;
+                    text.push(self.escape()?);
+                    plain_from = self.at;
+                }
+                0..0x20 => return None,
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Option<char> {
+        let escape = self.peek()?;
+        self.at += 1;
+        Some(match escape {
+            b'"' | b'\\' | b'/' => char::from(escape),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode_escape(),
+            _ => return None,
+        })
+    }
+
+    fn unicode_escape(&mut self) -> Option<char> {
+        let first = self.four_hex_digits()?;
+        if !(0xD800..0xDC00).contains(&first) {
+            // A lone trailing surrogate is no `char`, and so is refused here.
+            return char::from_u32(first);
+        }
+        self.expect(b'\\')?;
+        self.expect(b'u')?;
+        let second = self.four_hex_digits()?;
+        if !(0xDC00..0xE000).contains(&second) {
+            return None;
+        }
+        char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00))
+    }
+
+    fn four_hex_digits(&mut self) -> Option<u32> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4)?;
+        self.at += 4;
+        digits
+            .iter()
+            .try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! What the strict reading takes and refuses, and that serde reads the same.
+
+use proptest::prelude::*;
+use serde_json::Value as Serde;
+
+use super::*;
+
+fn accepts(text: &str) -> bool {
+    Object::parse(text.as_bytes()).is_some()
+}
+
+#[test]
+fn members_are_read_with_their_types() {
+    let text = r#" {"a":"x","b":-1.5e2,"c":true,"d":null,"e":[1,"y"],"f":{"g":0}} "#;
+    let object = Object::parse(text.as_bytes()).unwrap();
+    assert_eq!(object.get("a"), Some(&Value::String("x".into())));
+    assert_eq!(object.get("b"), Some(&Value::Number("-1.5e2")));
+    assert_eq!(object.get("c"), Some(&Value::Bool(true)));
+    assert_eq!(object.get("d"), Some(&Value::Null));
+    assert_eq!(object.get("e"), Some(&Value::Array(r#"[1,"y"]"#)));
+    assert_eq!(object.get("f"), Some(&Value::Object(r#"{"g":0}"#)));
+    assert_eq!(object.get("g"), None);
+}
+
+#[test]
+fn escapes_are_resolved_in_names_and_values() {
+    let object = Object::parse(br#"{"\u0061lg":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z"}"#).unwrap();
+    assert_eq!(object.get("alg").unwrap().as_str(), Some("\"\\/\u{8}\u{c}\n\r\té😀z"));
+}
+
+#[test]
+fn arrays_of_strings_are_read_and_mixed_arrays_are_none() {
+    let object = Object::parse(br#"{"a":["x" , "\u0079"],"b":["x",1],"c":[],"d":"x"}"#).unwrap();
+    assert_eq!(object.get("a").unwrap().as_strings(), Some(vec!["x".into(), "y".into()]));
+    assert_eq!(object.get("b").unwrap().as_strings(), None);
+    assert_eq!(object.get("c").unwrap().as_strings(), Some(vec![]));
+    assert_eq!(object.get("d").unwrap().as_strings(), None);
+}
+
+#[test]
+fn only_one_object_with_nothing_after_it_is_read() {
+    assert!(accepts("{}") && accepts(" \t\r\n{ } \n"));
+    for text in
+        ["", " ", "[]", "1", "\"a\"", "null", "{}{}", "{} x", "{},", "{", "{\"a\":1", "\u{feff}{}"]
+    {
+        assert!(!accepts(text), "{text:?}");
+    }
+}
+
+#[test]
+fn loose_syntax_is_refused() {
+    for text in [
+        r#"{"a":1,}"#,
+        r#"{,"a":1}"#,
+        r#"{"a" 1}"#,
+        r#"{a:1}"#,
+        r#"{'a':1}"#,
+        r#"{"a":01}"#,
+        r#"{"a":+1}"#,
+        r#"{"a":.5}"#,
+        r#"{"a":1.}"#,
+        r#"{"a":1e}"#,
+        r#"{"a":-}"#,
+        r#"{"a":0x10}"#,
+        r#"{"a":NaN}"#,
+        r#"{"a":Infinity}"#,
+        r#"{"a":True}"#,
+        r#"{"a":nul}"#,
+        r#"{"a":[1,]}"#,
+        r#"{"a":[1 2]}"#,
+        r#"{"a":/**/1}"#,
+        "{\"a\":\"\n\"}",
+        "{\"a\":\"\\x\"}",
+        "{\"a\":\"\\u12\"}",
+        "{\"a\":\"\\u+123\"}",
+        "{\"a\":\"\0\"}",
+    ] {
+        assert!(!accepts(text), "{text:?}");
+    }
+}
+
+#[test]
+fn lone_surrogates_and_invalid_utf_8_are_refused() {
+    for text in
+        [r#"{"a":"\ud800"}"#, r#"{"a":"\udc00"}"#, r#"{"a":"\ud800\u0041"}"#, r#"{"\ud800":1}"#]
+    {
+        assert!(!accepts(text), "{text:?}");
+    }
+    assert!(accepts(r#"{"a":"\ud800\udc00"}"#));
+    assert!(Object::parse(b"{\"a\":\"\xff\"}").is_none());
+    assert!(Object::parse(b"{\"a\":\"\xc0\x80\"}").is_none());
+    assert!(Object::parse(b"\xff\xfe{\x00}\x00").is_none());
+}
+
+#[test]
+fn duplicates_are_refused_at_every_level_and_through_escapes() {
+    for text in [
+        r#"{"a":1,"a":1}"#,
+        r#"{"a":1,"\u0061":2}"#,
+        r#"{"x":{"a":1,"b":2,"a":3}}"#,
+        r#"{"x":[{"y":[{"a":1,"a":2}]}]}"#,
+    ] {
+        assert!(!accepts(text), "{text}");
+    }
+    assert!(accepts(r#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}],"A":1}"#));
+}
+
+#[test]
+fn duplicates_are_found_among_hundreds_of_names() {
+    let names: Vec<String> = (0..400).map(|n| format!("\"m{n}\":{n}")).collect();
+    let all = names.join(",");
+    assert!(accepts(&format!("{{{all}}}")));
+    assert!(accepts(&format!("{{\"x\":{{{all}}}}}")));
+    for duplicate in [0, 15, 16, 17, 399] {
+        assert!(!accepts(&format!("{{{all},\"m{duplicate}\":0}}")), "{duplicate}");
+        assert!(!accepts(&format!("{{\"x\":{{{all},\"m{duplicate}\":0}}}}")), "{duplicate}");
+    }
+}
+
+#[test]
+fn depth_is_limited_to_the_level() {
+    let nested =
+        |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+    assert!(accepts(&nested(MAX_DEPTH)));
+    assert!(!accepts(&nested(MAX_DEPTH + 1)));
+    assert!(!accepts(&"{\"a\":".repeat(100_000)));
+    assert!(!accepts(&format!("{{\"a\":{}", "[".repeat(100_000))));
+}
+
+#[test]
+fn numbers_that_overflow_a_double_are_refused() {
+    for number in ["1e400", "-1e999", "1E+309", &"9".repeat(400)] {
+        assert!(!accepts(&format!("{{\"a\":{number}}}")), "{number}");
+    }
+    for number in ["1e308", "1e-999", "0", "-0", "18446744073709551616", &"9".repeat(300)] {
+        assert!(accepts(&format!("{{\"a\":{number}}}")), "{number}");
+    }
+}
+
+/// Whether both readers saw the same value.
+fn agrees(ours: &Value<'_>, serde: &Serde) -> bool {
+    match (ours, serde) {
+        (Value::Null, Serde::Null) => true,
+        (Value::Bool(ours), Serde::Bool(serde)) => ours == serde,
+        (Value::Number(text), Serde::Number(number)) => {
+            // serde_json trades the last bit of a double for speed.
+            let (ours, serde) = (text.parse::<f64>().unwrap(), number.as_f64().unwrap());
+            (ours - serde).abs() <= serde.abs() * 1e-15
+        }
+        (Value::String(ours), Serde::String(serde)) => ours == serde,
+        (Value::Array(text), Serde::Array(_)) | (Value::Object(text), Serde::Object(_)) => {
+            serde_json::from_str::<Serde>(text).is_ok_and(|value| &value == serde)
+        }
+        _ => false,
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Serde> {
+    let leaf = prop_oneof![
+        Just(Serde::Null),
+        any::<bool>().prop_map(Serde::from),
+        any::<i64>().prop_map(Serde::from),
+        any::<u64>().prop_map(Serde::from),
+        any::<f64>().prop_map(Serde::from),
+        ".{0,8}".prop_map(Serde::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Serde::from),
+            prop::collection::hash_map("\\PC{0,6}", inner, 0..6)
+                .prop_map(|members| Serde::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn serde_reads_every_accepted_text_the_same(
+        members in prop::collection::hash_map("\\PC{0,6}", any_json(), 0..24),
+        pretty: bool,
+    ) {
+        let members = Serde::Object(members.into_iter().collect());
+        let text = if pretty { serde_json::to_string_pretty(&members) } else { serde_json::to_string(&members) };
+        let text = text.unwrap();
+        let object = Object::parse(text.as_bytes()).expect("serde writes strict JSON");
+        let serde: Serde = serde_json::from_str(&text).unwrap();
+        let members = serde.as_object().unwrap();
+        prop_assert_eq!(object.members.len(), members.len());
+        for (name, value) in members {
+            prop_assert!(agrees(object.get(name).unwrap(), value), "{}", name);
+        }
+    }
+
+    #[test]
+    fn nothing_is_accepted_that_serde_refuses(
+        seed in prop::sample::select(vec![
+            r#"{"iss":"a","aud":["b","c"],"exp":1300819380,"nbf":1.5e9,"x":{"y":[true,null]}}"#,
+            r#"{"alg":"HS256","typ":"JWT","kid":"\u00e9\ud83d\ude00","n":-0.0e-1}"#,
+        ]),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..4),
+    ) {
+        let mut bytes = seed.as_bytes().to_vec();
+        for (index, byte, kind) in edits {
+            let at = index.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => { bytes.remove(at); }
+            }
+        }
+        if let Some(object) = Object::parse(&bytes) {
+            let serde: Serde = serde_json::from_slice(&bytes).expect("what we accept serde accepts");
+            let members = serde.as_object().unwrap();
+            prop_assert_eq!(object.members.len(), members.len());
+            for (name, value) in members {
+                prop_assert!(agrees(object.get(name).unwrap(), value), "{}", name);
+            }
+        }
+    }
+}
