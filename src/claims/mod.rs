@@ -2,6 +2,7 @@
 
 mod clock;
 mod registered;
+pub(crate) mod scan;
 
 use std::time::Duration;
 

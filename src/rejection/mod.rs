@@ -175,12 +175,12 @@ kinds! {
     UnsupportedAlgorithm => TokenNotValid, "unsupported_algorithm";
     /// `crit`, `b64`, `zip` or `enc` (RFC 7515 section 4.1.11).
     UnsupportedHeader => TokenNotValid, "unsupported_header";
-    /// `typ` is none that the issuer's policy accepts (RFC 8725 section 3.11).
-    WrongType => TokenNotValid, "wrong_type";
     /// The claims are no strict JSON object.
     MalformedClaims => TokenNotValid, "malformed_claims";
     /// `iss` names no issuer that this verifier trusts (RFC 8725 section 3.8).
     UnknownIssuer => TokenNotValid, "unknown_issuer";
+    /// `typ` is none that the issuer's policy accepts (RFC 8725 section 3.11).
+    WrongType => TokenNotValid, "wrong_type";
     /// No key of the issuer can be meant.
     UnknownKey => TokenNotValid, "unknown_key";
     /// The issuer's keys that are meant are bound to other algorithms (RFC 8725 section 3.1).

@@ -1,0 +1,346 @@
+//! What a verifier demands of the tokens of one issuer.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    ConfigError, Key, KeySet, KeySetHandle, RejectionKind,
+    claims::{Audience, DEFAULT_LEEWAY, MAX_LEEWAY},
+};
+
+/// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`] whose set can be replaced
+/// while requests are served.
+#[derive(Clone, Debug)]
+pub struct KeySource(pub(crate) KeySetHandle);
+
+impl From<Key> for KeySource {
+    fn from(key: Key) -> Self {
+        KeySet::from(key).into()
+    }
+}
+
+impl From<KeySet> for KeySource {
+    fn from(keys: KeySet) -> Self {
+        Self(KeySetHandle::new(keys))
+    }
+}
+
+impl From<KeySetHandle> for KeySource {
+    fn from(handle: KeySetHandle) -> Self {
+        Self(handle)
+    }
+}
+
+/// An issuer whose audience is still to be named: the one decision that cannot be forgotten.
+///
+/// A service that does not look at `aud` accepts what the same issuer wrote for somebody else (RFC 8725
+/// section 3.9), so there is no [`Issuer`] without a word on it.
+#[derive(Debug)]
+#[must_use = "an issuer needs an audience before a verifier takes it"]
+pub struct IssuerWithoutAudience(Issuer);
+
+impl IssuerWithoutAudience {
+    /// Demands that `aud` is this text or, as an array, has it as a member; compared byte by byte
+    /// (RFC 7519 section 4.1.3).
+    pub fn audience(self, audience: impl Into<Box<str>>) -> Issuer {
+        self.0.add_audience(audience)
+    }
+
+    /// Accepts tokens whatever their `aud`, and those without one. A present `aud` must still be a string or
+    /// an array of strings.
+    pub fn allow_any_audience(self) -> Issuer {
+        self.0
+    }
+}
+
+/// The policy for the tokens of one issuer: its name, its keys, and what is demanded.
+///
+/// ```
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
+/// use tower_bearer::{Issuer, Key};
+///
+/// let key = Key::hs256([7; 32])?;
+/// let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
+/// assert_eq!(issuer.name(), "https://issuer.example");
+/// # }
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "an issuer does nothing until a verifier takes it"]
+pub struct Issuer {
+    /// The issuer's own name, under which revocations are kept.
+    name: Arc<str>,
+    other_names: Vec<Arc<str>>,
+    keys: KeySource,
+    /// `None`: any.
+    audiences: Option<Vec<Box<str>>>,
+    audience_claim: Box<str>,
+    /// `None`: absent, `JWT` and `at+jwt`.
+    types: Option<Vec<Box<str>>>,
+    leeway: Duration,
+    expiry_leeway: Option<Duration>,
+    required_claims: Vec<Box<str>>,
+    required_values: Vec<(Box<str>, Box<str>)>,
+    max_age: Option<Duration>,
+    max_lifetime: Option<Duration>,
+    token_id_claim: Option<Box<str>>,
+    allow_unverified_cnf: bool,
+}
+
+impl Issuer {
+    /// An issuer that is called `name` in `iss`, byte by byte (RFC 8725 section 3.8), and signs with `keys`.
+    ///
+    /// The default policy: an audience that must be named, `exp` required, a leeway of 30 seconds, `typ`
+    /// absent, `JWT` or `at+jwt`.
+    #[expect(clippy::new_ret_no_self, reason = "an issuer begins without its audience")]
+    pub fn new(name: impl Into<Arc<str>>, keys: impl Into<KeySource>) -> IssuerWithoutAudience {
+        IssuerWithoutAudience(Self {
+            name: name.into(),
+            other_names: Vec::new(),
+            keys: keys.into(),
+            audiences: None,
+            audience_claim: "aud".into(),
+            types: None,
+            leeway: DEFAULT_LEEWAY,
+            expiry_leeway: None,
+            required_claims: Vec::new(),
+            required_values: Vec::new(),
+            max_age: None,
+            max_lifetime: None,
+            token_id_claim: None,
+            allow_unverified_cnf: false,
+        })
+    }
+
+    /// The issuer's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Accepts one more audience: a token needs one of them.
+    pub fn add_audience(mut self, audience: impl Into<Box<str>>) -> Self {
+        self.audiences.get_or_insert_default().push(audience.into());
+        self
+    }
+
+    /// Reads the audience from this claim in place of `aud`; a claim of either shape of `aud` will do.
+    ///
+    /// Access tokens of Amazon Cognito have none but carry `client_id`.
+    pub fn audience_from(mut self, claim: impl Into<Box<str>>) -> Self {
+        self.audience_claim = claim.into();
+        self
+    }
+
+    /// Accepts another spelling of `iss`; revocations are kept under the issuer's own name whichever was used.
+    ///
+    /// Google writes `accounts.google.com` beside `https://accounts.google.com`.
+    pub fn add_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.other_names.push(name.into());
+        self
+    }
+
+    /// Demands this `typ`, in place of the default (absent, `JWT` or `at+jwt`). Called again, either is
+    /// accepted. Compared without case and without `application/` (RFC 7515 section 4.1.9).
+    ///
+    /// `require_typ("at+jwt")` is what RFC 9068 section 4 demands of a resource server.
+    pub fn require_typ(mut self, typ: impl Into<Box<str>>) -> Self {
+        self.types.get_or_insert_default().push(typ.into());
+        self
+    }
+
+    /// Allows clocks to differ by this much, in whole seconds, on `exp`, `nbf` and `iat`, in place of
+    /// [`DEFAULT_LEEWAY`]. Above [`MAX_LEEWAY`] the verifier refuses to be built.
+    pub fn with_leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Sets the leeway on `exp` apart from that on `nbf` and `iat`, in whole seconds.
+    ///
+    /// Zero fits tokens whose lifetime is a promise and whose issuer runs on the same clock.
+    pub fn with_expiry_leeway(mut self, leeway: Duration) -> Self {
+        self.expiry_leeway = Some(leeway);
+        self
+    }
+
+    /// Demands that this claim is present and not `null`.
+    pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
+        self.required_claims.push(name.into());
+        self
+    }
+
+    /// Demands that this claim is the string `value`, byte by byte.
+    ///
+    /// Amazon Cognito tells access tokens by `token_use`, Keycloak by a claim `typ` of `Bearer`.
+    pub fn require_claim_value(
+        mut self,
+        name: impl Into<Box<str>>,
+        value: impl Into<Box<str>>,
+    ) -> Self {
+        self.required_values.push((name.into(), value.into()));
+        self
+    }
+
+    /// Refuses tokens that were issued longer ago than this (and the leeway), whatever their `exp`; `iat` is
+    /// then required. No maximum by default.
+    pub fn with_max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Refuses tokens that live longer than this from `iat` to `exp`; `iat` is then required. No maximum by
+    /// default.
+    ///
+    /// Subject-wide revocations need be kept no longer than this.
+    pub fn with_max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Takes the token's id for revocation from this claim, which is then required, in place of `jti`.
+    ///
+    /// Microsoft Entra names it `uti`.
+    pub fn token_id_claim(mut self, name: impl Into<Box<str>>) -> Self {
+        self.token_id_claim = Some(name.into());
+        self
+    }
+
+    /// Accepts as plain Bearer what `cnf` binds to a key, without proof that the sender has that key.
+    ///
+    /// By default such tokens are refused: a stolen one would open the door (RFC 9449 section 7.2). Allow
+    /// it only where something in front of this layer has checked the proof.
+    pub fn allow_unverified_cnf(mut self) -> Self {
+        self.allow_unverified_cnf = true;
+        self
+    }
+
+    /// Whether the policy makes sense.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if self.names().any(|name| name.is_empty()) {
+            return Err(ConfigError::EmptyName("issuer name"));
+        }
+        if self.audiences.iter().flatten().any(|audience| audience.is_empty()) {
+            return Err(ConfigError::EmptyName("audience"));
+        }
+        for leeway in [Some(self.leeway), self.expiry_leeway].into_iter().flatten() {
+            if leeway > MAX_LEEWAY {
+                return Err(ConfigError::LeewayTooLong(leeway));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every spelling, the issuer's own first.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::once(&self.name).chain(&self.other_names)
+    }
+
+    pub(crate) fn own_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn keys(&self) -> &KeySetHandle {
+        &self.keys.0
+    }
+
+    pub(crate) fn audience_claim(&self) -> &str {
+        &self.audience_claim
+    }
+
+    pub(crate) fn required_claims(&self) -> &[Box<str>] {
+        &self.required_claims
+    }
+
+    pub(crate) fn required_values(&self) -> &[(Box<str>, Box<str>)] {
+        &self.required_values
+    }
+
+    pub(crate) fn allows_unverified_cnf(&self) -> bool {
+        self.allow_unverified_cnf
+    }
+
+    /// The claim that must name the token, if the author chose one.
+    pub(crate) fn chosen_token_id_claim(&self) -> Option<&str> {
+        self.token_id_claim.as_deref()
+    }
+
+    pub(crate) fn accepts_audience(&self, audience: &Audience) -> bool {
+        self.audiences
+            .as_ref()
+            .is_none_or(|accepted| accepted.iter().any(|one| audience.contains(one)))
+    }
+
+    pub(crate) fn accepts_type(&self, typ: Option<&str>) -> bool {
+        let Some(types) = &self.types else {
+            return typ.is_none_or(|typ| same_type(typ, "JWT") || same_type(typ, "at+jwt"));
+        };
+        typ.is_some_and(|typ| types.iter().any(|accepted| same_type(typ, accepted)))
+    }
+
+    /// The first second at which a token with this `exp` is refused.
+    pub(crate) fn refused_from(&self, expires_at: u64) -> u64 {
+        expires_at.saturating_add(self.expiry_leeway.unwrap_or(self.leeway).as_secs())
+    }
+
+    /// Whether the times of a token stand at `now`; all in seconds since the Unix epoch.
+    pub(crate) fn check_times(
+        &self,
+        now: u64,
+        expires_at: u64,
+        not_before: Option<u64>,
+        issued_at: Option<u64>,
+    ) -> Result<(), RejectionKind> {
+        // "On or after" (RFC 7519 section 4.1.4): the second of `exp` itself is too late.
+        if now >= self.refused_from(expires_at) {
+            return Err(RejectionKind::Expired);
+        }
+        let latest = now.saturating_add(self.leeway.as_secs());
+        if not_before.is_some_and(|not_before| not_before > latest) {
+            return Err(RejectionKind::NotYetValid);
+        }
+        if issued_at.is_some_and(|issued_at| issued_at > latest) {
+            return Err(RejectionKind::IssuedInFuture);
+        }
+        if self.max_age.is_none() && self.max_lifetime.is_none() {
+            return Ok(());
+        }
+        let issued_at = issued_at.ok_or(RejectionKind::MissingClaim)?;
+        let exceeds = |limit: Option<Duration>, seconds: u64| {
+            limit.is_some_and(|limit| seconds > limit.as_secs())
+        };
+        if exceeds(
+            self.max_age,
+            now.saturating_sub(issued_at).saturating_sub(self.leeway.as_secs()),
+        ) {
+            return Err(RejectionKind::TooOld);
+        }
+        if exceeds(self.max_lifetime, expires_at.saturating_sub(issued_at)) {
+            return Err(RejectionKind::LifetimeTooLong);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("name", &self.name)
+            .field("keys", &self.keys)
+            .field("audiences", &self.audiences)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Media types without case and without their `application/` (RFC 7515 section 4.1.9).
+fn same_type(one: &str, other: &str) -> bool {
+    fn short(typ: &str) -> &str {
+        const PREFIX: &str = "application/";
+        match typ.get(..PREFIX.len()) {
+            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => {
+                typ.get(PREFIX.len()..).unwrap_or_default()
+            }
+            _ => typ,
+        }
+    }
+    short(one).eq_ignore_ascii_case(short(other))
+}

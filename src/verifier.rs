@@ -1,0 +1,406 @@
+//! From a token's text to claims that its issuer vouches for.
+
+use std::{collections::HashMap, fmt, marker::PhantomData, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    BoxFuture, ConfigError, Issuer, RejectionKind,
+    claims::{Clock, RegisteredClaims, SystemClock, UntypedClaims, scan},
+    json::{Object, Value},
+    jws::{self, Algorithm, Compact, Header},
+    revocation::TokenFacts,
+};
+
+/// The longest token that is looked at unless [`VerifierBuilder::with_max_token_length`] says otherwise.
+const DEFAULT_MAX_TOKEN_LENGTH: usize = 8 * 1024;
+
+/// Verifies tokens: the issuers that are trusted and what is demanded of their tokens.
+///
+/// The checks, in this order; the first that fails decides:
+///
+/// 1. The token is at most 8 KiB long.
+/// 2. It is a compact JWS: three parts of canonical base64url, exactly two dots (RFC 7515 section 7.1).
+/// 3. The protected header is a strict JSON object with a known `alg` and without `crit`, `b64`, `zip` and
+///    `enc`. Keys and addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are never followed.
+/// 4. The claims are a strict JSON object (UTF-8, no duplicate names at any level, 32 levels).
+/// 5. `iss` is, byte by byte, the name of an issuer that is configured. So far it only selects whose keys and
+///    policy are used; what else it may mean rests on the signature.
+/// 6. `typ` is one that the issuer's policy accepts (RFC 8725 section 3.11).
+/// 7. One of at most four keys of that issuer, selected by `kid` and bound to just this `alg`, verifies the
+///    signature (RFC 8725 sections 3.1 and 3.8).
+/// 8. `exp`, `nbf` and `iat` are numbers and hold now; then maximum age and lifetime.
+/// 9. `sub`, `jti`, `sid`, `scope` and `scp` have their types, and `aud` (or the claim that stands in for
+///    it) names an audience that is configured.
+/// 10. Claims that the policy demands are present, with the values it demands, and `token_type` is not
+///     `refresh`.
+/// 11. `cnf` is absent (RFC 9449 section 7.2).
+/// 12. The token can be named for revocation.
+/// 13. The claims fit `C`.
+/// 14. The service author's checks pass, in the order in which they were added.
+///
+/// The [`Authenticator`](crate::Authenticator) goes on with revocation and asynchronous checks.
+pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
+
+struct Shared<C> {
+    issuers: Vec<Issuer>,
+    by_name: HashMap<Arc<str>, usize>,
+    max_token_length: usize,
+    clock: Arc<dyn Clock>,
+    read_claims: fn(&[u8]) -> Option<C>,
+    checks: Vec<Check<C>>,
+    async_checks: Vec<AsyncCheck<C>>,
+}
+
+type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync>;
+type AsyncCheck<C> =
+    Box<dyn Fn(VerifiedToken<C>) -> BoxFuture<'static, Result<(), CheckError>> + Send + Sync>;
+
+/// A token that its issuer vouches for and whose claims satisfy the policy, as the service author's own
+/// checks see it. It may still be revoked, so it opens no door.
+pub struct VerifiedToken<C = UntypedClaims>(pub(crate) Arc<Inner<C>>);
+
+pub(crate) struct Inner<C> {
+    claims: C,
+    registered: RegisteredClaims,
+    algorithm: Algorithm,
+    pub(crate) key_id: Option<Arc<str>>,
+    pub(crate) revocation_id: Arc<str>,
+    /// The first second at which the token is refused: `exp` and the policy's leeway.
+    refused_from: u64,
+}
+
+impl<C> VerifiedToken<C> {
+    /// The claims, in the service author's type.
+    #[must_use]
+    pub fn claims(&self) -> &C {
+        &self.0.claims
+    }
+
+    /// The registered claims, whatever `C` keeps.
+    #[must_use]
+    pub fn registered(&self) -> &RegisteredClaims {
+        &self.0.registered
+    }
+
+    /// The algorithm of the signature.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.0.algorithm
+    }
+
+    /// All that the token can be revoked by.
+    pub(crate) fn facts(&self) -> TokenFacts<'_> {
+        let registered = self.registered();
+        TokenFacts {
+            issuer: &registered.issuer,
+            token_id: &self.0.revocation_id,
+            subject: registered.subject.as_ref(),
+            issued_at: registered.issued_at.unwrap_or(0),
+            session_id: registered.session_id.as_ref(),
+            key_id: self.0.key_id.as_ref(),
+            expires_at: registered.expires_at,
+        }
+    }
+}
+
+impl<C> Clone for VerifiedToken<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> fmt::Debug for VerifiedToken<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedToken")
+            .field("algorithm", &self.0.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a service author's check says when it does not say yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The token is not good enough: 401.
+    Refused,
+    /// It cannot be told now: 503.
+    Unavailable,
+}
+
+impl From<CheckError> for RejectionKind {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Refused => Self::CheckFailed,
+            CheckError::Unavailable => Self::CheckUnavailable,
+        }
+    }
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
+    /// A verifier that trusts nobody yet.
+    #[must_use]
+    pub fn builder() -> VerifierBuilder<C> {
+        VerifierBuilder {
+            issuers: Vec::new(),
+            max_token_length: DEFAULT_MAX_TOKEN_LENGTH,
+            clock: Arc::new(SystemClock),
+            checks: Vec::new(),
+            async_checks: Vec::new(),
+            claims: PhantomData,
+        }
+    }
+}
+
+impl<C> Verifier<C> {
+    /// Everything that needs no other party: the numbered list up to its end.
+    pub(crate) fn verify(&self, token: &str) -> Result<VerifiedToken<C>, RejectionKind> {
+        let compact = Compact::parse(token.as_bytes(), self.0.max_token_length)?;
+        let header = compact.decode_header()?;
+        let header = Header::parse(&header)?;
+        let payload = compact.decode_payload()?;
+        let claims = Object::parse(&payload).ok_or(RejectionKind::MalformedClaims)?;
+        let issuer = self.issuer_of(&claims)?;
+        if !issuer.accepts_type(header.typ()) {
+            return Err(RejectionKind::WrongType);
+        }
+
+        let signature = compact.decode_signature()?;
+        let keys = issuer.keys().load();
+        let key = keys.verify(&header, compact.signing_input(), &signature)?;
+
+        let registered = registered_claims(issuer, &claims, self.unix_seconds())?;
+        check_required(issuer, &claims)?;
+        let revocation_id = revocation_id(issuer, &claims, &registered, compact.signing_input())?;
+        let refused_from = issuer.refused_from(registered.expires_at);
+        let token = VerifiedToken(Arc::new(Inner {
+            claims: (self.0.read_claims)(&payload).ok_or(RejectionKind::ClaimsMismatch)?,
+            registered,
+            algorithm: key.algorithm(),
+            key_id: key.key_id_arc().cloned(),
+            revocation_id,
+            refused_from,
+        }));
+        self.run_checks(&token)?;
+        Ok(token)
+    }
+
+    /// Looks again at a token that was verified before: its end, and the synchronous checks.
+    pub(crate) fn recheck(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
+        if self.unix_seconds() >= token.0.refused_from {
+            return Err(RejectionKind::Expired);
+        }
+        self.run_checks(token)
+    }
+
+    pub(crate) fn has_async_checks(&self) -> bool {
+        !self.0.async_checks.is_empty()
+    }
+
+    pub(crate) async fn run_async_checks(
+        &self,
+        token: &VerifiedToken<C>,
+    ) -> Result<(), RejectionKind> {
+        for check in &self.0.async_checks {
+            check(token.clone()).await?;
+        }
+        Ok(())
+    }
+
+    fn run_checks(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
+        self.0.checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        self.0.clock.unix_time().as_secs()
+    }
+
+    fn issuer_of(&self, claims: &Object<'_>) -> Result<&Issuer, RejectionKind> {
+        let name = scan::string(claims, "iss")?.ok_or(RejectionKind::MissingClaim)?;
+        self.0
+            .by_name
+            .get(name)
+            .and_then(|index| self.0.issuers.get(*index))
+            .ok_or(RejectionKind::UnknownIssuer)
+    }
+}
+
+fn registered_claims(
+    issuer: &Issuer,
+    claims: &Object<'_>,
+    now: u64,
+) -> Result<RegisteredClaims, RejectionKind> {
+    let expires_at = scan::numeric_date(claims, "exp")?.ok_or(RejectionKind::MissingClaim)?;
+    let not_before = scan::numeric_date(claims, "nbf")?;
+    let issued_at = scan::numeric_date(claims, "iat")?;
+    issuer.check_times(now, expires_at, not_before, issued_at)?;
+
+    let text = |name| Ok::<_, RejectionKind>(scan::string(claims, name)?.map(Arc::from));
+    let registered = RegisteredClaims {
+        issuer: Arc::clone(issuer.own_name()),
+        subject: text("sub")?,
+        audience: scan::audience(claims, issuer.audience_claim())?,
+        expires_at,
+        not_before,
+        issued_at,
+        token_id: text("jti")?,
+        session_id: text("sid")?,
+        scopes: scan::scopes(claims)?,
+    };
+    if !issuer.accepts_audience(&registered.audience) {
+        return Err(RejectionKind::WrongAudience);
+    }
+    Ok(registered)
+}
+
+fn check_required(issuer: &Issuer, claims: &Object<'_>) -> Result<(), RejectionKind> {
+    for name in issuer.required_claims() {
+        if matches!(claims.get(name), None | Some(Value::Null)) {
+            return Err(RejectionKind::MissingClaim);
+        }
+    }
+    for (name, value) in issuer.required_values() {
+        let claim = claims.get(name).ok_or(RejectionKind::MissingClaim)?;
+        if claim.as_str() != Some(value) {
+            return Err(RejectionKind::WrongTokenUse);
+        }
+    }
+    // A refresh token of an issuer that signs all its kinds with one key is no access token.
+    if claims.get("token_type").and_then(Value::as_str) == Some("refresh") {
+        return Err(RejectionKind::WrongTokenUse);
+    }
+    if claims.get("cnf").is_some() && !issuer.allows_unverified_cnf() {
+        return Err(RejectionKind::UnverifiedConfirmation);
+    }
+    Ok(())
+}
+
+/// What names the token for revocation. Never the signature: an ECDSA signature can be changed into
+/// another that verifies.
+fn revocation_id(
+    issuer: &Issuer,
+    claims: &Object<'_>,
+    registered: &RegisteredClaims,
+    signing_input: &[u8],
+) -> Result<Arc<str>, RejectionKind> {
+    if let Some(name) = issuer.chosen_token_id_claim() {
+        let id = scan::string(claims, name)?.ok_or(RejectionKind::MissingClaim)?;
+        return Ok(id.into());
+    }
+    Ok(match &registered.token_id {
+        Some(id) => Arc::clone(id),
+        None => jws::sha256_hex(signing_input).into(),
+    })
+}
+
+impl<C> Clone for Verifier<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> fmt::Debug for Verifier<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("issuers", &self.0.issuers).finish_non_exhaustive()
+    }
+}
+
+/// Collects issuers and checks for a [`Verifier`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct VerifierBuilder<C = UntypedClaims> {
+    issuers: Vec<Issuer>,
+    max_token_length: usize,
+    clock: Arc<dyn Clock>,
+    checks: Vec<Check<C>>,
+    async_checks: Vec<AsyncCheck<C>>,
+    claims: PhantomData<fn() -> C>,
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
+    /// Trusts one more issuer, under its own policy and with its own keys.
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// Looks at tokens of up to `bytes` bytes, in place of 8 KiB.
+    pub fn with_max_token_length(mut self, bytes: usize) -> Self {
+        self.max_token_length = bytes;
+        self
+    }
+
+    /// Takes the time from `clock`, in place of [`SystemClock`].
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Adds a check of the service author's own, which runs after all others on every request.
+    ///
+    /// ```
+    /// use tower_bearer::{CheckError, Verifier};
+    ///
+    /// let builder = Verifier::<tower_bearer::claims::UntypedClaims>::builder().add_check(|token| {
+    ///     match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
+    ///         Some("blue") => Ok(()),
+    ///         _ => Err(CheckError::Refused),
+    ///     }
+    /// });
+    /// ```
+    pub fn add_check(
+        mut self,
+        check: impl Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.push(Box::new(check));
+        self
+    }
+
+    /// Adds an asynchronous check, which runs after the revocation look-up on every request.
+    ///
+    /// A request pays one allocation for the future. The check bounds its own time: the layer waits for it.
+    pub fn add_async_check<F>(
+        mut self,
+        check: impl Fn(VerifiedToken<C>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), CheckError>> + Send + 'static,
+    {
+        self.async_checks.push(Box::new(move |token| Box::pin(check(token))));
+        self
+    }
+
+    /// The verifier.
+    ///
+    /// # Errors
+    /// Without an issuer, with two issuers of one name, an empty name or audience, or a leeway above
+    /// [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
+    pub fn build(self) -> Result<Verifier<C>, ConfigError> {
+        if self.issuers.is_empty() {
+            return Err(ConfigError::NoIssuer);
+        }
+        let mut by_name = HashMap::new();
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            issuer.validate()?;
+            for name in issuer.names() {
+                if by_name.insert(Arc::clone(name), index).is_some() {
+                    return Err(ConfigError::DuplicateIssuer(name.to_string()));
+                }
+            }
+        }
+        Ok(Verifier(Arc::new(Shared {
+            issuers: self.issuers,
+            by_name,
+            max_token_length: self.max_token_length,
+            clock: self.clock,
+            read_claims: |payload| serde_json::from_slice(payload).ok(),
+            checks: self.checks,
+            async_checks: self.async_checks,
+        })))
+    }
+}
+
+impl<C> fmt::Debug for VerifierBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifierBuilder").field("issuers", &self.issuers).finish_non_exhaustive()
+    }
+}
