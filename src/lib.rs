@@ -32,13 +32,13 @@ pub use self::authenticator::Authenticator;
 pub use self::body::ResponseBody;
 pub use self::config_error::ConfigError;
 pub use self::future::ResponseFuture;
-pub use self::issuer_policy::{Issuer, IssuerWithoutAudience};
+pub use self::issuer_policy::{Issuer, IssuerWithoutAudience, KeySource};
 pub use self::jws::{Algorithm, Key, KeySet, KeySetHandle};
 pub use self::layer::BearerLayer;
 pub use self::rejection::{Rejection, RejectionKind};
 pub use self::revocation::RevocationCache;
 pub use self::service::BearerAuth;
-pub use self::verifier::{CheckError, Verifier, VerifierBuilder};
+pub use self::verifier::{CheckError, VerifiedToken, Verifier, VerifierBuilder};
 
 /// A boxed future, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

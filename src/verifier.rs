@@ -248,7 +248,8 @@ fn registered_claims(
         scopes: scan::scopes(claims)?,
     };
     if !issuer.accepts_audience(&registered.audience) {
-        return Err(RejectionKind::WrongAudience);
+        let is_absent = registered.audience.iter().next().is_none();
+        return Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::WrongAudience });
     }
     Ok(registered)
 }

@@ -1,0 +1,216 @@
+//! Guards a small API for tokens that others made, or, without any setting, for one that it makes itself.
+//!
+//! `cargo run --example resource_server`, then the `curl` lines that it prints. `--help` tells the settings.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+
+use std::{env, error::Error, net::SocketAddr, process::ExitCode, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    routing::{get, post},
+};
+use tower_bearer::{
+    Authenticated, Authenticator, BearerLayer, Issuer, Key, KeySet, RevocationCache, Verifier,
+    KeySource, claims::UntypedClaims, revocation::MemoryStore,
+};
+
+const HELP: &str = "\
+resource_server: an API that only opens for a valid Bearer JWT
+
+  GET  /whoami   the claims of the token
+  GET  /admin    for tokens with the scope `admin`
+  POST /logout   revokes the token that it is called with
+
+Settings, from the environment:
+  JWKS_FILE      file with the JWK set of the issuer
+  HS256_SECRET   or: the secret that the issuer shares, 32 bytes or more
+  ISSUER         the `iss` of its tokens; needed with either
+  AUDIENCE       the `aud` that stands for this API; needed with either
+  ADDR           where to listen [127.0.0.1:3000]
+
+With neither JWKS_FILE nor HS256_SECRET it makes a key pair of its own and prints a token to try.";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprintln!("  because: {cause}");
+                source = cause.source();
+            }
+            eprintln!("--help tells the settings");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let address: SocketAddr = setting("ADDR")
+        .as_deref()
+        .unwrap_or("127.0.0.1:3000")
+        .parse()
+        .map_err(|_| "ADDR is no address and port, such as 127.0.0.1:3000")?;
+    let (issuer, demo) = issuer_from_environment()?;
+
+    // Everything that the crate is about: who is trusted, what is revoked, what is guarded.
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+    let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
+    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let layer = BearerLayer::new(authenticator);
+
+    let app = Router::new()
+        .route("/admin", get(admin))
+        .route_layer(layer.require_scopes(["admin"]))
+        .route("/whoami", get(whoami))
+        .route("/logout", post(logout))
+        .with_state(revocation)
+        .route_layer(layer)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
+
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
+    if let Some(demo) = demo {
+        demo.print(address);
+    }
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async {
+            let _ = tokio::signal::ctrl_c().await;
+        })
+        .await?;
+    Ok(())
+}
+
+async fn whoami(user: Authenticated) -> Json<serde_json::Value> {
+    Json(user.claims().as_map().clone().into())
+}
+
+async fn admin(user: Authenticated) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "admin": user.registered().subject.as_deref() }))
+}
+
+async fn logout(
+    State(revocation): State<RevocationCache>,
+    user: Authenticated,
+) -> Result<StatusCode, StatusCode> {
+    revocation.revoke_token(&user).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn not_found() -> (StatusCode, Json<serde_json::Value>) {
+    (StatusCode::NOT_FOUND, Json(serde_json::json!({ "detail": "Not found." })))
+}
+
+async fn method_not_allowed() -> (StatusCode, Json<serde_json::Value>) {
+    (StatusCode::METHOD_NOT_ALLOWED, Json(serde_json::json!({ "detail": "Method not allowed." })))
+}
+
+/// A setting that is present and not empty.
+fn setting(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn issuer_from_environment() -> Result<(Issuer, Option<Demo>), Box<dyn Error>> {
+    let keys: KeySource = match (setting("JWKS_FILE"), setting("HS256_SECRET")) {
+        (Some(_), Some(_)) => return Err("JWKS_FILE and HS256_SECRET exclude each other".into()),
+        (Some(path), None) => {
+            let keys = KeySet::from_jwks_file(&path)?;
+            for refused in keys.refused() {
+                eprintln!("warning: {path}: key {} is left out: {}", refused.index(), refused.reason());
+            }
+            keys.into()
+        }
+        (None, Some(secret)) => Key::hs256(secret)?.into(),
+        (None, None) => {
+            let demo = Demo::new()?;
+            return Ok((demo.issuer()?, Some(demo)));
+        }
+    };
+    let needed = |name| setting(name).ok_or_else(|| format!("{name} is not set"));
+    Ok((Issuer::new(needed("ISSUER")?, keys).audience(needed("AUDIENCE")?), None))
+}
+
+/// A key pair of our own and tokens to try, for a first look without any setting.
+struct Demo {
+    key_pair: aws_lc_rs::signature::Ed25519KeyPair,
+    issuer: String,
+    audience: String,
+}
+
+impl Demo {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let key_pair = aws_lc_rs::signature::Ed25519KeyPair::generate()
+            .map_err(|_| "cannot generate a key pair")?;
+        Ok(Self {
+            key_pair,
+            issuer: setting("ISSUER").unwrap_or_else(|| "https://issuer.example".to_owned()),
+            audience: setting("AUDIENCE").unwrap_or_else(|| "api://demo".to_owned()),
+        })
+    }
+
+    fn issuer(&self) -> Result<Issuer, Box<dyn Error>> {
+        use aws_lc_rs::signature::KeyPair;
+
+        let x = base64url(self.key_pair.public_key());
+        let jwk = serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": x }).to_string();
+        let key = Key::from_jwk_json(&jwk)?;
+        Ok(Issuer::new(self.issuer.as_str(), key).audience(self.audience.as_str()))
+    }
+
+    fn token(&self, subject: &str, scope: &str, lifetime: i64) -> String {
+        let now = jsonwebtoken::get_current_timestamp();
+        let claims = serde_json::json!({
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": subject,
+            "scope": scope,
+            "iat": now,
+            "exp": now.saturating_add_signed(lifetime),
+            "jti": format!("demo-{subject}-{lifetime}"),
+        });
+        let header = base64url(br#"{"alg":"EdDSA","typ":"at+jwt"}"#);
+        let signing_input = format!("{header}.{}", base64url(claims.to_string().as_bytes()));
+        let signature = self.key_pair.sign(signing_input.as_bytes());
+        format!("{signing_input}.{}", base64url(signature.as_ref()))
+    }
+
+    fn print(&self, address: SocketAddr) {
+        let user = self.token("demo-user", "orders:read", 3_600);
+        let admin = self.token("demo-admin", "orders:read admin", 3_600);
+        let expired = self.token("demo-user", "orders:read", -3_600);
+        println!(
+            "\
+\nNo JWKS_FILE or HS256_SECRET is set, so here are tokens of a key pair made for this run. Try:
+
+USER={user}
+ADMIN={admin}
+EXPIRED={expired}
+
+curl -i http://{address}/whoami                                      # 401 not_authenticated
+curl -i http://{address}/whoami -H \"Authorization: Bearer $USER\"     # 200, the claims
+curl -i http://{address}/whoami -H \"Authorization: Bearer $EXPIRED\"  # 401 token_not_valid
+curl -i http://{address}/admin -H \"Authorization: Bearer $USER\"      # 403 permission_denied
+curl -i http://{address}/admin -H \"Authorization: Bearer $ADMIN\"     # 200
+curl -i -X POST http://{address}/logout -H \"Authorization: Bearer $USER\"  # 204, the token is revoked
+curl -i http://{address}/whoami -H \"Authorization: Bearer $USER\"     # 401 token_not_valid"
+        );
+    }
+}
+
+fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(bytes)
+}
