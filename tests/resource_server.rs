@@ -1,0 +1,225 @@
+//! The example `resource_server` as a process of its own, started as its documentation says.
+//!
+//! Tokens of another library come from PyJWT, through the interpreter that `PYJWT_PYTHON` names (with `pyjwt` and
+//! `cryptography` installed). Without the variable those tests say that they were not run.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+};
+
+const ISSUER: &str = "https://pyjwt.example";
+const AUDIENCE: &str = "api://interop";
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+const TOKEN_NOT_VALID: &str = r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
+const NOT_AUTHENTICATED: &str =
+    r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
+
+/// The example's binary, which `cargo test` builds beside this test.
+fn example() -> Command {
+    let test = std::env::current_exe().unwrap();
+    let directory: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
+    let mut command = Command::new(directory.join("resource_server"));
+    for name in ["JWKS_FILE", "HS256_SECRET", "ISSUER", "AUDIENCE"] {
+        command.env_remove(name);
+    }
+    command.env("ADDR", "127.0.0.1:0");
+    command
+}
+
+/// A running server; killed when the test is done with it.
+struct Server {
+    process: Child,
+    address: String,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Server {
+    fn start(settings: &[(&str, &str)]) -> Self {
+        let mut command = example();
+        command.envs(settings.iter().copied()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("`cargo test` builds the examples");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut ready = String::new();
+        output.read_line(&mut ready).unwrap();
+        let address = ready.trim_end().strip_prefix("listening on http://").expect("the ready line");
+        Self { process, address: address.to_owned(), output }
+    }
+
+    fn call(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let credential =
+            token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{credential}\r\n",
+            self.address
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn assert_token_not_valid(&self, what: &str) {
+        assert_eq!((self.status, self.body.as_str()), (401, TOKEN_NOT_VALID), "{what}");
+        for header in [
+            "content-type: application/json",
+            "cache-control: no-store",
+            r#"www-authenticate: bearer realm="api", error="invalid_token", error_description="token is invalid or expired""#,
+        ] {
+            assert!(self.head.lines().any(|line| line == header), "{what}: {header}");
+        }
+    }
+}
+
+struct Minted {
+    jwks: serde_json::Value,
+    good: BTreeMap<String, String>,
+    bad: BTreeMap<String, String>,
+    hmac_good: BTreeMap<String, String>,
+}
+
+/// Tokens that PyJWT minted, or `None` where no interpreter was named.
+fn mint() -> Option<Minted> {
+    let Some(python) = std::env::var_os("PYJWT_PYTHON") else {
+        println!("NOT RUN: PYJWT_PYTHON names no interpreter with pyjwt and cryptography");
+        return None;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/mint.py");
+    let output = Command::new(python).args([script, SECRET]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tokens = |name: &str| serde_json::from_value(all[name].clone()).unwrap();
+    Some(Minted {
+        jwks: all["jwks"].clone(),
+        good: tokens("good"),
+        bad: tokens("bad"),
+        hmac_good: tokens("hmac_good"),
+    })
+}
+
+#[test]
+fn tokens_of_pyjwt_are_told_apart_by_a_key_set_file() {
+    let Some(minted) = mint() else { return };
+    let path = format!("{}/pyjwt-jwks.json", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&path, minted.jwks.to_string()).unwrap();
+    let server =
+        Server::start(&[("JWKS_FILE", &path), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+
+    assert_eq!(minted.good.len(), 12);
+    for (name, token) in &minted.good {
+        if name == "ES512" && !cfg!(feature = "aws-lc-rs") {
+            server.call("GET", "/whoami", Some(token)).assert_token_not_valid(name);
+            continue;
+        }
+        let answer = server.call("GET", "/whoami", Some(token));
+        assert_eq!(answer.status, 200, "{name}");
+        let claims: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(claims["sub"], "pyjwt-user", "{name}");
+    }
+    assert_eq!(minted.bad.len(), 13);
+    for (name, token) in &minted.bad {
+        server.call("GET", "/whoami", Some(token)).assert_token_not_valid(name);
+    }
+
+    let user = &minted.good["RS256"];
+    assert_eq!(server.call("GET", "/admin", Some(user)).status, 403);
+    assert_eq!(server.call("GET", "/admin", Some(&minted.good["admin"])).status, 200);
+    assert_eq!(server.call("GET", "/whoami", None).body, NOT_AUTHENTICATED);
+    assert_eq!(server.call("POST", "/logout", Some(user)).status, 204);
+    server.call("GET", "/whoami", Some(user)).assert_token_not_valid("revoked");
+}
+
+#[test]
+fn tokens_of_pyjwt_are_accepted_by_a_shared_secret() {
+    let Some(minted) = mint() else { return };
+    let server =
+        Server::start(&[("HS256_SECRET", SECRET), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+    assert_eq!(server.call("GET", "/whoami", Some(&minted.hmac_good["HS256"])).status, 200);
+    server.call("GET", "/whoami", Some(&minted.good["RS256"])).assert_token_not_valid("RS256");
+}
+
+#[test]
+fn the_curl_lines_of_the_first_look_answer_as_they_say() {
+    let mut server = Server::start(&[]);
+    let mut variables = BTreeMap::new();
+    let mut calls = 0;
+    let mut line = String::new();
+    while calls < 7 {
+        line.clear();
+        assert_ne!(server.output.read_line(&mut line).unwrap(), 0, "seven curl lines");
+        if let Some((name, token)) = line.trim().split_once('=').filter(|_| !line.starts_with("curl")) {
+            variables.insert(name.to_owned(), token.to_owned());
+        }
+        if !line.starts_with("curl -i ") {
+            continue;
+        }
+        let (command, comment) = line.split_once("# ").or_else(|| line.split_once("  #")).unwrap();
+        let method = if command.contains("-X POST") { "POST" } else { "GET" };
+        let base = format!("http://{}", server.address);
+        let path = command.split_once(&base).unwrap().1.split_whitespace().next().unwrap();
+        let token = command
+            .split_once("Bearer $")
+            .map(|(_, rest)| variables[rest.split('"').next().unwrap()].as_str());
+        let answer = server.call(method, path, token);
+        assert_eq!(answer.status.to_string(), comment[..3], "{line}");
+        if let Some(code) = comment[3..].trim().strip_prefix("token_not_valid") {
+            assert_eq!(code, "");
+            answer.assert_token_not_valid(&line);
+        }
+        calls += 1;
+    }
+}
+
+#[test]
+fn unknown_paths_and_methods_are_answered_in_json() {
+    let server = Server::start(&[]);
+    assert_eq!(server.call("GET", "/nowhere", None).body, r#"{"detail":"Not found."}"#);
+    let answer = server.call("DELETE", "/whoami", None);
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("\r\nallow: get,head"), "{}", answer.head);
+}
+
+#[test]
+fn a_wrong_setting_is_told_in_one_line() {
+    let run = |settings: &[(&str, &str)]| -> Output {
+        example().envs(settings.iter().copied()).output().unwrap()
+    };
+    for (settings, message) in [
+        (&[("HS256_SECRET", SECRET)][..], "error: ISSUER is not set"),
+        (&[("HS256_SECRET", "short"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)], "error: an HMAC secret of 5 bytes"),
+        (&[("JWKS_FILE", "/no/such/file"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)], "error: cannot read the key file /no/such/file"),
+        (&[("JWKS_FILE", "x"), ("HS256_SECRET", SECRET)], "error: JWKS_FILE and HS256_SECRET exclude each other"),
+        (&[("ADDR", "localhost")], "error: ADDR is no address and port"),
+    ] {
+        let output = run(settings);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with(message), "{text}");
+    }
+    let output = example().arg("--help").output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("JWKS_FILE"));
+}
