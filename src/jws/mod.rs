@@ -3,9 +3,12 @@
 mod algorithm;
 mod backend;
 mod compact;
+mod der;
 mod header;
+mod jwk;
 mod key;
 mod key_set;
+mod material;
 
 use std::fmt;
 
@@ -54,3 +57,14 @@ impl fmt::Display for JwsError {
 }
 
 impl std::error::Error for JwsError {}
+
+/// The SHA-256 of `bytes`, in hexadecimal.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+
+    backend::sha256(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

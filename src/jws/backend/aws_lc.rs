@@ -1,0 +1,77 @@
+//! AWS-LC, through aws-lc-rs.
+
+use aws_lc_rs::{
+    digest, hmac,
+    signature::{self, ParsedPublicKey, VerificationAlgorithm},
+};
+use x509_cert::der::{Encode as _, asn1::UintRef};
+
+use super::{Algorithm, Check, Material};
+use crate::{ConfigError, jws::material::without_leading_zeros};
+
+pub(super) fn check(algorithm: Algorithm, material: Material<'_>) -> Result<Check, ConfigError> {
+    match material {
+        Material::Secret(secret) => {
+            let key = hmac::Key::new(hash_of(algorithm)?, secret);
+            Ok(Box::new(move |message, tag| hmac::verify(&key, message, tag).is_ok()))
+        }
+        Material::Rsa { modulus, exponent } => {
+            let key = rsa_public_key(modulus, exponent)?;
+            public_key(algorithm, &key, ConfigError::UnsupportedByBackend(algorithm))
+        }
+        Material::Ec { point, .. } | Material::Ed25519(point) => {
+            public_key(algorithm, point, ConfigError::InvalidPoint)
+        }
+    }
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    // The lengths are equal by definition of the algorithm.
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}
+
+fn public_key(
+    algorithm: Algorithm,
+    key: &[u8],
+    refusal: ConfigError,
+) -> Result<Check, ConfigError> {
+    let key = ParsedPublicKey::new(scheme_of(algorithm)?, key).map_err(|_| refusal)?;
+    Ok(Box::new(move |message, signature| key.verify_sig(message, signature).is_ok()))
+}
+
+fn hash_of(algorithm: Algorithm) -> Result<hmac::Algorithm, ConfigError> {
+    match algorithm {
+        Algorithm::HS256 => Ok(hmac::HMAC_SHA256),
+        Algorithm::HS384 => Ok(hmac::HMAC_SHA384),
+        Algorithm::HS512 => Ok(hmac::HMAC_SHA512),
+        _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
+    }
+}
+
+/// PSS here means a salt as long as the hash, and MGF1 with the same hash, as RFC 7518 section 3.5 demands.
+fn scheme_of(algorithm: Algorithm) -> Result<&'static dyn VerificationAlgorithm, ConfigError> {
+    Ok(match algorithm {
+        Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::PS256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &signature::RSA_PSS_2048_8192_SHA512,
+        Algorithm::ES256 => &signature::ECDSA_P256_SHA256_FIXED,
+        Algorithm::ES384 => &signature::ECDSA_P384_SHA384_FIXED,
+        Algorithm::ES512 => &signature::ECDSA_P521_SHA512_FIXED,
+        Algorithm::EdDSA => &signature::ED25519,
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+            return Err(ConfigError::KeyAlgorithmMismatch(algorithm));
+        }
+    })
+}
+
+/// RFC 8017 appendix A.1.1, the form that AWS-LC takes.
+fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, ConfigError> {
+    let number = |bytes| UintRef::new(without_leading_zeros(bytes));
+    let encode = || [number(modulus)?, number(exponent)?].to_der();
+    encode().map_err(|_| ConfigError::UnreadableKey("an RSA modulus and exponent"))
+}

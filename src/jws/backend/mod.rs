@@ -1,0 +1,77 @@
+//! Cryptography: AWS-LC where it is compiled in, else RustCrypto, else no key can be made.
+
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc;
+// With both features on, the second is only a second opinion in tests.
+#[cfg(all(feature = "rust-crypto", any(test, not(feature = "aws-lc-rs"))))]
+mod rust_crypto;
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests;
+
+#[cfg(feature = "aws-lc-rs")]
+use self::aws_lc as chosen;
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+use self::none as chosen;
+#[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
+use self::rust_crypto as chosen;
+use super::{Algorithm, material::Material};
+use crate::ConfigError;
+
+/// Whether a signature, the second argument, is one of the message, the first: a key that was parsed once.
+type Check = Box<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
+
+/// A key that is ready to verify.
+pub(super) struct Verifier {
+    signature_length: usize,
+    check: Check,
+}
+
+impl Verifier {
+    /// Checks the key and hands it to the backend.
+    pub(super) fn new(algorithm: Algorithm, material: Material<'_>) -> Result<Self, ConfigError> {
+        Self::with(chosen::check, algorithm, material)
+    }
+
+    fn with(
+        backend: fn(Algorithm, Material<'_>) -> Result<Check, ConfigError>,
+        algorithm: Algorithm,
+        material: Material<'_>,
+    ) -> Result<Self, ConfigError> {
+        let signature_length = material.check(algorithm)?;
+        Ok(Self { signature_length, check: backend(algorithm, material)? })
+    }
+
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        // Both backends look at the length too; said once here, it holds whatever they do.
+        signature.len() == self.signature_length && (self.check)(message, signature)
+    }
+}
+
+/// Fails where no backend is compiled in, so that this is what every key constructor says first.
+pub(super) const fn require() -> Result<(), ConfigError> {
+    if cfg!(any(feature = "aws-lc-rs", feature = "rust-crypto")) {
+        Ok(())
+    } else {
+        Err(ConfigError::NoBackend)
+    }
+}
+
+/// The SHA-256 of `bytes`.
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    chosen::sha256(bytes)
+}
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod none {
+    use super::{Algorithm, Check, Material};
+    use crate::ConfigError;
+
+    pub(super) fn check(_: Algorithm, _: Material<'_>) -> Result<Check, ConfigError> {
+        Err(ConfigError::NoBackend)
+    }
+
+    /// Never called: what is hashed was verified, and without a backend nothing is.
+    pub(super) fn sha256(_: &[u8]) -> [u8; 32] {
+        [0; 32]
+    }
+}

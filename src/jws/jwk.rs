@@ -1,0 +1,149 @@
+//! JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037 section 2), read strictly.
+
+use zeroize::Zeroizing;
+
+use super::{
+    Algorithm, Key,
+    backend::Verifier,
+    compact::decode_base64url,
+    material::{Curve, Material},
+};
+use crate::{
+    ConfigError,
+    json::{Object, Value},
+};
+
+/// Members that only a private key has (RFC 7518 sections 6.2.2 and 6.3.2).
+const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+
+/// A JWK whose names are unique; nothing else of it is known to be right.
+///
+/// Members that nobody asks for are ignored. `x5c`, `x5t` and `x5u` are among them: none is followed.
+pub(super) struct Jwk<'a>(Object<'a>);
+
+/// What `kty` and `crv` say.
+#[derive(Clone, Copy)]
+enum Kind {
+    Secret,
+    Rsa,
+    Ec(Curve),
+    Ed25519,
+}
+
+impl<'a> Jwk<'a> {
+    pub(super) fn parse(json: &'a str) -> Result<Self, ConfigError> {
+        Object::parse(json.as_bytes())
+            .map(Self)
+            .ok_or(ConfigError::UnreadableKey("a JSON object with unique member names"))
+    }
+
+    pub(super) fn is_secret(&self) -> bool {
+        self.0.get("kty").and_then(Value::as_str) == Some("oct")
+    }
+
+    pub(super) fn key_id(&self) -> Option<&str> {
+        self.0.get("kid").and_then(Value::as_str)
+    }
+
+    pub(super) fn to_key(&self) -> Result<Key, ConfigError> {
+        let kind = self.kind()?;
+        let is_private = |name| self.0.get(name).is_some();
+        if !matches!(kind, Kind::Secret) && PRIVATE_MEMBERS.into_iter().any(is_private) {
+            return Err(ConfigError::PrivateKey);
+        }
+        self.check_purpose()?;
+        let algorithm = self.algorithm(kind)?;
+        let key = match kind {
+            Kind::Secret => Key::from_secret(algorithm, &self.bytes("k")?)?,
+            Kind::Rsa => {
+                let (modulus, exponent) = (&self.bytes("n")?, &self.bytes("e")?);
+                Key::new(algorithm, Verifier::new(algorithm, Material::Rsa { modulus, exponent })?)
+            }
+            Kind::Ec(curve) => {
+                let point = &self.point(curve)?;
+                Key::new(algorithm, Verifier::new(algorithm, Material::Ec { curve, point })?)
+            }
+            Kind::Ed25519 => {
+                let point = &self.bytes("x")?;
+                Key::new(algorithm, Verifier::new(algorithm, Material::Ed25519(point))?)
+            }
+        };
+        Ok(match self.text("kid", "a `kid` that is a string")? {
+            Some(key_id) => key.with_key_id(key_id),
+            None => key,
+        })
+    }
+
+    fn kind(&self) -> Result<Kind, ConfigError> {
+        let kty = self.text("kty", "a `kty` that is a string")?;
+        let crv = self.text("crv", "a `crv` that is a string")?;
+        match (kty.ok_or(ConfigError::UnreadableKey("a member `kty`"))?, crv) {
+            ("oct", _) => Ok(Kind::Secret),
+            ("RSA", _) => Ok(Kind::Rsa),
+            ("EC", Some("P-256")) => Ok(Kind::Ec(Curve::P256)),
+            ("EC", Some("P-384")) => Ok(Kind::Ec(Curve::P384)),
+            ("EC", Some("P-521")) => Ok(Kind::Ec(Curve::P521)),
+            ("OKP", Some("Ed25519")) => Ok(Kind::Ed25519),
+            ("EC" | "OKP", Some(_)) => Err(ConfigError::UnsupportedKey("elliptic curve")),
+            ("EC" | "OKP", None) => Err(ConfigError::UnreadableKey("a member `crv`")),
+            _ => Err(ConfigError::UnsupportedKey("key type")),
+        }
+    }
+
+    /// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), each where it is present.
+    fn check_purpose(&self) -> Result<(), ConfigError> {
+        if self.text("use", "a `use` that is a string")?.is_some_and(|purpose| purpose != "sig") {
+            return Err(ConfigError::KeyUse);
+        }
+        if let Some(operations) = self.0.get("key_ops") {
+            let unreadable = ConfigError::UnreadableKey("a `key_ops` that is an array of strings");
+            let operations = operations.as_strings().ok_or(unreadable)?;
+            if !operations.iter().any(|operation| operation == "verify") {
+                return Err(ConfigError::KeyOperations);
+            }
+        }
+        Ok(())
+    }
+
+    /// The algorithm that is named, else the one that type and curve imply.
+    fn algorithm(&self, kind: Kind) -> Result<Algorithm, ConfigError> {
+        match self.text("alg", "an `alg` that is a string")? {
+            Some(name) => name.parse(),
+            None => Ok(match kind {
+                Kind::Secret => Algorithm::HS256,
+                Kind::Rsa => Algorithm::RS256,
+                Kind::Ec(Curve::P256) => Algorithm::ES256,
+                Kind::Ec(Curve::P384) => Algorithm::ES384,
+                Kind::Ec(Curve::P521) => Algorithm::ES512,
+                Kind::Ed25519 => Algorithm::EdDSA,
+            }),
+        }
+    }
+
+    /// Both coordinates at full length (RFC 7518 section 6.2.1.2), as an uncompressed point.
+    fn point(&self, curve: Curve) -> Result<Vec<u8>, ConfigError> {
+        let (x, y) = (self.bytes("x")?, self.bytes("y")?);
+        if x.len() != curve.coordinate_length() || y.len() != curve.coordinate_length() {
+            return Err(ConfigError::KeyLength);
+        }
+        Ok([&[4], x.as_slice(), y.as_slice()].concat())
+    }
+
+    fn text(&self, name: &str, expected: &'static str) -> Result<Option<&str>, ConfigError> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(ConfigError::UnreadableKey(expected)),
+        }
+    }
+
+    /// A member in canonical base64url. Whether or not it is secret, it is wiped.
+    fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+        self.0
+            .get(name)
+            .and_then(Value::as_str)
+            .and_then(|text| decode_base64url(text.as_bytes()))
+            .map(Zeroizing::new)
+            .ok_or(ConfigError::UnreadableKey("each key parameter as base64url without padding"))
+    }
+}

@@ -1,0 +1,180 @@
+//! A key that knows its algorithm.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    Algorithm, backend,
+    backend::Verifier,
+    der,
+    jwk::Jwk,
+    material::{Material, hash_length},
+};
+use crate::ConfigError;
+
+/// A key for exactly one algorithm, parsed and checked once.
+///
+/// The key decides the algorithm, never the token (RFC 8725 section 3.1): a token whose `alg` is another
+/// is refused before any cryptography, so that a public key cannot be taken for an HMAC secret.
+///
+/// Weak and malformed keys are refused when they are read, whichever way they come:
+///
+/// * RSA moduli outside 2048 to 8192 bits, exponents that are even, below 3 or longer than 33 bits;
+/// * points that are not on their curve, and on Ed25519 also those of small order or with a second encoding;
+/// * HMAC secrets shorter than the hash, unless [`allow_short_secret`](Self::allow_short_secret) is called;
+/// * private keys where public ones belong.
+///
+/// A clone costs two counters. Without one of the features `aws-lc-rs` and `rust-crypto` every constructor
+/// returns [`ConfigError::NoBackend`]; ES512 needs `aws-lc-rs`.
+#[derive(Clone)]
+pub struct Key {
+    algorithm: Algorithm,
+    key_id: Option<Arc<str>>,
+    verifier: Arc<Verifier>,
+}
+
+impl Key {
+    /// A secret for HMAC with SHA-256, of 32 bytes at least.
+    ///
+    /// Length is all that can be checked: make secrets with a random generator, never out of words.
+    ///
+    /// ```
+    /// use tower_bearer::{Algorithm, ConfigError, Key};
+    ///
+    /// let key = Key::hs256([7; 32])?.with_key_id("2026-11");
+    /// assert_eq!((key.algorithm(), key.key_id()), (Algorithm::HS256, Some("2026-11")));
+    /// assert!(matches!(Key::hs256("secret"), Err(ConfigError::SecretTooShort { minimum: 32, .. })));
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError::SecretTooShort`] below 32 bytes (RFC 7518 section 3.2).
+    pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Self::from_secret(Algorithm::HS256, secret.as_ref())
+    }
+
+    /// A secret for HMAC with SHA-384, of 48 bytes at least.
+    ///
+    /// # Errors
+    /// [`ConfigError::SecretTooShort`] below 48 bytes (RFC 7518 section 3.2).
+    pub fn hs384(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Self::from_secret(Algorithm::HS384, secret.as_ref())
+    }
+
+    /// A secret for HMAC with SHA-512, of 64 bytes at least.
+    ///
+    /// # Errors
+    /// [`ConfigError::SecretTooShort`] below 64 bytes (RFC 7518 section 3.2).
+    pub fn hs512(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Self::from_secret(Algorithm::HS512, secret.as_ref())
+    }
+
+    /// An HMAC secret shorter than its hash, for an issuer that cannot be given a longer one.
+    ///
+    /// **Whoever guesses the secret can sign any token**, and one token is enough to test guesses
+    /// against, without asking the server. RFC 7518 section 3.2 forbids such secrets.
+    ///
+    /// # Errors
+    /// [`ConfigError::KeyAlgorithmMismatch`] for other algorithms than HS256, HS384 and HS512, and
+    /// [`ConfigError::SecretTooShort`] for an empty secret.
+    pub fn allow_short_secret(
+        algorithm: Algorithm,
+        secret: impl AsRef<[u8]>,
+    ) -> Result<Self, ConfigError> {
+        backend::require()?;
+        Verifier::new(algorithm, Material::Secret(secret.as_ref()))
+            .map(|key| Self::new(algorithm, key))
+    }
+
+    /// A public key in PEM (RFC 7468): exactly one block labelled `PUBLIC KEY`, `RSA PUBLIC KEY` or
+    /// `CERTIFICATE`, with nothing but white space around it.
+    ///
+    /// A certificate only carries the key: neither its signature nor its dates are looked at.
+    ///
+    /// # Errors
+    /// [`ConfigError::PrivateKey`] for any private key, [`ConfigError::KeyAlgorithmMismatch`] where the key
+    /// is not one for `algorithm`, which HMAC algorithms never have; else what is listed at [`Key`].
+    pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        backend::require()?;
+        der::read_pem(algorithm, pem.as_ref()).map(|key| Self::new(algorithm, key))
+    }
+
+    /// A public key in DER: a `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), an `RSAPublicKey`
+    /// (RFC 8017 appendix A.1.1) or a certificate, of which only the key is looked at.
+    ///
+    /// # Errors
+    /// As [`from_pem`](Self::from_pem).
+    pub fn from_der(algorithm: Algorithm, der: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        backend::require()?;
+        der::read_der(algorithm, der.as_ref()).map(|key| Self::new(algorithm, key))
+    }
+
+    /// One JSON Web Key (RFC 7517), public or, as `oct`, an HMAC secret.
+    ///
+    /// The algorithm is the one that `alg` names, else the one that type and curve imply: RS256 for RSA,
+    /// ES256, ES384 or ES512 for a curve, EdDSA for Ed25519, HS256 for `oct`. `kid` becomes the key's id.
+    /// Member names must be unique; unknown members are ignored, and no URL or certificate is followed.
+    ///
+    /// # Errors
+    /// [`ConfigError::KeyUse`] and [`ConfigError::KeyOperations`] for a key that is not meant to verify,
+    /// [`ConfigError::PrivateKey`] for one with `d` or another private member,
+    /// [`ConfigError::UnsupportedKey`] and [`ConfigError::UnreadableKey`] for what cannot be used or read;
+    /// else what is listed at [`Key`].
+    pub fn from_jwk_json(json: &str) -> Result<Self, ConfigError> {
+        backend::require()?;
+        Jwk::parse(json)?.to_key()
+    }
+
+    /// Sets the key's id, or replaces the one that a JWK brought.
+    ///
+    /// A token that names a `kid` is verified with keys of that id, or, if there are none, with keys that
+    /// have no id at all. By default a key that is not read from a JWK has none.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
+        self.key_id = Some(key_id.into());
+        self
+    }
+
+    /// The only algorithm that this key verifies.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key's id, where it has one.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    pub(crate) fn key_id_arc(&self) -> Option<&Arc<str>> {
+        self.key_id.as_ref()
+    }
+
+    /// Whether `signature` is one of this key over `signing_input`.
+    pub(crate) fn verify(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+        self.verifier.verify(signing_input, signature)
+    }
+
+    pub(super) fn new(algorithm: Algorithm, verifier: Verifier) -> Self {
+        Self { algorithm, key_id: None, verifier: Arc::new(verifier) }
+    }
+
+    pub(super) fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, ConfigError> {
+        match hash_length(algorithm) {
+            Some(minimum) if secret.len() < minimum && backend::require().is_ok() => {
+                Err(ConfigError::SecretTooShort { length: secret.len(), minimum })
+            }
+            _ => Self::allow_short_secret(algorithm, secret),
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    /// Shows neither the key nor its id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("algorithm", &self.algorithm)
+            .field("has_key_id", &self.key_id.is_some())
+            .finish_non_exhaustive()
+    }
+}

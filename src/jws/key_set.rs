@@ -1,0 +1,331 @@
+//! The keys of an issuer: which of them a token can mean, and how they are replaced.
+
+use std::{collections::HashMap, fmt, fs, path::Path, slice, sync::Arc};
+
+use arc_swap::ArcSwap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Algorithm, Compact, Header, JwsError, Key, backend, jwk::Jwk};
+use crate::ConfigError;
+
+/// How many keys are tried for one token.
+const MAX_TRIED: usize = 4;
+
+/// An unchangeable set of keys.
+///
+/// Which keys a token can mean:
+///
+/// 1. If it names a `kid`: the keys with exactly that id, or, where there are none, those without an id.
+/// 2. If it names none: all.
+/// 3. Of these, the keys whose algorithm is the token's; the first four, in the order of the set, are tried.
+///
+/// The set is indexed, so that its size does not slow a request down.
+#[derive(Default)]
+pub struct KeySet {
+    keys: Vec<Key>,
+    /// Each list holds positions in `keys`.
+    by_id: HashMap<Arc<str>, Candidates>,
+    without_id: Candidates,
+    all: Candidates,
+    refused: Vec<RefusedKey>,
+}
+
+impl KeySet {
+    /// A set of these keys. Two may have one id; each is then tried.
+    ///
+    /// An empty set is allowed, and verifies nothing.
+    #[must_use]
+    pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
+        let mut set = Self::default();
+        for key in keys {
+            set.add(key);
+        }
+        set
+    }
+
+    /// Reads a JSON Web Key Set (RFC 7517 section 5) of public keys.
+    ///
+    /// One odd key does not spoil the set: keys that cannot be used are left out one by one and listed in
+    /// [`refused`](Self::refused), for the reasons at [`Key::from_jwk_json`] and because they are secrets:
+    /// an `oct` key does not belong into a document that is published. Read one with
+    /// [`Key::from_jwk_json`] if it is yours. The size of the document is not limited.
+    ///
+    /// ```
+    /// use tower_bearer::{Algorithm, KeySet};
+    ///
+    /// let keys = KeySet::from_jwks_json(
+    ///     r#"{"keys":[
+    ///         {"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIuaPdHURo"},
+    ///         {"kty":"RSA","use":"enc","kid":"b","n":"AQAB","e":"AQAB"}
+    ///     ]}"#,
+    /// )?;
+    /// assert_eq!(keys.iter().map(|key| key.algorithm()).collect::<Vec<_>>(), [Algorithm::EdDSA]);
+    /// assert_eq!(keys.refused()[0].key_id(), Some("b"));
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError::UnreadableKey`] where the document is no JSON object with an array `keys`, and
+    /// [`ConfigError::NoUsableKey`] where no key is left.
+    pub fn from_jwks_json(json: &str) -> Result<Self, ConfigError> {
+        backend::require()?;
+        let mut set = Self::default();
+        for (index, json) in elements(json)?.into_iter().enumerate() {
+            match read_public(json.get()) {
+                Ok(key) => set.add(key),
+                Err((key_id, reason)) => set.refused.push(RefusedKey { index, key_id, reason }),
+            }
+        }
+        if set.is_empty() { Err(ConfigError::NoUsableKey) } else { Ok(set) }
+    }
+
+    /// Reads a JSON Web Key Set of public keys from a file.
+    ///
+    /// # Errors
+    /// [`ConfigError::KeyFile`] where the file cannot be read as text, else as
+    /// [`from_jwks_json`](Self::from_jwks_json).
+    pub fn from_jwks_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let json = fs::read_to_string(path)
+            .map_err(|source| ConfigError::KeyFile { path: path.to_owned(), source })?;
+        Self::from_jwks_json(&json)
+    }
+
+    /// The keys of a document that were left out.
+    #[must_use]
+    pub fn refused(&self) -> &[RefusedKey] {
+        &self.refused
+    }
+
+    /// How many keys can be used.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no key can be used.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The keys that can be used, in their order.
+    pub fn iter(&self) -> slice::Iter<'_, Key> {
+        self.keys.iter()
+    }
+
+    /// Verifies a compact JWS (RFC 7515 section 7.1) and returns its payload, which need not be a JWT.
+    ///
+    /// Nothing is said about the payload but that a key of this set signed it: no claim, no time is looked
+    /// at. For tokens use a [`Verifier`](crate::Verifier). The length of `compact` is not limited: whoever
+    /// holds the bytes has bounded them.
+    ///
+    /// # Errors
+    /// The first rule of [`JwsError`] that is broken.
+    pub fn verify_compact(&self, compact: &[u8]) -> Result<Vec<u8>, JwsError> {
+        let compact = Compact::parse(compact, usize::MAX)?;
+        let header = compact.decode_header()?;
+        let header = Header::parse(&header)?;
+        let payload = compact.decode_payload()?;
+        let signature = compact.decode_signature()?;
+        self.verify(&header, compact.signing_input(), &signature)?;
+        Ok(payload)
+    }
+
+    /// The key that verifies the signature.
+    pub(crate) fn verify(
+        &self,
+        header: &Header<'_>,
+        signing_input: &[u8],
+        signature: &[u8],
+    ) -> Result<&Key, JwsError> {
+        self.candidates(header.algorithm(), header.key_id())?
+            .find(|key| key.verify(signing_input, signature))
+            .ok_or(JwsError::BadSignature)
+    }
+
+    /// The keys that a token with this `alg` and `kid` can mean: one at least, [`MAX_TRIED`] at most.
+    fn candidates(
+        &self,
+        algorithm: Algorithm,
+        key_id: Option<&str>,
+    ) -> Result<impl Iterator<Item = &Key>, JwsError> {
+        let meant = match key_id {
+            Some(id) => self.by_id.get(id).unwrap_or(&self.without_id),
+            None => &self.all,
+        };
+        if meant.0.is_empty() {
+            return Err(JwsError::UnknownKey);
+        }
+        let mut keys = meant
+            .0
+            .iter()
+            .filter_map(|&position| self.keys.get(position))
+            .filter(move |key| key.algorithm() == algorithm)
+            .peekable();
+        if keys.peek().is_none() {
+            return Err(JwsError::AlgorithmMismatch);
+        }
+        Ok(keys)
+    }
+
+    fn add(&mut self, key: Key) {
+        let position = self.keys.len();
+        let of_its_id = match key.key_id_arc() {
+            Some(id) => self.by_id.entry(Arc::clone(id)).or_default(),
+            None => &mut self.without_id,
+        };
+        of_its_id.add(position, key.algorithm(), &self.keys);
+        self.all.add(position, key.algorithm(), &self.keys);
+        self.keys.push(key);
+    }
+}
+
+/// Positions of keys, [`MAX_TRIED`] of each algorithm at most: no further one would ever be tried.
+#[derive(Default)]
+struct Candidates(Vec<usize>);
+
+impl Candidates {
+    fn add(&mut self, position: usize, algorithm: Algorithm, keys: &[Key]) {
+        let same = |earlier: &usize| keys.get(*earlier).map(Key::algorithm) == Some(algorithm);
+        if self.0.iter().copied().filter(same).count() < MAX_TRIED {
+            self.0.push(position);
+        }
+    }
+}
+
+impl From<Key> for KeySet {
+    fn from(key: Key) -> Self {
+        Self::new([key])
+    }
+}
+
+impl<'a> IntoIterator for &'a KeySet {
+    type Item = &'a Key;
+    type IntoIter = slice::Iter<'a, Key>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for KeySet {
+    /// Counts keys and shows none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySet")
+            .field("len", &self.keys.len())
+            .field("refused", &self.refused.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The elements of `keys`, unread, so that each stands or falls alone.
+fn elements(json: &str) -> Result<Vec<&RawValue>, ConfigError> {
+    #[derive(Deserialize)]
+    struct Document<'a> {
+        #[serde(borrow)]
+        keys: Vec<&'a RawValue>,
+    }
+
+    const UNREADABLE: ConfigError =
+        ConfigError::UnreadableKey("a JSON object with an array `keys`");
+    // Serde would also read a struct from an array.
+    if !json.trim_ascii_start().starts_with('{') {
+        return Err(UNREADABLE);
+    }
+    let document: Document<'_> = serde_json::from_str(json).map_err(|_| UNREADABLE)?;
+    Ok(document.keys)
+}
+
+fn read_public(json: &str) -> Result<Key, (Option<Box<str>>, ConfigError)> {
+    let jwk = Jwk::parse(json).map_err(|reason| (None, reason))?;
+    let key = if jwk.is_secret() { Err(ConfigError::SecretInPublicKeySet) } else { jwk.to_key() };
+    key.map_err(|reason| (jwk.key_id().map(Box::from), reason))
+}
+
+/// A key of a document that is not used.
+pub struct RefusedKey {
+    index: usize,
+    key_id: Option<Box<str>>,
+    reason: ConfigError,
+}
+
+impl RefusedKey {
+    /// Its position in the array `keys`, from 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Its `kid`, where that can be read.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// The rule that it breaks.
+    #[must_use]
+    pub fn reason(&self) -> &ConfigError {
+        &self.reason
+    }
+}
+
+impl fmt::Debug for RefusedKey {
+    /// Shows no id, as [`Key`] does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefusedKey")
+            .field("index", &self.index)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key set that can be replaced while it is in use; clones share it.
+///
+/// Whoever verifies takes the set that is current at that moment and keeps it to the end, so no token
+/// sees half of an old set and half of a new one.
+///
+/// ```
+/// use tower_bearer::{Key, KeySet, KeySetHandle};
+///
+/// let handle = KeySetHandle::new(Key::hs256([7; 32])?.into());
+/// let shared = handle.clone();
+/// handle.replace(KeySet::new([Key::hs256([7; 32])?, Key::hs256([8; 32])?]));
+/// assert_eq!(shared.snapshot().len(), 2);
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct KeySetHandle(Arc<ArcSwap<KeySet>>);
+
+impl KeySetHandle {
+    /// A handle on `keys`.
+    #[must_use]
+    pub fn new(keys: KeySet) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(keys)))
+    }
+
+    /// Puts `keys` in the place of the whole set, for every clone of this handle.
+    ///
+    /// A token that only an old key verifies is refused from now on. To let old tokens run out, keep their
+    /// key in the new set.
+    pub fn replace(&self, keys: KeySet) {
+        self.0.store(Arc::new(keys));
+    }
+
+    /// The current set.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<KeySet> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<KeySet>> {
+        self.0.load()
+    }
+}
+
+impl fmt::Debug for KeySetHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeySetHandle").field(&*self.0.load()).finish()
+    }
+}

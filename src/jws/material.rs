@@ -1,0 +1,148 @@
+//! What a key is made of, and the checks that every way in shares.
+//!
+//! They are our own because the libraries let such keys pass, or differ from each other.
+
+use super::Algorithm;
+use crate::ConfigError;
+
+/// The numbers and points of one key, borrowed from wherever they were read.
+#[derive(Clone, Copy)]
+pub(super) enum Material<'a> {
+    /// An HMAC secret.
+    Secret(&'a [u8]),
+    /// Big-endian, possibly with leading zero octets.
+    Rsa { modulus: &'a [u8], exponent: &'a [u8] },
+    /// A point as SEC 1 section 2.3.3 encodes it.
+    Ec { curve: Curve, point: &'a [u8] },
+    /// A point as RFC 8032 section 5.1.2 encodes it.
+    Ed25519(&'a [u8]),
+}
+
+/// The curves of RFC 7518 section 6.2.1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Curve {
+    P256,
+    P384,
+    P521,
+}
+
+impl Curve {
+    pub(super) fn coordinate_length(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+}
+
+impl Material<'_> {
+    /// The key type and curve must be those of the algorithm (RFC 8725 section 3.1), and the numbers must
+    /// be strong enough. That a point of a NIST curve lies on it is checked by the backend.
+    ///
+    /// Returns the length of a signature in bytes.
+    pub(super) fn check(&self, algorithm: Algorithm) -> Result<usize, ConfigError> {
+        match (*self, algorithm) {
+            (Self::Secret(secret), Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) => {
+                check_secret(secret, algorithm)
+            }
+            (
+                Self::Rsa { modulus, exponent },
+                Algorithm::RS256
+                | Algorithm::RS384
+                | Algorithm::RS512
+                | Algorithm::PS256
+                | Algorithm::PS384
+                | Algorithm::PS512,
+            ) => check_rsa(modulus, exponent),
+            (Self::Ec { curve: curve @ Curve::P256, point }, Algorithm::ES256)
+            | (Self::Ec { curve: curve @ Curve::P384, point }, Algorithm::ES384)
+            | (Self::Ec { curve: curve @ Curve::P521, point }, Algorithm::ES512) => {
+                check_point(curve, point)
+            }
+            (Self::Ed25519(point), Algorithm::EdDSA) => check_ed25519(point),
+            _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
+        }
+    }
+}
+
+/// The length of the hash, which is the least length of a secret (RFC 7518 section 3.2); `None` for
+/// algorithms that have no secret.
+pub(super) fn hash_length(algorithm: Algorithm) -> Option<usize> {
+    match algorithm {
+        Algorithm::HS256 => Some(32),
+        Algorithm::HS384 => Some(48),
+        Algorithm::HS512 => Some(64),
+        _ => None,
+    }
+}
+
+/// Only emptiness is refused here: the least length has a spelled-out way round it.
+fn check_secret(secret: &[u8], algorithm: Algorithm) -> Result<usize, ConfigError> {
+    if secret.is_empty() {
+        return Err(ConfigError::SecretTooShort { length: 0, minimum: 1 });
+    }
+    hash_length(algorithm).ok_or(ConfigError::KeyAlgorithmMismatch(algorithm))
+}
+
+fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<usize, ConfigError> {
+    let modulus = without_leading_zeros(modulus);
+    let exponent = without_leading_zeros(exponent);
+    let bits = bit_length(modulus);
+    if !(2048..=8192).contains(&bits) {
+        return Err(ConfigError::RsaModulusBits(bits));
+    }
+    if !is_odd(modulus) {
+        return Err(ConfigError::UnreadableKey("an odd RSA modulus"));
+    }
+    // An exponent of 1 makes every padded hash its own signature, a long one makes verification slow.
+    if !is_odd(exponent) || exponent == [1] || bit_length(exponent) > 33 {
+        return Err(ConfigError::RsaExponent);
+    }
+    Ok(modulus.len())
+}
+
+fn check_point(curve: Curve, point: &[u8]) -> Result<usize, ConfigError> {
+    let length = curve.coordinate_length();
+    match point.first() {
+        Some(4) if point.len() == 1 + 2 * length => Ok(2 * length),
+        Some(2 | 3) if point.len() == 1 + length => Ok(2 * length),
+        Some(2..=4) | None => Err(ConfigError::KeyLength),
+        // The point at infinity, or one of the hybrid forms, which nobody uses.
+        Some(_) => Err(ConfigError::InvalidPoint),
+    }
+}
+
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+fn check_ed25519(point: &[u8]) -> Result<usize, ConfigError> {
+    use curve25519_dalek::edwards::CompressedEdwardsY;
+
+    let encoded = CompressedEdwardsY::from_slice(point).map_err(|_| ConfigError::KeyLength)?;
+    let point = encoded.decompress().ok_or(ConfigError::InvalidPoint)?;
+    // A point of small order verifies forged signatures; one that has two encodings has two thumbprints
+    // (RFC 8032 section 5.1.3 refuses what is not reduced).
+    if point.is_small_order() || point.compress() != encoded {
+        return Err(ConfigError::InvalidPoint);
+    }
+    Ok(64)
+}
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+fn check_ed25519(_: &[u8]) -> Result<usize, ConfigError> {
+    Err(ConfigError::NoBackend)
+}
+
+/// RFC 7518 section 6.3.1.1 has none, but keys of some providers do; the number is the same, and every
+/// check looks at the number.
+pub(super) fn without_leading_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|&&byte| byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+fn bit_length(number: &[u8]) -> usize {
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+}
+
+fn is_odd(number: &[u8]) -> bool {
+    number.last().is_some_and(|last| last & 1 == 1)
+}
