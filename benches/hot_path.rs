@@ -66,7 +66,9 @@ fn token(algorithm: Algorithm) -> String {
         NOW + 3_600
     );
     let (algorithm, key) = match algorithm {
-        Algorithm::HS256 => (peer::Algorithm::HS256, peer::EncodingKey::from_secret(tokens::SECRET)),
+        Algorithm::HS256 => {
+            (peer::Algorithm::HS256, peer::EncodingKey::from_secret(tokens::SECRET))
+        }
         Algorithm::RS256 => (peer::Algorithm::RS256, tokens::rsa_key()),
         Algorithm::PS256 => (peer::Algorithm::PS256, tokens::rsa_key()),
         Algorithm::ES256 => (peer::Algorithm::ES256, tokens::p256_key()),
@@ -211,8 +213,9 @@ fn refusals(c: &mut Criterion) {
     let bad_signature = format!("{unsigned}.{}", signature.chars().rev().collect::<String>());
     let (_, claims) = unsigned.split_once('.').expect("a compact token");
     let none = format!("{}.{claims}.", tokens::base64url(r#"{"alg":"none"}"#));
-    let random: String =
-        (0..500_u32).map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 26)).collect();
+    let random: String = (0..500_u32)
+        .map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 26))
+        .collect();
     let cases = [
         ("no_header", None, 401),
         ("500_random_bytes", Some(random), 401),

@@ -23,7 +23,8 @@ async fn orders(user: Authenticated<Claims>) -> String {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = std::env::var("HS256_SECRET")
         .map_err(|_| "set HS256_SECRET to the secret of your issuer, 32 bytes or more")?;
-    let issuer = Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
+    let issuer =
+        Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
     let verifier = Verifier::<Claims>::builder().issuer(issuer).build()?;
     let authenticator = Authenticator::new(verifier)
         .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));

@@ -4,14 +4,19 @@
 use std::convert::Infallible;
 
 use http_body_util::Full;
-use hyper::{Request, Response, body::{Bytes, Incoming}};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
     service::TowerToHyperService,
 };
 use tower::{ServiceBuilder, service_fn};
-use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::UntypedClaims};
+use tower_bearer::{
+    Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::UntypedClaims,
+};
 
 async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let subject = request
@@ -26,7 +31,8 @@ async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = std::env::var("HS256_SECRET")
         .map_err(|_| "set HS256_SECRET to the secret of your issuer, 32 bytes or more")?;
-    let issuer = Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
+    let issuer =
+        Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
     let layer = BearerLayer::new(Authenticator::new(verifier));
     let service = ServiceBuilder::new().layer(layer).service(service_fn(hello));

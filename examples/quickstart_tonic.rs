@@ -44,7 +44,8 @@ impl Health for Guarded {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = [7; 32];
-    let issuer = Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
+    let issuer =
+        Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
     let layer = BearerLayer::new(Authenticator::new(verifier));
 

@@ -13,8 +13,8 @@ use axum::{
     routing::{get, post},
 };
 use tower_bearer::{
-    Authenticated, Authenticator, BearerLayer, Issuer, Key, KeySet, RevocationCache, Verifier,
-    KeySource, claims::UntypedClaims, revocation::MemoryStore,
+    Authenticated, Authenticator, BearerLayer, Issuer, Key, KeySet, KeySource, RevocationCache,
+    Verifier, claims::UntypedClaims, revocation::MemoryStore,
 };
 
 const HELP: &str = "\
@@ -129,7 +129,11 @@ fn issuer_from_environment() -> Result<(Issuer, Option<Demo>), Box<dyn Error>> {
         (Some(path), None) => {
             let keys = KeySet::from_jwks_file(&path)?;
             for refused in keys.refused() {
-                eprintln!("warning: {path}: key {} is left out: {}", refused.index(), refused.reason());
+                eprintln!(
+                    "warning: {path}: key {} is left out: {}",
+                    refused.index(),
+                    refused.reason()
+                );
             }
             keys.into()
         }

@@ -101,7 +101,11 @@ fn exp_ends_the_token_on_its_own_second_with_every_leeway() {
     for leeway in [0, 1, 30, 300] {
         let policy = || issuer().with_leeway(Duration::from_secs(leeway));
         let exp = format!("\"exp\":{NOW}");
-        assert_eq!(outcome_of(policy(), NOW + leeway, &exp), Err(RejectionKind::Expired), "{leeway}");
+        assert_eq!(
+            outcome_of(policy(), NOW + leeway, &exp),
+            Err(RejectionKind::Expired),
+            "{leeway}"
+        );
         if leeway > 0 {
             assert_eq!(outcome_of(policy(), NOW + leeway - 1, &exp), Ok(()), "{leeway}");
         }
@@ -148,7 +152,11 @@ fn arithmetic_saturates_at_both_ends_of_time() {
     for now in [(1 << 53) + 300, u64::MAX - 1, u64::MAX] {
         assert_eq!(outcome_of(widest(), now, &members), Err(RejectionKind::Expired), "{now}");
     }
-    assert_eq!(outcome_of(widest(), 0, r#""exp":0"#), Ok(()), "within the leeway of its own second");
+    assert_eq!(
+        outcome_of(widest(), 0, r#""exp":0"#),
+        Ok(()),
+        "within the leeway of its own second"
+    );
 }
 
 #[test]
@@ -209,8 +217,7 @@ fn maximum_age_and_lifetime_need_iat_and_hold_to_the_second() {
 #[test]
 fn an_audience_must_match_byte_by_byte() {
     let of = |aud: &str| {
-        let claims =
-            format!(r#"{{"iss":"https://issuer.example","exp":{},"aud":{aud}}}"#, NOW + 1);
+        let claims = format!(r#"{{"iss":"https://issuer.example","exp":{},"aud":{aud}}}"#, NOW + 1);
         authenticate(issuer(), NOW, &claims).map(drop).map_err(|rejection| rejection.kind())
     };
     assert_eq!(of(r#""api://orders""#), Ok(()));
@@ -236,17 +243,15 @@ fn an_audience_must_match_byte_by_byte() {
 #[test]
 fn one_of_several_audiences_is_enough_and_any_can_be_allowed() {
     let several = issuer().add_audience("api://stock");
-    let claims = |aud: &str| {
-        format!(r#"{{"iss":"https://issuer.example","exp":{}{aud}}}"#, NOW + 1)
-    };
+    let claims =
+        |aud: &str| format!(r#"{{"iss":"https://issuer.example","exp":{}{aud}}}"#, NOW + 1);
     let of = |policy: Issuer, aud: &str| {
         authenticate(policy, NOW, &claims(aud)).map(drop).map_err(|rejection| rejection.kind())
     };
     assert_eq!(of(several.clone(), r#","aud":"api://stock""#), Ok(()));
     assert_eq!(of(several, r#","aud":"api://bills""#), Err(RejectionKind::WrongAudience));
-    let any = || {
-        Issuer::new("https://issuer.example", Key::hs256(SECRET).unwrap()).allow_any_audience()
-    };
+    let any =
+        || Issuer::new("https://issuer.example", Key::hs256(SECRET).unwrap()).allow_any_audience();
     assert_eq!(of(any(), r#","aud":"api://bills""#), Ok(()));
     assert_eq!(of(any(), ""), Ok(()));
     assert_eq!(of(any(), r#","aud":7"#), Err(RejectionKind::InvalidClaim));
@@ -314,20 +319,32 @@ fn refresh_tokens_and_bound_tokens_are_no_bearer_tokens() {
 
 #[test]
 fn typ_is_absent_jwt_or_at_jwt_unless_the_policy_says_otherwise() {
-    let claims = format!(
-        r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#,
-        NOW + 1
-    );
+    let claims =
+        format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, NOW + 1);
     let of = |policy: Issuer, typ: &str| {
         let token = sign_hs256(&format!(r#"{{"alg":"HS256"{typ}}}"#), &claims);
         block_on(authenticator(policy, &ManualClock::at(NOW)).authenticate(&token))
             .map(drop)
             .map_err(|rejection| rejection.kind())
     };
-    for typ in ["", r#","typ":"JWT""#, r#","typ":"jwt""#, r#","typ":"at+jwt""#, r#","typ":"application/AT+JWT""#] {
+    for typ in [
+        "",
+        r#","typ":"JWT""#,
+        r#","typ":"jwt""#,
+        r#","typ":"at+jwt""#,
+        r#","typ":"application/AT+JWT""#,
+    ] {
         assert_eq!(of(issuer(), typ), Ok(()), "{typ}");
     }
-    for typ in ["dpop+jwt", "logout+jwt", "secevent+jwt", "application/", "JWTX", "", "application/application/JWT"] {
+    for typ in [
+        "dpop+jwt",
+        "logout+jwt",
+        "secevent+jwt",
+        "application/",
+        "JWTX",
+        "",
+        "application/application/JWT",
+    ] {
         let typ = format!(r#","typ":"{typ}""#);
         assert_eq!(of(issuer(), &typ), Err(RejectionKind::WrongType), "{typ}");
     }
@@ -341,9 +358,14 @@ fn typ_is_absent_jwt_or_at_jwt_unless_the_policy_says_otherwise() {
 
 #[test]
 fn a_token_of_one_issuer_under_the_name_of_another_is_refused() {
-    let other = Issuer::new("https://other.example", Key::hs256([9; 32]).unwrap()).audience("api://orders");
-    let verifier =
-        Verifier::<UntypedClaims>::builder().issuer(issuer()).issuer(other).with_clock(ManualClock::at(NOW)).build().unwrap();
+    let other =
+        Issuer::new("https://other.example", Key::hs256([9; 32]).unwrap()).audience("api://orders");
+    let verifier = Verifier::<UntypedClaims>::builder()
+        .issuer(issuer())
+        .issuer(other)
+        .with_clock(ManualClock::at(NOW))
+        .build()
+        .unwrap();
     let authenticator = Authenticator::new(verifier);
     let of = |iss: &str, secret: &[u8]| {
         let claims = format!(r#"{{"iss":"{iss}","aud":"api://orders","exp":{}}}"#, NOW + 1);
@@ -428,7 +450,10 @@ fn claims_that_do_not_fit_the_authors_type_are_refused() {
 #[test]
 fn the_revocation_id_is_jti_or_the_chosen_claim_or_a_hash_without_the_signature() {
     let claims = |members: &str| {
-        format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}{members}}}"#, NOW + 1)
+        format!(
+            r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}{members}}}"#,
+            NOW + 1
+        )
     };
     let id = |policy: Issuer, members: &str| {
         authenticate(policy, NOW, &claims(members))
@@ -466,8 +491,7 @@ fn a_long_stream_is_ended_by_a_second_look() {
 mod rfc7515 {
     use super::*;
 
-    const PAYLOAD: &str =
-        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
     fn expires_on_its_second(jwk: &str, header: &str, signature: &str) {
         let token = format!("{header}.{PAYLOAD}.{signature}");

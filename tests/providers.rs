@@ -22,7 +22,11 @@ fn key_set(kid: &str, more: &str) -> KeySet {
     keys
 }
 
-fn authenticate(issuer: &Issuer, header: &str, claims: &str) -> Result<Authenticated, RejectionKind> {
+fn authenticate(
+    issuer: &Issuer,
+    header: &str,
+    claims: &str,
+) -> Result<Authenticated, RejectionKind> {
     let verifier = Verifier::builder()
         .issuer(issuer.clone())
         .with_clock(ManualClock::at(NOW))
@@ -35,8 +39,11 @@ fn authenticate(issuer: &Issuer, header: &str, claims: &str) -> Result<Authentic
 
 #[test]
 fn auth0() {
-    let issuer = Issuer::new("https://acme.eu.auth0.com/", key_set("NjVBRjY5", r#""alg":"RS256","use":"sig","#))
-        .audience("https://api.acme.example");
+    let issuer = Issuer::new(
+        "https://acme.eu.auth0.com/",
+        key_set("NjVBRjY5", r#""alg":"RS256","use":"sig","#),
+    )
+    .audience("https://api.acme.example");
     let claims = |aud: &str| {
         format!(
             r#"{{"iss":"https://acme.eu.auth0.com/","sub":"auth0|507f1f77","aud":{aud},"iat":{NOW},"exp":{},"azp":"my_client_id","scope":"openid profile read:orders","gty":"password","permissions":["read:orders"]}}"#,
@@ -49,7 +56,10 @@ fn auth0() {
         let user = authenticate(&issuer, &header, &both).unwrap();
         assert!(user.scopes().contains("read:orders"));
         let id_token = claims(r#""my_client_id""#);
-        assert_eq!(authenticate(&issuer, &header, &id_token).unwrap_err(), RejectionKind::WrongAudience);
+        assert_eq!(
+            authenticate(&issuer, &header, &id_token).unwrap_err(),
+            RejectionKind::WrongAudience
+        );
     }
 }
 
@@ -66,10 +76,14 @@ fn entra_v2_names_tokens_by_uti_and_scopes_by_scp() {
             NOW + 3_600
         )
     };
-    let user = authenticate(&issuer, header, &claims(r#","uti":"fqiBqXLPj0eQa82S-IYFAA""#)).unwrap();
+    let user =
+        authenticate(&issuer, header, &claims(r#","uti":"fqiBqXLPj0eQa82S-IYFAA""#)).unwrap();
     assert_eq!(user.revocation_id(), "fqiBqXLPj0eQa82S-IYFAA");
     assert!(user.scopes().contains("orders.read"));
-    assert_eq!(authenticate(&issuer, header, &claims("")).unwrap_err(), RejectionKind::MissingClaim);
+    assert_eq!(
+        authenticate(&issuer, header, &claims("")).unwrap_err(),
+        RejectionKind::MissingClaim
+    );
 }
 
 #[test]
@@ -124,9 +138,12 @@ fn keycloak_tells_its_kinds_apart_by_a_claim_typ() {
 
 #[test]
 fn google_spells_its_name_in_two_ways() {
-    let issuer = Issuer::new("https://accounts.google.com", key_set("763f7c4c", r#""alg":"RS256","use":"sig","#))
-        .add_name("accounts.google.com")
-        .audience("1234987819200.apps.googleusercontent.com");
+    let issuer = Issuer::new(
+        "https://accounts.google.com",
+        key_set("763f7c4c", r#""alg":"RS256","use":"sig","#),
+    )
+    .audience("1234987819200.apps.googleusercontent.com")
+    .add_name("accounts.google.com");
     let header = r#"{"alg":"RS256","kid":"763f7c4c","typ":"JWT"}"#;
     let claims = |iss: &str| {
         format!(
@@ -147,7 +164,8 @@ fn google_spells_its_name_in_two_ways() {
 #[test]
 fn okta_lists_scopes_in_an_array() {
     let name = "https://acme.okta.com/oauth2/default";
-    let issuer = Issuer::new(name, key_set("Bq3Q", r#""alg":"RS256","use":"sig","#)).audience("api://default");
+    let issuer = Issuer::new(name, key_set("Bq3Q", r#""alg":"RS256","use":"sig","#))
+        .audience("api://default");
     let header = r#"{"kid":"Bq3Q","alg":"RS256"}"#;
     let claims = |aud: &str| {
         format!(

@@ -15,7 +15,8 @@ const ISSUER: &str = "https://pyjwt.example";
 const AUDIENCE: &str = "api://interop";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-const TOKEN_NOT_VALID: &str = r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
+const TOKEN_NOT_VALID: &str =
+    r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
 const NOT_AUTHENTICATED: &str =
     r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
 
@@ -46,7 +47,8 @@ impl Server {
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut ready = String::new();
         output.read_line(&mut ready).unwrap();
-        let address = ready.trim_end().strip_prefix("listening on http://").expect("the ready line");
+        let address =
+            ready.trim_end().strip_prefix("listening on http://").expect("the ready line");
         Self { process, address: address.to_owned(), output }
     }
 
@@ -125,8 +127,7 @@ fn tokens_of_pyjwt_are_told_apart_by_a_key_set_file() {
     let Some(minted) = mint() else { return };
     let path = format!("{}/pyjwt-jwks.json", env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(&path, minted.jwks.to_string()).unwrap();
-    let server =
-        Server::start(&[("JWKS_FILE", &path), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+    let server = Server::start(&[("JWKS_FILE", &path), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
 
     assert_eq!(minted.good.len(), 12);
     for (name, token) in &minted.good {
@@ -170,7 +171,9 @@ fn the_curl_lines_of_the_first_look_answer_as_they_say() {
     while calls < 7 {
         line.clear();
         assert_ne!(server.output.read_line(&mut line).unwrap(), 0, "seven curl lines");
-        if let Some((name, token)) = line.trim().split_once('=').filter(|_| !line.starts_with("curl")) {
+        if let Some((name, token)) =
+            line.trim().split_once('=').filter(|_| !line.starts_with("curl"))
+        {
             variables.insert(name.to_owned(), token.to_owned());
         }
         if !line.starts_with("curl -i ") {
@@ -209,9 +212,18 @@ fn a_wrong_setting_is_told_in_one_line() {
     };
     for (settings, message) in [
         (&[("HS256_SECRET", SECRET)][..], "error: ISSUER is not set"),
-        (&[("HS256_SECRET", "short"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)], "error: an HMAC secret of 5 bytes"),
-        (&[("JWKS_FILE", "/no/such/file"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)], "error: cannot read the key file /no/such/file"),
-        (&[("JWKS_FILE", "x"), ("HS256_SECRET", SECRET)], "error: JWKS_FILE and HS256_SECRET exclude each other"),
+        (
+            &[("HS256_SECRET", "short"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
+            "error: an HMAC secret of 5 bytes",
+        ),
+        (
+            &[("JWKS_FILE", "/no/such/file"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
+            "error: cannot read the key file /no/such/file",
+        ),
+        (
+            &[("JWKS_FILE", "x"), ("HS256_SECRET", SECRET)],
+            "error: JWKS_FILE and HS256_SECRET exclude each other",
+        ),
         (&[("ADDR", "localhost")], "error: ADDR is no address and port"),
     ] {
         let output = run(settings);
