@@ -1,14 +1,57 @@
 //! Revocation: what can be revoked, who is asked, and what is remembered of the answers.
+//!
+//! A [`RevocationStore`] knows what is revoked; a [`RevocationCache`] stands in front of it and keeps a
+//! contract:
+//!
+//! 1. **A revocation made in this process is seen by the very next request**, whatever was cached or is
+//!    being asked when it is made, and whether or not the store could be told.
+//! 2. **A revocation made elsewhere is seen after the bound at the latest**: a request that starts more than
+//!    the bound after the store recorded it is refused. "Not revoked" is an answer with a date, and the date
+//!    is when the question was *sent*. A bound of zero asks the store at every request.
+//! 3. **Denials win and outlive the token.** What is known to be revoked is kept apart from the answers, is
+//!    never overwritten by one and never evicted: it is forgotten only when the last token concerned has
+//!    been expired for [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY) and a minute.
+//! 4. **A store that cannot answer is never a silent pass.** What happens instead is [`OnUnavailable`]: by
+//!    default the request is refused as unavailable (503), and no setting ever overrides a known denial.
+//! 5. **Doubt makes old answers stale.** After [`RevocationCache::doubt`] no answer to an earlier question is
+//!    used as fresh.
+//! 6. **Concurrent requests with one token ask once.**
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use tower_bearer::revocation::{MemoryStore, Revocable, RevocationCache};
+//!
+//! let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
+//!
+//! // A clone goes to the `Authenticator`, this one to the log-out handler.
+//! let token = Revocable::Token { issuer: "https://issuer.example".into(), id: "7f3a".into() };
+//! let expires_at = 4_102_444_800;
+//! revocation.revoke(token, expires_at).await?;
+//!
+//! assert_eq!(revocation.stats().denials, 1);
+//! # Ok(()) }
+//! ```
+//!
+//! Dates of denials are wall-clock times, as `exp` is. Ages of answers are measured on the monotonic clock.
+//! Look-ups are limited in time by tokio's timer, so they need a tokio runtime with time enabled.
 
+mod answers;
 mod cache;
+mod denials;
+mod in_flight;
+mod known;
 mod memory;
+mod stats;
 #[cfg(test)]
 mod tests;
 
 use std::{error::Error, fmt, sync::Arc};
 
 pub use self::cache::{OnUnavailable, RevocationCache};
+pub(crate) use self::cache::{Answer, Check};
 pub use self::memory::MemoryStore;
+pub use self::stats::RevocationStats;
 use crate::BoxFuture;
 
 /// One thing by which tokens can be revoked.
@@ -76,8 +119,17 @@ pub enum Verdict {
 }
 
 /// A place that knows what is revoked.
+///
+/// A look-up that is sent after [`revoke`](Self::revoke) has returned, from any process, answers
+/// [`Verdict::Revoked`]. Where it may be answered by a replica that lags behind, the lag adds to the bound
+/// of every [`RevocationCache`] in front of it.
 pub trait RevocationStore: Send + Sync + 'static {
     /// Whether any of `token` is revoked: all that one token can be revoked by, asked in one go.
+    ///
+    /// A [`Revocable::Subject`] is revoked if a cut-off of that subject is at its `issued_at` or later.
+    ///
+    /// The future may be dropped before it is done. It must not block the thread: no time limit can end
+    /// that.
     ///
     /// # Errors
     /// When the store cannot answer. It must not guess: what an error means is the caller's
@@ -86,7 +138,9 @@ pub trait RevocationStore: Send + Sync + 'static {
 
     /// Revokes, and returns when the revocation can no longer be lost.
     ///
-    /// `keep_until` is in seconds since the Unix epoch: the store may forget the revocation after it.
+    /// `keep_until` is in seconds since the Unix epoch: the store may forget the revocation after it, and
+    /// need not record one whose time has already passed. To revoke again never weakens: the later
+    /// `keep_until` and, for a [`Revocable::Subject`], the later cut-off hold.
     ///
     /// # Errors
     /// When the revocation was not, or may not have been, recorded.

@@ -1,0 +1,175 @@
+//! "Not revoked": answers of the store, with their dates.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::{Equivalent, sync::Cache};
+
+use super::{Revocable, TokenFacts};
+
+/// How long moka keeps an answer beyond its use. Whether an answer may be used is decided by its date and
+/// the injected clock; moka's own clock only frees memory, and must not do so too early.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// moka refuses more than a thousand years.
+const KEPT_AT_MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// When a question was sent to the store.
+#[derive(Clone, Copy)]
+pub(super) struct Sent {
+    /// On the monotonic clock, read before sending.
+    pub(super) at: Duration,
+    /// The epoch, read before sending.
+    pub(super) epoch: u64,
+}
+
+/// The store's "not revoked" about one token.
+pub(super) struct DatedAnswer {
+    pub(super) sent: Sent,
+    /// The latest epoch for which it is known that nothing published up to it concerns the token.
+    looked: AtomicU64,
+}
+
+impl DatedAnswer {
+    /// The epoch up to which nothing published concerns the token.
+    ///
+    /// Relaxed will do: the number is itself the whole message (see [`Known`](super::known::Known)).
+    pub(super) fn looked(&self) -> u64 {
+        self.looked.load(Ordering::Relaxed)
+    }
+
+    /// Nothing that was published up to `epoch` concerns the token. When it was sent stays as it is.
+    pub(super) fn look(&self, epoch: u64) {
+        self.looked.fetch_max(epoch, Ordering::Relaxed);
+    }
+}
+
+/// A bounded memory of answers. To lose one costs a question to the store and nothing else.
+#[derive(Clone)]
+pub(super) struct Answers(Cache<Token, Arc<DatedAnswer>>);
+
+impl Answers {
+    /// Remembers `capacity` answers, each for `usable`.
+    pub(super) fn new(capacity: u64, usable: Duration) -> Self {
+        let kept = usable.saturating_add(SLACK).min(KEPT_AT_MOST);
+        Self(Cache::builder().max_capacity(capacity).time_to_live(kept).build())
+    }
+
+    pub(super) fn get(&self, token: &TokenFacts<'_>) -> Option<Arc<DatedAnswer>> {
+        self.0.get(token)
+    }
+
+    pub(super) fn insert(&self, token: &Token, sent: Sent) {
+        let looked = AtomicU64::new(sent.epoch);
+        self.0.insert(token.clone(), Arc::new(DatedAnswer { sent, looked }));
+    }
+
+    /// About how many there are.
+    pub(super) fn len(&self) -> u64 {
+        self.0.run_pending_tasks();
+        self.0.entry_count()
+    }
+}
+
+/// The token that was asked about.
+///
+/// Two tokens are the same only if every fact that the store judged is the same: an issuer that gives two
+/// tokens one id must not have the answer about one used for the other.
+#[derive(Clone)]
+pub(super) struct Token {
+    issuer: Arc<str>,
+    token_id: Arc<str>,
+    subject: Option<Arc<str>>,
+    issued_at: u64,
+    session_id: Option<Arc<str>>,
+    key_id: Option<Arc<str>>,
+    expires_at: u64,
+}
+
+impl Token {
+    pub(super) fn of(facts: &TokenFacts<'_>) -> Self {
+        Self {
+            issuer: Arc::clone(facts.issuer),
+            token_id: Arc::clone(facts.token_id),
+            subject: facts.subject.cloned(),
+            issued_at: facts.issued_at,
+            session_id: facts.session_id.cloned(),
+            key_id: facts.key_id.cloned(),
+            expires_at: facts.expires_at,
+        }
+    }
+
+    pub(super) fn facts(&self) -> TokenFacts<'_> {
+        TokenFacts {
+            issuer: &self.issuer,
+            token_id: &self.token_id,
+            subject: self.subject.as_ref(),
+            issued_at: self.issued_at,
+            session_id: self.session_id.as_ref(),
+            key_id: self.key_id.as_ref(),
+            expires_at: self.expires_at,
+        }
+    }
+
+    pub(super) fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+
+    /// The token itself, without what it has in common with others.
+    pub(super) fn itself(&self) -> Revocable {
+        Revocable::Token { issuer: Arc::clone(&self.issuer), id: Arc::clone(&self.token_id) }
+    }
+
+    /// All that the store is asked about.
+    pub(super) fn revocables(&self) -> Vec<Revocable> {
+        let issuer = || Arc::clone(&self.issuer);
+        let subject = self.subject.clone().map(|subject| Revocable::Subject {
+            issuer: issuer(),
+            subject,
+            issued_at: self.issued_at,
+        });
+        let session = self.session_id.clone().map(|id| Revocable::Session { issuer: issuer(), id });
+        let key = self.key_id.clone().map(|id| Revocable::Key { issuer: issuer(), id });
+        [Some(self.itself()), subject, session, key].into_iter().flatten().collect()
+    }
+}
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.facts().hash(state);
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.facts().equivalent(other)
+    }
+}
+
+impl Eq for Token {}
+
+impl Hash for TokenFacts<'_> {
+    /// The id tells tokens apart; where it does not, [`Equivalent`] does.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.issuer.hash(state);
+        self.token_id.hash(state);
+        state.write_u64(self.issued_at);
+    }
+}
+
+impl Equivalent<Token> for TokenFacts<'_> {
+    fn equivalent(&self, token: &Token) -> bool {
+        *self.token_id == token.token_id
+            && self.issued_at == token.issued_at
+            && *self.issuer == token.issuer
+            && self.subject == token.subject.as_ref()
+            && self.session_id == token.session_id.as_ref()
+            && self.key_id == token.key_id.as_ref()
+    }
+}

@@ -1,0 +1,202 @@
+//! What is known to be revoked, and until when.
+//!
+//! A map of our own and not a cache: nothing but time may remove a denial, and the time is the injected
+//! clock's. A cache with a capacity drops new entries in silence when it is full, and one whose timer
+//! expires an entry in the background can take away a denial that is renewed at that very moment.
+
+use std::{
+    borrow::Borrow,
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use super::{Revocable, TokenFacts};
+use crate::claims::Clock;
+
+/// Enough that a sweep of one of them, with a million denials in all, holds readers up for well below a
+/// millisecond.
+const SHARDS: usize = 64;
+
+/// Below this many entries a shard is not worth sweeping.
+const SWEEP_FROM: usize = 64;
+
+/// Every denial, of every kind.
+pub(super) struct Denials {
+    /// The kinds of which there ever was a denial, one bit each: others need no look-up.
+    kinds: AtomicU8,
+    shards: [RwLock<Shard>; SHARDS],
+}
+
+struct Shard {
+    entries: HashMap<Name, Denial>,
+    /// Sweep when there are this many entries: twice as many as the last sweep left, so that sweeping
+    /// costs a constant for each denial and at most half of what is kept has had its day.
+    sweep_at: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Denial {
+    /// Tokens issued at this second or before are refused; `u64::MAX` where the time of issue is no matter.
+    cutoff: u64,
+    /// The last second at which it holds.
+    keep_until: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+enum Kind {
+    Token = 1,
+    Subject = 2,
+    Session = 4,
+    Key = 8,
+}
+
+impl Denials {
+    pub(super) fn new() -> Self {
+        Self {
+            kinds: AtomicU8::new(0),
+            shards: std::array::from_fn(|_| {
+                RwLock::new(Shard { entries: HashMap::new(), sweep_at: SWEEP_FROM })
+            }),
+        }
+    }
+
+    /// Denies `what` through the second `keep_until`. An earlier denial is never shortened, nor its
+    /// cut-off lowered.
+    pub(super) fn insert(&self, what: &Revocable, keep_until: u64, clock: &dyn Clock) {
+        let (kind, issuer, id, cutoff) = match what {
+            Revocable::Token { issuer, id } => (Kind::Token, issuer, id, u64::MAX),
+            Revocable::Subject { issuer, subject, issued_at } => {
+                (Kind::Subject, issuer, subject, *issued_at)
+            }
+            Revocable::Session { issuer, id } => (Kind::Session, issuer, id, u64::MAX),
+            Revocable::Key { issuer, id } => (Kind::Key, issuer, id, u64::MAX),
+        };
+        // Before the entry: who sees the entry's publication sees this.
+        self.kinds.fetch_or(kind as u8, Ordering::Release);
+
+        let mut shard = self.shard(id).write().unwrap_or_else(PoisonError::into_inner);
+        if shard.entries.len() >= shard.sweep_at {
+            let now = clock.unix_time().as_secs();
+            shard.entries.retain(|_, denial| denial.keep_until >= now);
+            shard.sweep_at = shard.entries.len().saturating_mul(2).max(SWEEP_FROM);
+        }
+        let name = Name { kind, issuer: Arc::clone(issuer), id: Arc::clone(id) };
+        let denial = shard.entries.entry(name).or_insert(Denial { cutoff, keep_until });
+        denial.cutoff = denial.cutoff.max(cutoff);
+        denial.keep_until = denial.keep_until.max(keep_until);
+    }
+
+    /// Whether a token is denied, by whichever of its facts.
+    pub(super) fn refuse(&self, token: &TokenFacts<'_>, clock: &dyn Clock) -> bool {
+        let kinds = self.kinds.load(Ordering::Acquire);
+        let denied = |kind: Kind, id: Option<&Arc<str>>| {
+            kinds & kind as u8 != 0
+                && id.is_some_and(|id| self.holds(kind, token.issuer, id, token.issued_at, clock))
+        };
+        kinds != 0
+            && (denied(Kind::Token, Some(token.token_id))
+                || denied(Kind::Subject, token.subject)
+                || denied(Kind::Session, token.session_id)
+                || denied(Kind::Key, token.key_id))
+    }
+
+    /// Whether `what`, as a store is asked about it, is denied.
+    pub(super) fn refuse_one(&self, what: &Revocable, clock: &dyn Clock) -> bool {
+        match what {
+            Revocable::Token { issuer, id } => self.holds(Kind::Token, issuer, id, 0, clock),
+            Revocable::Subject { issuer, subject, issued_at } => {
+                self.holds(Kind::Subject, issuer, subject, *issued_at, clock)
+            }
+            Revocable::Session { issuer, id } => self.holds(Kind::Session, issuer, id, 0, clock),
+            Revocable::Key { issuer, id } => self.holds(Kind::Key, issuer, id, 0, clock),
+        }
+    }
+
+    /// How many there are, those included whose time is over but which were not swept yet.
+    pub(super) fn len(&self) -> usize {
+        let entries = |shard: &RwLock<Shard>| {
+            shard.read().unwrap_or_else(PoisonError::into_inner).entries.len()
+        };
+        self.shards.iter().map(entries).sum()
+    }
+
+    fn holds(&self, kind: Kind, issuer: &str, id: &str, issued_at: u64, clock: &dyn Clock) -> bool {
+        let denial = {
+            let shard = self.shard(id).read().unwrap_or_else(PoisonError::into_inner);
+            shard.entries.get(&(kind, issuer, id) as &dyn Named).copied()
+        };
+        denial.is_some_and(|denial| {
+            issued_at <= denial.cutoff && clock.unix_time().as_secs() <= denial.keep_until
+        })
+    }
+
+    /// Spreads ids well enough to share the locks out; an unlucky choice costs speed only.
+    fn shard(&self, id: &str) -> &RwLock<Shard> {
+        let tail = id.bytes().rev().take(8);
+        let mixed = tail.fold(0_usize, |mixed, byte| mixed.wrapping_mul(31) + usize::from(byte));
+        &self.shards[mixed % SHARDS]
+    }
+}
+
+/// What a denial is filed under.
+struct Name {
+    kind: Kind,
+    issuer: Arc<str>,
+    id: Arc<str>,
+}
+
+/// A name, owned or borrowed, so that the map can be asked without making a [`Name`].
+trait Named {
+    fn parts(&self) -> (Kind, &str, &str);
+}
+
+impl Named for Name {
+    fn parts(&self) -> (Kind, &str, &str) {
+        (self.kind, &self.issuer, &self.id)
+    }
+}
+
+impl Named for (Kind, &str, &str) {
+    fn parts(&self) -> (Kind, &str, &str) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Named + 'a> for Name {
+    fn borrow(&self) -> &(dyn Named + 'a) {
+        self
+    }
+}
+
+impl Hash for dyn Named + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for dyn Named + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn Named + '_ {}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Name {}
