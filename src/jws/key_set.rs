@@ -1,5 +1,8 @@
 //! The keys of an issuer: which of them a token can mean, and how they are replaced.
 
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests;
+
 use std::{collections::HashMap, fmt, fs, path::Path, slice, sync::Arc};
 
 use arc_swap::ArcSwap;
@@ -56,7 +59,7 @@ impl KeySet {
     ///
     /// let keys = KeySet::from_jwks_json(
     ///     r#"{"keys":[
-    ///         {"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIuaPdHURo"},
+    ///         {"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
     ///         {"kty":"RSA","use":"enc","kid":"b","n":"AQAB","e":"AQAB"}
     ///     ]}"#,
     /// )?;

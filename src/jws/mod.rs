@@ -9,6 +9,8 @@ mod jwk;
 mod key;
 mod key_set;
 mod material;
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests;
 
 use std::fmt;
 

