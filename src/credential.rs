@@ -1,0 +1,264 @@
+//! The one Bearer credential of a request (RFC 9110 section 11, RFC 6750 section 2).
+//!
+//! Where it may stand:
+//!
+//! 1. `Authorization: Bearer <token>`, or alone in another header that the service author named.
+//! 2. A query parameter, where the service author allowed one.
+//! 3. A cookie, where the service author allowed one; looked at only if there is no header.
+//!
+//! More than one is none: which of two tokens was meant is not for a server to guess.
+
+mod cross_site;
+#[cfg(test)]
+mod tests;
+
+use http::{
+    HeaderMap, HeaderValue, Method, Uri,
+    header::{AUTHORIZATION, COOKIE, HeaderName},
+    uri::PathAndQuery,
+};
+
+use crate::RejectionKind;
+
+/// Where the credential may stand, and what becomes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    /// `Authorization`, with its scheme; any other header holds the bare token.
+    pub(crate) header: HeaderName,
+    pub(crate) cookie: Option<Box<str>>,
+    pub(crate) cookie_without_csrf_check: bool,
+    pub(crate) query: Option<Box<str>>,
+    /// Take header and cookie away, rather than mark them as sensitive.
+    pub(crate) strip: bool,
+    /// Longer tokens are refused unread, in bytes.
+    pub(crate) max_token_length: usize,
+}
+
+impl Sources {
+    pub(crate) fn new(max_token_length: usize) -> Self {
+        Self {
+            header: AUTHORIZATION,
+            cookie: None,
+            cookie_without_csrf_check: false,
+            query: None,
+            strip: false,
+            max_token_length,
+        }
+    }
+
+    /// The token of the request, if it has one.
+    pub(crate) fn find<'r>(
+        &self,
+        method: &Method,
+        uri: &'r Uri,
+        headers: &'r HeaderMap,
+    ) -> Result<Option<&'r str>, RejectionKind> {
+        let header = self.in_header(headers)?;
+        let query = match &self.query {
+            Some(name) => at_most_one(parameters(uri, name))?.map(str::as_bytes),
+            None => None,
+        };
+        let token = match (header, query) {
+            (Some(_), Some(_)) => return Err(RejectionKind::MultipleCredentials),
+            (Some(token), None) => token,
+            (None, query) => match (query, self.in_cookie(headers)?) {
+                (Some(_), Some(_)) => return Err(RejectionKind::MultipleCredentials),
+                (Some(token), None) => token,
+                (None, None) => return Ok(None),
+                (None, Some(token)) => {
+                    if !self.cookie_without_csrf_check {
+                        cross_site::check(method, uri, headers)?;
+                    }
+                    token
+                }
+            },
+        };
+        if token.len() > self.max_token_length {
+            return Err(RejectionKind::TokenTooLong);
+        }
+        b64token(token).map(Some).ok_or(RejectionKind::MalformedCredential)
+    }
+
+    /// Takes a query token out of the URI.
+    ///
+    /// # Errors
+    /// When the URI cannot be put together without it.
+    pub(crate) fn clear_query(&self, uri: &mut Uri) -> Result<(), RejectionKind> {
+        if let Some(name) = &self.query
+            && parameters(uri, name).next().is_some()
+        {
+            *uri = without_parameter(uri, name).ok_or(RejectionKind::MalformedCredential)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the header and cookie that can hold a token away, or marks them as sensitive.
+    pub(crate) fn conceal(&self, headers: &mut HeaderMap) {
+        if self.strip {
+            self.strip_header(headers);
+        } else {
+            mark_sensitive(headers, &self.header);
+        }
+        if let Some(name) = &self.cookie {
+            if self.strip {
+                strip_cookie(headers, name);
+            }
+            mark_sensitive(headers, &COOKIE);
+        }
+    }
+
+    fn in_header<'r>(&self, headers: &'r HeaderMap) -> Result<Option<&'r [u8]>, RejectionKind> {
+        let Some(line) = at_most_one(headers.get_all(&self.header).iter())? else {
+            return Ok(None);
+        };
+        if self.header == AUTHORIZATION {
+            bearer(line.as_bytes())
+        } else {
+            Ok(Some(line.as_bytes()))
+        }
+    }
+
+    /// An empty cookie is how sites take a cookie back, so it is no credential.
+    fn in_cookie<'r>(&self, headers: &'r HeaderMap) -> Result<Option<&'r [u8]>, RejectionKind> {
+        let Some(name) = &self.cookie else { return Ok(None) };
+        let values = headers
+            .get_all(COOKIE)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| cookie_value(pair, name));
+        Ok(at_most_one(values)?.filter(|value| !value.is_empty()))
+    }
+
+    fn strip_header(&self, headers: &mut HeaderMap) {
+        let is_ours = self.header != AUTHORIZATION
+            || headers.get_all(AUTHORIZATION).iter().any(|line| is_bearer(line.as_bytes()));
+        if is_ours {
+            headers.remove(&self.header);
+        }
+    }
+}
+
+fn at_most_one<T>(mut items: impl Iterator<Item = T>) -> Result<Option<T>, RejectionKind> {
+    let first = items.next();
+    match items.next() {
+        Some(_) => Err(RejectionKind::MultipleCredentials),
+        None => Ok(first),
+    }
+}
+
+/// What follows the scheme, in an `Authorization` of the scheme `Bearer`; nothing for another scheme.
+fn bearer(value: &[u8]) -> Result<Option<&[u8]>, RejectionKind> {
+    let Some((scheme, rest)) = value.split_at_checked("Bearer".len()) else { return Ok(None) };
+    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+        return Ok(None);
+    }
+    match rest {
+        [b' ', token @ ..] => Ok(Some(skip_spaces(token))),
+        // A longer name: of a scheme that begins like ours.
+        [next, ..] if is_token_character(*next) => Ok(None),
+        _ => Err(RejectionKind::MalformedCredential),
+    }
+}
+
+fn is_bearer(value: &[u8]) -> bool {
+    !matches!(bearer(value), Ok(None))
+}
+
+fn skip_spaces(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// `tchar` (RFC 9110 section 5.6.2).
+fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The text, if it is a b64token (RFC 6750 section 2.1).
+fn b64token(bytes: &[u8]) -> Option<&str> {
+    let mut unpadded = bytes;
+    while let [rest @ .., b'='] = unpadded {
+        unpadded = rest;
+    }
+    // Whole blocks without a branch inside are compared many bytes at a time; the first bad block ends it.
+    let is_good =
+        |block: &[u8]| block.iter().fold(true, |good, byte| good & is_b64_character(*byte));
+    let all_good = !unpadded.is_empty() && unpadded.chunks(64).all(is_good);
+    if all_good { std::str::from_utf8(bytes).ok() } else { None }
+}
+
+fn is_b64_character(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit_dot_or_slash = byte.wrapping_sub(b'-') < 13;
+    is_letter | is_digit_dot_or_slash | (byte == b'_') | (byte == b'~') | (byte == b'+')
+}
+
+/// The value of a `name=value` pair of a `Cookie` line, if it has this name (RFC 6265 section 4.2.1).
+fn cookie_value<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
+    pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+/// The values of a query parameter. Nothing is percent-decoded: a token needs no escapes, and a name that
+/// was escaped is another name.
+fn parameters<'r>(uri: &'r Uri, name: &str) -> impl Iterator<Item = &'r str> {
+    let query = uri.query().unwrap_or_default();
+    query.split('&').filter_map(move |pair| parameter_value(pair, name))
+}
+
+fn parameter_value<'p>(pair: &'p str, name: &str) -> Option<&'p str> {
+    match pair.strip_prefix(name)? {
+        "" => Some(""),
+        rest => rest.strip_prefix('='),
+    }
+}
+
+/// The URI without a query parameter; the others keep their order and bytes.
+fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
+    let kept: Vec<&str> =
+        uri.query()?.split('&').filter(|pair| parameter_value(pair, name).is_none()).collect();
+    let path_and_query = if kept.is_empty() {
+        uri.path().to_owned()
+    } else {
+        format!("{}?{}", uri.path(), kept.join("&"))
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Keeps the values of a header out of `Debug` and of HPACK's tables (RFC 7541 section 7.1.3).
+fn mark_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
+    if headers.get_all(name).iter().nth(1).is_none() {
+        if let Some(only) = headers.get_mut(name) {
+            only.set_sensitive(true);
+        }
+        return;
+    }
+    for (_, value) in headers.iter_mut().filter(|(other, _)| *other == name) {
+        value.set_sensitive(true);
+    }
+}
+
+/// Takes every cookie of this name out of the `Cookie` lines; a line that held nothing else goes.
+fn strip_cookie(headers: &mut HeaderMap, name: &str) {
+    let is_ours = |pair: &&[u8]| cookie_value(pair, name).is_some();
+    let pairs = |line: &'_ HeaderValue| -> Vec<Vec<u8>> {
+        line.as_bytes()
+            .split(|byte| *byte == b';')
+            .filter(|pair| !is_ours(pair))
+            .map(|pair| pair.trim_ascii().to_vec())
+            .collect()
+    };
+    let kept: Vec<Vec<u8>> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(|line| pairs(line).join(&b"; "[..]))
+        .filter(|line| !line.is_empty())
+        .collect();
+    headers.remove(COOKIE);
+    for line in kept.into_iter().filter_map(|line| HeaderValue::from_bytes(&line).ok()) {
+        headers.append(COOKIE, line);
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether a request that carries a cookie was made by a page of the same origin.
+//!
+//! A browser adds cookies to requests that other sites cause. Where that could do harm, the browser must
+//! have said that this is not one of them: in `Sec-Fetch-Site` (Fetch Metadata), or, where it sends none, in
+//! an `Origin` (RFC 6454 section 7) that is the host of the request.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
+    header::{HOST, ORIGIN, UPGRADE},
+};
+
+use crate::RejectionKind;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), RejectionKind> {
+    let harmless = method.is_safe() && !is_websocket_upgrade(headers);
+    if harmless || is_same_origin(uri, headers) { Ok(()) } else { Err(RejectionKind::CrossSite) }
+}
+
+/// An upgrade of HTTP/1.1 (RFC 6455 section 4.1). That of HTTP/2 is a CONNECT, which is not safe anyway.
+fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(UPGRADE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter().peekable();
+    if sites.peek().is_some() {
+        return sites.all(|site| site == "same-origin");
+    }
+    let Some((scheme, origin)) = only(headers, ORIGIN).and_then(|origin| origin.split_once("://"))
+    else {
+        return false;
+    };
+    let default_port = match scheme {
+        "https" => 443,
+        "http" => 80,
+        _ => return false,
+    };
+    // The request's own scheme is not known behind a proxy that ends TLS, so the origin's is taken for both.
+    let target = match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => only(headers, HOST),
+    };
+    match (
+        host_and_port(origin, default_port),
+        target.map(|host| host_and_port(host, default_port)),
+    ) {
+        (Some((host, port)), Some(Some((target_host, target_port)))) => {
+            host.eq_ignore_ascii_case(target_host) && port == target_port
+        }
+        _ => false,
+    }
+}
+
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut lines = headers.get_all(name).iter();
+    let first: &HeaderValue = lines.next()?;
+    if lines.next().is_some() { None } else { first.to_str().ok() }
+}
+
+/// The parts of `host` or `host:port`, with the default port where there is none.
+fn host_and_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
+    // The colons of an IPv6 address stand in brackets.
+    let end_of_host = match authority.find(']') {
+        Some(bracket) => bracket + 1,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at_checked(end_of_host)?;
+    if host.is_empty() || host.contains(['@', '/', '?', '#']) {
+        return None;
+    }
+    let port = match port.strip_prefix(':') {
+        None if port.is_empty() => default_port,
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            digits.parse().ok()?
+        }
+        _ => return None,
+    };
+    Some((host, port))
+}

@@ -1,0 +1,502 @@
+use std::sync::LazyLock;
+
+use http::{
+    HeaderMap, HeaderValue, Method, Uri,
+    header::{AUTHORIZATION, COOKIE, HOST, HeaderName, ORIGIN, UPGRADE},
+};
+
+use super::*;
+use RejectionKind::{CrossSite, MalformedCredential, MultipleCredentials, TokenTooLong};
+
+static ROOT: LazyLock<Uri> = LazyLock::new(Uri::default);
+
+type Found<'r> = Result<Option<&'r str>, RejectionKind>;
+
+fn headers<const N: usize>(lines: [(HeaderName, &[u8]); N]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(name, HeaderValue::from_bytes(value).unwrap());
+    }
+    headers
+}
+
+fn sources() -> Sources {
+    Sources::new(64)
+}
+
+fn with_cookie() -> Sources {
+    Sources { cookie: Some("session".into()), ..sources() }
+}
+
+fn with_query() -> Sources {
+    Sources { query: Some("access_token".into()), ..sources() }
+}
+
+/// The outcome for one `Authorization` line.
+#[track_caller]
+fn assert_authorization(value: &[u8], expected: Found<'_>) {
+    let headers = headers([(AUTHORIZATION, value)]);
+    let found = sources().find(&Method::GET, &ROOT, &headers);
+    assert_eq!(found, expected, "{}", value.escape_ascii());
+}
+
+#[track_caller]
+fn assert_found(sources: &Sources, uri: &str, headers: &HeaderMap, expected: Found<'_>) {
+    assert_eq!(sources.find(&Method::GET, &uri.parse().unwrap(), headers), expected);
+}
+
+#[test]
+fn the_scheme_is_compared_without_case() {
+    for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
+        assert_authorization(format!("{scheme} a.b.c").as_bytes(), Ok(Some("a.b.c")));
+    }
+}
+
+#[test]
+fn one_or_more_spaces_may_follow_the_scheme() {
+    assert_authorization(b"Bearer     a.b.c", Ok(Some("a.b.c")));
+}
+
+#[test]
+fn every_character_of_a_b64token_is_taken() {
+    let all = b"Bearer ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/==";
+    let headers = headers([(AUTHORIZATION, all)]);
+    let found = Sources::new(100).find(&Method::GET, &ROOT, &headers);
+    assert_eq!(found, Ok(Some(std::str::from_utf8(&all[7..]).unwrap())));
+}
+
+#[test]
+fn every_other_byte_makes_a_malformed_credential_wherever_it_stands() {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    for byte in 0..=255 {
+        // Both sides of the borders of blocks; the last byte but one, since `=` may end a token.
+        for position in [1, 63, 64, 65, 127, 128] {
+            let mut value = b"Bearer ".to_vec();
+            value.extend([b'a'; 130]);
+            value[7 + position] = byte;
+            let Ok(value) = HeaderValue::from_bytes(&value) else { continue };
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value);
+            let found = Sources::new(200).find(&Method::GET, &ROOT, &headers);
+            if is_good(byte) {
+                assert!(matches!(found, Ok(Some(_))), "{byte:#x} at {position}");
+            } else {
+                assert_eq!(found, Err(MalformedCredential), "{byte:#x} at {position}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bearer_without_a_b64token_is_malformed() {
+    for value in [
+        &b"Bearer"[..],
+        b"Bearer ",
+        b"Bearer    ",
+        b"Bearer\ta.b.c",
+        b"Bearer \ta.b.c",
+        b"Bearer a.b.c\t",
+        b"Bearer a.b.c ",
+        b"Bearer\xA0a.b.c",
+        b"Bearer\xC2\xA0a.b.c",
+        b"Bearer \xC2\xA0a.b.c",
+        b"Bearer a.b.c, Bearer d.e.f",
+        b"Bearer a.b.c,Basic dTpw",
+        b"Bearer, a.b.c",
+        b"Bearer a b",
+        b"Bearer Bearer a.b.c",
+        b"Bearer a.b.\xFF",
+        b"Bearer \"a.b.c\"",
+        b"Bearer token=\"a.b.c\"",
+        b"Bearer =",
+        b"Bearer ==",
+        b"Bearer a=b",
+        b"Bearer:a.b.c",
+        b"Bearer=a.b.c",
+    ] {
+        assert_authorization(value, Err(MalformedCredential));
+    }
+}
+
+#[test]
+fn another_scheme_is_no_credential() {
+    for value in [
+        &b""[..],
+        b"B",
+        b"Basic dXNlcjpwYXNz",
+        b"Basic dXNlcjpwYXNz, Bearer a.b.c",
+        b"Bearers a.b.c",
+        b"Bearer-Token a.b.c",
+        b"BearerToken",
+        b"B\xC3\xA4arer a.b.c",
+        b"\xFF\xFE\xFD\xFC\xFB\xFA a.b.c",
+        b"a.b.c",
+        b"DPoP a.b.c",
+    ] {
+        assert_authorization(value, Ok(None));
+    }
+}
+
+#[test]
+fn a_request_without_the_header_has_no_credential() {
+    assert_found(&sources(), "/", &HeaderMap::new(), Ok(None));
+}
+
+#[test]
+fn two_lines_are_refused_whatever_they_are() {
+    for (first, second) in [
+        (&b"Bearer a.b.c"[..], &b"Bearer a.b.c"[..]),
+        (b"Bearer a.b.c", b"Basic dXNlcjpwYXNz"),
+        (b"Basic dXNlcjpwYXNz", b"Basic dXNlcjpwYXNz"),
+        (b"", b"Bearer a.b.c"),
+    ] {
+        let headers = headers([(AUTHORIZATION, first), (AUTHORIZATION, second)]);
+        assert_found(&sources(), "/", &headers, Err(MultipleCredentials));
+    }
+}
+
+#[test]
+fn a_token_above_the_limit_is_refused_and_one_at_the_limit_is_not() {
+    let at_limit = "a".repeat(64);
+    assert_authorization(format!("Bearer  {at_limit}").as_bytes(), Ok(Some(&at_limit)));
+    assert_authorization(format!("Bearer {at_limit}a").as_bytes(), Err(TokenTooLong));
+}
+
+#[test]
+fn another_header_holds_the_bare_token_and_authorization_is_not_looked_at() {
+    let assertion = HeaderName::from_static("cf-access-jwt-assertion");
+    let sources = Sources { header: assertion.clone(), ..sources() };
+
+    let both = headers([(assertion.clone(), b"a.b.c"), (AUTHORIZATION, b"Bearer d.e.f")]);
+    assert_found(&sources, "/", &both, Ok(Some("a.b.c")));
+    let only_authorization = headers([(AUTHORIZATION, b"Bearer d.e.f")]);
+    assert_found(&sources, "/", &only_authorization, Ok(None));
+    let with_scheme = headers([(assertion.clone(), b"Bearer a.b.c")]);
+    assert_found(&sources, "/", &with_scheme, Err(MalformedCredential));
+    let empty = headers([(assertion.clone(), b"")]);
+    assert_found(&sources, "/", &empty, Err(MalformedCredential));
+    let twice = headers([(assertion.clone(), b"a.b.c"), (assertion, b"a.b.c")]);
+    assert_found(&sources, "/", &twice, Err(MultipleCredentials));
+}
+
+#[test]
+fn query_and_cookie_are_not_looked_at_unless_allowed() {
+    let headers = headers([(COOKIE, b"session=a.b.c")]);
+    assert_found(&sources(), "/?access_token=a.b.c", &headers, Ok(None));
+}
+
+#[test]
+fn a_query_parameter_is_found_wherever_it_stands() {
+    for uri in [
+        "/?access_token=a.b.c",
+        "/?x=1&access_token=a.b.c",
+        "/?access_token=a.b.c&x=1",
+        "https://host.example/path?x=1&access_token=a.b.c&y",
+    ] {
+        assert_found(&with_query(), uri, &HeaderMap::new(), Ok(Some("a.b.c")));
+    }
+}
+
+#[test]
+fn a_query_parameter_of_another_name_is_none() {
+    for uri in [
+        "/",
+        "/?",
+        "/?access_tokens=a",
+        "/?xaccess_token=a",
+        "/?ACCESS_TOKEN=a",
+        "/?%61ccess_token=a",
+    ] {
+        assert_found(&with_query(), uri, &HeaderMap::new(), Ok(None));
+    }
+}
+
+#[test]
+fn a_query_token_is_not_percent_decoded() {
+    for uri in [
+        "/?access_token=a%2Eb",
+        "/?access_token=%FF",
+        "/?access_token=",
+        "/?access_token",
+        "/?access_token=a=b",
+    ] {
+        assert_found(&with_query(), uri, &HeaderMap::new(), Err(MalformedCredential));
+    }
+}
+
+#[test]
+fn the_same_parameter_twice_is_refused() {
+    for uri in ["/?access_token=a&access_token=a", "/?access_token&access_token=a"] {
+        assert_found(&with_query(), uri, &HeaderMap::new(), Err(MultipleCredentials));
+    }
+}
+
+#[test]
+fn header_and_query_together_are_refused() {
+    let bearer = headers([(AUTHORIZATION, b"Bearer a.b.c")]);
+    assert_found(&with_query(), "/?access_token=a.b.c", &bearer, Err(MultipleCredentials));
+    let basic = headers([(AUTHORIZATION, b"Basic dXNlcjpwYXNz")]);
+    assert_found(&with_query(), "/?access_token=a.b.c", &basic, Ok(Some("a.b.c")));
+}
+
+#[test]
+fn cookie_and_query_together_are_refused() {
+    let sources = Sources { query: with_query().query, ..with_cookie() };
+    let headers = headers([(COOKIE, b"session=a.b.c")]);
+    assert_found(&sources, "/?access_token=a.b.c", &headers, Err(MultipleCredentials));
+}
+
+#[test]
+fn a_cookie_is_found_in_any_line() {
+    for lines in [
+        [&b"session=a.b.c"[..], b"x=1"],
+        [b"x=1", b"session=a.b.c"],
+        [b"x=1; session=a.b.c", b"y=2"],
+        [b"x=1;session=a.b.c;z=3", b"y=2"],
+        [b"sessions=z; session=a.b.c; Session=q", b"xsession=p"],
+    ] {
+        let headers = headers(lines.map(|line| (COOKIE, line)));
+        assert_found(&with_cookie(), "/", &headers, Ok(Some("a.b.c")));
+    }
+}
+
+#[test]
+fn the_same_cookie_twice_is_refused_across_lines_too() {
+    let one_line = headers([(COOKIE, b"session=a; session=a")]);
+    assert_found(&with_cookie(), "/", &one_line, Err(MultipleCredentials));
+    let two_lines = headers([(COOKIE, b"session=a"), (COOKIE, b"x=1; session=")]);
+    assert_found(&with_cookie(), "/", &two_lines, Err(MultipleCredentials));
+}
+
+#[test]
+fn an_empty_cookie_is_none_and_a_malformed_one_is_refused() {
+    assert_found(&with_cookie(), "/", &headers([(COOKIE, b"session=")]), Ok(None));
+    assert_found(&with_cookie(), "/", &headers([(COOKIE, b"session")]), Ok(None));
+    for line in
+        [&b"session=a b"[..], b"session=\"a\"", b"session=\xFF", b"session==", b"session=a%2E"]
+    {
+        assert_found(&with_cookie(), "/", &headers([(COOKIE, line)]), Err(MalformedCredential));
+    }
+}
+
+#[test]
+fn a_header_beats_a_cookie() {
+    let good = headers([(AUTHORIZATION, b"Bearer a.b.c"), (COOKIE, b"session=d; session=e")]);
+    assert_found(&with_cookie(), "/", &good, Ok(Some("a.b.c")));
+    let bad = headers([(AUTHORIZATION, b"Bearer"), (COOKIE, b"session=d.e.f")]);
+    assert_found(&with_cookie(), "/", &bad, Err(MalformedCredential));
+    let other = headers([(AUTHORIZATION, b"Basic dXNlcjpwYXNz"), (COOKIE, b"session=d.e.f")]);
+    assert_found(&with_cookie(), "/", &other, Ok(Some("d.e.f")));
+}
+
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The outcome of a POST with a cookie, for an HTTP/1.1 request to `host.example`.
+fn post(lines: &[(HeaderName, &str)]) -> Result<(), RejectionKind> {
+    let mut headers = headers([(COOKIE, b"session=a.b.c"), (HOST, b"Host.example")]);
+    for (name, value) in lines {
+        headers.append(name, HeaderValue::from_str(value).unwrap());
+    }
+    with_cookie().find(&Method::POST, &Uri::from_static("/"), &headers).map(|token| {
+        assert_eq!(token, Some("a.b.c"));
+    })
+}
+
+#[test]
+fn a_cookie_on_an_unsafe_method_must_be_same_origin() {
+    assert_eq!(post(&[(SITE, "same-origin")]), Ok(()));
+    assert_eq!(post(&[]), Err(CrossSite));
+    for site in ["cross-site", "same-site", "none", "", "Same-Origin", "same-origin, cross-site"] {
+        assert_eq!(post(&[(SITE, site)]), Err(CrossSite), "{site}");
+    }
+    assert_eq!(post(&[(SITE, "same-origin"), (SITE, "cross-site")]), Err(CrossSite));
+}
+
+#[test]
+fn sec_fetch_site_decides_over_origin() {
+    let origin = (ORIGIN, "https://host.example");
+    assert_eq!(post(&[(SITE, "cross-site"), origin.clone()]), Err(CrossSite));
+    assert_eq!(post(&[(SITE, "same-origin"), (ORIGIN, "https://evil.example")]), Ok(()));
+}
+
+#[test]
+fn an_origin_must_be_the_host_where_there_is_no_sec_fetch_site() {
+    for origin in [
+        "https://host.example",
+        "http://host.example",
+        "https://HOST.example",
+        "https://host.example:443",
+        "http://host.example:80",
+    ] {
+        assert_eq!(post(&[(ORIGIN, origin)]), Ok(()), "{origin}");
+    }
+    for origin in [
+        "null",
+        "",
+        "host.example",
+        "https://",
+        "https://:443",
+        "https://evil.example",
+        "https://host.example.evil.example",
+        "https://evilhost.example",
+        "https://host.example:8443",
+        "https://host.example:80",
+        "http://host.example:443",
+        "https://host.example:",
+        "https://host.example:+443",
+        "https://host.example:65979",
+        "https://host.example@evil.example",
+        "https://user@host.example",
+        "https://host.example/",
+        "https://host.example?x",
+        "https://host.example#x",
+        "ftp://host.example",
+        "chrome-extension://host.example",
+        "https://host.example https://host.example",
+    ] {
+        assert_eq!(post(&[(ORIGIN, origin)]), Err(CrossSite), "{origin}");
+    }
+    let origin = (ORIGIN, "https://host.example");
+    assert_eq!(post(&[origin.clone(), origin]), Err(CrossSite));
+}
+
+#[test]
+fn the_target_is_the_authority_of_the_uri_or_else_the_only_host() {
+    let check = |uri: &str, host: &[&str], origin: &str| {
+        let mut headers = headers([(ORIGIN, origin.as_bytes())]);
+        for host in host {
+            headers.append(HOST, HeaderValue::from_str(host).unwrap());
+        }
+        cross_site::check(&Method::POST, &uri.parse().unwrap(), &headers)
+    };
+    let origin = "https://host.example";
+    assert_eq!(check("https://host.example/", &[], origin), Ok(()));
+    assert_eq!(check("https://host.example/", &["evil.example"], origin), Ok(()));
+    assert_eq!(check("https://evil.example/", &["host.example"], origin), Err(CrossSite));
+    assert_eq!(check("/", &["host.example:443"], origin), Ok(()));
+    assert_eq!(check("/", &["host.example:80"], origin), Err(CrossSite));
+    assert_eq!(check("/", &["host.example:8443"], "https://host.example:8443"), Ok(()));
+    assert_eq!(check("/", &[], origin), Err(CrossSite));
+    assert_eq!(check("/", &[""], "https://"), Err(CrossSite));
+    assert_eq!(check("/", &["host.example", "host.example"], origin), Err(CrossSite));
+    assert_eq!(check("/", &["[::1]:3000"], "http://[::1]:3000"), Ok(()));
+    assert_eq!(check("/", &["[::1]"], "http://[::1]:80"), Ok(()));
+    assert_eq!(check("/", &["[::1]:3000"], "http://[::2]:3000"), Err(CrossSite));
+    assert_eq!(check("/", &["::1"], "http://::1"), Err(CrossSite));
+}
+
+#[test]
+fn a_cookie_on_a_safe_method_may_come_from_anywhere() {
+    let headers = headers([(COOKIE, b"session=a.b.c"), (SITE, b"cross-site")]);
+    for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
+        assert_eq!(with_cookie().find(&method, &ROOT, &headers), Ok(Some("a.b.c")));
+    }
+    let unsafe_methods =
+        [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::CONNECT];
+    for method in unsafe_methods.into_iter().chain([Method::from_bytes(b"GETT").unwrap()]) {
+        let found = with_cookie().find(&method, &ROOT, &headers);
+        assert_eq!(found, Err(CrossSite), "{method}");
+    }
+}
+
+#[test]
+fn a_cookie_on_a_websocket_upgrade_must_be_same_origin() {
+    for upgrade in [&b"websocket"[..], b"WebSocket", b"h2c, websocket"] {
+        let foreign = headers([
+            (COOKIE, b"session=a.b.c"),
+            (UPGRADE, upgrade),
+            (HOST, b"host.example"),
+            (ORIGIN, b"https://evil.example"),
+        ]);
+        assert_found(&with_cookie(), "/", &foreign, Err(CrossSite));
+        let own = headers([
+            (COOKIE, b"session=a.b.c"),
+            (UPGRADE, upgrade),
+            (HOST, b"host.example"),
+            (ORIGIN, b"https://host.example"),
+        ]);
+        assert_found(&with_cookie(), "/", &own, Ok(Some("a.b.c")));
+    }
+    let other = headers([(COOKIE, b"session=a.b.c"), (UPGRADE, b"h2c")]);
+    assert_found(&with_cookie(), "/", &other, Ok(Some("a.b.c")));
+}
+
+#[test]
+fn the_check_of_the_origin_can_be_left_out() {
+    let sources = Sources { cookie_without_csrf_check: true, ..with_cookie() };
+    let headers = headers([(COOKIE, b"session=a.b.c"), (SITE, b"cross-site")]);
+    assert_eq!(sources.find(&Method::POST, &ROOT, &headers), Ok(Some("a.b.c")));
+}
+
+#[test]
+fn a_query_token_leaves_the_uri_and_everything_else_stays() {
+    for (before, after) in [
+        ("/p?access_token=a.b.c", "/p"),
+        ("/p?x=1&access_token=a.b.c&y=%20", "/p?x=1&y=%20"),
+        ("/p?access_token=a.b.c&&x", "/p?&x"),
+        ("/p?access_token=a&x=1&access_token=b", "/p?x=1"),
+        ("/p?x=access_token", "/p?x=access_token"),
+        ("/p?", "/p?"),
+        ("/p", "/p"),
+        ("*", "*"),
+        ("host.example:443", "host.example:443"),
+        ("https://host.example:8443?access_token=a", "https://host.example:8443/"),
+        ("https://host.example/p%2Fq?access_token=a&x", "https://host.example/p%2Fq?x"),
+    ] {
+        let mut uri: Uri = before.parse().unwrap();
+        with_query().clear_query(&mut uri).unwrap();
+        assert_eq!(uri, after);
+        assert_eq!(uri.to_string(), after);
+    }
+}
+
+#[test]
+fn a_query_stays_untouched_unless_its_token_is_allowed() {
+    let mut uri = Uri::from_static("/p?access_token=a");
+    sources().clear_query(&mut uri).unwrap();
+    assert_eq!(uri, "/p?access_token=a");
+}
+
+#[test]
+fn the_credential_is_marked_as_sensitive_and_other_headers_are_not() {
+    let mut map = headers([
+        (AUTHORIZATION, b"Bearer a"),
+        (AUTHORIZATION, b"Bearer b"),
+        (COOKIE, b"session=a"),
+        (COOKIE, b"x=1"),
+        (HOST, b"host.example"),
+    ]);
+    with_cookie().conceal(&mut map);
+    assert_eq!(map.len(), 5);
+    for (name, value) in &map {
+        assert_eq!(value.is_sensitive(), name != HOST, "{name}");
+    }
+
+    let mut map = headers([(AUTHORIZATION, b"Bearer a"), (COOKIE, b"session=a")]);
+    sources().conceal(&mut map);
+    assert!(map[AUTHORIZATION].is_sensitive());
+    assert!(!map[COOKIE].is_sensitive());
+}
+
+#[test]
+fn stripping_takes_header_and_cookie_and_leaves_the_rest() {
+    let sources = Sources { strip: true, ..with_cookie() };
+    let mut map = headers([
+        (AUTHORIZATION, b"Bearer a"),
+        (COOKIE, b"session=a"),
+        (COOKIE, b"x=1;session=b; y=2"),
+        (HOST, b"host.example"),
+    ]);
+    sources.conceal(&mut map);
+    assert!(!map.contains_key(AUTHORIZATION));
+    assert_eq!(map.get_all(COOKIE).iter().collect::<Vec<_>>(), ["x=1; y=2"]);
+    assert!(map[COOKIE].is_sensitive());
+    assert_eq!(map[HOST], "host.example");
+}
+
+#[test]
+fn stripping_leaves_the_credential_of_another_scheme() {
+    let mut map = headers([(AUTHORIZATION, b"Basic dXNlcjpwYXNz")]);
+    Sources { strip: true, ..sources() }.conceal(&mut map);
+    assert_eq!(map[AUTHORIZATION], "Basic dXNlcjpwYXNz");
+}
