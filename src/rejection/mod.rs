@@ -3,6 +3,7 @@
 mod challenge;
 mod grpc;
 mod problem;
+mod refusals;
 mod responder;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,9 @@ use std::fmt;
 use http::StatusCode;
 
 pub use self::problem::ProblemJson;
+#[cfg(feature = "tonic")]
+pub(crate) use self::refusals::layer_not_installed_text;
+pub(crate) use self::refusals::{Anonymous, Refusals, layer_not_installed};
 pub use self::responder::{Responder, TokenApiResponder};
 use crate::jws::JwsError;
 
@@ -117,7 +121,9 @@ impl Answer {
         match self {
             Self::NotAuthenticated => "Authentication credentials were not provided.",
             Self::TokenNotValid => "Token is invalid or expired",
-            Self::InvalidRequest => "The request must carry exactly one well-formed Bearer credential.",
+            Self::InvalidRequest => {
+                "The request must carry exactly one well-formed Bearer credential."
+            }
             Self::PermissionDenied => "You do not have permission to perform this action.",
             Self::Unavailable => "Authentication is temporarily unavailable.",
         }

@@ -1,0 +1,102 @@
+//! How one layer refuses: its responder, and what goes with every refusal.
+
+use std::{any, fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    request::Parts,
+};
+
+use super::{Answer, Rejection, Responder, TokenApiResponder, challenge::Challenges, grpc};
+use crate::{Authenticated, telemetry};
+
+/// Seconds after which a client may ask again while authentication is unavailable.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// Made when the layer is set up, and shared by it, its [`RequireLayer`](crate::require::RequireLayer)s and
+/// the extractors behind it, so that all of them refuse alike.
+#[derive(Clone)]
+pub(crate) struct Refusals {
+    pub(crate) responder: Arc<dyn Responder>,
+    pub(crate) challenges: Challenges,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { responder: Arc::new(TokenApiResponder), challenges: Challenges::default() }
+    }
+}
+
+impl Refusals {
+    /// The response to a refused request.
+    pub(crate) fn respond(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
+        let challenge = self.challenges.of(rejection.kind());
+        self.respond_with(rejection, challenge, request)
+    }
+
+    /// The same with another challenge.
+    pub(crate) fn respond_with(
+        &self,
+        rejection: Rejection,
+        challenge: Option<&HeaderValue>,
+        request: &Parts,
+    ) -> Response<Bytes> {
+        telemetry::refused(&rejection);
+        let mut response = if grpc::is_grpc(&request.headers) {
+            grpc::refusal(rejection.answer())
+        } else {
+            let mut response = self.responder.respond(&rejection, request);
+            let headers = response.headers_mut();
+            if !headers.contains_key(CACHE_CONTROL) {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+            if rejection.answer() == Answer::Unavailable && !headers.contains_key(RETRY_AFTER) {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            }
+            response
+        };
+        if let Some(challenge) = challenge
+            && !response.headers().contains_key(WWW_AUTHENTICATE)
+        {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+        }
+        response.extensions_mut().insert(rejection);
+        response
+    }
+}
+
+impl fmt::Debug for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusals").field("challenges", &self.challenges).finish_non_exhaustive()
+    }
+}
+
+/// In the extensions of a request that a layer let through without a token: who refuses it, if something
+/// behind the layer wants one after all.
+#[derive(Clone, Debug)]
+pub(crate) struct Anonymous {
+    pub(crate) refusals: Arc<Refusals>,
+    /// The request asks what the real one may do (CORS), so demands on tokens do not apply to it.
+    pub(crate) is_preflight: bool,
+}
+
+/// 500 for a request that has passed no layer for `C`: a mistake of the service author, never of the
+/// client. The text names `C`, because a layer for another type is the likely cause.
+pub(crate) fn layer_not_installed<C>(request: &Parts) -> Response<Bytes> {
+    let message = layer_not_installed_text::<C>();
+    if grpc::is_grpc(&request.headers) {
+        return grpc::internal(&message);
+    }
+    let mut response = Response::new(Bytes::from(message));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(crate) fn layer_not_installed_text<C>() -> String {
+    format!("no layer in front of this service provides {}", any::type_name::<Authenticated<C>>())
+}

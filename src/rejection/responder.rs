@@ -1,0 +1,83 @@
+//! The body of a refusal, which a service author may replace.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header::CONTENT_TYPE, request::Parts};
+
+use super::{Answer, Rejection};
+
+/// Turns a refusal into a response.
+///
+/// A closure will do. What a refusal must carry, the layer adds to any response that has not set it:
+/// `WWW-Authenticate` (RFC 6750 section 3), `Cache-Control: no-store` and, with 503, `Retry-After`. It also
+/// puts the [`Rejection`] into the response's extensions. gRPC requests are answered without the responder.
+///
+/// The request is as the service behind the layer would see it: a token in the query is already gone.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Response, request::Parts};
+/// use tower_bearer::{Rejection, rejection::Responder};
+///
+/// fn html(rejection: &Rejection, request: &Parts) -> Response<Bytes> {
+///     let body = format!("<h1>{}</h1>", rejection.answer().detail());
+///     let mut response = Response::new(Bytes::from(body));
+///     *response.status_mut() = rejection.answer().status();
+///     response
+/// }
+///
+/// fn takes_responder(_: impl Responder) {}
+/// takes_responder(html);
+/// ```
+pub trait Responder: Send + Sync + 'static {
+    /// The response, with its status and body. [`Rejection::answer`] has what the client may know;
+    /// [`Rejection::kind`] says more and is meant for logs.
+    fn respond(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes>;
+}
+
+impl<F> Responder for F
+where
+    F: Fn(&Rejection, &Parts) -> Response<Bytes> + Send + Sync + 'static,
+{
+    fn respond(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes> {
+        self(rejection, request)
+    }
+}
+
+/// The responder of a layer that was given no other: `application/json` with `code` and `detail`.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "a unit that has nothing to hide")]
+pub struct TokenApiResponder;
+
+impl Responder for TokenApiResponder {
+    fn respond(&self, rejection: &Rejection, _request: &Parts) -> Response<Bytes> {
+        let answer = rejection.answer();
+        let mut response = Response::new(Bytes::from_static(body_of(answer).as_bytes()));
+        *response.status_mut() = answer.status();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+/// The bodies are few and fixed, so they are written out; a test holds them against [`Answer`].
+pub(super) fn body_of(answer: Answer) -> &'static str {
+    match answer {
+        Answer::NotAuthenticated => {
+            r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#
+        }
+        Answer::TokenNotValid => {
+            r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#
+        }
+        Answer::InvalidRequest => concat!(
+            r#"{"code":"bad_authorization_header","#,
+            r#""detail":"The request must carry exactly one well-formed Bearer credential."}"#,
+        ),
+        Answer::PermissionDenied => concat!(
+            r#"{"code":"permission_denied","#,
+            r#""detail":"You do not have permission to perform this action."}"#,
+        ),
+        Answer::Unavailable => concat!(
+            r#"{"code":"authentication_unavailable","#,
+            r#""detail":"Authentication is temporarily unavailable."}"#,
+        ),
+    }
+}

@@ -1,0 +1,207 @@
+use http::{HeaderMap, HeaderValue, Request, header::CONTENT_TYPE};
+use serde_json::{Value, json};
+
+use super::{
+    challenge::Challenges,
+    grpc::{internal, is_grpc, refusal},
+    *,
+};
+use crate::ConfigError;
+
+const ANSWERS: [Answer; 5] = [
+    Answer::NotAuthenticated,
+    Answer::TokenNotValid,
+    Answer::InvalidRequest,
+    Answer::PermissionDenied,
+    Answer::Unavailable,
+];
+
+fn challenge(challenges: &Challenges, kind: RejectionKind) -> Option<&str> {
+    challenges.of(kind).map(|value| value.to_str().unwrap())
+}
+
+#[test]
+fn the_bodies_that_are_written_out_say_what_the_answer_says() {
+    for answer in ANSWERS {
+        let expected = format!(r#"{{"code":"{}","detail":"{}"}}"#, answer.code(), answer.detail());
+        assert_eq!(responder::body_of(answer), expected);
+
+        let expected = json!({
+            "type": "about:blank",
+            "title": answer.status().canonical_reason(),
+            "status": answer.status().as_u16(),
+            "detail": answer.detail(),
+            "code": answer.code(),
+        });
+        assert_eq!(serde_json::from_str::<Value>(problem::body_of(answer)).unwrap(), expected);
+    }
+}
+
+#[test]
+fn every_answer_has_the_challenge_of_rfc_6750() {
+    let challenges = Challenges::default();
+    for (kind, expected) in [
+        (RejectionKind::MissingCredential, Some(r#"Bearer realm="api""#)),
+        (
+            RejectionKind::Expired,
+            Some(concat!(
+                r#"Bearer realm="api", error="invalid_token", "#,
+                r#"error_description="Token is invalid or expired""#
+            )),
+        ),
+        (
+            RejectionKind::MalformedCredential,
+            Some(r#"Bearer realm="api", error="invalid_request""#),
+        ),
+        (
+            RejectionKind::PermissionDenied,
+            Some(r#"Bearer realm="api", error="insufficient_scope""#),
+        ),
+        (RejectionKind::CrossSite, Some(r#"Bearer realm="api""#)),
+        (RejectionKind::KeysUnavailable, None),
+    ] {
+        assert_eq!(challenge(&challenges, kind), expected, "{kind}");
+    }
+}
+
+#[test]
+fn bad_tokens_cannot_be_told_apart_by_their_challenge() {
+    let challenges = Challenges::default();
+    let expected = challenge(&challenges, RejectionKind::Expired);
+    for kind in RejectionKind::ALL {
+        if kind.answer() == Answer::TokenNotValid {
+            assert_eq!(challenge(&challenges, *kind), expected, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn realm_and_resource_metadata_stand_in_the_challenge_in_any_order_of_setting() {
+    let url = "https://api.example/.well-known/oauth-protected-resource";
+    let one = Challenges::default().with_realm("my shop").unwrap();
+    let one = one.with_resource_metadata(url).unwrap();
+    let other = Challenges::default().with_resource_metadata(url).unwrap();
+    let other = other.with_realm("my shop").unwrap();
+    for challenges in [one, other] {
+        assert_eq!(
+            challenge(&challenges, RejectionKind::MissingCredential).unwrap(),
+            format!(r#"Bearer realm="my shop", resource_metadata="{url}""#)
+        );
+        assert_eq!(
+            challenge(&challenges, RejectionKind::Revoked).unwrap(),
+            format!(
+                r#"Bearer realm="my shop", error="invalid_token", error_description="Token is invalid or expired", resource_metadata="{url}""#
+            )
+        );
+        assert_eq!(
+            challenge(&challenges, RejectionKind::PermissionDenied).unwrap(),
+            r#"Bearer realm="my shop", error="insufficient_scope""#
+        );
+    }
+}
+
+#[test]
+fn what_cannot_stand_in_a_quoted_string_is_no_realm_and_no_url() {
+    for text in ["a\"b", "a\\b", "a\rb", "a\nb", "a\tb", "a\0b", "a\u{7f}b", "\u{e4}"] {
+        let challenges = Challenges::default();
+        assert!(
+            matches!(challenges.with_realm(text), Err(ConfigError::InvalidHeaderValue("realm"))),
+            "{text:?}"
+        );
+        assert!(
+            matches!(
+                challenges.with_resource_metadata(text),
+                Err(ConfigError::InvalidHeaderValue("resource metadata"))
+            ),
+            "{text:?}"
+        );
+    }
+    assert!(Challenges::default().with_resource_metadata("").is_err());
+}
+
+#[test]
+fn scopes_stand_in_the_challenge_unless_they_are_no_scope_tokens() {
+    let challenges = Challenges::default();
+    for (scopes, expected) in [
+        (
+            &["orders:read", "https://x.example/s"][..],
+            r#"Bearer realm="api", error="insufficient_scope", scope="orders:read https://x.example/s""#,
+        ),
+        (
+            &["", "a b", "a\"", "a\\", "\u{e4}", "good", "a\r\nx: y"],
+            r#"Bearer realm="api", error="insufficient_scope", scope="good""#,
+        ),
+        (&["a\""], r#"Bearer realm="api", error="insufficient_scope""#),
+        (&[], r#"Bearer realm="api", error="insufficient_scope""#),
+    ] {
+        assert_eq!(challenges.naming_scopes(scopes.iter().copied()), expected);
+    }
+}
+
+#[test]
+fn grpc_is_told_by_the_content_type() {
+    let is_grpc = |content_type: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        is_grpc(&headers)
+    };
+    for yes in [
+        "application/grpc",
+        "application/grpc+proto",
+        "application/grpc;charset=utf-8",
+        "Application/gRPC+json",
+    ] {
+        assert!(is_grpc(yes), "{yes}");
+    }
+    for no in [
+        "application/grpc-web",
+        "application/grpc-web+proto",
+        "application/grpcx",
+        "application/json",
+        "application/grp",
+        "",
+    ] {
+        assert!(!is_grpc(no), "{no}");
+    }
+    assert!(!super::grpc::is_grpc(&HeaderMap::new()));
+}
+
+#[test]
+fn grpc_answers_are_trailers_only() {
+    for (answer, code) in ANSWERS.into_iter().zip(["16", "16", "3", "7", "14"]) {
+        let response = refusal(answer);
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers().len(), 3);
+        assert_eq!(response.headers()["content-type"], "application/grpc");
+        assert_eq!(response.headers()["grpc-status"], code);
+        assert_eq!(response.headers()["grpc-message"], answer.detail());
+        assert!(response.body().is_empty());
+        // They are sent as they are, so they must not need an escape.
+        assert!(answer.detail().bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'));
+    }
+}
+
+#[test]
+fn a_grpc_message_is_percent_encoded() {
+    let response = internal("100 % of \u{e4}\n<C>");
+    assert_eq!(response.headers()["grpc-status"], "13");
+    assert_eq!(response.headers()["grpc-message"], "100 %25 of %C3%A4%0A<C>");
+}
+
+#[test]
+fn a_missing_layer_is_told_with_the_type_it_lacks() {
+    struct Tenant;
+    let (request, ()) = Request::new(()).into_parts();
+    let response = layer_not_installed::<Tenant>(&request);
+    assert_eq!(response.status(), 500);
+    let text = std::str::from_utf8(response.body()).unwrap();
+    assert!(text.contains("Authenticated<") && text.contains("Tenant>"), "{text}");
+}
+
+#[test]
+fn every_kind_has_a_label_of_its_own() {
+    let mut labels: Vec<_> = RejectionKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    assert_eq!(labels.len(), RejectionKind::ALL.len());
+}
