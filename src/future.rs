@@ -1,0 +1,123 @@
+//! What a call of [`BearerAuth`](crate::BearerAuth) comes to.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::{
+    Authenticated, BoxFuture, Rejection, ResponseBody, claims::UntypedClaims, rejection::Refusals,
+};
+
+pin_project! {
+    /// The response of the service behind the layer, or a refusal.
+    ///
+    /// Dropping it at any point leaves nothing behind: the service is called only once the token is known to
+    /// be good.
+    pub struct ResponseFuture<S, B, C = UntypedClaims>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S, B, C, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    #[project_replace = StateOwned]
+    enum State<S, B, C, F> {
+        Calling { #[pin] future: F },
+        Checking {
+            check: BoxFuture<'static, Result<Authenticated<C>, Rejection>>,
+            // The instance that was ready when the call came.
+            service: S,
+            request: Request<B>,
+            refusals: Arc<Refusals>,
+        },
+        Rejected { response: Response<Bytes> },
+        Finished,
+    }
+}
+
+impl<S, B, C> ResponseFuture<S, B, C>
+where
+    S: Service<Request<B>>,
+{
+    pub(crate) fn calling(future: S::Future) -> Self {
+        Self { state: State::Calling { future } }
+    }
+
+    pub(crate) fn checking(
+        check: BoxFuture<'static, Result<Authenticated<C>, Rejection>>,
+        service: S,
+        request: Request<B>,
+        refusals: Arc<Refusals>,
+    ) -> Self {
+        Self { state: State::Checking { check, service, request, refusals } }
+    }
+
+    pub(crate) fn rejected(response: Response<Bytes>) -> Self {
+        Self { state: State::Rejected { response } }
+    }
+}
+
+impl<S, B, C, ResB> Future for ResponseFuture<S, B, C>
+where
+    S: Service<Request<B>, Response = Response<ResB>>,
+    C: Send + Sync + 'static,
+{
+    type Output = Result<Response<ResponseBody<ResB>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let verdict = match state.as_mut().project() {
+                StateProjection::Calling { future } => {
+                    return future.poll(cx).map_ok(|response| response.map(ResponseBody::inner));
+                }
+                StateProjection::Checking { check, .. } => Some(ready!(check.as_mut().poll(cx))),
+                StateProjection::Rejected { .. } | StateProjection::Finished => None,
+            };
+            match (state.as_mut().project_replace(State::Finished), verdict) {
+                (StateOwned::Checking { mut service, mut request, .. }, Some(Ok(token))) => {
+                    request.extensions_mut().insert(token);
+                    state.set(State::Calling { future: service.call(request) });
+                }
+                (StateOwned::Checking { request, refusals, .. }, Some(Err(rejection))) => {
+                    let (request, _) = request.into_parts();
+                    return Poll::Ready(Ok(refused(refusals.respond(rejection, &request))));
+                }
+                (StateOwned::Rejected { response }, _) => {
+                    return Poll::Ready(Ok(refused(response)));
+                }
+                _ => panic!("polled after it was ready"),
+            }
+        }
+    }
+}
+
+fn refused<B>(response: Response<Bytes>) -> Response<ResponseBody<B>> {
+    response.map(ResponseBody::refusal)
+}
+
+impl<S, B, C> fmt::Debug for ResponseFuture<S, B, C>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state {
+            State::Calling { .. } => "ResponseFuture::Calling(..)",
+            State::Checking { .. } => "ResponseFuture::Checking(..)",
+            State::Rejected { .. } => "ResponseFuture::Rejected(..)",
+            State::Finished => "ResponseFuture::Finished",
+        })
+    }
+}

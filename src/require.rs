@@ -1,0 +1,239 @@
+//! Demands on a token that is already authenticated: scopes, or whatever the service author asks.
+//!
+//! A [`RequireLayer`] comes from [`BearerLayer::require_scopes`](crate::BearerLayer::require_scopes) or
+//! [`BearerLayer::require`](crate::BearerLayer::require) and belongs behind that layer:
+//!
+//! 1. A token that satisfies the demand passes.
+//! 2. One that does not is answered with 403 (RFC 6750 section 3.1).
+//! 3. An anonymous request, which an optional layer let through, is answered with 401.
+//! 4. A CORS preflight request that the layer let through passes: it carries no token to make demands on.
+//! 5. A request that has passed no layer for `C` is answered with 500 and a text that names `C`.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, request::Parts};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    Authenticated, Rejection, RejectionKind, ResponseBody,
+    claims::UntypedClaims,
+    rejection::{Anonymous, Refusals, layer_not_installed},
+};
+
+/// Refuses tokens that do not satisfy a demand.
+///
+/// Cloning costs a counter.
+#[must_use = "a layer does nothing until it is put around a service"]
+pub struct RequireLayer<C = UntypedClaims> {
+    shared: Arc<Shared<C>>,
+}
+
+struct Shared<C> {
+    demand: Demand<C>,
+    /// What a token gets that does not satisfy the demand.
+    rejection: Rejection,
+    challenge: Option<HeaderValue>,
+    refusals: Arc<Refusals>,
+}
+
+enum Demand<C> {
+    Scopes(Vec<Box<str>>),
+    Predicate(Predicate<C>),
+}
+
+pub(crate) type Predicate<C> = Box<dyn Fn(&Authenticated<C>) -> bool + Send + Sync>;
+
+impl<C> RequireLayer<C> {
+    pub(crate) fn scopes(scopes: Vec<Box<str>>, refusals: Arc<Refusals>) -> Self {
+        let challenge = refusals.challenges.naming_scopes(scopes.iter().map(|scope| &**scope));
+        Self {
+            shared: Arc::new(Shared {
+                rejection: Rejection::insufficient_scope(scopes.join(" ").into()),
+                demand: Demand::Scopes(scopes),
+                challenge: Some(challenge),
+                refusals,
+            }),
+        }
+    }
+
+    pub(crate) fn demand(predicate: Predicate<C>, refusals: Arc<Refusals>) -> Self {
+        let kind = RejectionKind::PermissionDenied;
+        Self {
+            shared: Arc::new(Shared {
+                demand: Demand::Predicate(predicate),
+                rejection: kind.into(),
+                challenge: refusals.challenges.of(kind).cloned(),
+                refusals,
+            }),
+        }
+    }
+}
+
+impl<C> Demand<C> {
+    fn is_satisfied_by(&self, token: &Authenticated<C>) -> bool {
+        match self {
+            Self::Scopes(scopes) => scopes.iter().all(|scope| token.scopes().contains(scope)),
+            Self::Predicate(predicate) => predicate(token),
+        }
+    }
+}
+
+impl<S, C> Layer<S> for RequireLayer<C> {
+    type Service = Require<S, C>;
+
+    fn layer(&self, inner: S) -> Require<S, C> {
+        Require { inner, shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// The service that [`RequireLayer`] puts around another.
+#[must_use = "a service does nothing until it is called"]
+pub struct Require<S, C = UntypedClaims> {
+    inner: S,
+    shared: Arc<Shared<C>>,
+}
+
+impl<S, C, ReqB, ResB> Service<Request<ReqB>> for Require<S, C>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    C: Send + Sync + 'static,
+{
+    type Response = Response<ResponseBody<ResB>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let state = match self.shared.objection_to(&request) {
+            None => State::Calling { future: self.inner.call(request) },
+            Some(objection) => {
+                let (request, _) = request.into_parts();
+                State::Refused { response: Some(self.shared.refuse(objection, &request)) }
+            }
+        };
+        ResponseFuture { state }
+    }
+}
+
+enum Objection {
+    NotEnough,
+    Anonymous(Arc<Refusals>),
+    LayerNotInstalled,
+}
+
+impl<C: Send + Sync + 'static> Shared<C> {
+    fn objection_to<B>(&self, request: &Request<B>) -> Option<Objection> {
+        let extensions = request.extensions();
+        match (extensions.get::<Authenticated<C>>(), extensions.get::<Anonymous>()) {
+            (Some(token), _) if self.demand.is_satisfied_by(token) => None,
+            (Some(_), _) => Some(Objection::NotEnough),
+            (None, Some(anonymous)) if anonymous.is_preflight => None,
+            (None, Some(anonymous)) => Some(Objection::Anonymous(Arc::clone(&anonymous.refusals))),
+            (None, None) => Some(Objection::LayerNotInstalled),
+        }
+    }
+
+    fn refuse(&self, objection: Objection, request: &Parts) -> Response<Bytes> {
+        match objection {
+            Objection::NotEnough => {
+                let challenge = self.challenge.as_ref();
+                self.refusals.respond_with(self.rejection.clone(), challenge, request)
+            }
+            Objection::Anonymous(refusals) => {
+                refusals.respond(RejectionKind::MissingCredential.into(), request)
+            }
+            Objection::LayerNotInstalled => layer_not_installed::<C>(request),
+        }
+    }
+}
+
+pin_project! {
+    /// The response of the service behind the layer, or a refusal.
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Calling { #[pin] future: F },
+        Refused { response: Option<Response<Bytes>> },
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProjection::Calling { future } => {
+                future.poll(cx).map_ok(|response| response.map(ResponseBody::inner))
+            }
+            StateProjection::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response.map(ResponseBody::refusal))),
+                None => panic!("polled after it was ready"),
+            },
+        }
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state {
+            State::Calling { .. } => "ResponseFuture::Calling(..)",
+            State::Refused { .. } => "ResponseFuture::Refused(..)",
+        })
+    }
+}
+
+impl<C> Clone for RequireLayer<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<C> fmt::Debug for RequireLayer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequireLayer").field("demand", &self.shared.demand).finish_non_exhaustive()
+    }
+}
+
+impl<S: Clone, C> Clone for Require<S, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S: fmt::Debug, C> fmt::Debug for Require<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Require")
+            .field("inner", &self.inner)
+            .field("demand", &self.shared.demand)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for Demand<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scopes(scopes) => f.debug_tuple("Scopes").field(scopes).finish(),
+            Self::Predicate(_) => f.write_str("Predicate(..)"),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The gate itself.
+
+use std::{
+    fmt, mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{
+    HeaderMap, Method, Request, Response,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
+};
+use tower_service::Service;
+
+use crate::{
+    Authenticated, BoxFuture, Rejection, RejectionKind, ResponseBody, ResponseFuture,
+    authenticator::Progress, claims::UntypedClaims, layer::Settings, rejection::Anonymous,
+};
+
+/// The service that [`BearerLayer`](crate::BearerLayer) puts around another.
+///
+/// It is ready when the inner service is, and it calls the very instance that was ready: in place where the
+/// token needs no look-up, and moved into the future where it does. A refused request does not use up that
+/// readiness: a permit that the inner service holds is kept for the next call, or until this service is
+/// dropped.
+///
+/// `call` decides on tokens that need no look-up; what is left for the future then is the inner service's.
+#[must_use = "a service does nothing until it is called"]
+pub struct BearerAuth<S, C = UntypedClaims> {
+    inner: S,
+    settings: Arc<Settings<C>>,
+}
+
+impl<S, C> BearerAuth<S, C> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings<C>>) -> Self {
+        Self { inner, settings }
+    }
+}
+
+impl<S, C, ReqB, ResB> Service<Request<ReqB>> for BearerAuth<S, C>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>> + Clone,
+    C: Send + Sync + 'static,
+{
+    type Response = Response<ResponseBody<ResB>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, ReqB, C>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
+        match self.settings.admit(&mut request) {
+            Admission::Admitted => ResponseFuture::calling(self.inner.call(request)),
+            Admission::Refused(rejection) => {
+                let (request, _) = request.into_parts();
+                ResponseFuture::rejected(self.settings.refusals.respond(rejection, &request))
+            }
+            Admission::Checking(check) => {
+                let successor = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, successor);
+                let refusals = Arc::clone(&self.settings.refusals);
+                ResponseFuture::checking(check, ready, request, refusals)
+            }
+        }
+    }
+}
+
+enum Admission<C> {
+    Admitted,
+    Refused(Rejection),
+    Checking(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
+}
+
+impl<C: Send + Sync + 'static> Settings<C> {
+    /// Decides on a request as far as that needs no waiting, and prepares it for the inner service.
+    fn admit<B>(&self, request: &mut Request<B>) -> Admission<C> {
+        // Only what this layer puts there is to be found behind it.
+        request.extensions_mut().remove::<Authenticated<C>>();
+        request.extensions_mut().remove::<Anonymous>();
+
+        let is_preflight =
+            self.allows_cors_preflight && is_cors_preflight(request.method(), request.headers());
+        let token = if is_preflight {
+            Ok(None)
+        } else {
+            self.sources.find(request.method(), request.uri(), request.headers())
+        };
+        // The token is borrowed from the request, so it is looked at before the request is changed.
+        let progress = match token {
+            Ok(Some(token)) => Ok(Some(self.authenticator.begin(token))),
+            Ok(None) => Ok(None),
+            Err(kind) => Err(kind),
+        };
+        self.sources.conceal(request.headers_mut());
+        let cleared = self.sources.clear_query(request.uri_mut());
+
+        match cleared.and(progress) {
+            Ok(Some(Progress::Done(Ok(authenticated)))) => {
+                request.extensions_mut().insert(authenticated);
+                Admission::Admitted
+            }
+            Ok(Some(Progress::Done(Err(rejection)))) => Admission::Refused(rejection),
+            Ok(Some(Progress::Pending(check))) => Admission::Checking(check),
+            Ok(None) if self.optional || is_preflight => {
+                let refusals = Arc::clone(&self.refusals);
+                request.extensions_mut().insert(Anonymous { refusals, is_preflight });
+                Admission::Admitted
+            }
+            Ok(None) => Admission::Refused(RejectionKind::MissingCredential.into()),
+            Err(kind) => Admission::Refused(kind.into()),
+        }
+    }
+}
+
+/// A CORS-preflight request (Fetch standard, section 3.3.2).
+fn is_cors_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS
+        && headers.contains_key(ORIGIN)
+        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+impl<S: Clone, C> Clone for BearerAuth<S, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
+    }
+}
+
+impl<S: fmt::Debug, C> fmt::Debug for BearerAuth<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerAuth")
+            .field("inner", &self.inner)
+            .field("settings", &self.settings)
+            .finish()
+    }
+}
