@@ -252,4 +252,8 @@ fn signatures_of_any_other_length_are_refused() {
 fn sha256_is_that_of_fips_180() {
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(sha256_hex(b"abc"), abc);
+    #[cfg(feature = "rust-crypto")]
+    for bytes in [&b""[..], b"abc", &[7; 1000]] {
+        assert_eq!(rust_crypto::sha256(bytes), sha256(bytes));
+    }
 }
