@@ -2,6 +2,8 @@
 //!
 //! Their payloads are no claims, so they stop at the JWS level.
 
+#![cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+
 use tower_bearer::{ConfigError, Key, KeySet, jws::JwsError};
 
 /// RFC 7520 section 4, figure 7, in base64url.
@@ -90,7 +92,7 @@ fn rfc_7520_section_4_3_is_es512() {
         ),
     );
     match Key::from_jwk_json(jwk) {
-        Err(ConfigError::UnsupportedByBackend(_)) => assert!(cfg!(not(feature = "aws-lc-rs"))),
+        Err(ConfigError::UnsupportedByBackend(_)) if cfg!(not(feature = "aws-lc-rs")) => {}
         _ => assert_verifies(jwk, &jws, &frodo()),
     }
 }

@@ -9,6 +9,9 @@ mod jwk;
 mod key;
 mod key_set;
 mod material;
+#[cfg(all(test, not(any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
+#[path = "tests/no_backend.rs"]
+mod no_backend;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
 

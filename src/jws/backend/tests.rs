@@ -249,7 +249,38 @@ fn signatures_of_any_other_length_are_refused() {
 }
 
 #[test]
+fn the_length_of_a_signature_is_fixed_before_any_backend_is_asked() {
+    // A backend that accepts everything.
+    let lenient: Backend = |_, _| Ok(Box::new(|_, _| true));
+    let mut point = [0; 133];
+    point[0] = 4;
+    let ec = |curve: Curve| Material::Ec { curve, point: &point[..=2 * curve.coordinate_length()] };
+    let rsa = |modulus| Material::Rsa { modulus, exponent: &[3] };
+    let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap();
+    for (algorithm, material, length) in [
+        (Algorithm::HS256, Material::Secret(&[7]), 32),
+        (Algorithm::HS384, Material::Secret(&[7]), 48),
+        (Algorithm::HS512, Material::Secret(&[7]), 64),
+        (Algorithm::RS256, rsa(&[0xff; 256]), 256),
+        (Algorithm::PS512, rsa(&[[1].as_slice(), &[0xff; 256]].concat()), 257),
+        (Algorithm::ES256, ec(Curve::P256), 64),
+        (Algorithm::ES384, ec(Curve::P384), 96),
+        (Algorithm::ES512, ec(Curve::P521), 132),
+        (Algorithm::EdDSA, Material::Ed25519(&set.test_groups[0].key.pk), 64),
+    ] {
+        let key = Verifier::with(lenient, algorithm, material).unwrap();
+        for given in 0..300 {
+            assert_eq!(key.verify(b"", &vec![0; given]), given == length, "{algorithm} {given}");
+        }
+    }
+}
+
+#[test]
 fn sha256_is_that_of_fips_180() {
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(sha256_hex(b"abc"), abc);
+    #[cfg(feature = "rust-crypto")]
+    for bytes in [&b""[..], b"abc", &[7; 1000]] {
+        assert_eq!(rust_crypto::sha256(bytes), sha256(bytes));
+    }
 }

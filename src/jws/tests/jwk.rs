@@ -217,6 +217,7 @@ fn coordinates_have_full_length_and_name_a_point_of_the_curve() {
     for (x, y) in [
         (&x[1..], &y[..]),
         (&x, &y[..31]),
+        (&x[..31], &[&[0], &y[..]].concat()),
         (&[&[0], &x[..]].concat(), &y),
         (&x, &[&[0], &y[..]].concat()),
         (&[], &[]),
