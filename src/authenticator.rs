@@ -85,6 +85,11 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         .map(drop)
     }
 
+    /// The longest token that is looked at, in bytes.
+    pub(crate) fn max_token_length(&self) -> usize {
+        self.0.verifier.max_token_length()
+    }
+
     /// What can be decided at once, and a future for the rest.
     pub(crate) fn begin(&self, token: &str) -> Progress<C> {
         match self.0.verifier.verify(token) {

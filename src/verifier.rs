@@ -193,6 +193,10 @@ impl<C> Verifier<C> {
         self.run_checks(token)
     }
 
+    pub(crate) fn max_token_length(&self) -> usize {
+        self.0.max_token_length
+    }
+
     pub(crate) fn has_async_checks(&self) -> bool {
         !self.0.async_checks.is_empty()
     }
