@@ -4,11 +4,12 @@
 
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use jsonwebtoken::{EncodingKey, Header};
 use tokio_stream::{Empty, wrappers::TcpListenerStream};
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Endpoint, Server},
+};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse,
     health_client::HealthClient,
@@ -54,11 +55,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder().layer(layer).add_service(HealthServer::new(Guarded));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
 
-    let mut client = HealthClient::connect(url).await?;
+    let mut client = HealthClient::new(Endpoint::from_shared(url)?.connect().await?);
     let refused = client.check(HealthCheckRequest::default()).await.unwrap_err();
     println!("without a token: {:?}, {}", refused.code(), refused.message());
 
-    let expires_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 60;
+    let expires_at = jsonwebtoken::get_current_timestamp() + 60;
     let claims = serde_json::json!({
         "iss": "https://issuer.example", "aud": "api://orders", "sub": "me", "exp": expires_at
     });

@@ -27,7 +27,7 @@ use crate::{
 ///     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
 ///
 /// let refused = authenticator.authenticate("no.such.token").await.unwrap_err();
-/// assert_eq!(refused.kind(), RejectionKind::MalformedHeader);
+/// assert_eq!(refused.kind(), RejectionKind::MalformedToken);
 /// # Ok(()) }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```

@@ -139,7 +139,6 @@ impl From<CheckError> for RejectionKind {
 
 impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     /// A verifier that trusts nobody yet.
-    #[must_use]
     pub fn builder() -> VerifierBuilder<C> {
         VerifierBuilder {
             issuers: Vec::new(),

@@ -3,6 +3,8 @@
 //! Tokens of another library come from PyJWT, through the interpreter that `PYJWT_PYTHON` names (with `pyjwt` and
 //! `cryptography` installed). Without the variable those tests say that they were not run.
 
+#![allow(clippy::print_stdout, reason = "what was not run, or how often, is told")]
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
