@@ -6,9 +6,9 @@ use std::{
 };
 
 use crate::{
+    VerifiedToken,
     claims::{RegisteredClaims, Scopes, UntypedClaims},
     jws::Algorithm,
-    verifier::VerifiedToken,
 };
 
 /// A token that is genuine, unexpired and unrevoked, with its claims.
@@ -57,14 +57,14 @@ impl<C> Authenticated<C> {
     /// The id of the key that verified the token, where the key has one.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
-        self.0.0.key_id.as_deref()
+        self.0.key_id()
     }
 
     /// What identifies the token for revocation: `jti`, the claim that the policy names, or the SHA-256 of
     /// `header.payload` in hexadecimal.
     #[must_use]
     pub fn revocation_id(&self) -> &str {
-        &self.0.0.revocation_id
+        self.0.revocation_id()
     }
 
     pub(crate) fn token(&self) -> &VerifiedToken<C> {

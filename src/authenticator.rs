@@ -4,10 +4,9 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Authenticated, BoxFuture, Rejection, RejectionKind, RevocationCache, Verifier,
+    Authenticated, BoxFuture, Rejection, RejectionKind, RevocationCache, VerifiedToken, Verifier,
     claims::UntypedClaims,
     revocation::{Answer, Check},
-    verifier::VerifiedToken,
 };
 
 /// Verifies tokens and asks whether they are revoked.
@@ -17,7 +16,7 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 /// use tower_bearer::{
-///     Authenticator, Issuer, Key, RejectionKind, RevocationCache, Verifier,
+///     Authenticator, Issuer, Key, RejectionKind, RevocationCache, VerifiedToken, Verifier,
 ///     claims::UntypedClaims, revocation::MemoryStore,
 /// };
 ///

@@ -25,6 +25,7 @@ mod telemetry;
 #[cfg(feature = "tonic")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub mod tonic;
+mod verified_token;
 mod verifier;
 
 pub use self::authenticated::Authenticated;
@@ -38,7 +39,8 @@ pub use self::layer::BearerLayer;
 pub use self::rejection::{Rejection, RejectionKind};
 pub use self::revocation::RevocationCache;
 pub use self::service::BearerAuth;
-pub use self::verifier::{CheckError, VerifiedToken, Verifier, VerifierBuilder};
+pub use self::verified_token::VerifiedToken;
+pub use self::verifier::{CheckError, Verifier, VerifierBuilder};
 
 /// A boxed future, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,19 +1,17 @@
 //! From a token's text to claims that its issuer vouches for.
 
-use std::{collections::HashMap, fmt, marker::PhantomData, sync::Arc};
+mod builder;
 
-use serde::de::DeserializeOwned;
+use std::{collections::HashMap, fmt, sync::Arc};
 
+pub use self::builder::VerifierBuilder;
 use crate::{
-    BoxFuture, ConfigError, Issuer, RejectionKind,
-    claims::{Clock, RegisteredClaims, SystemClock, UntypedClaims, scan},
+    BoxFuture, Issuer, RejectionKind, VerifiedToken,
+    claims::{Clock, RegisteredClaims, UntypedClaims, scan},
     json::{Object, Value},
-    jws::{self, Algorithm, Compact, Header},
-    revocation::TokenFacts,
+    jws::{self, Compact, Header},
+    verified_token::Verified,
 };
-
-/// The longest token that is looked at unless [`VerifierBuilder::with_max_token_length`] says otherwise.
-const DEFAULT_MAX_TOKEN_LENGTH: usize = 8 * 1024;
 
 /// Verifies tokens: the issuers that are trusted and what is demanded of their tokens.
 ///
@@ -56,68 +54,6 @@ type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send +
 type AsyncCheck<C> =
     Box<dyn Fn(VerifiedToken<C>) -> BoxFuture<'static, Result<(), CheckError>> + Send + Sync>;
 
-/// A token that its issuer vouches for and whose claims satisfy the policy, as the service author's own
-/// checks see it. It may still be revoked, so it opens no door.
-pub struct VerifiedToken<C = UntypedClaims>(pub(crate) Arc<Inner<C>>);
-
-pub(crate) struct Inner<C> {
-    claims: C,
-    registered: RegisteredClaims,
-    algorithm: Algorithm,
-    pub(crate) key_id: Option<Arc<str>>,
-    pub(crate) revocation_id: Arc<str>,
-    /// The first second at which the token is refused: `exp` and the policy's leeway.
-    refused_from: u64,
-}
-
-impl<C> VerifiedToken<C> {
-    /// The claims, in the service author's type.
-    #[must_use]
-    pub fn claims(&self) -> &C {
-        &self.0.claims
-    }
-
-    /// The registered claims, whatever `C` keeps.
-    #[must_use]
-    pub fn registered(&self) -> &RegisteredClaims {
-        &self.0.registered
-    }
-
-    /// The algorithm of the signature.
-    #[must_use]
-    pub fn algorithm(&self) -> Algorithm {
-        self.0.algorithm
-    }
-
-    /// All that the token can be revoked by.
-    pub(crate) fn facts(&self) -> TokenFacts<'_> {
-        let registered = self.registered();
-        TokenFacts {
-            issuer: &registered.issuer,
-            token_id: &self.0.revocation_id,
-            subject: registered.subject.as_ref(),
-            issued_at: registered.issued_at.unwrap_or(0),
-            session_id: registered.session_id.as_ref(),
-            key_id: self.0.key_id.as_ref(),
-            expires_at: registered.expires_at,
-        }
-    }
-}
-
-impl<C> Clone for VerifiedToken<C> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<C> fmt::Debug for VerifiedToken<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifiedToken")
-            .field("algorithm", &self.0.algorithm)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What a service author's check says when it does not say yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -133,20 +69,6 @@ impl From<CheckError> for RejectionKind {
         match error {
             CheckError::Refused => Self::CheckFailed,
             CheckError::Unavailable => Self::CheckUnavailable,
-        }
-    }
-}
-
-impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
-    /// A verifier that trusts nobody yet.
-    pub fn builder() -> VerifierBuilder<C> {
-        VerifierBuilder {
-            issuers: Vec::new(),
-            max_token_length: DEFAULT_MAX_TOKEN_LENGTH,
-            clock: Arc::new(SystemClock),
-            checks: Vec::new(),
-            async_checks: Vec::new(),
-            claims: PhantomData,
         }
     }
 }
@@ -172,21 +94,21 @@ impl<C> Verifier<C> {
         check_required(issuer, &claims)?;
         let revocation_id = revocation_id(issuer, &claims, &registered, compact.signing_input())?;
         let refused_from = issuer.refused_from(registered.expires_at);
-        let token = VerifiedToken(Arc::new(Inner {
+        let token = VerifiedToken::new(Verified {
             claims: (self.0.read_claims)(&payload).ok_or(RejectionKind::ClaimsMismatch)?,
             registered,
             algorithm: key.algorithm(),
             key_id: key.key_id_arc().cloned(),
             revocation_id,
             refused_from,
-        }));
+        });
         self.run_checks(&token)?;
         Ok(token)
     }
 
     /// Looks again at a token that was verified before: its end, and the synchronous checks.
     pub(crate) fn recheck(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
-        if self.unix_seconds() >= token.0.refused_from {
+        if self.unix_seconds() >= token.refused_from() {
             return Err(RejectionKind::Expired);
         }
         self.run_checks(token)
@@ -252,7 +174,11 @@ fn registered_claims(
     };
     if !issuer.accepts_audience(&registered.audience) {
         let is_absent = registered.audience.iter().next().is_none();
-        return Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::WrongAudience });
+        return Err(if is_absent {
+            RejectionKind::MissingClaim
+        } else {
+            RejectionKind::WrongAudience
+        });
     }
     Ok(registered)
 }
@@ -306,105 +232,5 @@ impl<C> Clone for Verifier<C> {
 impl<C> fmt::Debug for Verifier<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").field("issuers", &self.0.issuers).finish_non_exhaustive()
-    }
-}
-
-/// Collects issuers and checks for a [`Verifier`].
-#[must_use = "a builder does nothing until `build`"]
-pub struct VerifierBuilder<C = UntypedClaims> {
-    issuers: Vec<Issuer>,
-    max_token_length: usize,
-    clock: Arc<dyn Clock>,
-    checks: Vec<Check<C>>,
-    async_checks: Vec<AsyncCheck<C>>,
-    claims: PhantomData<fn() -> C>,
-}
-
-impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
-    /// Trusts one more issuer, under its own policy and with its own keys.
-    pub fn issuer(mut self, issuer: Issuer) -> Self {
-        self.issuers.push(issuer);
-        self
-    }
-
-    /// Looks at tokens of up to `bytes` bytes, in place of 8 KiB.
-    pub fn with_max_token_length(mut self, bytes: usize) -> Self {
-        self.max_token_length = bytes;
-        self
-    }
-
-    /// Takes the time from `clock`, in place of [`SystemClock`].
-    pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// Adds a check of the service author's own, which runs after all others on every request.
-    ///
-    /// ```
-    /// use tower_bearer::{CheckError, Verifier};
-    ///
-    /// let builder = Verifier::<tower_bearer::claims::UntypedClaims>::builder().add_check(|token| {
-    ///     match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
-    ///         Some("blue") => Ok(()),
-    ///         _ => Err(CheckError::Refused),
-    ///     }
-    /// });
-    /// ```
-    pub fn add_check(
-        mut self,
-        check: impl Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync + 'static,
-    ) -> Self {
-        self.checks.push(Box::new(check));
-        self
-    }
-
-    /// Adds an asynchronous check, which runs after the revocation look-up on every request.
-    ///
-    /// A request pays one allocation for the future. The check bounds its own time: the layer waits for it.
-    pub fn add_async_check<F>(
-        mut self,
-        check: impl Fn(VerifiedToken<C>) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<(), CheckError>> + Send + 'static,
-    {
-        self.async_checks.push(Box::new(move |token| Box::pin(check(token))));
-        self
-    }
-
-    /// The verifier.
-    ///
-    /// # Errors
-    /// Without an issuer, with two issuers of one name, an empty name or audience, or a leeway above
-    /// [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
-    pub fn build(self) -> Result<Verifier<C>, ConfigError> {
-        if self.issuers.is_empty() {
-            return Err(ConfigError::NoIssuer);
-        }
-        let mut by_name = HashMap::new();
-        for (index, issuer) in self.issuers.iter().enumerate() {
-            issuer.validate()?;
-            for name in issuer.names() {
-                if by_name.insert(Arc::clone(name), index).is_some() {
-                    return Err(ConfigError::DuplicateIssuer(name.to_string()));
-                }
-            }
-        }
-        Ok(Verifier(Arc::new(Shared {
-            issuers: self.issuers,
-            by_name,
-            max_token_length: self.max_token_length,
-            clock: self.clock,
-            read_claims: |payload| serde_json::from_slice(payload).ok(),
-            checks: self.checks,
-            async_checks: self.async_checks,
-        })))
-    }
-}
-
-impl<C> fmt::Debug for VerifierBuilder<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifierBuilder").field("issuers", &self.issuers).finish_non_exhaustive()
     }
 }

@@ -307,9 +307,7 @@ impl Asking {
     fn has_usable_stale(&self, token: &Token) -> bool {
         let now = self.settings.clock.monotonic();
         let answer = self.answers.get(&token.facts());
-        answer.is_some_and(|answer| {
-            now.saturating_sub(answer.sent.at) <= self.settings.usable()
-        })
+        answer.is_some_and(|answer| now.saturating_sub(answer.sent.at) <= self.settings.usable())
     }
 
     fn remember(&self, token: &Token, sent: Sent) {

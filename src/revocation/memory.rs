@@ -62,6 +62,8 @@ impl RevocationStore for MemoryStore {
 impl fmt::Debug for MemoryStore {
     /// Shows how many revocations there are, not which.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("revocations", &self.denials.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryStore")
+            .field("revocations", &self.denials.len())
+            .finish_non_exhaustive()
     }
 }

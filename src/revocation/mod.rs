@@ -48,8 +48,8 @@ mod tests;
 
 use std::{error::Error, fmt, sync::Arc};
 
-pub use self::cache::{OnUnavailable, RevocationCache};
 pub(crate) use self::cache::{Answer, Check};
+pub use self::cache::{OnUnavailable, RevocationCache};
 pub use self::memory::MemoryStore;
 pub use self::stats::RevocationStats;
 use crate::BoxFuture;

@@ -1,0 +1,128 @@
+//! How a verifier is put together.
+
+use std::{collections::HashMap, fmt, marker::PhantomData, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use super::{AsyncCheck, Check, CheckError, Shared, Verifier};
+use crate::{
+    ConfigError, Issuer, VerifiedToken,
+    claims::{Clock, SystemClock, UntypedClaims},
+};
+
+/// The longest token that is looked at unless [`VerifierBuilder::with_max_token_length`] says otherwise.
+const DEFAULT_MAX_TOKEN_LENGTH: usize = 8 * 1024;
+
+impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
+    /// A verifier that trusts nobody yet.
+    pub fn builder() -> VerifierBuilder<C> {
+        VerifierBuilder {
+            issuers: Vec::new(),
+            max_token_length: DEFAULT_MAX_TOKEN_LENGTH,
+            clock: Arc::new(SystemClock),
+            checks: Vec::new(),
+            async_checks: Vec::new(),
+            claims: PhantomData,
+        }
+    }
+}
+
+/// Collects issuers and checks for a [`Verifier`].
+#[must_use = "a builder does nothing until `build`"]
+pub struct VerifierBuilder<C = UntypedClaims> {
+    issuers: Vec<Issuer>,
+    max_token_length: usize,
+    clock: Arc<dyn Clock>,
+    checks: Vec<Check<C>>,
+    async_checks: Vec<AsyncCheck<C>>,
+    claims: PhantomData<fn() -> C>,
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
+    /// Trusts one more issuer, under its own policy and with its own keys.
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// Looks at tokens of up to `bytes` bytes, in place of 8 KiB.
+    pub fn with_max_token_length(mut self, bytes: usize) -> Self {
+        self.max_token_length = bytes;
+        self
+    }
+
+    /// Takes the time from `clock`, in place of [`SystemClock`].
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Adds a check of the service author's own, which runs after all others on every request.
+    ///
+    /// ```
+    /// use tower_bearer::{CheckError, Verifier};
+    ///
+    /// let builder = Verifier::<tower_bearer::claims::UntypedClaims>::builder().add_check(|token| {
+    ///     match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
+    ///         Some("blue") => Ok(()),
+    ///         _ => Err(CheckError::Refused),
+    ///     }
+    /// });
+    /// ```
+    pub fn add_check(
+        mut self,
+        check: impl Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.push(Box::new(check));
+        self
+    }
+
+    /// Adds an asynchronous check, which runs after the revocation look-up on every request.
+    ///
+    /// A request pays one allocation for the future. The check bounds its own time: the layer waits for it.
+    pub fn add_async_check<F>(
+        mut self,
+        check: impl Fn(VerifiedToken<C>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), CheckError>> + Send + 'static,
+    {
+        self.async_checks.push(Box::new(move |token| Box::pin(check(token))));
+        self
+    }
+
+    /// The verifier.
+    ///
+    /// # Errors
+    /// Without an issuer, with two issuers of one name, an empty name or audience, or a leeway above
+    /// [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
+    pub fn build(self) -> Result<Verifier<C>, ConfigError> {
+        if self.issuers.is_empty() {
+            return Err(ConfigError::NoIssuer);
+        }
+        let mut by_name = HashMap::new();
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            issuer.validate()?;
+            for name in issuer.names() {
+                if by_name.insert(Arc::clone(name), index).is_some() {
+                    return Err(ConfigError::DuplicateIssuer(name.to_string()));
+                }
+            }
+        }
+        Ok(Verifier(Arc::new(Shared {
+            issuers: self.issuers,
+            by_name,
+            max_token_length: self.max_token_length,
+            clock: self.clock,
+            read_claims: |payload| serde_json::from_slice(payload).ok(),
+            checks: self.checks,
+            async_checks: self.async_checks,
+        })))
+    }
+}
+
+impl<C> fmt::Debug for VerifierBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifierBuilder").field("issuers", &self.issuers).finish_non_exhaustive()
+    }
+}
