@@ -8,6 +8,7 @@ mod header;
 mod jwk;
 mod key;
 mod key_set;
+mod key_set_handle;
 mod material;
 #[cfg(all(test, not(any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 #[path = "tests/no_backend.rs"]
@@ -21,7 +22,8 @@ pub use self::algorithm::Algorithm;
 pub(crate) use self::compact::Compact;
 pub(crate) use self::header::Header;
 pub use self::key::Key;
-pub use self::key_set::{KeySet, KeySetHandle, RefusedKey};
+pub use self::key_set::{KeySet, RefusedKey};
+pub use self::key_set_handle::KeySetHandle;
 
 /// Why compact bytes are no JWS that a key set vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,10 @@
 use jsonwebtoken::EncodingKey;
 
 use super::*;
-use crate::jws::tests::{base64url, fixture, public_bits, sign, signed_with_rsa, to_der};
+use crate::jws::{
+    KeySetHandle,
+    tests::{base64url, fixture, public_bits, sign, signed_with_rsa, to_der},
+};
 
 fn secret(number: u8) -> [u8; 32] {
     [number; 32]
