@@ -1,0 +1,215 @@
+use super::*;
+
+#[tokio::test]
+async fn not_revoked_is_used_for_the_bound_and_no_longer() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, clock) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    clock.advance(BOUND);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    clock.advance(MOMENT);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
+async fn the_bound_counts_from_when_the_question_was_sent() {
+    let store = Store::by_hand();
+    let (cache, clock) = cache(&store);
+    let answer = ask(&cache, &token("a"));
+    clock.advance(BOUND - MOMENT);
+    store.answers(Ok(Verdict::NotRevoked));
+    assert_eq!(answer.await, Answer::NotRevoked);
+    clock.advance(MOMENT);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    clock.advance(MOMENT);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
+async fn a_revocation_elsewhere_is_seen_after_the_bound() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, clock) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    store.from_now_on(Habit::Says(Verdict::Revoked));
+    clock.advance(BOUND + MOMENT);
+    assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+}
+
+#[tokio::test]
+async fn a_bound_of_zero_asks_at_every_request() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let cache = RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(NOW));
+    for asked in 1..5 {
+        assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+        assert_eq!(store.asked(), asked);
+    }
+    assert_eq!(cache.stats().answers, 0);
+}
+
+#[tokio::test]
+async fn a_bound_of_zero_shares_no_question() {
+    let store = Store::by_hand();
+    let cache = RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(NOW));
+    let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("a")));
+    assert_eq!(store.asked(), 2);
+    store.answers(Ok(Verdict::NotRevoked));
+    store.answers(Ok(Verdict::Revoked));
+    assert_eq!(second.await, Answer::Revoked);
+    assert_eq!(first.await, Answer::Revoked, "by the denial that the other brought");
+    assert_eq!(cache.stats().in_flight, 0);
+}
+
+#[tokio::test]
+async fn an_endless_bound_asks_once() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let clock = ManualClock::at(NOW);
+    let cache = RevocationCache::new(store.clone(), Duration::MAX)
+        .with_clock(clock.clone())
+        .with_on_unavailable(OnUnavailable::ServeStale(Duration::MAX));
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    clock.advance(Duration::from_secs(1 << 40));
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+}
+
+#[tokio::test]
+async fn without_capacity_every_request_asks() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    let cache = cache.with_capacity(0);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(store.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_corrected_wall_clock_makes_no_answer_younger_or_older() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, clock) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    clock.set_unix_time(NOW + 1_000_000);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    clock.advance(BOUND + MOMENT);
+    clock.set_unix_time(NOW);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
+async fn the_revocation_of_another_token_costs_no_question() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    cache.apply(token("b").itself(), EXPIRES_AT);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    assert_eq!((store.asked(), cache.stats().hits), (1, 2));
+}
+
+#[tokio::test]
+async fn looking_at_the_denials_again_does_not_rejuvenate_an_answer() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, clock) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    for number in 0..30 {
+        clock.advance(Duration::from_secs(1));
+        cache.apply(token(&format!("other {number}")).itself(), EXPIRES_AT);
+        assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    }
+    clock.advance(MOMENT);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
+async fn a_failure_is_not_remembered() {
+    let store = Store::that(Habit::Fails);
+    let (cache, _) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
+    store.from_now_on(Habit::Says(Verdict::NotRevoked));
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+}
+
+#[tokio::test]
+async fn tokens_that_share_an_id_do_not_share_an_answer() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    let base = token("a");
+    assert_eq!(check(&cache, &base).await, Answer::NotRevoked);
+    for other in [
+        Token { issuer: "https://other.example".into(), ..base.clone() },
+        Token { subject: Some("bob".into()), ..base.clone() },
+        Token { subject: None, ..base.clone() },
+        Token { issued_at: 0, ..base.clone() },
+        Token { session: Some("other".into()), ..base.clone() },
+        Token { key: None, ..base.clone() },
+    ] {
+        assert_eq!(known(&cache, &other), None);
+        assert_eq!(check(&cache, &other).await, Answer::NotRevoked);
+        assert_eq!(known(&cache, &other), Some(Answer::NotRevoked));
+    }
+    assert_eq!(known(&cache, &base), Some(Answer::NotRevoked));
+}
+
+#[tokio::test]
+async fn the_store_is_asked_about_every_fact_at_once() {
+    struct Curious(Mutex<Vec<Revocable>>);
+    impl RevocationStore for Curious {
+        fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Told> {
+            self.0.lock().unwrap().extend_from_slice(token);
+            Box::pin(async { Ok(Verdict::NotRevoked) })
+        }
+        fn revoke<'a>(
+            &'a self,
+            _: &'a Revocable,
+            _: u64,
+        ) -> BoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+    let store = Arc::new(Curious(Mutex::default()));
+    let cache = RevocationCache::new(store.clone(), BOUND);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(*store.0.lock().unwrap(), token("a").each_kind());
+    let bare = Token { subject: None, session: None, key: None, ..token("b") };
+    assert_eq!(check(&cache, &bare).await, Answer::NotRevoked);
+    assert_eq!(store.0.lock().unwrap()[4..], [bare.itself()]);
+}
+
+#[tokio::test]
+async fn doubt_makes_answers_stale_and_leaves_denials() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    cache.apply(token("b").itself(), EXPIRES_AT);
+    cache.doubt();
+    assert_eq!(known(&cache, &token("b")), Some(Answer::Revoked));
+    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked), "asked after the doubt");
+    cache.doubt();
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
+async fn a_revocation_after_a_doubt_does_not_restore_trust() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    cache.doubt();
+    cache.apply(token("b").itself(), EXPIRES_AT);
+    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
+async fn the_counters_tell_what_happened() {
+    let store = Store::by_hand();
+    let (cache, _) = cache(&store);
+    let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("a")));
+    let stats = cache.stats();
+    assert_eq!((stats.look_ups, stats.joined, stats.in_flight), (1, 1, 1));
+    store.answers(Ok(Verdict::NotRevoked));
+    assert_eq!((first.await, second.await), (Answer::NotRevoked, Answer::NotRevoked));
+    known(&cache, &token("a"));
+    cache.apply(token("b").itself(), EXPIRES_AT);
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.answers, stats.denials, stats.in_flight), (1, 1, 1, 0));
+}

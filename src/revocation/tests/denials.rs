@@ -1,0 +1,226 @@
+use super::*;
+
+/// Leeway cap and a minute.
+const GRACE: u64 = 360;
+
+#[tokio::test]
+async fn a_revocation_of_any_kind_is_seen_by_the_very_next_check() {
+    for kind in 0..4 {
+        let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+        let token = token("a");
+        assert_eq!(check(&cache, &token).await, Answer::NotRevoked);
+        assert_eq!(known(&cache, &token), Some(Answer::NotRevoked));
+        let what = token.each_kind()[kind].clone();
+        cache.revoke(what.clone(), EXPIRES_AT).await.unwrap();
+        assert_eq!(known(&cache, &token), Some(Answer::Revoked), "{what:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_of_any_kind_touches_nobody_else() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    let mut other = token("a");
+    other.issuer = "https://other.example".into();
+    let mut mixed_up = token("session");
+    mixed_up.subject = Some("a".into());
+    mixed_up.session = Some("key".into());
+    mixed_up.key = Some("alice".into());
+    for what in token("a").each_kind() {
+        cache.revoke(what, EXPIRES_AT).await.unwrap();
+    }
+    assert_eq!(check(&cache, &other).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &mixed_up).await, Answer::NotRevoked);
+}
+
+#[tokio::test]
+async fn a_token_without_subject_session_or_key_is_refused_by_its_id_alone() {
+    let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+    let bare = Token { subject: None, session: None, key: None, ..token("a") };
+    for what in &token("a").each_kind()[1..] {
+        cache.apply(what.clone(), EXPIRES_AT);
+    }
+    assert_eq!(check(&cache, &bare).await, Answer::NotRevoked);
+    cache.apply(bare.itself(), EXPIRES_AT);
+    assert_eq!(check(&cache, &bare).await, Answer::Revoked);
+}
+
+#[tokio::test]
+async fn the_denial_is_in_force_before_the_store_is_asked() {
+    struct Watchful(Mutex<Option<RevocationCache>>);
+    impl RevocationStore for Watchful {
+        fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Told> {
+            Box::pin(async { Ok(Verdict::NotRevoked) })
+        }
+        fn revoke<'a>(
+            &'a self,
+            _: &'a Revocable,
+            _: u64,
+        ) -> BoxFuture<'a, Result<(), StoreError>> {
+            let cache = self.0.lock().unwrap().take().unwrap();
+            assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+            Box::pin(async { Ok(()) })
+        }
+    }
+    let store = Arc::new(Watchful(Mutex::new(None)));
+    let cache = RevocationCache::new(store.clone(), BOUND);
+    *store.0.lock().unwrap() = Some(cache.clone());
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    cache.revoke(token("a").itself(), u64::MAX).await.unwrap();
+    assert!(store.0.lock().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_store_that_fails_to_revoke_is_an_error_and_the_denial_stays() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    store.fails_to_revoke();
+    let (cache, clock) = cache(&store);
+    let error = cache.revoke(token("a").itself(), EXPIRES_AT).await.unwrap_err();
+    assert_eq!(error.to_string(), "the revocation store failed");
+    clock.advance(BOUND + BOUND);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+}
+
+#[tokio::test]
+async fn a_store_that_says_not_revoked_does_not_overrule_a_denial() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, clock) = cache(&store);
+    cache.revoke(token("a").itself(), EXPIRES_AT).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+        clock.advance(BOUND + MOMENT);
+    }
+    assert_eq!(store.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_denial_is_kept_until_the_leeway_cap_and_a_minute_after_the_token() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, clock) = cache(&store);
+    cache.revoke(token("a").itself(), EXPIRES_AT).await.unwrap();
+    assert_eq!(store.revoked(), [(token("a").itself(), EXPIRES_AT + GRACE)]);
+
+    clock.set_unix_time(EXPIRES_AT + GRACE);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    clock.set_unix_time(EXPIRES_AT + GRACE + 1);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
+async fn a_denial_without_end_stays() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, clock) = cache(&store);
+    cache.revoke(token("a").itself(), u64::MAX).await.unwrap();
+    assert_eq!(store.revoked(), [(token("a").itself(), u64::MAX)]);
+    clock.set_unix_time(u64::MAX);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+}
+
+#[tokio::test]
+async fn revoking_again_does_not_shorten_a_denial() {
+    let (cache, clock) = cache(&Store::by_hand());
+    cache.apply(token("a").itself(), EXPIRES_AT);
+    cache.apply(token("a").itself(), NOW);
+    clock.set_unix_time(EXPIRES_AT);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+
+    cache.apply(token("a").itself(), EXPIRES_AT + 1_000);
+    clock.set_unix_time(EXPIRES_AT + 1_000);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+}
+
+#[tokio::test]
+async fn a_cut_off_refuses_what_was_issued_at_it_or_before() {
+    let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+    cache.apply(token("a").subject_until(NOW), EXPIRES_AT);
+    for (issued_at, answer) in [
+        (0, Answer::Revoked),
+        (NOW - 1, Answer::Revoked),
+        (NOW, Answer::Revoked),
+        (NOW + 1, Answer::NotRevoked),
+    ] {
+        let token = Token { issued_at, ..token("a") };
+        assert_eq!(check(&cache, &token).await, answer, "{issued_at}");
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_cut_off_does_not_lower_a_later_one() {
+    let (cache, clock) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+    cache.apply(token("a").subject_until(NOW), NOW);
+    cache.apply(token("a").subject_until(NOW - 100), EXPIRES_AT);
+    clock.set_unix_time(EXPIRES_AT);
+    assert_eq!(known(&cache, &Token { issued_at: NOW, ..token("a") }), Some(Answer::Revoked));
+
+    cache.apply(token("a").subject_until(NOW + 100), EXPIRES_AT);
+    assert_eq!(known(&cache, &Token { issued_at: NOW + 100, ..token("a") }), Some(Answer::Revoked));
+    assert_eq!(known(&cache, &Token { issued_at: NOW + 101, ..token("a") }), None);
+}
+
+#[tokio::test]
+async fn a_store_that_says_revoked_is_not_asked_again() {
+    let store = Store::that(Habit::Says(Verdict::Revoked));
+    let (cache, clock) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+    store.from_now_on(Habit::Says(Verdict::NotRevoked));
+    clock.set_unix_time(EXPIRES_AT + GRACE);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert_eq!(store.asked(), 1);
+    clock.set_unix_time(EXPIRES_AT + GRACE + 1);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
+async fn a_verdict_about_one_token_is_none_about_its_subject_session_or_key() {
+    let store = Store::that(Habit::Says(Verdict::Revoked));
+    let (cache, _) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+    store.from_now_on(Habit::Says(Verdict::NotRevoked));
+    assert_eq!(check(&cache, &token("b")).await, Answer::NotRevoked);
+}
+
+#[tokio::test]
+async fn what_is_applied_is_in_force_and_the_store_is_not_told() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    cache.apply(token("a").itself(), EXPIRES_AT);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert!(store.revoked().is_empty());
+}
+
+#[test]
+fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
+    let clock = ManualClock::at(NOW);
+    let cache =
+        RevocationCache::new(Store::by_hand(), BOUND).with_clock(clock).with_capacity(10);
+    let tokens: Vec<_> = (0..100_000).map(|number| token(&format!("{number:06}"))).collect();
+    for token in &tokens {
+        cache.apply(token.itself(), EXPIRES_AT);
+    }
+    assert_eq!(cache.stats().denials, 100_000);
+    assert!(tokens.iter().all(|token| known(&cache, token) == Some(Answer::Revoked)));
+}
+
+#[test]
+fn denials_whose_time_is_over_are_swept_out_as_new_ones_come() {
+    let (cache, clock) = cache(&Store::by_hand());
+    for day in 0..10_u64 {
+        let expires_at = NOW + day * 86_400;
+        clock.set_unix_time(expires_at);
+        for number in 0..20_000 {
+            cache.apply(token(&format!("{day}-{number}")).itself(), expires_at);
+        }
+        assert!(known(&cache, &token(&format!("{day}-0"))) == Some(Answer::Revoked));
+    }
+    let denials = cache.stats().denials;
+    assert!((20_000..=60_000).contains(&denials), "{denials}");
+}
+
+#[test]
+fn clones_share_denials_whatever_their_settings_and_clocks() {
+    let (cache, _) = cache(&Store::by_hand());
+    let clone = cache.clone().with_capacity(5).with_clock(ManualClock::at(NOW + 1_000_000_000));
+    clone.apply(token("a").itself(), EXPIRES_AT);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+}

@@ -1,0 +1,126 @@
+use super::*;
+
+#[tokio::test]
+async fn concurrent_requests_with_one_token_ask_once() {
+    let store = Store::by_hand();
+    let (cache, _) = cache(&store);
+    let waiting: Vec<_> = (0..100).map(|_| ask(&cache, &token("a"))).collect();
+    assert_eq!(store.asked(), 1);
+    store.answers(Ok(Verdict::NotRevoked));
+    for answer in waiting {
+        assert_eq!(answer.await, Answer::NotRevoked);
+    }
+    assert_eq!((store.asked(), cache.stats().in_flight), (1, 0));
+}
+
+#[tokio::test]
+async fn requests_with_different_tokens_ask_apart() {
+    let store = Store::by_hand();
+    let (cache, _) = cache(&store);
+    let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("b")));
+    store.answers(Ok(Verdict::NotRevoked));
+    store.answers(Ok(Verdict::Revoked));
+    assert_eq!((first.await, second.await), (Answer::NotRevoked, Answer::Revoked));
+    assert_eq!(store.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_question_is_joined_for_the_bound_and_no_longer() {
+    let store = Store::by_hand();
+    let (cache, clock) = cache(&store);
+    let first = ask(&cache, &token("a"));
+    clock.advance(BOUND);
+    let joined = ask(&cache, &token("a"));
+    assert_eq!(store.asked(), 1);
+    clock.advance(MOMENT);
+    let late = ask(&cache, &token("a"));
+    assert_eq!(store.asked(), 2);
+
+    // The old one lands and leaves its successor joinable.
+    store.answers(Ok(Verdict::NotRevoked));
+    assert_eq!((first.await, joined.await), (Answer::NotRevoked, Answer::NotRevoked));
+    assert_eq!(cache.stats().in_flight, 1);
+    let later = ask(&cache, &token("a"));
+    assert_eq!(store.asked(), 2);
+    store.answers(Ok(Verdict::Revoked));
+    assert_eq!((late.await, later.await), (Answer::Revoked, Answer::Revoked));
+    assert_eq!(cache.stats().in_flight, 0);
+}
+
+#[tokio::test]
+async fn a_question_sent_before_a_doubt_is_not_joined_after_it() {
+    let store = Store::by_hand();
+    let (cache, _) = cache(&store);
+    let before = ask(&cache, &token("a"));
+    cache.doubt();
+    let after = ask(&cache, &token("a"));
+    assert_eq!(store.asked(), 2);
+    store.answers(Ok(Verdict::NotRevoked));
+    store.answers(Ok(Verdict::Revoked));
+    assert_eq!(after.await, Answer::Revoked);
+    drop(before);
+}
+
+#[tokio::test]
+async fn dropping_the_request_that_asked_leaves_the_others_their_answer() {
+    let store = Store::by_hand();
+    let (cache, _) = cache(&store);
+    let asker = ask(&cache, &token("a"));
+    let other = tokio::spawn(ask(&cache, &token("a")));
+    tokio::task::yield_now().await;
+    drop(asker);
+    store.answers(Ok(Verdict::NotRevoked));
+    assert_eq!(other.await.unwrap(), Answer::NotRevoked);
+    assert_eq!(store.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_was_never_polled_holds_nobody_up() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    let Check::Pending(idle) = cache.check(&token("a").facts()) else { panic!("known") };
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    drop(idle);
+}
+
+#[tokio::test]
+async fn dropping_every_request_leaves_nothing_behind_and_the_next_asks_afresh() {
+    let store = Store::by_hand();
+    let (cache, _) = cache(&store);
+    let polled = ask(&cache, &token("a"));
+    let Check::Pending(unpolled) = cache.check(&token("a").facts()) else { panic!("known") };
+    assert_eq!(cache.stats().in_flight, 1);
+    drop(polled);
+    assert_eq!(cache.stats().in_flight, 1, "the other still waits");
+    drop(unpolled);
+    assert_eq!(cache.stats().in_flight, 0);
+
+    let afresh = ask(&cache, &token("a"));
+    assert_eq!(store.asked(), 2);
+    store.script(|script| script.waiting.pop_front());
+    store.answers(Ok(Verdict::Revoked));
+    assert_eq!(afresh.await, Answer::Revoked);
+}
+
+#[tokio::test]
+async fn a_store_that_panics_is_unavailable_to_all_who_wait_and_to_nobody_after() {
+    let store = Store::that(Habit::Panics);
+    let (cache, _) = cache(&store);
+    let Check::Pending(first) = cache.check(&token("a").facts()) else { panic!("known") };
+    let Check::Pending(second) = cache.check(&token("a").facts()) else { panic!("known") };
+    assert_eq!((first.await, second.await), (Answer::Unavailable, Answer::Unavailable));
+    let stats = cache.stats();
+    assert_eq!((stats.in_flight, stats.failures, stats.look_ups), (0, 1, 1));
+    store.from_now_on(Habit::Says(Verdict::NotRevoked));
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+}
+
+#[test]
+fn a_check_outside_a_runtime_panics_and_leaves_nothing_behind() {
+    let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+    let Check::Pending(mut answer) = cache.check(&token("a").facts()) else { panic!("known") };
+    let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(&mut answer)));
+    assert!(polled.is_err());
+    drop(answer);
+    assert_eq!(cache.stats().in_flight, 0);
+}

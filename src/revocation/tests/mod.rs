@@ -1,0 +1,223 @@
+//! The contract, clause by clause, on a store whose every answer the test gives by hand.
+
+mod answers;
+mod denials;
+mod in_flight;
+mod memory;
+mod races;
+mod unavailable;
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::claims::{Clock, ManualClock};
+
+const NOW: u64 = 1_700_000_000;
+const EXPIRES_AT: u64 = NOW + 3_600;
+const BOUND: Duration = Duration::from_secs(30);
+const MOMENT: Duration = Duration::from_nanos(1);
+
+/// A token's facts, owned.
+#[derive(Clone)]
+struct Token {
+    issuer: Arc<str>,
+    id: Arc<str>,
+    subject: Option<Arc<str>>,
+    issued_at: u64,
+    session: Option<Arc<str>>,
+    key: Option<Arc<str>>,
+}
+
+fn token(id: &str) -> Token {
+    Token {
+        issuer: "https://issuer.example".into(),
+        id: id.into(),
+        subject: Some("alice".into()),
+        issued_at: NOW - 10,
+        session: Some("session".into()),
+        key: Some("key".into()),
+    }
+}
+
+impl Token {
+    fn facts(&self) -> TokenFacts<'_> {
+        TokenFacts {
+            issuer: &self.issuer,
+            token_id: &self.id,
+            subject: self.subject.as_ref(),
+            issued_at: self.issued_at,
+            session_id: self.session.as_ref(),
+            key_id: self.key.as_ref(),
+            expires_at: EXPIRES_AT,
+        }
+    }
+
+    fn itself(&self) -> Revocable {
+        Revocable::Token { issuer: self.issuer.clone(), id: self.id.clone() }
+    }
+
+    fn subject_until(&self, cutoff: u64) -> Revocable {
+        let subject = self.subject.clone().unwrap();
+        Revocable::Subject { issuer: self.issuer.clone(), subject, issued_at: cutoff }
+    }
+
+    /// One revocation of each kind that concerns it.
+    fn each_kind(&self) -> [Revocable; 4] {
+        let issuer = || self.issuer.clone();
+        [
+            self.itself(),
+            self.subject_until(self.issued_at),
+            Revocable::Session { issuer: issuer(), id: self.session.clone().unwrap() },
+            Revocable::Key { issuer: issuer(), id: self.key.clone().unwrap() },
+        ]
+    }
+}
+
+type Told = Result<Verdict, StoreError>;
+
+/// A store that answers when the test says so, or always the same at once. Clones are one store.
+#[derive(Clone, Default)]
+struct Store(Arc<Mutex<Script>>);
+
+#[derive(Default)]
+struct Script {
+    always: Option<Habit>,
+    asked: usize,
+    waiting: VecDeque<oneshot::Sender<Told>>,
+    /// What it was told to revoke, with `keep_until`.
+    revoked: Vec<(Revocable, u64)>,
+    forgets: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Habit {
+    Says(Verdict),
+    Fails,
+    Panics,
+}
+
+impl Store {
+    fn by_hand() -> Self {
+        Self::default()
+    }
+
+    fn that(habit: Habit) -> Self {
+        let store = Self::default();
+        store.from_now_on(habit);
+        store
+    }
+
+    fn from_now_on(&self, habit: Habit) {
+        self.script(|script| script.always = Some(habit));
+    }
+
+    fn fails_to_revoke(&self) {
+        self.script(|script| script.forgets = true);
+    }
+
+    /// Answers the question that has waited longest.
+    fn answers(&self, told: Told) {
+        // A question whose asker is gone takes no answer.
+        let _ = self.script(|script| script.waiting.pop_front()).unwrap().send(told);
+    }
+
+    fn asked(&self) -> usize {
+        self.script(|script| script.asked)
+    }
+
+    fn revoked(&self) -> Vec<(Revocable, u64)> {
+        self.script(|script| script.revoked.clone())
+    }
+
+    fn script<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
+        change(&mut self.0.lock().unwrap())
+    }
+}
+
+impl RevocationStore for Store {
+    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Told> {
+        let always = self.script(|script| {
+            script.asked += 1;
+            script.always
+        });
+        Box::pin(async move {
+            match always {
+                Some(Habit::Says(verdict)) => Ok(verdict),
+                Some(Habit::Fails) => Err(StoreError::new("down")),
+                Some(Habit::Panics) => panic!("a store's own bug"),
+                None => {
+                    let (answer, told) = oneshot::channel();
+                    self.script(|script| script.waiting.push_back(answer));
+                    told.await.unwrap()
+                }
+            }
+        })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.script(|script| {
+                script.revoked.push((what.clone(), keep_until));
+                if script.forgets { Err(StoreError::new("down")) } else { Ok(()) }
+            })
+        })
+    }
+}
+
+/// A cache on a clock that stands at [`NOW`].
+fn cache(store: &Store) -> (RevocationCache, ManualClock) {
+    let clock = ManualClock::at(NOW);
+    (RevocationCache::new(store.clone(), BOUND).with_clock(clock.clone()), clock)
+}
+
+/// The answer, whoever has to give it.
+async fn check(cache: &RevocationCache, token: &Token) -> Answer {
+    match cache.check(&token.facts()) {
+        Check::Known(answer) => answer,
+        Check::Pending(answer) => answer.await,
+    }
+}
+
+/// The answer, where it is known without the store.
+fn known(cache: &RevocationCache, token: &Token) -> Option<Answer> {
+    match cache.check(&token.facts()) {
+        Check::Known(answer) => Some(answer),
+        Check::Pending(_) => None,
+    }
+}
+
+/// A check that has reached the store, or one that waits with it.
+fn ask(cache: &RevocationCache, token: &Token) -> BoxFuture<'static, Answer> {
+    let Check::Pending(mut answer) = cache.check(&token.facts()) else { panic!("known") };
+    assert!(poll(&mut answer).is_pending());
+    answer
+}
+
+fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn what_is_public_can_cross_threads_and_shows_no_contents() {
+    fn is_shared<T: Clone + Send + Sync + fmt::Debug + 'static>(value: &T) -> String {
+        format!("{value:?}")
+    }
+    let (cache, _) = cache(&Store::by_hand());
+    cache.apply(token("secret-id").itself(), EXPIRES_AT);
+    let memory = MemoryStore::new();
+    for shown in [is_shared(&cache), is_shared(&memory), is_shared(&token("secret-id").itself())] {
+        assert!(!shown.contains("secret") && !shown.contains("issuer.example"), "{shown}");
+    }
+}

@@ -1,0 +1,148 @@
+use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+};
+
+use super::*;
+
+#[tokio::test]
+async fn a_revocation_that_lands_during_a_look_up_wins() {
+    for kind in 0..4 {
+        let store = Store::by_hand();
+        let (cache, _) = cache(&store);
+        let answer = ask(&cache, &token("a"));
+        cache.revoke(token("a").each_kind()[kind].clone(), EXPIRES_AT).await.unwrap();
+        assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked), "does not join the look-up");
+        store.answers(Ok(Verdict::NotRevoked));
+        assert_eq!(answer.await, Answer::Revoked);
+        assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_that_lands_between_the_reply_and_a_waiter_wins() {
+    let store = Store::by_hand();
+    let (cache, _) = cache(&store);
+    let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("a")));
+    store.answers(Ok(Verdict::NotRevoked));
+    assert_eq!(first.await, Answer::NotRevoked);
+    cache.revoke(token("a").itself(), EXPIRES_AT).await.unwrap();
+    assert_eq!(second.await, Answer::Revoked);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+}
+
+#[tokio::test]
+async fn the_late_reply_to_an_early_question_does_not_bring_a_revoked_token_back() {
+    let store = Store::by_hand();
+    let (cache, clock) = cache(&store);
+    let early = ask(&cache, &token("a"));
+    clock.advance(BOUND + MOMENT);
+    let late = ask(&cache, &token("a"));
+    store.script(|script| script.waiting.rotate_left(1));
+    store.answers(Ok(Verdict::Revoked));
+    assert_eq!(late.await, Answer::Revoked);
+    store.answers(Ok(Verdict::NotRevoked));
+    assert_eq!(early.await, Answer::Revoked);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+}
+
+#[tokio::test]
+async fn a_doubt_that_lands_during_a_look_up_keeps_its_answer_from_being_remembered_as_fresh() {
+    let store = Store::by_hand();
+    let (cache, _) = cache(&store);
+    let answer = ask(&cache, &token("a"));
+    cache.doubt();
+    store.answers(Ok(Verdict::NotRevoked));
+    assert_eq!(answer.await, Answer::NotRevoked, "the store was asked for this very request");
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+/// Threads check one token after another while it is asked about, answered and, at last, revoked: whoever
+/// starts after `revoke` has returned must be refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() {
+    /// "Not revoked", always, and now and then only after others had their turn.
+    struct Slow;
+    impl RevocationStore for Slow {
+        fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Told> {
+            let Some(Revocable::Token { id, .. }) = token.first() else { panic!("no token") };
+            let turns = id.len() % 3 * 3;
+            Box::pin(async move {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                Ok(Verdict::NotRevoked)
+            })
+        }
+        fn revoke<'a>(
+            &'a self,
+            _: &'a Revocable,
+            _: u64,
+        ) -> BoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    let cache = RevocationCache::new(Slow, Duration::from_micros(20));
+    for round in 0_usize..300 {
+        let token = token(&"x".repeat(round + 1));
+        let revoked = Arc::new(AtomicBool::new(false));
+        let checkers: Vec<_> = (0..4)
+            .map(|_| {
+                let (cache, token, revoked) = (cache.clone(), token.clone(), revoked.clone());
+                tokio::spawn(async move {
+                    for _ in 0..60 {
+                        let started_after = revoked.load(SeqCst);
+                        let answer = check(&cache, &token).await;
+                        assert!(!started_after || answer == Answer::Revoked, "{answer:?}");
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..round % 7 {
+            tokio::task::yield_now().await;
+        }
+        let what = token.each_kind()[0].clone();
+        cache.revoke(what, u64::MAX).await.unwrap();
+        revoked.store(true, SeqCst);
+        assert_eq!(known(&cache, &token), Some(Answer::Revoked));
+        for checker in checkers {
+            checker.await.unwrap();
+        }
+    }
+    assert_eq!(cache.stats().in_flight, 0);
+}
+
+/// The path without the store: answers that are fresh all along are raised from epoch to epoch by readers
+/// while other tokens, and then this one, are revoked.
+#[test]
+fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_interleave() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, _) = cache(&store);
+    for round in 0..200 {
+        let token = token(&format!("token {round}"));
+        assert_eq!(runtime.block_on(check(&cache, &token)), Answer::NotRevoked);
+        let revoked = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    // A pass more after the revocation than before it would need.
+                    for _ in 0..2 {
+                        while !revoked.load(SeqCst) {
+                            assert!(known(&cache, &token).is_some(), "the answer is fresh");
+                        }
+                        assert_eq!(known(&cache, &token), Some(Answer::Revoked));
+                    }
+                });
+            }
+            for number in 0..20 {
+                let other = format!("other {round} {number}");
+                cache.apply(Revocable::Token { issuer: "other".into(), id: other.into() }, u64::MAX);
+            }
+            cache.apply(token.itself(), u64::MAX);
+            revoked.store(true, SeqCst);
+        });
+    }
+    assert_eq!(store.asked(), 200);
+}
