@@ -10,7 +10,7 @@ use http::{
 };
 
 use super::{Answer, Rejection, Responder, TokenApiResponder, challenge::Challenges, grpc};
-use crate::{Authenticated, telemetry};
+use crate::telemetry;
 
 /// Seconds after which a client may ask again while authentication is unavailable.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -98,5 +98,5 @@ pub(crate) fn layer_not_installed<C>(request: &Parts) -> Response<Bytes> {
 }
 
 pub(crate) fn layer_not_installed_text<C>() -> String {
-    format!("no layer in front of this service provides {}", any::type_name::<Authenticated<C>>())
+    format!("no layer in front of this service provides Authenticated<{}>", any::type_name::<C>())
 }

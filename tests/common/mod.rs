@@ -1,1 +1,2 @@
+pub(crate) mod requests;
 pub(crate) mod tokens;

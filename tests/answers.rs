@@ -1,0 +1,687 @@
+//! What clients get, byte for byte, over HTTP and gRPC, and what the service behind the layer sees.
+
+mod common;
+
+use bytes::Bytes;
+use common::requests::{
+    Body, NOW, Outcome, authenticator, body, get, layer, open, send, token, token_for, token_with,
+    verifier, with_bearer,
+};
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, ORIGIN,
+        RETRY_AFTER, WWW_AUTHENTICATE,
+    },
+    request::Parts,
+};
+use tower::{Layer, Service};
+use tower_bearer::{
+    Authenticated, Authenticator, BearerLayer, BoxFuture, CheckError, ConfigError, Rejection,
+    RejectionKind, RevocationCache,
+    claims::{ManualClock, UntypedClaims},
+    rejection::ProblemJson,
+    require::Require,
+    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+};
+
+const REALM: &str = r#"Bearer realm="api""#;
+const INVALID_TOKEN: &str = concat!(
+    r#"Bearer realm="api", error="invalid_token", "#,
+    r#"error_description="Token is invalid or expired""#
+);
+const INVALID_REQUEST: &str = r#"Bearer realm="api", error="invalid_request""#;
+
+const NOT_AUTHENTICATED: &str =
+    r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
+const TOKEN_NOT_VALID: &str =
+    r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
+const BAD_HEADER: &str = r#"{"code":"bad_authorization_header","detail":"The request must carry exactly one well-formed Bearer credential."}"#;
+const PERMISSION_DENIED: &str =
+    r#"{"code":"permission_denied","detail":"You do not have permission to perform this action."}"#;
+const UNAVAILABLE: &str = r#"{"code":"authentication_unavailable","detail":"Authentication is temporarily unavailable."}"#;
+
+/// Sends the request as it is and as gRPC, and compares all that came back.
+async fn assert_answer<S, B>(
+    service: &S,
+    request: Request<Body>,
+    kind: RejectionKind,
+    (status, challenge, json): (u16, Option<&str>, &str),
+    (grpc_status, grpc_message): (&str, &str),
+) where
+    S: Service<Request<Body>, Response = Response<B>> + Clone,
+    S::Error: std::fmt::Debug,
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    let mut expected = vec![("cache-control", "no-store"), ("content-type", "application/json")];
+    if status == 503 {
+        expected.push(("retry-after", "5"));
+    }
+    expected.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
+
+    let outcome = send(service.clone(), request.clone()).await;
+    assert_eq!(outcome.rejection, Some(kind));
+    assert_eq!(outcome.status, status);
+    assert_eq!(outcome.headers(), expected);
+    assert_eq!(outcome.body, json);
+    assert!(outcome.seen.is_none());
+
+    let mut expected = vec![
+        ("content-type", "application/grpc"),
+        ("grpc-message", grpc_message),
+        ("grpc-status", grpc_status),
+    ];
+    expected.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
+
+    let mut request = request;
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
+    let outcome = send(service.clone(), request).await;
+    assert_eq!(outcome.rejection, Some(kind));
+    assert_eq!(outcome.status, StatusCode::OK);
+    assert_eq!(outcome.headers(), expected);
+    assert_eq!(outcome.body, "");
+    assert!(outcome.seen.is_none());
+}
+
+#[track_caller]
+fn assert_passed(outcome: &Outcome) {
+    assert_eq!(outcome.status, StatusCode::OK);
+    assert_eq!(outcome.rejection, None);
+    assert_eq!(outcome.body, "from the service behind the layer");
+    assert!(outcome.headers.is_empty());
+}
+
+#[tokio::test]
+async fn a_good_token_reaches_the_service_with_its_claims() {
+    let outcome = send(layer().layer(open()), with_bearer(&token())).await;
+    assert_passed(&outcome);
+    let token = outcome.authenticated().unwrap();
+    assert_eq!(token.registered().subject.as_deref(), Some("me"));
+    assert_eq!(token.claims().get("aud").unwrap(), "api://orders");
+}
+
+#[tokio::test]
+async fn without_a_credential_the_answer_is_401_without_an_error() {
+    let service = layer().layer(open());
+    let credential = |value: &str| body(get("/").header(AUTHORIZATION, value));
+    for request in [
+        body(get("/")),
+        credential(""),
+        credential("Basic dXNlcjpwYXNz"),
+        credential("DPoP a.b.c"),
+        body(Request::head("/")),
+        body(Request::options("/")),
+        body(Request::post("/")),
+    ] {
+        assert_answer(
+            &service,
+            request,
+            RejectionKind::MissingCredential,
+            (401, Some(REALM), NOT_AUTHENTICATED),
+            ("16", "Authentication credentials were not provided."),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn every_bad_token_gets_the_same_answer() {
+    let service = layer().layer(open());
+    let good = token();
+    let (unsigned, _) = good.rsplit_once('.').unwrap();
+    for (token, kind) in [
+        ("garbage".to_owned(), RejectionKind::MalformedToken),
+        ("a.b.c".to_owned(), RejectionKind::MalformedToken),
+        (format!("{good}=="), RejectionKind::MalformedToken),
+        (format!("{unsigned}.{}", "A".repeat(43)), RejectionKind::BadSignature),
+        (token_with(&format!(r#""exp":{}"#, NOW - 60)), RejectionKind::Expired),
+        (token_with(r#""jti":"1""#), RejectionKind::MissingClaim),
+        ("a".repeat(8 * 1024 + 1), RejectionKind::TokenTooLong),
+        ("=".repeat(8 * 1024 + 1), RejectionKind::TokenTooLong),
+    ] {
+        assert_answer(
+            &service,
+            with_bearer(&token),
+            kind,
+            (401, Some(INVALID_TOKEN), TOKEN_NOT_VALID),
+            ("16", "Token is invalid or expired"),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_may_be_as_long_as_the_verifier_says() {
+    let token = token_with(&format!(r#""exp":{},"pad":"{}""#, NOW + 60, "x".repeat(8 * 1024)));
+    let outcome = send(layer().layer(open()), with_bearer(&token)).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::TokenTooLong));
+
+    let verifier = verifier().with_max_token_length(token.len()).build().unwrap();
+    let layer = BearerLayer::new(Authenticator::new(verifier));
+    assert_passed(&send(layer.layer(open()), with_bearer(&token)).await);
+    let outcome = send(layer.layer(open()), with_bearer(&format!("{token}a"))).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::TokenTooLong));
+}
+
+#[tokio::test]
+async fn a_malformed_credential_is_a_bad_request() {
+    let service = layer().layer(open());
+    for value in [&b"Bearer"[..], b"Bearer\ta.b.c", b"Bearer a.b.c, Bearer a.b.c", b"Bearer \xFF"] {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        assert_answer(
+            &service,
+            body(get("/").header(AUTHORIZATION, value)),
+            RejectionKind::MalformedCredential,
+            (400, Some(INVALID_REQUEST), BAD_HEADER),
+            ("3", "The request must carry exactly one well-formed Bearer credential."),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn two_credentials_are_a_bad_request_even_if_both_are_good() {
+    let bearer = format!("Bearer {}", token());
+    assert_answer(
+        &layer().layer(open()),
+        body(get("/").header(AUTHORIZATION, &bearer).header(AUTHORIZATION, &bearer)),
+        RejectionKind::MultipleCredentials,
+        (400, Some(INVALID_REQUEST), BAD_HEADER),
+        ("3", "The request must carry exactly one well-formed Bearer credential."),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_without_every_scope_is_forbidden() {
+    let layer = layer();
+    let service = layer.layer(layer.require_scopes(["orders:read", "orders:write"]).layer(open()));
+    assert_passed(
+        &send(service.clone(), with_bearer(&token_for("orders:write x orders:read"))).await,
+    );
+    for scopes in
+        ["orders:read", "orders:write", "orders:readorders:write", "ORDERS:READ orders:write"]
+    {
+        assert_answer(
+            &service,
+            with_bearer(&token_for(scopes)),
+            RejectionKind::InsufficientScope,
+            (
+                403,
+                Some(concat!(
+                    r#"Bearer realm="api", error="insufficient_scope", "#,
+                    r#"scope="orders:read orders:write""#
+                )),
+                PERMISSION_DENIED,
+            ),
+            ("7", "You do not have permission to perform this action."),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_scope_that_no_token_can_have_refuses_everyone_and_keeps_the_header_whole() {
+    let layer = layer();
+    for scope in ["", "a b", " ", "a\"b", "a\r\nx: y"] {
+        let service = layer.layer(layer.require_scopes([scope]).layer(open()));
+        assert_answer(
+            &service,
+            with_bearer(&token_for("a b")),
+            RejectionKind::InsufficientScope,
+            (403, Some(r#"Bearer realm="api", error="insufficient_scope""#), PERMISSION_DENIED),
+            ("7", "You do not have permission to perform this action."),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_demand_that_says_no_is_forbidden() {
+    let layer = layer();
+    let is_me = layer.require(|user| user.registered().subject.as_deref() == Some("me"));
+    assert_passed(&send(layer.layer(is_me.layer(open())), with_bearer(&token())).await);
+
+    let is_you = layer.require(|user| user.registered().subject.as_deref() == Some("you"));
+    assert_answer(
+        &layer.layer(is_you.layer(open())),
+        with_bearer(&token()),
+        RejectionKind::PermissionDenied,
+        (403, Some(r#"Bearer realm="api", error="insufficient_scope""#), PERMISSION_DENIED),
+        ("7", "You do not have permission to perform this action."),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_cookie_from_another_site_is_forbidden() {
+    let service = layer().allow_cookie("session").layer(open());
+    let request = |site: &str| {
+        let cookie = format!("session={}", token());
+        body(Request::post("/").header(COOKIE, cookie).header("sec-fetch-site", site))
+    };
+    assert_passed(&send(service.clone(), request("same-origin")).await);
+    assert_answer(
+        &service,
+        request("cross-site"),
+        RejectionKind::CrossSite,
+        (403, Some(REALM), PERMISSION_DENIED),
+        ("7", "You do not have permission to perform this action."),
+    )
+    .await;
+}
+
+/// A store that always says the same; nothing for an error.
+struct Store(Option<Verdict>);
+
+impl RevocationStore for Store {
+    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async { self.0.ok_or_else(StoreError::timed_out) })
+    }
+
+    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn layer_over(store: Store) -> BearerLayer {
+    let cache = RevocationCache::new(store, std::time::Duration::from_secs(30))
+        .with_clock(ManualClock::at(NOW));
+    BearerLayer::new(authenticator().with_revocation(cache))
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_a_bad_token() {
+    let service = layer_over(Store(Some(Verdict::NotRevoked))).layer(open());
+    let outcome = send(service, with_bearer(&token())).await;
+    assert_passed(&outcome);
+    assert!(outcome.authenticated().is_some());
+
+    assert_answer(
+        &layer_over(Store(Some(Verdict::Revoked))).layer(open()),
+        with_bearer(&token()),
+        RejectionKind::Revoked,
+        (401, Some(INVALID_TOKEN), TOKEN_NOT_VALID),
+        ("16", "Token is invalid or expired"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_now_is_503() {
+    assert_answer(
+        &layer_over(Store(None)).layer(open()),
+        with_bearer(&token()),
+        RejectionKind::RevocationUnavailable,
+        (503, None, UNAVAILABLE),
+        ("14", "Authentication is temporarily unavailable."),
+    )
+    .await;
+
+    let verifier = verifier().add_check(|_| Err(CheckError::Unavailable)).build().unwrap();
+    assert_answer(
+        &BearerLayer::new(Authenticator::new(verifier)).layer(open()),
+        with_bearer(&token()),
+        RejectionKind::CheckUnavailable,
+        (503, None, UNAVAILABLE),
+        ("14", "Authentication is temporarily unavailable."),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn realm_and_resource_metadata_stand_in_the_challenges() {
+    let layer = layer()
+        .with_realm("shop")
+        .unwrap()
+        .with_resource_metadata("https://api.example/.well-known/oauth-protected-resource")
+        .unwrap();
+    let challenge = async |request| {
+        let service = layer.layer(layer.require_scopes(["x"]).layer(open()));
+        let outcome = send(service, request).await;
+        outcome.headers[WWW_AUTHENTICATE].to_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        challenge(body(get("/"))).await,
+        r#"Bearer realm="shop", resource_metadata="https://api.example/.well-known/oauth-protected-resource""#
+    );
+    assert_eq!(
+        challenge(with_bearer("a.b.c")).await,
+        r#"Bearer realm="shop", error="invalid_token", error_description="Token is invalid or expired", resource_metadata="https://api.example/.well-known/oauth-protected-resource""#
+    );
+    assert_eq!(
+        challenge(with_bearer(&token())).await,
+        r#"Bearer realm="shop", error="insufficient_scope", scope="x""#
+    );
+}
+
+#[test]
+fn a_realm_that_would_break_the_header_is_a_config_error() {
+    for realm in ["a\"b", "a\\b", "a\r\nb", "\u{e4}"] {
+        let error = layer().with_realm(realm).unwrap_err();
+        assert!(matches!(error, ConfigError::InvalidHeaderValue("realm")));
+    }
+    assert!(layer().with_resource_metadata("").is_err());
+}
+
+#[tokio::test]
+async fn a_closure_can_write_the_refusals_and_forgets_nothing() {
+    fn teapot(rejection: &Rejection, request: &Parts) -> Response<Bytes> {
+        let text = format!("{} {}", request.uri, rejection.answer().code());
+        let mut response = Response::new(Bytes::from(text));
+        *response.status_mut() = StatusCode::IM_A_TEAPOT;
+        response
+    }
+    let service = layer().with_responder(teapot).layer(open());
+    let outcome = send(service.clone(), body(get("/tea?x"))).await;
+    assert_eq!(outcome.status, StatusCode::IM_A_TEAPOT);
+    assert_eq!(outcome.body, "/tea?x not_authenticated");
+    assert_eq!(outcome.headers(), [("cache-control", "no-store"), ("www-authenticate", REALM)]);
+    assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
+
+    let grpc = body(get("/").header(CONTENT_TYPE, "application/grpc"));
+    assert_eq!(send(service, grpc).await.headers["grpc-status"], "16");
+
+    let unavailable = layer_over(Store(None)).with_responder(teapot).layer(open());
+    let outcome = send(unavailable, with_bearer(&token())).await;
+    assert_eq!(outcome.headers(), [("cache-control", "no-store"), ("retry-after", "5")]);
+}
+
+#[tokio::test]
+async fn what_a_responder_sets_stays() {
+    let service = layer_over(Store(None))
+        .with_responder(|_: &Rejection, _: &Parts| {
+            Response::builder()
+                .header(CACHE_CONTROL, "no-cache")
+                .header(RETRY_AFTER, "60")
+                .header(WWW_AUTHENTICATE, "Custom")
+                .body(Bytes::new())
+                .unwrap()
+        })
+        .layer(open());
+    for request in [with_bearer(&token()), body(get("/"))] {
+        let outcome = send(service.clone(), request).await;
+        assert_eq!(
+            outcome.headers(),
+            [("cache-control", "no-cache"), ("retry-after", "60"), ("www-authenticate", "Custom")]
+        );
+    }
+}
+
+#[tokio::test]
+async fn problem_details_carry_the_code() {
+    let outcome =
+        send(layer().with_responder(ProblemJson).layer(open()), with_bearer("a.b.c")).await;
+    assert_eq!(outcome.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        outcome.headers(),
+        [
+            ("cache-control", "no-store"),
+            ("content-type", "application/problem+json"),
+            ("www-authenticate", INVALID_TOKEN),
+        ]
+    );
+    assert_eq!(
+        outcome.body,
+        r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"Token is invalid or expired","code":"token_not_valid"}"#
+    );
+}
+
+#[tokio::test]
+async fn demands_refuse_through_the_responder_of_their_layer() {
+    let layer = layer().with_realm("shop").unwrap().with_responder(ProblemJson);
+    let service = layer.layer(layer.require_scopes(["x"]).layer(open()));
+    let outcome = send(service, with_bearer(&token())).await;
+    assert_eq!(outcome.headers[CONTENT_TYPE], "application/problem+json");
+    assert_eq!(
+        outcome.headers[WWW_AUTHENTICATE],
+        r#"Bearer realm="shop", error="insufficient_scope", scope="x""#
+    );
+}
+
+#[tokio::test]
+async fn an_optional_layer_lets_requests_without_a_credential_through() {
+    let service = layer().optional().layer(open());
+    for request in [body(get("/")), body(get("/").header(AUTHORIZATION, "Basic dXNlcjpwYXNz"))] {
+        let outcome = send(service.clone(), request).await;
+        assert_passed(&outcome);
+        assert!(outcome.authenticated().is_none());
+    }
+    let outcome = send(service.clone(), with_bearer(&token())).await;
+    assert_passed(&outcome);
+    assert!(outcome.authenticated().is_some());
+    for (value, kind) in [
+        ("Bearer a.b.c", RejectionKind::MalformedToken),
+        ("Bearer", RejectionKind::MalformedCredential),
+    ] {
+        let outcome = send(service.clone(), body(get("/").header(AUTHORIZATION, value))).await;
+        assert_eq!(outcome.rejection, Some(kind));
+    }
+}
+
+#[tokio::test]
+async fn demands_refuse_anonymous_requests_as_their_layer_would() {
+    let layer = layer().optional();
+    assert_answer(
+        &layer.layer(layer.require_scopes::<[&str; 0]>([]).layer(open())),
+        body(get("/")),
+        RejectionKind::MissingCredential,
+        (401, Some(REALM), NOT_AUTHENTICATED),
+        ("16", "Authentication credentials were not provided."),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn demands_without_their_layer_are_a_mistake_that_names_the_claims() {
+    let service: Require<_, UntypedClaims> = layer().require_scopes(["x"]).layer(open());
+    let outcome = send(service.clone(), with_bearer(&token())).await;
+    assert_eq!(outcome.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(outcome.body.contains("Authenticated<"), "{}", outcome.body);
+    assert!(outcome.body.contains("UntypedClaims"), "{}", outcome.body);
+    assert_eq!(outcome.rejection, None);
+
+    let grpc = body(get("/").header(CONTENT_TYPE, "application/grpc"));
+    let outcome = send(service, grpc).await;
+    assert_eq!(outcome.status, StatusCode::OK);
+    assert_eq!(outcome.headers["grpc-status"], "13");
+}
+
+#[tokio::test]
+async fn a_preflight_request_passes_where_it_is_allowed_and_nothing_else_does() {
+    let preflight = |method: Method| {
+        Request::builder()
+            .method(method)
+            .uri("/p?access_token=a.b.c")
+            .header(ORIGIN, "https://app.example")
+            .header(ACCESS_CONTROL_REQUEST_METHOD, "DELETE")
+    };
+    let allowing = layer().allow_cors_preflight().allow_query("access_token");
+    let service = allowing.layer(allowing.require_scopes(["x"]).layer(open()));
+    let outcome = send(service.clone(), body(preflight(Method::OPTIONS))).await;
+    assert_passed(&outcome);
+    assert!(outcome.authenticated().is_none());
+    assert_eq!(outcome.seen.unwrap().uri, "/p");
+
+    for request in [
+        body(preflight(Method::GET)),
+        body(Request::options("/").header(ORIGIN, "https://app.example")),
+        body(Request::options("/").header(ACCESS_CONTROL_REQUEST_METHOD, "DELETE")),
+    ] {
+        assert_ne!(send(service.clone(), request).await.rejection, None);
+    }
+    let outcome = send(layer().layer(open()), body(preflight(Method::OPTIONS))).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
+}
+
+#[tokio::test]
+async fn a_preflight_mark_opens_no_door_to_a_request_that_is_none() {
+    let layer = layer().optional().allow_cors_preflight();
+    let service = layer.layer(layer.require_scopes(["x"]).layer(open()));
+    let outcome = send(service, body(Request::options("/"))).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
+}
+
+#[tokio::test]
+async fn what_an_outer_layer_left_in_the_extensions_is_removed_first() {
+    let other_header = || layer().credential_header(HeaderName::from_static("x-token"));
+    let twice = layer().layer(other_header().layer(open()));
+    let outcome = send(twice, with_bearer(&token())).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
+
+    let optional_inside = layer().layer(other_header().optional().layer(open()));
+    let outcome = send(optional_inside, with_bearer(&token())).await;
+    assert_passed(&outcome);
+    assert!(outcome.authenticated().is_none());
+
+    // The mark of an anonymous request goes too, or a good token would come with both.
+    let marked_outside = layer().optional().allow_cors_preflight();
+    let strict = layer().require_scopes(["x"]);
+    let service = marked_outside.layer(layer().layer(strict.layer(open())));
+    let preflight = Request::options("/")
+        .header(ORIGIN, "https://app.example")
+        .header(ACCESS_CONTROL_REQUEST_METHOD, "DELETE");
+    let outcome = send(service, body(preflight)).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
+}
+
+#[tokio::test]
+async fn the_service_sees_the_credential_marked_as_sensitive() {
+    let outcome = send(layer().layer(open()), with_bearer(&token())).await;
+    let seen = outcome.seen.unwrap();
+    assert_eq!(seen.headers[AUTHORIZATION], format!("Bearer {}", token()));
+    assert!(seen.headers[AUTHORIZATION].is_sensitive());
+    assert!(!format!("{:?}", seen.headers).contains(&token()));
+}
+
+#[tokio::test]
+async fn the_service_does_not_see_a_credential_that_is_stripped() {
+    let layer = layer().strip_credential().allow_cookie("session");
+    let outcome = send(layer.layer(open()), with_bearer(&token())).await;
+    assert!(outcome.authenticated().is_some());
+    assert!(outcome.seen.unwrap().headers.is_empty());
+
+    let cookie = format!("a=1; session={}; b=2", token());
+    let outcome = send(layer.layer(open()), body(get("/").header(COOKIE, cookie))).await;
+    assert!(outcome.authenticated().is_some());
+    assert_eq!(outcome.seen.unwrap().headers[COOKIE], "a=1; b=2");
+}
+
+#[tokio::test]
+async fn the_service_does_not_see_a_query_token() {
+    let service = layer().allow_query("access_token").layer(open());
+    for (before, after) in
+        [("/p?a=%20&access_token={}&b", "/p?a=%20&b"), ("/p?access_token={}", "/p")]
+    {
+        let outcome = send(service.clone(), body(get(&before.replace("{}", &token())))).await;
+        assert_passed(&outcome);
+        assert!(outcome.authenticated().is_some());
+        assert_eq!(outcome.seen.unwrap().uri, after);
+    }
+}
+
+#[tokio::test]
+async fn a_responder_does_not_see_a_query_token_and_sees_the_header_marked_as_sensitive() {
+    let service = layer()
+        .allow_query("access_token")
+        .with_responder(|_: &Rejection, request: &Parts| {
+            Response::new(format!("{request:?}").into())
+        })
+        .layer(open());
+    for request in [
+        body(get("/p?access_token=a.secret.c")),
+        body(get("/p?access_token=a.secret.c&access_token=a.secret.c")),
+        with_bearer("a.secret.c"),
+        body(
+            get("/")
+                .header(AUTHORIZATION, "Bearer a.secret.c")
+                .header(AUTHORIZATION, "Bearer secret"),
+        ),
+    ] {
+        let outcome = send(service.clone(), request).await;
+        assert!(outcome.rejection.is_some());
+        assert!(!outcome.body.contains("secret"), "{}", outcome.body);
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_another_header_is_taken_from_there_only() {
+    let name = HeaderName::from_static("cf-access-jwt-assertion");
+    let service = layer().credential_header(name.clone()).layer(open());
+    let outcome = send(service.clone(), body(get("/").header(&name, token()))).await;
+    assert!(outcome.authenticated().is_some());
+    assert!(outcome.seen.unwrap().headers[&name].is_sensitive());
+    let outcome = send(service, with_bearer(&token())).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
+
+    let restored = layer().credential_header(name).credential_header(AUTHORIZATION).layer(open());
+    assert_passed(&send(restored, with_bearer(&token())).await);
+}
+
+#[tokio::test]
+async fn a_setting_changes_one_clone_of_a_layer_and_not_the_other() {
+    let strict = layer();
+    let lenient = strict.clone().optional().with_realm("other").unwrap();
+    assert_passed(&send(lenient.layer(open()), body(get("/"))).await);
+    let outcome = send(strict.layer(open()), body(get("/"))).await;
+    assert_eq!(outcome.headers[WWW_AUTHENTICATE], REALM);
+}
+
+#[tokio::test]
+async fn nothing_of_a_token_stands_in_debug_output() {
+    let layer = layer();
+    let service = layer.layer(());
+    let outcome = send(layer.layer(open()), with_bearer(&token())).await;
+    let user: &Authenticated = outcome.authenticated().unwrap();
+    let text = format!("{layer:?} {service:?} {:?} {user:?}", layer.require(|_| true));
+    assert!(!text.contains("a secret of the tests") && !text.contains("\"me\""), "{text}");
+}
+
+#[test]
+fn a_refusal_is_one_event_with_its_reason_and_nothing_of_the_request() {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use tracing_subscriber::{filter::LevelFilter, fmt, util::SubscriberInitExt};
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .without_time()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = subscriber.set_default();
+    common::tokens::block_on(async {
+        let service = layer().layer(open());
+        send(service.clone(), with_bearer("a.secret.c")).await;
+        send(service.clone(), with_bearer(&token())).await;
+        send(service, body(get("/secret"))).await;
+    });
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> =
+        log.lines().map(str::trim).filter(|line| line.contains("tower_bearer")).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"DEBUG tower_bearer: request refused reason="malformed_token""#,
+            r#"DEBUG tower_bearer: request refused reason="missing_credential""#,
+        ]
+    );
+}
