@@ -52,11 +52,7 @@ async fn the_denial_is_in_force_before_the_store_is_asked() {
         fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Told> {
             Box::pin(async { Ok(Verdict::NotRevoked) })
         }
-        fn revoke<'a>(
-            &'a self,
-            _: &'a Revocable,
-            _: u64,
-        ) -> BoxFuture<'a, Result<(), StoreError>> {
+        fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
             let cache = self.0.lock().unwrap().take().unwrap();
             assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
             Box::pin(async { Ok(()) })
@@ -162,7 +158,7 @@ async fn a_store_that_says_revoked_is_not_asked_again() {
     let store = Store::that(Habit::Says(Verdict::Revoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
-    store.from_now_on(Habit::Says(Verdict::NotRevoked));
+    store.turns_to(Habit::Says(Verdict::NotRevoked));
     clock.set_unix_time(EXPIRES_AT + GRACE);
     assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
     assert_eq!(store.asked(), 1);
@@ -175,7 +171,7 @@ async fn a_verdict_about_one_token_is_none_about_its_subject_session_or_key() {
     let store = Store::that(Habit::Says(Verdict::Revoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
-    store.from_now_on(Habit::Says(Verdict::NotRevoked));
+    store.turns_to(Habit::Says(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("b")).await, Answer::NotRevoked);
 }
 
@@ -192,8 +188,7 @@ async fn what_is_applied_is_in_force_and_the_store_is_not_told() {
 #[test]
 fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
     let clock = ManualClock::at(NOW);
-    let cache =
-        RevocationCache::new(Store::by_hand(), BOUND).with_clock(clock).with_capacity(10);
+    let cache = RevocationCache::new(Store::by_hand(), BOUND).with_clock(clock).with_capacity(10);
     let tokens: Vec<_> = (0..100_000).map(|number| token(&format!("{number:06}"))).collect();
     for token in &tokens {
         cache.apply(token.itself(), EXPIRES_AT);

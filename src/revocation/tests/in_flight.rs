@@ -111,7 +111,7 @@ async fn a_store_that_panics_is_unavailable_to_all_who_wait_and_to_nobody_after(
     assert_eq!((first.await, second.await), (Answer::Unavailable, Answer::Unavailable));
     let stats = cache.stats();
     assert_eq!((stats.in_flight, stats.failures, stats.look_ups), (0, 1, 1));
-    store.from_now_on(Habit::Says(Verdict::NotRevoked));
+    store.turns_to(Habit::Says(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
 }
 

@@ -111,11 +111,11 @@ impl Store {
 
     fn that(habit: Habit) -> Self {
         let store = Self::default();
-        store.from_now_on(habit);
+        store.turns_to(habit);
         store
     }
 
-    fn from_now_on(&self, habit: Habit) {
+    fn turns_to(&self, habit: Habit) {
         self.script(|script| script.always = Some(habit));
     }
 

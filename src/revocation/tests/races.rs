@@ -57,6 +57,39 @@ async fn a_doubt_that_lands_during_a_look_up_keeps_its_answer_from_being_remembe
     assert_eq!(known(&cache, &token("a")), None);
 }
 
+/// The reader that looks at the denials, then sees a revocation published, then raises its answer's epoch.
+#[tokio::test]
+async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_the_next() {
+    /// Does something the first time that the wall clock is read.
+    struct Interrupting(ManualClock, Interruption);
+    type Interruption = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+    impl Clock for Interrupting {
+        fn unix_time(&self) -> Duration {
+            let interruption = self.1.lock().unwrap().take();
+            interruption.into_iter().for_each(|run| run());
+            self.0.unix_time()
+        }
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+    }
+
+    let interruption = Interruption::default();
+    let clock = Interrupting(ManualClock::at(NOW), interruption.clone());
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let cache = RevocationCache::new(store, BOUND).with_clock(clock);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+
+    // A cut-off whose time is over makes the reader look at the clock: after it has looked for the token.
+    cache.apply(token("a").subject_until(NOW), NOW - 1_000);
+    let revoker = cache.clone();
+    *interruption.lock().unwrap() =
+        Some(Box::new(move || revoker.apply(token("a").itself(), EXPIRES_AT)));
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked), "ran beside the revocation");
+    assert!(interruption.lock().unwrap().is_none());
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+}
+
 /// Threads check one token after another while it is asked about, answered and, at last, revoked: whoever
 /// starts after `revoke` has returned must be refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -74,11 +107,7 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
                 Ok(Verdict::NotRevoked)
             })
         }
-        fn revoke<'a>(
-            &'a self,
-            _: &'a Revocable,
-            _: u64,
-        ) -> BoxFuture<'a, Result<(), StoreError>> {
+        fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
             Box::pin(async { Ok(()) })
         }
     }
@@ -138,7 +167,8 @@ fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_inter
             }
             for number in 0..20 {
                 let other = format!("other {round} {number}");
-                cache.apply(Revocable::Token { issuer: "other".into(), id: other.into() }, u64::MAX);
+                cache
+                    .apply(Revocable::Token { issuer: "other".into(), id: other.into() }, u64::MAX);
             }
             cache.apply(token.itself(), u64::MAX);
             revoked.store(true, SeqCst);

@@ -53,9 +53,9 @@ async fn the_first_answer_after_an_outage_ends_it() {
     let store = Store::that(Habit::Fails);
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
-    store.from_now_on(Habit::Says(Verdict::NotRevoked));
+    store.turns_to(Habit::Says(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    store.from_now_on(Habit::Fails);
+    store.turns_to(Habit::Fails);
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked, "remembered");
 }
 
@@ -78,7 +78,7 @@ async fn no_setting_overrides_a_known_denial() {
         let store = Store::that(Habit::Says(Verdict::NotRevoked));
         let (cache, clock) = cache_with(&store, on_unavailable);
         assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-        store.from_now_on(Habit::Fails);
+        store.turns_to(Habit::Fails);
         cache.apply(token("a").itself(), EXPIRES_AT);
         assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
         clock.advance(BOUND + MOMENT);
@@ -108,7 +108,7 @@ async fn a_stale_answer_serves_up_to_its_age_while_the_store_fails() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    store.from_now_on(Habit::Fails);
+    store.turns_to(Habit::Fails);
     clock.advance(BOUND + MAX_AGE);
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
     assert_eq!(store.asked(), 2, "the store is asked before a stale answer is used");
@@ -124,7 +124,7 @@ async fn a_stale_answer_does_not_serve_while_the_store_answers() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    store.from_now_on(Habit::Says(Verdict::Revoked));
+    store.turns_to(Habit::Says(Verdict::Revoked));
     clock.advance(BOUND + MOMENT);
     assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
     assert_eq!(cache.stats().served_stale, 0);
@@ -148,7 +148,7 @@ async fn a_doubted_answer_serves_as_a_stale_one_within_the_same_age() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    store.from_now_on(Habit::Fails);
+    store.turns_to(Habit::Fails);
     cache.doubt();
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
     assert_eq!((store.asked(), cache.stats().served_stale), (2, 1));
@@ -161,7 +161,7 @@ async fn a_doubted_answer_serves_nobody_by_default() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    store.from_now_on(Habit::Fails);
+    store.turns_to(Habit::Fails);
     cache.doubt();
     assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
 }
@@ -174,7 +174,7 @@ async fn a_bound_of_zero_serves_stale_answers_when_told_to() {
         .with_on_unavailable(OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
     assert_eq!(known(&cache, &token("a")), None);
-    store.from_now_on(Habit::Fails);
+    store.turns_to(Habit::Fails);
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
     assert_eq!(cache.stats().served_stale, 1);
 }
