@@ -4,6 +4,9 @@
 //! have said that this is not one of them: in `Sec-Fetch-Site` (Fetch Metadata), or, where it sends none, in
 //! an `Origin` (RFC 6454 section 7) that is the host of the request.
 
+#[cfg(test)]
+mod tests;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{HOST, ORIGIN, UPGRADE},
