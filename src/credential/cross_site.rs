@@ -74,7 +74,7 @@ fn host_and_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
         None => authority.find(':').unwrap_or(authority.len()),
     };
     let (host, port) = authority.split_at_checked(end_of_host)?;
-    if host.is_empty() || host.contains(['@', '/', '?', '#']) {
+    if host.is_empty() {
         return None;
     }
     let port = match port.strip_prefix(':') {
