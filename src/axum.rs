@@ -5,6 +5,28 @@
 //! | has a valid token | the token | `Some` |
 //! | is anonymous: an [optional](crate::BearerLayer::optional) layer let it through | 401, in the layer's words | `None` |
 //! | has passed no layer for `C` | 500 with a text that names `C` | the same |
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use serde::Deserialize;
+//! use tower_bearer::{Authenticated, BearerLayer};
+//!
+//! #[derive(Deserialize)]
+//! struct Claims {
+//!     sub: String,
+//! }
+//!
+//! async fn orders(user: Authenticated<Claims>) -> String {
+//!     format!("the orders of {}", user.claims().sub)
+//! }
+//!
+//! fn app(layer: BearerLayer<Claims>) -> Router {
+//!     Router::new().route("/orders", get(orders)).route_layer(layer)
+//! }
+//! ```
+//!
+//! `route_layer` leaves unknown paths to answer 404; with `layer` they answer 401. A CORS layer belongs
+//! outside, that is, added after this one.
 
 use std::fmt;
 

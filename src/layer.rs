@@ -27,6 +27,32 @@ use crate::{
 /// 4. Refusals are JSON, or gRPC where the request is (`content-type: application/grpc`).
 ///
 /// Cloning costs a counter: all settings are behind one `Arc`.
+///
+/// ```
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::convert::Infallible;
+/// use http::{Request, Response};
+/// use tower::{Layer, ServiceExt, service_fn};
+/// use tower_bearer::{
+///     Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::UntypedClaims,
+/// };
+///
+/// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://orders");
+/// let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+/// let layer = BearerLayer::new(Authenticator::new(verifier)).with_realm("orders")?;
+///
+/// let service = layer.layer(service_fn(|request: Request<()>| async move {
+///     let user: &Authenticated = request.extensions().get().expect("the layer put it there");
+///     Ok::<_, Infallible>(Response::new(format!("{:?}", user.expires_at())))
+/// }));
+///
+/// let response = service.oneshot(Request::new(())).await?;
+/// assert_eq!(response.status(), 401);
+/// assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="orders""#);
+/// # Ok(()) }
+/// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+/// ```
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct BearerLayer<C = UntypedClaims> {
     settings: Arc<Settings<C>>,

@@ -1,4 +1,4 @@
-//! The layer's services as named gRPC services, and the token of a [`tonic::Request`](Request).
+//! The layer's services as named gRPC services, and the token of a [`tonic::Request`].
 
 use tonic::{Request, Status, server::NamedService};
 

@@ -4,6 +4,9 @@
 //! have said that this is not one of them: in `Sec-Fetch-Site` (Fetch Metadata), or, where it sends none, in
 //! an `Origin` (RFC 6454 section 7) that is the host of the request.
 
+#[cfg(test)]
+mod tests;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{HOST, ORIGIN, UPGRADE},
@@ -71,7 +74,7 @@ fn host_and_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
         None => authority.find(':').unwrap_or(authority.len()),
     };
     let (host, port) = authority.split_at_checked(end_of_host)?;
-    if host.is_empty() || host.contains(['@', '/', '?', '#']) {
+    if host.is_empty() {
         return None;
     }
     let port = match port.strip_prefix(':') {

@@ -113,15 +113,24 @@ impl Outcome {
         headers
     }
 
+    /// The service behind the layer answered, and the layer changed nothing about it.
+    #[track_caller]
+    pub(crate) fn assert_passed(&self) {
+        assert_eq!(self.status, StatusCode::OK);
+        assert_eq!(self.rejection, None);
+        assert_eq!(self.body, "from the service behind the layer");
+        assert!(self.headers.is_empty());
+    }
+
     /// The token that the service behind the layer saw.
     pub(crate) fn authenticated(&self) -> Option<&Authenticated> {
         self.seen.as_ref()?.extensions.get()
     }
 }
 
-pub(crate) async fn send<S, B>(service: S, request: Request<Body>) -> Outcome
+pub(crate) async fn send<S, ReqB, B>(service: S, request: Request<ReqB>) -> Outcome
 where
-    S: Service<Request<Body>, Response = Response<B>>,
+    S: Service<Request<ReqB>, Response = Response<B>>,
     S::Error: std::fmt::Debug,
     B: http_body::Body<Data = Bytes>,
     B::Error: std::fmt::Debug,
