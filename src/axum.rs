@@ -84,13 +84,13 @@ where
 
 enum Found<'r, C> {
     Token(Authenticated<C>),
-    Anonymous(&'r Anonymous),
+    Anonymous(&'r Anonymous<C>),
 }
 
 fn find<C: Send + Sync + 'static>(parts: &Parts) -> Result<Found<'_, C>, ExtractorRejection> {
     if let Some(token) = parts.extensions.get::<Authenticated<C>>() {
         Ok(Found::Token(token.clone()))
-    } else if let Some(anonymous) = parts.extensions.get::<Anonymous>() {
+    } else if let Some(anonymous) = parts.extensions.get::<Anonymous<C>>() {
         Ok(Found::Anonymous(anonymous))
     } else {
         Err(ExtractorRejection(Box::new(layer_not_installed::<C>(parts))))

@@ -1,4 +1,86 @@
-//! A Tower layer that lets a request through only with a valid, unexpired, unrevoked Bearer JWT.
+//! A Tower layer that lets a request through only with a valid, unexpired, unrevoked Bearer JWT, and answers
+//! everything else with one documented response.
+//!
+//! ```
+//! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+//! # fn main() -> Result<(), tower_bearer::ConfigError> {
+//! use std::{convert::Infallible, time::Duration};
+//!
+//! use http::{Request, Response};
+//! use tower::{ServiceBuilder, service_fn};
+//! use tower_bearer::{
+//!     Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier,
+//!     claims::UntypedClaims, revocation::MemoryStore,
+//! };
+//!
+//! async fn hello(request: Request<String>) -> Result<Response<String>, Infallible> {
+//!     // Whoever gets here has passed every check.
+//!     let user = request.extensions().get::<Authenticated>().expect("the layer puts it in");
+//!     Ok(Response::new(format!("hello {:?}", user.registered().subject)))
+//! }
+//!
+//! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
+//!     .audience("api://orders"); // mandatory: without it this does not compile
+//! let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+//! let authenticator = Authenticator::new(verifier)
+//!     // What another process revokes is refused here 30 seconds later at the latest.
+//!     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+//! let service = ServiceBuilder::new()
+//!     .layer(BearerLayer::new(authenticator))
+//!     .service(service_fn(hello));
+//! # let _ = service;
+//! # Ok(()) }
+//! # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+//! ```
+//!
+//! The same [`BearerLayer`] goes on axum (`Router::layer`, `route_layer`), on tonic (`Server::layer`, or around one
+//! service) and on bare hyper.
+//!
+//! # Where things are
+//!
+//! A request walks through these, from the outside in:
+//!
+//! | | |
+//! |---|---|
+//! | [`BearerLayer`], [`BearerAuth`] | where the credential is looked for, what passes without one, how refusals look |
+//! | [`Authenticator`] | every check on a token, without HTTP: for WebSockets, GraphQL, queues |
+//! | [`Verifier`] | the checks that need nobody else, as a numbered list; your own checks |
+//! | [`Issuer`] | who is trusted, with which keys, and what is demanded of its tokens |
+//! | [`jws`]: [`Key`], [`KeySet`], [`KeySetHandle`] | keys that know their algorithm; signatures |
+//! | [`revocation`]: [`RevocationCache`] | what is revoked, how soon that is seen, what happens when nobody can tell |
+//! | [`Authenticated`] | the witness that every check passed, in the extensions of the request |
+//! | [`require`] | scopes and other demands on a token that is already authenticated |
+//! | [`rejection`]: [`Rejection`], [`Responder`](rejection::Responder) | why a request was refused, and the response |
+//!
+//! # Order of layers
+//!
+//! ```text
+//!   tracing, metrics, timeouts
+//!     CORS                      refusals carry its headers, preflights are answered here
+//!       gRPC-web                (tonic only)
+//!         BearerLayer           401, 400, 503
+//!           require_scopes      403
+//!             limits by user
+//!               routes
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `aws-lc-rs` | yes | signatures by AWS-LC; the faster backend, and the only one with ES512 |
+//! | `rust-crypto` | | signatures in pure Rust; used where `aws-lc-rs` is off |
+//! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
+//! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
+//! | `tracing` | | one event for each refusal |
+//!
+//! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return
+//! [`ConfigError::NoBackend`].
+//!
+//! # A runtime
+//!
+//! Looking up a revocation in a store has a time box, which takes a Tokio runtime with its timer enabled. Nothing
+//! else here needs a runtime.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

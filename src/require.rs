@@ -135,7 +135,7 @@ enum Objection {
 impl<C: Send + Sync + 'static> Shared<C> {
     fn objection_to<B>(&self, request: &Request<B>) -> Option<Objection> {
         let extensions = request.extensions();
-        match (extensions.get::<Authenticated<C>>(), extensions.get::<Anonymous>()) {
+        match (extensions.get::<Authenticated<C>>(), extensions.get::<Anonymous<C>>()) {
             (Some(token), _) if self.demand.is_satisfied_by(token) => None,
             (Some(_), _) => Some(Objection::NotEnough),
             (None, Some(anonymous)) if anonymous.is_preflight => None,

@@ -78,7 +78,7 @@ impl<C: Send + Sync + 'static> Settings<C> {
     fn admit<B>(&self, request: &mut Request<B>) -> Admission<C> {
         // Only what this layer puts there is to be found behind it.
         request.extensions_mut().remove::<Authenticated<C>>();
-        request.extensions_mut().remove::<Anonymous>();
+        request.extensions_mut().remove::<Anonymous<C>>();
 
         let is_preflight =
             self.allows_cors_preflight && is_cors_preflight(request.method(), request.headers());
@@ -104,8 +104,8 @@ impl<C: Send + Sync + 'static> Settings<C> {
             Ok(Some(Progress::Done(Err(rejection)))) => Admission::Refused(rejection),
             Ok(Some(Progress::Pending(check))) => Admission::Checking(check),
             Ok(None) if self.optional || is_preflight => {
-                let refusals = Arc::clone(&self.refusals);
-                request.extensions_mut().insert(Anonymous { refusals, is_preflight });
+                let anonymous = Anonymous::<C>::new(&self.refusals, is_preflight);
+                request.extensions_mut().insert(anonymous);
                 Admission::Admitted
             }
             Ok(None) => Admission::Refused(RejectionKind::MissingCredential.into()),

@@ -39,7 +39,7 @@ where
     let extensions = request.extensions();
     if let Some(token) = extensions.get::<Authenticated<C>>() {
         Ok(token)
-    } else if extensions.get::<Anonymous>().is_some() {
+    } else if extensions.get::<Anonymous<C>>().is_some() {
         Err(Status::unauthenticated(Answer::NotAuthenticated.detail()))
     } else {
         Err(Status::internal(layer_not_installed_text::<C>()))

@@ -1,6 +1,6 @@
 //! How one layer refuses: its responder, and what goes with every refusal.
 
-use std::{any, fmt, sync::Arc};
+use std::{any, fmt, marker::PhantomData, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -73,13 +73,25 @@ impl fmt::Debug for Refusals {
     }
 }
 
-/// In the extensions of a request that a layer let through without a token: who refuses it, if something
-/// behind the layer wants one after all.
-#[derive(Clone, Debug)]
-pub(crate) struct Anonymous {
+/// In the extensions of a request that the layer for `C` let through without a token: who refuses it, if
+/// something behind the layer wants one after all.
+pub(crate) struct Anonymous<C> {
     pub(crate) refusals: Arc<Refusals>,
     /// The request asks what the real one may do (CORS), so demands on tokens do not apply to it.
     pub(crate) is_preflight: bool,
+    claims: PhantomData<fn() -> C>,
+}
+
+impl<C> Anonymous<C> {
+    pub(crate) fn new(refusals: &Arc<Refusals>, is_preflight: bool) -> Self {
+        Self { refusals: Arc::clone(refusals), is_preflight, claims: PhantomData }
+    }
+}
+
+impl<C> Clone for Anonymous<C> {
+    fn clone(&self) -> Self {
+        Self::new(&self.refusals, self.is_preflight)
+    }
 }
 
 /// 500 for a request that has passed no layer for `C`: a mistake of the service author, never of the
