@@ -131,6 +131,15 @@ async fn axum_extractors_behind_an_optional_layer_tell_users_from_anonymous_requ
 }
 
 #[tokio::test]
+async fn a_request_that_is_anonymous_to_the_layer_of_another_type_is_a_mistake_too() {
+    // `who_if_any` asks for `Claims`; the optional layer in front of it knows `UntypedClaims`.
+    let app = Router::new().route("/", routing::get(who_if_any)).route_layer(layer().optional());
+    let outcome = send(app, body(get("/"))).await;
+    assert_eq!(outcome.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(outcome.body.contains("Claims"), "{}", outcome.body);
+}
+
+#[tokio::test]
 async fn axum_extractors_without_a_layer_for_their_claims_are_a_mistake_that_names_them() {
     let app =
         Router::new().route("/any", routing::get(who_if_any)).route("/users", routing::get(who));
