@@ -175,10 +175,6 @@ where
 /// the cache answers.
 fn whole_layer(c: &mut Criterion) {
     let mut group = c.benchmark_group("whole_layer");
-    // The first look-up of a token has a time box, and so needs a timer.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.expect("a runtime");
-    let _entered = runtime.enter();
     let mut bare = service_fn(inner);
     group.bench_function("inner", |b| {
         let credential = format!("Bearer {}", token(Algorithm::HS256));

@@ -79,8 +79,8 @@
 //!
 //! # A runtime
 //!
-//! Looking up a revocation in a store has a time box, which takes a Tokio runtime with its timer enabled. Nothing
-//! else here needs a runtime.
+//! A revocation store that has to wait for its answer is given a time box, which takes a Tokio runtime with its
+//! timer enabled. Nothing else here needs a runtime.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -34,7 +34,7 @@
 //! ```
 //!
 //! Dates of denials are wall-clock times, as `exp` is. Ages of answers are measured on the monotonic clock.
-//! Look-ups are limited in time by tokio's timer, so they need a tokio runtime with time enabled.
+//! Look-ups that have to wait are limited in time by tokio's timer, so they need a tokio runtime with time enabled.
 
 mod answers;
 mod cache;
