@@ -309,10 +309,18 @@ impl Case {
     }
 }
 
+/// `PROPTEST_CASES` where it is set: a longer run than the everyday one.
+fn cases_from_environment(default: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
+}
+
 #[test]
 fn what_we_accept_they_accept_and_what_only_we_refuse_is_justified() {
-    let config =
-        ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: cases_from_environment(4_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     let tally = RefCell::new(Tally::default());
     if let Err(failure) = TestRunner::new(config).run(&cases(), |case| case.run(&tally)) {
         panic!("{failure}");

@@ -174,7 +174,7 @@ fn any_json() -> impl Strategy<Value = Serde> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn serde_reads_every_accepted_text_the_same(
