@@ -22,7 +22,7 @@ async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
     let subject = request
         .extensions()
         .get::<Authenticated>()
-        .and_then(|user| user.registered().subject.clone());
+        .and_then(|user| user.registered().subject().map(str::to_owned));
     let text = format!("hello {}\n", subject.as_deref().unwrap_or("nobody in particular"));
     Ok(Response::new(Full::from(text)))
 }

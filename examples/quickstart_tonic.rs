@@ -30,7 +30,7 @@ impl Health for Guarded {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let user = authenticated::<UntypedClaims, _>(&request)?;
-        println!("the method sees the subject {:?}", user.registered().subject);
+        println!("the method sees the subject {:?}", user.registered().subject());
         Ok(Response::new(HealthCheckResponse { status: 1 }))
     }
 

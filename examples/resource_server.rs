@@ -99,7 +99,7 @@ async fn whoami(user: Authenticated) -> Json<serde_json::Value> {
 }
 
 async fn admin(user: Authenticated) -> Json<serde_json::Value> {
-    Json(serde_json::json!({ "admin": user.registered().subject.as_deref() }))
+    Json(serde_json::json!({ "admin": user.registered().subject() }))
 }
 
 async fn logout(

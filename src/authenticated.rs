@@ -37,15 +37,15 @@ impl<C> Authenticated<C> {
 
     /// The scopes, from `scope` and `scp`.
     #[must_use]
-    pub fn scopes(&self) -> &Scopes {
-        &self.0.registered().scopes
+    pub fn scopes(&self) -> Scopes<'_> {
+        self.0.registered().scopes()
     }
 
     /// When the token expires, leeway not counted. Streams and WebSockets end here, or look again with
     /// [`Authenticator::recheck`](crate::Authenticator::recheck).
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.0.registered().expires_at)
+        UNIX_EPOCH + Duration::from_secs(self.0.registered().expires_at())
     }
 
     /// The algorithm of the signature.
@@ -83,7 +83,7 @@ impl<C> fmt::Debug for Authenticated<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticated")
             .field("algorithm", &self.algorithm())
-            .field("expires_at", &self.registered().expires_at)
+            .field("expires_at", &self.registered().expires_at())
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     ConfigError, Key, KeySet, KeySetHandle, RejectionKind,
-    claims::{Audience, DEFAULT_LEEWAY, MAX_LEEWAY},
+    claims::{DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
 
 /// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`] whose set can be replaced
@@ -264,10 +264,13 @@ impl Issuer {
         self.token_id_claim.as_deref()
     }
 
-    pub(crate) fn accepts_audience(&self, audience: &Audience) -> bool {
+    pub(crate) fn accepts_audience<'a>(
+        &self,
+        audience: &mut impl Iterator<Item = &'a str>,
+    ) -> bool {
         self.audiences
             .as_ref()
-            .is_none_or(|accepted| accepted.iter().any(|one| audience.contains(one)))
+            .is_none_or(|accepted| audience.any(|one| accepted.iter().any(|this| **this == *one)))
     }
 
     pub(crate) fn accepts_type(&self, typ: Option<&str>) -> bool {
@@ -282,14 +285,9 @@ impl Issuer {
         expires_at.saturating_add(self.expiry_leeway.unwrap_or(self.leeway).as_secs())
     }
 
-    /// Whether the times of a token stand at `now`; all in seconds since the Unix epoch.
-    pub(crate) fn check_times(
-        &self,
-        now: u64,
-        expires_at: u64,
-        not_before: Option<u64>,
-        issued_at: Option<u64>,
-    ) -> Result<(), RejectionKind> {
+    /// Whether the times of a token stand at `now`, in seconds since the Unix epoch.
+    pub(crate) fn check_times(&self, now: u64, times: Times) -> Result<(), RejectionKind> {
+        let Times { expires_at, not_before, issued_at } = times;
         // "On or after" (RFC 7519 section 4.1.4): the second of `exp` itself is too late.
         if now >= self.refused_from(expires_at) {
             return Err(RejectionKind::Expired);

@@ -5,12 +5,14 @@
 //! let pass; two readers of one token could then see two tokens. Here a text is either read in the one
 //! way that every strict reader shares, or refused:
 //!
-//! 1. UTF-8 without a byte order mark, and no lone surrogate in an escape.
+//! 1. UTF-8 (which `&str` is) without a byte order mark, and no lone surrogate in an escape.
 //! 2. Exactly one object, with nothing but white space around it.
 //! 3. No two members of one object, at any level, with the same name once escapes are resolved.
 //! 4. At most [`MAX_DEPTH`] levels, and no number that overflows a double.
 
 use std::{borrow::Cow, collections::HashSet};
+
+use smallvec::SmallVec;
 
 /// Levels of nesting, the outermost object counted.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -19,9 +21,9 @@ pub(crate) const MAX_DEPTH: usize = 32;
 /// stay cheap, and an object of a thousand names does not cost a million comparisons.
 const FEW_NAMES: usize = 16;
 
-/// The members of an object, in their order.
+/// The members of an object, in their order; a usual token needs no heap for them.
 pub(crate) struct Object<'a> {
-    members: Vec<(Cow<'a, str>, Value<'a>)>,
+    members: SmallVec<[(Cow<'a, str>, Value<'a>); 12]>,
 }
 
 /// A value: scalars are read, arrays and objects are checked and kept as text.
@@ -37,11 +39,11 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads `bytes` as exactly one object; `None` where anything is not strict.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader { text: std::str::from_utf8(bytes).ok()?, at: 0 };
+    /// Reads `text` as exactly one object; `None` where anything is not strict.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let mut reader = Reader { text, at: 0 };
         reader.skip_white_space();
-        let mut members = Vec::with_capacity(FEW_NAMES / 2);
+        let mut members = SmallVec::new();
         reader.object(1, &mut members)?;
         reader.skip_white_space();
         (reader.at == reader.text.len()).then_some(Self { members })
@@ -83,7 +85,7 @@ trait Members<'a> {
     fn len(&self) -> usize;
 }
 
-impl<'a> Members<'a> for Vec<(Cow<'a, str>, Value<'a>)> {
+impl<'a> Members<'a> for SmallVec<[(Cow<'a, str>, Value<'a>); 12]> {
     fn add(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         self.push((name, value));
     }
@@ -97,7 +99,7 @@ impl<'a> Members<'a> for Vec<(Cow<'a, str>, Value<'a>)> {
     }
 }
 
-impl<'a> Members<'a> for Vec<Cow<'a, str>> {
+impl<'a> Members<'a> for SmallVec<[Cow<'a, str>; 8]> {
     fn add(&mut self, name: Cow<'a, str>, _: Value<'a>) {
         self.push(name);
     }
@@ -203,7 +205,7 @@ impl<'a> Reader<'a> {
         match self.peek()? {
             b'"' => self.string().map(Value::String),
             b'{' if depth < MAX_DEPTH => {
-                self.object(depth + 1, &mut Vec::<Cow<'a, str>>::new())?;
+                self.object(depth + 1, &mut SmallVec::<[Cow<'a, str>; 8]>::new())?;
                 self.since(start).map(Value::Object)
             }
             b'[' if depth < MAX_DEPTH => {
@@ -255,40 +257,37 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Option<Cow<'a, str>> {
         self.expect(b'"')?;
         let start = self.at;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    let text = self.since(start)?;
-                    self.at += 1;
-                    return Some(Cow::Borrowed(text));
-                }
-                b'\\' => return self.escaped_string(start).map(Cow::Owned),
-                0..0x20 => return None,
-                _ => self.at += 1,
+        self.skip_plain_characters();
+        match self.peek()? {
+            b'"' => {
+                let text = self.since(start)?;
+                self.at += 1;
+                Some(Cow::Borrowed(text))
             }
+            b'\\' => self.escaped_string(start).map(Cow::Owned),
+            _ => None,
         }
+    }
+
+    /// Moves to the next byte that ends a string, begins an escape or is a control character.
+    fn skip_plain_characters(&mut self) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let plain = rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        self.at += plain.unwrap_or(rest.len());
     }
 
     /// The rest of a string that has escapes; `start` is where its text begins.
     fn escaped_string(&mut self, start: usize) -> Option<String> {
         let mut text = self.since(start)?.to_owned();
-        let mut plain_from = self.at;
         loop {
-            match self.peek()? {
-                b'"' => {
-                    text.push_str(self.since(plain_from)?);
-                    self.at += 1;
-                    return Some(text);
-                }
-                b'\\' => {
-                    text.push_str(self.since(plain_from)?);
-                    self.at += 1;
-                    text.push(self.escape()?);
-                    plain_from = self.at;
-                }
-                0..0x20 => return None,
-                _ => self.at += 1,
+            let plain_from = self.at;
+            self.skip_plain_characters();
+            text.push_str(self.since(plain_from)?);
+            if self.take(b'"') {
+                return Some(text);
             }
+            self.expect(b'\\')?;
+            text.push(self.escape()?);
         }
     }
 

@@ -16,7 +16,7 @@
 //! async fn hello(request: Request<String>) -> Result<Response<String>, Infallible> {
 //!     // Whoever gets here has passed every check.
 //!     let user = request.extensions().get::<Authenticated>().expect("the layer puts it in");
-//!     Ok(Response::new(format!("hello {:?}", user.registered().subject)))
+//!     Ok(Response::new(format!("hello {:?}", user.registered().subject())))
 //! }
 //!
 //! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)

@@ -24,7 +24,7 @@ impl<S: NamedService, C> NamedService for Require<S, C> {
 ///
 /// async fn who_am_i(request: Request<()>) -> Result<Response<String>, Status> {
 ///     let user = authenticated::<UntypedClaims, _>(&request)?;
-///     let subject = user.registered().subject.as_deref().unwrap_or("nobody");
+///     let subject = user.registered().subject().unwrap_or("nobody");
 ///     Ok(Response::new(subject.to_owned()))
 /// }
 /// ```

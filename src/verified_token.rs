@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    claims::{RegisteredClaims, UntypedClaims},
+    claims::{RegisteredClaims, Span, UntypedClaims},
     jws::Algorithm,
     revocation::TokenFacts,
 };
@@ -18,9 +18,17 @@ pub(crate) struct Verified<C> {
     pub(crate) registered: RegisteredClaims,
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<Arc<str>>,
-    pub(crate) revocation_id: Arc<str>,
+    pub(crate) revocation_id: RevocationId,
     /// The first second at which the token is refused: `exp` and the policy's leeway.
     pub(crate) refused_from: u64,
+}
+
+/// What names the token for revocation.
+pub(crate) enum RevocationId {
+    /// A claim's value, as part of the registered claims' text.
+    Claim(Span),
+    /// The SHA-256 of `header.payload` in hexadecimal.
+    Hash(Box<str>),
 }
 
 impl<C> VerifiedToken<C> {
@@ -52,7 +60,10 @@ impl<C> VerifiedToken<C> {
     }
 
     pub(crate) fn revocation_id(&self) -> &str {
-        &self.0.revocation_id
+        match &self.0.revocation_id {
+            RevocationId::Claim(span) => self.0.registered.at(*span),
+            RevocationId::Hash(hash) => hash,
+        }
     }
 
     pub(crate) fn refused_from(&self) -> u64 {
@@ -63,13 +74,13 @@ impl<C> VerifiedToken<C> {
     pub(crate) fn facts(&self) -> TokenFacts<'_> {
         let registered = self.registered();
         TokenFacts {
-            issuer: &registered.issuer,
-            token_id: &self.0.revocation_id,
-            subject: registered.subject.as_ref(),
-            issued_at: registered.issued_at.unwrap_or(0),
-            session_id: registered.session_id.as_ref(),
+            issuer: registered.issuer_arc(),
+            token_id: self.revocation_id(),
+            subject: registered.subject(),
+            issued_at: registered.issued_at().unwrap_or(0),
+            session_id: registered.session_id(),
             key_id: self.0.key_id.as_ref(),
-            expires_at: registered.expires_at,
+            expires_at: registered.expires_at(),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::{collections::HashMap, fmt, sync::Arc};
 pub use self::builder::VerifierBuilder;
 use crate::{
     BoxFuture, Issuer, RejectionKind, VerifiedToken,
-    claims::{Clock, RegisteredClaims, UntypedClaims, scan},
+    claims::{Clock, RegisteredClaims, Span, Spans, Times, UntypedClaims, scan::ClaimsSet},
     json::{Object, Value},
     jws::{self, Compact, Header},
-    verified_token::Verified,
+    verified_token::{RevocationId, Verified},
 };
 
 /// Verifies tokens: the issuers that are trusted and what is demanded of their tokens.
@@ -45,7 +45,7 @@ struct Shared<C> {
     by_name: HashMap<Arc<str>, usize>,
     max_token_length: usize,
     clock: Arc<dyn Clock>,
-    read_claims: fn(&[u8]) -> Option<C>,
+    read_claims: fn(&str) -> Option<C>,
     checks: Vec<Check<C>>,
     async_checks: Vec<AsyncCheck<C>>,
 }
@@ -79,8 +79,9 @@ impl<C> Verifier<C> {
         let compact = Compact::parse(token.as_bytes(), self.0.max_token_length)?;
         let header = compact.decode_header()?;
         let header = Header::parse(&header)?;
-        let payload = compact.decode_payload()?;
-        let claims = Object::parse(&payload).ok_or(RejectionKind::MalformedClaims)?;
+        let text = String::from_utf8(compact.decode_payload()?)
+            .map_err(|_| RejectionKind::MalformedClaims)?;
+        let mut claims = ClaimsSet::parse(&text).ok_or(RejectionKind::MalformedClaims)?;
         let issuer = self.issuer_of(&claims)?;
         if !issuer.accepts_type(header.typ()) {
             return Err(RejectionKind::WrongType);
@@ -90,17 +91,22 @@ impl<C> Verifier<C> {
         let keys = issuer.keys().load();
         let key = keys.verify(&header, compact.signing_input(), &signature)?;
 
-        let registered = registered_claims(issuer, &claims, self.unix_seconds())?;
-        check_required(issuer, &claims)?;
-        let revocation_id = revocation_id(issuer, &claims, &registered, compact.signing_input())?;
-        let refused_from = issuer.refused_from(registered.expires_at);
+        let times = check_times(issuer, &claims, self.unix_seconds())?;
+        let spans = registered_strings(issuer, &mut claims)?;
+        check_required(issuer, claims.members())?;
+        let revocation_id =
+            revocation_id(issuer, &mut claims, spans.token_id, compact.signing_input())?;
+        let unescaped = claims.into_unescaped();
+        let own_claims = (self.0.read_claims)(&text).ok_or(RejectionKind::ClaimsMismatch)?;
+        let registered =
+            RegisteredClaims::new(text, &unescaped, Arc::clone(issuer.own_name()), spans, times);
         let token = VerifiedToken::new(Verified {
-            claims: (self.0.read_claims)(&payload).ok_or(RejectionKind::ClaimsMismatch)?,
+            claims: own_claims,
             registered,
             algorithm: key.algorithm(),
             key_id: key.key_id_arc().cloned(),
             revocation_id,
-            refused_from,
+            refused_from: issuer.refused_from(times.expires_at),
         });
         self.run_checks(&token)?;
         Ok(token)
@@ -140,47 +146,40 @@ impl<C> Verifier<C> {
         self.0.clock.unix_time().as_secs()
     }
 
-    fn issuer_of(&self, claims: &Object<'_>) -> Result<&Issuer, RejectionKind> {
-        let name = scan::string(claims, "iss")?.ok_or(RejectionKind::MissingClaim)?;
+    fn issuer_of(&self, claims: &ClaimsSet<'_>) -> Result<&Issuer, RejectionKind> {
+        let name = claims.string("iss")?.ok_or(RejectionKind::MissingClaim)?;
         self.0
             .by_name
-            .get(name)
+            .get(&**name)
             .and_then(|index| self.0.issuers.get(*index))
             .ok_or(RejectionKind::UnknownIssuer)
     }
 }
 
-fn registered_claims(
-    issuer: &Issuer,
-    claims: &Object<'_>,
-    now: u64,
-) -> Result<RegisteredClaims, RejectionKind> {
-    let expires_at = scan::numeric_date(claims, "exp")?.ok_or(RejectionKind::MissingClaim)?;
-    let not_before = scan::numeric_date(claims, "nbf")?;
-    let issued_at = scan::numeric_date(claims, "iat")?;
-    issuer.check_times(now, expires_at, not_before, issued_at)?;
-
-    let text = |name| Ok::<_, RejectionKind>(scan::string(claims, name)?.map(Arc::from));
-    let registered = RegisteredClaims {
-        issuer: Arc::clone(issuer.own_name()),
-        subject: text("sub")?,
-        audience: scan::audience(claims, issuer.audience_claim())?,
-        expires_at,
-        not_before,
-        issued_at,
-        token_id: text("jti")?,
-        session_id: text("sid")?,
-        scopes: scan::scopes(claims)?,
+fn check_times(issuer: &Issuer, claims: &ClaimsSet<'_>, now: u64) -> Result<Times, RejectionKind> {
+    let times = Times {
+        expires_at: claims.numeric_date("exp")?.ok_or(RejectionKind::MissingClaim)?,
+        not_before: claims.numeric_date("nbf")?,
+        issued_at: claims.numeric_date("iat")?,
     };
-    if !issuer.accepts_audience(&registered.audience) {
-        let is_absent = registered.audience.iter().next().is_none();
-        return Err(if is_absent {
-            RejectionKind::MissingClaim
-        } else {
-            RejectionKind::WrongAudience
-        });
+    issuer.check_times(now, times)?;
+    Ok(times)
+}
+
+fn registered_strings(issuer: &Issuer, claims: &mut ClaimsSet<'_>) -> Result<Spans, RejectionKind> {
+    let spans = Spans {
+        subject: claims.span("sub")?,
+        token_id: claims.span("jti")?,
+        session_id: claims.span("sid")?,
+        audience: claims.audience(issuer.audience_claim())?,
+        scopes: claims.scopes()?,
+    };
+    let mut audience = spans.audience.iter().map(|span| claims.at(*span));
+    if issuer.accepts_audience(&mut audience) {
+        return Ok(spans);
     }
-    Ok(registered)
+    let is_absent = spans.audience.is_empty();
+    Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::WrongAudience })
 }
 
 fn check_required(issuer: &Issuer, claims: &Object<'_>) -> Result<(), RejectionKind> {
@@ -209,17 +208,16 @@ fn check_required(issuer: &Issuer, claims: &Object<'_>) -> Result<(), RejectionK
 /// another that verifies.
 fn revocation_id(
     issuer: &Issuer,
-    claims: &Object<'_>,
-    registered: &RegisteredClaims,
+    claims: &mut ClaimsSet<'_>,
+    jti: Option<Span>,
     signing_input: &[u8],
-) -> Result<Arc<str>, RejectionKind> {
+) -> Result<RevocationId, RejectionKind> {
     if let Some(name) = issuer.chosen_token_id_claim() {
-        let id = scan::string(claims, name)?.ok_or(RejectionKind::MissingClaim)?;
-        return Ok(id.into());
+        return claims.span(name)?.map(RevocationId::Claim).ok_or(RejectionKind::MissingClaim);
     }
-    Ok(match &registered.token_id {
-        Some(id) => Arc::clone(id),
-        None => jws::sha256_hex(signing_input).into(),
+    Ok(match jti {
+        Some(span) => RevocationId::Claim(span),
+        None => RevocationId::Hash(jws::sha256_hex(signing_input).into()),
     })
 }
 

@@ -220,10 +220,10 @@ async fn a_scope_that_no_token_can_have_refuses_everyone_and_keeps_the_header_wh
 #[tokio::test]
 async fn a_demand_that_says_no_is_forbidden() {
     let layer = layer();
-    let is_me = layer.require(|user| user.registered().subject.as_deref() == Some("me"));
+    let is_me = layer.require(|user| user.registered().subject() == Some("me"));
     send(layer.layer(is_me.layer(open())), with_bearer(&token())).await.assert_passed();
 
-    let is_you = layer.require(|user| user.registered().subject.as_deref() == Some("you"));
+    let is_you = layer.require(|user| user.registered().subject() == Some("you"));
     assert_answer(
         &layer.layer(is_you.layer(open())),
         with_bearer(&token()),

@@ -383,7 +383,7 @@ fn another_spelling_of_the_issuer_is_one_issuer() {
     let policy = issuer().add_name("issuer.example");
     let claims = format!(r#"{{"iss":"issuer.example","aud":"api://orders","exp":{}}}"#, NOW + 1);
     let authenticated = authenticate(policy, NOW, &claims).unwrap();
-    assert_eq!(&*authenticated.registered().issuer, "https://issuer.example");
+    assert_eq!(authenticated.registered().issuer(), "https://issuer.example");
 }
 
 #[test]

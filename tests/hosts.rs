@@ -299,7 +299,7 @@ async fn tonic_methods_refuse_anonymous_requests_and_name_a_missing_layer() {
 async fn hyper_server() -> String {
     let service = layer().layer(service_fn(|request: Request<Incoming>| async move {
         let user: &Authenticated = request.extensions().get().unwrap();
-        let subject = user.registered().subject.as_deref().unwrap().to_owned();
+        let subject = user.registered().subject().unwrap().to_owned();
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(subject))))
     }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -16,7 +16,7 @@ async fn a_good_token_reaches_the_service_with_its_claims() {
     let outcome = send(layer().layer(open()), with_bearer(&token())).await;
     outcome.assert_passed();
     let token = outcome.authenticated().unwrap();
-    assert_eq!(token.registered().subject.as_deref(), Some("me"));
+    assert_eq!(token.registered().subject(), Some("me"));
     assert_eq!(token.claims().get("aud").unwrap(), "api://orders");
 }
 

@@ -153,7 +153,7 @@ fn google_spells_its_name_in_two_ways() {
     };
     for iss in ["https://accounts.google.com", "accounts.google.com"] {
         let user = authenticate(&issuer, header, &claims(iss)).unwrap();
-        assert_eq!(&*user.registered().issuer, "https://accounts.google.com", "{iss}");
+        assert_eq!(user.registered().issuer(), "https://accounts.google.com", "{iss}");
     }
     assert_eq!(
         authenticate(&issuer, header, &claims("accounts.google.com.evil.example")).unwrap_err(),

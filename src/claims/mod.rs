@@ -3,11 +3,14 @@
 mod clock;
 mod registered;
 pub(crate) mod scan;
+mod untyped;
 
 use std::time::Duration;
 
 pub use self::clock::{Clock, ManualClock, SystemClock};
-pub use self::registered::{Audience, RegisteredClaims, Scopes, UntypedClaims};
+pub use self::registered::{Audience, RegisteredClaims, Scopes};
+pub(crate) use self::registered::{Span, Spans, Times};
+pub use self::untyped::UntypedClaims;
 
 /// Leeway on `exp`, `nbf` and `iat` unless a policy sets another: 30 seconds.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);

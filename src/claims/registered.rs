@@ -2,121 +2,181 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::Deserialize;
+use smallvec::SmallVec;
 
-/// The registered claims of a token whose every check has passed.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
+/// The registered claims of a token that was verified.
+///
+/// One text holds all strings, so that a token costs one allocation for them however many there are.
 pub struct RegisteredClaims {
-    /// `iss`: the issuer, in the spelling of the policy that accepted the token.
-    pub issuer: Arc<str>,
+    /// The claims as they were signed; strings that had escapes are appended without them.
+    text: Box<str>,
+    /// Length of the claims as they were signed.
+    signed: usize,
+    issuer: Arc<str>,
+    spans: Spans,
+    times: Times,
+}
+
+/// A part of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// Where the strings stand.
+#[derive(Default)]
+pub(crate) struct Spans {
+    pub(crate) subject: Option<Span>,
+    pub(crate) token_id: Option<Span>,
+    pub(crate) session_id: Option<Span>,
+    pub(crate) audience: SmallVec<[Span; 2]>,
+    /// Each may hold several, separated by spaces.
+    pub(crate) scopes: SmallVec<[Span; 2]>,
+}
+
+/// In whole seconds since the Unix epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) expires_at: u64,
+    pub(crate) not_before: Option<u64>,
+    pub(crate) issued_at: Option<u64>,
+}
+
+impl RegisteredClaims {
+    /// `text` is the claims set that was signed, `unescaped` what the spans need beyond it.
+    pub(crate) fn new(
+        mut text: String,
+        unescaped: &str,
+        issuer: Arc<str>,
+        spans: Spans,
+        times: Times,
+    ) -> Self {
+        let signed = text.len();
+        text.push_str(unescaped);
+        Self { text: text.into_boxed_str(), signed, issuer, spans, times }
+    }
+
+    /// `iss`: the issuer, by the name of the policy that accepted the token.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// `sub`.
-    pub subject: Option<Arc<str>>,
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.spans.subject.map(|span| self.at(span))
+    }
+
     /// `aud`, or the claim that the policy reads in its place.
-    pub audience: Audience,
+    #[must_use]
+    pub fn audience(&self) -> Audience<'_> {
+        Audience(self)
+    }
+
     /// `exp`, in whole seconds since the Unix epoch (a fraction is cut off).
-    pub expires_at: u64,
+    #[must_use]
+    pub fn expires_at(&self) -> u64 {
+        self.times.expires_at
+    }
+
     /// `nbf`, in whole seconds since the Unix epoch.
-    pub not_before: Option<u64>,
+    #[must_use]
+    pub fn not_before(&self) -> Option<u64> {
+        self.times.not_before
+    }
+
     /// `iat`, in whole seconds since the Unix epoch.
-    pub issued_at: Option<u64>,
+    #[must_use]
+    pub fn issued_at(&self) -> Option<u64> {
+        self.times.issued_at
+    }
+
     /// `jti`.
-    pub token_id: Option<Arc<str>>,
-    /// `sid` (OpenID Connect session).
-    pub session_id: Option<Arc<str>>,
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.spans.token_id.map(|span| self.at(span))
+    }
+
+    /// `sid` (OpenID Connect Front-Channel Logout 1.0 section 3).
+    #[must_use]
+    pub fn session_id(&self) -> Option<&str> {
+        self.spans.session_id.map(|span| self.at(span))
+    }
+
     /// `scope` (RFC 8693 section 4.2) and `scp`.
-    pub scopes: Scopes,
+    #[must_use]
+    pub fn scopes(&self) -> Scopes<'_> {
+        Scopes(self)
+    }
+
+    /// The whole claims set as it was signed: a JSON object.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        self.text.get(..self.signed).unwrap_or_default()
+    }
+
+    pub(crate) fn issuer_arc(&self) -> &Arc<str> {
+        &self.issuer
+    }
+
+    pub(crate) fn at(&self, span: Span) -> &str {
+        // Spans are made with the text and lie within it.
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for RegisteredClaims {
     /// Claims stay out of logs: only the times are shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegisteredClaims")
-            .field("expires_at", &self.expires_at)
-            .field("not_before", &self.not_before)
-            .field("issued_at", &self.issued_at)
-            .finish_non_exhaustive()
+        f.debug_struct("RegisteredClaims").field("times", &self.times).finish_non_exhaustive()
     }
 }
 
 /// `aud`: none, one or several recipients (RFC 7519 section 4.1.3).
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Audience(Vec<Box<str>>);
+#[derive(Clone, Copy)]
+pub struct Audience<'a>(&'a RegisteredClaims);
 
-impl Audience {
-    pub(crate) fn new(members: Vec<Box<str>>) -> Self {
-        Self(members)
-    }
-
+impl<'a> Audience<'a> {
     /// Whether `audience` is one of them; compared byte by byte.
     #[must_use]
-    pub fn contains(&self, audience: &str) -> bool {
+    pub fn contains(self, audience: &str) -> bool {
         self.iter().any(|member| member == audience)
     }
 
     /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|member| &**member)
+    pub fn iter(self) -> impl Iterator<Item = &'a str> {
+        self.0.spans.audience.iter().map(|span| self.0.at(*span))
     }
 }
 
-impl fmt::Debug for Audience {
+impl fmt::Debug for Audience<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Audience({} members)", self.0.len())
+        write!(f, "Audience({} members)", self.iter().count())
     }
 }
 
-/// The scopes of a token: `scope`, a string with spaces, or `scp`, such a string or an array of strings.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Scopes(Box<str>);
+/// The scopes of a token: `scope` and `scp`, each a string with spaces or an array of strings.
+#[derive(Clone, Copy)]
+pub struct Scopes<'a>(&'a RegisteredClaims);
 
-impl Scopes {
-    /// Scopes from their space-separated form.
-    pub(crate) fn new(separated: impl Into<Box<str>>) -> Self {
-        Self(separated.into())
-    }
-
+impl<'a> Scopes<'a> {
     /// Whether `scope` is one of them; compared byte by byte.
     #[must_use]
-    pub fn contains(&self, scope: &str) -> bool {
+    pub fn contains(self, scope: &str) -> bool {
         self.iter().any(|member| member == scope)
     }
 
     /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.split(' ').filter(|scope| !scope.is_empty())
+    pub fn iter(self) -> impl Iterator<Item = &'a str> {
+        let separated = self.0.spans.scopes.iter().map(|span| self.0.at(*span));
+        separated.flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty())
     }
 }
 
-impl fmt::Debug for Scopes {
+impl fmt::Debug for Scopes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Scopes({} members)", self.iter().count())
-    }
-}
-
-/// Claims without a type of their own: every member of the claims object, known or not.
-///
-/// The default for the claims of a [`Verifier`](crate::Verifier).
-#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(transparent)]
-pub struct UntypedClaims(serde_json::Map<String, serde_json::Value>);
-
-impl UntypedClaims {
-    /// The value of a claim.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&serde_json::Value> {
-        self.0.get(name)
-    }
-
-    /// All claims.
-    #[must_use]
-    pub fn as_map(&self) -> &serde_json::Map<String, serde_json::Value> {
-        &self.0
-    }
-}
-
-impl fmt::Debug for UntypedClaims {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UntypedClaims({} members)", self.0.len())
     }
 }

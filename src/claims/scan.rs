@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::{Audience, Scopes};
+use smallvec::SmallVec;
+
+use super::registered::Span;
 use crate::{
     RejectionKind,
     json::{Object, Value},
@@ -14,57 +16,120 @@ use crate::{
 /// The largest number of seconds that is read: above 2^53 not every reader of JSON sees the same integer.
 const MAX_SECONDS: u64 = 1 << 53;
 
-/// A `NumericDate` (RFC 7519 section 2): seconds since the Unix epoch, a fraction cut off.
-pub(crate) fn numeric_date(claims: &Object<'_>, name: &str) -> Result<Option<u64>, RejectionKind> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(Value::Number(literal)) => {
-            whole_seconds(literal).map(Some).ok_or(RejectionKind::InvalidClaim)
-        }
-        Some(_) => Err(RejectionKind::InvalidClaim),
-    }
+/// A claims set that was read once, and where its strings stand.
+pub(crate) struct ClaimsSet<'t> {
+    text: &'t str,
+    members: Object<'t>,
+    /// Strings that had escapes, without them; they will be appended to the text.
+    unescaped: String,
 }
 
-/// A claim that is a string of at least one character, or absent.
-pub(crate) fn string<'o>(
-    claims: &'o Object<'_>,
-    name: &str,
-) -> Result<Option<&'o str>, RejectionKind> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-        Some(_) => Err(RejectionKind::InvalidClaim),
+impl<'t> ClaimsSet<'t> {
+    pub(crate) fn parse(text: &'t str) -> Option<Self> {
+        Some(Self { text, members: Object::parse(text)?, unescaped: String::new() })
     }
-}
 
-/// `aud`, or the claim that a policy reads in its place: a string or an array of strings, never empty.
-pub(crate) fn audience(claims: &Object<'_>, name: &str) -> Result<Audience, RejectionKind> {
-    let Some(value) = claims.get(name) else { return Ok(Audience::default()) };
-    let members = strings(value)?;
-    if members.is_empty() {
-        return Err(RejectionKind::InvalidClaim);
+    pub(crate) fn members(&self) -> &Object<'t> {
+        &self.members
     }
-    Ok(Audience::new(members.into_iter().map(|member| member.into_owned().into()).collect()))
-}
 
-/// `scope` and `scp`, either as a string with spaces or as an array of strings.
-pub(crate) fn scopes(claims: &Object<'_>) -> Result<Scopes, RejectionKind> {
-    let mut separated = String::new();
-    for value in ["scope", "scp"].into_iter().filter_map(|name| claims.get(name)) {
-        for member in strings(value)? {
-            if !separated.is_empty() {
-                separated.push(' ');
+    /// What is to be appended to the text for the spans that were given out.
+    pub(crate) fn into_unescaped(self) -> String {
+        self.unescaped
+    }
+
+    /// A `NumericDate` (RFC 7519 section 2): seconds since the Unix epoch, a fraction cut off.
+    pub(crate) fn numeric_date(&self, name: &str) -> Result<Option<u64>, RejectionKind> {
+        match self.members.get(name) {
+            None => Ok(None),
+            Some(Value::Number(literal)) => {
+                whole_seconds(literal).map(Some).ok_or(RejectionKind::InvalidClaim)
             }
-            separated.push_str(&member);
+            Some(_) => Err(RejectionKind::InvalidClaim),
         }
     }
-    Ok(Scopes::new(separated))
-}
 
-fn strings<'a>(value: &Value<'a>) -> Result<Vec<Cow<'a, str>>, RejectionKind> {
-    match value {
-        Value::String(text) => Ok(vec![text.clone()]),
-        value => value.as_strings().ok_or(RejectionKind::InvalidClaim),
+    /// A claim that is a string of at least one character, or absent.
+    pub(crate) fn string(&self, name: &str) -> Result<Option<&Cow<'t, str>>, RejectionKind> {
+        match self.members.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+            Some(_) => Err(RejectionKind::InvalidClaim),
+        }
+    }
+
+    /// Where such a claim stands.
+    pub(crate) fn span(&mut self, name: &str) -> Result<Option<Span>, RejectionKind> {
+        let text = self.string(name)?.cloned();
+        text.map(|text| self.span_of(&text)).transpose()
+    }
+
+    /// `aud`, or the claim that a policy reads in its place: a string or an array of strings, never empty.
+    pub(crate) fn audience(&mut self, name: &str) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
+        let mut spans = SmallVec::new();
+        if self.members.get(name).is_some() {
+            self.add_strings(name, &mut spans)?;
+            if spans.is_empty() {
+                return Err(RejectionKind::InvalidClaim);
+            }
+        }
+        Ok(spans)
+    }
+
+    /// `scope` and `scp`, either as a string with spaces or as an array of strings.
+    pub(crate) fn scopes(&mut self) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
+        let mut spans = SmallVec::new();
+        self.add_strings("scope", &mut spans)?;
+        self.add_strings("scp", &mut spans)?;
+        Ok(spans)
+    }
+
+    /// The string that a span stands for.
+    pub(crate) fn at(&self, span: Span) -> &str {
+        let (start, end) = (span.start as usize, span.end as usize);
+        let appended = self.text.len();
+        let part = if start < appended {
+            self.text.get(start..end)
+        } else {
+            self.unescaped.get(start - appended..end - appended)
+        };
+        part.unwrap_or_default()
+    }
+
+    fn add_strings(
+        &mut self,
+        name: &str,
+        spans: &mut SmallVec<[Span; 2]>,
+    ) -> Result<(), RejectionKind> {
+        match self.members.get(name).cloned() {
+            None => {}
+            Some(Value::String(text)) => spans.push(self.span_of(&text)?),
+            Some(value) => {
+                for text in value.as_strings().ok_or(RejectionKind::InvalidClaim)? {
+                    spans.push(self.span_of(&text)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::ptr_arg, reason = "whether it is borrowed is what matters")]
+    fn span_of(&mut self, text: &Cow<'t, str>) -> Result<Span, RejectionKind> {
+        let start = match text {
+            // A part of the text itself: where, the addresses tell.
+            Cow::Borrowed(part) => part
+                .as_ptr()
+                .addr()
+                .checked_sub(self.text.as_ptr().addr())
+                .ok_or(RejectionKind::InvalidClaim)?,
+            Cow::Owned(unescaped) => {
+                let start = self.text.len() + self.unescaped.len();
+                self.unescaped.push_str(unescaped);
+                start
+            }
+        };
+        let offset = |at| u32::try_from(at).map_err(|_| RejectionKind::InvalidClaim);
+        Ok(Span { start: offset(start)?, end: offset(start + text.len())? })
     }
 }
 
@@ -88,8 +153,7 @@ mod tests {
     use super::*;
 
     fn date(literal: &str) -> Result<Option<u64>, RejectionKind> {
-        let text = format!("{{\"exp\":{literal}}}");
-        numeric_date(&Object::parse(text.as_bytes()).unwrap(), "exp")
+        ClaimsSet::parse(&format!("{{\"exp\":{literal}}}")).unwrap().numeric_date("exp")
     }
 
     #[test]
@@ -126,16 +190,28 @@ mod tests {
         ] {
             assert_eq!(date(literal), Err(RejectionKind::InvalidClaim), "{literal}");
         }
-        assert_eq!(numeric_date(&Object::parse(b"{}").unwrap(), "exp"), Ok(None));
+        assert_eq!(ClaimsSet::parse("{}").unwrap().numeric_date("exp"), Ok(None));
+    }
+
+    /// The strings that spans stand for, once the unescaped ones are appended.
+    fn resolve(
+        text: &str,
+        read: impl FnOnce(&mut ClaimsSet<'_>) -> Result<SmallVec<[Span; 2]>, RejectionKind>,
+    ) -> Result<Vec<String>, RejectionKind> {
+        let mut claims = ClaimsSet::parse(text).unwrap();
+        let spans = read(&mut claims)?;
+        let whole = format!("{text}{}", claims.into_unescaped());
+        let at = |span: &Span| whole[span.start as usize..span.end as usize].to_owned();
+        Ok(spans.iter().map(at).collect())
     }
 
     #[test]
     fn audiences_are_strings_or_arrays_of_strings() {
-        let read = |text: &str| audience(&Object::parse(text.as_bytes()).unwrap(), "aud");
-        assert!(read(r#"{"aud":"a"}"#).unwrap().contains("a"));
-        assert!(read(r#"{"aud":["b","a"]}"#).unwrap().contains("a"));
-        assert!(!read(r#"{"aud":["ab"]}"#).unwrap().contains("a"));
-        assert_eq!(read("{}").unwrap().iter().count(), 0);
+        let read = |text: &str| resolve(text, |claims| claims.audience("aud"));
+        assert_eq!(read(r#"{"aud":"a"}"#).unwrap(), ["a"]);
+        assert_eq!(read(r#"{"aud":["b","a","c"]}"#).unwrap(), ["b", "a", "c"]);
+        assert_eq!(read(r#"{"aud":["\u00e9","a","\n"]}"#).unwrap(), ["\u{e9}", "a", "\n"]);
+        assert!(read("{}").unwrap().is_empty());
         for text in
             [r#"{"aud":[]}"#, r#"{"aud":["a",1]}"#, r#"{"aud":null}"#, r#"{"aud":{"a":"a"}}"#]
         {
@@ -145,17 +221,10 @@ mod tests {
 
     #[test]
     fn scopes_come_from_scope_and_scp_in_both_forms() {
-        let read = |text: &str| scopes(&Object::parse(text.as_bytes()).unwrap());
-        for text in [
-            r#"{"scope":"a b"}"#,
-            r#"{"scp":"b a"}"#,
-            r#"{"scp":["a","b"]}"#,
-            r#"{"scope":"b","scp":["a"]}"#,
-        ] {
-            let scopes = read(text).unwrap();
-            assert!(scopes.contains("a") && scopes.contains("b"), "{text}");
-            assert!(!scopes.contains("a b") && !scopes.contains(""), "{text}");
-        }
+        let read = |text: &str| resolve(text, |claims| claims.scopes());
+        assert_eq!(read(r#"{"scope":"a b"}"#).unwrap(), ["a b"]);
+        assert_eq!(read(r#"{"scp":["a","b"]}"#).unwrap(), ["a", "b"]);
+        assert_eq!(read(r#"{"scp":["a"],"scope":"b\u0020c"}"#).unwrap(), ["b c", "a"]);
         assert_eq!(read(r#"{"scope":1}"#), Err(RejectionKind::InvalidClaim));
         assert_eq!(read(r#"{"scp":["a",1]}"#), Err(RejectionKind::InvalidClaim));
     }

@@ -6,13 +6,13 @@ use serde_json::Value as Serde;
 use super::*;
 
 fn accepts(text: &str) -> bool {
-    Object::parse(text.as_bytes()).is_some()
+    Object::parse(text).is_some()
 }
 
 #[test]
 fn members_are_read_with_their_types() {
     let text = r#" {"a":"x","b":-1.5e2,"c":true,"d":null,"e":[1,"y"],"f":{"g":0}} "#;
-    let object = Object::parse(text.as_bytes()).unwrap();
+    let object = Object::parse(text).unwrap();
     assert_eq!(object.get("a"), Some(&Value::String("x".into())));
     assert_eq!(object.get("b"), Some(&Value::Number("-1.5e2")));
     assert_eq!(object.get("c"), Some(&Value::Bool(true)));
@@ -24,13 +24,13 @@ fn members_are_read_with_their_types() {
 
 #[test]
 fn escapes_are_resolved_in_names_and_values() {
-    let object = Object::parse(br#"{"\u0061lg":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z"}"#).unwrap();
+    let object = Object::parse(r#"{"\u0061lg":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z"}"#).unwrap();
     assert_eq!(object.get("alg").unwrap().as_str(), Some("\"\\/\u{8}\u{c}\n\r\té😀z"));
 }
 
 #[test]
 fn arrays_of_strings_are_read_and_mixed_arrays_are_none() {
-    let object = Object::parse(br#"{"a":["x" , "\u0079"],"b":["x",1],"c":[],"d":"x"}"#).unwrap();
+    let object = Object::parse(r#"{"a":["x" , "\u0079"],"b":["x",1],"c":[],"d":"x"}"#).unwrap();
     assert_eq!(object.get("a").unwrap().as_strings(), Some(vec!["x".into(), "y".into()]));
     assert_eq!(object.get("b").unwrap().as_strings(), None);
     assert_eq!(object.get("c").unwrap().as_strings(), Some(vec![]));
@@ -80,16 +80,13 @@ fn loose_syntax_is_refused() {
 }
 
 #[test]
-fn lone_surrogates_and_invalid_utf_8_are_refused() {
+fn lone_surrogates_are_refused() {
     for text in
         [r#"{"a":"\ud800"}"#, r#"{"a":"\udc00"}"#, r#"{"a":"\ud800\u0041"}"#, r#"{"\ud800":1}"#]
     {
         assert!(!accepts(text), "{text:?}");
     }
     assert!(accepts(r#"{"a":"\ud800\udc00"}"#));
-    assert!(Object::parse(b"{\"a\":\"\xff\"}").is_none());
-    assert!(Object::parse(b"{\"a\":\"\xc0\x80\"}").is_none());
-    assert!(Object::parse(b"\xff\xfe{\x00}\x00").is_none());
 }
 
 #[test]
@@ -184,7 +181,7 @@ proptest! {
         let members = Serde::Object(members.into_iter().collect());
         let text = if pretty { serde_json::to_string_pretty(&members) } else { serde_json::to_string(&members) };
         let text = text.unwrap();
-        let object = Object::parse(text.as_bytes()).expect("serde writes strict JSON");
+        let object = Object::parse(&text).expect("serde writes strict JSON");
         let serde: Serde = serde_json::from_str(&text).unwrap();
         let members = serde.as_object().unwrap();
         prop_assert_eq!(object.members.len(), members.len());
@@ -210,7 +207,7 @@ proptest! {
                 _ => { bytes.remove(at); }
             }
         }
-        if let Some(object) = Object::parse(&bytes) {
+        if let Some(object) = std::str::from_utf8(&bytes).ok().and_then(Object::parse) {
             let serde: Serde = serde_json::from_slice(&bytes).expect("what we accept serde accepts");
             let members = serde.as_object().unwrap();
             prop_assert_eq!(object.members.len(), members.len());

@@ -21,7 +21,8 @@ pub(crate) struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads the decoded header.
     pub(crate) fn parse(json: &'a [u8]) -> Result<Self, JwsError> {
-        let members = Object::parse(json).ok_or(JwsError::MalformedHeader)?;
+        let members =
+            str::from_utf8(json).ok().and_then(Object::parse).ok_or(JwsError::MalformedHeader)?;
         // Extensions that change what the bytes mean: none is implemented, so none can be accepted
         // (RFC 7515 section 4.1.11), and a JWE is no JWS. Their values make no difference.
         if ["crit", "b64", "zip", "enc"].into_iter().any(|name| members.get(name).is_some()) {

@@ -32,7 +32,7 @@ enum Kind {
 
 impl<'a> Jwk<'a> {
     pub(super) fn parse(json: &'a str) -> Result<Self, ConfigError> {
-        Object::parse(json.as_bytes())
+        Object::parse(json)
             .map(Self)
             .ok_or(ConfigError::UnreadableKey("a JSON object with unique member names"))
     }

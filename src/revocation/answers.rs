@@ -96,10 +96,10 @@ impl Token {
     pub(super) fn of(facts: &TokenFacts<'_>) -> Self {
         Self {
             issuer: Arc::clone(facts.issuer),
-            token_id: Arc::clone(facts.token_id),
-            subject: facts.subject.cloned(),
+            token_id: facts.token_id.into(),
+            subject: facts.subject.map(Into::into),
             issued_at: facts.issued_at,
-            session_id: facts.session_id.cloned(),
+            session_id: facts.session_id.map(Into::into),
             key_id: facts.key_id.cloned(),
             expires_at: facts.expires_at,
         }
@@ -109,9 +109,9 @@ impl Token {
         TokenFacts {
             issuer: &self.issuer,
             token_id: &self.token_id,
-            subject: self.subject.as_ref(),
+            subject: self.subject.as_deref(),
             issued_at: self.issued_at,
-            session_id: self.session_id.as_ref(),
+            session_id: self.session_id.as_deref(),
             key_id: self.key_id.as_ref(),
             expires_at: self.expires_at,
         }
@@ -165,11 +165,11 @@ impl Hash for TokenFacts<'_> {
 
 impl Equivalent<Token> for TokenFacts<'_> {
     fn equivalent(&self, token: &Token) -> bool {
-        *self.token_id == token.token_id
+        *self.token_id == *token.token_id
             && self.issued_at == token.issued_at
             && *self.issuer == token.issuer
-            && self.subject == token.subject.as_ref()
-            && self.session_id == token.session_id.as_ref()
+            && self.subject == token.subject.as_deref()
+            && self.session_id == token.session_id.as_deref()
             && self.key_id == token.key_id.as_ref()
     }
 }

@@ -94,7 +94,7 @@ impl Denials {
     /// Whether a token is denied, by whichever of its facts.
     pub(super) fn refuse(&self, token: &TokenFacts<'_>, clock: &dyn Clock) -> bool {
         let kinds = self.kinds.load(Ordering::Acquire);
-        let denied = |kind: Kind, id: Option<&Arc<str>>| {
+        let denied = |kind: Kind, id: Option<&str>| {
             kinds & kind as u8 != 0
                 && id.is_some_and(|id| self.holds(kind, token.issuer, id, token.issued_at, clock))
         };
@@ -102,7 +102,7 @@ impl Denials {
             && (denied(Kind::Token, Some(token.token_id))
                 || denied(Kind::Subject, token.subject)
                 || denied(Kind::Session, token.session_id)
-                || denied(Kind::Key, token.key_id))
+                || denied(Kind::Key, token.key_id.map(|id| &**id)))
     }
 
     /// Whether `what`, as a store is asked about it, is denied.
@@ -138,7 +138,8 @@ impl Denials {
     /// Spreads ids well enough to share the locks out; an unlucky choice costs speed only.
     fn shard(&self, id: &str) -> &RwLock<Shard> {
         let tail = id.bytes().rev().take(8);
-        let mixed = tail.fold(0_usize, |mixed, byte| mixed.wrapping_mul(31) + usize::from(byte));
+        let mixed = tail
+            .fold(0_usize, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(usize::from(byte)));
         &self.shards[mixed % SHARDS]
     }
 }

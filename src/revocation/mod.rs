@@ -201,11 +201,11 @@ impl Error for StoreError {
 #[derive(Clone, Copy)]
 pub(crate) struct TokenFacts<'a> {
     pub(crate) issuer: &'a Arc<str>,
-    pub(crate) token_id: &'a Arc<str>,
-    pub(crate) subject: Option<&'a Arc<str>>,
+    pub(crate) token_id: &'a str,
+    pub(crate) subject: Option<&'a str>,
     /// Seconds; 0 where the token has no `iat`.
     pub(crate) issued_at: u64,
-    pub(crate) session_id: Option<&'a Arc<str>>,
+    pub(crate) session_id: Option<&'a str>,
     pub(crate) key_id: Option<&'a Arc<str>>,
     /// Seconds.
     pub(crate) expires_at: u64,

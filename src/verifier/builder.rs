@@ -114,7 +114,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
             by_name,
             max_token_length: self.max_token_length,
             clock: self.clock,
-            read_claims: |payload| serde_json::from_slice(payload).ok(),
+            read_claims: |claims| serde_json::from_str(claims).ok(),
             checks: self.checks,
             async_checks: self.async_checks,
         })))

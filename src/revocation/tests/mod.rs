@@ -52,9 +52,9 @@ impl Token {
         TokenFacts {
             issuer: &self.issuer,
             token_id: &self.id,
-            subject: self.subject.as_ref(),
+            subject: self.subject.as_deref(),
             issued_at: self.issued_at,
-            session_id: self.session.as_ref(),
+            session_id: self.session.as_deref(),
             key_id: self.key.as_ref(),
             expires_at: EXPIRES_AT,
         }
