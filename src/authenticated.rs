@@ -41,11 +41,14 @@ impl<C> Authenticated<C> {
         self.0.registered().scopes()
     }
 
-    /// When the token expires, leeway not counted. Streams and WebSockets end here, or look again with
-    /// [`Authenticator::recheck`](crate::Authenticator::recheck).
+    /// When the token expires by its `exp`, leeway not counted; in the year 9999 at the latest. Streams and
+    /// WebSockets end here, or look again with [`Authenticator::recheck`](crate::Authenticator::recheck), which
+    /// also knows of a maximum age and of revocation.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.0.registered().expires_at())
+        // What every platform's `SystemTime` can hold.
+        const LATEST: u64 = 253_402_300_799;
+        UNIX_EPOCH + Duration::from_secs(self.0.registered().expires_at().min(LATEST))
     }
 
     /// The algorithm of the signature.

@@ -70,7 +70,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     }
 
     /// Looks again at a token that was authenticated before, for streams and WebSockets that outlast it:
-    /// expiry, the service author's checks and revocation. Keys are not looked at again.
+    /// expiry and maximum age, the service author's checks, and revocation. Keys are not looked at again.
     ///
     /// # Errors
     /// As [`authenticate`](Self::authenticate).

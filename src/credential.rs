@@ -96,9 +96,8 @@ impl Sources {
     pub(crate) fn conceal(&self, headers: &mut HeaderMap) {
         if self.strip {
             self.strip_header(headers);
-        } else {
-            mark_sensitive(headers, &self.header);
         }
+        mark_sensitive(headers, &self.header);
         if let Some(name) = &self.cookie {
             if self.strip {
                 strip_cookie(headers, name);
@@ -148,10 +147,13 @@ fn at_most_one<T>(mut items: impl Iterator<Item = T>) -> Result<Option<T>, Rejec
 
 /// What follows the scheme, in an `Authorization` of the scheme `Bearer`; nothing for another scheme.
 fn bearer(value: &[u8]) -> Result<Option<&[u8]>, RejectionKind> {
-    let Some((scheme, rest)) = value.split_at_checked("Bearer".len()) else { return Ok(None) };
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
-        return Ok(None);
-    }
+    let scheme = value.split_at_checked("Bearer".len());
+    let Some((_, rest)) = scheme.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer"))
+    else {
+        // Bytes that no scheme can have are not the absence of a credential: somebody sent something.
+        let name = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+        return if name.is_ascii() { Ok(None) } else { Err(RejectionKind::MalformedToken) };
+    };
     match rest {
         [b' ', token @ ..] => Ok(Some(skip_spaces(token))),
         // A longer name: of a scheme that begins like ours.

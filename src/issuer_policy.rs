@@ -280,8 +280,17 @@ impl Issuer {
         typ.is_some_and(|typ| types.iter().any(|accepted| same_type(typ, accepted)))
     }
 
-    /// The first second at which a token with this `exp` is refused.
-    pub(crate) fn refused_from(&self, expires_at: u64) -> u64 {
+    /// The first second at which a token is refused, by its `exp` or its maximum age.
+    pub(crate) fn refused_from(&self, times: Times) -> u64 {
+        let too_old_from = self.max_age.zip(times.issued_at).map(|(age, issued_at)| {
+            let last =
+                issued_at.saturating_add(age.as_secs()).saturating_add(self.leeway.as_secs());
+            last.saturating_add(1)
+        });
+        self.expired_from(times.expires_at).min(too_old_from.unwrap_or(u64::MAX))
+    }
+
+    fn expired_from(&self, expires_at: u64) -> u64 {
         expires_at.saturating_add(self.expiry_leeway.unwrap_or(self.leeway).as_secs())
     }
 
@@ -289,7 +298,7 @@ impl Issuer {
     pub(crate) fn check_times(&self, now: u64, times: Times) -> Result<(), RejectionKind> {
         let Times { expires_at, not_before, issued_at } = times;
         // "On or after" (RFC 7519 section 4.1.4): the second of `exp` itself is too late.
-        if now >= self.refused_from(expires_at) {
+        if now >= self.expired_from(expires_at) {
             return Err(RejectionKind::Expired);
         }
         let latest = now.saturating_add(self.leeway.as_secs());

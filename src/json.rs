@@ -9,6 +9,7 @@
 //! 2. Exactly one object, with nothing but white space around it.
 //! 3. No two members of one object, at any level, with the same name once escapes are resolved.
 //! 4. At most [`MAX_DEPTH`] levels, and no number that overflows a double.
+//! 5. No name that serde_json uses between its own types, by which an object would be read as something else.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -16,6 +17,9 @@ use smallvec::SmallVec;
 
 /// Levels of nesting, the outermost object counted.
 pub(crate) const MAX_DEPTH: usize = 32;
+
+/// Features of serde_json that any crate of a build can switch on give names of this kind a meaning.
+const PRIVATE_TO_SERDE: &str = "$serde_json::private::";
 
 /// Up to this many names of one object are compared one by one, further ones by hash: small objects
 /// stay cheap, and an object of a thousand names does not cost a million comparisons.
@@ -76,6 +80,36 @@ impl<'a> Value<'a> {
         })?;
         Some(strings)
     }
+}
+
+/// The texts of the elements of the array `name` in an object, which has only one member of that name.
+///
+/// Values are told apart by their quotes and brackets and are not read: what is wrong with one is no matter of the
+/// others. Each is to be read, and judged, by itself.
+pub(crate) fn elements_of<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    let mut reader = Reader { text, at: 0 };
+    let mut array = None;
+    reader.skip_white_space();
+    reader.list(b'{', b'}', |reader| {
+        let member = reader.string()?;
+        reader.skip_white_space();
+        reader.expect(b':')?;
+        reader.skip_white_space();
+        let value = reader.unread_value()?;
+        (member != name || array.replace(value).is_none()).then_some(())
+    })?;
+    reader.skip_white_space();
+    if reader.at != text.len() {
+        return None;
+    }
+
+    let mut elements = Vec::new();
+    let mut reader = Reader { text: array?, at: 0 };
+    reader.list(b'[', b']', |reader| {
+        elements.push(reader.unread_value()?);
+        Some(())
+    })?;
+    Some(elements)
 }
 
 /// Keeps members of the outermost object, and only the names of those below.
@@ -144,15 +178,33 @@ impl<'a> Reader<'a> {
         self.text.get(start..self.at)
     }
 
-    fn object(&mut self, depth: usize, members: &mut impl Members<'a>) -> Option<()> {
-        let mut hashed: HashSet<String> = HashSet::new();
-        self.expect(b'{')?;
+    /// Items between brackets, with commas between them; `item` reads one.
+    fn list(
+        &mut self,
+        open: u8,
+        close: u8,
+        mut item: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        self.expect(open)?;
         self.skip_white_space();
-        if self.take(b'}') {
+        if self.take(close) {
             return Some(());
         }
         loop {
-            let name = self.string()?;
+            item(self)?;
+            self.skip_white_space();
+            if self.take(close) {
+                return Some(());
+            }
+            self.expect(b',')?;
+            self.skip_white_space();
+        }
+    }
+
+    fn object(&mut self, depth: usize, members: &mut impl Members<'a>) -> Option<()> {
+        let mut hashed: HashSet<String> = HashSet::new();
+        self.list(b'{', b'}', |reader| {
+            let name = reader.string()?;
             let is_new = if members.len() < FEW_NAMES {
                 members.names().all(|known| known != name)
             } else {
@@ -161,21 +213,16 @@ impl<'a> Reader<'a> {
                 }
                 hashed.insert(name.clone().into_owned())
             };
-            if !is_new {
+            if !is_new || name.starts_with(PRIVATE_TO_SERDE) {
                 return None;
             }
-            self.skip_white_space();
-            self.expect(b':')?;
-            self.skip_white_space();
-            let value = self.value(depth)?;
+            reader.skip_white_space();
+            reader.expect(b':')?;
+            reader.skip_white_space();
+            let value = reader.value(depth)?;
             members.add(name, value);
-            self.skip_white_space();
-            if self.take(b'}') {
-                return Some(());
-            }
-            self.expect(b',')?;
-            self.skip_white_space();
-        }
+            Some(())
+        })
     }
 
     fn elements(
@@ -183,20 +230,52 @@ impl<'a> Reader<'a> {
         depth: usize,
         mut each: impl FnMut(Value<'a>) -> Option<()>,
     ) -> Option<()> {
-        self.expect(b'[')?;
-        self.skip_white_space();
-        if self.take(b']') {
-            return Some(());
-        }
+        self.list(b'[', b']', |reader| each(reader.value(depth)?))
+    }
+
+    /// The text of a value, from its first quote or bracket to the one that closes it.
+    fn unread_value(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        let mut depth = 0_usize;
         loop {
-            each(self.value(depth)?)?;
-            self.skip_white_space();
-            if self.take(b']') {
+            match self.peek()? {
+                b'"' => self.skip_string()?,
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    depth = depth.checked_sub(1)?;
+                    self.at += 1;
+                }
+                _ if depth > 0 => self.at += 1,
+                _ => self.skip_scalar()?,
+            }
+            if depth == 0 {
+                return self.since(start);
+            }
+        }
+    }
+
+    fn skip_string(&mut self) -> Option<()> {
+        self.expect(b'"')?;
+        loop {
+            self.skip_plain_characters();
+            if self.take(b'"') {
                 return Some(());
             }
-            self.expect(b',')?;
-            self.skip_white_space();
+            // An escape, or a control character that whoever reads the value refuses.
+            let length = if self.peek()? == b'\\' { 2 } else { 1 };
+            self.at += length;
         }
+    }
+
+    fn skip_scalar(&mut self) -> Option<()> {
+        let start = self.at;
+        while !matches!(self.peek()?, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r') {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
     }
 
     /// A value inside something that is `depth` levels deep.

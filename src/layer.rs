@@ -94,11 +94,14 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     }
 
     /// Lets CORS preflight requests through without a token: `OPTIONS` with `Origin` and
-    /// `Access-Control-Request-Method`. By default they are refused like all others.
+    /// `Access-Control-Request-Method`, without content. By default they are refused like all others.
     ///
     /// Browsers send no credential with them, so this is for a CORS layer that stands behind this one. A
-    /// CORS layer outside of this one needs no such exception and is the better order. Whatever answers
-    /// `OPTIONS` behind this layer is then open to everyone.
+    /// CORS layer outside of this one needs no such exception and is the better order.
+    ///
+    /// **Whatever answers `OPTIONS` behind this layer is then open to everyone.** That includes services that do
+    /// not look at the method, such as axum's `any` and tonic's: never set it in front of those without a CORS
+    /// layer between.
     pub fn allow_cors_preflight(mut self) -> Self {
         self.settings_mut().allows_cors_preflight = true;
         self
@@ -127,7 +130,8 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     }
 
     /// Lets `responder` write the refusals, in place of
-    /// [`TokenApiResponder`](crate::rejection::TokenApiResponder). gRPC requests are not its concern.
+    /// [`TokenApiResponder`](crate::rejection::TokenApiResponder). gRPC requests keep their trailers-only
+    /// answers unless it says otherwise.
     pub fn with_responder(mut self, responder: impl Responder) -> Self {
         self.refusals_mut().responder = Arc::new(responder);
         self

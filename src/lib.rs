@@ -23,7 +23,7 @@
 //!     .audience("api://orders"); // mandatory: without it this does not compile
 //! let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
 //! let authenticator = Authenticator::new(verifier)
-//!     // What another process revokes is refused here 30 seconds later at the latest.
+//!     // A store that processes share is asked again after 30 seconds at the latest.
 //!     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
 //! let service = ServiceBuilder::new()
 //!     .layer(BearerLayer::new(authenticator))

@@ -103,7 +103,7 @@ pub struct Require<S, C = UntypedClaims> {
 
 impl<S, C, ReqB, ResB> Service<Request<ReqB>> for Require<S, C>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    S: Service<Request<ReqB>, Response = Response<ResB>> + Clone,
     C: Send + Sync + 'static,
 {
     type Response = Response<ResponseBody<ResB>>;
@@ -118,6 +118,8 @@ where
         let state = match self.shared.objection_to(&request) {
             None => State::Calling { future: self.inner.call(request) },
             Some(objection) => {
+                // As in `BearerAuth`: what was reserved for this call is given back.
+                self.inner = self.inner.clone();
                 let (request, _) = request.into_parts();
                 State::Refused { response: Some(self.shared.refuse(objection, &request)) }
             }

@@ -8,7 +8,9 @@ use std::{
 
 use http::{
     HeaderMap, Method, Request, Response,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
+    header::{
+        ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING,
+    },
 };
 use tower_service::Service;
 
@@ -20,9 +22,8 @@ use crate::{
 /// The service that [`BearerLayer`](crate::BearerLayer) puts around another.
 ///
 /// It is ready when the inner service is, and it calls the very instance that was ready: in place where the
-/// token needs no look-up, and moved into the future where it does. A refused request does not use up that
-/// readiness: a permit that the inner service holds is kept for the next call, or until this service is
-/// dropped.
+/// token needs no look-up, and moved into the future where it does. When a request is refused, that instance is
+/// replaced by a clone, so that what it had reserved is free for others.
 ///
 /// `call` decides on tokens that need no look-up; what is left for the future then is the inner service's.
 #[must_use = "a service does nothing until it is called"]
@@ -54,6 +55,9 @@ where
         match self.settings.admit(&mut request) {
             Admission::Admitted => ResponseFuture::calling(self.inner.call(request)),
             Admission::Refused(rejection) => {
+                // The inner service may have reserved something for this call (a permit, a place in a queue),
+                // which others wait for. A clone has reserved nothing.
+                self.inner = self.inner.clone();
                 let (request, _) = request.into_parts();
                 ResponseFuture::rejected(self.settings.refusals.respond(rejection, &request))
             }
@@ -114,11 +118,15 @@ impl<C: Send + Sync + 'static> Settings<C> {
     }
 }
 
-/// A CORS-preflight request (Fetch standard, section 3.3.2).
+/// A CORS-preflight request (Fetch standard, section 4.8). It has no content: what has any is a request that
+/// wants something done.
 fn is_cors_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS
         && headers.contains_key(ORIGIN)
         && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && !headers.contains_key(CONTENT_TYPE)
+        && !headers.contains_key(TRANSFER_ENCODING)
+        && headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0")
 }
 
 impl<S: Clone, C> Clone for BearerAuth<S, C> {

@@ -19,7 +19,7 @@ pub(crate) struct Verified<C> {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<Arc<str>>,
     pub(crate) revocation_id: RevocationId,
-    /// The first second at which the token is refused: `exp` and the policy's leeway.
+    /// The first second at which the token is refused: by `exp` or maximum age, and the policy's leeway.
     pub(crate) refused_from: u64,
 }
 

@@ -106,7 +106,7 @@ impl<C> Verifier<C> {
             algorithm: key.algorithm(),
             key_id: key.key_id_arc().cloned(),
             revocation_id,
-            refused_from: issuer.refused_from(times.expires_at),
+            refused_from: issuer.refused_from(times),
         });
         self.run_checks(&token)?;
         Ok(token)
@@ -114,6 +114,9 @@ impl<C> Verifier<C> {
 
     /// Looks again at a token that was verified before: its end, and the synchronous checks.
     pub(crate) fn recheck(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
+        if !self.0.by_name.contains_key(token.registered().issuer()) {
+            return Err(RejectionKind::UnknownIssuer);
+        }
         if self.unix_seconds() >= token.refused_from() {
             return Err(RejectionKind::Expired);
         }

@@ -8,7 +8,7 @@ use common::requests::{
     with_bearer,
 };
 use http::{
-    HeaderValue, Request, Response, StatusCode,
+    HeaderValue, Method, Request, Response, StatusCode,
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
@@ -17,7 +17,7 @@ use tower_bearer::{
     Authenticator, BearerLayer, BoxFuture, CheckError, ConfigError, Rejection, RejectionKind,
     RevocationCache,
     claims::{ManualClock, UntypedClaims},
-    rejection::ProblemJson,
+    rejection::{ProblemJson, Responder},
     require::Require,
     revocation::{Revocable, RevocationStore, StoreError, Verdict},
 };
@@ -65,6 +65,7 @@ async fn assert_answer<S, B>(
     assert!(outcome.seen.is_none());
 
     let mut expected = vec![
+        ("cache-control", "no-store"),
         ("content-type", "application/grpc"),
         ("grpc-message", grpc_message),
         ("grpc-status", grpc_status),
@@ -72,6 +73,7 @@ async fn assert_answer<S, B>(
     expected.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
 
     let mut request = request;
+    *request.method_mut() = Method::POST;
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
     let outcome = send(service.clone(), request).await;
     assert_eq!(outcome.rejection, Some(kind));
@@ -360,12 +362,33 @@ async fn a_closure_can_write_the_refusals_and_forgets_nothing() {
     assert_eq!(outcome.headers(), [("cache-control", "no-store"), ("www-authenticate", REALM)]);
     assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
 
-    let grpc = body(get("/").header(CONTENT_TYPE, "application/grpc"));
+    let grpc = body(Request::post("/").header(CONTENT_TYPE, "application/grpc"));
     assert_eq!(send(service, grpc).await.headers["grpc-status"], "16");
 
     let unavailable = layer_over(Store(None)).with_responder(teapot).layer(open());
     let outcome = send(unavailable, with_bearer(&token())).await;
     assert_eq!(outcome.headers(), [("cache-control", "no-store"), ("retry-after", "5")]);
+}
+
+#[tokio::test]
+async fn a_responder_can_write_the_answers_to_grpc_too() {
+    struct Own;
+    impl Responder for Own {
+        fn respond(&self, _: &Rejection, _: &Parts) -> Response<Bytes> {
+            Response::new(Bytes::from("own"))
+        }
+
+        fn respond_to_grpc(&self, rejection: &Rejection, _: &Parts) -> Option<Response<Bytes>> {
+            let response = Response::builder().header("grpc-message", rejection.answer().code());
+            response.body(Bytes::new()).ok()
+        }
+    }
+    let service = layer().with_responder(Own).layer(open());
+    let grpc = body(Request::post("/").header(CONTENT_TYPE, "application/grpc"));
+    let outcome = send(service.clone(), grpc).await;
+    assert_eq!(outcome.headers["grpc-message"], "not_authenticated");
+    assert_eq!(outcome.headers["www-authenticate"], REALM);
+    assert_eq!(send(service, body(get("/"))).await.body, "own");
 }
 
 #[tokio::test]
@@ -442,7 +465,7 @@ async fn demands_without_their_layer_are_a_mistake_that_names_the_claims() {
     assert!(outcome.body.contains("UntypedClaims"), "{}", outcome.body);
     assert_eq!(outcome.rejection, None);
 
-    let grpc = body(get("/").header(CONTENT_TYPE, "application/grpc"));
+    let grpc = body(Request::post("/").header(CONTENT_TYPE, "application/grpc"));
     let outcome = send(service, grpc).await;
     assert_eq!(outcome.status, StatusCode::OK);
     assert_eq!(outcome.headers["grpc-status"], "13");

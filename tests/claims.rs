@@ -487,6 +487,47 @@ fn a_long_stream_is_ended_by_a_second_look() {
     assert_eq!(kind, RejectionKind::Expired);
 }
 
+#[test]
+fn a_second_look_knows_of_the_maximum_age_and_of_the_issuer() {
+    let clock = ManualClock::at(NOW);
+    let aged = authenticator(issuer().with_max_age(Duration::from_secs(60)), &clock);
+    let claims = format!(
+        r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{},"iat":{NOW}}}"#,
+        NOW + 10_000
+    );
+    let token = sign_hs256(r#"{"alg":"HS256"}"#, &claims);
+    let authenticated = block_on(aged.authenticate(&token)).unwrap();
+    clock.advance(Duration::from_secs(90));
+    assert!(block_on(aged.authenticate(&token)).is_ok());
+    assert_eq!(block_on(aged.recheck(&authenticated)), Ok(()));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(block_on(aged.authenticate(&token)).unwrap_err().kind(), RejectionKind::TooOld);
+    assert_eq!(block_on(aged.recheck(&authenticated)).unwrap_err().kind(), RejectionKind::Expired);
+
+    let other = Issuer::new("https://other.example", Key::hs256(SECRET).unwrap()).audience("a");
+    let kind = block_on(authenticator(other, &clock).recheck(&authenticated)).unwrap_err().kind();
+    assert_eq!(kind, RejectionKind::UnknownIssuer);
+}
+
+#[test]
+fn no_exp_is_too_far_for_the_system_time() {
+    let members =
+        format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, 1_u64 << 53);
+    let year_9999 = std::time::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    assert_eq!(authenticate(issuer(), NOW, &members).unwrap().expires_at(), year_9999);
+}
+
+/// Features of serde_json that another crate of the build may switch on read such objects as something else.
+#[test]
+fn objects_that_only_serde_reads_otherwise_are_refused() {
+    let with = |tenant: &str| outcome(&format!(r#""exp":{},"tenant":{tenant}"#, NOW + 1));
+    assert_eq!(with(r#"{"raw":"\"blue\""}"#), Ok(()));
+    for name in ["RawValue", "Number"] {
+        let tenant = format!(r#"{{"$serde_json::private::{name}":"\"blue\""}}"#);
+        assert_eq!(with(&tenant), Err(RejectionKind::MalformedClaims));
+    }
+}
+
 /// RFC 7515 appendix A: the claims set {"iss":"joe","exp":1300819380,"http://example.com/is_root":true}.
 mod rfc7515 {
     use super::*;

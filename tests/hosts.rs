@@ -8,7 +8,7 @@ use axum::{Router, extract::Request as AxumRequest, routing};
 use bytes::Bytes;
 use common::requests::{Body, body, get, issuer, layer, send, token, token_for, with_bearer};
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use http_body::Body as _;
@@ -378,6 +378,7 @@ async fn hyper_ends_a_grpc_refusal_with_its_headers() {
             .unwrap();
     tokio::spawn(connection);
     let mut request = with_bearer("a.b.c");
+    *request.method_mut() = Method::POST;
     *request.uri_mut() = format!("http://{address}/").parse().unwrap();
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     let response = client.send_request(request).await.unwrap();

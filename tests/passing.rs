@@ -68,6 +68,29 @@ async fn a_preflight_request_passes_where_it_is_allowed_and_nothing_else_does() 
 }
 
 #[tokio::test]
+async fn what_has_content_is_no_preflight_request() {
+    let layer = layer().allow_cors_preflight();
+    let preflight = || {
+        Request::options("/")
+            .header("origin", "https://x.example")
+            .header("access-control-request-method", "POST")
+    };
+    send(layer.layer(open()), body(preflight())).await.assert_passed();
+    send(layer.layer(open()), body(preflight().header("content-length", "0")))
+        .await
+        .assert_passed();
+    for (name, value) in [
+        ("content-type", "application/grpc"),
+        ("content-type", "text/plain"),
+        ("content-length", "5"),
+        ("transfer-encoding", "chunked"),
+    ] {
+        let outcome = send(layer.layer(open()), body(preflight().header(name, value))).await;
+        assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential), "{name}: {value}");
+    }
+}
+
+#[tokio::test]
 async fn a_preflight_mark_opens_no_door_to_a_request_that_is_none() {
     let layer = layer().optional().allow_cors_preflight();
     let service = layer.layer(layer.require_scopes(["x"]).layer(open()));

@@ -17,7 +17,10 @@ use futures_util::future::join_all;
 use http::{Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 use tower::{
-    Layer, Service, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, load_shed::LoadShed,
+    Layer, Service, ServiceExt,
+    buffer::Buffer,
+    limit::{ConcurrencyLimit, GlobalConcurrencyLimitLayer},
+    load_shed::LoadShed,
 };
 use tower_bearer::{
     Authenticated, BearerAuth, BearerLayer, BoxFuture, Rejection, RejectionKind, ResponseBody,
@@ -173,6 +176,22 @@ async fn a_refused_request_leaves_the_service_uncalled_and_ready() {
     assert!(service.poll_ready().is_ready());
     let _future = service.call(good_request());
     assert!(handle.poll_request().is_ready());
+}
+
+#[tokio::test]
+async fn a_refused_request_gives_back_what_was_reserved_for_it() {
+    let permits = Arc::new(Semaphore::new(1));
+    let limited = || GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()).layer(open());
+    let nobody = |_: &Authenticated| false;
+    let mut refused_by_the_layer = layer().layer(limited());
+    let mut refused_by_a_demand = layer().layer(layer().require(nobody).layer(limited()));
+    for _ in 0..3 {
+        let ready = refused_by_the_layer.ready().await.unwrap();
+        assert_eq!(ready.call(body(get("/"))).await.unwrap().status(), 401);
+        let ready = refused_by_a_demand.ready().await.unwrap();
+        assert_eq!(ready.call(good_request()).await.unwrap().status(), 403);
+        assert_eq!(permits.available_permits(), 1);
+    }
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ pub trait Clock: Send + Sync + 'static {
     /// The wall clock, as time since the Unix epoch: what `exp`, `nbf` and `iat` are compared with.
     fn unix_time(&self) -> Duration;
 
-    /// Time since an arbitrary origin; never runs backwards. Ages of cached answers are measured with it,
-    /// so that a corrected wall clock cannot make an old answer young again.
+    /// Time since an arbitrary origin; never runs backwards. Ages of cached answers are measured with it too, so
+    /// that a corrected wall clock cannot make an old answer young again.
     fn monotonic(&self) -> Duration;
 }
 
@@ -27,6 +27,26 @@ impl<T: Clock + ?Sized> Clock for Arc<T> {
     }
 }
 
+/// Both clocks, read together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) unix_time: Duration,
+    pub(crate) monotonic: Duration,
+}
+
+impl Moment {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self { unix_time: clock.unix_time(), monotonic: clock.monotonic() }
+    }
+
+    /// How long ago `earlier` was, by whichever clock says more: the monotonic one stands still while a machine is
+    /// suspended, and the wall clock can be set back.
+    pub(crate) fn age_of(self, earlier: Self) -> Duration {
+        let monotonic = self.monotonic.saturating_sub(earlier.monotonic);
+        monotonic.max(self.unix_time.saturating_sub(earlier.unix_time))
+    }
+}
+
 /// The operating system's clocks.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -35,7 +55,7 @@ pub struct SystemClock;
 #[expect(clippy::disallowed_methods, reason = "the one place where the system is asked")]
 impl Clock for SystemClock {
     fn unix_time(&self) -> Duration {
-        // A clock set before 1970 reads as 1970: `nbf` and `iat` then refuse every real token.
+        // A clock set before 1970 reads as 1970.
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 

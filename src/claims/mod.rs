@@ -7,6 +7,7 @@ mod untyped;
 
 use std::time::Duration;
 
+pub(crate) use self::clock::Moment;
 pub use self::clock::{Clock, ManualClock, SystemClock};
 pub use self::registered::{Audience, RegisteredClaims, Scopes};
 pub(crate) use self::registered::{Span, Spans, Times};

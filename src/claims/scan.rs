@@ -79,8 +79,16 @@ impl<'t> ClaimsSet<'t> {
     /// `scope` and `scp`, either as a string with spaces or as an array of strings.
     pub(crate) fn scopes(&mut self) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
         let mut spans = SmallVec::new();
-        self.add_strings("scope", &mut spans)?;
-        self.add_strings("scp", &mut spans)?;
+        for name in ["scope", "scp"] {
+            let before = spans.len();
+            self.add_strings(name, &mut spans)?;
+            // As an element of an array, "read admin" is not two scopes.
+            let is_array = matches!(self.members.get(name), Some(Value::Array(_)));
+            let mut elements = spans.iter().skip(before);
+            if is_array && elements.any(|span| self.at(*span).contains(' ')) {
+                return Err(RejectionKind::InvalidClaim);
+            }
+        }
         Ok(spans)
     }
 
@@ -133,19 +141,35 @@ impl<'t> ClaimsSet<'t> {
     }
 }
 
+/// The whole part of a number that is not negative, from its text: through a double, a fraction could be
+/// rounded up, and let a token live a second longer.
 fn whole_seconds(literal: &str) -> Option<u64> {
-    let seconds = if literal.contains(['e', 'E']) {
-        let value: f64 = literal.parse().ok()?;
-        // The bounds make the cast exact; a NaN is within neither.
-        if !(0.0..=MAX_SECONDS as f64).contains(&value) {
+    let (mantissa, exponent) = match literal.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (literal, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // How many of the digits stand before the point once the exponent has moved it.
+    let places = i64::try_from(whole.len()).ok()?.checked_add(exponent)?;
+    let places = usize::try_from(places.max(0)).ok()?;
+    let mut digits = whole.bytes().chain(fraction.bytes());
+    if !digits.clone().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let mut seconds = 0_u64;
+    for _ in 0..places {
+        // All digits are used up: what follows are zeros, and of nothing but zeros there may be any number.
+        let digit = match digits.next() {
+            Some(digit) => u64::from(digit - b'0'),
+            None if seconds == 0 => return Some(0),
+            None => 0,
+        };
+        seconds = seconds * 10 + digit;
+        if seconds > MAX_SECONDS {
             return None;
         }
-        value as u64
-    } else {
-        // The text, not a double: rounding up would let a token live a second longer.
-        literal.split('.').next()?.parse().ok()?
-    };
-    (seconds <= MAX_SECONDS).then_some(seconds)
+    }
+    Some(seconds)
 }
 
 #[cfg(test)]
@@ -165,6 +189,13 @@ mod tests {
             ("1300819379.99999999999999999999", 1_300_819_379),
             ("1.30081938e9", 1_300_819_380),
             ("13008193805E-1", 1_300_819_380),
+            ("1300819379.99999999999999999999e0", 1_300_819_379),
+            ("13008193799999999999999999.999e-16", 1_300_819_379),
+            ("0.00000000013e20", 13_000_000_000),
+            ("1e-999999999999", 0),
+            ("0e999999999999", 0),
+            ("0.0", 0),
+            ("1e3", 1_000),
             ("9007199254740992", MAX_SECONDS),
         ] {
             assert_eq!(date(literal), Ok(Some(seconds)), "{literal}");
@@ -186,6 +217,8 @@ mod tests {
             "9007199254740993",
             "18446744073709551616",
             "1e300",
+            "1e16",
+            "-0",
             "99999999999999999999999999999999.5",
         ] {
             assert_eq!(date(literal), Err(RejectionKind::InvalidClaim), "{literal}");
@@ -227,5 +260,6 @@ mod tests {
         assert_eq!(read(r#"{"scp":["a"],"scope":"b\u0020c"}"#).unwrap(), ["b c", "a"]);
         assert_eq!(read(r#"{"scope":1}"#), Err(RejectionKind::InvalidClaim));
         assert_eq!(read(r#"{"scp":["a",1]}"#), Err(RejectionKind::InvalidClaim));
+        assert_eq!(read(r#"{"scp":["a","read admin"]}"#), Err(RejectionKind::InvalidClaim));
     }
 }

@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::*;
-use RejectionKind::{MalformedCredential, MultipleCredentials, TokenTooLong};
+use RejectionKind::{MalformedCredential, MalformedToken, MultipleCredentials, TokenTooLong};
 
 pub(super) static ROOT: LazyLock<Uri> = LazyLock::new(Uri::default);
 
@@ -128,13 +128,24 @@ fn another_scheme_is_no_credential() {
         b"Bearers a.b.c",
         b"Bearer-Token a.b.c",
         b"BearerToken",
-        b"B\xC3\xA4arer a.b.c",
-        b"\xFF\xFE\xFD\xFC\xFB\xFA a.b.c",
         b"a.b.c",
         b"DPoP a.b.c",
     ] {
         assert_authorization(value, Ok(None));
     }
+}
+
+#[test]
+fn bytes_that_no_scheme_can_have_are_a_bad_token_and_not_the_absence_of_one() {
+    for value in [
+        &b"\xE9"[..],
+        b"B\xC3\xA4arer a.b.c",
+        b"\xFF\xFE\xFD\xFC\xFB\xFA a.b.c",
+        b"Basic\xA0dXNlcjpwYXNz",
+    ] {
+        assert_authorization(value, Err(MalformedToken));
+    }
+    assert_authorization(b"Basic dXNlcjpwYXNz\xE9", Ok(None));
 }
 
 #[test]
@@ -360,4 +371,5 @@ fn stripping_leaves_the_credential_of_another_scheme() {
     let mut map = headers([(AUTHORIZATION, b"Basic dXNlcjpwYXNz")]);
     Sources { strip: true, ..sources() }.conceal(&mut map);
     assert_eq!(map[AUTHORIZATION], "Basic dXNlcjpwYXNz");
+    assert!(map[AUTHORIZATION].is_sensitive());
 }

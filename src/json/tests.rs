@@ -103,6 +103,42 @@ fn duplicates_are_refused_at_every_level_and_through_escapes() {
 }
 
 #[test]
+fn names_that_mean_something_to_serde_alone_are_refused() {
+    for name in ["RawValue", "Number", "x"] {
+        let member = format!("\"$serde_json::private::{name}\":\"1\"");
+        assert!(!accepts(&format!("{{{member}}}")), "{name}");
+        assert!(!accepts(&format!("{{\"a\":[{{{member}}}]}}")), "{name}");
+    }
+    assert!(accepts(r#"{"$serde_json":{"private::Number":1}}"#));
+}
+
+#[test]
+fn elements_are_told_apart_whatever_is_in_them() {
+    let text = r#" {"x":{"y":1}, "keys" : [ {"a":1,"a":2} , 7,"]\"}",[{}],{} , nul ] } "#;
+    assert_eq!(
+        elements_of(text, "keys"),
+        Some(vec![r#"{"a":1,"a":2}"#, "7", r#""]\"}""#, "[{}]", "{}", "nul"])
+    );
+    assert_eq!(elements_of(r#"{"keys":[]}"#, "keys"), Some(vec![]));
+    for text in [
+        "[]",
+        "{}",
+        r#"{"keys":{}}"#,
+        r#"{"keys":[],"keys":[]}"#,
+        r#"{"keys":[],"\u006beys":[]}"#,
+        r#"{"keys":[{]}"#,
+        r#"{"keys":[,]}"#,
+        r#"{"keys":["#,
+        r#"{"keys":["a"#,
+        "{\"keys\":[\"\\",
+        r#"{"keys":[]} x"#,
+        r#"{"keys":[]"#,
+    ] {
+        assert_eq!(elements_of(text, "keys"), None, "{text}");
+    }
+}
+
+#[test]
 fn duplicates_are_found_among_hundreds_of_names() {
     let names: Vec<String> = (0..400).map(|n| format!("\"m{n}\":{n}")).collect();
     let all = names.join(",");

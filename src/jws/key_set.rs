@@ -5,11 +5,8 @@ mod tests;
 
 use std::{collections::HashMap, fmt, fs, path::Path, slice, sync::Arc};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use super::{Algorithm, Compact, Header, JwsError, Key, backend, jwk::Jwk};
-use crate::ConfigError;
+use crate::{ConfigError, json};
 
 /// How many keys are tried for one token.
 const MAX_TRIED: usize = 4;
@@ -73,8 +70,10 @@ impl KeySet {
     pub fn from_jwks_json(json: &str) -> Result<Self, ConfigError> {
         backend::require()?;
         let mut set = Self::default();
-        for (index, json) in elements(json)?.into_iter().enumerate() {
-            match read_public(json.get()) {
+        let elements = json::elements_of(json, "keys")
+            .ok_or(ConfigError::UnreadableKey("a JSON object with an array `keys`"))?;
+        for (index, json) in elements.into_iter().enumerate() {
+            match read_public(json) {
                 Ok(key) => set.add(key),
                 Err((key_id, reason)) => set.refused.push(RefusedKey { index, key_id, reason }),
             }
@@ -220,24 +219,6 @@ impl fmt::Debug for KeySet {
             .field("refused", &self.refused.len())
             .finish_non_exhaustive()
     }
-}
-
-/// The elements of `keys`, unread, so that each stands or falls alone.
-fn elements(json: &str) -> Result<Vec<&RawValue>, ConfigError> {
-    #[derive(Deserialize)]
-    struct Document<'a> {
-        #[serde(borrow)]
-        keys: Vec<&'a RawValue>,
-    }
-
-    const UNREADABLE: ConfigError =
-        ConfigError::UnreadableKey("a JSON object with an array `keys`");
-    // Serde would also read a struct from an array.
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(UNREADABLE);
-    }
-    let document: Document<'_> = serde_json::from_str(json).map_err(|_| UNREADABLE)?;
-    Ok(document.keys)
 }
 
 fn read_public(json: &str) -> Result<Key, (Option<Box<str>>, ConfigError)> {

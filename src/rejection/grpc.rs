@@ -4,7 +4,11 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderName, HeaderValue, Method, Response,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+    request::Parts,
+};
 
 use super::Answer;
 
@@ -12,10 +16,15 @@ const GRPC: &str = "application/grpc";
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// Whether the client speaks gRPC. The content type says so; gRPC-Web is another type and wants its layer
+/// Whether the client speaks gRPC. Method and content type say so; gRPC-Web is another type and wants its layer
 /// outside of ours.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return false };
+///
+/// A refusal to gRPC has the status 200. For a `GET` that would be an answer that caches may keep.
+pub(crate) fn is_grpc(request: &Parts) -> bool {
+    if request.method != Method::POST {
+        return false;
+    }
+    let Some(content_type) = request.headers.get(CONTENT_TYPE) else { return false };
     let Some((media_type, rest)) = content_type.as_bytes().split_at_checked(GRPC.len()) else {
         return false;
     };
@@ -46,6 +55,7 @@ fn trailers_only(code: &'static str, message: HeaderValue) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(GRPC_STATUS, HeaderValue::from_static(code));
     headers.insert(GRPC_MESSAGE, message);
     response

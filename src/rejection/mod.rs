@@ -132,7 +132,7 @@ impl Answer {
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident => $answer:ident, $label:literal;)*) => {
-        /// The typed reason of a refusal: one per rule, in the order in which the rules are looked at.
+        /// The typed reason of a refusal: one per rule.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum RejectionKind {
@@ -140,7 +140,7 @@ macro_rules! kinds {
         }
 
         impl RejectionKind {
-            /// Every kind, in the order of the checks.
+            /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// What the client is told.

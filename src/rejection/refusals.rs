@@ -44,23 +44,27 @@ impl Refusals {
         request: &Parts,
     ) -> Response<Bytes> {
         telemetry::refused(&rejection);
-        let mut response = if grpc::is_grpc(&request.headers) {
-            grpc::refusal(rejection.answer())
+        let is_grpc = grpc::is_grpc(request);
+        let mut response = if is_grpc {
+            let own = self.responder.respond_to_grpc(&rejection, request);
+            own.unwrap_or_else(|| grpc::refusal(rejection.answer()))
         } else {
-            let mut response = self.responder.respond(&rejection, request);
-            let headers = response.headers_mut();
-            if !headers.contains_key(CACHE_CONTROL) {
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            }
-            if rejection.answer() == Answer::Unavailable && !headers.contains_key(RETRY_AFTER) {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-            }
-            response
+            self.responder.respond(&rejection, request)
         };
-        if let Some(challenge) = challenge
-            && !response.headers().contains_key(WWW_AUTHENTICATE)
+        let headers = response.headers_mut();
+        if !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if rejection.answer() == Answer::Unavailable
+            && !is_grpc
+            && !headers.contains_key(RETRY_AFTER)
         {
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if let Some(challenge) = challenge
+            && !headers.contains_key(WWW_AUTHENTICATE)
+        {
+            headers.insert(WWW_AUTHENTICATE, challenge.clone());
         }
         response.extensions_mut().insert(rejection);
         response
@@ -98,7 +102,7 @@ impl<C> Clone for Anonymous<C> {
 /// client. The text names `C`, because a layer for another type is the likely cause.
 pub(crate) fn layer_not_installed<C>(request: &Parts) -> Response<Bytes> {
     let message = layer_not_installed_text::<C>();
-    if grpc::is_grpc(&request.headers) {
+    if grpc::is_grpc(request) {
         return grpc::internal(&message);
     }
     let mut response = Response::new(Bytes::from(message));

@@ -9,7 +9,8 @@ use super::{Answer, Rejection};
 ///
 /// A closure will do. What a refusal must carry, the layer adds to any response that has not set it:
 /// `WWW-Authenticate` (RFC 6750 section 3), `Cache-Control: no-store` and, with 503, `Retry-After`. It also
-/// puts the [`Rejection`] into the response's extensions. gRPC requests are answered without the responder.
+/// puts the [`Rejection`] into the response's extensions. gRPC requests get trailers-only answers, unless
+/// [`respond_to_grpc`](Self::respond_to_grpc) says otherwise.
 ///
 /// The request is as the service behind the layer would see it: a token in the query is already gone.
 ///
@@ -32,6 +33,14 @@ pub trait Responder: Send + Sync + 'static {
     /// The response, with its status and body. [`Rejection::answer`] has what the client may know;
     /// [`Rejection::kind`] says more and is meant for logs.
     fn respond(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes>;
+
+    /// The response to a gRPC request: `POST` with a content type of `application/grpc`. By default `None`, and
+    /// the layer answers trailers-only: HTTP 200, with the answer's code and detail in `grpc-status` and
+    /// `grpc-message`.
+    fn respond_to_grpc(&self, rejection: &Rejection, request: &Parts) -> Option<Response<Bytes>> {
+        let _ = (rejection, request);
+        None
+    }
 }
 
 impl<F> Responder for F

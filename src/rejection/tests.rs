@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderValue, Request, header::CONTENT_TYPE};
+use http::{Request, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::{
@@ -139,11 +139,14 @@ fn scopes_stand_in_the_challenge_unless_they_are_no_scope_tokens() {
 }
 
 #[test]
-fn grpc_is_told_by_the_content_type() {
+fn grpc_is_told_by_method_and_content_type() {
     let is_grpc = |content_type: &'static str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        is_grpc(&headers)
+        let request = |method| {
+            let request = Request::builder().method(method).header(CONTENT_TYPE, content_type);
+            request.body(()).unwrap().into_parts().0
+        };
+        assert!(!is_grpc(&request("GET")), "its answers could be cached");
+        is_grpc(&request("POST"))
     };
     for yes in [
         "application/grpc",
@@ -163,7 +166,8 @@ fn grpc_is_told_by_the_content_type() {
     ] {
         assert!(!is_grpc(no), "{no}");
     }
-    assert!(!super::grpc::is_grpc(&HeaderMap::new()));
+    let (bare, ()) = Request::post("/").body(()).unwrap().into_parts();
+    assert!(!super::grpc::is_grpc(&bare));
 }
 
 #[test]
@@ -171,7 +175,8 @@ fn grpc_answers_are_trailers_only() {
     for (answer, code) in ANSWERS.into_iter().zip(["16", "16", "3", "7", "14"]) {
         let response = refusal(answer);
         assert_eq!(response.status(), 200);
-        assert_eq!(response.headers().len(), 3);
+        assert_eq!(response.headers().len(), 4);
+        assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(response.headers()["content-type"], "application/grpc");
         assert_eq!(response.headers()["grpc-status"], code);
         assert_eq!(response.headers()["grpc-message"], answer.detail());

@@ -12,6 +12,7 @@ use std::{
 use moka::{Equivalent, sync::Cache};
 
 use super::{Revocable, TokenFacts};
+use crate::claims::Moment;
 
 /// How long moka keeps an answer beyond its use. Whether an answer may be used is decided by its date and
 /// the injected clock; moka's own clock only frees memory, and must not do so too early.
@@ -23,8 +24,8 @@ const KEPT_AT_MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// When a question was sent to the store.
 #[derive(Clone, Copy)]
 pub(super) struct Sent {
-    /// On the monotonic clock, read before sending.
-    pub(super) at: Duration,
+    /// Read before sending.
+    pub(super) at: Moment,
     /// The epoch, read before sending.
     pub(super) epoch: u64,
 }
@@ -80,7 +81,8 @@ impl Answers {
 /// The token that was asked about.
 ///
 /// Two tokens are the same only if every fact that the store judged is the same: an issuer that gives two
-/// tokens one id must not have the answer about one used for the other.
+/// tokens one id must not have the "not revoked" about one used for the other. (A "revoked" about one is: a denial
+/// goes by the id.)
 #[derive(Clone)]
 pub(super) struct Token {
     issuer: Arc<str>,

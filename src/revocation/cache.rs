@@ -1,21 +1,19 @@
 //! The cache in front of a store, and the rules by which it answers.
 
-use std::{
-    fmt, future::poll_fn, panic::AssertUnwindSafe, pin::pin, sync::Arc, task::Poll, time::Duration,
-};
+use std::{fmt, future::poll_fn, panic::AssertUnwindSafe, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::FutureExt;
 
 use super::{
     Revocable, RevocationStats, RevocationStore, StoreError, TokenFacts, Verdict,
     answers::{Answers, Sent, Token},
-    in_flight::{InFlight, Reply},
+    in_flight::{InFlight, LookUp, Reply},
     known::{Known, keep_until},
     stats::Counters,
 };
 use crate::{
     Authenticated, BoxFuture,
-    claims::{Clock, SystemClock},
+    claims::{Clock, Moment, SystemClock},
 };
 
 /// What a request gets when the store was asked and could not answer in time.
@@ -218,7 +216,7 @@ impl RevocationCache {
     /// The order of the lines is the argument of [`Known`].
     pub(crate) fn check(&self, token: &TokenFacts<'_>) -> Check {
         let (known, counters) = (&self.known.known, &self.known.counters);
-        let now = Sent { epoch: known.epoch(), at: self.clock().monotonic() };
+        let now = Sent { epoch: known.epoch(), at: Moment::of(self.clock()) };
 
         let answer = self.asking.answers.get(token);
         let answer = answer.filter(|answer| self.asking.is_fresh(answer.sent, now));
@@ -242,15 +240,26 @@ impl RevocationCache {
     /// Asks the store, or waits with those who are asking already.
     fn ask(&self, token: &TokenFacts<'_>, now: Sent) -> BoxFuture<'static, Answer> {
         let token = Arc::new(Token::of(token));
-        let may_join =
-            |sent: Sent| self.asking.is_fresh(sent, now) && self.known.known.is_trusted(sent.epoch);
+        // Joining a question that others are about to give up would be giving it more than its time.
+        let time_box = self.asking.settings.time_box;
+        let may_join = |sent: Sent| {
+            self.asking.is_fresh(sent, now)
+                && now.at.age_of(sent.at) < time_box
+                && self.known.known.is_trusted(sent.epoch)
+        };
         let look_up = self.clone().look_up(Arc::clone(&token), now);
         let (reply, joined) = self.asking.in_flight.join_or_start(&token, now, may_join, look_up);
         let counters = &self.known.counters;
         if joined { &counters.joined } else { &counters.look_ups }.add_one();
 
         let cache = self.clone();
-        Box::pin(async move { cache.conclude(&token, reply.await) })
+        Box::pin(async move {
+            let reply = in_time(time_box, reply).await.unwrap_or_else(|| {
+                cache.known.counters.timed_out.add_one();
+                Reply::Failed
+            });
+            cache.conclude(&token, reply)
+        })
     }
 
     /// One question to the store, on behalf of all who wait for it.
@@ -304,13 +313,13 @@ impl Asking {
     fn is_fresh(&self, sent: Sent, now: Sent) -> bool {
         let bound = self.settings.bound;
         // A bound of zero shares nothing, even where the clock stands still.
-        !bound.is_zero() && now.at.saturating_sub(sent.at) <= bound
+        !bound.is_zero() && now.at.age_of(sent.at) <= bound
     }
 
     fn has_usable_stale(&self, token: &Token) -> bool {
-        let now = self.settings.clock.monotonic();
+        let now = Moment::of(&*self.settings.clock);
         let answer = self.answers.get(&token.facts());
-        answer.is_some_and(|answer| now.saturating_sub(answer.sent.at) <= self.settings.usable())
+        answer.is_some_and(|answer| now.age_of(answer.sent.at) <= self.settings.usable())
     }
 
     fn remember(&self, token: &Token, sent: Sent) {
@@ -324,21 +333,26 @@ impl Asking {
         // A panic of the store is a failure like others, and the hook has reported it. Let through, it would
         // take down every request that waits for this question.
         let question = AssertUnwindSafe(async { self.settings.store.look_up(&revocables).await });
-        let mut question = pin!(question.catch_unwind());
-        // A store that knows at once needs no timer, and so no runtime.
-        let told = match poll_fn(|cx| Poll::Ready(question.as_mut().poll(cx))).await {
-            Poll::Ready(told) => Ok(told),
-            Poll::Pending => tokio::time::timeout(self.settings.time_box, question).await,
-        };
-        match told {
-            Ok(Ok(Ok(Verdict::NotRevoked))) => return Reply::NotRevoked,
-            Ok(Ok(Ok(Verdict::Revoked))) => return Reply::Revoked,
-            Ok(Ok(Err(_)) | Err(_)) => {}
-            Err(_) => counters.timed_out.add_one(),
+        match question.catch_unwind().await {
+            Ok(Ok(Verdict::NotRevoked)) => Reply::NotRevoked,
+            Ok(Ok(Verdict::Revoked)) => Reply::Revoked,
+            Ok(Err(_)) | Err(_) => {
+                counters.failures.add_one();
+                Reply::Failed
+            }
         }
-        counters.failures.add_one();
-        Reply::Failed
     }
+}
+
+/// The reply, or `None` if it takes too long.
+///
+/// Each of those who wait for a look-up has a timer of its own, in the runtime that polls it: one that was made by
+/// another would stand still with that runtime. A reply that is there at once needs no timer, and no runtime.
+async fn in_time(time_box: Duration, mut reply: LookUp) -> Option<Reply> {
+    if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.poll_unpin(cx))).await {
+        return Some(reply);
+    }
+    tokio::time::timeout(time_box, reply).await.ok()
 }
 
 impl Settings {

@@ -7,15 +7,16 @@
 use std::{
     borrow::Borrow,
     collections::HashMap,
-    hash::{Hash, Hasher},
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU8, Ordering},
     },
+    time::Duration,
 };
 
 use super::{Revocable, TokenFacts};
-use crate::claims::Clock;
+use crate::claims::{Clock, Moment};
 
 /// Enough that a sweep of one of them, with a million denials in all, holds readers up for well below a
 /// millisecond.
@@ -29,6 +30,8 @@ pub(super) struct Denials {
     /// The kinds of which there ever was a denial, one bit each: others need no look-up.
     kinds: AtomicU8,
     shards: [RwLock<Shard>; SHARDS],
+    /// Which of them: by a hash that ids cannot be chosen for.
+    spread: RandomState,
 }
 
 struct Shard {
@@ -42,8 +45,34 @@ struct Shard {
 struct Denial {
     /// Tokens issued at this second or before are refused; `u64::MAX` where the time of issue is no matter.
     cutoff: u64,
-    /// The last second at which it holds.
-    keep_until: u64,
+    until: Until,
+}
+
+/// The last moment at which a denial holds: the later one by either clock. Memory is freed for ever, so a wall clock
+/// that jumps ahead and is set right again must not have taken a denial with it.
+#[derive(Clone, Copy)]
+struct Until {
+    unix_seconds: u64,
+    monotonic: Duration,
+}
+
+impl Until {
+    fn new(unix_seconds: u64, now: Moment) -> Self {
+        let left = unix_seconds.saturating_sub(now.unix_time.as_secs());
+        let monotonic = now.monotonic.saturating_add(Duration::from_secs(left));
+        Self { unix_seconds, monotonic }
+    }
+
+    fn is_over(self, now: Moment) -> bool {
+        now.unix_time.as_secs() > self.unix_seconds && now.monotonic > self.monotonic
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            unix_seconds: self.unix_seconds.max(other.unix_seconds),
+            monotonic: self.monotonic.max(other.monotonic),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +88,7 @@ impl Denials {
     pub(super) fn new() -> Self {
         Self {
             kinds: AtomicU8::new(0),
+            spread: RandomState::new(),
             shards: std::array::from_fn(|_| {
                 RwLock::new(Shard { entries: HashMap::new(), sweep_at: SWEEP_FROM })
             }),
@@ -79,16 +109,21 @@ impl Denials {
         // Before the entry: who sees the entry's publication sees this.
         self.kinds.fetch_or(kind as u8, Ordering::Release);
 
+        let now = Moment::of(clock);
         let mut shard = self.shard(id).write().unwrap_or_else(PoisonError::into_inner);
         if shard.entries.len() >= shard.sweep_at {
-            let now = clock.unix_time().as_secs();
-            shard.entries.retain(|_, denial| denial.keep_until >= now);
+            shard.entries.retain(|_, denial| !denial.until.is_over(now));
             shard.sweep_at = shard.entries.len().saturating_mul(2).max(SWEEP_FROM);
         }
         let name = Name { kind, issuer: Arc::clone(issuer), id: Arc::clone(id) };
-        let denial = shard.entries.entry(name).or_insert(Denial { cutoff, keep_until });
-        denial.cutoff = denial.cutoff.max(cutoff);
-        denial.keep_until = denial.keep_until.max(keep_until);
+        let new = Denial { cutoff, until: Until::new(keep_until, now) };
+        let denial = shard.entries.entry(name).or_insert(new);
+        if denial.until.is_over(now) {
+            *denial = new;
+        } else {
+            denial.cutoff = denial.cutoff.max(cutoff);
+            denial.until = denial.until.max(new.until);
+        }
     }
 
     /// Whether a token is denied, by whichever of its facts.
@@ -131,16 +166,13 @@ impl Denials {
             shard.entries.get(&(kind, issuer, id) as &dyn Named).copied()
         };
         denial.is_some_and(|denial| {
-            issued_at <= denial.cutoff && clock.unix_time().as_secs() <= denial.keep_until
+            issued_at <= denial.cutoff && !denial.until.is_over(Moment::of(clock))
         })
     }
 
-    /// Spreads ids well enough to share the locks out; an unlucky choice costs speed only.
     fn shard(&self, id: &str) -> &RwLock<Shard> {
-        let tail = id.bytes().rev().take(8);
-        let mixed = tail
-            .fold(0_usize, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        &self.shards[mixed % SHARDS]
+        // Cutting the hash short is no matter: only low bits are used.
+        &self.shards[self.spread.hash_one(id) as usize % SHARDS]
     }
 }
 

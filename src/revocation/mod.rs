@@ -56,14 +56,16 @@ use crate::BoxFuture;
 
 /// One thing by which tokens can be revoked.
 ///
-/// Always together with the issuer: without it one tenant could revoke another's tokens.
+/// Always together with the issuer: without it one tenant could revoke another's tokens. The issuer is called by
+/// the name of its [`Issuer`](crate::Issuer) policy, whichever of its spellings a token has
+/// ([`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer)).
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Revocable {
     /// One token, by its id: `jti`, the claim that the issuer's policy names, or the SHA-256 of
     /// `header.payload` in hexadecimal.
     Token {
-        /// The token's `iss`.
+        /// The issuer's own name.
         issuer: Arc<str>,
         /// The token's id.
         id: Arc<str>,
@@ -73,7 +75,7 @@ pub enum Revocable {
     /// Asked about a token, `issued_at` is its `iat` (0 where it has none, so that any cut-off refuses it);
     /// in a revocation it is the cut-off.
     Subject {
-        /// The token's `iss`.
+        /// The issuer's own name.
         issuer: Arc<str>,
         /// The token's `sub`.
         subject: Arc<str>,
@@ -82,14 +84,14 @@ pub enum Revocable {
     },
     /// Every token of a session, by `sid`.
     Session {
-        /// The token's `iss`.
+        /// The issuer's own name.
         issuer: Arc<str>,
         /// The token's `sid`.
         id: Arc<str>,
     },
     /// Every token that was signed with a key, by `kid`.
     Key {
-        /// The token's `iss`.
+        /// The issuer's own name.
         issuer: Arc<str>,
         /// The `kid` of the key that verified the token.
         id: Arc<str>,

@@ -16,9 +16,9 @@ pub struct RevocationStats {
     pub look_ups: u64,
     /// Checks that joined a question already under way.
     pub joined: u64,
-    /// Questions that the store failed to answer: an error, a panic, or no answer in time.
+    /// Questions that the store answered with an error or a panic.
     pub failures: u64,
-    /// Of the failures, those for want of an answer in time.
+    /// Checks that got no answer in time.
     pub timed_out: u64,
     /// Checks answered "unavailable" after a failure.
     pub unavailable: u64,

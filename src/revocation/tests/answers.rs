@@ -87,14 +87,25 @@ async fn without_capacity_every_request_asks() {
 }
 
 #[tokio::test]
-async fn a_corrected_wall_clock_makes_no_answer_younger_or_older() {
+async fn a_wall_clock_that_is_set_back_makes_no_answer_younger() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    clock.set_unix_time(NOW + 1_000_000);
+    clock.set_unix_time(NOW - 1_000_000);
     assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
     clock.advance(BOUND + MOMENT);
-    clock.set_unix_time(NOW);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+/// The monotonic clock stands still while a machine is suspended.
+#[tokio::test]
+async fn the_bound_holds_across_a_suspension() {
+    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let (cache, clock) = cache(&store);
+    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    clock.set_unix_time(NOW + BOUND.as_secs());
+    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    clock.set_unix_time(NOW + BOUND.as_secs() + 1);
     assert_eq!(known(&cache, &token("a")), None);
 }
 

@@ -28,6 +28,7 @@ async fn requests_with_different_tokens_ask_apart() {
 async fn a_question_is_joined_for_the_bound_and_no_longer() {
     let store = Store::by_hand();
     let (cache, clock) = cache(&store);
+    let cache = cache.with_time_box(BOUND * 2);
     let first = ask(&cache, &token("a"));
     clock.advance(BOUND);
     let joined = ask(&cache, &token("a"));

@@ -37,15 +37,51 @@ async fn a_store_that_hangs_is_unavailable_after_its_time_box() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_box_runs_once_for_all_who_wait() {
-    let (cache, _) = cache(&Store::by_hand());
+async fn whoever_waits_has_a_time_box_of_their_own() {
+    let store = Store::by_hand();
+    let (cache, clock) = cache(&store);
     let first = ask(&cache, &token("a"));
     tokio::time::advance(Duration::from_millis(900)).await;
+    clock.advance(Duration::from_millis(900));
     let mut late = ask(&cache, &token("a"));
     assert_eq!(first.await, Answer::Unavailable);
-    assert_eq!(poll(&mut late), Poll::Ready(Answer::Unavailable));
+    assert!(poll(&mut late).is_pending());
+    store.answers(Ok(Verdict::NotRevoked));
+    assert_eq!(late.await, Answer::NotRevoked);
     let stats = cache.stats();
-    assert_eq!((stats.look_ups, stats.timed_out, stats.unavailable), (1, 1, 2));
+    assert_eq!((stats.look_ups, stats.timed_out, stats.unavailable), (1, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_others_give_up_is_not_joined() {
+    let store = Store::by_hand();
+    let (cache, clock) = cache(&store);
+    let _first = ask(&cache, &token("a"));
+    clock.advance(Duration::from_secs(1));
+    let _second = ask(&cache, &token("a"));
+    assert_eq!(store.asked(), 2);
+}
+
+/// Whoever started a look-up may have stopped polling, and its runtime may be gone.
+#[test]
+fn a_time_box_runs_in_the_runtime_of_whoever_waits() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let (cache, _) = cache(&Store::by_hand());
+    let (elsewhere, here) = (runtime(), runtime());
+    let mut first = {
+        let _entered = elsewhere.enter();
+        ask(&cache, &token("a"))
+    };
+    assert_eq!(here.block_on(async { ask(&cache, &token("a")).await }), Answer::Unavailable);
+    elsewhere.block_on(async { assert!(poll(&mut first).is_pending()) });
+    drop(elsewhere);
+    assert_eq!(here.block_on(async { ask(&cache, &token("a")).await }), Answer::Unavailable);
 }
 
 #[tokio::test]
