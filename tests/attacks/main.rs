@@ -1,0 +1,31 @@
+//! The attacks that are known against services of this kind, each sent to a real server through the real layer.
+//!
+//! The rows keep the numbers of the project's list of attacks; a number that is missing there does not apply. Every
+//! refusal stands beside an accepted twin, the same request without the attack, and is compared with the whole
+//! documented answer; the typed reason is checked beside it, so that a row is refused for the reason it is about.
+//!
+//! Rows that nothing here can show yet, and the part that is to come:
+//!
+//! | row | attack | why not here |
+//! |---|---|---|
+//! | 12 | flood of unknown `kid` | bounds the fetches of a remote key set; there are none |
+//! | 49 | `iss` chosen before the keys are fetched | shown is that nothing is fetched; that remote key sets are fetched for configured issuers only comes with them |
+//! | 62, 63 | a key server that is slow, huge, wrong or empty | remote key sets |
+//! | 65 | log-in tells unknown users from wrong passwords | there is no log-in |
+//! | 71 | crashes while keys are fetched for several tokens | remote key sets |
+//!
+//! Row 66, what is logged and printed, has a test binary of its own: `secrecy`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod algorithms;
+mod answers;
+mod claims;
+mod credentials;
+mod forge;
+mod keys;
+mod server;
+mod signatures;
+mod state;
+mod text;
