@@ -257,15 +257,22 @@ async fn row_72_connect_is_refused() {
     assert_eq!((server.reason(), server.reached()), (None, 1));
 }
 
-/// What claims to be gRPC is refused as gRPC, which is HTTP status 200: the service is not called all the same.
+/// What claims to be gRPC is refused as gRPC, which is HTTP status 200: the service is not called all the same. A `GET`
+/// cannot be gRPC, and its refusal must not be an answer of 200 that a shared cache keeps.
 #[tokio::test]
 async fn row_72_a_refusal_as_grpc_is_a_refusal() {
     let server = Server::start().await;
     let lines = "content-type: application/grpc\r\n";
-    let refused = server.get(lines).await;
+    let post = format!(
+        "POST / HTTP/1.1\r\nhost: api.example\r\nconnection: close\r\ncontent-length: 0\r\n{lines}\r\n"
+    );
+    let refused = server.send(post).await;
     assert_eq!(server.reason(), Some(RejectionKind::MissingCredential));
-    assert!(refused.headers.contains(&"grpc-status: 16".to_owned()), "{refused:?}");
+    for header in ["grpc-status: 16", "cache-control: no-store"] {
+        assert!(refused.headers.contains(&header.to_owned()), "{refused:?}");
+    }
     assert_eq!((refused.body.as_str(), server.reached()), ("", 0));
+    server.assert_refuses(lines, RejectionKind::MissingCredential).await;
     server.assert_passes(format!("{lines}{}", bearer(&token()))).await;
     assert_eq!(server.reached(), 1);
 }

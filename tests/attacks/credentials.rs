@@ -7,7 +7,7 @@ use crate::{
     server::{Server, bearer},
 };
 
-use RejectionKind::{MalformedCredential, MissingCredential, MultipleCredentials};
+use RejectionKind::{MalformedCredential, MalformedToken, MissingCredential, MultipleCredentials};
 
 fn authorization(value: impl AsRef<[u8]>) -> Vec<u8> {
     [b"authorization:", value.as_ref(), b"\r\n"].concat()
@@ -134,9 +134,8 @@ async fn row_54_folded_lines_and_control_characters_are_no_http() {
     }
 }
 
-/// `Bearer` with bytes that are no b64token is a bad request (400); a name that is not `Bearer`, of whatever bytes, is
-/// another scheme and so no credential (401). In neither case does a header that cannot be read as text panic, nor is
-/// a Bearer credential taken for a missing one.
+/// `Bearer` with bytes that are no b64token is a bad request (400); bytes that no scheme can have are a bad token
+/// (401). In neither case does a header that cannot be read as text panic, nor is it taken for a missing one.
 #[tokio::test]
 async fn row_55_bytes_beyond_ascii_are_refused() {
     let server = Server::start().await;
@@ -162,7 +161,7 @@ async fn row_55_bytes_beyond_ascii_are_refused() {
             [b" B", odd, b"arer ", token].concat(),
             [b" ", odd].concat(),
         ] {
-            server.assert_refuses(authorization(value), MissingCredential).await;
+            server.assert_refuses(authorization(value), MalformedToken).await;
         }
     }
 }
