@@ -200,12 +200,19 @@ async fn row_72_no_method_path_or_upgrade_is_let_through() {
             )
         };
         let reached = server.reached();
-        let mut refused = server.send(request("")).await;
-        assert_eq!(server.reason(), Some(RejectionKind::MissingCredential), "{start}");
-        refused.status = refused.status.replace("HTTP/1.0", "HTTP/1.1");
-        assert_eq!(refused.status, "HTTP/1.1 401 Unauthorized", "{start} {further}");
-        let bad = server.send(request(&bearer("a.b.c"))).await;
-        assert_eq!(server.reason(), Some(RejectionKind::MalformedToken), "{start} {}", bad.status);
+        for (lines, kind) in [
+            (String::new(), RejectionKind::MissingCredential),
+            (bearer("a.b.c"), RejectionKind::MalformedToken),
+        ] {
+            let mut refused = server.send(request(&lines)).await;
+            // HTTP/1.0 is answered in its version, and closes without saying so.
+            if start.ends_with("HTTP/1.0") {
+                refused.status = refused.status.replace("HTTP/1.0", "HTTP/1.1");
+                refused.headers.push("connection: close".to_owned());
+                refused.headers.sort_unstable();
+            }
+            assert_eq!((refused, server.reason()), (documented(kind), Some(kind)), "{start}");
+        }
         assert_eq!(server.reached(), reached, "{start} {further}");
         let admitted = server.send(request(&bearer(&token))).await;
         assert_eq!(server.reason(), None);

@@ -24,6 +24,7 @@ mod answers;
 mod claims;
 mod credentials;
 mod forge;
+mod json;
 mod keys;
 mod server;
 mod signatures;

@@ -1,0 +1,124 @@
+//! Tokens, keys and a log with marks in place of each thing that must not be shown.
+
+use std::{
+    io,
+    sync::{Arc, LazyLock, Mutex},
+};
+
+use tower_bearer::{
+    Authenticator, BoxFuture, Issuer, Key, KeySource, Verifier,
+    claims::{ManualClock, UntypedClaims},
+    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+};
+use tracing_subscriber::{filter::LevelFilter, fmt::format::FmtSpan};
+
+use crate::common::{requests::NOW, tokens::sign_hs256_with};
+
+pub(crate) const SECRET: &[u8] =
+    b"kV9xQ2mZr7Lw0BtY5nHc8DfG3jPs6AeU1iOoRvXhNbMqTzWyKlJgFdSaCu4E=-pQ";
+pub(crate) const SUBJECT: &str = "sUb~Zq7Wx2Lk9Pv4";
+pub(crate) const TOKEN_ID: &str = "jTi~Hn5Tc8Rm3Qd6";
+pub(crate) const SESSION: &str = "sId~Bw1Yf4Gk7Js0";
+pub(crate) const KEY_ID: &str = "kId~Xe2Uo9Ia6Lz3";
+pub(crate) const SCOPE: &str = "sCp~Vn8Kd5Tq2Mb7";
+pub(crate) const EMAIL: &str = "Oy4Pj1Wr9Cu6@Fs3.test";
+
+/// Everything is logged here, from the first test on.
+pub(crate) static LOG: LazyLock<Log> = LazyLock::new(|| {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
+    log
+});
+
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn signed(header: &str, claims: &str) -> String {
+    sign_hs256_with(SECRET, header, claims)
+}
+
+pub(crate) fn marked_key() -> Key {
+    Key::hs256(SECRET).unwrap().with_key_id(KEY_ID)
+}
+
+pub(crate) fn marked_issuer(keys: impl Into<KeySource>) -> Issuer {
+    Issuer::new("https://issuer.example", keys).audience("api://orders")
+}
+
+/// A good token with a mark in every place that can have one.
+pub(crate) fn marked_token() -> String {
+    marked_token_until(NOW + 60)
+}
+
+pub(crate) fn marked_token_until(exp: u64) -> String {
+    let header = format!(r#"{{"alg":"HS256","kid":"{KEY_ID}"}}"#);
+    let claims = format!(
+        r#"{{"iss":"https://issuer.example","aud":["api://orders","{EMAIL}"],"exp":{exp},"sub":"{SUBJECT}","jti":"{TOKEN_ID}","sid":"{SESSION}","scope":"{SCOPE}","email":"{EMAIL}"}}"#
+    );
+    signed(&header, &claims)
+}
+
+/// What a check of the service author, which must not print, printed all the same.
+pub(crate) type Printed = Arc<Mutex<Vec<String>>>;
+
+pub(crate) fn marked_authenticator(printed: &Printed) -> Authenticator {
+    let printed = Arc::clone(printed);
+    let verifier = Verifier::<UntypedClaims>::builder()
+        .issuer(marked_issuer(marked_key()))
+        .with_clock(ManualClock::at(NOW))
+        .add_check(move |token| {
+            printed.lock().unwrap().push(format!("{token:?} {token:#?}"));
+            Ok(())
+        });
+    Authenticator::new(verifier.build().unwrap())
+}
+
+pub(crate) fn all_revocables() -> [Revocable; 4] {
+    let issuer: Arc<str> = "https://issuer.example".into();
+    [
+        Revocable::Token { issuer: issuer.clone(), id: TOKEN_ID.into() },
+        Revocable::Subject { issuer: issuer.clone(), subject: SUBJECT.into(), issued_at: NOW },
+        Revocable::Session { issuer: issuer.clone(), id: SESSION.into() },
+        Revocable::Key { issuer, id: KEY_ID.into() },
+    ]
+}
+
+/// A store that fails in words of its own, or never answers.
+pub(crate) struct Store(pub(crate) Option<fn(&[Revocable]) -> StoreError>);
+
+impl RevocationStore for Store {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async move {
+            match self.0 {
+                Some(error) => Err(error(token)),
+                None => std::future::pending().await,
+            }
+        })
+    }
+
+    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
