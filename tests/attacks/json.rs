@@ -148,6 +148,14 @@ async fn row_34_what_is_no_single_object_is_refused() {
         let token = sign_with_secret(HEADER, claims);
         server.assert_refused(&token, RejectionKind::MalformedClaims).await;
     }
+    // Names by which a reader of JSON may take an object for a number, or for text that it never looked at.
+    for name in ["Number", "RawValue"] {
+        let value = format!(r#"{{"$serde_json::private::{name}":"1"}}"#);
+        let header = hs256(&format!(r#"{{"alg":"HS256","x":{value}}}"#));
+        server.assert_refused(&header, RejectionKind::MalformedHeader).await;
+        let claims = sign_with_secret(HEADER, claims_with(&format!(r#""x":{value}"#)));
+        server.assert_refused(&claims, RejectionKind::MalformedClaims).await;
+    }
     // White space around the object is JSON's own.
     server
         .assert_admitted(&sign_with_secret(" {\"alg\" :\t\"HS256\"}\n", format!("\r\n {CLAIMS} ")))

@@ -34,15 +34,15 @@ async fn no_public_type_prints_a_token_a_claim_or_a_key() {
     let user = authenticator.authenticate(&token).await.unwrap();
     assert_eq!(user.claims().get("email").unwrap(), EMAIL);
     assert_eq!((user.key_id(), user.revocation_id()), (Some(KEY_ID), TOKEN_ID));
-    assert!(user.scopes().contains(SCOPE) && user.registered().audience.contains(EMAIL));
+    assert!(user.scopes().contains(SCOPE) && user.registered().audience().contains(EMAIL));
     let printed = printed.lock().unwrap().concat();
     assert!(printed.contains("VerifiedToken"));
     hidden.assert_not_in(&printed);
     hidden.assert_not_printed(&user);
     hidden.assert_not_printed(user.claims());
     hidden.assert_not_printed(user.registered());
-    hidden.assert_not_printed(&user.registered().audience);
-    hidden.assert_not_printed(user.scopes());
+    hidden.assert_not_printed(&user.registered().audience());
+    hidden.assert_not_printed(&user.scopes());
 
     for what in all_revocables() {
         hidden.assert_not_printed(&what);
@@ -81,7 +81,7 @@ async fn no_public_type_prints_a_token_a_claim_or_a_key() {
     let require = layer.require_scopes(["admin"]);
     hidden.assert_not_printed(&require);
     hidden.assert_not_printed(&require.layer(Printable));
-    let require = layer.require(|user| user.registered().subject.as_deref() == Some(SUBJECT));
+    let require = layer.require(|user| user.registered().subject() == Some(SUBJECT));
     hidden.assert_not_printed(&require);
     let future = service.call(with_bearer(&token));
     hidden.assert_not_printed(&future);

@@ -2,7 +2,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use http::{HeaderValue, header::CONTENT_TYPE};
+use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use serde::Deserialize;
 use tower::Layer;
 use tower_bearer::{
@@ -148,6 +148,7 @@ async fn every_bad_token_gets_the_same_bytes_whatever_is_wrong_with_it() {
         );
 
         let mut request = with_bearer(&token);
+        *request.method_mut() = Method::POST;
         let grpc = HeaderValue::from_static("application/grpc");
         request.headers_mut().insert(CONTENT_TYPE, grpc);
         let refused = send(service.clone(), request).await;
@@ -155,6 +156,7 @@ async fn every_bad_token_gets_the_same_bytes_whatever_is_wrong_with_it() {
         assert_eq!(
             refused.headers(),
             [
+                ("cache-control", "no-store"),
                 ("content-type", "application/grpc"),
                 ("grpc-message", "Token is invalid or expired"),
                 ("grpc-status", "16"),
