@@ -14,12 +14,10 @@ use crate::{
 };
 
 const HEADER: &str = r#"{"alg":"HS256"}"#;
-const GOOD: RejectionOr = None;
+/// The outcome of a token that is admitted.
+const GOOD: Option<RejectionKind> = None;
 
-/// Nothing where the token is admitted.
-type RejectionOr = Option<RejectionKind>;
-
-async fn assert_outcome(server: &Server, claims: &str, refused: RejectionOr) {
+async fn assert_outcome(server: &Server, claims: &str, refused: Option<RejectionKind>) {
     let token = sign_hs256(HEADER, claims);
     match refused {
         None => server.assert_admitted(&token).await,

@@ -80,7 +80,7 @@ pub(crate) fn marked_token_until(exp: u64) -> String {
     signed(&header, &claims)
 }
 
-/// What a check of the service author, which must not print, printed all the same.
+/// What was printed on the way of a request.
 pub(crate) type Printed = Arc<Mutex<Vec<String>>>;
 
 pub(crate) fn marked_authenticator(printed: &Printed) -> Authenticator {
