@@ -156,8 +156,8 @@ fn bearer(value: &[u8]) -> Result<Option<&[u8]>, RejectionKind> {
     };
     match rest {
         [b' ', token @ ..] => Ok(Some(skip_spaces(token))),
-        // A longer name: of a scheme that begins like ours.
-        [next, ..] if is_token_character(*next) => Ok(None),
+        // A longer name: of a scheme that begins like ours. With nothing after it, a space was forgotten.
+        [next, ..] if is_token_character(*next) && rest.contains(&b' ') => Ok(None),
         _ => Err(RejectionKind::MalformedCredential),
     }
 }

@@ -47,7 +47,8 @@ impl Key {
     /// ```
     ///
     /// # Errors
-    /// [`ConfigError::SecretTooShort`] below 32 bytes (RFC 7518 section 3.2).
+    /// [`ConfigError::SecretTooShort`] below 32 bytes (RFC 7518 section 3.2), and
+    /// [`ConfigError::KeyAlgorithmMismatch`] for a PEM file: a public key is no secret.
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::from_secret(Algorithm::HS256, secret.as_ref())
     }
@@ -81,6 +82,10 @@ impl Key {
         secret: impl AsRef<[u8]>,
     ) -> Result<Self, ConfigError> {
         backend::require()?;
+        // Whoever can read a public key could sign with it.
+        if secret.as_ref().trim_ascii_start().starts_with(b"-----BEGIN ") {
+            return Err(ConfigError::KeyAlgorithmMismatch(algorithm));
+        }
         Verifier::new(algorithm, Material::Secret(secret.as_ref()))
             .map(|key| Self::new(algorithm, key))
     }

@@ -123,6 +123,17 @@ fn a_secret_is_as_long_as_its_hash() {
 }
 
 #[test]
+fn a_public_key_in_pem_is_no_secret() {
+    let pem = include_bytes!("../../../tests/fixtures/keys/rsa2048.public.pem");
+    for secret in [&pem[..], &[b"\n \t", &pem[..]].concat()] {
+        for key in [Key::hs256(secret), Key::allow_short_secret(Algorithm::HS512, secret)] {
+            assert!(matches!(key, Err(ConfigError::KeyAlgorithmMismatch(_))));
+        }
+    }
+    assert!(Key::hs256(&pem[1..]).is_ok(), "only what reads as PEM is told");
+}
+
+#[test]
 fn a_short_secret_is_allowed_by_name_only_and_is_never_empty() {
     for algorithm in HMAC {
         let jws = sign(algorithm, None, &EncodingKey::from_secret(b"s"));
