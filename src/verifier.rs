@@ -9,7 +9,7 @@ use crate::{
     BoxFuture, Issuer, RejectionKind, VerifiedToken,
     claims::{Clock, RegisteredClaims, Span, Spans, Times, UntypedClaims, scan::ClaimsSet},
     json::{Object, Value},
-    jws::{self, Compact, Header},
+    jws::{self, Compact, Header, KnownHeaders},
     verified_token::{RevocationId, Verified},
 };
 
@@ -44,6 +44,7 @@ struct Shared<C> {
     issuers: Vec<Issuer>,
     by_name: HashMap<Arc<str>, usize>,
     max_token_length: usize,
+    headers: KnownHeaders,
     clock: Arc<dyn Clock>,
     read_claims: fn(&str) -> Option<C>,
     checks: Vec<Check<C>>,
@@ -77,8 +78,17 @@ impl<C> Verifier<C> {
     /// Everything that needs no other party: the numbered list up to its end.
     pub(crate) fn verify(&self, token: &str) -> Result<VerifiedToken<C>, RejectionKind> {
         let compact = Compact::parse(token.as_bytes(), self.0.max_token_length)?;
-        let header = compact.decode_header()?;
-        let header = Header::parse(&header)?;
+        let known_headers = self.0.headers.load();
+        let known_header = known_headers.find(compact.encoded_header());
+        let (decoded, parsed);
+        let header = match known_header {
+            Some(header) => header,
+            None => {
+                decoded = compact.decode_header()?;
+                parsed = Header::parse(&decoded)?;
+                &parsed
+            }
+        };
         let text = String::from_utf8(compact.decode_payload()?)
             .map_err(|_| RejectionKind::MalformedClaims)?;
         let mut claims = ClaimsSet::parse(&text).ok_or(RejectionKind::MalformedClaims)?;
@@ -89,7 +99,10 @@ impl<C> Verifier<C> {
 
         let signature = compact.decode_signature()?;
         let keys = issuer.keys().load();
-        let key = keys.verify(&header, compact.signing_input(), &signature)?;
+        let key = keys.verify(header, compact.signing_input(), &signature)?;
+        if known_header.is_none() {
+            self.0.headers.remember(compact.encoded_header(), header);
+        }
 
         let times = check_times(issuer, &claims, self.unix_seconds())?;
         let spans = registered_strings(issuer, &mut claims)?;

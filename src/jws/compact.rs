@@ -1,6 +1,7 @@
 //! The compact serialisation (RFC 7515 section 7.1), read strictly.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use smallvec::SmallVec;
 
 use super::JwsError;
 
@@ -42,27 +43,51 @@ impl<'a> Compact<'a> {
         self.signing_input
     }
 
-    pub(crate) fn decode_header(&self) -> Result<Vec<u8>, JwsError> {
-        decode(self.header)
+    /// The header as it was sent.
+    pub(crate) fn encoded_header(&self) -> &'a [u8] {
+        self.header
     }
 
+    pub(crate) fn decode_header(&self) -> Result<Scratch, JwsError> {
+        decode_for_a_look(self.header)
+    }
+
+    /// In memory of exactly its size: it stays.
     pub(crate) fn decode_payload(&self) -> Result<Vec<u8>, JwsError> {
-        decode(self.payload)
+        decode_base64url(self.payload).ok_or(JwsError::NotCompact)
     }
 
-    pub(crate) fn decode_signature(&self) -> Result<Vec<u8>, JwsError> {
-        decode(self.signature)
+    pub(crate) fn decode_signature(&self) -> Result<Scratch, JwsError> {
+        decode_for_a_look(self.signature)
     }
+}
+
+/// Decoded bytes that nobody keeps: on the stack up to the signature of a 4096-bit RSA key.
+pub(crate) type Scratch = SmallVec<[u8; 512]>;
+
+fn decode_for_a_look(part: &[u8]) -> Result<Scratch, JwsError> {
+    let mut bytes = SmallVec::new();
+    bytes.resize(decoded_length(part.len()), 0);
+    decode_into(part, &mut bytes).ok_or(JwsError::NotCompact)?;
+    Ok(bytes)
+}
+
+pub(super) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; decoded_length(text.len())];
+    decode_into(text, &mut bytes)?;
+    Some(bytes)
 }
 
 /// The bytes behind one part: base64url without padding, whose last bits are zero, so that no two texts
 /// mean the same bytes (RFC 7515 section 2, RFC 4648 section 3.5).
-fn decode(part: &[u8]) -> Result<Vec<u8>, JwsError> {
-    decode_base64url(part).ok_or(JwsError::NotCompact)
+fn decode_into(text: &[u8], bytes: &mut [u8]) -> Option<()> {
+    let length = URL_SAFE_NO_PAD.decode_slice(text, bytes).ok()?;
+    (length == bytes.len()).then_some(())
 }
 
-pub(super) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+/// Four characters for three bytes; one character left over is no byte, and is refused by the decoder.
+fn decoded_length(characters: usize) -> usize {
+    characters / 4 * 3 + (characters % 4).saturating_sub(1)
 }
 
 /// What stands before and after the first dot, if only base64url stands before it.
@@ -162,11 +187,12 @@ mod tests {
 
     #[test]
     fn only_canonical_base64url_is_decoded() {
-        assert_eq!(decode(b"_-8"), Ok(vec![0xff, 0xef]));
-        assert_eq!(decode(b""), Ok(vec![]));
+        assert_eq!(decode_base64url(b"_-8"), Some(vec![0xff, 0xef]));
+        assert_eq!(decode_base64url(b""), Some(vec![]));
         // Trailing bits, a lone last character, padding, the other alphabet, white space.
         for part in ["_-9", "_-8A_", "_-8=", "/+8", "_-8\n", " _-8", "_-?8"] {
-            assert_eq!(decode(part.as_bytes()), Err(JwsError::NotCompact), "{part:?}");
+            assert_eq!(decode_base64url(part.as_bytes()), None, "{part:?}");
+            assert_eq!(decode_for_a_look(part.as_bytes()), Err(JwsError::NotCompact), "{part:?}");
         }
     }
 }

@@ -44,6 +44,12 @@ impl<'a> Header<'a> {
         Ok(Self { algorithm, key_id, typ })
     }
 
+    /// The same without a borrow.
+    pub(crate) fn to_static(&self) -> Header<'static> {
+        let owned = |text: Option<&str>| text.map(|text| Cow::Owned(text.to_owned()));
+        Header { algorithm: self.algorithm, key_id: owned(self.key_id()), typ: owned(self.typ()) }
+    }
+
     pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }

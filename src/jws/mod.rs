@@ -9,6 +9,7 @@ mod jwk;
 mod key;
 mod key_set;
 mod key_set_handle;
+mod known_headers;
 mod material;
 #[cfg(all(test, not(any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 #[path = "tests/no_backend.rs"]
@@ -24,6 +25,7 @@ pub(crate) use self::header::Header;
 pub use self::key::Key;
 pub use self::key_set::{KeySet, RefusedKey};
 pub use self::key_set_handle::KeySetHandle;
+pub(crate) use self::known_headers::KnownHeaders;
 
 /// Why compact bytes are no JWS that a key set vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

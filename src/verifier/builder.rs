@@ -8,6 +8,7 @@ use super::{AsyncCheck, Check, CheckError, Shared, Verifier};
 use crate::{
     ConfigError, Issuer, VerifiedToken,
     claims::{Clock, SystemClock, UntypedClaims},
+    jws::KnownHeaders,
 };
 
 /// The longest token that is looked at unless [`VerifierBuilder::with_max_token_length`] says otherwise.
@@ -113,6 +114,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
             issuers: self.issuers,
             by_name,
             max_token_length: self.max_token_length,
+            headers: KnownHeaders::new(),
             clock: self.clock,
             read_claims: |claims| serde_json::from_str(claims).ok(),
             checks: self.checks,
