@@ -99,7 +99,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
 
     fn look_up(&self, token: VerifiedToken<C>) -> Progress<C> {
         let check = match &self.0.revocation {
-            Some(cache) => cache.check(&token.facts()),
+            Some(cache) => cache.check(&token.facts(), token.revocation()),
             None => Check::Known(Answer::NotRevoked),
         };
         match check {

@@ -104,6 +104,7 @@ pub mod require;
 pub mod revocation;
 mod service;
 mod telemetry;
+mod token_cache;
 #[cfg(feature = "tonic")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub mod tonic;

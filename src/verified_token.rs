@@ -1,11 +1,17 @@
 //! A token that its issuer vouches for, before revocation was asked about.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crate::{
     claims::{RegisteredClaims, Span, UntypedClaims},
-    jws::Algorithm,
-    revocation::TokenFacts,
+    jws::{Algorithm, Key, KeySet},
+    revocation::{RevocationMemo, TokenFacts},
 };
 
 /// A token that its issuer vouches for and whose claims satisfy the policy, as the service author's own
@@ -16,11 +22,35 @@ pub struct VerifiedToken<C = UntypedClaims>(Arc<Verified<C>>);
 pub(crate) struct Verified<C> {
     pub(crate) claims: C,
     pub(crate) registered: RegisteredClaims,
-    pub(crate) algorithm: Algorithm,
-    pub(crate) key_id: Option<Arc<str>>,
     pub(crate) revocation_id: RevocationId,
     /// The first second at which the token is refused: by `exp` or maximum age, and the policy's leeway.
     pub(crate) refused_from: u64,
+    /// Position of the issuer in its verifier.
+    pub(crate) issuer: usize,
+    pub(crate) key: Key,
+    pub(crate) named_key: NamedKey,
+    /// The last key set in which the key was seen to stand.
+    pub(crate) key_set: AtomicU64,
+    pub(crate) revocation: RevocationMemo,
+}
+
+/// The `kid` of a token's header.
+pub(crate) enum NamedKey {
+    None,
+    /// The id of the key that verified the token.
+    Same,
+    /// One that no key has, so that a key without an id was used.
+    Other(Box<str>),
+}
+
+impl NamedKey {
+    pub(crate) fn new(header: Option<&str>, key: &Key) -> Self {
+        match header {
+            None => Self::None,
+            Some(name) if Some(name) == key.key_id() => Self::Same,
+            Some(name) => Self::Other(name.into()),
+        }
+    }
 }
 
 /// What names the token for revocation.
@@ -52,11 +82,11 @@ impl<C> VerifiedToken<C> {
     /// The algorithm of the signature.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        self.0.algorithm
+        self.0.key.algorithm()
     }
 
     pub(crate) fn key_id(&self) -> Option<&str> {
-        self.0.key_id.as_deref()
+        self.0.key.key_id()
     }
 
     pub(crate) fn revocation_id(&self) -> &str {
@@ -70,6 +100,39 @@ impl<C> VerifiedToken<C> {
         self.0.refused_from
     }
 
+    pub(crate) fn issuer(&self) -> usize {
+        self.0.issuer
+    }
+
+    /// Whether `keys` would have the token verified by the same key again.
+    pub(crate) fn key_stands_in(&self, keys: &KeySet) -> bool {
+        // What one set says never changes, so whichever thread notes it notes the truth.
+        if self.0.key_set.load(Ordering::Relaxed) == keys.number() {
+            return true;
+        }
+        let named = match &self.0.named_key {
+            NamedKey::None => None,
+            NamedKey::Same => self.0.key.key_id(),
+            NamedKey::Other(name) => Some(&**name),
+        };
+        let stands = keys.still_means(&self.0.key, named);
+        if stands {
+            self.0.key_set.store(keys.number(), Ordering::Relaxed);
+        }
+        stands
+    }
+
+    /// What is remembered of the token's revocation.
+    pub(crate) fn revocation(&self) -> &RevocationMemo {
+        &self.0.revocation
+    }
+
+    /// About how many bytes it takes up. What the author's own claims hold elsewhere is taken to be as long as the
+    /// text that they were read from.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Verified<C>>() + 2 * self.0.registered.text_length()
+    }
+
     /// All that the token can be revoked by.
     pub(crate) fn facts(&self) -> TokenFacts<'_> {
         let registered = self.registered();
@@ -79,7 +142,7 @@ impl<C> VerifiedToken<C> {
             subject: registered.subject(),
             issued_at: registered.issued_at().unwrap_or(0),
             session_id: registered.session_id(),
-            key_id: self.0.key_id.as_ref(),
+            key_id: self.0.key.key_id_arc(),
             expires_at: registered.expires_at(),
         }
     }
@@ -94,7 +157,7 @@ impl<C> Clone for VerifiedToken<C> {
 impl<C> fmt::Debug for VerifiedToken<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifiedToken")
-            .field("algorithm", &self.0.algorithm)
+            .field("algorithm", &self.algorithm())
             .finish_non_exhaustive()
     }
 }

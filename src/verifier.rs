@@ -10,7 +10,9 @@ use crate::{
     claims::{Clock, RegisteredClaims, Span, Spans, Times, UntypedClaims, scan::ClaimsSet},
     json::{Object, Value},
     jws::{self, Compact, Header, KnownHeaders},
-    verified_token::{RevocationId, Verified},
+    revocation::RevocationMemo,
+    token_cache::TokenCache,
+    verified_token::{NamedKey, RevocationId, Verified},
 };
 
 /// Verifies tokens: the issuers that are trusted and what is demanded of their tokens.
@@ -35,7 +37,13 @@ use crate::{
 /// 11. `cnf` is absent (RFC 9449 section 7.2).
 /// 12. The token can be named for revocation.
 /// 13. The claims fit `C`.
-/// 14. The service author's checks pass, in the order in which they were added.
+/// 14. The service author's checks pass: first the pure ones, then the others, each in the order in which they were
+///     added.
+///
+/// A token that was verified before is remembered by its whole text (see
+/// [`with_token_cache_capacity`](VerifierBuilder::with_token_cache_capacity)). Then only what may have changed is looked
+/// at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome is the
+/// same.
 ///
 /// The [`Authenticator`](crate::Authenticator) goes on with revocation and asynchronous checks.
 pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
@@ -47,7 +55,10 @@ struct Shared<C> {
     headers: KnownHeaders,
     clock: Arc<dyn Clock>,
     read_claims: fn(&str) -> Option<C>,
+    /// Their outcome depends on the token alone.
+    pure_checks: Vec<Check<C>>,
     checks: Vec<Check<C>>,
+    cache: TokenCache<C>,
     async_checks: Vec<AsyncCheck<C>>,
 }
 
@@ -77,6 +88,36 @@ impl From<CheckError> for RejectionKind {
 impl<C> Verifier<C> {
     /// Everything that needs no other party: the numbered list up to its end.
     pub(crate) fn verify(&self, token: &str) -> Result<VerifiedToken<C>, RejectionKind> {
+        if let Some(known) = self.0.cache.get(token)
+            && let Some(verdict) = self.verify_again(token, &known)
+        {
+            return verdict.map(|()| known);
+        }
+        let verified = self.verify_afresh(token)?;
+        self.0.cache.remember(token, &verified);
+        Ok(verified)
+    }
+
+    /// The checks whose outcome may have changed since a token with this very text was verified; `None` where its key
+    /// no longer stands, so that nothing is known about it any more.
+    fn verify_again(
+        &self,
+        token: &str,
+        known: &VerifiedToken<C>,
+    ) -> Option<Result<(), RejectionKind>> {
+        let issuer = self.0.issuers.get(known.issuer())?;
+        if !known.key_stands_in(&issuer.keys().load()) {
+            self.0.cache.forget(token);
+            return None;
+        }
+        let times = issuer.check_times(self.unix_seconds(), known.registered().times());
+        if times == Err(RejectionKind::Expired) {
+            self.0.cache.forget(token);
+        }
+        Some(times.and_then(|()| self.run_checks(known)))
+    }
+
+    fn verify_afresh(&self, token: &str) -> Result<VerifiedToken<C>, RejectionKind> {
         let compact = Compact::parse(token.as_bytes(), self.0.max_token_length)?;
         let known_headers = self.0.headers.load();
         let known_header = known_headers.find(compact.encoded_header());
@@ -92,7 +133,7 @@ impl<C> Verifier<C> {
         let text = String::from_utf8(compact.decode_payload()?)
             .map_err(|_| RejectionKind::MalformedClaims)?;
         let mut claims = ClaimsSet::parse(&text).ok_or(RejectionKind::MalformedClaims)?;
-        let issuer = self.issuer_of(&claims)?;
+        let (position, issuer) = self.issuer_of(&claims)?;
         if !issuer.accepts_type(header.typ()) {
             return Err(RejectionKind::WrongType);
         }
@@ -116,11 +157,15 @@ impl<C> Verifier<C> {
         let token = VerifiedToken::new(Verified {
             claims: own_claims,
             registered,
-            algorithm: key.algorithm(),
-            key_id: key.key_id_arc().cloned(),
             revocation_id,
             refused_from: issuer.refused_from(times),
+            issuer: position,
+            named_key: NamedKey::new(header.key_id(), key),
+            key: key.clone(),
+            key_set: keys.number().into(),
+            revocation: RevocationMemo::default(),
         });
+        self.run_pure_checks(&token)?;
         self.run_checks(&token)?;
         Ok(token)
     }
@@ -154,6 +199,10 @@ impl<C> Verifier<C> {
         Ok(())
     }
 
+    fn run_pure_checks(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
+        self.0.pure_checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
+    }
+
     fn run_checks(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
         self.0.checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
     }
@@ -162,12 +211,15 @@ impl<C> Verifier<C> {
         self.0.clock.unix_time().as_secs()
     }
 
-    fn issuer_of(&self, claims: &ClaimsSet<'_>) -> Result<&Issuer, RejectionKind> {
+    fn issuer_of(&self, claims: &ClaimsSet<'_>) -> Result<(usize, &Issuer), RejectionKind> {
         let name = claims.string("iss")?.ok_or(RejectionKind::MissingClaim)?;
-        self.0
-            .by_name
-            .get(&**name)
-            .and_then(|index| self.0.issuers.get(*index))
+        let position = match self.0.issuers.as_slice() {
+            // The usual case needs no hash.
+            [only] if **only.own_name() == **name => Some(0),
+            _ => self.0.by_name.get(&**name).copied(),
+        };
+        position
+            .and_then(|position| Some((position, self.0.issuers.get(position)?)))
             .ok_or(RejectionKind::UnknownIssuer)
     }
 }

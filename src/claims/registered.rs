@@ -117,6 +117,14 @@ impl RegisteredClaims {
         self.text.get(..self.signed).unwrap_or_default()
     }
 
+    pub(crate) fn text_length(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        self.times
+    }
+
     pub(crate) fn issuer_arc(&self) -> &Arc<str> {
         &self.issuer
     }

@@ -3,7 +3,16 @@
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
 
-use std::{collections::HashMap, fmt, fs, path::Path, slice, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt, fs,
+    path::Path,
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use super::{Algorithm, Compact, Header, JwsError, Key, backend, jwk::Jwk};
 use crate::{ConfigError, json};
@@ -20,8 +29,9 @@ const MAX_TRIED: usize = 4;
 /// 3. Of these, the keys whose algorithm is the token's; the first four, in the order of the set, are tried.
 ///
 /// The set is indexed, so that its size does not slow a request down.
-#[derive(Default)]
 pub struct KeySet {
+    /// Of this set alone in this process, so that whoever has looked at a set knows it again.
+    number: u64,
     keys: Vec<Key>,
     /// Each list holds positions in `keys`.
     by_id: HashMap<Arc<str>, Candidates>,
@@ -36,11 +46,33 @@ impl KeySet {
     /// An empty set is allowed, and verifies nothing.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
-        let mut set = Self::default();
+        let mut set = Self::empty();
         for key in keys {
             set.add(key);
         }
         set
+    }
+
+    fn empty() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            keys: Vec::new(),
+            by_id: HashMap::new(),
+            without_id: Candidates::default(),
+            all: Candidates::default(),
+            refused: Vec::new(),
+        }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether a token with this `kid` that `key` verified would be verified by just that key of this set.
+    pub(crate) fn still_means(&self, key: &Key, key_id: Option<&str>) -> bool {
+        self.candidates(key.algorithm(), key_id)
+            .is_ok_and(|mut candidates| candidates.any(|candidate| candidate.is_same_as(key)))
     }
 
     /// Reads a JSON Web Key Set (RFC 7517 section 5) of public keys.
@@ -69,7 +101,7 @@ impl KeySet {
     /// [`ConfigError::NoUsableKey`] where no key is left.
     pub fn from_jwks_json(json: &str) -> Result<Self, ConfigError> {
         backend::require()?;
-        let mut set = Self::default();
+        let mut set = Self::empty();
         let elements = json::elements_of(json, "keys")
             .ok_or(ConfigError::UnreadableKey("a JSON object with an array `keys`"))?;
         for (index, json) in elements.into_iter().enumerate() {
@@ -193,6 +225,13 @@ impl Candidates {
         if self.0.iter().copied().filter(same).count() < MAX_TRIED {
             self.0.push(position);
         }
+    }
+}
+
+impl Default for KeySet {
+    /// No keys.
+    fn default() -> Self {
+        Self::empty()
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! They are our own because the libraries let such keys pass, or differ from each other.
 
-use super::Algorithm;
+use zeroize::Zeroizing;
+
+use super::{Algorithm, backend};
 use crate::ConfigError;
 
 /// The numbers and points of one key, borrowed from wherever they were read.
@@ -37,6 +39,26 @@ impl Curve {
 }
 
 impl Material<'_> {
+    /// What tells this key, used with this algorithm, from every other: a hash, so that it can be kept beside the
+    /// key without being one more copy of a secret.
+    pub(super) fn fingerprint(&self, algorithm: Algorithm) -> [u8; 32] {
+        let parts: [&[u8]; 2] = match *self {
+            Self::Secret(bytes) | Self::Ed25519(bytes) | Self::Ec { point: bytes, .. } => {
+                [bytes, &[]]
+            }
+            Self::Rsa { modulus, exponent } => {
+                [without_leading_zeros(modulus), without_leading_zeros(exponent)]
+            }
+        };
+        let mut input = Zeroizing::new(algorithm.name().as_bytes().to_vec());
+        for part in parts {
+            // The length in front: no two lists of parts make one text.
+            input.extend_from_slice(&part.len().to_be_bytes());
+            input.extend_from_slice(part);
+        }
+        backend::sha256(&input)
+    }
+
     /// The key type and curve must be those of the algorithm (RFC 8725 section 3.1), and the numbers must
     /// be strong enough. That a point of a NIST curve lies on it is checked by the backend.
     ///

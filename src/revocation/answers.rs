@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use moka::{Equivalent, sync::Cache};
 
 use super::{Revocable, TokenFacts};
@@ -31,8 +32,10 @@ pub(super) struct Sent {
 }
 
 /// The store's "not revoked" about one token.
-pub(super) struct DatedAnswer {
+pub(crate) struct DatedAnswer {
     pub(super) sent: Sent,
+    /// Which cache it belongs to, by its number.
+    asked_by: u64,
     /// The latest epoch for which it is known that nothing published up to it concerns the token.
     looked: AtomicU64,
 }
@@ -51,30 +54,55 @@ impl DatedAnswer {
     }
 }
 
+/// The last answer about one token, kept with the token: while it is fresh, none has to be looked up.
+///
+/// It is judged by its date and epoch as every other answer is. That it was forgotten elsewhere is no matter.
+#[derive(Default)]
+pub(crate) struct RevocationMemo(ArcSwapOption<DatedAnswer>);
+
+impl RevocationMemo {
+    pub(super) fn keep(&self, answer: &Arc<DatedAnswer>) {
+        self.0.store(Some(Arc::clone(answer)));
+    }
+}
+
 /// A bounded memory of answers. To lose one costs a question to the store and nothing else.
-#[derive(Clone)]
-pub(super) struct Answers(Cache<Token, Arc<DatedAnswer>>);
+pub(super) struct Answers {
+    /// Of these answers alone in this process.
+    number: u64,
+    remembered: Cache<Token, Arc<DatedAnswer>>,
+}
 
 impl Answers {
     /// Remembers `capacity` answers, each for `usable`.
     pub(super) fn new(capacity: u64, usable: Duration) -> Self {
         let kept = usable.saturating_add(SLACK).min(KEPT_AT_MOST);
-        Self(Cache::builder().max_capacity(capacity).time_to_live(kept).build())
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            remembered: Cache::builder().max_capacity(capacity).time_to_live(kept).build(),
+        }
     }
 
     pub(super) fn get(&self, token: &TokenFacts<'_>) -> Option<Arc<DatedAnswer>> {
-        self.0.get(token)
+        self.remembered.get(token)
+    }
+
+    /// The answer that a token carries with it, if it is one of these.
+    pub(super) fn carried_by(&self, memo: &RevocationMemo) -> Option<Arc<DatedAnswer>> {
+        memo.0.load_full().filter(|answer| answer.asked_by == self.number)
     }
 
     pub(super) fn insert(&self, token: &Token, sent: Sent) {
         let looked = AtomicU64::new(sent.epoch);
-        self.0.insert(token.clone(), Arc::new(DatedAnswer { sent, looked }));
+        let answer = DatedAnswer { sent, asked_by: self.number, looked };
+        self.remembered.insert(token.clone(), Arc::new(answer));
     }
 
     /// About how many there are.
     pub(super) fn len(&self) -> u64 {
-        self.0.run_pending_tasks();
-        self.0.entry_count()
+        self.remembered.run_pending_tasks();
+        self.remembered.entry_count()
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 
 use super::{
     Revocable, RevocationStats, RevocationStore, StoreError, TokenFacts, Verdict,
-    answers::{Answers, Sent, Token},
+    answers::{Answers, DatedAnswer, RevocationMemo, Sent, Token},
     in_flight::{InFlight, LookUp, Reply},
     known::{Known, keep_until},
     stats::Counters,
@@ -214,12 +214,16 @@ impl RevocationCache {
     /// Whether a token is revoked: at once where that is known, else by asking the store.
     ///
     /// The order of the lines is the argument of [`Known`].
-    pub(crate) fn check(&self, token: &TokenFacts<'_>) -> Check {
+    pub(crate) fn check(&self, token: &TokenFacts<'_>, memo: &RevocationMemo) -> Check {
         let (known, counters) = (&self.known.known, &self.known.counters);
         let now = Sent { epoch: known.epoch(), at: Moment::of(self.clock()) };
 
-        let answer = self.asking.answers.get(token);
-        let answer = answer.filter(|answer| self.asking.is_fresh(answer.sent, now));
+        let is_fresh = |answer: &Arc<DatedAnswer>| self.asking.is_fresh(answer.sent, now);
+        let carried = self.asking.answers.carried_by(memo).filter(is_fresh);
+        let answer = carried.or_else(|| {
+            let remembered = self.asking.answers.get(token).filter(is_fresh);
+            remembered.inspect(|answer| memo.keep(answer))
+        });
         if answer.as_ref().is_some_and(|answer| answer.looked() >= now.epoch) {
             counters.hits.add_one();
             return Check::Known(Answer::NotRevoked);

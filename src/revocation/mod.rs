@@ -48,6 +48,7 @@ mod tests;
 
 use std::{error::Error, fmt, sync::Arc};
 
+pub(crate) use self::answers::RevocationMemo;
 pub(crate) use self::cache::{Answer, Check};
 pub use self::cache::{OnUnavailable, RevocationCache};
 pub use self::memory::MemoryStore;

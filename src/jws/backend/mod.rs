@@ -23,6 +23,7 @@ type Check = Box<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 /// A key that is ready to verify.
 pub(super) struct Verifier {
     signature_length: usize,
+    fingerprint: [u8; 32],
     check: Check,
 }
 
@@ -38,7 +39,13 @@ impl Verifier {
         material: Material<'_>,
     ) -> Result<Self, ConfigError> {
         let signature_length = material.check(algorithm)?;
-        Ok(Self { signature_length, check: backend(algorithm, material)? })
+        let check = backend(algorithm, material)?;
+        Ok(Self { signature_length, fingerprint: material.fingerprint(algorithm), check })
+    }
+
+    /// [`Material::fingerprint`] of the key.
+    pub(super) fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
     }
 
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
