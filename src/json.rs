@@ -53,8 +53,16 @@ impl<'a> Object<'a> {
         (reader.at == reader.text.len()).then_some(Self { members })
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| &**name)
+    }
+
+    pub(crate) fn at(&self, position: usize) -> Option<&Value<'a>> {
+        self.members.get(position).map(|(_, value)| value)
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
-        self.members.iter().find(|(member, _)| member == name).map(|(_, value)| value)
+        self.members.iter().find(|(member, _)| is_same(member, name)).map(|(_, value)| value)
     }
 }
 
@@ -206,7 +214,7 @@ impl<'a> Reader<'a> {
         self.list(b'{', b'}', |reader| {
             let name = reader.string()?;
             let is_new = if members.len() < FEW_NAMES {
-                members.names().all(|known| known != name)
+                members.names().all(|known| !is_same(known, &name))
             } else {
                 if hashed.is_empty() {
                     hashed.extend(members.names().map(str::to_owned));
@@ -351,8 +359,15 @@ impl<'a> Reader<'a> {
     /// Moves to the next byte that ends a string, begins an escape or is a control character.
     fn skip_plain_characters(&mut self) {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let plain = rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-        self.at += plain.unwrap_or(rest.len());
+        let (words, tail) = rest.as_chunks();
+        for (number, word) in words.iter().enumerate() {
+            if let Some(within) = first_special(*word) {
+                self.at += number * 8 + within;
+                return;
+            }
+        }
+        let is_special = |&byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        self.at += words.len() * 8 + tail.iter().position(is_special).unwrap_or(tail.len());
     }
 
     /// The rest of a string that has escapes; `start` is where its text begins.
@@ -407,6 +422,32 @@ impl<'a> Reader<'a> {
             .iter()
             .try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
     }
+}
+
+/// Whether two names are equal. Most names of a token have three letters: looking at the first two of them here saves
+/// the call that compares the rest.
+fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    one.len() == other.len()
+        && one.first() == other.first()
+        && one.get(1) == other.get(1)
+        && one == other
+}
+
+/// Where in eight bytes the first quote, backslash or control character stands.
+///
+/// All eight are looked at in one word: in each formula the high bit of a byte is set where it matches. Bytes above a
+/// match may be wrong through a borrow, so only the first counts.
+fn first_special(bytes: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_le_bytes(bytes);
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
+    let is_quote = is_zero(word ^ (ONES * u64::from(b'"')));
+    let is_backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
+    let special = (is_control | is_quote | is_backslash) & HIGHS;
+    (special != 0).then(|| special.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]

@@ -7,8 +7,11 @@ use std::{collections::HashMap, fmt, sync::Arc};
 pub use self::builder::VerifierBuilder;
 use crate::{
     BoxFuture, Issuer, RejectionKind, VerifiedToken,
-    claims::{Clock, RegisteredClaims, Span, Spans, Times, UntypedClaims, scan::ClaimsSet},
-    json::{Object, Value},
+    claims::{
+        Clock, RegisteredClaims, Span, Spans, Times, UntypedClaims,
+        scan::{ClaimsSet, Registered},
+    },
+    json::Value,
     jws::{self, Compact, Header, KnownHeaders},
     revocation::RevocationMemo,
     token_cache::TokenCache,
@@ -147,7 +150,7 @@ impl<C> Verifier<C> {
 
         let times = check_times(issuer, &claims, self.unix_seconds())?;
         let spans = registered_strings(issuer, &mut claims)?;
-        check_required(issuer, claims.members())?;
+        check_required(issuer, &claims)?;
         let revocation_id =
             revocation_id(issuer, &mut claims, spans.token_id, compact.signing_input())?;
         let unescaped = claims.into_unescaped();
@@ -212,7 +215,7 @@ impl<C> Verifier<C> {
     }
 
     fn issuer_of(&self, claims: &ClaimsSet<'_>) -> Result<(usize, &Issuer), RejectionKind> {
-        let name = claims.string("iss")?.ok_or(RejectionKind::MissingClaim)?;
+        let name = claims.string(Registered::Iss)?.ok_or(RejectionKind::MissingClaim)?;
         let position = match self.0.issuers.as_slice() {
             // The usual case needs no hash.
             [only] if **only.own_name() == **name => Some(0),
@@ -226,9 +229,9 @@ impl<C> Verifier<C> {
 
 fn check_times(issuer: &Issuer, claims: &ClaimsSet<'_>, now: u64) -> Result<Times, RejectionKind> {
     let times = Times {
-        expires_at: claims.numeric_date("exp")?.ok_or(RejectionKind::MissingClaim)?,
-        not_before: claims.numeric_date("nbf")?,
-        issued_at: claims.numeric_date("iat")?,
+        expires_at: claims.numeric_date(Registered::Exp)?.ok_or(RejectionKind::MissingClaim)?,
+        not_before: claims.numeric_date(Registered::Nbf)?,
+        issued_at: claims.numeric_date(Registered::Iat)?,
     };
     issuer.check_times(now, times)?;
     Ok(times)
@@ -236,9 +239,9 @@ fn check_times(issuer: &Issuer, claims: &ClaimsSet<'_>, now: u64) -> Result<Time
 
 fn registered_strings(issuer: &Issuer, claims: &mut ClaimsSet<'_>) -> Result<Spans, RejectionKind> {
     let spans = Spans {
-        subject: claims.span("sub")?,
-        token_id: claims.span("jti")?,
-        session_id: claims.span("sid")?,
+        subject: claims.span(Registered::Sub)?,
+        token_id: claims.span(Registered::Jti)?,
+        session_id: claims.span(Registered::Sid)?,
         audience: claims.audience(issuer.audience_claim())?,
         scopes: claims.scopes()?,
     };
@@ -250,23 +253,23 @@ fn registered_strings(issuer: &Issuer, claims: &mut ClaimsSet<'_>) -> Result<Spa
     Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::WrongAudience })
 }
 
-fn check_required(issuer: &Issuer, claims: &Object<'_>) -> Result<(), RejectionKind> {
+fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), RejectionKind> {
     for name in issuer.required_claims() {
-        if matches!(claims.get(name), None | Some(Value::Null)) {
+        if matches!(claims.members().get(name), None | Some(Value::Null)) {
             return Err(RejectionKind::MissingClaim);
         }
     }
     for (name, value) in issuer.required_values() {
-        let claim = claims.get(name).ok_or(RejectionKind::MissingClaim)?;
+        let claim = claims.members().get(name).ok_or(RejectionKind::MissingClaim)?;
         if claim.as_str() != Some(value) {
             return Err(RejectionKind::WrongTokenUse);
         }
     }
     // A refresh token of an issuer that signs all its kinds with one key is no access token.
-    if claims.get("token_type").and_then(Value::as_str) == Some("refresh") {
+    if claims.get(Registered::TokenType).and_then(Value::as_str) == Some("refresh") {
         return Err(RejectionKind::WrongTokenUse);
     }
-    if claims.get("cnf").is_some() && !issuer.allows_unverified_cnf() {
+    if claims.get(Registered::Cnf).is_some() && !issuer.allows_unverified_cnf() {
         return Err(RejectionKind::UnverifiedConfirmation);
     }
     Ok(())
@@ -281,7 +284,10 @@ fn revocation_id(
     signing_input: &[u8],
 ) -> Result<RevocationId, RejectionKind> {
     if let Some(name) = issuer.chosen_token_id_claim() {
-        return claims.span(name)?.map(RevocationId::Claim).ok_or(RejectionKind::MissingClaim);
+        return claims
+            .span_of_name(name)?
+            .map(RevocationId::Claim)
+            .ok_or(RejectionKind::MissingClaim);
     }
     Ok(match jti {
         Some(span) => RevocationId::Claim(span),

@@ -16,17 +16,71 @@ use crate::{
 /// The largest number of seconds that is read: above 2^53 not every reader of JSON sees the same integer.
 const MAX_SECONDS: u64 = 1 << 53;
 
+/// The claims that are looked at in every token, so that each is found once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registered {
+    Iss,
+    Sub,
+    Aud,
+    Exp,
+    Nbf,
+    Iat,
+    Jti,
+    Sid,
+    Scope,
+    Scp,
+    Cnf,
+    TokenType,
+}
+
+const REGISTERED: usize = 12;
+
+impl Registered {
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "iss" => Self::Iss,
+            "sub" => Self::Sub,
+            "aud" => Self::Aud,
+            "exp" => Self::Exp,
+            "nbf" => Self::Nbf,
+            "iat" => Self::Iat,
+            "jti" => Self::Jti,
+            "sid" => Self::Sid,
+            "scope" => Self::Scope,
+            "scp" => Self::Scp,
+            "cnf" => Self::Cnf,
+            "token_type" => Self::TokenType,
+            _ => return None,
+        })
+    }
+}
+
 /// A claims set that was read once, and where its strings stand.
 pub(crate) struct ClaimsSet<'t> {
     text: &'t str,
     members: Object<'t>,
+    /// Where among the members each [`Registered`] stands.
+    positions: [Option<usize>; REGISTERED],
     /// Strings that had escapes, without them; they will be appended to the text.
     unescaped: String,
 }
 
 impl<'t> ClaimsSet<'t> {
     pub(crate) fn parse(text: &'t str) -> Option<Self> {
-        Some(Self { text, members: Object::parse(text)?, unescaped: String::new() })
+        let members = Object::parse(text)?;
+        let mut positions = [None; REGISTERED];
+        for (position, name) in members.names().enumerate() {
+            let registered = Registered::from_name(name);
+            if let Some(slot) = registered.and_then(|claim| positions.get_mut(claim as usize)) {
+                *slot = Some(position);
+            }
+        }
+        Some(Self { text, members, positions, unescaped: String::new() })
+    }
+
+    pub(crate) fn get(&self, claim: Registered) -> Option<&Value<'t>> {
+        let position = self.positions.get(claim as usize).copied().flatten()?;
+        self.members.at(position)
     }
 
     pub(crate) fn members(&self) -> &Object<'t> {
@@ -39,8 +93,8 @@ impl<'t> ClaimsSet<'t> {
     }
 
     /// A `NumericDate` (RFC 7519 section 2): seconds since the Unix epoch, a fraction cut off.
-    pub(crate) fn numeric_date(&self, name: &str) -> Result<Option<u64>, RejectionKind> {
-        match self.members.get(name) {
+    pub(crate) fn numeric_date(&self, claim: Registered) -> Result<Option<u64>, RejectionKind> {
+        match self.get(claim) {
             None => Ok(None),
             Some(Value::Number(literal)) => {
                 whole_seconds(literal).map(Some).ok_or(RejectionKind::InvalidClaim)
@@ -50,25 +104,31 @@ impl<'t> ClaimsSet<'t> {
     }
 
     /// A claim that is a string of at least one character, or absent.
-    pub(crate) fn string(&self, name: &str) -> Result<Option<&Cow<'t, str>>, RejectionKind> {
-        match self.members.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(_) => Err(RejectionKind::InvalidClaim),
-        }
+    pub(crate) fn string(&self, claim: Registered) -> Result<Option<&Cow<'t, str>>, RejectionKind> {
+        as_string(self.get(claim))
     }
 
     /// Where such a claim stands.
-    pub(crate) fn span(&mut self, name: &str) -> Result<Option<Span>, RejectionKind> {
-        let text = self.string(name)?.cloned();
+    pub(crate) fn span(&mut self, claim: Registered) -> Result<Option<Span>, RejectionKind> {
+        let text = as_string(self.get(claim))?.cloned();
+        text.map(|text| self.span_of(&text)).transpose()
+    }
+
+    /// The same for a claim of any name.
+    pub(crate) fn span_of_name(&mut self, name: &str) -> Result<Option<Span>, RejectionKind> {
+        let text = as_string(self.members.get(name))?.cloned();
         text.map(|text| self.span_of(&text)).transpose()
     }
 
     /// `aud`, or the claim that a policy reads in its place: a string or an array of strings, never empty.
     pub(crate) fn audience(&mut self, name: &str) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
+        let value = match name {
+            "aud" => self.get(Registered::Aud),
+            name => self.members.get(name),
+        };
         let mut spans = SmallVec::new();
-        if self.members.get(name).is_some() {
-            self.add_strings(name, &mut spans)?;
+        if let Some(value) = value.cloned() {
+            self.add_strings(&value, &mut spans)?;
             if spans.is_empty() {
                 return Err(RejectionKind::InvalidClaim);
             }
@@ -79,13 +139,14 @@ impl<'t> ClaimsSet<'t> {
     /// `scope` and `scp`, either as a string with spaces or as an array of strings.
     pub(crate) fn scopes(&mut self) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
         let mut spans = SmallVec::new();
-        for name in ["scope", "scp"] {
+        for claim in [Registered::Scope, Registered::Scp] {
+            let Some(value) = self.get(claim).cloned() else { continue };
             let before = spans.len();
-            self.add_strings(name, &mut spans)?;
+            self.add_strings(&value, &mut spans)?;
             // As an element of an array, "read admin" is not two scopes.
-            let is_array = matches!(self.members.get(name), Some(Value::Array(_)));
             let mut elements = spans.iter().skip(before);
-            if is_array && elements.any(|span| self.at(*span).contains(' ')) {
+            if matches!(value, Value::Array(_)) && elements.any(|span| self.at(*span).contains(' '))
+            {
                 return Err(RejectionKind::InvalidClaim);
             }
         }
@@ -106,17 +167,15 @@ impl<'t> ClaimsSet<'t> {
 
     fn add_strings(
         &mut self,
-        name: &str,
+        value: &Value<'t>,
         spans: &mut SmallVec<[Span; 2]>,
     ) -> Result<(), RejectionKind> {
-        match self.members.get(name).cloned() {
-            None => {}
-            Some(Value::String(text)) => spans.push(self.span_of(&text)?),
-            Some(value) => {
-                for text in value.as_strings().ok_or(RejectionKind::InvalidClaim)? {
-                    spans.push(self.span_of(&text)?);
-                }
-            }
+        if let Value::String(text) = value {
+            spans.push(self.span_of(text)?);
+            return Ok(());
+        }
+        for text in value.as_strings().ok_or(RejectionKind::InvalidClaim)? {
+            spans.push(self.span_of(&text)?);
         }
         Ok(())
     }
@@ -141,9 +200,23 @@ impl<'t> ClaimsSet<'t> {
     }
 }
 
+fn as_string<'v, 't>(
+    value: Option<&'v Value<'t>>,
+) -> Result<Option<&'v Cow<'t, str>>, RejectionKind> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+        Some(_) => Err(RejectionKind::InvalidClaim),
+    }
+}
+
 /// The whole part of a number that is not negative, from its text: through a double, a fraction could be
 /// rounded up, and let a token live a second longer.
 fn whole_seconds(literal: &str) -> Option<u64> {
+    // As nearly everybody writes them.
+    if let Ok(seconds) = literal.parse() {
+        return (seconds <= MAX_SECONDS).then_some(seconds);
+    }
     let (mantissa, exponent) = match literal.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
         None => (literal, 0),
@@ -177,7 +250,7 @@ mod tests {
     use super::*;
 
     fn date(literal: &str) -> Result<Option<u64>, RejectionKind> {
-        ClaimsSet::parse(&format!("{{\"exp\":{literal}}}")).unwrap().numeric_date("exp")
+        ClaimsSet::parse(&format!("{{\"exp\":{literal}}}")).unwrap().numeric_date(Registered::Exp)
     }
 
     #[test]
@@ -223,7 +296,7 @@ mod tests {
         ] {
             assert_eq!(date(literal), Err(RejectionKind::InvalidClaim), "{literal}");
         }
-        assert_eq!(ClaimsSet::parse("{}").unwrap().numeric_date("exp"), Ok(None));
+        assert_eq!(ClaimsSet::parse("{}").unwrap().numeric_date(Registered::Exp), Ok(None));
     }
 
     /// The strings that spans stand for, once the unescaped ones are appended.

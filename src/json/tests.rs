@@ -151,6 +151,23 @@ fn duplicates_are_found_among_hundreds_of_names() {
 }
 
 #[test]
+fn the_first_special_byte_of_eight_is_found_wherever_it_stands() {
+    for filler in [b' ', b'!', b'#', b'[', b']', b'a', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+        assert_eq!(first_special([filler; 8]), None, "{filler:#x}");
+        for first in 0..8 {
+            for second in first..8 {
+                for special in (0..0x20).chain([b'"', b'\\']) {
+                    let mut bytes = [filler; 8];
+                    bytes[second] = b'\\';
+                    bytes[first] = special;
+                    assert_eq!(first_special(bytes), Some(first), "{bytes:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn depth_is_limited_to_the_level() {
     let nested =
         |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));

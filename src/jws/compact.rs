@@ -1,11 +1,12 @@
 //! The compact serialisation (RFC 7515 section 7.1), read strictly.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use super::JwsError;
 
-/// Three parts in the alphabet of base64url, still encoded.
+/// Three parts, still encoded.
 #[derive(Clone, Copy)]
 pub(crate) struct Compact<'a> {
     signing_input: &'a [u8],
@@ -18,8 +19,8 @@ pub(crate) struct Compact<'a> {
 impl<'a> Compact<'a> {
     /// Splits `token` at its two dots.
     ///
-    /// The length is looked at before any byte. Nothing is allocated, and a token that is no compact JWS
-    /// costs one pass at most: it stops at the first block with a byte that does not belong.
+    /// The length is looked at before any byte, and what has not exactly two dots costs one pass. The alphabet of each
+    /// part is judged when it is decoded, as each is before a token is accepted.
     pub(crate) fn parse(token: &'a [u8], max_len: usize) -> Result<Self, JwsError> {
         if token.len() > max_len {
             return Err(JwsError::TooLong);
@@ -28,10 +29,9 @@ impl<'a> Compact<'a> {
     }
 
     fn split(token: &'a [u8]) -> Option<Self> {
-        // A dot is not in the alphabet, so three clean parts mean exactly two dots.
         let (header, rest) = split_at_dot(token)?;
         let (payload, signature) = split_at_dot(rest)?;
-        if header.is_empty() || signature.is_empty() || !is_base64url(signature) {
+        if header.is_empty() || signature.is_empty() || memchr(b'.', signature).is_some() {
             return None;
         }
         let signing_input = token.get(..header.len() + 1 + payload.len())?;
@@ -81,8 +81,9 @@ pub(super) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
 /// The bytes behind one part: base64url without padding, whose last bits are zero, so that no two texts
 /// mean the same bytes (RFC 7515 section 2, RFC 4648 section 3.5).
 fn decode_into(text: &[u8], bytes: &mut [u8]) -> Option<()> {
-    let length = URL_SAFE_NO_PAD.decode_slice(text, bytes).ok()?;
-    (length == bytes.len()).then_some(())
+    let length = bytes.len();
+    let decoded = URL_SAFE_NO_PAD.decode(text, bytes.as_out()).ok()?;
+    (decoded.len() == length).then_some(())
 }
 
 /// Four characters for three bytes; one character left over is no byte, and is refused by the decoder.
@@ -90,33 +91,9 @@ fn decoded_length(characters: usize) -> usize {
     characters / 4 * 3 + (characters % 4).saturating_sub(1)
 }
 
-/// What stands before and after the first dot, if only base64url stands before it.
 fn split_at_dot(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut clean = 0;
-    for block in bytes.chunks(BLOCK) {
-        if !is_base64url(block) {
-            break;
-        }
-        clean += block.len();
-    }
-    let (before, block) = bytes.split_at_checked(clean)?;
-    let within = block.iter().position(|&byte| !is_base64url_byte(byte))?;
-    let dot = before.len() + within;
-    let after = bytes.get(dot + 1..)?;
-    (bytes.get(dot) == Some(&b'.')).then_some((bytes.get(..dot)?, after))
-}
-
-/// Blocks are judged without a branch per byte, which the compiler turns into vector instructions.
-const BLOCK: usize = 32;
-
-fn is_base64url(bytes: &[u8]) -> bool {
-    bytes
-        .chunks(BLOCK)
-        .all(|block| block.iter().fold(true, |ok, &byte| ok & is_base64url_byte(byte)))
-}
-
-fn is_base64url_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'_')
+    let dot = memchr(b'.', bytes)?;
+    Some((bytes.get(..dot)?, bytes.get(dot + 1..)?))
 }
 
 #[cfg(test)]
@@ -166,7 +143,11 @@ mod tests {
             ] {
                 let mut bad = good.clone().into_bytes();
                 bad[place] = byte;
-                let refused = Compact::parse(&bad, 8192).map(|_| ());
+                let refused = Compact::parse(&bad, 8192).and_then(|compact| {
+                    compact.decode_header()?;
+                    compact.decode_payload()?;
+                    compact.decode_signature().map(|_| ())
+                });
                 assert_eq!(refused, Err(JwsError::NotCompact), "{byte} at {place}");
             }
         }
@@ -174,8 +155,16 @@ mod tests {
 
     #[test]
     fn exactly_the_64_characters_are_the_alphabet() {
-        let alphabet: Vec<u8> = (0..=u8::MAX).filter(|&byte| is_base64url_byte(byte)).collect();
+        let is_decoded = |byte: &u8| decode_base64url(&[*byte, b'A', b'A', b'A']).is_some();
+        let alphabet: Vec<u8> = (0..=u8::MAX).filter(is_decoded).collect();
         assert_eq!(alphabet, b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz");
+        for length in [1, 2, 3, 5, 31, 32, 33, 64, 65, 200] {
+            let padding = vec![b'A'; length];
+            for byte in (0..=u8::MAX).filter(|byte| !alphabet.contains(byte)) {
+                let part = [&padding[..], &[byte, b'A'], &padding[..]].concat();
+                assert_eq!(decode_base64url(&part), None, "{byte:#x} after {length}");
+            }
+        }
     }
 
     #[test]
