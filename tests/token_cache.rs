@@ -21,7 +21,7 @@ use tower_bearer::{
     Algorithm, Authenticator, CheckError, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
     RevocationCache, Verifier,
     claims::{ManualClock, UntypedClaims},
-    revocation::{MemoryStore, Revocable},
+    revocation::{MemoryStore, Revocable, RevocationStore},
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -296,4 +296,36 @@ fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
     keys.replace(key_set(4));
     let kind = block_on(authenticator.authenticate(ecdsa)).unwrap_err().kind();
     assert_eq!(kind, RejectionKind::AlgorithmMismatch);
+}
+
+/// A remembered token carries its last revocation answer: the answer's age counts all the same.
+#[test]
+fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryStore::new().with_clock(clock.clone());
+    let verifier = Verifier::<UntypedClaims>::builder()
+        .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
+        .with_clock(clock.clone())
+        .build()
+        .unwrap();
+    let revocation = RevocationCache::new(store.clone(), BOUND).with_clock(clock.clone());
+    let authenticator = Authenticator::new(verifier.clone()).with_revocation(revocation);
+    let token = &tokens()[0];
+    let outcome = |authenticator: &Authenticator| {
+        block_on(authenticator.authenticate(token)).map(drop).map_err(|rejection| rejection.kind())
+    };
+    assert_eq!(outcome(&authenticator), Ok(()));
+    assert_eq!(outcome(&authenticator), Ok(()));
+    let by_id = Revocable::Token { issuer: "https://issuer.example".into(), id: "j0".into() };
+    block_on(store.revoke(&by_id, NOW + 20_000)).unwrap();
+    clock.advance(BOUND);
+    assert_eq!(outcome(&authenticator), Ok(()), "within the bound");
+
+    // Another cache in front of the same verifier has its own bound, and takes no other's answer.
+    let stricter = RevocationCache::new(store, Duration::ZERO).with_clock(clock.clone());
+    let stricter = Authenticator::new(verifier).with_revocation(stricter);
+    assert_eq!(outcome(&stricter), Err(RejectionKind::Revoked));
+
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(outcome(&authenticator), Err(RejectionKind::Revoked));
 }
