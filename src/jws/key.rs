@@ -155,12 +155,10 @@ impl Key {
         self.key_id.as_ref()
     }
 
-    /// Whether both are the same key, under the same id.
-    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.verifier, &other.verifier) && self.key_id == other.key_id
-            || self.algorithm == other.algorithm
-                && self.key_id == other.key_id
-                && self.verifier.fingerprint() == other.verifier.fingerprint()
+    /// Whether both verify the same signatures, whatever their ids.
+    pub(crate) fn verifies_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.verifier, &other.verifier)
+            || self.verifier.fingerprint() == other.verifier.fingerprint()
     }
 
     /// Whether `signature` is one of this key over `signing_input`.

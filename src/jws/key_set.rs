@@ -69,10 +69,13 @@ impl KeySet {
         self.number
     }
 
-    /// Whether a token with this `kid` that `key` verified would be verified by just that key of this set.
+    /// Whether a token with this `kid` that `key` verified would be verified by that key of this set, under the id that
+    /// it had. The first that verifies counts: one key may stand in a set under several ids.
     pub(crate) fn still_means(&self, key: &Key, key_id: Option<&str>) -> bool {
-        self.candidates(key.algorithm(), key_id)
-            .is_ok_and(|mut candidates| candidates.any(|candidate| candidate.is_same_as(key)))
+        self.candidates(key.algorithm(), key_id).is_ok_and(|mut candidates| {
+            let first = candidates.find(|candidate| candidate.verifies_as(key));
+            first.is_some_and(|first| first.key_id() == key.key_id())
+        })
     }
 
     /// Reads a JSON Web Key Set (RFC 7517 section 5) of public keys.
