@@ -1,0 +1,195 @@
+//! How often the heap is asked for memory: the same number on every machine, so a number that grew is a change of ours.
+//!
+//! What the service behind the layer asks for is counted by itself and taken off. `http::Extensions` makes its map at
+//! the first extension, so requests here carry one already, as they do behind any router.
+
+use std::{convert::Infallible, time::Duration};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response, header::AUTHORIZATION};
+use http_body_util::{Empty, Full};
+use serde::Deserialize;
+use tower::{Layer, Service, service_fn};
+use tower_bearer::{
+    Algorithm, Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier, VerifierBuilder,
+    claims::ManualClock, revocation::MemoryStore,
+};
+
+#[path = "common/tokens.rs"]
+mod tokens;
+
+const NOW: u64 = 1_800_000_000;
+
+/// Owned claims of five strings.
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "what is read is not used")]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: String,
+    jti: String,
+    scope: String,
+    exp: u64,
+    iat: u64,
+}
+
+fn token(algorithm: Algorithm) -> String {
+    let header = format!(r#"{{"alg":"{algorithm}","typ":"at+jwt","kid":"2026-11-key-1"}}"#);
+    let claims = format!(
+        r#"{{"iss":"https://issuer.example","sub":"248289761001","aud":"api://orders","jti":"0b8f1f3e-6a5f-4a53-9b3e-0f6f1b8f7a11","scope":"openid profile orders:read","iat":{NOW},"exp":{}}}"#,
+        NOW + 3_600
+    );
+    match algorithm {
+        Algorithm::HS256 => tokens::sign_hs256(&header, &claims),
+        _ => tokens::sign(jsonwebtoken::Algorithm::ES256, &tokens::p256_key(), &header, &claims),
+    }
+}
+
+fn verifier(algorithm: Algorithm) -> VerifierBuilder<Claims> {
+    let key = match algorithm {
+        Algorithm::HS256 => Key::hs256(tokens::SECRET),
+        _ => Key::from_pem(algorithm, tokens::fixture("p256.public.pem")),
+    };
+    let key = key.unwrap().with_key_id("2026-11-key-1");
+    let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
+    Verifier::builder().issuer(issuer).with_clock(ManualClock::at(NOW))
+}
+
+fn revocation() -> RevocationCache {
+    let bound = Duration::from_secs(3_600);
+    RevocationCache::new(MemoryStore::new(), bound).with_clock(ManualClock::at(NOW))
+}
+
+type Body = Empty<Bytes>;
+
+async fn inner(_: Request<Body>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::from("ok")))
+}
+
+fn request(credential: Option<&str>) -> Request<Body> {
+    let mut request = Request::builder().uri("/orders").extension("of a layer further out");
+    if let Some(credential) = credential {
+        request = request.header(AUTHORIZATION, credential);
+    }
+    request.body(Empty::new()).unwrap()
+}
+
+/// The allocations of one request, from the call to the response, which has this status. Requests before it have
+/// filled whatever is filled once.
+fn allocations<S, B>(service: &mut S, credential: Option<&str>, status: u16) -> u64
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+{
+    for _ in 0..3 {
+        let response = service.call(request(credential)).now_or_never().unwrap();
+        assert_eq!(response.unwrap().status(), status);
+    }
+    let request = request(credential);
+    let mut response = None;
+    let counted = measure(|| response = service.call(request).now_or_never());
+    assert_eq!(response.unwrap().unwrap().status(), status);
+    counted.count_total
+}
+
+/// Those of a request through the layer, less those of the service behind it where the request gets there.
+fn allocations_of_layer(
+    authenticator: Authenticator<Claims>,
+    credential: Option<&str>,
+    status: u16,
+) -> u64 {
+    let total = allocations(
+        &mut BearerLayer::new(authenticator).layer(service_fn(inner)),
+        credential,
+        status,
+    );
+    match status {
+        200 => total - allocations(&mut service_fn(inner), credential, 200),
+        _ => total,
+    }
+}
+
+fn bearer(token: &str) -> Option<String> {
+    Some(format!("Bearer {token}"))
+}
+
+#[test]
+fn the_counter_counts() {
+    let counted = measure(|| drop(std::hint::black_box(vec![0_u8; 32])));
+    assert_eq!(counted.count_total, 1);
+    assert_eq!(measure(|| ()).count_total, 0);
+}
+
+#[test]
+fn a_cold_verification_to_claims_of_five_strings() {
+    let verifier = verifier(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
+    let authenticator = Authenticator::new(verifier);
+    let token = token(Algorithm::HS256);
+    let verify = || authenticator.authenticate(&token).now_or_never().unwrap().unwrap();
+    drop(verify());
+
+    let mut verified = None;
+    let counted = measure(|| verified = Some(verify()));
+
+    assert_eq!(verified.unwrap().claims().sub, "248289761001");
+    assert_eq!(counted.count_total, 7);
+}
+
+#[test]
+fn the_layer_on_a_token_that_is_verified_afresh() {
+    let verifier = || verifier(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
+    let credential = bearer(&token(Algorithm::HS256));
+
+    let without = Authenticator::new(verifier());
+    assert_eq!(allocations_of_layer(without, credential.as_deref(), 200), 8);
+
+    let with = Authenticator::new(verifier()).with_revocation(revocation());
+    assert_eq!(allocations_of_layer(with, credential.as_deref(), 200), 8);
+}
+
+#[test]
+fn the_layer_on_a_token_that_is_remembered() {
+    for algorithm in [Algorithm::HS256, Algorithm::ES256] {
+        let verifier = || verifier(algorithm).cache_hmac_tokens().build().unwrap();
+        let credential = bearer(&token(algorithm));
+
+        let without = Authenticator::new(verifier());
+        assert_eq!(allocations_of_layer(without, credential.as_deref(), 200), 1);
+
+        let with = Authenticator::new(verifier()).with_revocation(revocation());
+        assert_eq!(allocations_of_layer(with, credential.as_deref(), 200), 1);
+    }
+}
+
+#[test]
+fn refusals() {
+    let good = token(Algorithm::HS256);
+    let (unsigned, _) = good.rsplit_once('.').unwrap();
+    let cases = [
+        ("no header", None, 5),
+        ("500 letters", bearer(&"a".repeat(500)), 5),
+        ("one byte over the limit", bearer(&"a".repeat(8 * 1024 + 1)), 5),
+        ("bad signature", bearer(&format!("{unsigned}.{}", "A".repeat(43))), 6),
+    ];
+    for (case, credential, expected) in cases {
+        let verifier = verifier(Algorithm::HS256).build().unwrap();
+        let authenticator = Authenticator::new(verifier).with_revocation(revocation());
+        let counted = allocations_of_layer(authenticator, credential.as_deref(), 401);
+        assert_eq!(counted, expected, "{case}");
+    }
+}
+
+#[test]
+fn a_revoked_token() {
+    let verifier = verifier(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
+    let revocation = revocation();
+    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let token = token(Algorithm::HS256);
+    let verified = authenticator.authenticate(&token).now_or_never().unwrap().unwrap();
+    revocation.revoke_token(&verified).now_or_never().unwrap().unwrap();
+
+    let counted = allocations_of_layer(authenticator, bearer(&token).as_deref(), 401);
+
+    assert_eq!(counted, 12);
+}
