@@ -1,0 +1,262 @@
+//! Whole requests on several threads at once, and with many distinct tokens.
+//!
+//! The service behind the layer hands the request back, so that the same requests go round and making them is not
+//! measured.
+
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    future::{Ready, ready},
+    hint::black_box,
+    rc::Rc,
+    sync::Barrier,
+    task::{Context, Poll},
+    thread,
+    time::Duration,
+};
+
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use criterion::{
+    Criterion, Throughput, criterion_group, criterion_main,
+    measurement::{Measurement, WallTime},
+};
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http_body_util::{Empty, Full};
+use serde::Deserialize;
+use tower::{Layer, Service};
+use tower_bearer::{
+    Authenticator, BearerAuth, BearerLayer, Issuer, Key, RevocationCache, Verifier,
+    VerifierBuilder, claims::ManualClock, revocation::MemoryStore,
+};
+
+#[path = "../tests/common/tokens.rs"]
+mod tokens;
+
+const NOW: u64 = 1_800_000_000;
+const THREADS: [usize; 3] = [1, 2, 4];
+/// Tokens that each thread has to itself.
+const OWN_TOKENS: usize = 500;
+const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+
+/// Owned claims of five strings, as a handler would want them.
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "what is read is not used")]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: String,
+    jti: String,
+    scope: String,
+    exp: u64,
+    iat: u64,
+}
+
+type Body = Empty<Bytes>;
+
+/// Keeps the last request that reached it.
+#[derive(Clone, Default)]
+struct Inner(Rc<RefCell<Option<Request<Body>>>>);
+
+impl Service<Request<Body>> for Inner {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        black_box(request.extensions().len());
+        self.0.replace(Some(request));
+        ready(Ok(Response::new(Full::from("ok"))))
+    }
+}
+
+/// What stands around the service.
+#[derive(Clone, Copy)]
+enum Guard {
+    Nobody,
+    /// Every token is verified.
+    Cold,
+    /// Tokens are remembered in so many bytes.
+    Cached(u64),
+}
+
+impl Guard {
+    fn layer(self) -> Option<BearerLayer<Claims>> {
+        let verifier = match self {
+            Guard::Nobody => return None,
+            Guard::Cold => verifier().with_token_cache_capacity(0),
+            Guard::Cached(bytes) => verifier().with_token_cache_capacity(bytes).cache_hmac_tokens(),
+        };
+        let verifier = verifier.build().expect("the policy is good");
+        let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600))
+            .with_clock(ManualClock::at(NOW));
+        Some(BearerLayer::new(Authenticator::new(verifier).with_revocation(revocation)))
+    }
+}
+
+fn verifier() -> VerifierBuilder<Claims> {
+    let key = Key::hs256(tokens::SECRET).expect("the test keys are good");
+    let issuer = Issuer::new("https://issuer.example", key.with_key_id("2026-11-key-1"))
+        .audience("api://orders");
+    Verifier::builder().issuer(issuer).with_clock(ManualClock::at(NOW))
+}
+
+/// Credentials with HS256 tokens that differ in `jti`, counted from `first` on.
+fn credentials(first: usize, count: usize) -> Vec<HeaderValue> {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, tokens::SECRET);
+    let header = tokens::base64url(r#"{"alg":"HS256","typ":"at+jwt","kid":"2026-11-key-1"}"#);
+    let credential = |number: usize| {
+        let claims = format!(
+            r#"{{"iss":"https://issuer.example","sub":"248289761001","aud":"api://orders","jti":"0b8f1f3e-6a5f-4a53-9b3e-{number:012x}","scope":"openid profile orders:read","iat":{NOW},"exp":{}}}"#,
+            NOW + 3_600
+        );
+        let input = format!("{header}.{}", tokens::base64url(claims));
+        let signature = tokens::base64url(hmac::sign(&secret, input.as_bytes()));
+        HeaderValue::try_from(format!("Bearer {input}.{signature}")).expect("printable")
+    };
+    (first..first + count).map(credential).collect()
+}
+
+fn request(credential: &HeaderValue) -> Request<Body> {
+    Request::builder()
+        .uri("/orders")
+        .header("accept", "*/*")
+        .header(AUTHORIZATION, credential)
+        .body(Empty::new())
+        .expect("a good request")
+}
+
+/// The time in which as many threads as there are sets of credentials have handled `count` requests each.
+fn on_threads(
+    sets: &[Vec<HeaderValue>],
+    layer: Option<&BearerLayer<Claims>>,
+    count: u64,
+) -> Duration {
+    let barrier = Barrier::new(sets.len() + 1);
+    thread::scope(|scope| {
+        for credentials in sets {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                let mut carousel = Carousel::new(credentials, layer);
+                carousel.turn(credentials.len() as u64);
+                barrier.wait();
+                carousel.turn(count);
+                barrier.wait();
+            });
+        }
+        barrier.wait();
+        let start = WallTime.start();
+        barrier.wait();
+        WallTime.end(start)
+    })
+}
+
+/// Requests that go round, each with a credential of its own, and what they go through.
+struct Carousel {
+    inner: Inner,
+    guarded: Option<BearerAuth<Inner, Claims>>,
+    requests: Vec<Option<Request<Body>>>,
+    next: usize,
+}
+
+impl Carousel {
+    fn new(credentials: &[HeaderValue], layer: Option<&BearerLayer<Claims>>) -> Self {
+        let inner = Inner::default();
+        let guarded = layer.map(|layer| layer.layer(inner.clone()));
+        let requests = credentials.iter().map(|credential| Some(request(credential))).collect();
+        Self { inner, guarded, requests, next: 0 }
+    }
+
+    fn turn(&mut self, count: u64) {
+        for _ in 0..count {
+            let request = self.requests[self.next].take().expect("it came back");
+            self.requests[self.next] = Some(self.round(request));
+            self.next = if self.next + 1 == self.requests.len() { 0 } else { self.next + 1 };
+        }
+    }
+
+    /// Sends the one request with another credential.
+    fn turn_with(&mut self, credential: &HeaderValue) {
+        let mut request = self.requests[0].take().expect("it came back");
+        request.headers_mut().insert(AUTHORIZATION, credential.clone());
+        self.requests[0] = Some(self.round(request));
+    }
+
+    fn round(&mut self, request: Request<Body>) -> Request<Body> {
+        match &mut self.guarded {
+            Some(service) => drop(black_box(service.call(request).now_or_never())),
+            None => drop(black_box(self.inner.call(request).now_or_never())),
+        }
+        self.inner.0.take().expect("the request got through")
+    }
+}
+
+/// Requests for each second, all threads together: twice the figure on two threads is perfect.
+fn threads(c: &mut Criterion) {
+    let own: Vec<_> = (0..4).map(|thread| credentials(thread * OWN_TOKENS, OWN_TOKENS)).collect();
+    let shared = vec![credentials(0, 1); 4];
+    let cached = Guard::Cached(16 << 20);
+    let cases = [
+        ("threads/inner", Guard::Nobody, &own),
+        ("threads/cold_own_tokens", Guard::Cold, &own),
+        ("threads/cached_own_tokens", cached, &own),
+        ("threads/cached_shared_token", cached, &shared),
+    ];
+    for (name, guard, sets) in cases {
+        let mut group = c.benchmark_group(name);
+        for threads in THREADS {
+            let layer = guard.layer();
+            group.throughput(Throughput::Elements(threads as u64));
+            group.bench_function(threads.to_string(), |b| {
+                b.iter_custom(|count| on_threads(&sets[..threads], layer.as_ref(), count));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// One thread and so many tokens, which come in no order: what memory costs.
+fn distinct_tokens(c: &mut Criterion) {
+    for size in SIZES {
+        let credentials = credentials(0, size);
+        let mut group = c.benchmark_group(format!("distinct_tokens/10^{}", size.ilog10()));
+        group.sample_size(20);
+        let cases = [
+            ("inner", Guard::Nobody),
+            ("cold", Guard::Cold),
+            ("cached_in_16_MiB", Guard::Cached(16 << 20)),
+            ("cached_in_2_GiB", Guard::Cached(2 << 30)),
+        ];
+        for (name, guard) in cases {
+            let mut carousel = Carousel::new(&credentials[..1], guard.layer().as_ref());
+            let mut random = Random(size as u64);
+            for credential in &credentials {
+                carousel.turn_with(credential);
+            }
+            group.bench_function(name, |b| {
+                b.iter(|| carousel.turn_with(&credentials[random.below(size)]));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Xorshift: good enough to come in no order, and the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}
+
+criterion_group!(benches, threads, distinct_tokens);
+criterion_main!(benches);
