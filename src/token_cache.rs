@@ -15,12 +15,19 @@ use crate::{VerifiedToken, jws::Algorithm};
 /// About what one entry takes up beside its token and its claims: list nodes, hash table, counters.
 const OVERHEAD: usize = 128;
 
+/// What an object or array of the claims can take up beyond its text, as the author's own type or as untyped claims, whose
+/// smallest map has a node of this size.
+const PER_CONTAINER: usize = 700;
+
+/// Likewise a value.
+const PER_VALUE: usize = 40;
+
 /// A usual entry, to size the hash table by.
 const USUAL_SIZE: u64 = 2 * 1024;
 
 pub(crate) struct TokenCache<C> {
     /// `None`: nothing is remembered.
-    tokens: Option<Cache<Box<str>, VerifiedToken<C>, Size>>,
+    tokens: Option<Cache<Box<str>, Entry<C>, Size>>,
     caches_hmac: bool,
     /// Whether anything ever was remembered: otherwise there is no need to hash a token for nothing.
     is_used: AtomicBool,
@@ -38,7 +45,7 @@ impl<C> TokenCache<C> {
         if !self.is_used.load(Ordering::Relaxed) {
             return None;
         }
-        self.tokens.as_ref()?.get(token)
+        self.tokens.as_ref()?.get(token).map(|entry| entry.token)
     }
 
     /// Remembers a token that has passed every check; tokens that have not are never remembered.
@@ -48,7 +55,11 @@ impl<C> TokenCache<C> {
         if let Some(tokens) = &self.tokens
             && (self.caches_hmac || !is_hmac)
         {
-            tokens.insert(token.into(), verified.clone());
+            let size = OVERHEAD
+                + token.len()
+                + verified.size()
+                + structure(verified.registered().as_json());
+            tokens.insert(token.into(), Entry { token: verified.clone(), size: size as u64 });
             self.is_used.store(true, Ordering::Relaxed);
         }
     }
@@ -67,12 +78,32 @@ impl<C> fmt::Debug for TokenCache<C> {
     }
 }
 
+struct Entry<C> {
+    token: VerifiedToken<C>,
+    size: u64,
+}
+
+impl<C> Clone for Entry<C> {
+    fn clone(&self) -> Self {
+        Self { token: self.token.clone(), size: self.size }
+    }
+}
+
 /// Weighs entries in bytes.
 #[derive(Clone, Copy)]
 struct Size;
 
-impl<C> Weighter<Box<str>, VerifiedToken<C>> for Size {
-    fn weight(&self, token: &Box<str>, verified: &VerifiedToken<C>) -> u64 {
-        (token.len() + verified.size() + OVERHEAD) as u64
+impl<C> Weighter<Box<str>, Entry<C>> for Size {
+    fn weight(&self, _: &Box<str>, entry: &Entry<C>) -> u64 {
+        entry.size
     }
+}
+
+/// What claims take up beyond their text, at most: short names and values cost more than they say.
+fn structure(claims: &str) -> usize {
+    claims.bytes().fold(0, |size, byte| match byte {
+        b'{' | b'[' => size + PER_CONTAINER,
+        b',' => size + PER_VALUE,
+        _ => size,
+    })
 }

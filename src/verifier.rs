@@ -12,7 +12,7 @@ use crate::{
         scan::{ClaimsSet, Registered},
     },
     json::Value,
-    jws::{self, Compact, Header, KnownHeaders},
+    jws::{self, Compact, Header, KnownHeaders, Scratch},
     revocation::RevocationMemo,
     token_cache::TokenCache,
     verified_token::{NamedKey, RevocationId, Verified},
@@ -91,6 +91,9 @@ impl From<CheckError> for RejectionKind {
 impl<C> Verifier<C> {
     /// Everything that needs no other party: the numbered list up to its end.
     pub(crate) fn verify(&self, token: &str) -> Result<VerifiedToken<C>, RejectionKind> {
+        if token.len() > self.0.max_token_length {
+            return Err(RejectionKind::TokenTooLong);
+        }
         if let Some(known) = self.0.cache.get(token)
             && let Some(verdict) = self.verify_again(token, &known)
         {
@@ -124,24 +127,27 @@ impl<C> Verifier<C> {
         let compact = Compact::parse(token.as_bytes(), self.0.max_token_length)?;
         let known_headers = self.0.headers.load();
         let known_header = known_headers.find(compact.encoded_header());
-        let (decoded, parsed);
+        let decoded = match known_header {
+            Some(_) => Scratch::new(),
+            None => compact.decode_header()?,
+        };
+        let payload = compact.decode_payload()?;
+        let signature = compact.decode_signature()?;
+        let parsed;
         let header = match known_header {
             Some(header) => header,
             None => {
-                decoded = compact.decode_header()?;
                 parsed = Header::parse(&decoded)?;
                 &parsed
             }
         };
-        let text = String::from_utf8(compact.decode_payload()?)
-            .map_err(|_| RejectionKind::MalformedClaims)?;
+        let text = String::from_utf8(payload).map_err(|_| RejectionKind::MalformedClaims)?;
         let mut claims = ClaimsSet::parse(&text).ok_or(RejectionKind::MalformedClaims)?;
         let (position, issuer) = self.issuer_of(&claims)?;
         if !issuer.accepts_type(header.typ()) {
             return Err(RejectionKind::WrongType);
         }
 
-        let signature = compact.decode_signature()?;
         let keys = issuer.keys().load();
         let key = keys.verify(header, compact.signing_input(), &signature)?;
         if known_header.is_none() {
@@ -173,7 +179,7 @@ impl<C> Verifier<C> {
         Ok(token)
     }
 
-    /// Looks again at a token that was verified before: its end, and the synchronous checks.
+    /// Looks again at a token that was verified before, by this verifier or another: its end, and all synchronous checks.
     pub(crate) fn recheck(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
         if !self.0.by_name.contains_key(token.registered().issuer()) {
             return Err(RejectionKind::UnknownIssuer);
@@ -181,6 +187,7 @@ impl<C> Verifier<C> {
         if self.unix_seconds() >= token.refused_from() {
             return Err(RejectionKind::Expired);
         }
+        self.run_pure_checks(token)?;
         self.run_checks(token)
     }
 

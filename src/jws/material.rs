@@ -50,7 +50,10 @@ impl Material<'_> {
                 [without_leading_zeros(modulus), without_leading_zeros(exponent)]
             }
         };
-        let mut input = Zeroizing::new(algorithm.name().as_bytes().to_vec());
+        // All at once: growing would leave pieces behind that nobody wipes.
+        let length = 32 + parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut input = Zeroizing::new(Vec::with_capacity(length));
+        input.extend_from_slice(algorithm.name().as_bytes());
         for part in parts {
             // The length in front: no two lists of parts make one text.
             input.extend_from_slice(&part.len().to_be_bytes());

@@ -20,7 +20,7 @@ mod tests;
 use std::fmt;
 
 pub use self::algorithm::Algorithm;
-pub(crate) use self::compact::Compact;
+pub(crate) use self::compact::{Compact, Scratch};
 pub(crate) use self::header::Header;
 pub use self::key::Key;
 pub use self::key_set::{KeySet, RefusedKey};

@@ -219,8 +219,11 @@ impl RevocationCache {
         let now = Sent { epoch: known.epoch(), at: Moment::of(self.clock()) };
 
         let is_fresh = |answer: &Arc<DatedAnswer>| self.asking.is_fresh(answer.sent, now);
-        let carried = self.asking.answers.carried_by(memo).filter(is_fresh);
-        let answer = carried.or_else(|| {
+        let carried = self.asking.answers.carried_by(memo);
+        // One that is doubted must not hide the one that has come since.
+        let is_good =
+            |answer: &Arc<DatedAnswer>| is_fresh(answer) && known.is_trusted(answer.sent.epoch);
+        let answer = carried.clone().filter(is_good).or_else(|| {
             let remembered = self.asking.answers.get(token).filter(is_fresh);
             remembered.inspect(|answer| memo.keep(answer))
         });
@@ -238,11 +241,16 @@ impl RevocationCache {
             counters.hits.add_one();
             return Check::Known(Answer::NotRevoked);
         }
-        Check::Pending(self.ask(token, now))
+        Check::Pending(self.ask(token, now, carried))
     }
 
     /// Asks the store, or waits with those who are asking already.
-    fn ask(&self, token: &TokenFacts<'_>, now: Sent) -> BoxFuture<'static, Answer> {
+    fn ask(
+        &self,
+        token: &TokenFacts<'_>,
+        now: Sent,
+        carried: Option<Arc<DatedAnswer>>,
+    ) -> BoxFuture<'static, Answer> {
         let token = Arc::new(Token::of(token));
         // Joining a question that others are about to give up would be giving it more than its time.
         let time_box = self.asking.settings.time_box;
@@ -262,7 +270,7 @@ impl RevocationCache {
                 cache.known.counters.timed_out.add_one();
                 Reply::Failed
             });
-            cache.conclude(&token, reply)
+            cache.conclude(&token, reply, carried)
         })
     }
 
@@ -281,7 +289,7 @@ impl RevocationCache {
     ///
     /// Each looks at the denials for itself, when it is its turn: a revocation may have come since the
     /// question was sent, or the store may not know what this process knows.
-    fn conclude(&self, token: &Token, reply: Reply) -> Answer {
+    fn conclude(&self, token: &Token, reply: Reply, carried: Option<Arc<DatedAnswer>>) -> Answer {
         if reply == Reply::Revoked || self.known.known.refuse(&token.facts(), self.clock()) {
             return Answer::Revoked;
         }
@@ -291,7 +299,7 @@ impl RevocationCache {
         let counters = &self.known.counters;
         let (answer, counter) = match self.asking.settings.on_unavailable {
             OnUnavailable::Allow => (Answer::NotRevoked, &counters.allowed),
-            OnUnavailable::ServeStale(_) if self.asking.has_usable_stale(token) => {
+            OnUnavailable::ServeStale(_) if self.asking.has_usable_stale(token, carried) => {
                 (Answer::NotRevoked, &counters.served_stale)
             }
             OnUnavailable::ServeStale(_) | OnUnavailable::Deny => {
@@ -320,10 +328,14 @@ impl Asking {
         !bound.is_zero() && now.at.age_of(sent.at) <= bound
     }
 
-    fn has_usable_stale(&self, token: &Token) -> bool {
+    /// Whether an answer, the token's own or a remembered one, is young enough to be used in want of a better.
+    fn has_usable_stale(&self, token: &Token, carried: Option<Arc<DatedAnswer>>) -> bool {
         let now = Moment::of(&*self.settings.clock);
-        let answer = self.answers.get(&token.facts());
-        answer.is_some_and(|answer| now.age_of(answer.sent.at) <= self.settings.usable())
+        let remembered = self.answers.get(&token.facts());
+        carried
+            .into_iter()
+            .chain(remembered)
+            .any(|answer| now.age_of(answer.sent.at) <= self.settings.usable())
     }
 
     fn remember(&self, token: &Token, sent: Sent) {

@@ -105,8 +105,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
     /// Remembers verified tokens in up to `bytes` bytes, in place of 16 MiB; zero remembers none.
     ///
     /// What is remembered cannot be observed but by its speed: keys, times, checks and revocation are looked at on every
-    /// request, and refused tokens are not remembered. A token takes up about its own length, twice that of its claims,
-    /// and 300 bytes.
+    /// request, and a token that fails a rule of the verifier is not remembered. `C` is shared by repeats: it should
+    /// not change.
+    ///
+    /// A token takes up about its own length, twice that of its claims, a kilobyte and a half, and more for nested claims.
+    /// Sizes are estimated, on the high side.
     ///
     /// Tokens with HMAC signatures are not remembered unless
     /// [`cache_hmac_tokens`](Self::cache_hmac_tokens) is called.
