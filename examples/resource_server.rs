@@ -199,17 +199,17 @@ impl Demo {
             "\
 \nNo JWKS_FILE or HS256_SECRET is set, so here are tokens of a key pair made for this run. Try:
 
-USER={user}
-ADMIN={admin}
-EXPIRED={expired}
+USER_TOKEN={user}
+ADMIN_TOKEN={admin}
+EXPIRED_TOKEN={expired}
 
 curl -i http://{address}/whoami                                      # 401 not_authenticated
-curl -i http://{address}/whoami -H \"Authorization: Bearer $USER\"     # 200, the claims
-curl -i http://{address}/whoami -H \"Authorization: Bearer $EXPIRED\"  # 401 token_not_valid
-curl -i http://{address}/admin -H \"Authorization: Bearer $USER\"      # 403 permission_denied
-curl -i http://{address}/admin -H \"Authorization: Bearer $ADMIN\"     # 200
-curl -i -X POST http://{address}/logout -H \"Authorization: Bearer $USER\"  # 204, the token is revoked
-curl -i http://{address}/whoami -H \"Authorization: Bearer $USER\"     # 401 token_not_valid"
+curl -i http://{address}/whoami -H \"Authorization: Bearer $USER_TOKEN\"     # 200, the claims
+curl -i http://{address}/whoami -H \"Authorization: Bearer $EXPIRED_TOKEN\"  # 401 token_not_valid
+curl -i http://{address}/admin -H \"Authorization: Bearer $USER_TOKEN\"      # 403 permission_denied
+curl -i http://{address}/admin -H \"Authorization: Bearer $ADMIN_TOKEN\"     # 200
+curl -i -X POST http://{address}/logout -H \"Authorization: Bearer $USER_TOKEN\"  # 204, the token is revoked
+curl -i http://{address}/whoami -H \"Authorization: Bearer $USER_TOKEN\"     # 401 token_not_valid"
         );
     }
 }
