@@ -6,13 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower_bearer::Algorithm;
 
-pub(crate) const ALGORITHMS: [Algorithm; 5] = [
-    Algorithm::HS256,
-    Algorithm::RS256,
-    Algorithm::PS256,
-    Algorithm::ES256,
-    Algorithm::EdDSA,
-];
+pub(crate) const ALGORITHMS: [Algorithm; 5] =
+    [Algorithm::HS256, Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::EdDSA];
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const AUDIENCE: &str = "api://orders";
 pub(crate) const KEY_ID: &str = "2026-11-key-1";
@@ -69,8 +64,7 @@ fn token(algorithm: Algorithm, iss: &str, aud: &str, exp: u64) -> String {
     let claims = format!(
         r#"{{"iss":"{iss}","sub":"248289761001","aud":"{aud}","jti":"0b8f1f3e-6a5f-4a53-9b3e-0f6f1b8f7a11","scope":"openid profile orders:read","iat":{ISSUED_AT},"exp":{exp}}}"#
     );
-    let input =
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature =
         jsonwebtoken::crypto::sign(input.as_bytes(), &encoding_key(algorithm), peer(algorithm));
     format!("{input}.{}", signature.expect("the test keys are good"))
@@ -110,7 +104,9 @@ pub(crate) fn jwks(algorithm: Algorithm) -> String {
         keys.find(|key| key["kid"] == kid).expect("the fixture has this key").clone()
     };
     let mut key = match algorithm {
-        Algorithm::HS256 => json!({"kty": "oct", "use": "sig", "k": URL_SAFE_NO_PAD.encode(SECRET)}),
+        Algorithm::HS256 => {
+            json!({"kty": "oct", "use": "sig", "k": URL_SAFE_NO_PAD.encode(SECRET)})
+        }
         Algorithm::RS256 | Algorithm::PS256 => named("rsa"),
         Algorithm::ES256 => named("p256"),
         _ => named("ed25519"),

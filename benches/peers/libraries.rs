@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose:
 use futures_util::FutureExt;
 use jsonwebtoken::{DecodingKey, Validation};
 use jwt_simple::prelude::{
-    Duration, Ed25519PublicKey, EdDSAPublicKeyLike, ECDSAP256PublicKeyLike, ES256PublicKey,
+    Duration, ECDSAP256PublicKeyLike, ES256PublicKey, Ed25519PublicKey, EdDSAPublicKeyLike,
     HS256Key, JWTClaims, MACLike, PS256PublicKey, RS256PublicKey, RSAPublicKeyLike,
     VerificationOptions,
 };
@@ -111,9 +111,7 @@ fn jwt_simple(algorithm: Algorithm) -> Verify {
         scope: String,
     }
     type Outcome = Result<JWTClaims<Custom>, jwt_simple::Error>;
-    fn verify(
-        verify: impl Fn(&str, Option<VerificationOptions>) -> Outcome + 'static,
-    ) -> Verify {
+    fn verify(verify: impl Fn(&str, Option<VerificationOptions>) -> Outcome + 'static) -> Verify {
         let options = VerificationOptions {
             allowed_issuers: Some(HashSet::from([ISSUER.to_owned()])),
             allowed_audiences: Some(HashSet::from([AUDIENCE.to_owned()])),
@@ -149,8 +147,10 @@ fn jwt_simple(algorithm: Algorithm) -> Verify {
 
 fn biscuit(algorithm: Algorithm) -> Verify {
     use biscuit::{
-        ClaimPresenceOptions, Empty, JWT, Presence, ValidationOptions, jwa::SignatureAlgorithm,
-        jwk::{AlgorithmParameters, JWKSet}, jws::Secret,
+        ClaimPresenceOptions, Empty, JWT, Presence, ValidationOptions,
+        jwa::SignatureAlgorithm,
+        jwk::{AlgorithmParameters, JWKSet},
+        jws::Secret,
     };
     #[derive(Deserialize, Serialize)]
     struct Private {
@@ -188,11 +188,8 @@ fn biscuit(algorithm: Algorithm) -> Verify {
 
 /// The algorithms of aliri; ES256 takes OpenSSL.
 pub(crate) fn has_aliri(algorithm: Algorithm) -> bool {
-    match algorithm {
-        Algorithm::HS256 | Algorithm::RS256 | Algorithm::PS256 => true,
-        Algorithm::ES256 => cfg!(feature = "openssl"),
-        _ => false,
-    }
+    matches!(algorithm, Algorithm::HS256 | Algorithm::RS256 | Algorithm::PS256)
+        || (cfg!(feature = "openssl") && algorithm == Algorithm::ES256)
 }
 
 /// Claims as aliri demands them, with a scope that is plain text or parsed.
@@ -248,7 +245,10 @@ pub(crate) fn aliri_policy(algorithm: Algorithm) -> (aliri::Jwks, aliri::jwt::Co
 }
 
 fn aliri(algorithm: Algorithm) -> Verify {
-    use aliri::{JwtRef, jwt::{CoreHeaders, Decomposed, HasAlgorithm, Validated}};
+    use aliri::{
+        JwtRef,
+        jwt::{CoreHeaders, Decomposed, HasAlgorithm, Validated},
+    };
     let (keys, validator) = aliri_policy(algorithm);
     Box::new(move |token| {
         let Ok(token) = JwtRef::from_str(token).decompose() else { return false };

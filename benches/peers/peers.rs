@@ -2,8 +2,8 @@
 //!
 //! Before anything is measured, every peer has to accept the good token and to refuse four bad ones.
 
-#[cfg(all(feature = "openssl", feature = "boring"))]
-compile_error!("OpenSSL and BoringSSL export the same symbols: choose one");
+#[cfg(not(any(feature = "openssl", feature = "boring")))]
+compile_error!("choose one of the features `openssl` and `boring`");
 
 mod fixture;
 mod libraries;

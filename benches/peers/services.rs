@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, hint::black_box, sync::Arc, time::Duration};
 
+use aliri_oauth2::{Authority, HasScope, Scope};
 use axum::extract::FromRequestParts;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -188,8 +189,7 @@ fn tower_oauth2_resource_server(algorithm: Algorithm) -> Handle {
     use tower_oauth2_resource_server::{
         server::OAuth2ResourceServer, tenant::TenantConfiguration, validation::ClaimsValidationSpec,
     };
-    let spec =
-        ClaimsValidationSpec::new().iss(ISSUER).aud(&vec![AUDIENCE.to_owned()]).exp(true);
+    let spec = ClaimsValidationSpec::new().iss(ISSUER).aud(&vec![AUDIENCE.to_owned()]).exp(true);
     let tenant = TenantConfiguration::static_builder(jwks(algorithm))
         .claims_validation(spec)
         .allowed_algorithms(&[peer(algorithm)])
@@ -201,20 +201,18 @@ fn tower_oauth2_resource_server(algorithm: Algorithm) -> Handle {
 }
 
 fn aliri_tower(algorithm: Algorithm) -> Handle {
-    use aliri_oauth2::{Authority, HasScope, Scope};
-
-    impl HasScope for AliriClaims<Scope> {
-        fn scope(&self) -> &Scope {
-            &self.scope
-        }
-    }
-
     let (keys, validator) = aliri_policy(algorithm);
     let layer = aliri_tower::Oauth2Authorizer::new()
         .with_claims::<AliriClaims<Scope>>()
         .with_terse_error_handler::<Full<Bytes>>()
         .jwt_layer(Authority::new(keys, validator));
     handle(layer.layer(service_fn(inner)))
+}
+
+impl HasScope for AliriClaims<Scope> {
+    fn scope(&self) -> &Scope {
+        &self.scope
+    }
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
