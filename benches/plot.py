@@ -16,7 +16,7 @@ import xml.sax.saxutils
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benches/peers"
 FLOORS = ("raw", "inner")
-OURS = ("tower-bearer", "verifier", "cold", "cached")
+OURS = ("tower-bearer", "verifier", "cold", "cached", "repeat")
 START, END = "<!-- results: written by plot.py -->", "<!-- end of results -->"
 
 
