@@ -80,7 +80,8 @@
 //! # A runtime
 //!
 //! A revocation store that has to wait for its answer is given a time box, which takes a Tokio runtime with its
-//! timer enabled. Nothing else here needs a runtime.
+//! timer enabled, and so does a look-up that several threads wait for: without one it panics. Nothing else here needs
+//! a runtime.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -363,7 +363,8 @@ impl Asking {
 /// The reply, or `None` if it takes too long.
 ///
 /// Each of those who wait for a look-up has a timer of its own, in the runtime that polls it: one that was made by
-/// another would stand still with that runtime. A reply that is there at once needs no timer, and no runtime.
+/// another would stand still with that runtime. A reply that is there at once needs no timer, and no runtime; but while
+/// another thread polls the same look-up, it is not there yet.
 async fn in_time(time_box: Duration, mut reply: LookUp) -> Option<Reply> {
     if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.poll_unpin(cx))).await {
         return Some(reply);

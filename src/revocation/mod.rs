@@ -34,7 +34,8 @@
 //! ```
 //!
 //! Dates of denials are wall-clock times, as `exp` is. Ages of answers are measured on the monotonic clock.
-//! Look-ups that have to wait are limited in time by tokio's timer, so they need a tokio runtime with time enabled.
+//! Look-ups that have to wait, for the store or for another thread that asks the same, are limited in time by tokio's
+//! timer: they need a tokio runtime with time enabled, and panic without.
 
 mod answers;
 mod cache;
