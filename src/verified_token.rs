@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{
-    claims::{RegisteredClaims, Span, UntypedClaims},
+    claims::{RegisteredClaims, UntypedClaims},
+    json::Span,
     jws::{Algorithm, Key, KeySet},
     revocation::{RevocationMemo, TokenFacts},
 };

@@ -8,10 +8,10 @@ pub use self::builder::VerifierBuilder;
 use crate::{
     BoxFuture, Issuer, RejectionKind, VerifiedToken,
     claims::{
-        Clock, RegisteredClaims, Span, Spans, Times, UntypedClaims,
+        Clock, RegisteredClaims, Spans, Times, UntypedClaims,
         scan::{ClaimsSet, Registered},
     },
-    json::Value,
+    json::{Object, Span, Value},
     jws::{self, Compact, Header, KnownHeaders, Scratch},
     revocation::RevocationMemo,
     token_cache::TokenCache,
@@ -57,7 +57,7 @@ struct Shared<C> {
     max_token_length: usize,
     headers: KnownHeaders,
     clock: Arc<dyn Clock>,
-    read_claims: fn(&str) -> Option<C>,
+    read_claims: fn(&Object<'_>) -> Option<C>,
     /// Their outcome depends on the token alone.
     pure_checks: Vec<Check<C>>,
     checks: Vec<Check<C>>,
@@ -159,8 +159,9 @@ impl<C> Verifier<C> {
         check_required(issuer, &claims)?;
         let revocation_id =
             revocation_id(issuer, &mut claims, spans.token_id, compact.signing_input())?;
+        let own_claims =
+            (self.0.read_claims)(claims.members()).ok_or(RejectionKind::ClaimsMismatch)?;
         let unescaped = claims.into_unescaped();
-        let own_claims = (self.0.read_claims)(&text).ok_or(RejectionKind::ClaimsMismatch)?;
         let registered =
             RegisteredClaims::new(text, &unescaped, Arc::clone(issuer.own_name()), spans, times);
         let token = VerifiedToken::new(Verified {
@@ -225,8 +226,8 @@ impl<C> Verifier<C> {
         let name = claims.string(Registered::Iss)?.ok_or(RejectionKind::MissingClaim)?;
         let position = match self.0.issuers.as_slice() {
             // The usual case needs no hash.
-            [only] if **only.own_name() == **name => Some(0),
-            _ => self.0.by_name.get(&**name).copied(),
+            [only] if name.is(only.own_name()) => Some(0),
+            _ => self.0.by_name.get(&*name.resolve()).copied(),
         };
         position
             .and_then(|position| Some((position, self.0.issuers.get(position)?)))
@@ -268,12 +269,13 @@ fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), Rejecti
     }
     for (name, value) in issuer.required_values() {
         let claim = claims.members().get(name).ok_or(RejectionKind::MissingClaim)?;
-        if claim.as_str() != Some(value) {
+        if !claim.as_text().is_some_and(|text| text.is(value)) {
             return Err(RejectionKind::WrongTokenUse);
         }
     }
     // A refresh token of an issuer that signs all its kinds with one key is no access token.
-    if claims.get(Registered::TokenType).and_then(Value::as_str) == Some("refresh") {
+    let token_type = claims.get(Registered::TokenType).and_then(Value::as_text);
+    if token_type.is_some_and(|token_type| token_type.is("refresh")) {
         return Err(RejectionKind::WrongTokenUse);
     }
     if claims.get(Registered::Cnf).is_some() && !issuer.allows_unverified_cnf() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(crate) use self::clock::Moment;
 pub use self::clock::{Clock, ManualClock, SystemClock};
 pub use self::registered::{Audience, RegisteredClaims, Scopes};
-pub(crate) use self::registered::{Span, Spans, Times};
+pub(crate) use self::registered::{Spans, Times};
 pub use self::untyped::UntypedClaims;
 
 /// Leeway on `exp`, `nbf` and `iat` unless a policy sets another: 30 seconds.

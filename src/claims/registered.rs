@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use smallvec::SmallVec;
 
+use crate::json::Span;
+
 /// The registered claims of a token that was verified.
 ///
 /// One text holds all strings, so that a token costs one allocation for them however many there are.
@@ -15,13 +17,6 @@ pub struct RegisteredClaims {
     issuer: Arc<str>,
     spans: Spans,
     times: Times,
-}
-
-/// A part of the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
 }
 
 /// Where the strings stand.
@@ -131,7 +126,7 @@ impl RegisteredClaims {
 
     pub(crate) fn at(&self, span: Span) -> &str {
         // Spans are made with the text and lie within it.
-        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+        span.of(&self.text).unwrap_or_default()
     }
 }
 

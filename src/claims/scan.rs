@@ -3,14 +3,11 @@
 //! A claim that is present with the wrong type is an error, never an absent claim: a reader that
 //! treats `"exp":"never"` as no `exp` lets tokens live for ever.
 
-use std::borrow::Cow;
-
 use smallvec::SmallVec;
 
-use super::registered::Span;
 use crate::{
     RejectionKind,
-    json::{Object, Value},
+    json::{Object, Span, Text, Value},
 };
 
 /// The largest number of seconds that is read: above 2^53 not every reader of JSON sees the same integer.
@@ -60,27 +57,32 @@ pub(crate) struct ClaimsSet<'t> {
     text: &'t str,
     members: Object<'t>,
     /// Where among the members each [`Registered`] stands.
-    positions: [Option<usize>; REGISTERED],
+    positions: [u32; REGISTERED],
     /// Strings that had escapes, without them; they will be appended to the text.
     unescaped: String,
 }
 
+/// A position that no member has.
+const ABSENT: u32 = u32::MAX;
+
 impl<'t> ClaimsSet<'t> {
     pub(crate) fn parse(text: &'t str) -> Option<Self> {
         let members = Object::parse(text)?;
-        let mut positions = [None; REGISTERED];
-        for (position, name) in members.names().enumerate() {
-            let registered = Registered::from_name(name);
+        let mut positions = [ABSENT; REGISTERED];
+        for (position, name) in (0..).zip(members.names()) {
+            let registered = match name.plain() {
+                Some(name) => Registered::from_name(name),
+                None => Registered::from_name(&name.resolve()),
+            };
             if let Some(slot) = registered.and_then(|claim| positions.get_mut(claim as usize)) {
-                *slot = Some(position);
+                *slot = position;
             }
         }
         Some(Self { text, members, positions, unescaped: String::new() })
     }
 
-    pub(crate) fn get(&self, claim: Registered) -> Option<&Value<'t>> {
-        let position = self.positions.get(claim as usize).copied().flatten()?;
-        self.members.at(position)
+    pub(crate) fn get(&self, claim: Registered) -> Option<Value<'t>> {
+        self.members.at(self.position(claim)?)
     }
 
     pub(crate) fn members(&self) -> &Object<'t> {
@@ -104,31 +106,29 @@ impl<'t> ClaimsSet<'t> {
     }
 
     /// A claim that is a string of at least one character, or absent.
-    pub(crate) fn string(&self, claim: Registered) -> Result<Option<&Cow<'t, str>>, RejectionKind> {
-        as_string(self.get(claim))
+    pub(crate) fn string(&self, claim: Registered) -> Result<Option<Text<'t>>, RejectionKind> {
+        self.get(claim).map(as_string).transpose()
     }
 
     /// Where such a claim stands.
     pub(crate) fn span(&mut self, claim: Registered) -> Result<Option<Span>, RejectionKind> {
-        let text = as_string(self.get(claim))?.cloned();
-        text.map(|text| self.span_of(&text)).transpose()
+        self.position(claim).map(|position| self.span_of_string(position)).transpose()
     }
 
     /// The same for a claim of any name.
     pub(crate) fn span_of_name(&mut self, name: &str) -> Result<Option<Span>, RejectionKind> {
-        let text = as_string(self.members.get(name))?.cloned();
-        text.map(|text| self.span_of(&text)).transpose()
+        self.members.position(name).map(|position| self.span_of_string(position)).transpose()
     }
 
     /// `aud`, or the claim that a policy reads in its place: a string or an array of strings, never empty.
     pub(crate) fn audience(&mut self, name: &str) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
-        let value = match name {
-            "aud" => self.get(Registered::Aud),
-            name => self.members.get(name),
+        let position = match name {
+            "aud" => self.position(Registered::Aud),
+            name => self.members.position(name),
         };
         let mut spans = SmallVec::new();
-        if let Some(value) = value.cloned() {
-            self.add_strings(&value, &mut spans)?;
+        if let Some(position) = position {
+            self.add_strings(position, &mut spans)?;
             if spans.is_empty() {
                 return Err(RejectionKind::InvalidClaim);
             }
@@ -140,13 +140,13 @@ impl<'t> ClaimsSet<'t> {
     pub(crate) fn scopes(&mut self) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
         let mut spans = SmallVec::new();
         for claim in [Registered::Scope, Registered::Scp] {
-            let Some(value) = self.get(claim).cloned() else { continue };
+            let Some(position) = self.position(claim) else { continue };
             let before = spans.len();
-            self.add_strings(&value, &mut spans)?;
+            self.add_strings(position, &mut spans)?;
             // As an element of an array, "read admin" is not two scopes.
+            let is_array = matches!(self.members.at(position), Some(Value::Array(_)));
             let mut elements = spans.iter().skip(before);
-            if matches!(value, Value::Array(_)) && elements.any(|span| self.at(*span).contains(' '))
-            {
+            if is_array && elements.any(|span| self.at(*span).contains(' ')) {
                 return Err(RejectionKind::InvalidClaim);
             }
         }
@@ -165,49 +165,49 @@ impl<'t> ClaimsSet<'t> {
         part.unwrap_or_default()
     }
 
-    fn add_strings(
-        &mut self,
-        value: &Value<'t>,
-        spans: &mut SmallVec<[Span; 2]>,
-    ) -> Result<(), RejectionKind> {
-        if let Value::String(text) = value {
-            spans.push(self.span_of(text)?);
-            return Ok(());
-        }
-        for text in value.as_strings().ok_or(RejectionKind::InvalidClaim)? {
-            spans.push(self.span_of(&text)?);
-        }
-        Ok(())
+    fn position(&self, claim: Registered) -> Option<usize> {
+        let position = self.positions.get(claim as usize).copied();
+        position.filter(|position| *position != ABSENT).map(|position| position as usize)
     }
 
-    #[expect(clippy::ptr_arg, reason = "whether it is borrowed is what matters")]
-    fn span_of(&mut self, text: &Cow<'t, str>) -> Result<Span, RejectionKind> {
-        let start = match text {
-            // A part of the text itself: where, the addresses tell.
-            Cow::Borrowed(part) => part
-                .as_ptr()
-                .addr()
-                .checked_sub(self.text.as_ptr().addr())
-                .ok_or(RejectionKind::InvalidClaim)?,
-            Cow::Owned(unescaped) => {
-                let start = self.text.len() + self.unescaped.len();
-                self.unescaped.push_str(unescaped);
-                start
-            }
+    fn span_of_string(&mut self, position: usize) -> Result<Span, RejectionKind> {
+        let value = self.members.at(position).ok_or(RejectionKind::InvalidClaim)?;
+        let text = as_string(value)?;
+        let span = self.members.span_at(position).ok_or(RejectionKind::InvalidClaim)?;
+        resolved(text, span, self.text, &mut self.unescaped).ok_or(RejectionKind::InvalidClaim)
+    }
+
+    fn add_strings(
+        &mut self,
+        position: usize,
+        spans: &mut SmallVec<[Span; 2]>,
+    ) -> Result<(), RejectionKind> {
+        let Self { text, members, unescaped, .. } = self;
+        let mut add = |span, string| {
+            spans.push(resolved(string, span, text, unescaped)?);
+            Some(())
         };
-        let offset = |at| u32::try_from(at).map_err(|_| RejectionKind::InvalidClaim);
-        Ok(Span { start: offset(start)?, end: offset(start + text.len())? })
+        let added = match members.at(position).zip(members.span_at(position)) {
+            Some((Value::String(string), span)) => add(span, string),
+            _ => members.strings_at(position, add),
+        };
+        added.ok_or(RejectionKind::InvalidClaim)
     }
 }
 
-fn as_string<'v, 't>(
-    value: Option<&'v Value<'t>>,
-) -> Result<Option<&'v Cow<'t, str>>, RejectionKind> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-        Some(_) => Err(RejectionKind::InvalidClaim),
+/// Where a string stands that stands at `span` in `text`: there, or, if it has escapes, resolved behind the text.
+fn resolved(string: Text<'_>, span: Span, text: &str, unescaped: &mut String) -> Option<Span> {
+    if string.plain().is_some() {
+        return Some(span);
     }
+    let start = text.len() + unescaped.len();
+    unescaped.push_str(&string.resolve());
+    let end = text.len() + unescaped.len();
+    Some(Span { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
+}
+
+fn as_string(value: Value<'_>) -> Result<Text<'_>, RejectionKind> {
+    value.as_text().filter(|text| !text.is_empty()).ok_or(RejectionKind::InvalidClaim)
 }
 
 /// The whole part of a number that is not negative, from its text: through a double, a fraction could be

@@ -28,10 +28,8 @@ impl<'a> Header<'a> {
         if ["crit", "b64", "zip", "enc"].into_iter().any(|name| members.get(name).is_some()) {
             return Err(JwsError::UnsupportedHeader);
         }
-        let Some(Value::String(name)) = members.get("alg") else {
-            return Err(JwsError::MalformedHeader);
-        };
-        let algorithm = Algorithm::from_name(name).ok_or(JwsError::UnsupportedAlgorithm)?;
+        let name = members.get("alg").and_then(Value::as_cow).ok_or(JwsError::MalformedHeader)?;
+        let algorithm = Algorithm::from_name(&name).ok_or(JwsError::UnsupportedAlgorithm)?;
         let key_id = text(&members, "kid")?;
         if key_id.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID) {
             return Err(JwsError::MalformedHeader);
@@ -67,8 +65,7 @@ impl<'a> Header<'a> {
 fn text<'a>(members: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, JwsError> {
     match members.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(JwsError::MalformedHeader),
+        Some(value) => value.as_cow().map(Some).ok_or(JwsError::MalformedHeader),
     }
 }
 

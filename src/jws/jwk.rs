@@ -1,5 +1,7 @@
 //! JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037 section 2), read strictly.
 
+use std::borrow::Cow;
+
 use zeroize::Zeroizing;
 
 use super::{
@@ -38,11 +40,11 @@ impl<'a> Jwk<'a> {
     }
 
     pub(super) fn is_secret(&self) -> bool {
-        self.0.get("kty").and_then(Value::as_str) == Some("oct")
+        self.0.get("kty").and_then(Value::as_text).is_some_and(|kty| kty.is("oct"))
     }
 
-    pub(super) fn key_id(&self) -> Option<&str> {
-        self.0.get("kid").and_then(Value::as_str)
+    pub(super) fn key_id(&self) -> Option<Cow<'a, str>> {
+        self.0.get("kid").and_then(Value::as_cow)
     }
 
     pub(super) fn to_key(&self) -> Result<Key, ConfigError> {
@@ -77,7 +79,8 @@ impl<'a> Jwk<'a> {
     fn kind(&self) -> Result<Kind, ConfigError> {
         let kty = self.text("kty", "a `kty` that is a string")?;
         let crv = self.text("crv", "a `crv` that is a string")?;
-        match (kty.ok_or(ConfigError::UnreadableKey("a member `kty`"))?, crv) {
+        let kty = kty.ok_or(ConfigError::UnreadableKey("a member `kty`"))?;
+        match (&*kty, crv.as_deref()) {
             ("oct", _) => Ok(Kind::Secret),
             ("RSA", _) => Ok(Kind::Rsa),
             ("EC", Some("P-256")) => Ok(Kind::Ec(Curve::P256)),
@@ -129,19 +132,20 @@ impl<'a> Jwk<'a> {
         Ok([&[4], x.as_slice(), y.as_slice()].concat())
     }
 
-    fn text(&self, name: &str, expected: &'static str) -> Result<Option<&str>, ConfigError> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(ConfigError::UnreadableKey(expected)),
-        }
+    fn text(
+        &self,
+        name: &str,
+        expected: &'static str,
+    ) -> Result<Option<Cow<'a, str>>, ConfigError> {
+        let as_text = |value: Value<'a>| value.as_cow().ok_or(ConfigError::UnreadableKey(expected));
+        self.0.get(name).map(as_text).transpose()
     }
 
     /// A member in canonical base64url. Whether or not it is secret, it is wiped.
     fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         self.0
             .get(name)
-            .and_then(Value::as_str)
+            .and_then(Value::as_cow)
             .and_then(|text| decode_base64url(text.as_bytes()))
             .map(Zeroizing::new)
             .ok_or(ConfigError::UnreadableKey("each key parameter as base64url without padding"))

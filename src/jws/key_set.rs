@@ -4,6 +4,7 @@
 mod tests;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt, fs,
     path::Path,
@@ -266,7 +267,7 @@ impl fmt::Debug for KeySet {
 fn read_public(json: &str) -> Result<Key, (Option<Box<str>>, ConfigError)> {
     let jwk = Jwk::parse(json).map_err(|reason| (None, reason))?;
     let key = if jwk.is_secret() { Err(ConfigError::SecretInPublicKeySet) } else { jwk.to_key() };
-    key.map_err(|reason| (jwk.key_id().map(Box::from), reason))
+    key.map_err(|reason| (jwk.key_id().map(Cow::into), reason))
 }
 
 /// A key of a document that is not used.

@@ -8,6 +8,7 @@ use super::{AsyncCheck, Check, CheckError, Shared, Verifier};
 use crate::{
     ConfigError, Issuer, VerifiedToken,
     claims::{Clock, SystemClock, UntypedClaims},
+    json,
     jws::KnownHeaders,
     token_cache::TokenCache,
 };
@@ -165,7 +166,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
             max_token_length: self.max_token_length,
             headers: KnownHeaders::new(),
             clock: self.clock,
-            read_claims: |claims| serde_json::from_str(claims).ok(),
+            read_claims: json::deserialize,
             pure_checks: self.pure_checks,
             checks: self.checks,
             cache: TokenCache::new(self.cache_capacity, self.caches_hmac),

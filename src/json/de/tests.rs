@@ -1,0 +1,186 @@
+//! What is made of members is what serde_json makes of their text, whatever the type.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    fmt::Debug,
+};
+
+use proptest::prelude::*;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Map, Value};
+
+use super::*;
+use crate::json::tests::any_json;
+
+/// Both ways by which a `T` comes out of a text agree; returns whether there is one.
+fn agree<T: DeserializeOwned + PartialEq + Debug>(text: &str) -> bool {
+    let object = Object::parse(text).unwrap();
+    let (ours, serde) = (deserialize::<T>(&object), serde_json::from_str::<T>(text).ok());
+    assert_eq!(ours, serde, "{text}");
+    // What is made without serde_json's help is no different.
+    if let Ok(direct) = T::deserialize(Whole(&object)) {
+        assert_eq!(Some(direct), serde, "{text}");
+    }
+    serde.is_some()
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Owned {
+    a: String,
+    b: Option<u64>,
+    c: Option<Vec<String>>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Strict {
+    #[serde(default)]
+    a: i8,
+    #[serde(default, rename = "b", alias = "c")]
+    b: Option<Name>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+struct Name(Cow<'static, str>);
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Flat {
+    a: Value,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Kinds {
+    a: Kind,
+    #[serde(default)]
+    b: f64,
+    #[serde(default)]
+    c: (),
+}
+
+#[derive(Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    A,
+    B(u8),
+    C { a: bool },
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Either {
+    Numbers { a: i128, b: u8 },
+    Text { a: char },
+    Other(BTreeMap<String, Value>),
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(tag = "a", rename_all = "lowercase")]
+enum Tagged {
+    B { b: i64 },
+    C(Flat),
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Wrapper<T>(T);
+
+/// Whether any of many types could be made.
+fn every_type_agrees(text: &str) -> usize {
+    [
+        agree::<Owned>(text),
+        agree::<Strict>(text),
+        agree::<Flat>(text),
+        agree::<Kinds>(text),
+        agree::<Either>(text),
+        agree::<Tagged>(text),
+        agree::<Kind>(text),
+        agree::<Wrapper<Option<Owned>>>(text),
+        agree::<Option<Wrapper<Kinds>>>(text),
+        agree::<Value>(text),
+        agree::<Map<String, Value>>(text),
+        agree::<HashMap<u64, Value>>(text),
+        agree::<HashMap<Kind, Value>>(text),
+        agree::<BTreeMap<Name, u8>>(text),
+        agree::<BTreeMap<i8, f32>>(text),
+        agree::<BTreeMap<String, serde::de::IgnoredAny>>(text),
+        agree::<IgnoredAny>(text),
+        agree::<()>(text),
+        agree::<String>(text),
+        agree::<(String, u64)>(text),
+    ]
+    .into_iter()
+    .filter(|made| *made)
+    .count()
+}
+
+#[test]
+fn every_type_is_made_of_some_text() {
+    for (text, made) in [
+        (r#"{"a":"x","b":7,"c":["\u0079"]}"#, true),
+        (r#"{"a":-128,"c":"n\u00e9"}"#, true),
+        (r#"{"a":128}"#, true),
+        (r#"{"a":"a","b":1.5,"c":null}"#, true),
+        (r#"{"a":{"b":3}}"#, true),
+        (r#"{"a":{"c":{"a":true}},"b":18446744073709551616}"#, true),
+        (r#"{"a":170141183460469231731687303715884105727,"b":255}"#, true),
+        (r#"{"a":"b","b":-9223372036854775808}"#, true),
+        (r#"{"a":"\u0063","d":[1,{"e":null}]}"#, true),
+        (r#"{"b":3}"#, true),
+        (r#"{"a":null}"#, true),
+        (r#"{"1":2,"18446744073709551615":[]}"#, true),
+        (r#"{"-1":1e3,"7":-0.0}"#, true),
+        (r#" { } "#, true),
+    ] {
+        assert_eq!(every_type_agrees(text) > 2, made, "{text}");
+    }
+    assert!(agree::<Owned>(r#"{"a":"x","b":7,"c":["\u0079"]}"#));
+    assert!(agree::<Strict>(r#"{"a":-128,"c":"n\u00e9"}"#));
+    assert!(!agree::<Strict>(r#"{"a":-128,"d":1}"#));
+    assert!(agree::<Flat>(r#"{"x":[],"a":{"y":1.5}}"#));
+    assert!(agree::<Kinds>(r#"{"a":"a","b":1.5,"c":null}"#));
+    assert!(agree::<Kinds>(r#"{"a":{"c":{"a":true}}}"#));
+    assert!(agree::<Either>(r#"{"a":170141183460469231731687303715884105727,"b":255}"#));
+    assert!(agree::<Either>(r#"{"a":"x"}"#));
+    assert!(agree::<Tagged>(r#"{"a":"b","b":-1}"#));
+    assert!(agree::<Kind>(r#"{"b":3}"#));
+    assert!(agree::<HashMap<u64, Value>>(r#"{"1":2}"#));
+    assert!(agree::<HashMap<Kind, Value>>(r#"{"a":2}"#));
+    assert!(agree::<BTreeMap<i8, f32>>(r#"{"-7":-0.0}"#));
+    assert!(!agree::<HashMap<u64, Value>>(r#"{" 1":2}"#));
+    assert!(!agree::<()>("{}") && !agree::<String>("{}") && !agree::<(String, u64)>("{}"));
+}
+
+#[test]
+fn usual_claims_are_made_without_reading_the_text_again() {
+    let text = r#"{"a":"x","b":7,"c":["y"],"other":{"nested":true}}"#;
+    let object = Object::parse(text).unwrap();
+    assert!(Owned::deserialize(Whole(&object)).is_ok());
+    assert!(Map::<String, Value>::deserialize(Whole(&object)).is_ok());
+    assert!(IgnoredAny::deserialize(Whole(&object)).is_ok());
+}
+
+fn odd_json() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any_json(),
+        prop::sample::select(vec!["a", "b", "c", "1", "true", ""]).prop_map(Value::from),
+        (0..300_u64).prop_map(Value::from),
+        prop::collection::hash_map("[abc]", any_json(), 0..3)
+            .prop_map(|members| Value::Object(members.into_iter().collect())),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_type_is_made_of_members_as_of_their_text(
+        members in prop::collection::hash_map("[abc]|[0-9]{1,3}|-[1-9]|\\PC{0,3}", odd_json(), 0..8),
+        pretty: bool,
+    ) {
+        let members = Value::Object(members.into_iter().collect());
+        let text = if pretty { serde_json::to_string_pretty(&members) } else { serde_json::to_string(&members) };
+        every_type_agrees(&text.unwrap());
+    }
+}

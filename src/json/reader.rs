@@ -1,0 +1,393 @@
+//! The reader itself: one pass over the bytes.
+
+use std::collections::HashSet;
+
+use super::{Kind, Member, Members, Span, Text};
+
+/// Levels of nesting, the outermost object counted.
+pub(crate) const MAX_DEPTH: usize = 32;
+
+/// Features of serde_json that any crate of a build can switch on give names of this kind a meaning.
+pub(super) const PRIVATE_TO_SERDE: &str = "$serde_json::private::";
+
+/// Up to this many names of one object are compared one by one, further ones by hash: small objects
+/// stay cheap, and an object of a thousand names does not cost a million comparisons.
+const FEW_NAMES: usize = 16;
+
+/// The texts of the elements of the array `name` in an object, which has only one member of that name.
+///
+/// Values are told apart by their quotes and brackets and are not read: what is wrong with one is no matter of the
+/// others. Each is to be read, and judged, by itself.
+pub(crate) fn elements_of<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    let mut reader = Reader::new(text, 0);
+    let mut array = None;
+    reader.skip_white_space();
+    reader.list(b'{', b'}', |reader| {
+        let (name_span, has_escapes) = reader.string()?;
+        let member = Text { raw: name_span.of(text)?, has_escapes };
+        reader.skip_white_space();
+        reader.expect(b':')?;
+        reader.skip_white_space();
+        let value = reader.unread_value()?;
+        (!member.is(name) || array.replace(value).is_none()).then_some(())
+    })?;
+    reader.skip_white_space();
+    if !reader.is_at_end() {
+        return None;
+    }
+
+    let mut elements = Vec::new();
+    let mut reader = Reader::new(array?, 0);
+    reader.list(b'[', b']', |reader| {
+        elements.push(reader.unread_value()?);
+        Some(())
+    })?;
+    Some(elements)
+}
+
+/// The string that checked text between quotes stands for.
+pub(super) fn resolve(raw: &str) -> String {
+    let mut reader = Reader::new(raw, 0);
+    let mut resolved = String::with_capacity(raw.len());
+    loop {
+        let plain_from = reader.at;
+        reader.skip_plain_characters();
+        resolved.push_str(reader.since(plain_from).unwrap_or_default());
+        // The text was checked when it was read: at its end, and nowhere else, there is no escape.
+        match reader.take(b'\\').then(|| reader.escape()).flatten() {
+            Some(character) => resolved.push(character),
+            None => return resolved,
+        }
+    }
+}
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads on from `at`; positions of a text that is longer than 4 GiB are not kept.
+    pub(super) fn new(text: &'a str, at: usize) -> Self {
+        Self { text, at }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Moves past `byte`, if it is the next.
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        self.take(byte).then_some(())
+    }
+
+    pub(super) fn skip_white_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn since(&self, start: usize) -> Option<&'a str> {
+        self.text.get(start..self.at)
+    }
+
+    /// The part from `start` up to where the reader stands.
+    fn span_since(&self, start: usize) -> Option<Span> {
+        Some(Span { start: u32::try_from(start).ok()?, end: u32::try_from(self.at).ok()? })
+    }
+
+    /// Items between brackets, with commas between them; `item` reads one.
+    #[inline]
+    fn list(
+        &mut self,
+        open: u8,
+        close: u8,
+        mut item: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        self.expect(open)?;
+        self.skip_white_space();
+        if self.take(close) {
+            return Some(());
+        }
+        loop {
+            item(self)?;
+            self.skip_white_space();
+            if self.take(close) {
+                return Some(());
+            }
+            self.expect(b',')?;
+            self.skip_white_space();
+        }
+    }
+
+    pub(super) fn object(&mut self, depth: usize, members: &mut Members) -> Option<()> {
+        let mut hashed = None;
+        self.list(b'{', b'}', |reader| {
+            let (name, name_has_escapes) = reader.string()?;
+            reader.skip_white_space();
+            reader.expect(b':')?;
+            reader.skip_white_space();
+            if !reader.is_new(name, name_has_escapes, members, &mut hashed)? {
+                return None;
+            }
+            let (kind, value) = reader.value(depth)?;
+            members.push(Member { name, value, name_has_escapes, kind });
+            Some(())
+        })
+    }
+
+    /// Whether a name may stand beside `members`; `hashed` has their names once there are many.
+    fn is_new(
+        &self,
+        name: Span,
+        has_escapes: bool,
+        members: &Members,
+        hashed: &mut Option<HashSet<String>>,
+    ) -> Option<bool> {
+        let name = Text { raw: name.of(self.text)?, has_escapes };
+        let resolved;
+        let name = match name.plain() {
+            Some(plain) => plain,
+            None => {
+                resolved = name.resolve();
+                &resolved
+            }
+        };
+        if name.starts_with(PRIVATE_TO_SERDE) {
+            return Some(false);
+        }
+        let mut names = members.iter().filter_map(|member| member.name_in(self.text));
+        if members.len() < FEW_NAMES {
+            return Some(names.all(|known| !known.is(name)));
+        }
+        let hashed =
+            hashed.get_or_insert_with(|| names.map(|name| name.resolve().into_owned()).collect());
+        Some(hashed.insert(name.to_owned()))
+    }
+
+    pub(super) fn elements(
+        &mut self,
+        depth: usize,
+        mut each: impl FnMut(Kind, Span) -> Option<()>,
+    ) -> Option<()> {
+        self.list(b'[', b']', |reader| {
+            let (kind, span) = reader.value(depth)?;
+            each(kind, span)
+        })
+    }
+
+    /// The text of a value, from its first quote or bracket to the one that closes it.
+    fn unread_value(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        let mut depth = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => self.skip_string()?,
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    depth = depth.checked_sub(1)?;
+                    self.at += 1;
+                }
+                _ if depth > 0 => self.at += 1,
+                _ => self.skip_scalar()?,
+            }
+            if depth == 0 {
+                return self.since(start);
+            }
+        }
+    }
+
+    fn skip_string(&mut self) -> Option<()> {
+        self.expect(b'"')?;
+        loop {
+            self.skip_plain_characters();
+            if self.take(b'"') {
+                return Some(());
+            }
+            // An escape, or a control character that whoever reads the value refuses.
+            let length = if self.peek()? == b'\\' { 2 } else { 1 };
+            self.at += length;
+        }
+    }
+
+    fn skip_scalar(&mut self) -> Option<()> {
+        let start = self.at;
+        while !matches!(self.peek()?, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r') {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+
+    /// A value inside something that is `depth` levels deep.
+    fn value(&mut self, depth: usize) -> Option<(Kind, Span)> {
+        let start = self.at;
+        let kind = match self.peek()? {
+            b'"' => {
+                let (span, has_escapes) = self.string()?;
+                let kind = if has_escapes { Kind::StringWithEscapes } else { Kind::String };
+                return Some((kind, span));
+            }
+            b'{' if depth < MAX_DEPTH => {
+                self.object(depth + 1, &mut Members::new())?;
+                Kind::Object
+            }
+            b'[' if depth < MAX_DEPTH => {
+                self.elements(depth + 1, |_, _| Some(()))?;
+                Kind::Array
+            }
+            b't' => self.literal("true", Kind::True)?,
+            b'f' => self.literal("false", Kind::False)?,
+            b'n' => self.literal("null", Kind::Null)?,
+            b'-' | b'0'..=b'9' => {
+                self.number()?;
+                Kind::Number
+            }
+            _ => return None,
+        };
+        Some((kind, self.span_since(start)?))
+    }
+
+    fn literal(&mut self, word: &str, kind: Kind) -> Option<Kind> {
+        self.text.get(self.at..)?.starts_with(word).then(|| {
+            self.at += word.len();
+            kind
+        })
+    }
+
+    fn digits(&mut self) -> Option<()> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+
+    fn number(&mut self) -> Option<()> {
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        let has_exponent = self.take(b'e') || self.take(b'E');
+        if has_exponent {
+            let _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        // Only what has an exponent or hundreds of digits can overflow.
+        if !has_exponent && self.at - start <= 300 {
+            return Some(());
+        }
+        self.since(start)?.parse::<f64>().is_ok_and(f64::is_finite).then_some(())
+    }
+
+    /// A string: what stands between its quotes, and whether that has escapes, which are checked.
+    fn string(&mut self) -> Option<(Span, bool)> {
+        self.expect(b'"')?;
+        let start = self.at;
+        self.skip_plain_characters();
+        let mut has_escapes = false;
+        while self.take(b'\\') {
+            has_escapes = true;
+            self.escape()?;
+            self.skip_plain_characters();
+        }
+        let span = self.span_since(start)?;
+        self.expect(b'"')?;
+        Some((span, has_escapes))
+    }
+
+    /// Moves to the next byte that ends a string, begins an escape or is a control character.
+    fn skip_plain_characters(&mut self) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let (words, tail) = rest.as_chunks();
+        for (number, word) in words.iter().enumerate() {
+            if let Some(within) = first_special(*word) {
+                self.at += number * 8 + within;
+                return;
+            }
+        }
+        let is_special = |&byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        self.at += words.len() * 8 + tail.iter().position(is_special).unwrap_or(tail.len());
+    }
+
+    fn escape(&mut self) -> Option<char> {
+        let escape = self.peek()?;
+        self.at += 1;
+        Some(match escape {
+            b'"' | b'\\' | b'/' => char::from(escape),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode_escape(),
+            _ => return None,
+        })
+    }
+
+    fn unicode_escape(&mut self) -> Option<char> {
+        let first = self.four_hex_digits()?;
+        if !(0xD800..0xDC00).contains(&first) {
+            // A lone trailing surrogate is no `char`, and so is refused here.
+            return char::from_u32(first);
+        }
+        self.expect(b'\\')?;
+        self.expect(b'u')?;
+        let second = self.four_hex_digits()?;
+        if !(0xDC00..0xE000).contains(&second) {
+            return None;
+        }
+        char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00))
+    }
+
+    fn four_hex_digits(&mut self) -> Option<u32> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4)?;
+        self.at += 4;
+        digits
+            .iter()
+            .try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
+    }
+}
+
+/// Whether two names are equal. Most names of a token have three letters: looking at the first two of them here saves
+/// the call that compares the rest.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    one.len() == other.len()
+        && one.first() == other.first()
+        && one.get(1) == other.get(1)
+        && one == other
+}
+
+/// Where in eight bytes the first quote, backslash or control character stands.
+///
+/// All eight are looked at in one word: in each formula the high bit of a byte is set where it matches. Bytes above a
+/// match may be wrong through a borrow, so only the first counts.
+pub(super) fn first_special(bytes: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_le_bytes(bytes);
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
+    let is_quote = is_zero(word ^ (ONES * u64::from(b'"')));
+    let is_backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
+    let special = (is_control | is_quote | is_backslash) & HIGHS;
+    (special != 0).then(|| special.trailing_zeros() as usize / 8)
+}
+
