@@ -84,14 +84,28 @@ pub(crate) struct Text<'a> {
 impl<'a> Object<'a> {
     /// Reads `text` as exactly one object; `None` where anything is not strict.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let mut object = Self::unread(text);
+        object.read().map(|()| object)
+    }
+
+    /// An object without members, to be [`read`](Self::read): in place, because it is large.
+    pub(crate) fn unread(text: &'a str) -> Self {
+        Self { text, members: SmallVec::new() }
+    }
+
+    pub(crate) fn read(&mut self) -> Option<()> {
         // Positions are kept in 32 bits.
-        u32::try_from(text.len()).ok()?;
-        let mut object = Self { text, members: SmallVec::new() };
-        let mut reader = Reader::new(text, 0);
+        u32::try_from(self.text.len()).ok()?;
+        self.members.clear();
+        let mut reader = Reader::new(self.text, 0);
         reader.skip_white_space();
-        reader.object(1, &mut object.members)?;
+        reader.object(1, &mut self.members)?;
         reader.skip_white_space();
-        reader.is_at_end().then_some(object)
+        reader.is_at_end().then_some(())
+    }
+
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = Text<'a>> {
@@ -102,9 +116,17 @@ impl<'a> Object<'a> {
         self.members.get(position)?.value_in(self.text)
     }
 
-    /// Where the value at `position` stands; of a string, without its quotes.
-    pub(crate) fn span_at(&self, position: usize) -> Option<Span> {
-        self.members.get(position).map(|member| member.value)
+    /// Where the string at `position` stands, and the string itself if it has escapes.
+    pub(crate) fn string_at(&self, position: usize) -> Option<(Span, Option<Text<'a>>)> {
+        let member = self.members.get(position)?;
+        match member.kind {
+            Kind::String => Some((member.value, None)),
+            Kind::StringWithEscapes => {
+                let raw = member.value.of(self.text)?;
+                Some((member.value, Some(Text { raw, has_escapes: true })))
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
@@ -158,6 +180,10 @@ impl Span {
     pub(crate) fn of(self, text: &str) -> Option<&str> {
         text.get(self.start as usize..self.end as usize)
     }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
 }
 
 impl<'a> Value<'a> {
@@ -203,6 +229,7 @@ impl<'a> Text<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn is(self, other: &str) -> bool {
         match self.plain() {
             Some(plain) => is_same(plain, other),

@@ -48,12 +48,17 @@ impl<C> TokenCache<C> {
         self.tokens.as_ref()?.get(token).map(|entry| entry.token)
     }
 
+    /// Whether tokens with this algorithm are remembered.
+    pub(crate) fn takes(&self, algorithm: Algorithm) -> bool {
+        let is_hmac =
+            matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
+        self.tokens.is_some() && (self.caches_hmac || !is_hmac)
+    }
+
     /// Remembers a token that has passed every check; tokens that have not are never remembered.
     pub(crate) fn remember(&self, token: &str, verified: &VerifiedToken<C>) {
-        let is_hmac =
-            matches!(verified.algorithm(), Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
         if let Some(tokens) = &self.tokens
-            && (self.caches_hmac || !is_hmac)
+            && self.takes(verified.algorithm())
         {
             let size = OVERHEAD
                 + token.len()

@@ -127,29 +127,27 @@ impl<C> Verifier<C> {
         let compact = Compact::parse(token.as_bytes(), self.0.max_token_length)?;
         let known_headers = self.0.headers.load();
         let known_header = known_headers.find(compact.encoded_header());
-        let decoded = match known_header {
-            Some(_) => Scratch::new(),
-            None => compact.decode_header()?,
-        };
         let payload = compact.decode_payload()?;
-        let signature = compact.decode_signature()?;
-        let parsed;
+        let mut scratch = Scratch::new();
+        let signature = compact.decode_signature(&mut scratch)?;
+        let read_header;
         let header = match known_header {
             Some(header) => header,
             None => {
-                parsed = Header::parse(&decoded)?;
-                &parsed
+                read_header = Header::read(&compact)?;
+                &read_header
             }
         };
         let text = String::from_utf8(payload).map_err(|_| RejectionKind::MalformedClaims)?;
-        let mut claims = ClaimsSet::parse(&text).ok_or(RejectionKind::MalformedClaims)?;
+        let mut claims = ClaimsSet::unread(&text);
+        claims.read().ok_or(RejectionKind::MalformedClaims)?;
         let (position, issuer) = self.issuer_of(&claims)?;
         if !issuer.accepts_type(header.typ()) {
             return Err(RejectionKind::WrongType);
         }
 
         let keys = issuer.keys().load();
-        let key = keys.verify(header, compact.signing_input(), &signature)?;
+        let key = keys.verify(header, compact.signing_input(), signature)?;
         if known_header.is_none() {
             self.0.headers.remember(compact.encoded_header(), header);
         }
@@ -161,7 +159,7 @@ impl<C> Verifier<C> {
             revocation_id(issuer, &mut claims, spans.token_id, compact.signing_input())?;
         let own_claims =
             (self.0.read_claims)(claims.members()).ok_or(RejectionKind::ClaimsMismatch)?;
-        let unescaped = claims.into_unescaped();
+        let unescaped = claims.take_unescaped();
         let registered =
             RegisteredClaims::new(text, &unescaped, Arc::clone(issuer.own_name()), spans, times);
         let token = VerifiedToken::new(Verified {
@@ -173,7 +171,7 @@ impl<C> Verifier<C> {
             named_key: NamedKey::new(header.key_id(), key),
             key: key.clone(),
             key_set: keys.number().into(),
-            revocation: RevocationMemo::default(),
+            revocation: RevocationMemo::new(self.0.cache.takes(key.algorithm())),
         });
         self.run_pure_checks(&token)?;
         self.run_checks(&token)?;

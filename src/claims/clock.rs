@@ -1,8 +1,8 @@
 //! The time, injected: no rule of this crate reads the system's clock on its own.
 
 use std::{
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 /// Where the verifier and the revocation cache take the time from.
@@ -48,18 +48,61 @@ impl Moment {
 }
 
 /// The operating system's clocks.
+///
+/// On Linux they are the kernel's coarse ones, which are several times as cheap to read and lag behind by one tick:
+/// 1 to 10 milliseconds, as the kernel is configured. Expiry and the ages of cached answers are late by at most that.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SystemClock;
 
-#[expect(clippy::disallowed_methods, reason = "the one place where the system is asked")]
 impl Clock for SystemClock {
     fn unix_time(&self) -> Duration {
-        // A clock set before 1970 reads as 1970.
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+        system::unix_time()
     }
 
     fn monotonic(&self) -> Duration {
+        system::monotonic()
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    pub(super) fn unix_time() -> Duration {
+        read(ClockId::RealtimeCoarse)
+    }
+
+    pub(super) fn monotonic() -> Duration {
+        read(ClockId::MonotonicCoarse)
+    }
+
+    /// A clock set before 1970 reads as 1970.
+    fn read(clock: ClockId) -> Duration {
+        let time = clock_gettime(clock);
+        let parts = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        let (Ok(seconds), Ok(nanoseconds)) = parts else { return Duration::ZERO };
+        Duration::new(seconds, nanoseconds)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::{
+        sync::LazyLock,
+        time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    };
+
+    /// A clock set before 1970 reads as 1970.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the system is asked")]
+    pub(super) fn unix_time() -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place where the system is asked")]
+    pub(super) fn monotonic() -> Duration {
         static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
         ORIGIN.elapsed()
     }

@@ -3,6 +3,8 @@
 //! A claim that is present with the wrong type is an error, never an absent claim: a reader that
 //! treats `"exp":"never"` as no `exp` lets tokens live for ever.
 
+use std::mem;
+
 use smallvec::SmallVec;
 
 use crate::{
@@ -54,7 +56,6 @@ impl Registered {
 
 /// A claims set that was read once, and where its strings stand.
 pub(crate) struct ClaimsSet<'t> {
-    text: &'t str,
     members: Object<'t>,
     /// Where among the members each [`Registered`] stands.
     positions: [u32; REGISTERED],
@@ -66,19 +67,25 @@ pub(crate) struct ClaimsSet<'t> {
 const ABSENT: u32 = u32::MAX;
 
 impl<'t> ClaimsSet<'t> {
-    pub(crate) fn parse(text: &'t str) -> Option<Self> {
-        let members = Object::parse(text)?;
-        let mut positions = [ABSENT; REGISTERED];
-        for (position, name) in (0..).zip(members.names()) {
+    /// A claims set without claims, to be [`read`](Self::read): in place, because it is large.
+    pub(crate) fn unread(text: &'t str) -> Self {
+        let members = Object::unread(text);
+        Self { members, positions: [ABSENT; REGISTERED], unescaped: String::new() }
+    }
+
+    pub(crate) fn read(&mut self) -> Option<()> {
+        self.members.read()?;
+        for (position, name) in (0..).zip(self.members.names()) {
             let registered = match name.plain() {
                 Some(name) => Registered::from_name(name),
                 None => Registered::from_name(&name.resolve()),
             };
-            if let Some(slot) = registered.and_then(|claim| positions.get_mut(claim as usize)) {
+            let slot = registered.and_then(|claim| self.positions.get_mut(claim as usize));
+            if let Some(slot) = slot {
                 *slot = position;
             }
         }
-        Some(Self { text, members, positions, unescaped: String::new() })
+        Some(())
     }
 
     pub(crate) fn get(&self, claim: Registered) -> Option<Value<'t>> {
@@ -90,8 +97,8 @@ impl<'t> ClaimsSet<'t> {
     }
 
     /// What is to be appended to the text for the spans that were given out.
-    pub(crate) fn into_unescaped(self) -> String {
-        self.unescaped
+    pub(crate) fn take_unescaped(&mut self) -> String {
+        mem::take(&mut self.unescaped)
     }
 
     /// A `NumericDate` (RFC 7519 section 2): seconds since the Unix epoch, a fraction cut off.
@@ -156,9 +163,10 @@ impl<'t> ClaimsSet<'t> {
     /// The string that a span stands for.
     pub(crate) fn at(&self, span: Span) -> &str {
         let (start, end) = (span.start as usize, span.end as usize);
-        let appended = self.text.len();
+        let text = self.members.text();
+        let appended = text.len();
         let part = if start < appended {
-            self.text.get(start..end)
+            text.get(start..end)
         } else {
             self.unescaped.get(start - appended..end - appended)
         };
@@ -171,10 +179,19 @@ impl<'t> ClaimsSet<'t> {
     }
 
     fn span_of_string(&mut self, position: usize) -> Result<Span, RejectionKind> {
-        let value = self.members.at(position).ok_or(RejectionKind::InvalidClaim)?;
-        let text = as_string(value)?;
-        let span = self.members.span_at(position).ok_or(RejectionKind::InvalidClaim)?;
-        resolved(text, span, self.text, &mut self.unescaped).ok_or(RejectionKind::InvalidClaim)
+        self.members
+            .string_at(position)
+            .filter(|(span, _)| !span.is_empty())
+            .and_then(|(span, escaped)| self.resolved(span, escaped))
+            .ok_or(RejectionKind::InvalidClaim)
+    }
+
+    /// Where a string stands that was found at `span`: there, or, if it has escapes, behind the text.
+    fn resolved(&mut self, span: Span, escaped: Option<Text<'_>>) -> Option<Span> {
+        match escaped {
+            None => Some(span),
+            Some(escaped) => append(escaped, self.members.text(), &mut self.unescaped),
+        }
     }
 
     fn add_strings(
@@ -182,24 +199,22 @@ impl<'t> ClaimsSet<'t> {
         position: usize,
         spans: &mut SmallVec<[Span; 2]>,
     ) -> Result<(), RejectionKind> {
-        let Self { text, members, unescaped, .. } = self;
-        let mut add = |span, string| {
-            spans.push(resolved(string, span, text, unescaped)?);
+        if let Some((span, escaped)) = self.members.string_at(position) {
+            spans.push(self.resolved(span, escaped).ok_or(RejectionKind::InvalidClaim)?);
+            return Ok(());
+        }
+        let Self { members, unescaped, .. } = self;
+        let add = |span, string: Text<'_>| {
+            let is_plain = string.plain().is_some();
+            spans.push(if is_plain { span } else { append(string, members.text(), unescaped)? });
             Some(())
         };
-        let added = match members.at(position).zip(members.span_at(position)) {
-            Some((Value::String(string), span)) => add(span, string),
-            _ => members.strings_at(position, add),
-        };
-        added.ok_or(RejectionKind::InvalidClaim)
+        members.strings_at(position, add).ok_or(RejectionKind::InvalidClaim)
     }
 }
 
-/// Where a string stands that stands at `span` in `text`: there, or, if it has escapes, resolved behind the text.
-fn resolved(string: Text<'_>, span: Span, text: &str, unescaped: &mut String) -> Option<Span> {
-    if string.plain().is_some() {
-        return Some(span);
-    }
+/// Appends a string without its escapes; where it will stand once that is appended to the text.
+fn append(string: Text<'_>, text: &str, unescaped: &mut String) -> Option<Span> {
     let start = text.len() + unescaped.len();
     unescaped.push_str(&string.resolve());
     let end = text.len() + unescaped.len();
@@ -249,8 +264,14 @@ fn whole_seconds(literal: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> ClaimsSet<'_> {
+        let mut claims = ClaimsSet::unread(text);
+        claims.read().unwrap();
+        claims
+    }
+
     fn date(literal: &str) -> Result<Option<u64>, RejectionKind> {
-        ClaimsSet::parse(&format!("{{\"exp\":{literal}}}")).unwrap().numeric_date(Registered::Exp)
+        read(&format!("{{\"exp\":{literal}}}")).numeric_date(Registered::Exp)
     }
 
     #[test]
@@ -296,7 +317,7 @@ mod tests {
         ] {
             assert_eq!(date(literal), Err(RejectionKind::InvalidClaim), "{literal}");
         }
-        assert_eq!(ClaimsSet::parse("{}").unwrap().numeric_date(Registered::Exp), Ok(None));
+        assert_eq!(read("{}").numeric_date(Registered::Exp), Ok(None));
     }
 
     /// The strings that spans stand for, once the unescaped ones are appended.
@@ -304,9 +325,9 @@ mod tests {
         text: &str,
         read: impl FnOnce(&mut ClaimsSet<'_>) -> Result<SmallVec<[Span; 2]>, RejectionKind>,
     ) -> Result<Vec<String>, RejectionKind> {
-        let mut claims = ClaimsSet::parse(text).unwrap();
+        let mut claims = self::read(text);
         let spans = read(&mut claims)?;
-        let whole = format!("{text}{}", claims.into_unescaped());
+        let whole = format!("{text}{}", claims.take_unescaped());
         let at = |span: &Span| whole[span.start as usize..span.end as usize].to_owned();
         Ok(spans.iter().map(at).collect())
     }

@@ -76,21 +76,25 @@ impl<'a> Reader<'a> {
         self.at == self.text.len()
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// Moves past `byte`, if it is the next.
+    #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
+    #[inline(always)]
     fn expect(&mut self, byte: u8) -> Option<()> {
         self.take(byte).then_some(())
     }
 
+    #[inline(always)]
     pub(super) fn skip_white_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
@@ -102,12 +106,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The part from `start` up to where the reader stands.
+    #[inline(always)]
     fn span_since(&self, start: usize) -> Option<Span> {
         Some(Span { start: u32::try_from(start).ok()?, end: u32::try_from(self.at).ok()? })
     }
 
     /// Items between brackets, with commas between them; `item` reads one.
-    #[inline]
+    #[inline(always)]
     fn list(
         &mut self,
         open: u8,
@@ -131,48 +136,33 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn object(&mut self, depth: usize, members: &mut Members) -> Option<()> {
-        let mut hashed = None;
-        self.list(b'{', b'}', |reader| {
+        let mut names = Names::default();
+        // A reader of its own, whose place can be kept in a register.
+        let mut reader = Self { ..*self };
+        reader.list(b'{', b'}', |reader| {
             let (name, name_has_escapes) = reader.string()?;
             reader.skip_white_space();
             reader.expect(b':')?;
             reader.skip_white_space();
-            if !reader.is_new(name, name_has_escapes, members, &mut hashed)? {
+            if !names.is_new(name, name_has_escapes, reader.text, members)? {
                 return None;
             }
             let (kind, value) = reader.value(depth)?;
             members.push(Member { name, value, name_has_escapes, kind });
             Some(())
-        })
+        })?;
+        self.at = reader.at;
+        Some(())
     }
 
-    /// Whether a name may stand beside `members`; `hashed` has their names once there are many.
-    fn is_new(
-        &self,
-        name: Span,
-        has_escapes: bool,
-        members: &Members,
-        hashed: &mut Option<HashSet<String>>,
-    ) -> Option<bool> {
-        let name = Text { raw: name.of(self.text)?, has_escapes };
-        let resolved;
-        let name = match name.plain() {
-            Some(plain) => plain,
-            None => {
-                resolved = name.resolve();
-                &resolved
-            }
-        };
-        if name.starts_with(PRIVATE_TO_SERDE) {
-            return Some(false);
-        }
-        let mut names = members.iter().filter_map(|member| member.name_in(self.text));
-        if members.len() < FEW_NAMES {
-            return Some(names.all(|known| !known.is(name)));
-        }
-        let hashed =
-            hashed.get_or_insert_with(|| names.map(|name| name.resolve().into_owned()).collect());
-        Some(hashed.insert(name.to_owned()))
+    /// Reads on in a function of its own, apart from what most claims need. The reader itself is not handed over, so
+    /// that its place stays in a register.
+    #[inline(always)]
+    fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let mut other = Self { ..*self };
+        let result = read(&mut other)?;
+        self.at = other.at;
+        Some(result)
     }
 
     pub(super) fn elements(
@@ -232,14 +222,28 @@ impl<'a> Reader<'a> {
     }
 
     /// A value inside something that is `depth` levels deep.
+    #[inline(always)]
     fn value(&mut self, depth: usize) -> Option<(Kind, Span)> {
         let start = self.at;
-        let kind = match self.peek()? {
+        match self.peek()? {
             b'"' => {
                 let (span, has_escapes) = self.string()?;
                 let kind = if has_escapes { Kind::StringWithEscapes } else { Kind::String };
-                return Some((kind, span));
+                Some((kind, span))
             }
+            b'-' | b'0'..=b'9' => {
+                self.number()?;
+                Some((Kind::Number, self.span_since(start)?))
+            }
+            first => self.apart(|reader| reader.other_value(first, depth)),
+        }
+    }
+
+    /// A value that claims seldom have, apart from the others so that these stay in one piece.
+    #[inline(never)]
+    fn other_value(&mut self, first: u8, depth: usize) -> Option<(Kind, Span)> {
+        let start = self.at;
+        let kind = match first {
             b'{' if depth < MAX_DEPTH => {
                 self.object(depth + 1, &mut Members::new())?;
                 Kind::Object
@@ -251,10 +255,6 @@ impl<'a> Reader<'a> {
             b't' => self.literal("true", Kind::True)?,
             b'f' => self.literal("false", Kind::False)?,
             b'n' => self.literal("null", Kind::Null)?,
-            b'-' | b'0'..=b'9' => {
-                self.number()?;
-                Kind::Number
-            }
             _ => return None,
         };
         Some((kind, self.span_since(start)?))
@@ -267,6 +267,7 @@ impl<'a> Reader<'a> {
         })
     }
 
+    #[inline(always)]
     fn digits(&mut self) -> Option<()> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
@@ -275,6 +276,7 @@ impl<'a> Reader<'a> {
         (self.at > start).then_some(())
     }
 
+    #[inline(always)]
     fn number(&mut self) -> Option<()> {
         let start = self.at;
         self.take(b'-');
@@ -284,35 +286,49 @@ impl<'a> Reader<'a> {
         if self.take(b'.') {
             self.digits()?;
         }
-        let has_exponent = self.take(b'e') || self.take(b'E');
-        if has_exponent {
+        if !matches!(self.peek(), Some(b'e' | b'E')) && self.at - start <= 300 {
+            return Some(());
+        }
+        self.apart(|reader| reader.exponent(start))
+    }
+
+    /// The rest of a number that has an exponent or hundreds of digits, and only so can overflow.
+    #[inline(never)]
+    fn exponent(&mut self, start: usize) -> Option<()> {
+        if self.take(b'e') || self.take(b'E') {
             let _ = self.take(b'+') || self.take(b'-');
             self.digits()?;
-        }
-        // Only what has an exponent or hundreds of digits can overflow.
-        if !has_exponent && self.at - start <= 300 {
-            return Some(());
         }
         self.since(start)?.parse::<f64>().is_ok_and(f64::is_finite).then_some(())
     }
 
     /// A string: what stands between its quotes, and whether that has escapes, which are checked.
+    #[inline(always)]
     fn string(&mut self) -> Option<(Span, bool)> {
         self.expect(b'"')?;
         let start = self.at;
         self.skip_plain_characters();
-        let mut has_escapes = false;
-        while self.take(b'\\') {
-            has_escapes = true;
-            self.escape()?;
-            self.skip_plain_characters();
+        let has_escapes = self.peek()? == b'\\';
+        if has_escapes {
+            self.apart(Self::skip_escapes)?;
         }
         let span = self.span_since(start)?;
         self.expect(b'"')?;
         Some((span, has_escapes))
     }
 
+    /// Moves on to the byte that ends a string, from its first escape.
+    #[inline(never)]
+    fn skip_escapes(&mut self) -> Option<()> {
+        while self.take(b'\\') {
+            self.escape()?;
+            self.skip_plain_characters();
+        }
+        Some(())
+    }
+
     /// Moves to the next byte that ends a string, begins an escape or is a control character.
+    #[inline(always)]
     fn skip_plain_characters(&mut self) {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let (words, tail) = rest.as_chunks();
@@ -362,6 +378,75 @@ impl<'a> Reader<'a> {
         digits
             .iter()
             .try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
+    }
+}
+
+/// What is known about the names of one object, to tell quickly that one is new.
+#[derive(Default)]
+struct Names {
+    /// How each of the first names begins.
+    starts: [u64; FEW_NAMES],
+    have_escapes: bool,
+    /// All of them, once they are many.
+    hashed: Option<HashSet<String>>,
+}
+
+impl Names {
+    /// Whether a name may stand beside `members`, of each of which this was asked before.
+    #[inline(always)]
+    fn is_new(
+        &mut self,
+        name: Span,
+        has_escapes: bool,
+        text: &str,
+        members: &Members,
+    ) -> Option<bool> {
+        let start = start_of(name, text)?;
+        self.have_escapes |= has_escapes;
+        let known = self.starts.get(..members.len()).unwrap_or_default();
+        let is_usual = members.len() < FEW_NAMES && !self.have_escapes && start as u8 != b'$';
+        let is_new = if is_usual && !known.contains(&start) {
+            true
+        } else {
+            let name = Text { raw: name.of(text)?, has_escapes };
+            self.is_new_at_length(&name.resolve(), text, members)
+        };
+        if let Some(own) = self.starts.get_mut(members.len()) {
+            *own = start;
+        }
+        Some(is_new)
+    }
+
+    #[inline(never)]
+    fn is_new_at_length(&mut self, name: &str, text: &str, members: &Members) -> bool {
+        if name.starts_with(PRIVATE_TO_SERDE) {
+            return false;
+        }
+        let mut known = members.iter().filter_map(|member| member.name_in(text));
+        if members.len() < FEW_NAMES {
+            return known.all(|known| !known.is(name));
+        }
+        let names = || known.map(|name| name.resolve().into_owned()).collect();
+        self.hashed.get_or_insert_with(names).insert(name.to_owned())
+    }
+}
+
+/// The first eight bytes of a part of a text. Where it is shorter, zeros follow, which no name has, so that names of up
+/// to eight bytes are equal if this is.
+#[inline(always)]
+fn start_of(part: Span, text: &str) -> Option<u64> {
+    let bytes = text.as_bytes().get(part.start as usize..)?;
+    let length = part.end.saturating_sub(part.start).min(8);
+    match bytes.first_chunk() {
+        Some(_) if length == 0 => Some(0),
+        Some(word) => Some(u64::from_le_bytes(*word) << (64 - 8 * length) >> (64 - 8 * length)),
+        // Near the end of the text.
+        None => {
+            let mut word = [0; 8];
+            let start = bytes.get(..length as usize)?;
+            word.iter_mut().zip(start).for_each(|(byte, start)| *byte = *start);
+            Some(u64::from_le_bytes(word))
+        }
     }
 }
 

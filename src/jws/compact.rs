@@ -48,8 +48,8 @@ impl<'a> Compact<'a> {
         self.header
     }
 
-    pub(crate) fn decode_header(&self) -> Result<Scratch, JwsError> {
-        decode_for_a_look(self.header)
+    pub(crate) fn decode_header<'s>(&self, scratch: &'s mut Scratch) -> Result<&'s [u8], JwsError> {
+        decode_for_a_look(self.header, scratch)
     }
 
     /// In memory of exactly its size: it stays.
@@ -57,19 +57,22 @@ impl<'a> Compact<'a> {
         decode_base64url(self.payload).ok_or(JwsError::NotCompact)
     }
 
-    pub(crate) fn decode_signature(&self) -> Result<Scratch, JwsError> {
-        decode_for_a_look(self.signature)
+    pub(crate) fn decode_signature<'s>(
+        &self,
+        scratch: &'s mut Scratch,
+    ) -> Result<&'s [u8], JwsError> {
+        decode_for_a_look(self.signature, scratch)
     }
 }
 
-/// Decoded bytes that nobody keeps: on the stack up to the signature of a 4096-bit RSA key.
+/// Room for decoded bytes that nobody keeps: on the stack up to the signature of a 4096-bit RSA key.
 pub(crate) type Scratch = SmallVec<[u8; 512]>;
 
-fn decode_for_a_look(part: &[u8]) -> Result<Scratch, JwsError> {
-    let mut bytes = SmallVec::new();
-    bytes.resize(decoded_length(part.len()), 0);
-    decode_into(part, &mut bytes).ok_or(JwsError::NotCompact)?;
-    Ok(bytes)
+fn decode_for_a_look<'s>(part: &[u8], scratch: &'s mut Scratch) -> Result<&'s [u8], JwsError> {
+    scratch.clear();
+    scratch.resize(decoded_length(part.len()), 0);
+    decode_into(part, scratch).ok_or(JwsError::NotCompact)?;
+    Ok(scratch)
 }
 
 pub(super) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
@@ -144,9 +147,10 @@ mod tests {
                 let mut bad = good.clone().into_bytes();
                 bad[place] = byte;
                 let refused = Compact::parse(&bad, 8192).and_then(|compact| {
-                    compact.decode_header()?;
+                    let scratch = &mut Scratch::new();
+                    compact.decode_header(scratch)?;
                     compact.decode_payload()?;
-                    compact.decode_signature().map(|_| ())
+                    compact.decode_signature(scratch).map(|_| ())
                 });
                 assert_eq!(refused, Err(JwsError::NotCompact), "{byte} at {place}");
             }
@@ -181,7 +185,8 @@ mod tests {
         // Trailing bits, a lone last character, padding, the other alphabet, white space.
         for part in ["_-9", "_-8A_", "_-8=", "/+8", "_-8\n", " _-8", "_-?8"] {
             assert_eq!(decode_base64url(part.as_bytes()), None, "{part:?}");
-            assert_eq!(decode_for_a_look(part.as_bytes()), Err(JwsError::NotCompact), "{part:?}");
+            let look = decode_for_a_look(part.as_bytes(), &mut Scratch::new()).map(<[u8]>::len);
+            assert_eq!(look, Err(JwsError::NotCompact), "{part:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Algorithm, JwsError};
+use super::{Algorithm, Compact, JwsError, Scratch};
 use crate::json::{Object, Value};
 
 /// The longest `kid` that is looked up, in bytes.
@@ -40,6 +40,12 @@ impl<'a> Header<'a> {
             return Err(JwsError::UnsupportedHeader);
         }
         Ok(Self { algorithm, key_id, typ })
+    }
+
+    /// Reads the header of a token.
+    pub(crate) fn read(token: &Compact<'_>) -> Result<Header<'static>, JwsError> {
+        let mut scratch = Scratch::new();
+        Ok(Header::parse(token.decode_header(&mut scratch)?)?.to_static())
     }
 
     /// The same without a borrow.

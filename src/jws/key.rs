@@ -23,10 +23,13 @@ use crate::ConfigError;
 /// * HMAC secrets shorter than the hash, unless [`allow_short_secret`](Self::allow_short_secret) is called;
 /// * private keys where public ones belong.
 ///
-/// A clone costs two counters. Without one of the features `aws-lc-rs` and `rust-crypto` every constructor
+/// A clone costs a counter. Without one of the features `aws-lc-rs` and `rust-crypto` every constructor
 /// returns [`ConfigError::NoBackend`]; ES512 needs `aws-lc-rs`.
 #[derive(Clone)]
-pub struct Key {
+pub struct Key(Arc<Parts>);
+
+#[derive(Clone)]
+struct Parts {
     algorithm: Algorithm,
     key_id: Option<Arc<str>>,
     verifier: Arc<Verifier>,
@@ -135,39 +138,39 @@ impl Key {
     /// have no id at all. By default a key that is not read from a JWK has none.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
-        self.key_id = Some(key_id.into());
+        Arc::make_mut(&mut self.0).key_id = Some(key_id.into());
         self
     }
 
     /// The only algorithm that this key verifies.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.0.algorithm
     }
 
     /// The key's id, where it has one.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
+        self.0.key_id.as_deref()
     }
 
     pub(crate) fn key_id_arc(&self) -> Option<&Arc<str>> {
-        self.key_id.as_ref()
+        self.0.key_id.as_ref()
     }
 
     /// Whether both verify the same signatures, whatever their ids.
     pub(crate) fn verifies_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.verifier, &other.verifier)
-            || self.verifier.fingerprint() == other.verifier.fingerprint()
+        let (own, other) = (&self.0.verifier, &other.0.verifier);
+        Arc::ptr_eq(own, other) || own.fingerprint() == other.fingerprint()
     }
 
     /// Whether `signature` is one of this key over `signing_input`.
     pub(crate) fn verify(&self, signing_input: &[u8], signature: &[u8]) -> bool {
-        self.verifier.verify(signing_input, signature)
+        self.0.verifier.verify(signing_input, signature)
     }
 
     pub(super) fn new(algorithm: Algorithm, verifier: Verifier) -> Self {
-        Self { algorithm, key_id: None, verifier: Arc::new(verifier) }
+        Self(Arc::new(Parts { algorithm, key_id: None, verifier: Arc::new(verifier) }))
     }
 
     pub(super) fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, ConfigError> {
@@ -184,8 +187,8 @@ impl fmt::Debug for Key {
     /// Shows neither the key nor its id.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
-            .field("algorithm", &self.algorithm)
-            .field("has_key_id", &self.key_id.is_some())
+            .field("algorithm", &self.0.algorithm)
+            .field("has_key_id", &self.0.key_id.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,9 @@ use std::{
     },
 };
 
-use super::{Algorithm, Compact, Header, JwsError, Key, backend, jwk::Jwk};
+use foldhash::fast::RandomState;
+
+use super::{Algorithm, Compact, Header, JwsError, Key, Scratch, backend, jwk::Jwk};
 use crate::{ConfigError, json};
 
 /// How many keys are tried for one token.
@@ -35,7 +37,7 @@ pub struct KeySet {
     number: u64,
     keys: Vec<Key>,
     /// Each list holds positions in `keys`.
-    by_id: HashMap<Arc<str>, Candidates>,
+    by_id: HashMap<Arc<str>, Candidates, RandomState>,
     without_id: Candidates,
     all: Candidates,
     refused: Vec<RefusedKey>,
@@ -59,7 +61,7 @@ impl KeySet {
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             keys: Vec::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             without_id: Candidates::default(),
             all: Candidates::default(),
             refused: Vec::new(),
@@ -162,11 +164,11 @@ impl KeySet {
     /// The first rule of [`JwsError`] that is broken.
     pub fn verify_compact(&self, compact: &[u8]) -> Result<Vec<u8>, JwsError> {
         let compact = Compact::parse(compact, usize::MAX)?;
-        let header = compact.decode_header()?;
-        let header = Header::parse(&header)?;
+        let (mut for_header, mut for_signature) = (Scratch::new(), Scratch::new());
+        let header = Header::parse(compact.decode_header(&mut for_header)?)?;
         let payload = compact.decode_payload()?;
-        let signature = compact.decode_signature()?;
-        self.verify(&header, compact.signing_input(), &signature)?;
+        let signature = compact.decode_signature(&mut for_signature)?;
+        self.verify(&header, compact.signing_input(), signature)?;
         Ok(payload)
     }
 

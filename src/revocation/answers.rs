@@ -10,6 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use foldhash::fast::RandomState;
 use moka::{Equivalent, sync::Cache};
 
 use super::{Revocable, TokenFacts};
@@ -57,12 +58,18 @@ impl DatedAnswer {
 /// The last answer about one token, kept with the token: while it is fresh, none has to be looked up.
 ///
 /// It is judged by its date and epoch as every other answer is. That it was forgotten elsewhere is no matter.
-#[derive(Default)]
-pub(crate) struct RevocationMemo(ArcSwapOption<DatedAnswer>);
+pub(crate) struct RevocationMemo(Option<ArcSwapOption<DatedAnswer>>);
 
 impl RevocationMemo {
+    /// For a token that will be seen again, or for one that is forgotten after its request and takes no notes.
+    pub(crate) fn new(is_kept: bool) -> Self {
+        Self(is_kept.then(ArcSwapOption::empty))
+    }
+
     pub(super) fn keep(&self, answer: &Arc<DatedAnswer>) {
-        self.0.store(Some(Arc::clone(answer)));
+        if let Some(kept) = &self.0 {
+            kept.store(Some(Arc::clone(answer)));
+        }
     }
 }
 
@@ -70,7 +77,7 @@ impl RevocationMemo {
 pub(super) struct Answers {
     /// Of these answers alone in this process.
     number: u64,
-    remembered: Cache<Token, Arc<DatedAnswer>>,
+    remembered: Cache<Token, Arc<DatedAnswer>, RandomState>,
 }
 
 impl Answers {
@@ -80,7 +87,10 @@ impl Answers {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            remembered: Cache::builder().max_capacity(capacity).time_to_live(kept).build(),
+            remembered: Cache::builder()
+                .max_capacity(capacity)
+                .time_to_live(kept)
+                .build_with_hasher(RandomState::default()),
         }
     }
 
@@ -90,7 +100,7 @@ impl Answers {
 
     /// The answer that a token carries with it, if it is one of these.
     pub(super) fn carried_by(&self, memo: &RevocationMemo) -> Option<Arc<DatedAnswer>> {
-        memo.0.load_full().filter(|answer| answer.asked_by == self.number)
+        memo.0.as_ref()?.load_full().filter(|answer| answer.asked_by == self.number)
     }
 
     pub(super) fn insert(&self, token: &Token, sent: Sent) {

@@ -79,7 +79,7 @@ async fn dropping_the_request_that_asked_leaves_the_others_their_answer() {
 async fn a_request_that_was_never_polled_holds_nobody_up() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
-    let Check::Pending(idle) = cache.check(&token("a").facts(), &RevocationMemo::default()) else {
+    let Check::Pending(idle) = cache.check(&token("a").facts(), &RevocationMemo::new(true)) else {
         panic!("known")
     };
     assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
@@ -91,7 +91,7 @@ async fn dropping_every_request_leaves_nothing_behind_and_the_next_asks_afresh()
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let polled = ask(&cache, &token("a"));
-    let Check::Pending(unpolled) = cache.check(&token("a").facts(), &RevocationMemo::default())
+    let Check::Pending(unpolled) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("known")
     };
@@ -112,10 +112,10 @@ async fn dropping_every_request_leaves_nothing_behind_and_the_next_asks_afresh()
 async fn a_store_that_panics_is_unavailable_to_all_who_wait_and_to_nobody_after() {
     let store = Store::that(Habit::Panics);
     let (cache, _) = cache(&store);
-    let Check::Pending(first) = cache.check(&token("a").facts(), &RevocationMemo::default()) else {
+    let Check::Pending(first) = cache.check(&token("a").facts(), &RevocationMemo::new(true)) else {
         panic!("known")
     };
-    let Check::Pending(second) = cache.check(&token("a").facts(), &RevocationMemo::default())
+    let Check::Pending(second) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("known")
     };
@@ -129,14 +129,14 @@ async fn a_store_that_panics_is_unavailable_to_all_who_wait_and_to_nobody_after(
 #[test]
 fn only_a_store_that_has_to_wait_needs_a_runtime() {
     let (ready, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
-    let Check::Pending(mut answer) = ready.check(&token("a").facts(), &RevocationMemo::default())
+    let Check::Pending(mut answer) = ready.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("known")
     };
     assert_eq!(poll(&mut answer), Poll::Ready(Answer::NotRevoked));
 
     let (waiting, _) = cache(&Store::by_hand());
-    let Check::Pending(mut answer) = waiting.check(&token("a").facts(), &RevocationMemo::default())
+    let Check::Pending(mut answer) = waiting.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("known")
     };

@@ -184,7 +184,7 @@ fn cache(store: &Store) -> (RevocationCache, ManualClock) {
 
 /// The answer, whoever has to give it.
 async fn check(cache: &RevocationCache, token: &Token) -> Answer {
-    match cache.check(&token.facts(), &RevocationMemo::default()) {
+    match cache.check(&token.facts(), &RevocationMemo::new(true)) {
         Check::Known(answer) => answer,
         Check::Pending(answer) => answer.await,
     }
@@ -192,7 +192,7 @@ async fn check(cache: &RevocationCache, token: &Token) -> Answer {
 
 /// The answer, where it is known without the store.
 fn known(cache: &RevocationCache, token: &Token) -> Option<Answer> {
-    match cache.check(&token.facts(), &RevocationMemo::default()) {
+    match cache.check(&token.facts(), &RevocationMemo::new(true)) {
         Check::Known(answer) => Some(answer),
         Check::Pending(_) => None,
     }
@@ -200,7 +200,7 @@ fn known(cache: &RevocationCache, token: &Token) -> Option<Answer> {
 
 /// A check that has reached the store, or one that waits with it.
 fn ask(cache: &RevocationCache, token: &Token) -> BoxFuture<'static, Answer> {
-    let Check::Pending(mut answer) = cache.check(&token.facts(), &RevocationMemo::default()) else {
+    let Check::Pending(mut answer) = cache.check(&token.facts(), &RevocationMemo::new(true)) else {
         panic!("known")
     };
     assert!(poll(&mut answer).is_pending());
