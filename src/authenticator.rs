@@ -63,7 +63,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// The first check that failed, in the order of [`Verifier`]'s list, then revocation, then asynchronous
     /// checks.
     pub async fn authenticate(&self, token: &str) -> Result<Authenticated<C>, Rejection> {
-        match self.begin(token) {
+        match self.begin(token.as_bytes()) {
             Progress::Done(result) => result,
             Progress::Pending(rest) => rest.await,
         }
@@ -90,7 +90,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     }
 
     /// What can be decided at once, and a future for the rest.
-    pub(crate) fn begin(&self, token: &str) -> Progress<C> {
+    pub(crate) fn begin(&self, token: &[u8]) -> Progress<C> {
         match self.0.verifier.verify(token) {
             Ok(token) => self.look_up(token),
             Err(kind) => Progress::Done(Err(kind.into())),

@@ -14,7 +14,7 @@ mod tests;
 
 use http::{
     HeaderMap, HeaderValue, Method, Uri,
-    header::{AUTHORIZATION, COOKIE, HeaderName},
+    header::{AUTHORIZATION, COOKIE, Entry, HeaderName},
     uri::PathAndQuery,
 };
 
@@ -46,13 +46,14 @@ impl Sources {
         }
     }
 
-    /// The token of the request, if it has one.
+    /// What the request has where a token may stand: at most so long, and not yet known to be a b64token, which
+    /// [`refusal_of`] makes up for.
     pub(crate) fn find<'r>(
         &self,
         method: &Method,
         uri: &'r Uri,
         headers: &'r HeaderMap,
-    ) -> Result<Option<&'r str>, RejectionKind> {
+    ) -> Result<Option<&'r [u8]>, RejectionKind> {
         let header = self.in_header(headers)?;
         let query = match &self.query {
             Some(name) => at_most_one(parameters(uri, name))?.map(str::as_bytes),
@@ -76,7 +77,7 @@ impl Sources {
         if token.len() > self.max_token_length {
             return Err(RejectionKind::TokenTooLong);
         }
-        b64token(token).map(Some).ok_or(RejectionKind::MalformedCredential)
+        Ok(Some(token))
     }
 
     /// Takes a query token out of the URI.
@@ -92,7 +93,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Takes the header and cookie that can hold a token away, or marks them as sensitive.
+    /// Takes the header and cookie that can hold a token away, or marks every line of them as sensitive.
     pub(crate) fn conceal(&self, headers: &mut HeaderMap) {
         if self.strip {
             self.strip_header(headers);
@@ -178,8 +179,19 @@ fn is_token_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The text, if it is a b64token (RFC 6750 section 2.1).
-fn b64token(bytes: &[u8]) -> Option<&str> {
+/// What is wrong with a request whose token was refused as `kind`.
+///
+/// What is no b64token is no credential at all, and no token either: all characters of a token are ones of a b64token,
+/// and whatever has others is a malformed token. So only those need another look, and good tokens none.
+pub(crate) fn refusal_of(token: &[u8], kind: RejectionKind) -> RejectionKind {
+    match kind {
+        RejectionKind::MalformedToken if !is_b64token(token) => RejectionKind::MalformedCredential,
+        kind => kind,
+    }
+}
+
+/// Whether this is a b64token (RFC 6750 section 2.1).
+fn is_b64token(bytes: &[u8]) -> bool {
     let mut unpadded = bytes;
     while let [rest @ .., b'='] = unpadded {
         unpadded = rest;
@@ -187,8 +199,7 @@ fn b64token(bytes: &[u8]) -> Option<&str> {
     // Whole blocks without a branch inside are compared many bytes at a time; the first bad block ends it.
     let is_good =
         |block: &[u8]| block.iter().fold(true, |good, byte| good & is_b64_character(*byte));
-    let all_good = !unpadded.is_empty() && unpadded.chunks(64).all(is_good);
-    if all_good { std::str::from_utf8(bytes).ok() } else { None }
+    !unpadded.is_empty() && unpadded.chunks(64).all(is_good)
 }
 
 fn is_b64_character(byte: u8) -> bool {
@@ -232,14 +243,8 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
 
 /// Keeps the values of a header out of `Debug` and of HPACK's tables (RFC 7541 section 7.1.3).
 fn mark_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
-    if headers.get_all(name).iter().nth(1).is_none() {
-        if let Some(only) = headers.get_mut(name) {
-            only.set_sensitive(true);
-        }
-        return;
-    }
-    for (_, value) in headers.iter_mut().filter(|(other, _)| *other == name) {
-        value.set_sensitive(true);
+    if let Entry::Occupied(mut lines) = headers.entry(name) {
+        lines.iter_mut().for_each(|line| line.set_sensitive(true));
     }
 }
 

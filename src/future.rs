@@ -42,7 +42,7 @@ pin_project! {
             request: Request<B>,
             refusals: Arc<Refusals>,
         },
-        Rejected { response: Response<Bytes> },
+        Rejected { response: Option<Response<Bytes>> },
         Finished,
     }
 }
@@ -65,7 +65,7 @@ where
     }
 
     pub(crate) fn rejected(response: Response<Bytes>) -> Self {
-        Self { state: State::Rejected { response } }
+        Self { state: State::Rejected { response: Some(response) } }
     }
 }
 
@@ -83,26 +83,29 @@ where
                 StateProjection::Calling { future } => {
                     return future.poll(cx).map_ok(|response| response.map(ResponseBody::inner));
                 }
-                StateProjection::Checking { check, .. } => Some(ready!(check.as_mut().poll(cx))),
-                StateProjection::Rejected { .. } | StateProjection::Finished => None,
+                StateProjection::Rejected { response } => {
+                    let response = response.take().expect(FINISHED);
+                    return Poll::Ready(Ok(refused(response)));
+                }
+                StateProjection::Checking { check, .. } => ready!(check.as_mut().poll(cx)),
+                StateProjection::Finished => panic!("{FINISHED}"),
             };
             match (state.as_mut().project_replace(State::Finished), verdict) {
-                (StateOwned::Checking { mut service, mut request, .. }, Some(Ok(token))) => {
+                (StateOwned::Checking { mut service, mut request, .. }, Ok(token)) => {
                     request.extensions_mut().insert(token);
                     state.set(State::Calling { future: service.call(request) });
                 }
-                (StateOwned::Checking { request, refusals, .. }, Some(Err(rejection))) => {
+                (StateOwned::Checking { request, refusals, .. }, Err(rejection)) => {
                     let (request, _) = request.into_parts();
                     return Poll::Ready(Ok(refused(refusals.respond(rejection, &request))));
                 }
-                (StateOwned::Rejected { response }, _) => {
-                    return Poll::Ready(Ok(refused(response)));
-                }
-                _ => panic!("polled after it was ready"),
+                _ => unreachable!("only a check has a verdict"),
             }
         }
     }
 }
+
+const FINISHED: &str = "polled after it was ready";
 
 fn refused<B>(response: Response<Bytes>) -> Response<ResponseBody<B>> {
     response.map(ResponseBody::refusal)

@@ -16,7 +16,8 @@ use tower_service::Service;
 
 use crate::{
     Authenticated, BoxFuture, Rejection, RejectionKind, ResponseBody, ResponseFuture,
-    authenticator::Progress, claims::UntypedClaims, layer::Settings, rejection::Anonymous,
+    authenticator::Progress, claims::UntypedClaims, credential::refusal_of, layer::Settings,
+    rejection::Anonymous,
 };
 
 /// The service that [`BearerLayer`](crate::BearerLayer) puts around another.
@@ -93,7 +94,13 @@ impl<C: Send + Sync + 'static> Settings<C> {
         };
         // The token is borrowed from the request, so it is looked at before the request is changed.
         let progress = match token {
-            Ok(Some(token)) => Ok(Some(self.authenticator.begin(token))),
+            Ok(Some(token)) => match self.authenticator.begin(token) {
+                Progress::Done(Err(rejection)) => {
+                    let kind = refusal_of(token, rejection.kind());
+                    Ok(Some(Progress::Done(Err(kind.into()))))
+                }
+                progress => Ok(Some(progress)),
+            },
             Ok(None) => Ok(None),
             Err(kind) => Err(kind),
         };

@@ -27,7 +27,7 @@ const USUAL_SIZE: u64 = 2 * 1024;
 
 pub(crate) struct TokenCache<C> {
     /// `None`: nothing is remembered.
-    tokens: Option<Cache<Box<str>, Entry<C>, Size>>,
+    tokens: Option<Cache<Box<[u8]>, Entry<C>, Size>>,
     caches_hmac: bool,
     /// Whether anything ever was remembered: otherwise there is no need to hash a token for nothing.
     is_used: AtomicBool,
@@ -41,7 +41,7 @@ impl<C> TokenCache<C> {
     }
 
     /// Looked up by the whole text, compared byte by byte: no hash stands for a token.
-    pub(crate) fn get(&self, token: &str) -> Option<VerifiedToken<C>> {
+    pub(crate) fn get(&self, token: &[u8]) -> Option<VerifiedToken<C>> {
         if !self.is_used.load(Ordering::Relaxed) {
             return None;
         }
@@ -50,13 +50,12 @@ impl<C> TokenCache<C> {
 
     /// Whether tokens with this algorithm are remembered.
     pub(crate) fn takes(&self, algorithm: Algorithm) -> bool {
-        let is_hmac =
-            matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
+        let is_hmac = matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
         self.tokens.is_some() && (self.caches_hmac || !is_hmac)
     }
 
     /// Remembers a token that has passed every check; tokens that have not are never remembered.
-    pub(crate) fn remember(&self, token: &str, verified: &VerifiedToken<C>) {
+    pub(crate) fn remember(&self, token: &[u8], verified: &VerifiedToken<C>) {
         if let Some(tokens) = &self.tokens
             && self.takes(verified.algorithm())
         {
@@ -69,7 +68,7 @@ impl<C> TokenCache<C> {
         }
     }
 
-    pub(crate) fn forget(&self, token: &str) {
+    pub(crate) fn forget(&self, token: &[u8]) {
         if let Some(tokens) = &self.tokens {
             tokens.remove(token);
         }
@@ -98,8 +97,8 @@ impl<C> Clone for Entry<C> {
 #[derive(Clone, Copy)]
 struct Size;
 
-impl<C> Weighter<Box<str>, Entry<C>> for Size {
-    fn weight(&self, _: &Box<str>, entry: &Entry<C>) -> u64 {
+impl<C> Weighter<Box<[u8]>, Entry<C>> for Size {
+    fn weight(&self, _: &Box<[u8]>, entry: &Entry<C>) -> u64 {
         entry.size
     }
 }

@@ -105,12 +105,13 @@ impl<C> VerifiedToken<C> {
         self.0.issuer
     }
 
+    /// Whether the set of this number is the last in which the key was seen to stand.
+    pub(crate) fn key_stood_in(&self, number: u64) -> bool {
+        self.0.key_set.load(Ordering::Relaxed) == number
+    }
+
     /// Whether `keys` would have the token verified by the same key again.
     pub(crate) fn key_stands_in(&self, keys: &KeySet) -> bool {
-        // What one set says never changes, so whichever thread notes it notes the truth.
-        if self.0.key_set.load(Ordering::Relaxed) == keys.number() {
-            return true;
-        }
         let named = match &self.0.named_key {
             NamedKey::None => None,
             NamedKey::Same => self.0.key.key_id(),
@@ -118,6 +119,7 @@ impl<C> VerifiedToken<C> {
         };
         let stands = keys.still_means(&self.0.key, named);
         if stands {
+            // What one set says never changes, so whichever thread notes it notes the truth.
             self.0.key_set.store(keys.number(), Ordering::Relaxed);
         }
         stands

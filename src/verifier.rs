@@ -90,7 +90,7 @@ impl From<CheckError> for RejectionKind {
 
 impl<C> Verifier<C> {
     /// Everything that needs no other party: the numbered list up to its end.
-    pub(crate) fn verify(&self, token: &str) -> Result<VerifiedToken<C>, RejectionKind> {
+    pub(crate) fn verify(&self, token: &[u8]) -> Result<VerifiedToken<C>, RejectionKind> {
         if token.len() > self.0.max_token_length {
             return Err(RejectionKind::TokenTooLong);
         }
@@ -108,11 +108,12 @@ impl<C> Verifier<C> {
     /// no longer stands, so that nothing is known about it any more.
     fn verify_again(
         &self,
-        token: &str,
+        token: &[u8],
         known: &VerifiedToken<C>,
     ) -> Option<Result<(), RejectionKind>> {
         let issuer = self.0.issuers.get(known.issuer())?;
-        if !known.key_stands_in(&issuer.keys().load()) {
+        let keys = issuer.keys();
+        if !known.key_stood_in(keys.number()) && !known.key_stands_in(&keys.load()) {
             self.0.cache.forget(token);
             return None;
         }
@@ -123,8 +124,8 @@ impl<C> Verifier<C> {
         Some(times.and_then(|()| self.run_checks(known)))
     }
 
-    fn verify_afresh(&self, token: &str) -> Result<VerifiedToken<C>, RejectionKind> {
-        let compact = Compact::parse(token.as_bytes(), self.0.max_token_length)?;
+    fn verify_afresh(&self, token: &[u8]) -> Result<VerifiedToken<C>, RejectionKind> {
+        let compact = Compact::parse(token, self.0.max_token_length)?;
         let known_headers = self.0.headers.load();
         let known_header = known_headers.find(compact.encoded_header());
         let payload = compact.decode_payload()?;

@@ -475,4 +475,3 @@ pub(super) fn first_special(bytes: [u8; 8]) -> Option<usize> {
     let special = (is_control | is_quote | is_backslash) & HIGHS;
     (special != 0).then(|| special.trailing_zeros() as usize / 8)
 }
-

@@ -1,6 +1,12 @@
 //! A key set that is replaced while it is in use.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arc_swap::ArcSwap;
 
@@ -21,13 +27,23 @@ use super::KeySet;
 /// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct KeySetHandle(Arc<ArcSwap<KeySet>>);
+pub struct KeySetHandle(Arc<Shared>);
+
+struct Shared {
+    current: ArcSwap<KeySet>,
+    /// The current set's number, for whoever needs nothing else of it.
+    number: AtomicU64,
+    /// Held while both are replaced: of two replacements, the later one has both.
+    replacing: Mutex<()>,
+}
 
 impl KeySetHandle {
     /// A handle on `keys`.
     #[must_use]
     pub fn new(keys: KeySet) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(keys)))
+        let number = AtomicU64::new(keys.number());
+        let current = ArcSwap::from_pointee(keys);
+        Self(Arc::new(Shared { current, number, replacing: Mutex::new(()) }))
     }
 
     /// Puts `keys` in the place of the whole set, for every clone of this handle.
@@ -35,22 +51,30 @@ impl KeySetHandle {
     /// A token that only an old key verifies is refused from now on. To let old tokens run out, keep their
     /// key in the new set.
     pub fn replace(&self, keys: KeySet) {
-        self.0.store(Arc::new(keys));
+        let number = keys.number();
+        let _replacing = self.0.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.current.store(Arc::new(keys));
+        self.0.number.store(number, Ordering::Release);
     }
 
     /// The current set.
     #[must_use]
     pub fn snapshot(&self) -> Arc<KeySet> {
-        self.0.load_full()
+        self.0.current.load_full()
     }
 
     pub(crate) fn load(&self) -> arc_swap::Guard<Arc<KeySet>> {
-        self.0.load()
+        self.0.current.load()
+    }
+
+    /// The number of the current set; while that is being replaced, of either.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number.load(Ordering::Acquire)
     }
 }
 
 impl fmt::Debug for KeySetHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeySetHandle").field(&*self.0.load()).finish()
+        f.debug_tuple("KeySetHandle").field(&*self.load()).finish()
     }
 }

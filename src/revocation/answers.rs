@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use foldhash::fast::RandomState;
 use moka::{Equivalent, sync::Cache};
 
@@ -66,6 +66,10 @@ impl RevocationMemo {
         Self(is_kept.then(ArcSwapOption::empty))
     }
 
+    pub(super) fn load(&self) -> Option<Guard<Option<Arc<DatedAnswer>>>> {
+        self.0.as_ref().map(ArcSwapOption::load)
+    }
+
     pub(super) fn keep(&self, answer: &Arc<DatedAnswer>) {
         if let Some(kept) = &self.0 {
             kept.store(Some(Arc::clone(answer)));
@@ -98,9 +102,9 @@ impl Answers {
         self.remembered.get(token)
     }
 
-    /// The answer that a token carries with it, if it is one of these.
-    pub(super) fn carried_by(&self, memo: &RevocationMemo) -> Option<Arc<DatedAnswer>> {
-        memo.0.as_ref()?.load_full().filter(|answer| answer.asked_by == self.number)
+    /// Whether an answer is one of these.
+    pub(super) fn own(&self, answer: &DatedAnswer) -> bool {
+        answer.asked_by == self.number
     }
 
     pub(super) fn insert(&self, token: &Token, sent: Sent) {

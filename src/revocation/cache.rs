@@ -218,16 +218,21 @@ impl RevocationCache {
         let (known, counters) = (&self.known.known, &self.known.counters);
         let now = Sent { epoch: known.epoch(), at: Moment::of(self.clock()) };
 
-        let is_fresh = |answer: &Arc<DatedAnswer>| self.asking.is_fresh(answer.sent, now);
-        let carried = self.asking.answers.carried_by(memo);
+        let is_fresh = |answer: &DatedAnswer| self.asking.is_fresh(answer.sent, now);
+        let kept = memo.load();
+        let kept = kept.as_ref().and_then(|kept| kept.as_ref());
+        let carried = kept.filter(|answer| self.asking.answers.own(answer));
         // One that is doubted must not hide the one that has come since.
-        let is_good =
-            |answer: &Arc<DatedAnswer>| is_fresh(answer) && known.is_trusted(answer.sent.epoch);
-        let answer = carried.clone().filter(is_good).or_else(|| {
-            let remembered = self.asking.answers.get(token).filter(is_fresh);
-            remembered.inspect(|answer| memo.keep(answer))
-        });
-        if answer.as_ref().is_some_and(|answer| answer.looked() >= now.epoch) {
+        let good = carried.filter(|answer| is_fresh(answer) && known.is_trusted(answer.sent.epoch));
+        let remembered = match good {
+            Some(_) => None,
+            None => self.asking.answers.get(token).filter(|answer| is_fresh(answer)),
+        };
+        if let Some(answer) = &remembered {
+            memo.keep(answer);
+        }
+        let answer = good.or(remembered.as_ref());
+        if answer.is_some_and(|answer| answer.looked() >= now.epoch) {
             counters.hits.add_one();
             return Check::Known(Answer::NotRevoked);
         }
@@ -241,7 +246,7 @@ impl RevocationCache {
             counters.hits.add_one();
             return Check::Known(Answer::NotRevoked);
         }
-        Check::Pending(self.ask(token, now, carried))
+        Check::Pending(self.ask(token, now, carried.cloned()))
     }
 
     /// Asks the store, or waits with those who are asking already.
