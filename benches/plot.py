@@ -96,6 +96,58 @@ def markdown(name, rows):
     return "\n".join(lines)
 
 
+def targets(own, peers):
+    """Ratios inside one run that this crate is held to: (what, measured, limit); more is better where it starts with ≥."""
+
+    def at(tables, table, row, column=""):
+        return tables[table][row][column]
+
+    def rows():
+        raw = lambda algorithm: at(own, "cold_verification", "raw", algorithm)
+        layer = lambda row, algorithm="": at(own, "whole_layer", row, algorithm)
+        bare = lambda: layer("inner")
+        for algorithm, limit in (("HS256", 2.2), ("RS256", 1.06), ("PS256", 1.06), ("ES256", 1.03), ("EdDSA", 1.03)):
+            yield f"cold {algorithm}, verifier / raw", lambda a=algorithm: at(own, "cold_verification", "verifier", a) / raw(a), limit
+        for algorithm, limit in (("HS256", 2.5), ("RS256", 1.08), ("PS256", 1.08), ("ES256", 1.04), ("EdDSA", 1.04)):
+            yield (f"cold {algorithm}, whole layer with revocation less inner / raw",
+                   lambda a=algorithm: (layer("cold_with_revocation_hit", a) - bare()) / raw(a), limit)
+        for algorithm, limit in (("HS256", 0.35), ("RS256", 0.80), ("PS256", 0.80), ("ES256", 0.95), ("EdDSA", 0.96)):
+            of = lambda row, a: at(peers, "middleware", row, a)
+            yield (f"the same {algorithm} / by hand with jsonwebtoken, less inner each",
+                   lambda a=algorithm: (of("tower-bearer", a) - of("inner", a)) / (of("by_hand", a) - of("inner", a)), limit)
+        yield ("layer, cold HS256: what it adds to verifier and inner / inner",
+               lambda: (layer("cold", "HS256") - bare() - at(own, "cold_verification", "verifier", "HS256")) / bare(), 1.0)
+        yield ("revocation hit added to a cold request / inner",
+               lambda: (layer("cold_with_revocation_hit", "HS256") - layer("cold", "HS256")) / bare(), 1.0)
+        for algorithm in ("HS256", "RS256", "ES256"):
+            zipf = lambda row, a: at(own, "1000_tokens_zipf", row, a)
+            yield (f"hit {algorithm}, revocation on, 1 000 tokens by Zipf's law / inner",
+                   lambda a=algorithm: zipf("repeat_with_revocation", a) / zipf("inner", a), 2.0)
+        for algorithm in ("RS256", "ES256", "EdDSA"):
+            yield (f"{algorithm} token never seen before, cache on / off",
+                   lambda a=algorithm: at(own, "first_sight", "cache_on", a) / at(own, "first_sight", "cache_off", a), 1.05)
+        for case, limit in (("no_header", 1.4), ("500_random_bytes", 1.9), ("alg_none", 2.5), ("one_byte_over_the_limit", 1.5)):
+            yield f"refusal: {case} / inner", lambda c=case: at(own, "refusals", c) / at(own, "refusals", "inner"), limit
+        yield ("refusal: bad_hs256_signature less inner / raw",
+               lambda: (at(own, "refusals", "bad_hs256_signature") - at(own, "refusals", "inner")) / raw("HS256"), 1.5)
+        scaling = lambda case, threads="2": int(threads) * at(own, "threads", case, "1") / at(own, "threads", case, threads)
+        yield "two threads / one, hit, own tokens", lambda: scaling("cached_own_tokens"), "≥ 1.8"
+        yield "two threads / one, hit, one shared token", lambda: scaling("cached_shared_token"), "≥ 1.4"
+        yield ("two threads / one, cold / the same of the bare service",
+               lambda: scaling("cold_own_tokens") / scaling("inner"), "≥ 0.95")
+
+    for what, measure, limit in rows():
+        try:
+            measured = measure()
+        except KeyError:
+            continue
+        if isinstance(limit, str):
+            met = measured >= float(limit.removeprefix("≥ "))
+        else:
+            limit, met = f"≤ {limit}", measured <= limit
+        yield what, f"{measured:.2f}", limit, "yes" if met else "**no**"
+
+
 def svg(panels):
     """Bars on a logarithmic scale, one panel for each column of each table."""
     left, width, bar, gap = 260, 520, 16, 34
@@ -170,6 +222,10 @@ def main():
     day = datetime.datetime.fromtimestamp(newest, datetime.timezone.utc).date()
 
     out = [START, f"{day}. {machine()}. {versions(PEERS / 'Cargo.lock')}.", ""]
+    aims = list(targets(own, peers))
+    if aims:
+        out += ["### Held against its targets", "", "| ratio | measured | target | met |", "|---|---|---|---|"]
+        out += [f"| {' | '.join(aim)} |" for aim in aims] + [""]
     for title, tables in (("Beside others (`benches/peers`)", peers), ("This crate alone", own)):
         if tables:
             out += [f"### {title}", ""]

@@ -15,54 +15,36 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::hmac;
-use bytes::Bytes;
 use criterion::{
     Criterion, Throughput, criterion_group, criterion_main,
     measurement::{Measurement, WallTime},
 };
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
-use http_body_util::{Empty, Full};
-use serde::Deserialize;
+use http_body_util::Full;
 use tower::{Layer, Service};
-use tower_bearer::{
-    Authenticator, BearerAuth, BearerLayer, Issuer, Key, RevocationCache, Verifier,
-    VerifierBuilder, claims::ManualClock, revocation::MemoryStore,
+use tower_bearer::{Algorithm, BearerAuth, BearerLayer};
+
+mod common;
+
+use common::{
+    Body, Claims, Outcome, Random, Repeats, authenticator, credential, numbered_tokens, request,
+    revocation,
 };
 
-#[path = "../tests/common/tokens.rs"]
-mod tokens;
-
-const NOW: u64 = 1_800_000_000;
 const THREADS: [usize; 3] = [1, 2, 4];
 /// Tokens that each thread has to itself.
 const OWN_TOKENS: usize = 500;
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
-
-/// Owned claims of five strings, as a handler would want them.
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "what is read is not used")]
-struct Claims {
-    iss: String,
-    sub: String,
-    aud: String,
-    jti: String,
-    scope: String,
-    exp: u64,
-    iat: u64,
-}
-
-type Body = Empty<Bytes>;
 
 /// Keeps the last request that reached it.
 #[derive(Clone, Default)]
 struct Inner(Rc<RefCell<Option<Request<Body>>>>);
 
 impl Service<Request<Body>> for Inner {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Full<bytes::Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Ready<Outcome>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -87,48 +69,19 @@ enum Guard {
 
 impl Guard {
     fn layer(self) -> Option<BearerLayer<Claims>> {
-        let verifier = match self {
+        let repeats = match self {
             Guard::Nobody => return None,
-            Guard::Cold => verifier().with_token_cache_capacity(0),
-            Guard::Cached(bytes) => verifier().with_token_cache_capacity(bytes).cache_hmac_tokens(),
+            Guard::Cold => Repeats::Cold,
+            Guard::Cached(bytes) => Repeats::Remembered(bytes),
         };
-        let verifier = verifier.build().expect("the policy is good");
-        let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600))
-            .with_clock(ManualClock::at(NOW));
-        Some(BearerLayer::new(Authenticator::new(verifier).with_revocation(revocation)))
+        let authenticator = authenticator(Algorithm::HS256, repeats);
+        Some(BearerLayer::new(authenticator.with_revocation(revocation())))
     }
 }
 
-fn verifier() -> VerifierBuilder<Claims> {
-    let key = Key::hs256(tokens::SECRET).expect("the test keys are good");
-    let issuer = Issuer::new("https://issuer.example", key.with_key_id("2026-11-key-1"))
-        .audience("api://orders");
-    Verifier::builder().issuer(issuer).with_clock(ManualClock::at(NOW))
-}
-
-/// Credentials with HS256 tokens that differ in `jti`, counted from `first` on.
+/// Credentials with tokens of their own, counted from `first` on.
 fn credentials(first: usize, count: usize) -> Vec<HeaderValue> {
-    let secret = hmac::Key::new(hmac::HMAC_SHA256, tokens::SECRET);
-    let header = tokens::base64url(r#"{"alg":"HS256","typ":"at+jwt","kid":"2026-11-key-1"}"#);
-    let credential = |number: usize| {
-        let claims = format!(
-            r#"{{"iss":"https://issuer.example","sub":"248289761001","aud":"api://orders","jti":"0b8f1f3e-6a5f-4a53-9b3e-{number:012x}","scope":"openid profile orders:read","iat":{NOW},"exp":{}}}"#,
-            NOW + 3_600
-        );
-        let input = format!("{header}.{}", tokens::base64url(claims));
-        let signature = tokens::base64url(hmac::sign(&secret, input.as_bytes()));
-        HeaderValue::try_from(format!("Bearer {input}.{signature}")).expect("printable")
-    };
-    (first..first + count).map(credential).collect()
-}
-
-fn request(credential: &HeaderValue) -> Request<Body> {
-    Request::builder()
-        .uri("/orders")
-        .header("accept", "*/*")
-        .header(AUTHORIZATION, credential)
-        .body(Empty::new())
-        .expect("a good request")
+    numbered_tokens(Algorithm::HS256, first, count).iter().map(|token| credential(token)).collect()
 }
 
 /// The time in which as many threads as there are sets of credentials have handled `count` requests each.
@@ -167,7 +120,8 @@ impl Carousel {
     fn new(credentials: &[HeaderValue], layer: Option<&BearerLayer<Claims>>) -> Self {
         let inner = Inner::default();
         let guarded = layer.map(|layer| layer.layer(inner.clone()));
-        let requests = credentials.iter().map(|credential| Some(request(credential))).collect();
+        let requests =
+            credentials.iter().map(|credential| Some(request(Some(credential)))).collect();
         Self { inner, guarded, requests, next: 0 }
     }
 
@@ -255,18 +209,6 @@ fn warm(credentials: &[HeaderValue], guard: Guard) -> Carousel {
         carousel.turn_with(credential);
     }
     carousel
-}
-
-/// Xorshift: good enough to come in no order, and the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
 }
 
 criterion_group!(benches, threads, distinct_tokens);

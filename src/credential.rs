@@ -14,7 +14,7 @@ mod tests;
 
 use http::{
     HeaderMap, HeaderValue, Method, Uri,
-    header::{AUTHORIZATION, COOKIE, Entry, HeaderName},
+    header::{AUTHORIZATION, COOKIE, HeaderName},
     uri::PathAndQuery,
 };
 
@@ -243,8 +243,12 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
 
 /// Keeps the values of a header out of `Debug` and of HPACK's tables (RFC 7541 section 7.1.3).
 fn mark_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
-    if let Entry::Occupied(mut lines) = headers.entry(name) {
-        lines.iter_mut().for_each(|line| line.set_sensitive(true));
+    // Nearly always there is one line. An entry would give all of them, but makes room for itself first.
+    if headers.get_all(name).iter().nth(1).is_some() {
+        let lines = headers.iter_mut().filter(|(other, _)| *other == name);
+        lines.for_each(|(_, value)| value.set_sensitive(true));
+    } else if let Some(only) = headers.get_mut(name) {
+        only.set_sensitive(true);
     }
 }
 

@@ -79,9 +79,8 @@
 //!
 //! # A runtime
 //!
-//! A revocation store that has to wait for its answer is given a time box, which takes a Tokio runtime with its
-//! timer enabled, and so does a look-up that several threads wait for: without one it panics. Nothing else here needs
-//! a runtime.
+//! A revocation store that has to wait for its answer is given a time box, by the timer of the Tokio runtime that polls
+//! the request; the timer has to be enabled. Outside a runtime there is no time box. Nothing else here asks for one.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -167,14 +167,21 @@ fn refusals() {
     let good = token(Algorithm::HS256);
     let (unsigned, _) = good.rsplit_once('.').unwrap();
     let cases = [
-        ("no header", None, 5),
-        ("500 letters", bearer(&"a".repeat(500)), 5),
-        ("one byte over the limit", bearer(&"a".repeat(8 * 1024 + 1)), 5),
-        ("bad signature", bearer(&format!("{unsigned}.{}", "A".repeat(43))), 6),
+        ("no header", None, 5, 5),
+        ("500 letters", bearer(&"a".repeat(500)), 5, 5),
+        ("one byte over the limit", bearer(&"a".repeat(8 * 1024 + 1)), 5, 5),
+        // What the header says is kept apart from its bytes, unless it is known.
+        ("bad signature", bearer(&format!("{unsigned}.{}", "A".repeat(43))), 8, 6),
     ];
-    for (case, credential, expected) in cases {
+    let cases = cases.into_iter().flat_map(|(case, credential, new, known)| {
+        [(case, credential.clone(), false, new), (case, credential, true, known)]
+    });
+    for (case, credential, knows_the_header, expected) in cases {
         let verifier = verifier(Algorithm::HS256).build().unwrap();
         let authenticator = Authenticator::new(verifier).with_revocation(revocation());
+        if knows_the_header {
+            authenticator.authenticate(&good).now_or_never().unwrap().unwrap();
+        }
         let counted = allocations_of_layer(authenticator, credential.as_deref(), 401);
         assert_eq!(counted, expected, "{case}");
     }

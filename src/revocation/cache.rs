@@ -3,6 +3,7 @@
 use std::{fmt, future::poll_fn, panic::AssertUnwindSafe, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 
 use super::{
     Revocable, RevocationStats, RevocationStore, StoreError, TokenFacts, Verdict,
@@ -129,7 +130,8 @@ impl RevocationCache {
 
     /// How long the store may take over one look-up before it counts as unavailable. Default: 1 second.
     ///
-    /// Has no effect on [`revoke`](Self::revoke).
+    /// Has no effect on [`revoke`](Self::revoke), nor where a look-up is polled outside a Tokio runtime, whose timer
+    /// it takes.
     #[must_use]
     pub fn with_time_box(self, time_box: Duration) -> Self {
         self.with(|settings| settings.time_box = time_box)
@@ -368,11 +370,14 @@ impl Asking {
 /// The reply, or `None` if it takes too long.
 ///
 /// Each of those who wait for a look-up has a timer of its own, in the runtime that polls it: one that was made by
-/// another would stand still with that runtime. A reply that is there at once needs no timer, and no runtime; but while
-/// another thread polls the same look-up, it is not there yet.
+/// another would stand still with that runtime. A reply that is there at once needs no timer. Where there is no runtime
+/// there is none either, and the wait is as long as the store's: the caller has chosen how to poll, and bounds it.
 async fn in_time(time_box: Duration, mut reply: LookUp) -> Option<Reply> {
     if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.poll_unpin(cx))).await {
         return Some(reply);
+    }
+    if Handle::try_current().is_err() {
+        return Some(reply.await);
     }
     tokio::time::timeout(time_box, reply).await.ok()
 }

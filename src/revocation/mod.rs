@@ -34,8 +34,9 @@
 //! ```
 //!
 //! Dates of denials are wall-clock times, as `exp` is. Ages of answers are measured on the monotonic clock.
-//! Look-ups that have to wait, for the store or for another thread that asks the same, are limited in time by tokio's
-//! timer: they need a tokio runtime with time enabled, and panic without.
+//! Look-ups that have to wait, for the store or for another thread that asks the same, are limited in time by the
+//! timer of the Tokio runtime that polls them, which has to be enabled (`enable_time`): a runtime without it panics.
+//! Outside a runtime nothing limits them but the store.
 
 mod answers;
 mod cache;
