@@ -200,3 +200,66 @@ fn a_revoked_token() {
 
     assert_eq!(counted, 12);
 }
+
+/// Bytes that are held for each of `COUNT` things once all are there.
+fn held_for_each(mut make: impl FnMut(usize)) -> i64 {
+    let counted = measure(|| (0..COUNT).for_each(&mut make));
+    counted.bytes_current / COUNT as i64
+}
+
+const COUNT: usize = 10_000;
+
+/// Tokens that differ in their `jti`.
+fn numbered(count: usize) -> Vec<String> {
+    let header = r#"{"alg":"HS256","typ":"at+jwt","kid":"2026-11-key-1"}"#;
+    let claims = |number: usize| {
+        format!(
+            r#"{{"iss":"https://issuer.example","sub":"248289761001","aud":"api://orders","jti":"0b8f1f3e-6a5f-4a53-9b3e-{number:012}","scope":"openid profile orders:read","iat":{NOW},"exp":{}}}"#,
+            NOW + 3_600
+        )
+    };
+    (0..count).map(|number| tokens::sign_hs256(header, &claims(number))).collect()
+}
+
+#[test]
+fn a_remembered_token_takes_up_little_beyond_itself_and_its_claims() {
+    let tokens = numbered(COUNT);
+    let authenticator = |bytes| {
+        let verifier = verifier(Algorithm::HS256).with_token_cache_capacity(bytes);
+        Authenticator::new(verifier.cache_hmac_tokens().build().unwrap())
+    };
+    let verify = |authenticator: &Authenticator<Claims>, number: usize| {
+        authenticator.authenticate(&tokens[number]).now_or_never().unwrap().unwrap()
+    };
+
+    // What is known about a verified token, the claims in both forms, without a cache.
+    let (forgetful, mut kept) = (authenticator(0), Vec::with_capacity(COUNT));
+    let claims = held_for_each(|number| kept.push(verify(&forgetful, number)));
+
+    // Made with the first of them, so that its tables count too.
+    let mut remembering = None;
+    let remembered = held_for_each(|number| {
+        drop(verify(remembering.get_or_insert_with(|| authenticator(32 << 20)), number));
+    });
+    let remembering = remembering.unwrap();
+    let hit = measure(|| drop(verify(&remembering, COUNT / 2)));
+    assert_eq!(hit.count_total, 0, "all of them are remembered");
+
+    let beyond = remembered - claims - tokens[0].len() as i64;
+    println!("{remembered} bytes, of which {claims} are claims and {} the token", tokens[0].len());
+    assert!((0..=160).contains(&beyond), "{beyond} bytes");
+}
+
+#[test]
+fn a_denied_token_takes_up_little_memory() {
+    let cache = revocation();
+    let issuer: std::sync::Arc<str> = "https://issuer.example".into();
+    let held = held_for_each(|number| {
+        let id = format!("0b8f1f3e-6a5f-4a53-9b3e-{number:012}").into();
+        let what = tower_bearer::revocation::Revocable::Token { issuer: issuer.clone(), id };
+        cache.apply(what, NOW + 3_600);
+    });
+    println!("{held} bytes for a denial");
+    assert_eq!(cache.stats().denials, COUNT as u64);
+    assert!((36..=340).contains(&held), "{held} bytes");
+}
