@@ -3,6 +3,8 @@
 //! What the service behind the layer asks for is counted by itself and taken off. `http::Extensions` makes its map at
 //! the first extension, so requests here carry one already, as they do behind any router.
 
+#![allow(clippy::print_stdout, reason = "bytes are told to whoever asks with --nocapture")]
+
 use std::{convert::Infallible, time::Duration};
 
 use allocation_counter::measure;
