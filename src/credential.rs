@@ -93,12 +93,17 @@ impl Sources {
         Ok(())
     }
 
-    /// Takes the header and cookie that can hold a token away, or marks every line of them as sensitive.
-    pub(crate) fn conceal(&self, headers: &mut HeaderMap) {
+    /// Takes the header and cookie that can hold a token away, or marks every line of them as sensitive; `is_alone`
+    /// says that there is no second line of the header.
+    pub(crate) fn conceal(&self, headers: &mut HeaderMap, is_alone: bool) {
         if self.strip {
             self.strip_header(headers);
         }
-        mark_sensitive(headers, &self.header);
+        if !is_alone {
+            mark_sensitive(headers, &self.header);
+        } else if let Some(line) = headers.get_mut(&self.header) {
+            line.set_sensitive(true);
+        }
         if let Some(name) = &self.cookie {
             if self.strip {
                 strip_cookie(headers, name);
@@ -243,12 +248,8 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
 
 /// Keeps the values of a header out of `Debug` and of HPACK's tables (RFC 7541 section 7.1.3).
 fn mark_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
-    // Nearly always there is one line. An entry would give all of them, but makes room for itself first.
-    if headers.get_all(name).iter().nth(1).is_some() {
-        let lines = headers.iter_mut().filter(|(other, _)| *other == name);
-        lines.for_each(|(_, value)| value.set_sensitive(true));
-    } else if let Some(only) = headers.get_mut(name) {
-        only.set_sensitive(true);
+    for (_, value) in headers.iter_mut().filter(|(other, _)| *other == name) {
+        value.set_sensitive(true);
     }
 }
 

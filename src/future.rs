@@ -32,19 +32,20 @@ pin_project! {
 
 pin_project! {
     #[project = StateProjection]
-    #[project_replace = StateOwned]
     enum State<S, B, C, F> {
         Calling { #[pin] future: F },
-        Checking {
-            check: BoxFuture<'static, Result<Authenticated<C>, Rejection>>,
-            // The instance that was ready when the call came.
-            service: S,
-            request: Request<B>,
-            refusals: Arc<Refusals>,
-        },
+        // By itself on the heap, so that the future of a request that does not wait stays small.
+        Checking { waiting: Option<Box<Waiting<S, B, C>>> },
         Rejected { response: Option<Response<Bytes>> },
-        Finished,
     }
+}
+
+struct Waiting<S, B, C> {
+    check: BoxFuture<'static, Result<Authenticated<C>, Rejection>>,
+    /// The instance that was ready when the call came.
+    service: S,
+    request: Request<B>,
+    refusals: Arc<Refusals>,
 }
 
 impl<S, B, C> ResponseFuture<S, B, C>
@@ -61,7 +62,8 @@ where
         request: Request<B>,
         refusals: Arc<Refusals>,
     ) -> Self {
-        Self { state: State::Checking { check, service, request, refusals } }
+        let waiting = Some(Box::new(Waiting { check, service, request, refusals }));
+        Self { state: State::Checking { waiting } }
     }
 
     pub(crate) fn rejected(response: Response<Bytes>) -> Self {
@@ -79,27 +81,28 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let verdict = match state.as_mut().project() {
+            let waiting = match state.as_mut().project() {
                 StateProjection::Calling { future } => {
                     return future.poll(cx).map_ok(|response| response.map(ResponseBody::inner));
                 }
                 StateProjection::Rejected { response } => {
-                    let response = response.take().expect(FINISHED);
-                    return Poll::Ready(Ok(refused(response)));
+                    return Poll::Ready(Ok(refused(response.take().expect(FINISHED))));
                 }
-                StateProjection::Checking { check, .. } => ready!(check.as_mut().poll(cx)),
-                StateProjection::Finished => panic!("{FINISHED}"),
+                StateProjection::Checking { waiting } => waiting,
             };
-            match (state.as_mut().project_replace(State::Finished), verdict) {
-                (StateOwned::Checking { mut service, mut request, .. }, Ok(token)) => {
+            let check = &mut waiting.as_mut().expect(FINISHED).check;
+            let verdict = ready!(check.as_mut().poll(cx));
+            let Waiting { mut service, mut request, refusals, .. } =
+                *waiting.take().expect(FINISHED);
+            match verdict {
+                Ok(token) => {
                     request.extensions_mut().insert(token);
                     state.set(State::Calling { future: service.call(request) });
                 }
-                (StateOwned::Checking { request, refusals, .. }, Err(rejection)) => {
+                Err(rejection) => {
                     let (request, _) = request.into_parts();
                     return Poll::Ready(Ok(refused(refusals.respond(rejection, &request))));
                 }
-                _ => unreachable!("only a check has a verdict"),
             }
         }
     }
@@ -120,7 +123,6 @@ where
             State::Calling { .. } => "ResponseFuture::Calling(..)",
             State::Checking { .. } => "ResponseFuture::Checking(..)",
             State::Rejected { .. } => "ResponseFuture::Rejected(..)",
-            State::Finished => "ResponseFuture::Finished",
         })
     }
 }

@@ -104,7 +104,9 @@ impl<C: Send + Sync + 'static> Settings<C> {
             Ok(None) => Ok(None),
             Err(kind) => Err(kind),
         };
-        self.sources.conceal(request.headers_mut());
+        // Two lines of one header are no credential.
+        let is_alone = progress.is_ok() && !is_preflight;
+        self.sources.conceal(request.headers_mut(), is_alone);
         let cleared = self.sources.clear_query(request.uri_mut());
 
         match cleared.and(progress) {

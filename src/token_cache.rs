@@ -5,10 +5,11 @@
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 use crate::{VerifiedToken, jws::Algorithm};
 
@@ -27,7 +28,7 @@ const USUAL_SIZE: u64 = 2 * 1024;
 
 pub(crate) struct TokenCache<C> {
     /// `None`: nothing is remembered.
-    tokens: Option<Cache<Box<[u8]>, Entry<C>, Size>>,
+    tokens: Option<Cache<Token<Box<[u8]>>, Entry<C>, Size>>,
     caches_hmac: bool,
     /// Whether anything ever was remembered: otherwise there is no need to hash a token for nothing.
     is_used: AtomicBool,
@@ -45,7 +46,7 @@ impl<C> TokenCache<C> {
         if !self.is_used.load(Ordering::Relaxed) {
             return None;
         }
-        self.tokens.as_ref()?.get(token).map(|entry| entry.token)
+        self.tokens.as_ref()?.get(&Token(token)).map(|entry| entry.token)
     }
 
     /// Whether tokens with this algorithm are remembered.
@@ -63,14 +64,15 @@ impl<C> TokenCache<C> {
                 + token.len()
                 + verified.size()
                 + structure(verified.registered().as_json());
-            tokens.insert(token.into(), Entry { token: verified.clone(), size: size as u64 });
+            tokens
+                .insert(Token(token.into()), Entry { token: verified.clone(), size: size as u64 });
             self.is_used.store(true, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn forget(&self, token: &[u8]) {
         if let Some(tokens) = &self.tokens {
-            tokens.remove(token);
+            tokens.remove(&Token(token));
         }
     }
 }
@@ -93,12 +95,40 @@ impl<C> Clone for Entry<C> {
     }
 }
 
+/// A token's text. Compared byte by byte, and hashed by its end alone: only verified tokens are in the cache, and what
+/// they end in is a signature, of which no two are alike.
+struct Token<T>(T);
+
+impl<T: AsRef<[u8]>> Hash for Token<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let text = self.0.as_ref();
+        state.write(text.last_chunk::<HASHED>().map_or(text, |end| end));
+    }
+}
+
+/// As long as the shortest signature that is allowed, of HMAC with SHA-256.
+const HASHED: usize = 43;
+
+impl Equivalent<Token<Box<[u8]>>> for Token<&[u8]> {
+    fn equivalent(&self, other: &Token<Box<[u8]>>) -> bool {
+        *self.0 == *other.0
+    }
+}
+
+impl PartialEq for Token<Box<[u8]>> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Token<Box<[u8]>> {}
+
 /// Weighs entries in bytes.
 #[derive(Clone, Copy)]
 struct Size;
 
-impl<C> Weighter<Box<[u8]>, Entry<C>> for Size {
-    fn weight(&self, _: &Box<[u8]>, entry: &Entry<C>) -> u64 {
+impl<C> Weighter<Token<Box<[u8]>>, Entry<C>> for Size {
+    fn weight(&self, _: &Token<Box<[u8]>>, entry: &Entry<C>) -> u64 {
         entry.size
     }
 }

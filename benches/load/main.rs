@@ -199,8 +199,7 @@ fn layer(token_cache: Option<u64>) -> Result<BearerLayer, Failure> {
         Some(bytes) => verifier.with_token_cache_capacity(bytes),
         None => verifier,
     };
-    let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600))
-        .with_clock(ManualClock::at(NOW));
+    let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600));
     Ok(BearerLayer::new(Authenticator::new(verifier.build()?).with_revocation(revocation)))
 }
 
