@@ -28,11 +28,13 @@ const USUAL_SIZE: u64 = 2 * 1024;
 
 pub(crate) struct TokenCache<C> {
     /// `None`: nothing is remembered.
-    tokens: Option<Cache<Token<Box<[u8]>>, Entry<C>, Size>>,
+    tokens: Option<Tokens<C>>,
     caches_hmac: bool,
     /// Whether anything ever was remembered: otherwise there is no need to hash a token for nothing.
     is_used: AtomicBool,
 }
+
+type Tokens<C> = Cache<Token<Box<[u8]>>, Entry<C>, Size>;
 
 impl<C> TokenCache<C> {
     pub(crate) fn new(capacity: u64, caches_hmac: bool) -> Self {

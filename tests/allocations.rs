@@ -16,7 +16,8 @@ use serde::Deserialize;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::{
     Algorithm, Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier, VerifierBuilder,
-    claims::ManualClock, revocation::MemoryStore,
+    claims::{ManualClock, NoClaims},
+    revocation::MemoryStore,
 };
 
 #[path = "common/tokens.rs"]
@@ -136,6 +137,24 @@ fn a_cold_verification_to_claims_of_five_strings() {
 
     assert_eq!(verified.unwrap().claims().sub, "248289761001");
     assert_eq!(counted.count_total, 7);
+}
+
+#[test]
+fn a_cold_verification_to_registered_claims_alone() {
+    let key = Key::hs256(tokens::SECRET).unwrap().with_key_id("2026-11-key-1");
+    let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
+    let verifier = Verifier::<NoClaims>::builder().issuer(issuer);
+    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let authenticator = Authenticator::new(verifier);
+    let token = token(Algorithm::HS256);
+    let verify = || authenticator.authenticate(&token).now_or_never().unwrap().unwrap();
+    drop(verify());
+
+    let mut verified = None;
+    let counted = measure(|| verified = Some(verify()));
+
+    assert_eq!(verified.unwrap().registered().subject(), Some("248289761001"));
+    assert_eq!(counted.count_total, 2);
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(crate) use self::clock::Moment;
 pub use self::clock::{Clock, ManualClock, SystemClock};
 pub use self::registered::{Audience, RegisteredClaims, Scopes};
 pub(crate) use self::registered::{Spans, Times};
-pub use self::untyped::UntypedClaims;
+pub use self::untyped::{NoClaims, UntypedClaims};
 
 /// Leeway on `exp`, `nbf` and `iat` unless a policy sets another: 30 seconds.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
-//! Claims without a type of their own.
+//! Claims without a type of their own, and none at all.
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// Claims without a type of their own: every member of the claims object, known or not.
 ///
@@ -28,5 +28,33 @@ impl UntypedClaims {
 impl fmt::Debug for UntypedClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "UntypedClaims({} members)", self.0.len())
+    }
+}
+
+/// No claims of one's own, for services that need no more than [`RegisteredClaims`](super::RegisteredClaims): nothing is
+/// copied out of the token for them.
+///
+/// ```
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+/// # fn main() -> Result<(), tower_bearer::ConfigError> {
+/// use tower_bearer::{Authenticated, Issuer, Key, Verifier, claims::NoClaims};
+///
+/// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://orders");
+/// let verifier = Verifier::<NoClaims>::builder().issuer(issuer).build()?;
+///
+/// fn handler(user: Authenticated<NoClaims>) -> String {
+///     user.registered().subject().unwrap_or("nobody").to_owned()
+/// }
+/// # let _ = (verifier, handler);
+/// # Ok(()) }
+/// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoClaims;
+
+impl<'de> Deserialize<'de> for NoClaims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
     }
 }
