@@ -72,6 +72,7 @@
 //! | `rust-crypto` | | signatures in pure Rust; used where `aws-lc-rs` is off |
 //! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
 //! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
+//! | `issuing` | | [`issuing`]: the token life cycle, from log-in to revocation |
 //! | `tracing` | | one event for each refusal |
 //!
 //! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return
@@ -96,6 +97,9 @@ mod config_error;
 mod credential;
 mod future;
 mod issuer_policy;
+#[cfg(feature = "issuing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
+pub mod issuing;
 mod json;
 pub mod jws;
 mod layer;
