@@ -17,9 +17,11 @@
 //!    should be the issuer's.
 
 mod list;
+mod memory;
 mod records;
 
 pub use self::list::{ListQuery, Page, PrivateTokenPage, SortBy, fold};
+pub use self::memory::MemoryTokenStore;
 pub use self::records::{
     Denial, Insertion, NewPrivateToken, NewRefreshToken, OutboxEntry, Owner, PrivateRotation,
     PrivateToken, RefreshRotation, RefreshUse, RotatedPrivateToken, TokenUse,
@@ -91,7 +93,8 @@ pub trait TokenStore: RevocationStore {
     /// whichever is latest.
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
 
-    /// Writes several denials in one step, each as [`RevocationStore::revoke`] would.
+    /// Writes several denials in one step, each as [`RevocationStore::revoke`] would: rows that they concern end, those
+    /// of a token at the denial's `from`.
     fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()>;
 
     /// Up to `limit` entries of the outbox that are in force by now and not done, oldest first.

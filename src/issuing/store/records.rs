@@ -70,7 +70,7 @@ pub struct RefreshRotation {
     pub used: Arc<str>,
     /// SHA-256 of its claims.
     pub used_hash: [u8; 32],
-    /// What is to follow it.
+    /// What is to follow it; issued no earlier than the token that is used.
     pub successor: NewRefreshToken,
     /// For how many seconds after its first use a repeat is answered with the same successor.
     pub reuse_grace: u64,
@@ -241,7 +241,8 @@ pub enum Insertion<T> {
 pub struct Denial {
     /// What is revoked.
     pub what: Revocable,
-    /// The first second at which it is in force; 0: at once.
+    /// The first second at which it is in force; 0: at once. Counts for a token only: denials of anything else are in
+    /// force at once.
     pub from: u64,
     /// The last second at which it must be kept.
     pub keep_until: u64,
