@@ -73,6 +73,7 @@
 //! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
 //! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
 //! | `issuing` | | [`issuing`]: the token life cycle, from log-in to revocation |
+//! | `test-util` | | with `issuing`: [`issuing::store::conformance`], for token stores of your own |
 //! | `tracing` | | one event for each refusal |
 //!
 //! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return

@@ -66,7 +66,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`ConfigError::UnsupportedByBackend`] for other algorithms than ES256, EdDSA, RS256 and HS256, for RS256 without
-    /// the feature `aws-lc-rs`, and where the system has no random bytes.
+    /// the feature `aws-lc-rs`; [`ConfigError::NoRandomness`] where the system has no random bytes.
     pub fn generate(algorithm: Algorithm) -> Result<Self, ConfigError> {
         backend::require()?;
         if algorithm == Algorithm::RS256 {
@@ -76,8 +76,7 @@ impl SigningKey {
         let mut last = ConfigError::UnsupportedByBackend(algorithm);
         for _ in 0..4 {
             let mut bytes = Zeroizing::new(vec![0; 32]);
-            getrandom::fill(&mut bytes)
-                .map_err(|_| ConfigError::UnsupportedByBackend(algorithm))?;
+            getrandom::fill(&mut bytes).map_err(|_| ConfigError::NoRandomness)?;
             let secret = match algorithm {
                 Algorithm::ES256 => Secret::P256(bytes),
                 Algorithm::EdDSA => Secret::Ed25519(bytes),

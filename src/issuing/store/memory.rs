@@ -290,3 +290,14 @@ impl fmt::Debug for MemoryTokenStore {
         f.debug_struct("MemoryTokenStore").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issuing::store::conformance;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn it_is_a_token_store() {
+        conformance::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+    }
+}

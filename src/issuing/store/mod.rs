@@ -1,7 +1,7 @@
 //! Where sessions, private tokens and revocations are kept.
 //!
 //! A [`TokenStore`] is also the [`RevocationStore`] that the layer asks, so that what is revoked here is refused there
-//! by the same rows. The rules that every store keeps, and that [`conformance`] checks:
+//! by the same rows. The rules that every store keeps, and that the suite `conformance` (feature `test-util`) checks:
 //!
 //! 1. **Each method is one atomic step**: it happens wholly or not at all, however many processes call, whoever hangs
 //!    up, and whenever the machine stops. What was acknowledged is not lost.
@@ -16,6 +16,9 @@
 //!    [`outbox`](TokenStore::outbox) are given none: a store has a [`Clock`](crate::claims::Clock) for them, which
 //!    should be the issuer's.
 
+#[cfg(any(test, feature = "test-util"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod conformance;
 mod list;
 mod memory;
 mod records;
