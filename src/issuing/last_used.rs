@@ -71,7 +71,9 @@ impl LastUsed {
             if let Some(shard) = shard {
                 match lock(shard).entry(token_id) {
                     Entry::Occupied(mut noted) => noted.get_mut().is_written = false,
-                    Entry::Vacant(entry) => drop(entry.insert(Noted { at, is_written: false })),
+                    Entry::Vacant(entry) => {
+                        entry.insert(Noted { at, is_written: false });
+                    }
                 }
             }
         }

@@ -175,7 +175,9 @@ impl State {
         swept += self.denials.sweep(limit - swept, now);
         let over = self.outbox.iter().filter(|(_, denial)| denial.keep_until < now);
         let over: Vec<i64> = over.map(|(id, _)| *id).take(limit - swept).collect();
-        over.iter().for_each(|id| drop(self.outbox.remove(id)));
+        for id in &over {
+            self.outbox.remove(id);
+        }
         swept + over.len()
     }
 }
@@ -240,7 +242,9 @@ impl TokenStore for MemoryTokenStore {
 
     fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
         let mut state = self.state();
-        ids.iter().for_each(|id| drop(state.outbox.remove(id)));
+        for id in ids {
+            state.outbox.remove(id);
+        }
         done(())
     }
 

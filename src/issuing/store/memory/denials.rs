@@ -24,7 +24,9 @@ impl DenialRows {
         let (name, cut_off) = name_of(&denial.what);
         let new = Dates { from: in_force_at(denial), cut_off, keep_until: denial.keep_until };
         match self.0.entry(name) {
-            Entry::Vacant(entry) => drop(entry.insert(new)),
+            Entry::Vacant(entry) => {
+                entry.insert(new);
+            }
             Entry::Occupied(mut entry) => {
                 let old = entry.get_mut();
                 old.from = old.from.min(new.from);
@@ -51,7 +53,9 @@ impl DenialRows {
     pub(super) fn sweep(&mut self, limit: usize, now: u64) -> usize {
         let over = self.0.iter().filter(|(_, dates)| dates.keep_until < now);
         let over: Vec<Revocable> = over.map(|(name, _)| name.clone()).take(limit).collect();
-        over.iter().for_each(|name| drop(self.0.remove(name)));
+        for name in &over {
+            self.0.remove(name);
+        }
         over.len()
     }
 }

@@ -61,7 +61,9 @@ impl RefreshRows {
     pub(super) fn sweep(&mut self, limit: usize, is_over: impl Fn(&RefreshRow) -> bool) -> usize {
         let over = self.0.iter().filter(|(_, row)| is_over(row));
         let over: Vec<TokenName> = over.map(|(name, _)| name.clone()).take(limit).collect();
-        over.iter().for_each(|name| drop(self.0.remove(name)));
+        for name in &over {
+            self.0.remove(name);
+        }
         over.len()
     }
 }

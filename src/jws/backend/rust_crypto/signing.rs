@@ -47,6 +47,7 @@ pub(in crate::jws::backend) fn signer(
     }
 }
 
+#[cfg(not(feature = "aws-lc-rs"))]
 pub(in crate::jws::backend) fn generate_rsa() -> Result<Secret, ConfigError> {
     Err(ConfigError::UnsupportedByBackend(Algorithm::RS256))
 }
