@@ -1,14 +1,4 @@
 //! Accounts with passwords.
-//!
-//! 1. **Argon2id** ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)), with the parameters that OWASP recommends: 19 MiB,
-//!    two passes. A hash with less is replaced at the next log-in.
-//! 2. **Unknown, inactive and wrong cost the same**: one hash each. Where no account is found, a hash of nobody's password is
-//!    compared. (An account whose hash was made with other parameters costs what they say, until it is replaced.)
-//! 3. **Memory and threads are bounded**: [`with_limits`](Passwords::with_limits) hashes run at once, off the
-//!    asynchronous threads, and as many wait as it says. Whoever comes then is [`AccountsError::Busy`].
-//! 4. **Input is bounded** before anything is hashed or looked up: passwords over [`MAX_PASSWORD`] bytes, and addresses over
-//!    [`MAX_EMAIL`] bytes or with a NUL, are nobody's.
-//! 5. **Passwords are wiped** from memory after use.
 
 use std::{fmt, sync::Arc, thread};
 
@@ -35,7 +25,17 @@ pub const MAX_EMAIL: usize = 320;
 /// How many hashes wait unless [`Passwords::with_limits`] says otherwise.
 const DEFAULT_WAITING: usize = 64;
 
-/// Accounts of an [`AccountStore`], opened by passwords. The rules are in the [module](self)'s list.
+/// Accounts of an [`AccountStore`], opened by passwords.
+///
+/// 1. **Argon2id** ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)), with the parameters that OWASP recommends: 19 MiB,
+///    two passes. A hash with less is replaced at the next log-in.
+/// 2. **Unknown, inactive and wrong cost the same**: one hash each. Where no account is found, a hash of nobody's password is
+///    compared. (An account whose hash was made with other parameters costs what they say, until it is replaced.)
+/// 3. **Memory and threads are bounded**: [`with_limits`](Self::with_limits) hashes run at once, off the
+///    asynchronous threads, and as many wait as it says. Whoever comes then is [`AccountsError::Busy`].
+/// 4. **Input is bounded** before anything is hashed or looked up: passwords over [`MAX_PASSWORD`] bytes, and addresses over
+///    [`MAX_EMAIL`] bytes or with a NUL, are nobody's.
+/// 5. **Passwords are wiped** from memory after use.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
