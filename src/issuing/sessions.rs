@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Authenticated,
-    jws::{self, Compact, Header},
+    jws::{self, Compact, Header, Scratch},
     revocation::{Revocable, StoreError},
 };
 
@@ -180,15 +180,15 @@ impl TokenIssuer {
     /// The claims of a refresh token of this issuer, and their hash. Its times are not looked at.
     fn read_refresh(&self, token: &str) -> Option<(RefreshClaims, [u8; 32])> {
         let compact = Compact::parse(token.as_bytes(), MAX_LENGTH).ok()?;
-        let header = compact.decode_header().ok()?;
-        let header = Header::parse(&header).ok()?;
+        let (mut header, mut signature) = (Scratch::new(), Scratch::new());
+        let header = Header::parse(compact.decode_header(&mut header).ok()?).ok()?;
         if !header.typ().is_some_and(|typ| typ.eq_ignore_ascii_case(REFRESH_TYP)) {
             return None;
         }
-        let (payload, signature) =
-            (compact.decode_payload().ok()?, compact.decode_signature().ok()?);
+        let payload = compact.decode_payload().ok()?;
+        let signature = compact.decode_signature(&mut signature).ok()?;
         let keys = self.keys().handle().snapshot();
-        keys.verify(&header, compact.signing_input(), &signature).ok()?;
+        keys.verify(&header, compact.signing_input(), signature).ok()?;
         let claims: RefreshClaims = serde_json::from_slice(&payload).ok()?;
         let is_ours = *claims.iss == *self.name()
             && *claims.aud == *self.audience()
