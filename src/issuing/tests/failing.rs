@@ -21,15 +21,20 @@ use crate::{
     revocation::{Revocable, RevocationStore, StoreError, Verdict},
 };
 
-/// Takes every step; its answers are lost while `is_mute`. Look-ups are answered.
+/// Takes every step, and its answers are lost while `is_mute`; takes none while `is_gone`. Look-ups are answered.
 struct Mute {
     store: MemoryTokenStore,
     is_mute: Arc<AtomicBool>,
+    is_gone: Arc<AtomicBool>,
 }
 
 impl Mute {
-    fn lost<'a, T: Send + 'a>(&self, step: Step<'a, T>) -> Step<'a, T> {
+    fn lost<'a, T: Send + 'a>(&self, step: impl FnOnce() -> Step<'a, T>) -> Step<'a, T> {
         let is_mute = Arc::clone(&self.is_mute);
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err(StoreError::timed_out())));
+        }
+        let step = step();
         Box::pin(async move {
             // A request that is cancelled is cancelled here.
             tokio::task::yield_now().await;
@@ -43,15 +48,15 @@ macro_rules! mute {
     ($($step:ident($($name:ident: $type:ty),*) -> $answer:ty;)+) => {
         impl TokenStore for Mute {
             $(fn $step<'a>(&'a self, $($name: $type),*) -> Step<'a, $answer> {
-                self.lost(self.store.$step($($name),*))
+                self.lost(|| self.store.$step($($name),*))
             })+
 
             fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
-                self.lost(self.store.outbox(limit))
+                self.lost(|| self.store.outbox(limit))
             }
 
             fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
-                self.lost(self.store.sweep(now, limit))
+                self.lost(|| self.store.sweep(now, limit))
             }
         }
     };
@@ -80,18 +85,22 @@ impl RevocationStore for Mute {
         what: &'a Revocable,
         keep_until: u64,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.lost(self.store.revoke(what, keep_until))
+        self.lost(|| self.store.revoke(what, keep_until))
     }
 }
 
 fn issuer() -> (TokenIssuer, Arc<AtomicBool>) {
+    let [is_mute, is_gone] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    (issuer_on(Arc::clone(&is_mute), is_gone), is_mute)
+}
+
+fn issuer_on(is_mute: Arc<AtomicBool>, is_gone: Arc<AtomicBool>) -> TokenIssuer {
     let clock = ManualClock::at(NOW);
-    let is_mute = Arc::new(AtomicBool::new(false));
     let store = MemoryTokenStore::new().with_clock(clock.clone());
-    let store = Mute { store, is_mute: Arc::clone(&is_mute) };
+    let store = Mute { store, is_mute, is_gone };
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     let builder = TokenIssuer::builder(ISSUER, "api", key, store, Everybody).with_clock(clock);
-    (builder.build().unwrap(), is_mute)
+    builder.build().unwrap()
 }
 
 #[tokio::test]
@@ -112,13 +121,14 @@ async fn a_revocation_whose_answer_was_lost_is_seen_by_the_next_request() {
 }
 
 #[tokio::test]
-async fn revoke_all_holds_here_although_the_store_did_not_answer() {
-    let (issuer, is_mute) = issuer();
+async fn revoke_all_holds_here_although_the_store_is_gone() {
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let issuer = issuer_on(Arc::default(), Arc::clone(&is_gone));
     let (_, access) = log_in(&issuer, "ada").await;
     issuer.revoke_all(&access).await.unwrap();
     // Dated a second later, behind the cut-off.
     let (tokens, access) = log_in(&issuer, "ada").await;
-    is_mute.store(true, Ordering::Relaxed);
+    is_gone.store(true, Ordering::Relaxed);
     let lost = issuer.revoke_all(&access).await;
     assert!(matches!(lost, Err(RevokeAllError::Unavailable(_))));
     assert_eq!(refusal(&issuer, &tokens.access_token).await, Some(RejectionKind::Revoked));
