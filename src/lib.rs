@@ -74,6 +74,8 @@
 //! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
 //! | `issuing` | | [`issuing`]: the token life cycle, from log-in to revocation |
 //! | `test-util` | | with `issuing`: [`issuing::store::conformance`], for token stores of your own |
+//! | `postgres` | | [`SqlStore`](issuing::store::SqlStore) over PostgreSQL; needs Rust 1.94 |
+//! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
 //! | `tracing` | | one event for each refusal |
 //!
 //! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return

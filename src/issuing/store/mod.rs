@@ -22,6 +22,9 @@ pub mod conformance;
 mod list;
 mod memory;
 mod records;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
+pub mod sql;
 
 pub use self::list::{ListQuery, Page, PrivateTokenPage, SortBy, fold};
 pub use self::memory::MemoryTokenStore;
@@ -29,6 +32,9 @@ pub use self::records::{
     Denial, Insertion, NewPrivateToken, NewRefreshToken, OutboxEntry, Owner, PrivateRotation,
     PrivateToken, RefreshRotation, RefreshUse, RotatedPrivateToken, TokenUse,
 };
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[doc(no_inline)]
+pub use self::sql::SqlStore;
 use crate::{
     BoxFuture,
     revocation::{RevocationStore, StoreError},
