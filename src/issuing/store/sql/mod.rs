@@ -56,6 +56,8 @@ mod options;
 mod private_tokens;
 mod schema;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod value;
 
