@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{OpenError, SqlStore},
+    super::{OpenError, SqlStore, SqlStoreOptions, private_tokens},
     HOUR, ISSUER, NOW, create, listed, owner, private, refresh, rotation, session, token,
 };
 use crate::{
@@ -46,6 +46,7 @@ on_each_database! {
     nothing_outlives_a_cut_off_that_is_written_while_it_is_issued
     of_two_stores_one_rotates
     dropped_steps_leave_nothing_behind
+    what_was_not_committed_is_not_committed_by_the_next_step
     a_newer_schema_is_refused_and_left_alone
 }
 
@@ -135,8 +136,7 @@ async fn of_two_stores_one_rotates(url: &str) {
 /// Each step is dropped after another number of polls: wherever it is, the next one works, and what was not committed
 /// is not there.
 async fn dropped_steps_leave_nothing_behind(url: &str) {
-    let store =
-        super::super::SqlStoreOptions::new().with_max_connections(2).open(url).await.unwrap();
+    let store = one_connection(url).await;
     let mut completed = 0;
     for n in 0..60_u32 {
         let token = private(&format!("dropped {n}"));
@@ -168,6 +168,42 @@ async fn dropped_steps_leave_nothing_behind(url: &str) {
         let sql = "SELECT pid FROM pg_stat_activity
                    WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
         assert!(store.database.read(sql, &[]).await.unwrap().is_empty());
+    }
+}
+
+async fn what_was_not_committed_is_not_committed_by_the_next_step(url: &str) {
+    let store = one_connection(url).await;
+    for n in 0..5 {
+        let mut transaction = store.database.begin().await.unwrap();
+        let dropped = private(&format!("dropped {n}"));
+        private_tokens::create(&mut transaction, &dropped).await.unwrap();
+        drop(transaction);
+        create(&store, &n.to_string()).await;
+    }
+    let names: Vec<_> = listed(&store).await.iter().map(|token| token.name.to_string()).collect();
+    assert_eq!(names, ["0", "1", "2", "3", "4"]);
+}
+
+/// To write, at least.
+async fn one_connection(url: &str) -> SqlStore {
+    SqlStoreOptions::new().with_max_connections(1).open(url).await.unwrap()
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn connections_that_postgres_has_cut_are_replaced_unseen() {
+    let Some(server) = super::server::Server::start() else { return };
+    let url = server.database("cut").await;
+    let (store, other) = (one_connection(&url).await, SqlStore::open(&url).await.unwrap());
+    let cut = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for n in 0..5 {
+        let name = n.to_string();
+        create(&store, &name).await;
+        assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), 1);
+        create(&store, &format!("{n} again")).await;
+        assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), 1);
+        assert_eq!(store.look_up(&[token(&name)]).await.unwrap(), Verdict::NotRevoked);
     }
 }
 
