@@ -65,6 +65,7 @@ mod maintenance;
 mod passwords;
 mod private_tokens;
 mod revoking;
+pub mod router;
 mod sessions;
 mod signing_keys;
 pub mod store;
@@ -80,6 +81,7 @@ pub use self::accounts::{
 pub use self::error::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};
 pub use self::issuer::{TokenIssuer, TokenIssuerBuilder};
 pub use self::passwords::{HashingFailed, MAX_EMAIL, MAX_PASSWORD, Passwords, hash_password};
+pub use self::router::TokenApi;
 pub use self::signing_keys::SigningKeys;
 pub use self::store::{ListQuery, Page, PrivateToken, PrivateTokenPage, SortBy, TokenStore};
 pub use self::tokens::{CreatedPrivateToken, Login, TokenPair};

@@ -123,7 +123,7 @@ impl TokenIssuer {
         .await
     }
 
-    fn check_expiry(&self, expires_at: u64) -> Result<(), PrivateTokenError> {
+    pub(super) fn check_expiry(&self, expires_at: u64) -> Result<(), PrivateTokenError> {
         let (now, maximum) = (self.now(), self.max_private_lifetime());
         if expires_at <= now {
             return Err(PrivateTokenError::ExpiryPast);
@@ -159,7 +159,7 @@ struct Private {
     record: NewPrivateToken,
 }
 
-fn checked_name(name: &str) -> Result<&str, PrivateTokenError> {
+pub(super) fn checked_name(name: &str) -> Result<&str, PrivateTokenError> {
     let name = name.trim();
     if name.is_empty() {
         return Err(PrivateTokenError::BlankName);
