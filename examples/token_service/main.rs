@@ -166,7 +166,10 @@ async fn me(user: Authenticated) -> Json<Value> {
 /// The document of the whole service, as JSON and as a page.
 fn documents() -> Result<Router, Box<dyn Error>> {
     #[derive(OpenApi)]
-    #[openapi(paths(me), info(title = "token_service", description = "A service with its own tokens."))]
+    #[openapi(
+        paths(me),
+        info(title = "token_service", description = "A service with its own tokens.")
+    )]
     struct Service;
 
     let document = Service::openapi().nest("/api/v1/auth", TokenApi::openapi()).to_json()?;

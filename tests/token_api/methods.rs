@@ -47,9 +47,7 @@ async fn who_may_not_enter_is_not_told_what_there_is() {
 #[tokio::test]
 async fn other_paths_are_not_found_and_none_is_a_redirect() {
     let api = Api::new();
-    for path in
-        ["", "/", "/nothing", "/login//", "/private_tokens/1/rotate/x", "/Login/", "//login/"]
-    {
+    for path in ["", "/nothing", "/login//", "/private_tokens/1/rotate/x", "/Login/", "//login/"] {
         api.call(Call::new(Method::GET, path)).await.is(404, &[], NOT_FOUND);
     }
 }

@@ -63,7 +63,7 @@ async fn links_are_absolute_and_keep_the_other_parameters() {
     let second = page("?ordering=-name&page=2&page_size=2&x=%C3%A9+%26").await;
     let next = url("?ordering=-name&page=3&page_size=2&x=%C3%A9+%26");
     let previous = url("?ordering=-name&page_size=2&x=%C3%A9+%26");
-    assert_eq!(second, (vec!["c".into(), "B".into()], next, previous));
+    assert_eq!(second, (vec!["c".into(), "a".into()], next, previous));
     let last = page("?page=last&page_size=2").await;
     assert_eq!(last, (vec!["e".into()], Value::Null, url("?page=2&page_size=2")));
 }

@@ -78,13 +78,15 @@ use ::axum::{
     body::Body,
     extract::ConnectInfo,
     response::Response,
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, any_service, delete, get, post},
 };
 use http::{
     HeaderValue, Method, StatusCode,
     header::{ALLOW, WWW_AUTHENTICATE},
     request::Parts,
 };
+
+use tower_layer::Layer as _;
 
 use self::{
     answers::{Outcome, Refusal},
@@ -158,10 +160,11 @@ impl TokenApi {
     pub fn into_router(self) -> Router {
         let layer = self.layer.clone();
         let api = Arc::new(self);
-        let open = Router::new();
-        let open = with_slash(open, "/login", allowing("POST, OPTIONS", post(sessions::login)));
-        let open = with_slash(open, "/refresh", allowing("POST, OPTIONS", post(sessions::refresh)));
-        let all = [
+        let open = [
+            ("/login", allowing("POST, OPTIONS", post(sessions::login))),
+            ("/refresh", allowing("POST, OPTIONS", post(sessions::refresh))),
+        ];
+        let guarded = [
             ("/logout", allowing("POST, OPTIONS", post(sessions::logout))),
             ("/revoke_all", allowing("POST, OPTIONS", post(sessions::revoke_all))),
             (
@@ -181,13 +184,18 @@ impl TokenApi {
                 allowing("POST, OPTIONS", post(private_tokens::rotate_private_token)),
             ),
         ];
-        all.into_iter()
-            // Around the methods and not only the handlers: who may not enter is not told what there is.
-            .fold(open, |router, (path, methods)| {
-                with_slash(router, path, methods.layer(layer.clone()))
+        let guarded = guarded.map(|(path, methods)| {
+            // Around the methods: who may not enter is not told what there is. As a service, because axum adds `Allow` to
+            // what it takes for its own 405.
+            (path, any_service(layer.layer(methods.with_state(Arc::clone(&api)))))
+        });
+        let open = open.map(|(path, methods)| (path, methods.with_state(Arc::clone(&api))));
+        open.into_iter()
+            .chain(guarded)
+            .fold(Router::new(), |router, (path, methods)| {
+                router.route(path, methods.clone()).route(&format!("{path}/"), methods)
             })
             .fallback(async || answers::not_found())
-            .with_state(api)
     }
 
     /// The answer to a call.
@@ -221,10 +229,6 @@ impl TokenIssuer {
 }
 
 type Shared = Arc<TokenApi>;
-
-fn with_slash(router: Router<Shared>, path: &str, methods: MethodRouter<Shared>) -> Router<Shared> {
-    router.route(path, methods.clone()).route(&format!("{path}/"), methods)
-}
 
 /// Answers `OPTIONS`, and all methods that are not there with 405.
 fn allowing(allow: &'static str, methods: MethodRouter<Shared>) -> MethodRouter<Shared> {

@@ -34,7 +34,7 @@ impl TokenApi {
 /// `Authorization: Bearer <token>`, and the calls here take access tokens only.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Token API", license(name = "MIT OR Apache-2.0")),
+    info(title = "Token API"),
     paths(
         sessions::login,
         sessions::refresh,
@@ -60,6 +60,8 @@ struct Common;
 
 impl Modify for Common {
     fn modify(&self, document: &mut openapi::OpenApi) {
+        // The crate's, which says nothing about the service.
+        document.info.license = None;
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("access_token", SecurityScheme::Http(scheme));
