@@ -36,7 +36,7 @@ impl Observed {
     async fn see(&mut self, template: &str, call: Call<'_>, method: &str) {
         let answer = self.api.call(call).await;
         self.seen.insert((method.into(), template.into(), answer.status.as_u16()));
-        self.holds_what_is_documented(
+        Self::holds_what_is_documented(
             template,
             method,
             &answer.status.as_u16().to_string(),
@@ -45,7 +45,7 @@ impl Observed {
     }
 
     /// The members of an answer are those of its schema.
-    fn holds_what_is_documented(&self, template: &str, method: &str, status: &str, body: &str) {
+    fn holds_what_is_documented(template: &str, method: &str, status: &str, body: &str) {
         let document = document();
         let operation = &document["paths"][template][method.to_lowercase()];
         let schema = &operation["responses"][status]["content"]["application/json"]["schema"];
