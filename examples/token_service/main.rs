@@ -26,8 +26,8 @@ use tokio::{
 use tower_bearer::{
     Authenticated,
     issuing::{
-        Account, MemoryAccounts, Passwords, StoredAccount, TokenApi, TokenIssuer, hash_password,
-        store::MemoryTokenStore,
+        AccountStore, Passwords, TokenApi, TokenIssuer, hash_password, normalize_email,
+        store::sql::{NewAccount, SqlStore},
     },
 };
 use utoipa::OpenApi;
@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let issuer = issuer(&settings)?;
+    let issuer = issuer(&settings).await?;
     let mut api = TokenApi::new(&issuer);
     if let Some(url) = &settings.public_url {
         api = api.with_public_url(url)?;
@@ -101,20 +101,31 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Everything that the crate is about: who signs, where tokens are kept, who may log in.
-fn issuer(settings: &Settings) -> Result<TokenIssuer, Box<dyn Error>> {
-    let accounts = MemoryAccounts::new();
-    let mut demo = Account::new(1, settings.demo_email.as_str());
-    demo.is_verified = true;
-    accounts.insert(StoredAccount::new(demo, hash_password(settings.demo_password.as_str())?));
+/// Everything that the crate is about: who signs, where tokens and accounts are kept, who may log in.
+async fn issuer(settings: &Settings) -> Result<TokenIssuer, Box<dyn Error>> {
+    let store = SqlStore::open(&settings.database_url).await?;
+    add_demo_account(&store, settings).await?;
     let issuer = TokenIssuer::builder(
         settings.issuer.as_str(),
         settings.audience.as_str(),
         signing_key::load_or_create(&settings.key_file)?,
-        MemoryTokenStore::new(),
-        Passwords::new(accounts)?,
+        store.clone(),
+        Passwords::new(store)?,
     );
-    Ok(issuer.build()?)
+    Ok(issuer.with_revocation_bound(settings.revocation_bound).build()?)
+}
+
+/// The demo account, with the password of this start also where an earlier one has made it.
+async fn add_demo_account(store: &SqlStore, settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let hash = hash_password(settings.demo_password.as_str())?;
+    let mut account = NewAccount::new(settings.demo_email.as_str(), hash.as_str());
+    account.is_verified = true;
+    if store.add_account(&account).await?.is_none()
+        && let Some(there) = store.find_by_email(&normalize_email(&settings.demo_email)).await?
+    {
+        store.replace_hash(there.account.id, &there.password_hash, &hash).await?;
+    }
+    Ok(())
 }
 
 /// Answers requests until it is told to stop, and then those that it has begun with.

@@ -1,6 +1,6 @@
 //! The settings, from the environment.
 
-use std::{env, net::SocketAddr, path::PathBuf};
+use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -14,20 +14,25 @@ token_service: log in, refresh, private tokens, revocation, and an endpoint that
 
 Settings, from the environment:
   ADDR           where to listen [127.0.0.1:3000]
+  DATABASE_URL   sqlite:FILE, sqlite::memory: or postgres://... [sqlite:token_service.db]
   KEY_FILE       the signing key, PKCS#8 PEM; made if it is not there [token_service.pem]
   DEMO_EMAIL     the e-mail address of the demo account [ada@example.org]
   DEMO_PASSWORD  its password [made and printed at each start]
+  REVOCATION_BOUND  seconds after which a process sees what another has revoked [30]
   PUBLIC_URL     what links begin with [http and the host of the request]
   ISSUER         the name in the tokens, `iss` [token_service]
   AUDIENCE       whom they are for, `aud` [api://demo]
 
-Everything but the signing key is kept in memory.";
+Processes that share database, key file, ISSUER and AUDIENCE are one service; give them one
+DEMO_PASSWORD, because each start sets it.";
 
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
+    pub(crate) database_url: String,
     pub(crate) key_file: PathBuf,
     pub(crate) demo_email: String,
     pub(crate) demo_password: String,
+    pub(crate) revocation_bound: Duration,
     pub(crate) public_url: Option<String>,
     pub(crate) issuer: String,
     pub(crate) audience: String,
@@ -53,10 +58,20 @@ impl Settings {
             address: or("ADDR", "127.0.0.1:3000")?
                 .parse()
                 .map_err(|_| "ADDR is no address and port, such as 127.0.0.1:3000")?,
+            database_url: with_scheme(
+                "DATABASE_URL",
+                setting("DATABASE_URL")?,
+                &["sqlite:", "postgres:", "postgresql:"],
+            )?
+            .unwrap_or_else(|| "sqlite:token_service.db".to_owned()),
             key_file: or("KEY_FILE", "token_service.pem")?.into(),
             demo_email: or("DEMO_EMAIL", "ada@example.org")?,
             demo_password,
-            public_url: setting("PUBLIC_URL")?,
+            revocation_bound: or("REVOCATION_BOUND", "30")?
+                .parse()
+                .map(Duration::from_secs)
+                .map_err(|_| "REVOCATION_BOUND is no number of seconds")?,
+            public_url: with_scheme("PUBLIC_URL", setting("PUBLIC_URL")?, &["http:", "https:"])?,
             issuer: or("ISSUER", "token_service")?,
             audience: or("AUDIENCE", "api://demo")?,
         }))
@@ -69,6 +84,20 @@ fn setting(name: &str) -> Result<Option<String>, String> {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8")),
+    }
+}
+
+/// A URL is not repeated in an error: it may hold a password.
+fn with_scheme(
+    name: &str,
+    url: Option<String>,
+    schemes: &[&str],
+) -> Result<Option<String>, String> {
+    match url {
+        Some(url) if !schemes.iter().any(|scheme| url.starts_with(scheme)) => {
+            Err(format!("{name} begins with none of {}", schemes.join(" ")))
+        }
+        url => Ok(url),
     }
 }
 
