@@ -73,6 +73,7 @@
 //! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
 //! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
 //! | `issuing` | | [`issuing`]: the token life cycle, from log-in to revocation |
+//! | `openapi` | | with `issuing`: [`TokenApi::openapi`](issuing::TokenApi::openapi), generated from the handlers |
 //! | `test-util` | | with `issuing`: [`issuing::store::conformance`], for token stores of your own |
 //! | `postgres` | | [`SqlStore`](issuing::store::SqlStore) over PostgreSQL; needs Rust 1.94 |
 //! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |

@@ -1,7 +1,7 @@
 //! The token life cycle: log in, refresh, private tokens, revocation.
 //!
 //! A [`TokenIssuer`] makes three kinds of tokens for the subjects of its [`Accounts`], keeps what must be known of them in
-//! a [`TokenStore`], and gives the layers that accept them. It knows no HTTP.
+//! a [`TokenStore`], and gives the layers that accept them. It knows no HTTP; the [`router`] does.
 //!
 //! 1. **Access tokens live for one hour**, private tokens until the time that was chosen when they were made, refresh
 //!    tokens as long as the operator says. The kinds never mix: refresh tokens have another `typ`, each kind its
