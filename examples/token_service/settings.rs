@@ -41,11 +41,10 @@ pub(crate) struct Settings {
 impl Settings {
     /// `None` where help is wanted.
     pub(crate) fn read() -> Result<Option<Self>, String> {
-        for argument in env::args_os().skip(1) {
-            match argument.to_str() {
-                Some("--help" | "-h") => return Ok(None),
-                _ => return Err(format!("unknown argument {argument:?}")),
-            }
+        match env::args_os().nth(1) {
+            None => {}
+            Some(argument) if argument == "--help" || argument == "-h" => return Ok(None),
+            Some(argument) => return Err(format!("unknown argument {argument:?}")),
         }
         let or = |name, default: &str| {
             setting(name).map(|value| value.unwrap_or_else(|| default.to_owned()))
