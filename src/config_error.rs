@@ -61,6 +61,10 @@ pub enum ConfigError {
     EmptyName(&'static str),
     /// A leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
     LeewayTooLong(Duration),
+    /// A setting outside of what it may be; the string names setting and limits.
+    OutOfRange(&'static str),
+    /// The operating system has no random bytes.
+    NoRandomness,
     /// A value that cannot stand in an HTTP header; the string names the setting.
     InvalidHeaderValue(&'static str),
 }
@@ -106,6 +110,8 @@ impl fmt::Display for ConfigError {
                 leeway.as_secs(),
                 crate::claims::MAX_LEEWAY.as_secs()
             ),
+            Self::OutOfRange(setting) => write!(f, "out of range: {setting}"),
+            Self::NoRandomness => f.write_str("the operating system has no random bytes"),
             Self::InvalidHeaderValue(setting) => {
                 write!(f, "{setting} has characters that cannot stand in an HTTP header")
             }

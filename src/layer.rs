@@ -211,6 +211,12 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         RequireLayer::demand(Box::new(demand), Arc::clone(&self.settings.refusals))
     }
 
+    /// For what answers beside the layer in its words.
+    #[cfg(feature = "issuing")]
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.settings.refusals
+    }
+
     fn settings_mut(&mut self) -> &mut Settings<C> {
         Arc::make_mut(&mut self.settings)
     }

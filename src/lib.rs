@@ -72,6 +72,11 @@
 //! | `rust-crypto` | | signatures in pure Rust; used where `aws-lc-rs` is off |
 //! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
 //! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
+//! | `issuing` | | [`issuing`]: the token life cycle, from log-in to revocation |
+//! | `openapi` | | with `issuing`: [`TokenApi::openapi`](issuing::TokenApi::openapi), generated from the handlers |
+//! | `test-util` | | with `issuing`: [`issuing::store::conformance`], for token stores of your own |
+//! | `postgres` | | [`SqlStore`](issuing::store::SqlStore) over PostgreSQL; needs Rust 1.94 |
+//! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
 //! | `tracing` | | one event for each refusal |
 //!
 //! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return
@@ -96,6 +101,9 @@ mod config_error;
 mod credential;
 mod future;
 mod issuer_policy;
+#[cfg(feature = "issuing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
+pub mod issuing;
 mod json;
 pub mod jws;
 mod layer;

@@ -14,6 +14,10 @@ mod material;
 #[cfg(all(test, not(any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 #[path = "tests/no_backend.rs"]
 mod no_backend;
+#[cfg(feature = "issuing")]
+mod pkcs8;
+#[cfg(feature = "issuing")]
+mod signing_key;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
 
@@ -26,6 +30,11 @@ pub use self::key::Key;
 pub use self::key_set::{KeySet, RefusedKey};
 pub use self::key_set_handle::KeySetHandle;
 pub(crate) use self::known_headers::KnownHeaders;
+#[cfg(feature = "issuing")]
+pub(crate) use self::signing_key::SigningFailed;
+#[cfg(feature = "issuing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
+pub use self::signing_key::SigningKey;
 
 /// Why compact bytes are no JWS that a key set vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +75,12 @@ impl fmt::Display for JwsError {
 }
 
 impl std::error::Error for JwsError {}
+
+/// The SHA-256 of `bytes`.
+#[cfg(feature = "issuing")]
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    backend::sha256(bytes)
+}
 
 /// The SHA-256 of `bytes`, in hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {

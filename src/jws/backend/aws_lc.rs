@@ -1,11 +1,16 @@
 //! AWS-LC, through aws-lc-rs.
 
+#[cfg(feature = "issuing")]
+mod signing;
+
 use aws_lc_rs::{
     digest, hmac,
     signature::{self, ParsedPublicKey, VerificationAlgorithm},
 };
 use x509_cert::der::{Encode as _, asn1::UintRef};
 
+#[cfg(feature = "issuing")]
+pub(super) use self::signing::{generate_rsa, signer};
 use super::{Algorithm, Check, Material};
 use crate::{ConfigError, jws::material::without_leading_zeros};
 

@@ -14,6 +14,11 @@ use self::aws_lc as chosen;
 use self::none as chosen;
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 use self::rust_crypto as chosen;
+#[cfg(feature = "issuing")]
+use zeroize::Zeroizing;
+
+#[cfg(feature = "issuing")]
+use super::SigningFailed;
 use super::{Algorithm, material::Material};
 use crate::ConfigError;
 
@@ -54,6 +59,54 @@ impl Verifier {
     }
 }
 
+/// What a key signs with.
+#[cfg(feature = "issuing")]
+pub(super) enum Secret {
+    Hmac(Zeroizing<Vec<u8>>),
+    /// A number of 32 bytes.
+    P256(Zeroizing<Vec<u8>>),
+    /// A seed of 32 bytes.
+    Ed25519(Zeroizing<Vec<u8>>),
+    /// PKCS#8.
+    #[cfg_attr(
+        not(feature = "aws-lc-rs"),
+        allow(dead_code, reason = "read from a file, then refused by this backend")
+    )]
+    Rsa(Zeroizing<Vec<u8>>),
+}
+
+/// The public half of a key.
+#[cfg(feature = "issuing")]
+#[cfg_attr(
+    not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
+    allow(dead_code, reason = "no backend makes one")
+)]
+pub(super) enum Public {
+    /// Uncompressed for P-256.
+    Point(Vec<u8>),
+    #[cfg_attr(not(feature = "aws-lc-rs"), allow(dead_code, reason = "only AWS-LC signs with RSA"))]
+    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+}
+
+/// Makes the signature of a message: a key that was parsed once.
+#[cfg(feature = "issuing")]
+pub(super) type Sign = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, SigningFailed> + Send + Sync>;
+
+/// Hands a private key to the backend; the second is its public half, which HMAC has not.
+#[cfg(feature = "issuing")]
+pub(super) fn signer(
+    algorithm: Algorithm,
+    secret: &Secret,
+) -> Result<(Sign, Option<Public>), ConfigError> {
+    chosen::signer(algorithm, secret)
+}
+
+/// A new RSA key of 2048 bits.
+#[cfg(feature = "issuing")]
+pub(super) fn generate_rsa() -> Result<Secret, ConfigError> {
+    chosen::generate_rsa()
+}
+
 /// Fails where no backend is compiled in, so that this is what every key constructor says first.
 pub(super) const fn require() -> Result<(), ConfigError> {
     if cfg!(any(feature = "aws-lc-rs", feature = "rust-crypto")) {
@@ -74,6 +127,19 @@ mod none {
     use crate::ConfigError;
 
     pub(super) fn check(_: Algorithm, _: Material<'_>) -> Result<Check, ConfigError> {
+        Err(ConfigError::NoBackend)
+    }
+
+    #[cfg(feature = "issuing")]
+    pub(super) fn signer(
+        _: Algorithm,
+        _: &super::Secret,
+    ) -> Result<(super::Sign, Option<super::Public>), ConfigError> {
+        Err(ConfigError::NoBackend)
+    }
+
+    #[cfg(feature = "issuing")]
+    pub(super) fn generate_rsa() -> Result<super::Secret, ConfigError> {
         Err(ConfigError::NoBackend)
     }
 

@@ -1,10 +1,17 @@
 //! The pure Rust crates of RustCrypto and dalek.
 
+#[cfg(feature = "issuing")]
+mod signing;
+
 use ed25519_dalek::VerifyingKey;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rsa::{BoxedUint, PublicKey, pkcs1v15, pss};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
+#[cfg(all(feature = "issuing", not(feature = "aws-lc-rs")))]
+pub(super) use self::signing::generate_rsa;
+#[cfg(feature = "issuing")]
+pub(super) use self::signing::signer;
 use super::{Algorithm, Check, Material};
 use crate::ConfigError;
 

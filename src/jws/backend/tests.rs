@@ -284,3 +284,39 @@ fn sha256_is_that_of_fips_180() {
         assert_eq!(rust_crypto::sha256(bytes), sha256(bytes));
     }
 }
+
+#[cfg(all(feature = "issuing", feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[test]
+fn what_one_backend_signs_the_other_verifies_under_the_same_public_key() {
+    use zeroize::Zeroizing;
+
+    use super::{Public, Secret, aws_lc, rust_crypto};
+    fn public_material(algorithm: Algorithm, public: Option<&Public>) -> Material<'_> {
+        match public {
+            Some(Public::Point(point)) if algorithm == Algorithm::ES256 => {
+                Material::Ec { curve: Curve::P256, point }
+            }
+            Some(Public::Point(point)) => Material::Ed25519(point),
+            Some(Public::Rsa { .. }) => panic!("no RSA here"),
+            None => Material::Secret(&[7; 32]),
+        }
+    }
+
+    for (algorithm, make) in [
+        (Algorithm::HS256, Secret::Hmac as fn(_) -> _),
+        (Algorithm::ES256, Secret::P256),
+        (Algorithm::EdDSA, Secret::Ed25519),
+    ] {
+        let secret = make(Zeroizing::new(vec![7; 32]));
+        let (one, one_public) = aws_lc::signer(algorithm, &secret).unwrap();
+        let (other, other_public) = rust_crypto::signer(algorithm, &secret).unwrap();
+        let one_material = public_material(algorithm, one_public.as_ref());
+        let other_material = public_material(algorithm, other_public.as_ref());
+        assert_eq!(one_material.fingerprint(algorithm), other_material.fingerprint(algorithm));
+        let by_one = rust_crypto::check(algorithm, one_material).unwrap();
+        let by_other = aws_lc::check(algorithm, other_material).unwrap();
+        assert!(by_one(b"message", &one(b"message").unwrap()));
+        assert!(by_other(b"message", &other(b"message").unwrap()));
+        assert!(!by_one(b"message", &one(b"massage").unwrap()));
+    }
+}

@@ -1,0 +1,107 @@
+//! The settings, from the environment.
+
+use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+pub(crate) const HELP: &str = "\
+token_service: log in, refresh, private tokens, revocation, and an endpoint that the tokens open
+
+  /api/v1/auth/...        the token API
+  /api/v1/me              the claims of the token that it is called with
+  /.well-known/jwks.json  the public keys
+  /openapi.json, /        the API's document, as JSON and as a page
+
+Settings, from the environment:
+  ADDR           where to listen [127.0.0.1:3000]
+  DATABASE_URL   sqlite:FILE, sqlite::memory: or postgres://... [sqlite:token_service.db]
+  KEY_FILE       the signing key, PKCS#8 PEM; made if it is not there [token_service.pem]
+  DEMO_EMAIL     the e-mail address of the demo account [ada@example.org]
+  DEMO_PASSWORD  its password [made and printed at each start]
+  REVOCATION_BOUND  seconds after which a process sees what another has revoked [30]
+  PUBLIC_URL     what links begin with [http and the host of the request]
+  ISSUER         the name in the tokens, `iss` [token_service]
+  AUDIENCE       whom they are for, `aud` [api://demo]
+
+Processes that share database, key file, ISSUER and AUDIENCE are one service; give them one
+DEMO_PASSWORD, because each start sets it.";
+
+pub(crate) struct Settings {
+    pub(crate) address: SocketAddr,
+    pub(crate) database_url: String,
+    pub(crate) key_file: PathBuf,
+    pub(crate) demo_email: String,
+    pub(crate) demo_password: String,
+    pub(crate) revocation_bound: Duration,
+    pub(crate) public_url: Option<String>,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+}
+
+impl Settings {
+    /// `None` where help is wanted.
+    pub(crate) fn read() -> Result<Option<Self>, String> {
+        match env::args_os().nth(1) {
+            None => {}
+            Some(argument) if argument == "--help" || argument == "-h" => return Ok(None),
+            Some(argument) => return Err(format!("unknown argument {argument:?}")),
+        }
+        let or = |name, default: &str| {
+            setting(name).map(|value| value.unwrap_or_else(|| default.to_owned()))
+        };
+        let demo_password = match setting("DEMO_PASSWORD")? {
+            Some(password) => password,
+            None => random_password()?,
+        };
+        Ok(Some(Self {
+            address: or("ADDR", "127.0.0.1:3000")?
+                .parse()
+                .map_err(|_| "ADDR is no address and port, such as 127.0.0.1:3000")?,
+            database_url: with_scheme(
+                "DATABASE_URL",
+                setting("DATABASE_URL")?,
+                &["sqlite:", "postgres:", "postgresql:"],
+            )?
+            .unwrap_or_else(|| "sqlite:token_service.db".to_owned()),
+            key_file: or("KEY_FILE", "token_service.pem")?.into(),
+            demo_email: or("DEMO_EMAIL", "ada@example.org")?,
+            demo_password,
+            revocation_bound: or("REVOCATION_BOUND", "30")?
+                .parse()
+                .map(Duration::from_secs)
+                .map_err(|_| "REVOCATION_BOUND is no number of seconds")?,
+            public_url: with_scheme("PUBLIC_URL", setting("PUBLIC_URL")?, &["http:", "https:"])?,
+            issuer: or("ISSUER", "token_service")?,
+            audience: or("AUDIENCE", "api://demo")?,
+        }))
+    }
+}
+
+/// A setting that is present and not empty.
+fn setting(name: &str) -> Result<Option<String>, String> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8")),
+    }
+}
+
+/// A URL is not repeated in an error: it may hold a password.
+fn with_scheme(
+    name: &str,
+    url: Option<String>,
+    schemes: &[&str],
+) -> Result<Option<String>, String> {
+    match url {
+        Some(url) if !schemes.iter().any(|scheme| url.starts_with(scheme)) => {
+            Err(format!("{name} begins with none of {}", schemes.join(" ")))
+        }
+        url => Ok(url),
+    }
+}
+
+fn random_password() -> Result<String, String> {
+    let mut bytes = [0; 12];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "the system has no random bytes")?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}

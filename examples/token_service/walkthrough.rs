@@ -1,0 +1,65 @@
+//! What to try: the demo account, and `curl` lines for a shell.
+
+use std::{fmt, net::SocketAddr};
+
+use serde_json::json;
+use tower_bearer::claims::{Clock, SystemClock};
+
+use crate::settings::Settings;
+
+pub(crate) struct Walkthrough<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) settings: &'a Settings,
+}
+
+impl fmt::Display for Walkthrough<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { demo_email, demo_password, issuer, audience, .. } = self.settings;
+        let address = self.address;
+        let login = quoted(&json!({ "username": demo_email, "password": demo_password }));
+        let create = quoted(&json!({ "name": "ci", "expiration_time": in_days(30) }));
+        let rotate = quoted(&json!({ "expiration_time": in_days(60), "overlap_seconds": 60 }));
+        writeln!(
+            f,
+            r#"
+demo account: {demo_email}, password: {demo_password}
+tokens: iss={issuer} aud={audience}, keys at http://{address}/.well-known/jwks.json
+the API's document: http://{address}/
+
+# log in: an access token for one hour
+API=http://{address}/api/v1
+JSON='Content-Type: application/json'
+LOGIN=$(curl -s $API/auth/login/ -H "$JSON" -d {login}); echo "$LOGIN"
+ACCESS=$(echo "$LOGIN" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+# create a private token, which is shown only here
+CREATED=$(curl -s $API/auth/private_tokens/ -H "Authorization: Bearer $ACCESS" -H "$JSON" -d {create}); echo "$CREATED"
+ID=$(echo "$CREATED" | sed 's/.*"id":\([0-9]*\).*/\1/')
+TOKEN=$(echo "$CREATED" | sed 's/.*"data":"\([^"]*\)".*/\1/')
+# list the private tokens
+curl -s "$API/auth/private_tokens/?ordering=-id" -H "Authorization: Bearer $ACCESS"; echo
+# call the protected endpoint
+curl -s $API/me -H "Authorization: Bearer $TOKEN"; echo
+# rotate, with an overlap: for a minute both are good
+ROTATED=$(curl -s $API/auth/private_tokens/$ID/rotate/ -H "Authorization: Bearer $ACCESS" -H "$JSON" -d {rotate}); echo "$ROTATED"
+NEW_ID=$(echo "$ROTATED" | sed 's/.*"id":\([0-9]*\).*/\1/')
+NEW_TOKEN=$(echo "$ROTATED" | sed 's/.*"data":"\([^"]*\)".*/\1/')
+curl -s $API/me -H "Authorization: Bearer $TOKEN"; echo
+curl -s $API/me -H "Authorization: Bearer $NEW_TOKEN"; echo
+# revoke the new one: 204
+curl -si -X DELETE $API/auth/private_tokens/$NEW_ID/ -H "Authorization: Bearer $ACCESS"
+# refused by the very next request: the documented 401
+curl -si $API/me -H "Authorization: Bearer $NEW_TOKEN"; echo"#
+        )
+    }
+}
+
+/// As one word of a shell.
+fn quoted(body: &serde_json::Value) -> String {
+    format!("'{}'", body.to_string().replace('\'', r"'\''"))
+}
+
+fn in_days(days: u64) -> String {
+    let second = SystemClock::default().unix_time().as_secs() + days * 24 * 3600;
+    let second = i64::try_from(second).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX).to_string()
+}

@@ -1,0 +1,159 @@
+//! How an issuer is put together.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{Settings, Shared, TokenIssuer, Verifying};
+use crate::{
+    ConfigError, RevocationCache,
+    claims::{Clock, SystemClock},
+    issuing::{
+        Accounts, SigningKeys, TokenStore, claims::ACCESS_LIFETIME, last_used::LastUsed,
+        throttle::Throttle,
+    },
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest that a repeat of a refresh may be answered.
+const MAX_REUSE_GRACE: Duration = Duration::from_secs(30);
+
+/// Any lifetime is at most this long: far enough away, and no sum of times overflows.
+const MAX_LIFETIME: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// Collects what a [`TokenIssuer`] needs, and the operator's decisions.
+#[must_use = "a builder does nothing until `build`"]
+pub struct TokenIssuerBuilder {
+    name: Arc<str>,
+    audience: Arc<str>,
+    keys: SigningKeys,
+    store: Arc<dyn TokenStore>,
+    accounts: Arc<dyn Accounts>,
+    clock: Arc<dyn Clock>,
+    revocation_bound: Duration,
+    settings: Settings,
+}
+
+impl TokenIssuerBuilder {
+    pub(super) fn new(
+        name: Arc<str>,
+        audience: Arc<str>,
+        keys: SigningKeys,
+        store: Arc<dyn TokenStore>,
+        accounts: Arc<dyn Accounts>,
+    ) -> Self {
+        Self {
+            name,
+            audience,
+            keys,
+            store,
+            accounts,
+            clock: Arc::new(SystemClock),
+            revocation_bound: Duration::from_secs(30),
+            settings: Settings {
+                refresh_lifetime: DAY,
+                max_private_lifetime: 366 * DAY,
+                max_overlap: DAY,
+                reuse_grace: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Takes the time from `clock`, in place of [`SystemClock`]. The store should have the same.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long a refresh token lives, in whole seconds, in place of one day. A refresh gives a new one that lives as
+    /// long again.
+    pub fn with_refresh_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.refresh_lifetime = lifetime;
+        self
+    }
+
+    /// How far away the expiry of a private token may be, in place of 366 days. To lower it ends tokens that were made
+    /// before and live longer.
+    pub fn with_max_private_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.max_private_lifetime = lifetime;
+        self
+    }
+
+    /// How long a private token may outlive its rotation, in place of one day; who asks for more gets this. Zero has
+    /// every rotated token die at once.
+    pub fn with_max_overlap(mut self, overlap: Duration) -> Self {
+        self.settings.max_overlap = overlap;
+        self
+    }
+
+    /// Answers a refresh token that is presented again this soon after its first use with the same successor, as long
+    /// as that is unused; at most 30 seconds. By default every repeat ends the session.
+    ///
+    /// It forgives clients that lose an answer and ask again. It also gives whoever steals a refresh token this long
+    /// after its use to have it answered, unnoticed until one of the two uses the successor.
+    pub fn with_refresh_reuse_grace(mut self, grace: Duration) -> Self {
+        self.settings.reuse_grace = grace;
+        self
+    }
+
+    /// After how long at the latest a process sees what another has revoked, in place of 30 seconds: the bound of the
+    /// [`RevocationCache`]. What is revoked in this process is seen by the next request, whatever the bound.
+    pub fn with_revocation_bound(mut self, bound: Duration) -> Self {
+        self.revocation_bound = bound;
+        self
+    }
+
+    /// The issuer.
+    ///
+    /// # Errors
+    /// An empty name or audience, and [`ConfigError::OutOfRange`] for a lifetime of less than a second or more than
+    /// 100 years, or a grace above 30 seconds.
+    pub fn build(self) -> Result<TokenIssuer, ConfigError> {
+        let Settings { refresh_lifetime, max_private_lifetime, max_overlap, reuse_grace } =
+            self.settings;
+        let lifetimes = Duration::from_secs(1)..=MAX_LIFETIME;
+        if !lifetimes.contains(&refresh_lifetime) {
+            return Err(ConfigError::OutOfRange("refresh lifetime, 1 second to 100 years"));
+        }
+        if !lifetimes.contains(&max_private_lifetime) {
+            return Err(ConfigError::OutOfRange(
+                "maximum lifetime of private tokens, 1 second to 100 years",
+            ));
+        }
+        if max_overlap > MAX_LIFETIME {
+            return Err(ConfigError::OutOfRange("maximum overlap, up to 100 years"));
+        }
+        if reuse_grace > MAX_REUSE_GRACE {
+            return Err(ConfigError::OutOfRange("grace for reuse, up to 30 seconds"));
+        }
+        let revocation = RevocationCache::new(Arc::clone(&self.store), self.revocation_bound)
+            .with_clock(Arc::clone(&self.clock));
+        let verifying = Verifying {
+            last_used: Arc::new(LastUsed::new(Arc::clone(&self.name))),
+            name: self.name,
+            audience: self.audience,
+            keys: self.keys,
+            clock: Arc::clone(&self.clock),
+            longest_lifetime: max_private_lifetime.max(Duration::from_secs(ACCESS_LIFETIME)),
+            revocation,
+        };
+        let [authenticator, access_authenticator] = verifying.authenticators()?;
+        Ok(TokenIssuer(Arc::new(Shared {
+            verifying,
+            store: self.store,
+            accounts: self.accounts,
+            settings: self.settings,
+            throttle: Throttle::new(self.clock),
+            authenticator,
+            access_authenticator,
+        })))
+    }
+}
+
+impl fmt::Debug for TokenIssuerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenIssuerBuilder")
+            .field("name", &self.name)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! When private tokens were last used, collected in memory and written down now and then.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::store::TokenUse;
+
+/// A token is noted once in so many seconds.
+const INTERVAL: u64 = 5 * 60;
+
+const SHARDS: usize = 16;
+
+/// Tokens in one shard; the uses of more are not noted until there is room.
+const ROOM: usize = 8 * 1024;
+
+/// Notes uses on the path of requests: one short lock, and no waiting for anything else.
+pub(super) struct LastUsed {
+    issuer: Arc<str>,
+    spread: RandomState,
+    shards: [Mutex<HashMap<Arc<str>, Noted>>; SHARDS],
+}
+
+struct Noted {
+    at: u64,
+    is_written: bool,
+}
+
+impl LastUsed {
+    pub(super) fn new(issuer: Arc<str>) -> Self {
+        let shards = std::array::from_fn(|_| Mutex::default());
+        Self { issuer, spread: RandomState::new(), shards }
+    }
+
+    /// The token with this id was used at `now`.
+    pub(super) fn note(&self, token_id: &str, now: u64) {
+        let place = self.spread.hash_one(token_id) % SHARDS as u64;
+        let Some(shard) = usize::try_from(place).ok().and_then(|place| self.shards.get(place))
+        else {
+            return;
+        };
+        let mut shard = lock(shard);
+        if let Some(noted) = shard.get_mut(token_id) {
+            if now >= noted.at.saturating_add(INTERVAL) {
+                *noted = Noted { at: now, is_written: false };
+            }
+        } else if shard.len() < ROOM {
+            shard.insert(token_id.into(), Noted { at: now, is_written: false });
+        }
+    }
+
+    /// What is to be written down. It counts as written from now on.
+    pub(super) fn take(&self) -> Vec<TokenUse> {
+        let mut uses = Vec::new();
+        for shard in &self.shards {
+            for (id, noted) in lock(shard).iter_mut().filter(|(_, noted)| !noted.is_written) {
+                noted.is_written = true;
+                uses.push(TokenUse::new(Arc::clone(&self.issuer), Arc::clone(id), noted.at));
+            }
+        }
+        uses
+    }
+
+    /// What could not be written down is to be written later.
+    pub(super) fn put_back(&self, uses: Vec<TokenUse>) {
+        for TokenUse { token_id, at, .. } in uses {
+            let place = self.spread.hash_one(&*token_id) % SHARDS as u64;
+            let shard = usize::try_from(place).ok().and_then(|place| self.shards.get(place));
+            if let Some(shard) = shard {
+                match lock(shard).entry(token_id) {
+                    Entry::Occupied(mut noted) => noted.get_mut().is_written = false,
+                    Entry::Vacant(entry) => {
+                        entry.insert(Noted { at, is_written: false });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets the tokens that were written down and would be noted again at their next use.
+    pub(super) fn forget(&self, now: u64) {
+        for shard in &self.shards {
+            lock(shard)
+                .retain(|_, noted| !noted.is_written || now < noted.at.saturating_add(INTERVAL));
+        }
+    }
+}
+
+fn lock(shard: &Mutex<HashMap<Arc<str>, Noted>>) -> MutexGuard<'_, HashMap<Arc<str>, Noted>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(uses: &[TokenUse]) -> Vec<u64> {
+        uses.iter().map(|one| one.at).collect()
+    }
+
+    #[test]
+    fn a_token_is_noted_once_in_five_minutes() {
+        let last_used = LastUsed::new("iss".into());
+        (0..INTERVAL).for_each(|second| last_used.note("p.a", 1_000 + second));
+        assert_eq!(at(&last_used.take()), [1_000]);
+        last_used.note("p.a", 1_000 + INTERVAL - 1);
+        assert!(last_used.take().is_empty());
+        last_used.note("p.a", 1_000 + INTERVAL);
+        assert_eq!(at(&last_used.take()), [1_000 + INTERVAL]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_comes_again() {
+        let last_used = LastUsed::new("iss".into());
+        last_used.note("p.a", 1_000);
+        let uses = last_used.take();
+        last_used.put_back(uses);
+        assert_eq!(at(&last_used.take()), [1_000]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_freed() {
+        let last_used = LastUsed::new("iss".into());
+        (0..SHARDS * ROOM * 2).for_each(|n| last_used.note(&format!("p.{n}"), 1_000));
+        assert!(last_used.take().len() <= SHARDS * ROOM);
+        last_used.forget(1_000 + INTERVAL);
+        assert!(last_used.shards.iter().all(|shard| lock(shard).is_empty()));
+    }
+}

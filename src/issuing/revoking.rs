@@ -1,0 +1,101 @@
+//! Revoking all of a subject's tokens, and what issuing owes to cut-offs.
+
+use std::sync::Arc;
+
+use super::{
+    RevokeAllError, TokenIssuer,
+    issuer::IsUnavailable,
+    store::{Denial, KEEP_AFTER_EXPIRY, Owner},
+};
+use crate::{
+    Authenticated,
+    claims::DEFAULT_LEEWAY,
+    revocation::{Revocable, StoreError},
+};
+
+/// How often a token is dated anew behind cut-offs that move.
+const TRIES: usize = 4;
+
+impl TokenIssuer {
+    /// Revokes everything that the caller was issued before now: sessions and private tokens. The next request in this
+    /// process sees it.
+    ///
+    /// # Errors
+    /// As [`RevokeAllError`] says. Where the store fails, the tokens are refused in this process all the same.
+    pub async fn revoke_all<C>(&self, access: &Authenticated<C>) -> Result<(), RevokeAllError> {
+        let owner = self.owner_of(access).ok_or(RevokeAllError::NotAccess)?;
+        // A token that was issued right behind a cut-off is dated in the future, and is of before now.
+        let issued_at = access.registered().issued_at().unwrap_or(0);
+        self.revoke_owner(owner, self.now().max(issued_at)).await
+    }
+
+    /// Revokes everything that a subject was issued before now: for administrators, changed passwords, people who
+    /// leave. Whoever still has an active account can log in again.
+    ///
+    /// # Errors
+    /// When the store fails: [`RevokeAllError::Unavailable`]. The tokens are refused in this process all the same.
+    pub async fn revoke_subject(&self, subject: &str) -> Result<(), RevokeAllError> {
+        self.revoke_owner(self.owner(subject), self.now()).await
+    }
+
+    async fn revoke_owner(&self, owner: Owner, cut_off: u64) -> Result<(), RevokeAllError> {
+        let ends_by = self.keep_cut_off_until(cut_off);
+        self.revocation().apply(subject(&owner, cut_off), ends_by);
+        let issuer = self.clone();
+        self.to_the_end(async move {
+            let keep_until = ends_by.saturating_add(KEEP_AFTER_EXPIRY);
+            let later = issuer.store().revoke_owner(&owner, cut_off, keep_until).await?;
+            issuer.revocation().apply(subject(&owner, later), ends_by);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts a denial in force in this process that the store has recorded.
+    pub(super) fn apply(&self, denial: &Denial) {
+        let expires_at = denial.keep_until.saturating_sub(KEEP_AFTER_EXPIRY);
+        self.revocation().apply(denial.what.clone(), expires_at);
+    }
+
+    /// The date of something that is issued now.
+    pub(super) fn date(&self) -> Date {
+        Date { iat: self.now(), tries: 1 }
+    }
+}
+
+/// `iat` of something that is being issued: now, or right behind the cut-off that the store has named.
+pub(super) struct Date {
+    pub(super) iat: u64,
+    tries: usize,
+}
+
+impl Date {
+    /// Goes behind a cut-off.
+    ///
+    /// One that lies further in the future than verifiers allow clocks to differ is somebody's decision that this
+    /// subject gets no tokens until then.
+    pub(super) fn go_behind(
+        &mut self,
+        cut_off: u64,
+        issuer: &TokenIssuer,
+    ) -> Result<(), StoreError> {
+        let now = issuer.now();
+        self.tries += 1;
+        self.iat = now.max(cut_off.saturating_add(1));
+        if self.tries > TRIES || self.iat > now.saturating_add(DEFAULT_LEEWAY.as_secs()) {
+            return Err(StoreError::new("the subject's cut-off lies in the future"));
+        }
+        Ok(())
+    }
+}
+
+fn subject(owner: &Owner, issued_at: u64) -> Revocable {
+    let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
+    Revocable::Subject { issuer, subject, issued_at }
+}
+
+impl IsUnavailable for RevokeAllError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}

@@ -1,0 +1,163 @@
+//! Dates with a time and an offset (RFC 3339), to the second.
+//!
+//! Read are the forms that the error message names: seconds and their fraction may be missing, `T` may be a space, and
+//! the fraction is cut off. Only the offset may not be missing: without it nobody can tell when a token dies.
+
+use jiff::{Timestamp, civil, tz::Offset};
+
+/// Why a text is no date.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoDate {
+    WrongFormat,
+    NoOffset,
+    OutOfRange,
+}
+
+impl NoDate {
+    pub(super) fn message(&self) -> &'static str {
+        match self {
+            Self::WrongFormat => {
+                "Datetime has wrong format. Use one of these formats instead: \
+                 YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
+            }
+            Self::NoOffset => "Datetime has no time zone. Add one: +HH:MM, -HH:MM or Z.",
+            Self::OutOfRange => "Datetime value out of range.",
+        }
+    }
+}
+
+/// The Unix second that a text names.
+pub(super) fn parse(text: &str) -> Result<i64, NoDate> {
+    let mut reader = Reader(text.as_bytes());
+    let (date_time, offset) = reader.date_time().ok_or(NoDate::WrongFormat)?;
+    let offset = offset.ok_or(NoDate::NoOffset)?;
+    offset.to_timestamp(date_time).map(Timestamp::as_second).map_err(|_| NoDate::OutOfRange)
+}
+
+/// A Unix second, in UTC: `2027-01-15T08:00:00Z`. What lies beyond the year 9999 is its end.
+pub(super) fn format(second: u64) -> String {
+    let second = i64::try_from(second).unwrap_or(i64::MAX);
+    Timestamp::from_second(second).unwrap_or(Timestamp::MAX).to_string()
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn date_time(&mut self) -> Option<(civil::DateTime, Option<Offset>)> {
+        let year = i16::from(self.two_digits()?) * 100 + i16::from(self.two_digits()?);
+        self.one_of(b"-")?;
+        let month = self.two_digits()?;
+        self.one_of(b"-")?;
+        let day = self.two_digits()?;
+        self.one_of(b"Tt ")?;
+        let hour = self.two_digits()?;
+        self.one_of(b":")?;
+        let minute = self.two_digits()?;
+        let second = if self.one_of(b":").is_some() { self.seconds()? } else { 0 };
+        let date_time = civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+        let offset = if self.0.is_empty() { None } else { Some(self.offset()?) };
+        self.0.is_empty().then_some((date_time, offset))
+    }
+
+    fn seconds(&mut self) -> Option<i8> {
+        let second = self.two_digits()?;
+        if self.one_of(b".").is_some() {
+            let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            self.0 = self.0.get(digits..).filter(|_| digits > 0)?;
+        }
+        Some(second)
+    }
+
+    fn offset(&mut self) -> Option<Offset> {
+        if self.one_of(b"Zz").is_some() {
+            return Some(Offset::UTC);
+        }
+        let sign = if self.one_of(b"+-")? == b'-' { -1 } else { 1 };
+        let hours = self.two_digits().filter(|hours| *hours < 24)?;
+        self.one_of(b":")?;
+        let minutes = self.two_digits().filter(|minutes| *minutes < 60)?;
+        Offset::from_seconds(sign * (i32::from(hours) * 3600 + i32::from(minutes) * 60)).ok()
+    }
+
+    fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        bytes.contains(first).then(|| {
+            self.0 = rest;
+            *first
+        })
+    }
+
+    fn two_digits(&mut self) -> Option<i8> {
+        let tens = self.one_of(b"0123456789")?;
+        let ones = self.one_of(b"0123456789")?;
+        i8::try_from((tens - b'0') * 10 + (ones - b'0')).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_that_the_message_names_is_read() {
+        for text in [
+            "2027-01-15T08:00:00Z",
+            "2027-01-15t08:00:00z",
+            "2027-01-15 08:00:00Z",
+            "2027-01-15T08:00Z",
+            "2027-01-15T08:00:00.999999Z",
+            "2027-01-15T09:30:00+01:30",
+            "2027-01-14T20:00:00-12:00",
+            "2027-01-15T08:00:00-00:00",
+        ] {
+            assert_eq!(parse(text), Ok(1_800_000_000), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_without_an_offset_is_refused_by_name() {
+        for text in ["2027-01-15T08:00:00", "2027-01-15T08:00", "2027-01-15 08:00:00.5"] {
+            assert_eq!(parse(text), Err(NoDate::NoOffset), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_has_the_wrong_format() {
+        for text in [
+            "",
+            "2027-01-15",
+            "2027-1-15T08:00:00Z",
+            "2027-02-29T08:00:00Z",
+            "2027-13-01T08:00:00Z",
+            "2027-01-15T24:00:00Z",
+            "2027-01-15T08:60:00Z",
+            "2027-01-15T08:00:60Z",
+            "2027-01-15T08:00:00.Z",
+            "2027-01-15T08:00:00+24:00",
+            "2027-01-15T08:00:00+01:60",
+            "2027-01-15T08:00:00+0100",
+            "2027-01-15T08:00:00Z ",
+            " 2027-01-15T08:00:00Z",
+            "2027-01-15T08:00:00ZZ",
+            "20270115T080000Z",
+            "+2027-01-15T08:00:00Z",
+            "1800000000",
+            "tomorrow",
+            "２027-01-15T08:00:00Z",
+        ] {
+            assert_eq!(parse(text), Err(NoDate::WrongFormat), "{text}");
+        }
+        assert_eq!(parse("9999-12-31T23:59:59-23:59"), Err(NoDate::OutOfRange));
+    }
+
+    #[test]
+    fn dates_are_written_in_utc_and_read_back() {
+        assert_eq!(format(1_800_000_000), "2027-01-15T08:00:00Z");
+        assert_eq!(format(0), "1970-01-01T00:00:00Z");
+        assert!(format(u64::MAX).starts_with("9999-12-"));
+        for second in [0, 951_782_400, 1_800_000_000, 4_102_444_799] {
+            assert_eq!(parse(&format(second)), Ok(i64::try_from(second).unwrap()));
+        }
+        assert!(parse("0001-01-01T00:00:00Z").unwrap() < 0);
+    }
+}

@@ -1,0 +1,216 @@
+//! Sessions: log in, refresh, log out.
+
+use std::net::IpAddr;
+
+use super::{
+    AccountsError, Credentials, LogOutError, Login, LoginError, RefreshError, TokenIssuer,
+    TokenPair,
+    claims::{
+        ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, REFRESH_TYP, RefreshClaims, TokenType, random_id,
+    },
+    issuer::{IsUnavailable, no_signature},
+    normalize_email,
+    store::{
+        Denial, Insertion, KEEP_AFTER_EXPIRY, NewRefreshToken, Owner, RefreshRotation, RefreshUse,
+    },
+};
+use crate::{
+    Authenticated,
+    jws::{self, Compact, Header, Scratch},
+    revocation::{Revocable, StoreError},
+};
+
+/// No refresh token of ours is longer, unless a subject is thousands of bytes long.
+const MAX_LENGTH: usize = 8 * 1024;
+
+impl TokenIssuer {
+    /// Logs somebody in: begins a session.
+    ///
+    /// `peer` is the client's address, as far as the service knows it: behind a proxy the one that the proxy vouches
+    /// for. Without it only the limit of the account holds.
+    ///
+    /// # Errors
+    /// [`LoginError::NoActiveAccount`] for unknown users, inactive ones and wrong passwords alike;
+    /// [`LoginError::Throttled`] without looking at the password.
+    pub async fn log_in(
+        &self,
+        credentials: &Credentials,
+        peer: Option<IpAddr>,
+    ) -> Result<Login, LoginError> {
+        let attempt = self
+            .throttle()
+            .begin(&normalize_email(&credentials.username), peer)
+            .map_err(|retry_after| LoginError::Throttled { retry_after })?;
+        let account = match self.accounts().authenticate(credentials).await {
+            Ok(account) => {
+                attempt.succeeded();
+                account
+            }
+            // The attempt is not given back: it has failed.
+            Err(AccountsError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
+            Err(AccountsError::Busy) => {
+                attempt.was_none();
+                return Err(LoginError::Busy);
+            }
+            Err(AccountsError::Unavailable(error)) => {
+                attempt.was_none();
+                return Err(error.into());
+            }
+        };
+        let tokens = self.open_session(&self.owner(&account.subject)).await?;
+        Ok(Login { account, tokens })
+    }
+
+    /// New tokens for a refresh token, which is used up by this.
+    ///
+    /// A token that was used before ends its session: whoever has the successor, the client or a thief, is logged out.
+    ///
+    /// # Errors
+    /// [`RefreshError::NotValid`] for whatever is no refresh token of this issuer that is good now.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<TokenPair, RefreshError> {
+        let now = self.now();
+        let (used, used_hash) = self
+            .read_refresh(refresh_token)
+            .filter(|(claims, _)| now < claims.exp)
+            .ok_or(RefreshError::NotValid)?;
+        let owner = self.owner(&used.sub);
+        // Where clocks differ, what follows must not seem older: a cut-off could lie between the two.
+        let successor = self.new_refresh(&owner, &used.sid, now.max(used.iat))?;
+        let ends_by = self.session_ends_by(now);
+        let keep_until = ends_by.saturating_add(KEEP_AFTER_EXPIRY);
+        let rotation =
+            RefreshRotation::new(used.jti, used_hash, successor.record.clone(), now, keep_until)
+                .with_reuse_grace(self.reuse_grace());
+        let issuer = self.clone();
+        self.to_the_end(async move {
+            match issuer.store().use_refresh(&rotation).await? {
+                RefreshUse::Rotated => Ok(issuer.pair(&successor)?),
+                RefreshUse::Repeated(record) => {
+                    let again = issuer.again(record)?.ok_or(RefreshError::NotValid)?;
+                    Ok(issuer.pair(&again)?)
+                }
+                RefreshUse::Reused => {
+                    issuer.revocation().apply(issuer.session(&used.sid), ends_by);
+                    Err(RefreshError::NotValid)
+                }
+                RefreshUse::Unknown | RefreshUse::Revoked => Err(RefreshError::NotValid),
+            }
+        })
+        .await
+    }
+
+    /// Ends the session of the access token and that of the refresh token, which usually are one. An expired or revoked
+    /// refresh token will do.
+    ///
+    /// # Errors
+    /// As [`LogOutError`] says. Where the store fails, the sessions are refused in this process all the same.
+    pub async fn log_out<C>(
+        &self,
+        access: &Authenticated<C>,
+        refresh_token: &str,
+    ) -> Result<(), LogOutError> {
+        let owner = self.owner_of(access).ok_or(LogOutError::NotAccess)?;
+        let (refresh, _) = self.read_refresh(refresh_token).ok_or(LogOutError::NotRefresh)?;
+        if *refresh.sub != *owner.subject {
+            return Err(LogOutError::OtherSubject);
+        }
+        let ends_by = self.session_ends_by(self.now());
+        let mut sessions = vec![self.session(&refresh.sid)];
+        let other = access.registered().session_id().filter(|sid| **sid != *refresh.sid);
+        sessions.extend(other.map(|sid| self.session(sid)));
+        for session in &sessions {
+            self.revocation().apply(session.clone(), ends_by);
+        }
+        let keep_until = ends_by.saturating_add(KEEP_AFTER_EXPIRY);
+        let denials: Vec<Denial> =
+            sessions.into_iter().map(|session| Denial::new(session, keep_until)).collect();
+        let issuer = self.clone();
+        self.to_the_end(async move { Ok(issuer.store().deny(&denials).await?) }).await
+    }
+
+    async fn open_session(&self, owner: &Owner) -> Result<TokenPair, StoreError> {
+        let sid = random_id().map_err(no_signature)?;
+        let mut date = self.date();
+        loop {
+            let first = self.new_refresh(owner, &sid, date.iat)?;
+            match self.store().open_session(&first.record).await? {
+                Insertion::Done(()) => return self.pair(&first),
+                Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
+            }
+        }
+    }
+
+    fn session(&self, sid: &str) -> Revocable {
+        Revocable::Session { issuer: self.name().into(), id: sid.into() }
+    }
+
+    fn new_refresh(&self, owner: &Owner, sid: &str, iat: u64) -> Result<Refresh, StoreError> {
+        let jti = random_id().map_err(no_signature)?;
+        let exp = iat.saturating_add(self.refresh_lifetime());
+        let claims = self.claims(TokenType::Refresh, owner, [&jti, sid], [iat, exp])?;
+        let record = NewRefreshToken::new(owner.clone(), jti, sid, iat, exp, claims.hash());
+        Ok(Refresh { claims, record })
+    }
+
+    /// A token that was issued before, from what is stored of it: the same claims, under a new signature. `None` where
+    /// the issuer would write other claims by now.
+    fn again(&self, record: NewRefreshToken) -> Result<Option<Refresh>, StoreError> {
+        let ids = [&*record.token_id, &*record.session_id];
+        let times = [record.issued_at, record.expires_at];
+        let claims = self.claims(TokenType::Refresh, &record.owner, ids, times)?;
+        Ok((claims.hash() == record.hash).then_some(Refresh { claims, record }))
+    }
+
+    /// A refresh token with an access token of the same session, each signed.
+    fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
+        let Refresh { claims, record } = refresh;
+        let jti = random_id().map_err(no_signature)?;
+        let iat = self.now().max(record.issued_at);
+        let exp = iat.saturating_add(ACCESS_LIFETIME);
+        let ids = [&*jti, &*record.session_id];
+        let access = self.claims(TokenType::Access, &record.owner, ids, [iat, exp])?;
+        Ok(TokenPair {
+            access_token: self.sign(&access, ACCESS_TYP)?,
+            refresh_token: self.sign(claims, REFRESH_TYP)?,
+            access_expires_at: exp,
+            refresh_expires_at: record.expires_at,
+        })
+    }
+
+    /// The claims of a refresh token of this issuer, and their hash. Its times are not looked at.
+    fn read_refresh(&self, token: &str) -> Option<(RefreshClaims, [u8; 32])> {
+        let compact = Compact::parse(token.as_bytes(), MAX_LENGTH).ok()?;
+        let (mut header, mut signature) = (Scratch::new(), Scratch::new());
+        let header = Header::parse(compact.decode_header(&mut header).ok()?).ok()?;
+        if !header.typ().is_some_and(|typ| typ.eq_ignore_ascii_case(REFRESH_TYP)) {
+            return None;
+        }
+        let payload = compact.decode_payload().ok()?;
+        let signature = compact.decode_signature(&mut signature).ok()?;
+        let keys = self.keys().handle().snapshot();
+        keys.verify(&header, compact.signing_input(), signature).ok()?;
+        let claims: RefreshClaims = serde_json::from_slice(&payload).ok()?;
+        let is_ours = *claims.iss == *self.name()
+            && *claims.aud == *self.audience()
+            && claims.token_type == TokenType::Refresh;
+        is_ours.then(|| (claims, jws::sha256(&payload)))
+    }
+}
+
+/// A refresh token before it is signed.
+struct Refresh {
+    claims: ClaimsText,
+    record: NewRefreshToken,
+}
+
+impl IsUnavailable for RefreshError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl IsUnavailable for LogOutError {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}

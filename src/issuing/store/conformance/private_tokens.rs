@@ -1,0 +1,150 @@
+use std::time::Duration;
+
+use super::{
+    Bench, HOUR, NOW, ada, answered, bob, private, rotated, session, side_by_side, subject, token,
+};
+use crate::issuing::store::{
+    KEEP_AFTER_EXPIRY, ListQuery, Owner, PrivateRotation, PrivateToken, TokenStore,
+};
+
+impl<S: TokenStore> Bench<S> {
+    async fn rotate(&self, id: i64, successor: &str, dies_at: u64) -> Option<PrivateToken> {
+        let rotation = rotated(ada(), id, successor, dies_at);
+        match answered(self.store.rotate_private(&rotation).await) {
+            PrivateRotation::Rotated { new, .. } => Some(new),
+            PrivateRotation::NotFound => None,
+            PrivateRotation::CutOff(cut_off) => panic!("behind a cut-off at {cut_off}"),
+        }
+    }
+}
+
+pub(super) async fn what_is_created_is_listed_as_it_was_given<S: TokenStore>(bench: Bench<S>) {
+    let created = bench.create(ada(), "p.1", "build server").await;
+    assert_eq!(created, PrivateToken::new(created.id, "build server", NOW, NOW + HOUR));
+    let page = answered(bench.store.list_private(&ada(), &ListQuery::new(), NOW).await);
+    assert_eq!(page.map(|page| page.tokens), Some(vec![created]));
+    for known_by in [token("p.1"), session("session of p.1"), subject("ada", NOW)] {
+        assert!(!bench.is_refused(known_by).await);
+    }
+}
+
+pub(super) async fn an_id_is_given_once<S: TokenStore>(bench: Bench<S>) {
+    let one = bench.create(ada(), "p.1", "a").await;
+    let far = NOW + HOUR + KEEP_AFTER_EXPIRY + 1;
+    assert_eq!(answered(bench.store.sweep(far, 10).await), 1);
+    let other = bench.create(bob(), "p.2", "a").await;
+    assert_ne!(one.id, other.id, "the number of a token that was swept");
+}
+
+pub(super) async fn a_revoked_token_is_gone_and_refused<S: TokenStore>(bench: Bench<S>) {
+    let (one, other) =
+        (bench.create(ada(), "p.1", "a").await, bench.create(ada(), "p.2", "a").await);
+    let denial = answered(bench.store.revoke_private(&ada(), one.id, NOW).await);
+    let denial = denial.unwrap_or_else(|| panic!("not found"));
+    assert_eq!(denial.what, token("p.1"));
+    assert!(denial.from <= NOW);
+    assert!(denial.keep_until >= NOW + HOUR + KEEP_AFTER_EXPIRY);
+    assert!(bench.is_refused(token("p.1")).await);
+    assert!(!bench.is_refused(token("p.2")).await);
+    assert_eq!(bench.listed(ada(), NOW).await, [other.id]);
+    assert_eq!(answered(bench.store.revoke_private(&ada(), one.id, NOW).await), None);
+    assert_eq!(bench.rotate(one.id, "p.3", NOW).await, None);
+}
+
+pub(super) async fn of_many_revocations_at_once_one_succeeds<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    let answers = side_by_side(&bench.store, |store, _| async move {
+        store.revoke_private(&ada(), id, NOW).await
+    })
+    .await;
+    assert_eq!(answers.iter().flatten().count(), 1);
+    assert_eq!(bench.outbox().await, [token("p.1")]);
+}
+
+pub(super) async fn nobody_reaches_somebody_elses<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    let namesake = Owner::new("https://other.example", "ada");
+    for other in [bob(), namesake] {
+        assert_eq!(answered(bench.store.revoke_private(&other, id, NOW).await), None);
+        let rotation = rotated(other.clone(), id, "p.2", NOW);
+        let outcome = answered(bench.store.rotate_private(&rotation).await);
+        assert_eq!(outcome, PrivateRotation::NotFound);
+        assert!(bench.listed(other, NOW).await.is_empty());
+    }
+    for none in [0, -1, i64::MAX, i64::MIN] {
+        assert_eq!(answered(bench.store.revoke_private(&ada(), none, NOW).await), None);
+    }
+    assert_eq!(bench.listed(ada(), NOW).await, [id]);
+    assert!(bench.outbox().await.is_empty());
+}
+
+pub(super) async fn a_rotation_keeps_the_name_and_ends_the_old_token_at_once<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let old = bench.create(ada(), "p.1", "build server").await;
+    let new = bench.rotate(old.id, "p.2", NOW).await.unwrap_or_else(|| panic!("not found"));
+    assert_ne!(new.id, old.id);
+    assert_eq!(&*new.name, "build server");
+    assert!(bench.is_refused(token("p.1")).await);
+    assert!(!bench.is_refused(token("p.2")).await);
+    assert_eq!(bench.listed(ada(), NOW).await, [new.id]);
+    assert_eq!(bench.outbox().await, [token("p.1")]);
+}
+
+pub(super) async fn of_many_rotations_at_once_one_succeeds<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    let answers = side_by_side(&bench.store, |store, n| async move {
+        store.rotate_private(&rotated(ada(), id, &format!("p.new {n}"), NOW)).await
+    })
+    .await;
+    let done = answers.iter().filter(|answer| !matches!(answer, PrivateRotation::NotFound));
+    assert_eq!(done.count(), 1);
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 1);
+}
+
+pub(super) async fn an_overlap_ends_when_it_was_said_to<S: TokenStore>(bench: Bench<S>) {
+    let old = bench.create(ada(), "p.1", "a").await;
+    let new = bench.rotate(old.id, "p.2", NOW + 60).await.unwrap_or_else(|| panic!("not found"));
+    assert_eq!(bench.listed(ada(), NOW + 59).await, [old.id, new.id]);
+    assert_eq!(bench.listed(ada(), NOW + 60).await, [new.id]);
+    bench.clock.advance(Duration::from_secs(59));
+    assert!(!bench.is_refused(token("p.1")).await);
+    bench.clock.advance(Duration::from_secs(1));
+    assert!(bench.is_refused(token("p.1")).await);
+    assert!(!bench.is_refused(token("p.2")).await);
+    bench.clock.advance(Duration::from_secs(HOUR));
+    assert!(bench.is_refused(token("p.1")).await, "for as long as it could be used");
+
+    let next = bench.rotate(new.id, "p.3", NOW + 90).await.unwrap_or_else(|| panic!("not found"));
+    let revoked = answered(bench.store.revoke_private(&ada(), new.id, NOW + 70).await);
+    assert!(revoked.is_some(), "within the overlap it can be revoked");
+    assert!(bench.is_refused(token("p.2")).await);
+    assert_eq!(bench.listed(ada(), NOW + 70).await, [next.id]);
+}
+
+pub(super) async fn an_overlap_does_not_outlive_the_token_nor_an_earlier_end<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let old = bench.create(ada(), "p.1", "a").await;
+    for (successor, dies_at, expected) in [
+        ("p.2", NOW + 2 * HOUR, NOW + HOUR),
+        ("p.3", NOW + 60, NOW + 60),
+        ("p.4", NOW + 90, NOW + 60),
+    ] {
+        let rotation = rotated(ada(), old.id, successor, dies_at);
+        match answered(bench.store.rotate_private(&rotation).await) {
+            PrivateRotation::Rotated { old, .. } => assert_eq!(old.from, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(bench.listed(ada(), NOW + 60).await.len(), 3);
+}
+
+pub(super) async fn an_expired_token_is_listed<S: TokenStore>(bench: Bench<S>) {
+    let mut expired = private(ada(), "p.1", "a");
+    expired.expires_at = NOW + 1;
+    let id = bench.create_token(expired).await.id;
+    assert_eq!(bench.listed(ada(), NOW + 2).await, [id]);
+    let denied = answered(bench.store.revoke_private(&ada(), id, NOW + 2).await);
+    assert!(denied.is_some(), "and can be deleted");
+}

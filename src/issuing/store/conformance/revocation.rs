@@ -1,0 +1,145 @@
+use std::time::Duration;
+
+use super::{
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, private, refresh, rotated, rotation, session,
+    subject, token,
+};
+use crate::{
+    issuing::store::{Denial, Insertion, PrivateRotation, RefreshUse, TokenStore},
+    revocation::Revocable,
+};
+
+impl<S: TokenStore> Bench<S> {
+    async fn revoke(&self, what: Revocable) {
+        answered(self.store.revoke(&what, NOW + HOUR).await);
+    }
+}
+
+fn key(id: &str) -> Revocable {
+    Revocable::Key { issuer: ISSUER.into(), id: id.into() }
+}
+
+pub(super) async fn what_is_denied_is_refused_and_nothing_else<S: TokenStore>(bench: Bench<S>) {
+    for what in [token("x"), session("x"), key("x")] {
+        assert!(!bench.is_refused(what.clone()).await);
+        bench.revoke(what.clone()).await;
+        assert!(bench.is_refused(what).await);
+    }
+    let elsewhere = Revocable::Token { issuer: "https://other.example".into(), id: "x".into() };
+    for other in [token("y"), token("X"), elsewhere, subject("x", NOW)] {
+        assert!(!bench.is_refused(other.clone()).await, "{other:?}");
+    }
+    let one_of_them = [token("y"), subject("y", NOW), session("x")];
+    let verdict = answered(bench.store.look_up(&one_of_them).await);
+    assert_eq!(verdict, crate::revocation::Verdict::Revoked);
+    bench.clock.advance(Duration::from_secs(HOUR));
+    assert!(bench.is_refused(token("x")).await, "kept as long as was asked");
+}
+
+pub(super) async fn a_denial_is_never_weakened<S: TokenStore>(bench: Bench<S>) {
+    let long = [Denial::new(token("x"), NOW + HOUR), Denial::new(subject("ada", NOW), NOW + HOUR)];
+    answered(bench.store.deny(&long).await);
+    let short = [
+        Denial::new(token("x"), NOW + 1).with_from(NOW + HOUR),
+        Denial::new(subject("ada", NOW - 10), NOW + 1),
+    ];
+    answered(bench.store.deny(&short).await);
+    answered(bench.store.sweep(NOW + 2, 10).await);
+    assert!(bench.is_refused(token("x")).await);
+    assert!(bench.is_refused(subject("ada", NOW)).await);
+    answered(bench.store.deny(&[Denial::new(token("x"), NOW + 2 * HOUR)]).await);
+    answered(bench.store.sweep(NOW + HOUR + 1, 10).await);
+    assert!(bench.is_refused(token("x")).await);
+    assert!(!bench.is_refused(subject("ada", NOW)).await);
+}
+
+pub(super) async fn a_denial_ends_the_rows_that_it_concerns<S: TokenStore>(bench: Bench<S>) {
+    let kept = bench.create(bob(), "p.kept", "a").await.id;
+    for (token_id, what) in [
+        ("p.token", token("p.token")),
+        ("p.session", session("session of p.session")),
+        ("p.subject", subject("ada", NOW)),
+    ] {
+        let id = bench.create(ada(), token_id, "a").await.id;
+        bench.revoke(what).await;
+        assert!(bench.listed(ada(), NOW).await.is_empty(), "{token_id}");
+        assert_eq!(answered(bench.store.revoke_private(&ada(), id, NOW).await), None);
+        let rotation = rotated(ada(), id, "p.new", NOW);
+        let outcome = answered(bench.store.rotate_private(&rotation).await);
+        assert_eq!(outcome, PrivateRotation::NotFound);
+    }
+    assert_eq!(bench.listed(bob(), NOW).await, [kept]);
+
+    for (n, what) in [session("s"), subject("bob", NOW)].into_iter().enumerate() {
+        let first = format!("first {n}");
+        answered(bench.store.open_session(&refresh(bob(), "s", &first)).await);
+        bench.revoke(what).await;
+        let rotation = rotation(bob(), "s", &first, "next");
+        let outcome = answered(bench.store.use_refresh(&rotation).await);
+        assert_eq!(outcome, RefreshUse::Revoked);
+    }
+}
+
+pub(super) async fn several_denials_are_one_call<S: TokenStore>(bench: Bench<S>) {
+    let denials = [session("a"), session("b")].map(|what| Denial::new(what, NOW + HOUR));
+    answered(bench.store.deny(&denials).await);
+    assert!(bench.is_refused(session("a")).await && bench.is_refused(session("b")).await);
+    assert_eq!(bench.outbox().await, [session("a"), session("b")]);
+    answered(bench.store.deny(&[]).await);
+    assert_eq!(bench.outbox().await.len(), 2);
+}
+
+pub(super) async fn a_cut_off_refuses_what_was_issued_by_it<S: TokenStore>(bench: Bench<S>) {
+    bench.create(ada(), "p.1", "a").await;
+    answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
+    let others = bench.create(bob(), "p.2", "a").await.id;
+    let cut_off = answered(bench.store.revoke_owner(&ada(), NOW, NOW + HOUR).await);
+    assert_eq!(cut_off, NOW);
+    assert!(bench.is_refused(subject("ada", NOW)).await);
+    assert!(bench.is_refused(subject("ada", 0)).await);
+    assert!(!bench.is_refused(subject("ada", NOW + 1)).await);
+    assert!(!bench.is_refused(subject("bob", NOW)).await);
+    assert!(bench.listed(ada(), NOW).await.is_empty());
+    assert_eq!(bench.listed(bob(), NOW).await, [others]);
+    let used = answered(bench.store.use_refresh(&rotation(ada(), "s", "1", "2")).await);
+    assert_eq!(used, RefreshUse::Revoked);
+    assert_eq!(bench.outbox().await, [subject("ada", NOW)]);
+    let earlier = answered(bench.store.revoke_owner(&ada(), NOW - 100, NOW + HOUR).await);
+    assert_eq!(earlier, NOW, "the latest cut-off holds");
+    assert!(bench.is_refused(subject("ada", NOW)).await);
+}
+
+pub(super) async fn a_cut_off_reaches_what_another_clock_has_dated_later<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let mut ahead = private(ada(), "p.1", "a");
+    ahead.issued_at = NOW + 5;
+    bench.create_token(ahead).await;
+    assert_eq!(answered(bench.store.revoke_owner(&ada(), NOW, NOW + HOUR).await), NOW + 5);
+    assert!(bench.is_refused(subject("ada", NOW + 5)).await);
+    let mut ahead = refresh(bob(), "s", "1");
+    ahead.issued_at = NOW + 7;
+    answered(bench.store.open_session(&ahead).await);
+    assert_eq!(answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await), NOW + 7);
+}
+
+pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Bench<S>) {
+    let old = {
+        let mut later = private(ada(), "p.old", "a");
+        later.issued_at = NOW + 10;
+        bench.create_token(later).await.id
+    };
+    bench.revoke(subject("ada", NOW)).await;
+    let opened = answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
+    assert_eq!(opened, Insertion::CutOff(NOW));
+    let created = answered(bench.store.create_private(&private(ada(), "p.1", "a")).await);
+    assert_eq!(created, Insertion::CutOff(NOW));
+    let rotation = rotated(ada(), old, "p.new", NOW);
+    let outcome = answered(bench.store.rotate_private(&rotation).await);
+    assert_eq!(outcome, PrivateRotation::CutOff(NOW));
+    assert_eq!(bench.listed(ada(), NOW).await, [old]);
+    assert!(!bench.is_refused(token("p.old")).await, "nothing has changed");
+    let mut later = private(ada(), "p.1", "a");
+    later.issued_at = NOW + 1;
+    bench.create_token(later).await;
+}

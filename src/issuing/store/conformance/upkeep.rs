@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+use super::{
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, private, refresh, rotated, rotation, session,
+    subject, token,
+};
+use crate::issuing::store::{
+    Denial, KEEP_AFTER_EXPIRY, ListQuery, RefreshUse, TokenStore, TokenUse,
+};
+
+pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    answered(bench.store.open_session(&refresh(bob(), "s", "1")).await);
+    assert!(bench.outbox().await.is_empty(), "what is issued is no revocation");
+
+    answered(bench.store.revoke_private(&ada(), id, NOW).await);
+    answered(bench.store.use_refresh(&rotation(bob(), "s", "1", "2")).await);
+    answered(bench.store.use_refresh(&rotation(bob(), "s", "1", "3")).await);
+    answered(bench.store.revoke(&token("foreign"), NOW + HOUR).await);
+    answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await);
+    let expected = [token("p.1"), session("s"), token("foreign"), subject("bob", NOW)];
+    assert_eq!(bench.outbox().await, expected);
+    assert_eq!(bench.outbox().await, expected, "they are given again until they are done");
+
+    let entries = answered(bench.store.outbox(10).await);
+    let done: Vec<i64> = entries.iter().take(2).map(|entry| entry.id).collect();
+    answered(bench.store.outbox_done(&done).await);
+    answered(bench.store.outbox_done(&done).await);
+    assert_eq!(bench.outbox().await, [token("foreign"), subject("bob", NOW)]);
+    assert!(bench.is_refused(token("p.1")).await, "what is passed on stays revoked");
+}
+
+pub(super) async fn the_outbox_waits_for_the_end_of_an_overlap<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    answered(bench.store.rotate_private(&rotated(ada(), id, "p.2", NOW + 60)).await);
+    answered(bench.store.revoke(&token("later"), NOW + HOUR).await);
+    bench.clock.advance(Duration::from_secs(59));
+    assert_eq!(bench.outbox().await, [token("later")]);
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!(bench.outbox().await, [token("p.1"), token("later")]);
+}
+
+pub(super) async fn the_outbox_is_read_in_order_and_in_parts<S: TokenStore>(bench: Bench<S>) {
+    let all: Vec<_> = (0..7).map(|n| token(&format!("{n}"))).collect();
+    for what in &all {
+        answered(bench.store.revoke(what, NOW + HOUR).await);
+    }
+    let mut read = Vec::new();
+    loop {
+        let part = answered(bench.store.outbox(3).await);
+        if part.is_empty() {
+            break;
+        }
+        assert!(part.len() <= 3);
+        let ids: Vec<i64> = part.iter().map(|entry| entry.id).collect();
+        assert!(ids.is_sorted());
+        read.extend(part.into_iter().map(|entry| entry.denial.what));
+        answered(bench.store.outbox_done(&ids).await);
+    }
+    assert_eq!(read, all);
+}
+
+pub(super) async fn what_concerns_nobody_is_swept_and_nothing_else<S: TokenStore>(bench: Bench<S>) {
+    bench.create(ada(), "p.1", "a").await;
+    answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
+    let last = NOW + HOUR + KEEP_AFTER_EXPIRY;
+    answered(bench.store.deny(&[Denial::new(token("x"), last)]).await);
+    assert_eq!(answered(bench.store.sweep(last, 10).await), 0);
+    let used = answered(bench.store.use_refresh(&rotation(ada(), "s", "1", "2")).await);
+    assert_eq!(used, RefreshUse::Rotated);
+    assert_eq!(bench.listed(ada(), last).await.len(), 1);
+    assert!(bench.is_refused(token("x")).await);
+
+    // The private token, two refresh tokens, the denial and its entry in the outbox.
+    assert_eq!(answered(bench.store.sweep(last + 1, 10).await), 5);
+    assert!(bench.listed(ada(), last + 1).await.is_empty());
+    assert!(bench.outbox().await.is_empty());
+    assert!(!bench.is_refused(token("x")).await);
+    let used = answered(bench.store.use_refresh(&rotation(ada(), "s", "2", "3")).await);
+    assert_eq!(used, RefreshUse::Unknown);
+}
+
+pub(super) async fn a_sweep_keeps_to_its_limit<S: TokenStore>(bench: Bench<S>) {
+    for n in 0..5 {
+        bench.create(ada(), &format!("p.{n}"), "a").await;
+        answered(bench.store.open_session(&refresh(ada(), "s", &format!("{n}"))).await);
+    }
+    let mut swept = Vec::new();
+    for _ in 0..5 {
+        swept.push(answered(bench.store.sweep(NOW + 2 * HOUR, 3).await));
+    }
+    assert_eq!(swept, [3, 3, 3, 1, 0]);
+}
+
+pub(super) async fn the_latest_use_counts<S: TokenStore>(bench: Bench<S>) {
+    bench.create_token(private(ada(), "p.1", "a")).await;
+    let used = |issuer, at| TokenUse::new(issuer, "p.1", at);
+    let uses = [
+        used(ISSUER, NOW + 5),
+        used(ISSUER, NOW + 2),
+        used("https://other.example", NOW + 9),
+        TokenUse::new(ISSUER, "unknown", NOW),
+    ];
+    answered(bench.store.touch(&uses).await);
+    answered(bench.store.touch(&[used(ISSUER, NOW + 3)]).await);
+    answered(bench.store.touch(&[]).await);
+    let page = answered(bench.store.list_private(&ada(), &ListQuery::new(), NOW).await);
+    let last_used = page.map(|page| page.tokens.iter().map(|token| token.last_used_at).collect());
+    assert_eq!(last_used, Some(vec![Some(NOW + 5)]));
+}

@@ -1,0 +1,307 @@
+//! A token store that is the memory of one process.
+
+mod denials;
+mod rows;
+
+use std::{
+    collections::BTreeMap,
+    fmt, future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use self::{
+    denials::{DenialRows, in_force_at},
+    rows::{PrivateRows, RefreshRow, RefreshRows},
+};
+use super::{
+    Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, NewRefreshToken, OutboxEntry,
+    Owner, PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
+    RotatedPrivateToken, Step, TokenStore, TokenUse,
+};
+use crate::{
+    BoxFuture,
+    claims::{Clock, SystemClock},
+    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+};
+
+/// Everything in memory, for tests and demonstrations; clones share it. It is lost when the process ends: nobody can
+/// refresh then, private tokens are listed no more, and **what was revoked is good again until it expires**.
+#[derive(Clone)]
+pub struct MemoryTokenStore {
+    clock: Arc<dyn Clock>,
+    state: Arc<Mutex<State>>,
+}
+
+/// Behind one lock, so that every method is one step.
+#[derive(Default)]
+struct State {
+    refresh: RefreshRows,
+    private: PrivateRows,
+    denials: DenialRows,
+    outbox: BTreeMap<i64, Denial>,
+    last_entry: i64,
+}
+
+impl MemoryTokenStore {
+    /// An empty store, on the system's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { clock: Arc::new(SystemClock), state: Arc::default() }
+    }
+
+    /// Tells by `clock` which denials are in force. Default: [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.unix_time().as_secs()
+    }
+}
+
+impl State {
+    /// The rows end, the denial stands, others are told: one step.
+    fn deny(&mut self, denial: Denial) {
+        match &denial.what {
+            Revocable::Token { issuer, id } => self.private.end_token(issuer, id, denial.from),
+            Revocable::Session { issuer, id } => {
+                self.refresh.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
+                self.private.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
+            }
+            Revocable::Subject { issuer, subject, issued_at } => {
+                let owner = Owner::new(Arc::clone(issuer), Arc::clone(subject));
+                self.refresh.end(|row| row.issued_at <= *issued_at && row.owner == owner);
+                self.private.end(|row| row.issued_at <= *issued_at && row.owner == owner);
+            }
+            Revocable::Key { .. } => {}
+        }
+        self.denials.insert(&denial);
+        self.last_entry += 1;
+        self.outbox.insert(self.last_entry, denial);
+    }
+
+    /// The cut-off of the owner that a row issued at `issued_at` would be behind.
+    fn in_the_way(&self, owner: &Owner, issued_at: u64) -> Option<u64> {
+        self.denials.cut_off(owner).filter(|cut_off| issued_at <= *cut_off)
+    }
+
+    fn open_session(&mut self, first: &NewRefreshToken) -> Insertion<()> {
+        if let Some(cut_off) = self.in_the_way(&first.owner, first.issued_at) {
+            return Insertion::CutOff(cut_off);
+        }
+        self.refresh.insert(first.clone());
+        Insertion::Done(())
+    }
+
+    fn use_refresh(&mut self, rotation: &RefreshRotation) -> RefreshUse {
+        let RefreshRotation { used, used_hash, successor, now, .. } = rotation;
+        let Some(row) = self.refresh.get(&successor.owner.issuer, used).filter(|row| {
+            row.token.hash == *used_hash
+                && row.token.owner == successor.owner
+                && row.token.session_id == successor.session_id
+        }) else {
+            return RefreshUse::Unknown;
+        };
+        if row.is_revoked || self.in_the_way(&row.token.owner, row.token.issued_at).is_some() {
+            return RefreshUse::Revoked;
+        }
+        let Some((at, next)) = row.used.clone() else {
+            self.refresh.mark_used(&successor.owner.issuer, used, *now, &successor.token_id);
+            self.refresh.insert(successor.clone());
+            return RefreshUse::Rotated;
+        };
+        let next = self.refresh.get(&successor.owner.issuer, &next);
+        if rotation.reuse_grace > 0
+            && *now <= at.saturating_add(rotation.reuse_grace)
+            && let Some(RefreshRow { token, used: None, .. }) = next
+        {
+            return RefreshUse::Repeated(token.clone());
+        }
+        let session = Revocable::Session {
+            issuer: Arc::clone(&successor.owner.issuer),
+            id: Arc::clone(&successor.session_id),
+        };
+        self.deny(Denial::new(session, rotation.keep_session_denial_until));
+        RefreshUse::Reused
+    }
+
+    fn create_private(&mut self, token: &NewPrivateToken) -> Insertion<PrivateToken> {
+        match self.in_the_way(&token.owner, token.issued_at) {
+            Some(cut_off) => Insertion::CutOff(cut_off),
+            None => Insertion::Done(self.private.insert(token.clone()).view()),
+        }
+    }
+
+    fn rotate_private(&mut self, rotation: &RotatedPrivateToken) -> PrivateRotation {
+        let owner = &rotation.successor.owner;
+        let Some(old) = self.private.find(owner, rotation.id, rotation.now) else {
+            return PrivateRotation::NotFound;
+        };
+        if let Some(cut_off) = self.in_the_way(owner, rotation.successor.issued_at) {
+            return PrivateRotation::CutOff(cut_off);
+        }
+        let mut successor = rotation.successor.clone();
+        successor.name = Arc::clone(&old.token.name);
+        let denial = old.denial(rotation.old_dies_at);
+        self.deny(denial.clone());
+        PrivateRotation::Rotated { new: self.private.insert(successor).view(), old: denial }
+    }
+
+    fn revoke_private(&mut self, owner: &Owner, id: i64, now: u64) -> Option<Denial> {
+        let denial = self.private.find(owner, id, now)?.denial(now);
+        self.deny(denial.clone());
+        Some(denial)
+    }
+
+    fn revoke_owner(&mut self, owner: &Owner, now: u64, keep_until: u64) -> u64 {
+        let latest = self.refresh.latest_of(owner).max(self.private.latest_of(owner));
+        let cut_off = now.max(latest).max(self.denials.cut_off(owner).unwrap_or(0));
+        let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
+        let what = Revocable::Subject { issuer, subject, issued_at: cut_off };
+        self.deny(Denial::new(what, keep_until));
+        cut_off
+    }
+
+    fn sweep(&mut self, now: u64, limit: usize) -> usize {
+        let is_over = |expires_at: u64| expires_at.saturating_add(KEEP_AFTER_EXPIRY) < now;
+        let mut swept = self.refresh.sweep(limit, |row| is_over(row.token.expires_at));
+        swept += self.private.sweep(limit - swept, |row| is_over(row.token.expires_at));
+        swept += self.denials.sweep(limit - swept, now);
+        let over = self.outbox.iter().filter(|(_, denial)| denial.keep_until < now);
+        let over: Vec<i64> = over.map(|(id, _)| *id).take(limit - swept).collect();
+        for id in &over {
+            self.outbox.remove(id);
+        }
+        swept + over.len()
+    }
+}
+
+impl TokenStore for MemoryTokenStore {
+    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>> {
+        done(self.state().open_session(first))
+    }
+
+    fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {
+        done(self.state().use_refresh(rotation))
+    }
+
+    fn create_private<'a>(
+        &'a self,
+        token: &'a NewPrivateToken,
+    ) -> Step<'a, Insertion<PrivateToken>> {
+        done(self.state().create_private(token))
+    }
+
+    fn list_private<'a>(
+        &'a self,
+        owner: &'a Owner,
+        query: &'a ListQuery,
+        now: u64,
+    ) -> Step<'a, Option<PrivateTokenPage>> {
+        done(self.state().private.list(owner, query, now))
+    }
+
+    fn rotate_private<'a>(
+        &'a self,
+        rotation: &'a RotatedPrivateToken,
+    ) -> Step<'a, PrivateRotation> {
+        done(self.state().rotate_private(rotation))
+    }
+
+    fn revoke_private<'a>(
+        &'a self,
+        owner: &'a Owner,
+        id: i64,
+        now: u64,
+    ) -> Step<'a, Option<Denial>> {
+        done(self.state().revoke_private(owner, id, now))
+    }
+
+    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
+        done(self.state().revoke_owner(owner, now, keep_until))
+    }
+
+    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
+        let mut state = self.state();
+        denials.iter().cloned().for_each(|denial| state.deny(denial));
+        done(())
+    }
+
+    fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
+        let now = self.now();
+        let state = self.state();
+        let due = state.outbox.iter().filter(|(_, denial)| in_force_at(denial) <= now);
+        done(due.take(limit).map(|(id, denial)| OutboxEntry::new(*id, denial.clone())).collect())
+    }
+
+    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
+        let mut state = self.state();
+        for id in ids {
+            state.outbox.remove(id);
+        }
+        done(())
+    }
+
+    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+        done(self.state().sweep(now, limit))
+    }
+
+    fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
+        let mut state = self.state();
+        for one in uses {
+            state.private.touch(&one.issuer, &one.token_id, one.at);
+        }
+        done(())
+    }
+}
+
+impl RevocationStore for MemoryTokenStore {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        let now = self.now();
+        let state = self.state();
+        let is_revoked = token.iter().any(|what| state.denials.refuse(what, now));
+        done(if is_revoked { Verdict::Revoked } else { Verdict::NotRevoked })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.state().deny(Denial::new(what.clone(), keep_until));
+        done(())
+    }
+}
+
+fn done<'a, T: Send + 'a>(answer: T) -> Step<'a, T> {
+    Box::pin(future::ready(Ok(answer)))
+}
+
+impl Default for MemoryTokenStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryTokenStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryTokenStore").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issuing::store::conformance;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn it_is_a_token_store() {
+        conformance::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+    }
+}

@@ -1,0 +1,126 @@
+//! Where sessions, private tokens and revocations are kept.
+//!
+//! A [`TokenStore`] is also the [`RevocationStore`] that the layer asks, so that what is revoked here is refused there
+//! by the same rows. The rules that every store keeps, and that the suite `conformance` (feature `test-util`) checks:
+//!
+//! 1. **Each method is one atomic step**: it happens wholly or not at all, however many processes call, whoever hangs
+//!    up, and whenever the machine stops. What was acknowledged is not lost.
+//! 2. **What changes revocation writes an outbox entry in the same step**, so that no revocation can be recorded and
+//!    then not be told to others.
+//! 3. **A denial of a token, session or subject ends the rows that it concerns**: after any of them, refresh tokens
+//!    concerned are [`RefreshUse::Revoked`] and private tokens concerned are not listed, and found by no method.
+//! 4. **Nothing is issued behind a cut-off**: a row whose `issued_at` is not later than its owner's cut-off is
+//!    refused with the cut-off ([`Insertion::CutOff`]), and the issuer comes again with a later date.
+//! 5. **Tokens are never stored**, only their ids and the SHA-256 of their claims.
+//! 6. **Times are Unix seconds**, given by the caller. Only [`RevocationStore::look_up`] and
+//!    [`outbox`](TokenStore::outbox) are given none: a store has a [`Clock`](crate::claims::Clock) for them, which
+//!    should be the issuer's.
+
+#[cfg(any(test, feature = "test-util"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod conformance;
+mod list;
+mod memory;
+mod records;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
+pub mod sql;
+
+pub use self::list::{ListQuery, Page, PrivateTokenPage, SortBy, fold};
+pub use self::memory::MemoryTokenStore;
+pub use self::records::{
+    Denial, Insertion, NewPrivateToken, NewRefreshToken, OutboxEntry, Owner, PrivateRotation,
+    PrivateToken, RefreshRotation, RefreshUse, RotatedPrivateToken, TokenUse,
+};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[doc(no_inline)]
+pub use self::sql::SqlStore;
+use crate::{
+    BoxFuture,
+    revocation::{RevocationStore, StoreError},
+};
+
+/// What a store answers: the future of one step.
+pub type Step<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// A place for sessions, private tokens, revocations and the outbox. The rules are in the [module](self)'s list.
+///
+/// An error means that the step was not, or may not have been, taken.
+pub trait TokenStore: RevocationStore {
+    /// Begins a session: keeps its first refresh token.
+    ///
+    /// [`Insertion::CutOff`] where `first.issued_at` is not later than the owner's cut-off; nothing is kept then.
+    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>>;
+
+    /// Uses a refresh token once: the first caller puts `rotation.successor` in its place, and no other ever does.
+    ///
+    /// What the answers mean is said at [`RefreshUse`]; the first that fits, from the top, is given. With
+    /// [`RefreshUse::Reused`] the step has denied the session until `rotation.keep_session_denial_until`.
+    fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse>;
+
+    /// Keeps a private token.
+    ///
+    /// [`Insertion::CutOff`] where `token.issued_at` is not later than the owner's cut-off; nothing is kept then.
+    fn create_private<'a>(
+        &'a self,
+        token: &'a NewPrivateToken,
+    ) -> Step<'a, Insertion<PrivateToken>>;
+
+    /// One page of an owner's private tokens, with the count of all that match, both of one moment.
+    ///
+    /// Tokens that were revoked, that a rotation has ended by `now`, or that were issued by the owner's cut-off are
+    /// left out; expired ones are listed until they are swept. `None` where the page does not exist; the first page
+    /// always does.
+    fn list_private<'a>(
+        &'a self,
+        owner: &'a Owner,
+        query: &'a ListQuery,
+        now: u64,
+    ) -> Step<'a, Option<PrivateTokenPage>>;
+
+    /// Puts a new token with the same name in the place of one that [`list_private`](Self::list_private) would list,
+    /// and denies the old one from `rotation.old_dies_at`, its own expiry, or the end that an earlier rotation has set,
+    /// whichever is earliest. It is listed until then, and [`RevocationStore::look_up`] refuses it from then on.
+    ///
+    /// An old token that has not died yet can be rotated again: whoever lost the answer to the first call comes again.
+    /// Of several calls that would have it die at once, one succeeds.
+    fn rotate_private<'a>(&'a self, rotation: &'a RotatedPrivateToken)
+    -> Step<'a, PrivateRotation>;
+
+    /// Denies a private token that [`list_private`](Self::list_private) would list, from `now` on and until its expiry
+    /// and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the owner has no such token: somebody else's and one that
+    /// was revoked before are alike.
+    fn revoke_private<'a>(
+        &'a self,
+        owner: &'a Owner,
+        id: i64,
+        now: u64,
+    ) -> Step<'a, Option<Denial>>;
+
+    /// Denies all that an owner was issued so far: at `now` or before, and also what a clock ahead of the caller's has
+    /// dated later. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
+    /// whichever is latest.
+    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
+
+    /// Writes several denials in one step, each as [`RevocationStore::revoke`] would: rows that they concern end, those
+    /// of a token at the denial's `from`.
+    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()>;
+
+    /// Up to `limit` entries of the outbox that are in force by now and not done, oldest first.
+    ///
+    /// An entry is given again until it is done: whoever passes it on does so at least once.
+    fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>>;
+
+    /// Removes entries from the outbox that were passed on. Unknown ids are no error.
+    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()>;
+
+    /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry,
+    /// denials, cut-offs and outbox entries after their `keep_until`. Returns how many: below `limit`, none is left.
+    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize>;
+
+    /// Notes when private tokens were last used: the latest time wins, and unknown tokens are no error.
+    fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()>;
+}
+
+/// How long rows and denials are kept after the token's expiry, in seconds: every leeway, and a minute.
+pub const KEEP_AFTER_EXPIRY: u64 = crate::claims::MAX_LEEWAY.as_secs() + 60;

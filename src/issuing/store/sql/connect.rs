@@ -1,0 +1,171 @@
+//! From a URL to connections.
+
+use super::{
+    database::Database,
+    options::{OpenError, SqlStoreOptions},
+};
+
+pub(super) async fn connect(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
+    match url.split_once(':') {
+        #[cfg(feature = "sqlite")]
+        Some(("sqlite", path)) => sqlite::connect(url, path, options).await,
+        #[cfg(feature = "postgres")]
+        Some(("postgres" | "postgresql", _)) => postgres::connect(url, options),
+        _ => Err(OpenError::UnknownDatabase),
+    }
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::{
+        fs::{File, OpenOptions},
+        path::Path,
+        str::FromStr as _,
+        sync::{Arc, Mutex},
+    };
+
+    use sqlx::{
+        ConnectOptions as _, Pool, Sqlite, SqliteConnection,
+        pool::PoolOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    };
+
+    use super::{Database, OpenError, SqlStoreOptions};
+    use crate::issuing::store::sql::{database::pause_before, failure::Failure};
+
+    pub(super) async fn connect(
+        url: &str,
+        path: &str,
+        options: SqlStoreOptions,
+    ) -> Result<Database, OpenError> {
+        let is_memory =
+            path.trim_start_matches('/').starts_with(":memory:") || path.contains("mode=memory");
+        let settings = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+        let file = settings.get_filename().to_owned();
+        if file.as_os_str().is_empty() {
+            return Err(OpenError::Url); // SQLite's name for a database that is deleted when it is closed
+        }
+        let mut settings = settings
+            .busy_timeout(options.patience)
+            // What was acknowledged survives a loss of power: FULL syncs the log at each commit, and `fullfsync` makes
+            // macOS mean it.
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("fullfsync", "1")
+            .pragma("checkpoint_fullfsync", "1")
+            .disable_statement_logging();
+        if !is_memory {
+            settings = settings.journal_mode(SqliteJournalMode::Wal);
+            if !path.contains("mode=") {
+                create(&file).map_err(|error| Failure::Broken(error.to_string()))?;
+            }
+        }
+
+        let first = first_connection(&settings).await?;
+        let readers_wanted = options.max_connections.saturating_sub(1).max(1);
+        let writer = pool(&settings, options, 1);
+        let readers =
+            if is_memory { writer.clone() } else { pool(&settings, options, readers_wanted) };
+        let keeps_memory = is_memory.then(|| Arc::new(Mutex::new(first)));
+        Ok(Database::Sqlite { writer, readers, _keeps_memory: keeps_memory })
+    }
+
+    /// The first connection turns the log on, for which nobody else may have the file open that moment; SQLite doesn't
+    /// wait for that by itself.
+    async fn first_connection(
+        settings: &SqliteConnectOptions,
+    ) -> Result<SqliteConnection, Failure> {
+        let mut attempt = 0;
+        loop {
+            match settings.connect().await.map_err(Failure::from) {
+                Err(failure) if failure.is_conflict() => {
+                    attempt += 1;
+                    pause_before(attempt, failure).await?;
+                }
+                connected => return connected,
+            }
+        }
+    }
+
+    fn pool(settings: &SqliteConnectOptions, options: SqlStoreOptions, size: u32) -> Pool<Sqlite> {
+        PoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(options.patience)
+            // A connection is a file handle: there is nothing that could have hung up.
+            .test_before_acquire(false)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with(settings.clone())
+    }
+
+    /// Makes the file, readable by its owner only: it holds password hashes. SQLite gives the files beside it the same
+    /// permissions. Its name is synced, so that not even the file is lost once something in it was acknowledged.
+    fn create(path: &Path) -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
+            Ok(_) => sync_directory_of(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sync_directory_of(path: &Path) -> std::io::Result<()> {
+        if cfg!(not(unix)) {
+            return Ok(());
+        }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::{str::FromStr as _, time::Duration};
+
+    use sqlx::{
+        AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, pool::PoolOptions,
+        postgres::PgConnectOptions,
+    };
+
+    use super::{Database, OpenError, SqlStoreOptions};
+
+    /// A connection that was not used for so long is asked whether it is alive; one that was is not, which saves a
+    /// round trip.
+    const IDLE: Duration = Duration::from_secs(1);
+
+    pub(super) fn connect(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
+        let settings = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+        let settings = settings.disable_statement_logging();
+        let patience = options.patience.as_millis();
+        // Acknowledged means written: a role or database whose default is not to wait for the log is overruled, one
+        // that waits for more stays. Then the limits of patience: a peer that vanished in a transaction holds nobody.
+        let session = format!(
+            "SELECT set_config('synchronous_commit', 'on', false)
+                 WHERE current_setting('synchronous_commit') = 'off';
+             SET lock_timeout = {patience};
+             SET statement_timeout = {};
+             SET idle_in_transaction_session_timeout = {};",
+            patience * 2,
+            patience * 2,
+        );
+        let pool = PoolOptions::<sqlx::Postgres>::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.patience)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(
+                    async move { Ok(about.idle_for < IDLE || connection.ping().await.is_ok()) },
+                )
+            })
+            .after_connect(move |connection, _| {
+                let session = session.clone();
+                Box::pin(
+                    async move { connection.execute(AssertSqlSafe(session)).await.map(|_| ()) },
+                )
+            })
+            .connect_lazy_with(settings);
+        Ok(Database::Postgres(pool))
+    }
+}

@@ -1,0 +1,262 @@
+//! What is denied, who is told of it, and which rows it ends.
+
+use std::sync::Arc;
+
+use super::{
+    database::{Database, Transaction},
+    failure::Failure,
+    value::{Row, Value, time_to_int},
+};
+use crate::{
+    issuing::store::{Denial, OutboxEntry, Owner},
+    jws,
+    revocation::{Revocable, Verdict},
+};
+
+const TOKEN: i64 = 0;
+const SUBJECT: i64 = 1;
+const SESSION: i64 = 2;
+const KEY: i64 = 3;
+
+/// What a [`Revocable`] is called in the tables.
+struct Name<'a> {
+    kind: i64,
+    issuer: &'a str,
+    name: &'a str,
+    /// Of a subject; for all else the time of issue is no matter.
+    cut_off: u64,
+}
+
+impl<'a> Name<'a> {
+    fn of(what: &'a Revocable) -> Self {
+        let (kind, issuer, name, cut_off) = match what {
+            Revocable::Token { issuer, id } => (TOKEN, issuer, id, u64::MAX),
+            Revocable::Subject { issuer, subject, issued_at } => {
+                (SUBJECT, issuer, subject, *issued_at)
+            }
+            Revocable::Session { issuer, id } => (SESSION, issuer, id, u64::MAX),
+            Revocable::Key { issuer, id } => (KEY, issuer, id, u64::MAX),
+        };
+        Self { kind, issuer, name, cut_off }
+    }
+
+    /// Short and of one length, whatever a token calls itself: an index of PostgreSQL takes no key beyond 2.7 KB.
+    fn hash(&self) -> [u8; 32] {
+        let Self { kind, issuer, name, .. } = self;
+        let mut input = Vec::with_capacity(16 + issuer.len() + name.len());
+        input.extend_from_slice(&kind.to_be_bytes());
+        input.extend_from_slice(&(issuer.len() as u64).to_be_bytes());
+        input.extend_from_slice(issuer.as_bytes());
+        input.extend_from_slice(name.as_bytes());
+        jws::sha256(&input)
+    }
+}
+
+/// The lock under which an owner's tokens are issued and cut off.
+pub(super) fn lock_of_owner(owner: &Owner) -> i64 {
+    lock_of(&subject(owner, 0))
+}
+
+/// The lock under which a session's refresh tokens follow each other and end.
+pub(super) fn lock_of_session(issuer: &Arc<str>, id: &Arc<str>) -> i64 {
+    lock_of(&Revocable::Session { issuer: Arc::clone(issuer), id: Arc::clone(id) })
+}
+
+/// Two things that share a lock by chance wait for each other, and nothing else.
+fn lock_of(what: &Revocable) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = Name::of(what).hash();
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+pub(super) fn subject(owner: &Owner, issued_at: u64) -> Revocable {
+    let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
+    Revocable::Subject { issuer, subject, issued_at }
+}
+
+/// One round trip for each four: a token can be revoked by four things.
+pub(super) async fn look_up(
+    database: &Database,
+    token: &[Revocable],
+    now: u64,
+) -> Result<Verdict, Failure> {
+    for four in token.chunks(4) {
+        let asked: Vec<([u8; 32], u64)> = four
+            .iter()
+            .map(|what| match what {
+                Revocable::Subject { issued_at, .. } => (Name::of(what).hash(), *issued_at),
+                _ => (Name::of(what).hash(), 0),
+            })
+            .collect();
+        let mut values: Vec<Value> = asked.iter().map(|(id, _)| Value::Bytes(id.into())).collect();
+        // One statement for any number: what is missing is asked for twice.
+        while let (Some(last), true) = (values.last().cloned(), values.len() < 4) {
+            values.push(last);
+        }
+        for row in database.read(LOOK_UP, &values).await? {
+            let (id, starts_at, cut_off) = (row.hash(0)?, row.time(1)?, row.time(2)?);
+            let mut concerned = asked.iter().filter(|(asked, _)| *asked == id);
+            if starts_at <= now && concerned.any(|(_, issued_at)| *issued_at <= cut_off) {
+                return Ok(Verdict::Revoked);
+            }
+        }
+    }
+    Ok(Verdict::NotRevoked)
+}
+
+pub(super) const LOOK_UP: &str =
+    "SELECT id, starts_at, cut_off FROM bearer_denials WHERE id IN ($1, $2, $3, $4)";
+
+/// The owner's cut-off, if a row issued at `issued_at` would be behind it. Under the owner's lock.
+pub(super) async fn in_the_way(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    issued_at: u64,
+) -> Result<Option<u64>, Failure> {
+    let cut_off = cut_off(transaction, owner).await?;
+    Ok(cut_off.filter(|cut_off| time_to_int(issued_at) <= time_to_int(*cut_off)))
+}
+
+pub(super) async fn cut_off(
+    transaction: &mut Transaction,
+    owner: &Owner,
+) -> Result<Option<u64>, Failure> {
+    let id = Name::of(&subject(owner, 0)).hash();
+    let sql = "SELECT cut_off FROM bearer_denials WHERE id = $1";
+    let rows = transaction.fetch(sql, vec![Value::Bytes(id.into())]).await?;
+    rows.first().map(|row| row.time(0)).transpose()
+}
+
+/// Several denials in one step.
+pub(super) async fn deny(transaction: &mut Transaction, denials: &[Denial]) -> Result<(), Failure> {
+    let locks = denials.iter().filter_map(|denial| match denial.what {
+        Revocable::Subject { .. } | Revocable::Session { .. } => Some(lock_of(&denial.what)),
+        Revocable::Token { .. } | Revocable::Key { .. } => None,
+    });
+    transaction.lock(locks.collect()).await?;
+    for denial in denials {
+        end_rows(transaction, denial).await?;
+        record(transaction, denial).await?;
+    }
+    Ok(())
+}
+
+/// Ends the rows that a denial concerns; under the lock of its session or subject, if that is what it denies.
+pub(super) async fn end_rows(
+    transaction: &mut Transaction,
+    denial: &Denial,
+) -> Result<(), Failure> {
+    let Name { kind, issuer, name, cut_off } = Name::of(&denial.what);
+    let (statements, dates) = match kind {
+        TOKEN => (END_TOKEN, vec![Value::time(denial.from)]),
+        SESSION => (END_SESSION, vec![]),
+        SUBJECT => (END_SUBJECT, vec![Value::time(cut_off)]),
+        _ => return Ok(()),
+    };
+    for sql in statements {
+        let mut values = vec![Value::id(issuer), Value::id(name)];
+        values.extend_from_slice(&dates);
+        transaction.execute(sql, values).await?;
+    }
+    Ok(())
+}
+
+const END_TOKEN: [&str; 2] = [
+    "UPDATE bearer_refresh_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
+    "UPDATE bearer_private_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
+];
+const END_SESSION: [&str; 2] = [
+    "UPDATE bearer_refresh_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
+    "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
+];
+const END_SUBJECT: [&str; 2] = [
+    "UPDATE bearer_refresh_tokens SET dies_at = 0
+     WHERE issuer = $1 AND subject = $2 AND issued_at <= $3 AND dies_at > 0",
+    "UPDATE bearer_private_tokens SET dies_at = 0
+     WHERE issuer = $1 AND subject = $2 AND issued_at <= $3 AND dies_at > 0",
+];
+
+/// Writes a denial and its entry in the outbox. Nothing is ever weakened: the earlier beginning, the later end and the
+/// later cut-off hold.
+pub(super) async fn record(transaction: &mut Transaction, denial: &Denial) -> Result<(), Failure> {
+    let name = Name::of(&denial.what);
+    let from = if name.kind == TOKEN { denial.from } else { 0 };
+    let row = |from| {
+        vec![
+            Value::Int(name.kind),
+            Value::id(name.issuer),
+            Value::id(name.name),
+            Value::time(from),
+            Value::time(name.cut_off),
+            Value::time(denial.keep_until),
+        ]
+    };
+    let mut values = row(from);
+    values.push(Value::Bytes(name.hash().into()));
+    transaction.execute(RECORD, values).await?;
+    transaction.execute(TELL, row(denial.from)).await?;
+    Ok(())
+}
+
+const RECORD: &str = "
+    INSERT INTO bearer_denials (kind, issuer, name, starts_at, cut_off, keep_until, id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (id) DO UPDATE SET
+        starts_at = CASE WHEN excluded.starts_at < bearer_denials.starts_at
+                         THEN excluded.starts_at ELSE bearer_denials.starts_at END,
+        cut_off = CASE WHEN excluded.cut_off > bearer_denials.cut_off
+                       THEN excluded.cut_off ELSE bearer_denials.cut_off END,
+        keep_until = CASE WHEN excluded.keep_until > bearer_denials.keep_until
+                          THEN excluded.keep_until ELSE bearer_denials.keep_until END";
+const TELL: &str = "
+    INSERT INTO bearer_outbox (kind, issuer, name, starts_at, cut_off, keep_until)
+    VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// Denies all that an owner was issued so far; returns the cut-off.
+pub(super) async fn revoke_owner(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    now: u64,
+    keep_until: u64,
+) -> Result<u64, Failure> {
+    transaction.lock(vec![lock_of_owner(owner)]).await?;
+    let mut latest = now.max(cut_off(transaction, owner).await?.unwrap_or(0));
+    for sql in LATEST {
+        let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
+        for row in transaction.fetch(sql, values).await? {
+            latest = latest.max(row.optional_time(0)?.unwrap_or(0));
+        }
+    }
+    let denial = Denial::new(subject(owner, latest), keep_until);
+    end_rows(transaction, &denial).await?;
+    record(transaction, &denial).await?;
+    Ok(latest)
+}
+
+const LATEST: [&str; 2] = [
+    "SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2",
+    "SELECT max(issued_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2",
+];
+
+pub(super) async fn outbox(
+    database: &Database,
+    now: u64,
+    limit: usize,
+) -> Result<Vec<OutboxEntry>, Failure> {
+    let sql = "SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_outbox
+               WHERE starts_at <= $1 OR kind <> 0 ORDER BY id LIMIT $2";
+    let rows = database.read(sql, &[Value::time(now), Value::limit(limit)]).await?;
+    rows.iter().map(entry).collect()
+}
+
+fn entry(row: &Row) -> Result<OutboxEntry, Failure> {
+    let (issuer, id) = (row.id(2)?, row.id(3)?);
+    let what = match row.int(1)? {
+        TOKEN => Revocable::Token { issuer, id },
+        SUBJECT => Revocable::Subject { issuer, subject: id, issued_at: row.time(5)? },
+        SESSION => Revocable::Session { issuer, id },
+        KEY => Revocable::Key { issuer, id },
+        _ => return Err(Failure::Unreadable),
+    };
+    let denial = Denial::new(what, row.time(6)?).with_from(row.time(4)?);
+    Ok(OutboxEntry::new(row.int(0)?, denial))
+}

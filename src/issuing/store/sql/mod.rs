@@ -1,0 +1,231 @@
+//! A token store in SQLite or PostgreSQL.
+//!
+//! One URL decides which: `sqlite:tokens.db` (feature `sqlite`, built in) or `postgres://user@host/database` (feature
+//! `postgres`). Everything else is one code, and keeps one contract, [`TokenStore`]'s:
+//!
+//! 1. **Each method is one transaction.** SQLite: `BEGIN IMMEDIATE` on the one connection that writes. PostgreSQL: READ
+//!    COMMITTED under advisory locks named after the owner and the session, so that no token is issued behind a cut-off
+//!    or a session's end that is being written at the same time. What conflicts is tried a few times.
+//! 2. **Acknowledged is written**: SQLite with a write-ahead log that is synced at each commit; PostgreSQL with
+//!    `synchronous_commit` at least on. A future that is dropped, a statement that fails and a process that dies leave
+//!    nothing half done: a transaction that was not committed takes its connection with it.
+//! 3. **A revocation and its outbox entry are of one transaction**, and no token is in any table: only ids, and
+//!    SHA-256 of claims. Passwords are there as their hashes.
+//! 4. **A look-up is one indexed query**, one round trip. It sees what was committed, by any process, before it was
+//!    sent.
+//! 5. **The tables are made and brought up to date when the store is opened**, by one process at a time. Tables of a
+//!    newer version are refused. Their names begin with `bearer_`, so they can live beside others.
+//!
+//! ```
+//! # #[cfg(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tower_bearer::{
+//!     issuing::store::{SqlStore, TokenStore},
+//!     revocation::{Revocable, RevocationStore, Verdict},
+//! };
+//!
+//! let store = SqlStore::open("sqlite::memory:").await?;
+//! let token = Revocable::Token { issuer: "https://issuer.example".into(), id: "7f3a".into() };
+//! let what = [token.clone()];
+//! assert_eq!(store.look_up(&what).await?, Verdict::NotRevoked);
+//! store.revoke(&token, 4_102_444_800).await?;
+//! assert_eq!(store.look_up(&what).await?, Verdict::Revoked);
+//! assert_eq!(store.outbox(10).await?.len(), 1);
+//! # Ok(()) }
+//! # #[cfg(not(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto"))))] fn main() {}
+//! ```
+//!
+//! Caveats:
+//! * Needs Rust 1.94, as sqlx does, and a tokio runtime with its timer.
+//! * An SQLite file belongs on a local disk: network file systems don't keep the locks that it stands on. The file is
+//!   made readable by its owner only.
+//! * `sqlite::memory:` is lost when the store is dropped; see [`MemoryTokenStore`](super::MemoryTokenStore) for what
+//!   that means.
+//! * The URL of PostgreSQL must lead to the primary: a standby answers with what it has seen so far. Over a network ask
+//!   for `sslmode=verify-full`; the default, `prefer`, goes on without TLS where the server has none.
+//! * PostgreSQL has no NUL in texts: a private token's name or an account with one is an error there.
+//! * Issuers and subjects beyond about a kilobyte do not fit PostgreSQL's indexes: sessions and private tokens for them
+//!   are errors. Revocations take any length.
+
+mod accounts;
+mod connect;
+mod database;
+mod denials;
+mod failure;
+mod options;
+mod private_tokens;
+mod schema;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod value;
+
+use std::{fmt, slice, sync::Arc};
+
+pub use self::accounts::NewAccount;
+use self::database::Database;
+pub use self::options::{OpenError, SqlStoreOptions};
+use super::{
+    Denial, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, OutboxEntry, Owner,
+    PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
+    RotatedPrivateToken, Step, TokenStore, TokenUse,
+};
+use crate::{
+    BoxFuture,
+    claims::{Clock, SystemClock},
+    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+};
+
+/// Sessions, private tokens, revocations, the outbox and accounts in a database; clones share its connections.
+#[derive(Clone)]
+pub struct SqlStore {
+    database: Database,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqlStore {
+    /// Opens the database of this URL, and makes its tables or brings them up to date. An SQLite file is created where
+    /// there is none. [`SqlStoreOptions`] has settings.
+    ///
+    /// # Errors
+    /// When the URL or the tables are not for this build, or the database cannot be reached.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        SqlStoreOptions::new().open(url).await
+    }
+
+    /// Tells by `clock` which denials are in force. Default: [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    fn over(database: Database) -> Self {
+        Self { database, clock: Arc::new(SystemClock) }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.unix_time().as_secs()
+    }
+}
+
+/// One transaction, taken again while others are in its way. A failure after which nobody knows whether the commit
+/// has happened is never such a conflict.
+macro_rules! step {
+    ($store:expr, |$transaction:ident| $work:expr) => {{
+        let store = $store;
+        let step: BoxFuture<'_, Result<_, StoreError>> = Box::pin(async move {
+            let mut attempt = 0;
+            loop {
+                let taken = async {
+                    let mut $transaction = store.database.begin().await?;
+                    let answer = $work.await?;
+                    $transaction.commit().await?;
+                    Ok(answer)
+                };
+                let taken: Result<_, crate::issuing::store::sql::failure::Failure> = taken.await;
+                match taken {
+                    Err(failure) if failure.is_conflict() => {
+                        attempt += 1;
+                        crate::issuing::store::sql::database::pause_before(attempt, failure)
+                            .await?;
+                    }
+                    taken => return Ok(taken?),
+                }
+            }
+        });
+        step
+    }};
+}
+use step;
+
+impl TokenStore for SqlStore {
+    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>> {
+        step!(self, |transaction| sessions::open(&mut transaction, first))
+    }
+
+    fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {
+        step!(self, |transaction| sessions::use_once(&mut transaction, rotation))
+    }
+
+    fn create_private<'a>(
+        &'a self,
+        token: &'a NewPrivateToken,
+    ) -> Step<'a, Insertion<PrivateToken>> {
+        step!(self, |transaction| private_tokens::create(&mut transaction, token))
+    }
+
+    fn list_private<'a>(
+        &'a self,
+        owner: &'a Owner,
+        query: &'a ListQuery,
+        now: u64,
+    ) -> Step<'a, Option<PrivateTokenPage>> {
+        Box::pin(async move { Ok(private_tokens::list(&self.database, owner, query, now).await?) })
+    }
+
+    fn rotate_private<'a>(
+        &'a self,
+        rotation: &'a RotatedPrivateToken,
+    ) -> Step<'a, PrivateRotation> {
+        step!(self, |transaction| private_tokens::rotate(&mut transaction, rotation))
+    }
+
+    fn revoke_private<'a>(
+        &'a self,
+        owner: &'a Owner,
+        id: i64,
+        now: u64,
+    ) -> Step<'a, Option<Denial>> {
+        step!(self, |transaction| private_tokens::revoke(&mut transaction, owner, id, now))
+    }
+
+    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
+        step!(self, |transaction| denials::revoke_owner(&mut transaction, owner, now, keep_until))
+    }
+
+    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
+        step!(self, |transaction| denials::deny(&mut transaction, denials))
+    }
+
+    fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
+        let now = self.now();
+        Box::pin(async move { Ok(denials::outbox(&self.database, now, limit).await?) })
+    }
+
+    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
+        step!(self, |transaction| upkeep::forget_entries(&mut transaction, ids))
+    }
+
+    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+        step!(self, |transaction| upkeep::sweep(&mut transaction, now, limit))
+    }
+
+    fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
+        step!(self, |transaction| private_tokens::touch(&mut transaction, uses))
+    }
+}
+
+impl RevocationStore for SqlStore {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        let now = self.now();
+        Box::pin(async move { Ok(denials::look_up(&self.database, token, now).await?) })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let denial = Denial::new(what.clone(), keep_until);
+        step!(self, |transaction| denials::deny(&mut transaction, slice::from_ref(&denial)))
+    }
+}
+
+impl fmt::Debug for SqlStore {
+    /// Shows neither the URL nor the clock.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,227 @@
+//! Private tokens.
+
+use std::sync::Arc;
+
+use super::{
+    database::{Database, Transaction},
+    denials::{in_the_way, lock_of_owner, record},
+    failure::Failure,
+    value::{Row, Sql, Value},
+};
+use crate::{
+    issuing::store::{
+        Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, Owner, Page,
+        PrivateRotation, PrivateToken, PrivateTokenPage, RotatedPrivateToken, SortBy, TokenUse,
+        fold,
+    },
+    revocation::Revocable,
+};
+
+pub(super) async fn create(
+    transaction: &mut Transaction,
+    token: &NewPrivateToken,
+) -> Result<Insertion<PrivateToken>, Failure> {
+    transaction.lock(vec![lock_of_owner(&token.owner)]).await?;
+    Ok(match in_the_way(transaction, &token.owner, token.issued_at).await? {
+        Some(cut_off) => Insertion::CutOff(cut_off),
+        None => Insertion::Done(insert(transaction, token, Arc::clone(&token.name)).await?),
+    })
+}
+
+pub(super) async fn rotate(
+    transaction: &mut Transaction,
+    rotation: &RotatedPrivateToken,
+) -> Result<PrivateRotation, Failure> {
+    let RotatedPrivateToken { id, successor, old_dies_at, now } = rotation;
+    let owner = &successor.owner;
+    transaction.lock(vec![lock_of_owner(owner)]).await?;
+    if let Some(cut_off) = in_the_way(transaction, owner, successor.issued_at).await? {
+        let values = of_owner(owner, [Value::Int(*id), Value::time(*now)]);
+        let is_listed = !transaction.fetch(IS_LISTED, values).await?.is_empty();
+        return Ok(if is_listed {
+            PrivateRotation::CutOff(cut_off)
+        } else {
+            PrivateRotation::NotFound
+        });
+    }
+    let Some((old, name)) = end(transaction, owner, *id, *old_dies_at, *now).await? else {
+        return Ok(PrivateRotation::NotFound);
+    };
+    record(transaction, &old).await?;
+    let new = insert(transaction, successor, name).await?;
+    Ok(PrivateRotation::Rotated { new, old })
+}
+
+pub(super) async fn revoke(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    id: i64,
+    now: u64,
+) -> Result<Option<Denial>, Failure> {
+    let Some((denial, _)) = end(transaction, owner, id, now, now).await? else {
+        return Ok(None);
+    };
+    record(transaction, &denial).await?;
+    Ok(Some(denial))
+}
+
+/// Ends a listed token at `from`, or at its expiry or the end it has, if that is earlier; its denial, and its name.
+///
+/// One statement finds and ends: of two that come at once, the second waits for the first, and then looks at the end
+/// that the first has set.
+async fn end(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    id: i64,
+    from: u64,
+    now: u64,
+) -> Result<Option<(Denial, Arc<str>)>, Failure> {
+    let values = of_owner(owner, [Value::Int(id), Value::time(now), Value::time(from)]);
+    let rows = transaction.fetch(END, values).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let what = Revocable::Token { issuer: Arc::clone(&owner.issuer), id: row.id(0)? };
+    let keep_until = row.time(2)?.saturating_add(KEEP_AFTER_EXPIRY);
+    let denial = Denial::new(what, keep_until).with_from(row.time(3)?);
+    Ok(Some((denial, row.text(1)?.into())))
+}
+
+const END: &str = "
+    UPDATE bearer_private_tokens SET dies_at = CASE
+        WHEN $5 <= expires_at AND $5 <= dies_at THEN $5
+        WHEN expires_at <= dies_at THEN expires_at
+        ELSE dies_at END
+    WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4
+    RETURNING token_id, name, expires_at, dies_at";
+const IS_LISTED: &str = "
+    SELECT id FROM bearer_private_tokens
+    WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4";
+
+fn of_owner<const N: usize>(owner: &Owner, more: [Value; N]) -> Vec<Value> {
+    let mut values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
+    values.extend(more);
+    values
+}
+
+async fn insert(
+    transaction: &mut Transaction,
+    token: &NewPrivateToken,
+    name: Arc<str>,
+) -> Result<PrivateToken, Failure> {
+    let values = vec![
+        Value::id(&token.owner.issuer),
+        Value::id(&token.token_id),
+        Value::id(&token.owner.subject),
+        Value::id(&token.session_id),
+        Value::text(&name),
+        Value::Text(fold(&name)),
+        Value::time(token.issued_at),
+        Value::time(token.expires_at),
+        Value::Bytes(token.hash.into()),
+        Value::Int(i64::MAX),
+    ];
+    let rows = transaction.fetch(INSERT, values).await?;
+    let id = rows.first().ok_or(Failure::Unreadable)?.int(0)?;
+    Ok(PrivateToken::new(id, name, token.issued_at, token.expires_at))
+}
+
+const INSERT: &str = "
+    INSERT INTO bearer_private_tokens
+        (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    RETURNING id";
+
+/// One statement, so that count and page are of one moment.
+pub(super) async fn list(
+    database: &Database,
+    owner: &Owner,
+    query: &ListQuery,
+    now: u64,
+) -> Result<Option<PrivateTokenPage>, Failure> {
+    let search = query.search.as_deref().map(fold);
+    let size = u64::from(query.page_size.max(1));
+    let before = match query.page {
+        Page::Number(number) => number.saturating_sub(1).saturating_mul(size),
+        Page::Last => 0,
+    };
+    let mut values = of_owner(owner, [Value::time(now), Value::time(size), Value::time(before)]);
+    let search = match search {
+        None => "",
+        // No name that the database holds contains it.
+        Some(search) if !database.can_hold(&search) => " AND 1 = 0",
+        Some(search) => {
+            values.push(Value::Text(search));
+            database.spell(" AND instr(name_folded, $6) > 0", " AND strpos(name_folded, $6) > 0")
+        }
+    };
+    let offset = match query.page {
+        Page::Number(_) => "$5",
+        // $5 is 0 here; it is named because every parameter must be.
+        Page::Last => {
+            "$5 + (SELECT CASE WHEN count(*) > 0 THEN (count(*) - 1) / $4 * $4 ELSE 0 END FROM found)"
+        }
+    };
+    let order = order(query);
+    let sql = format!(
+        "WITH found AS (
+             SELECT id, name, issued_at, expires_at, last_used_at FROM bearer_private_tokens
+             WHERE issuer = $1 AND subject = $2 AND dies_at > $3{search}
+         )
+         SELECT total.number, page.id, page.name, page.issued_at, page.expires_at, page.last_used_at
+         FROM (SELECT count(*) AS number FROM found) AS total
+         LEFT JOIN (SELECT * FROM found ORDER BY {order} LIMIT $4 OFFSET {offset}) AS page ON 1 = 1
+         ORDER BY {order}"
+    );
+    let rows = database.read_built(|| Sql::Built(sql.clone()), &values).await?;
+    let count = rows.first().ok_or(Failure::Unreadable)?.time(0)?;
+    let Some((number, _)) = query.locate(count) else { return Ok(None) };
+    let tokens: Result<Vec<_>, _> = rows.iter().filter_map(|row| view(row).transpose()).collect();
+    Ok(Some(PrivateTokenPage::new(count, number, tokens?)))
+}
+
+/// `None` for the row of an empty page, which has the count only.
+fn view(row: &Row) -> Result<Option<PrivateToken>, Failure> {
+    let Some(id) = row.optional_int(1)? else { return Ok(None) };
+    let mut token = PrivateToken::new(id, row.text(2)?, row.time(3)?, row.time(4)?);
+    token.last_used_at = row.optional_time(5)?;
+    Ok(Some(token))
+}
+
+/// Every column once: what repeats one has nothing left to order, and a request cannot make the text long.
+fn order(query: &ListQuery) -> String {
+    let mut columns: Vec<&str> = Vec::new();
+    let mut order = String::new();
+    for (by, descending) in query.ordering.iter().chain([&(SortBy::Id, false)]) {
+        let column = match by {
+            SortBy::Id => "id",
+            SortBy::Name => "name",
+            SortBy::ExpiresAt => "expires_at",
+            SortBy::CreatedAt => "issued_at",
+            SortBy::LastUsedAt => "last_used_at",
+        };
+        if columns.contains(&column) {
+            continue;
+        }
+        if !columns.is_empty() {
+            order.push_str(", ");
+        }
+        columns.push(column);
+        order.push_str(column);
+        order.push_str(if *descending { " DESC NULLS LAST" } else { " ASC NULLS FIRST" });
+    }
+    order
+}
+
+/// In one order, so that two that touch the same tokens do not wait for each other.
+pub(super) async fn touch(transaction: &mut Transaction, uses: &[TokenUse]) -> Result<(), Failure> {
+    let mut uses: Vec<&TokenUse> = uses.iter().collect();
+    uses.sort_by(|one, other| (&one.issuer, &one.token_id).cmp(&(&other.issuer, &other.token_id)));
+    for one in uses {
+        let values = vec![Value::id(&one.issuer), Value::id(&one.token_id), Value::time(one.at)];
+        transaction.execute(TOUCH, values).await?;
+    }
+    Ok(())
+}
+
+const TOUCH: &str = "
+    UPDATE bearer_private_tokens SET last_used_at = $3
+    WHERE issuer = $1 AND token_id = $2 AND (last_used_at IS NULL OR last_used_at < $3)";

@@ -1,0 +1,57 @@
+//! The tables, and how they are brought up to date.
+
+use super::{
+    database::{Database, Transaction},
+    failure::Failure,
+    options::OpenError,
+    value::Value,
+};
+
+/// For SQLite and for PostgreSQL, in order: what is here is never changed, only added to. The version of a database is
+/// how many of them it has seen.
+const MIGRATIONS: [(&str, &str); 1] =
+    [(include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql"))];
+
+/// Of no meaning but to be the same in every process.
+const LOCK: i64 = 0x746f_7765_7262_6561;
+
+/// Brings the tables up to date in one transaction: of processes that start together one does it, the others wait, and
+/// one that dies in the middle leaves nothing behind.
+///
+/// What is up to date is only read, so that a role may serve which must not create tables.
+pub(super) async fn migrate(database: &Database) -> Result<(), OpenError> {
+    let mut transaction = database.begin().await?;
+    transaction.lock(vec![LOCK]).await?;
+    let found = version(database, &mut transaction).await?;
+    let known = MIGRATIONS.len() as u64;
+    if found > known {
+        return Err(OpenError::NewerSchema { found, known });
+    }
+    if found == 0 {
+        transaction.run("CREATE TABLE bearer_schema (version BIGINT NOT NULL)").await?;
+        transaction.run("INSERT INTO bearer_schema (version) VALUES (0)").await?;
+    }
+    let missing = MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX));
+    for (sqlite, postgres) in missing {
+        transaction.run(database.spell(sqlite, postgres)).await?;
+    }
+    if found < known {
+        let sql = "UPDATE bearer_schema SET version = $1";
+        transaction.execute(sql, vec![Value::time(known)]).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// 0 where there is no schema yet.
+async fn version(database: &Database, transaction: &mut Transaction) -> Result<u64, Failure> {
+    let exists = database.spell(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = 'bearer_schema'",
+        "SELECT 'bearer_schema' WHERE to_regclass('bearer_schema') IS NOT NULL",
+    );
+    if transaction.fetch(exists, vec![]).await?.is_empty() {
+        return Ok(0);
+    }
+    let rows = transaction.fetch("SELECT version FROM bearer_schema", vec![]).await?;
+    rows.first().ok_or(Failure::Unreadable)?.time(0)
+}

@@ -1,0 +1,172 @@
+//! A PostgreSQL server of a test's own: in a directory of its own, on a socket in it and no port, ended with the test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use sqlx::{Connection as _, Executor as _};
+
+pub(super) struct Server {
+    programs: PathBuf,
+    directory: PathBuf,
+    /// User and group to run as: `initdb` and `postgres` refuse root.
+    user: Option<(String, String)>,
+    process: Child,
+}
+
+impl Server {
+    /// `None`, and says why, where there is no PostgreSQL and `POSTGRES_BIN` does not promise one.
+    pub(super) fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            println!("not run: no PostgreSQL here (POSTGRES_BIN, PATH, /usr/lib/postgresql)");
+            return None;
+        };
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            std::env::temp_dir().join(format!("bearer-pg-{}-{number}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).unwrap();
+        let user = (text(Command::new("id").arg("-u")) == "0").then(|| {
+            let name = ["postgres", "nobody"]
+                .into_iter()
+                .find(|name| Command::new("id").arg(name).output().unwrap().status.success())
+                .expect("root needs a user to run PostgreSQL as");
+            let user = text(Command::new("id").args(["-u", name]));
+            let group = text(Command::new("id").args(["-g", name]));
+            let (uid, gid) = (user.parse().unwrap(), group.parse().unwrap());
+            std::os::unix::fs::chown(&directory, Some(uid), Some(gid)).unwrap();
+            (user, group)
+        });
+        let mut initdb = as_user(user.as_ref(), &programs.join("initdb"), &directory);
+        initdb.args(["-A", "trust", "-U", "tester", "-E", "UTF8", "--locale=C", "-D"]);
+        succeed(initdb.arg(directory.join("data")));
+        let process = run(user.as_ref(), &programs, &directory);
+        let server = Self { programs, directory, user, process };
+        server.wait();
+        Some(server)
+    }
+
+    /// A new database, where possible with an order of letters that is not that of bytes.
+    pub(super) async fn database(&self, name: &str) -> String {
+        let mut connection = sqlx::PgConnection::connect(&self.url("postgres")).await.unwrap();
+        let icu = format!(
+            "CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'"
+        );
+        if connection.execute(sqlx::AssertSqlSafe(icu)).await.is_err() {
+            let plain = format!("CREATE DATABASE {name}");
+            connection.execute(sqlx::AssertSqlSafe(plain)).await.unwrap();
+        }
+        self.url(name)
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres:///{database}?host={}&user=tester", self.directory.display())
+    }
+
+    /// As if the machine had stopped, but for what the kernel still holds; then it is started again.
+    pub(super) fn kill_and_restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        // Its children may still be on their way out, and until then no other server is let in.
+        loop {
+            self.process = run(self.user.as_ref(), &self.programs, &self.directory);
+            if self.is_ready() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "PostgreSQL does not start again");
+        }
+    }
+
+    fn wait(&self) {
+        assert!(self.is_ready(), "PostgreSQL does not start: {:?}", fs::read_to_string(self.log()));
+    }
+
+    fn is_ready(&self) -> bool {
+        let status = format!("/proc/{}/stat", self.process.id());
+        for _ in 0..600 {
+            let mut ready = Command::new(self.programs.join("pg_isready"));
+            let ready = ready.arg("-q").arg("-h").arg(&self.directory).status().unwrap();
+            if ready.success() {
+                return true;
+            }
+            let state = fs::read_to_string(&status).unwrap_or_default();
+            if state.is_empty() || state.contains(") Z ") {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+}
+
+impl Drop for Server {
+    /// A fast shutdown, which also gives back what the server holds of the system; by force if that takes long.
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg("-INT").arg(self.process.id().to_string()).status();
+        for _ in 0..200 {
+            if matches!(self.process.try_wait(), Ok(Some(_)) | Err(_)) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn run(user: Option<&(String, String)>, programs: &Path, directory: &Path) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(directory.join("log")).unwrap();
+    let mut postgres = as_user(user, &programs.join("postgres"), directory);
+    postgres.arg("-D").arg(directory.join("data")).arg("-k").arg(directory);
+    postgres.args(["-c", "listen_addresses=", "-c", "max_connections=200"]);
+    postgres.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+}
+
+/// The program as that user. It is told to end when the test's thread does, however that ends.
+fn as_user(user: Option<&(String, String)>, program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    if let Some((user, group)) = user {
+        command
+            .arg(format!("--reuid={user}"))
+            .arg(format!("--regid={group}"))
+            .arg("--clear-groups");
+    }
+    command.arg("--pdeathsig=INT").arg(program).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn programs() -> Option<PathBuf> {
+    if let Some(promised) = std::env::var_os("POSTGRES_BIN") {
+        return Some(promised.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    found.extend(debian.map(|version| version.path().join("bin")));
+    found.into_iter().find(|programs| {
+        ["initdb", "postgres", "pg_isready"].iter().all(|name| programs.join(name).exists())
+    })
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    output
+}
+
+fn text(command: &mut Command) -> String {
+    String::from_utf8(succeed(command).stdout).unwrap().trim().to_owned()
+}

@@ -1,0 +1,122 @@
+//! What goes into a statement and comes out of it, whichever the database.
+
+use std::sync::Arc;
+
+use super::failure::Failure;
+
+/// The text of a statement. What varies is bound to it as [`Value`]s; `$1`, `$2`, … are the same in both databases.
+pub(super) enum Sql {
+    /// Prepared once on each connection.
+    Fixed(&'static str),
+    /// Put together from fixed parts, in too many ways to keep each prepared.
+    Built(String),
+}
+
+impl From<&'static str> for Sql {
+    fn from(text: &'static str) -> Self {
+        Self::Fixed(text)
+    }
+}
+
+/// A bound value. Both databases keep whole numbers of 64 bits with a sign, text, and bytes; truth is 0 or 1.
+#[derive(Clone)]
+pub(super) enum Value {
+    Int(i64),
+    OptionalInt(Option<i64>),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    /// Ids and subjects are bytes: what a token may hold (a NUL, say) is not always text to PostgreSQL, and bytes
+    /// are compared by nothing but bytes.
+    pub(super) fn id(text: &str) -> Self {
+        Self::Bytes(text.as_bytes().to_vec())
+    }
+
+    pub(super) fn text(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+
+    pub(super) fn time(seconds: u64) -> Self {
+        Self::Int(time_to_int(seconds))
+    }
+
+    pub(super) fn limit(limit: usize) -> Self {
+        Self::Int(i64::try_from(limit).unwrap_or(i64::MAX))
+    }
+}
+
+/// What is beyond the last number of 63 bits is "never", and comes back as [`u64::MAX`].
+pub(super) fn time_to_int(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+fn int_to_time(number: i64) -> Result<u64, Failure> {
+    match number {
+        i64::MAX => Ok(u64::MAX),
+        _ => u64::try_from(number).map_err(|_| Failure::Unreadable),
+    }
+}
+
+/// A row of an answer; its columns are read by their place.
+pub(super) enum Row {
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::sqlite::SqliteRow),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::postgres::PgRow),
+}
+
+macro_rules! column {
+    ($row:expr, $at:expr) => {
+        match $row {
+            #[cfg(feature = "sqlite")]
+            Row::Sqlite(row) => sqlx::Row::try_get(row, $at).map_err(Failure::from),
+            #[cfg(feature = "postgres")]
+            Row::Postgres(row) => sqlx::Row::try_get(row, $at).map_err(Failure::from),
+        }
+    };
+}
+
+impl Row {
+    pub(super) fn int(&self, at: usize) -> Result<i64, Failure> {
+        column!(self, at)
+    }
+
+    pub(super) fn optional_int(&self, at: usize) -> Result<Option<i64>, Failure> {
+        column!(self, at)
+    }
+
+    pub(super) fn truth(&self, at: usize) -> Result<bool, Failure> {
+        self.int(at).map(|number| number != 0)
+    }
+
+    pub(super) fn time(&self, at: usize) -> Result<u64, Failure> {
+        int_to_time(self.int(at)?)
+    }
+
+    pub(super) fn optional_time(&self, at: usize) -> Result<Option<u64>, Failure> {
+        self.optional_int(at)?.map(int_to_time).transpose()
+    }
+
+    pub(super) fn text(&self, at: usize) -> Result<String, Failure> {
+        column!(self, at)
+    }
+
+    pub(super) fn bytes(&self, at: usize) -> Result<Vec<u8>, Failure> {
+        column!(self, at)
+    }
+
+    pub(super) fn optional_bytes(&self, at: usize) -> Result<Option<Vec<u8>>, Failure> {
+        column!(self, at)
+    }
+
+    pub(super) fn id(&self, at: usize) -> Result<Arc<str>, Failure> {
+        let text = String::from_utf8(self.bytes(at)?).map_err(|_| Failure::Unreadable)?;
+        Ok(text.into())
+    }
+
+    pub(super) fn hash(&self, at: usize) -> Result<[u8; 32], Failure> {
+        self.bytes(at)?.try_into().map_err(|_| Failure::Unreadable)
+    }
+}

@@ -1,0 +1,163 @@
+//! A store that takes a step and then does not answer, or is gone.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::{DAY, Everybody, ISSUER, NOW, log_in, refusal};
+use crate::{
+    Algorithm, BoxFuture, RejectionKind,
+    claims::ManualClock,
+    issuing::{
+        PrivateTokenError, RefreshError, RevokeAllError, TokenIssuer,
+        store::{
+            Denial, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken, NewRefreshToken,
+            OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation,
+            RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse,
+        },
+    },
+    jws::SigningKey,
+    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+};
+
+/// Takes every step, and its answers are lost while `is_mute`; takes none while `is_gone`. Look-ups are answered.
+struct Mute {
+    store: MemoryTokenStore,
+    is_mute: Arc<AtomicBool>,
+    is_gone: Arc<AtomicBool>,
+}
+
+impl Mute {
+    fn lost<'a, T: Send + 'a>(&self, step: impl FnOnce() -> Step<'a, T>) -> Step<'a, T> {
+        let is_mute = Arc::clone(&self.is_mute);
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err(StoreError::timed_out())));
+        }
+        let step = step();
+        Box::pin(async move {
+            // A request that is cancelled is cancelled here.
+            tokio::task::yield_now().await;
+            let answer = step.await;
+            if is_mute.load(Ordering::Relaxed) { Err(StoreError::timed_out()) } else { answer }
+        })
+    }
+}
+
+macro_rules! mute {
+    ($($step:ident($($name:ident: $type:ty),*) -> $answer:ty;)+) => {
+        impl TokenStore for Mute {
+            $(fn $step<'a>(&'a self, $($name: $type),*) -> Step<'a, $answer> {
+                self.lost(|| self.store.$step($($name),*))
+            })+
+
+            fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
+                self.lost(|| self.store.outbox(limit))
+            }
+
+            fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+                self.lost(|| self.store.sweep(now, limit))
+            }
+        }
+    };
+}
+
+mute! {
+    open_session(first: &'a NewRefreshToken) -> Insertion<()>;
+    use_refresh(rotation: &'a RefreshRotation) -> RefreshUse;
+    create_private(token: &'a NewPrivateToken) -> Insertion<PrivateToken>;
+    list_private(owner: &'a Owner, query: &'a ListQuery, now: u64) -> Option<PrivateTokenPage>;
+    rotate_private(rotation: &'a RotatedPrivateToken) -> PrivateRotation;
+    revoke_private(owner: &'a Owner, id: i64, now: u64) -> Option<Denial>;
+    revoke_owner(owner: &'a Owner, now: u64, keep_until: u64) -> u64;
+    deny(denials: &'a [Denial]) -> ();
+    outbox_done(ids: &'a [i64]) -> ();
+    touch(uses: &'a [TokenUse]) -> ();
+}
+
+impl RevocationStore for Mute {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        self.store.look_up(token)
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.lost(|| self.store.revoke(what, keep_until))
+    }
+}
+
+fn issuer() -> (TokenIssuer, Arc<AtomicBool>) {
+    let [is_mute, is_gone] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    (issuer_on(Arc::clone(&is_mute), is_gone), is_mute)
+}
+
+fn issuer_on(is_mute: Arc<AtomicBool>, is_gone: Arc<AtomicBool>) -> TokenIssuer {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryTokenStore::new().with_clock(clock.clone());
+    let store = Mute { store, is_mute, is_gone };
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let builder = TokenIssuer::builder(ISSUER, "api", key, store, Everybody).with_clock(clock);
+    builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_revocation_whose_answer_was_lost_is_seen_by_the_next_request() {
+    let (issuer, is_mute) = issuer();
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
+    assert_eq!(refusal(&issuer, &made.data).await, None);
+    is_mute.store(true, Ordering::Relaxed);
+    let lost = issuer.revoke_private_token(&access, made.token.id).await;
+    assert!(matches!(lost, Err(PrivateTokenError::Unavailable(_))));
+    assert_eq!(refusal(&issuer, &made.data).await, Some(RejectionKind::Revoked));
+
+    issuer.refresh(&tokens.refresh_token).await.unwrap_err();
+    let reused = issuer.refresh(&tokens.refresh_token).await;
+    assert!(matches!(reused, Err(RefreshError::Unavailable(_))));
+    assert_eq!(refusal(&issuer, &tokens.access_token).await, Some(RejectionKind::Revoked));
+}
+
+#[tokio::test]
+async fn revoke_all_holds_here_although_the_store_is_gone() {
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let issuer = issuer_on(Arc::default(), Arc::clone(&is_gone));
+    let (_, access) = log_in(&issuer, "ada").await;
+    issuer.revoke_all(&access).await.unwrap();
+    // Dated a second later, behind the cut-off.
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    is_gone.store(true, Ordering::Relaxed);
+    let lost = issuer.revoke_all(&access).await;
+    assert!(matches!(lost, Err(RevokeAllError::Unavailable(_))));
+    assert_eq!(refusal(&issuer, &tokens.access_token).await, Some(RejectionKind::Revoked));
+}
+
+#[tokio::test]
+async fn who_hangs_up_does_not_stop_a_revocation() {
+    let (issuer, _) = issuer();
+    let (_, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
+    assert_eq!(refusal(&issuer, &made.data).await, None);
+    let request = issuer.revoke_private_token(&access, made.token.id);
+    assert!(futures_util::FutureExt::now_or_never(request).is_none(), "it was under way");
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(refusal(&issuer, &made.data).await, Some(RejectionKind::Revoked));
+}
+
+#[tokio::test]
+async fn a_use_that_could_not_be_written_is_written_later() {
+    let (issuer, is_mute) = issuer();
+    let (_, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
+    assert_eq!(refusal(&issuer, &made.data).await, None);
+    is_mute.store(true, Ordering::Relaxed);
+    issuer.maintain().await.unwrap_err();
+    is_mute.store(false, Ordering::Relaxed);
+    issuer.maintain().await.unwrap();
+    let page = issuer.list_private_tokens(&access, &ListQuery::new()).await.unwrap();
+    assert_eq!(page.tokens.first().and_then(|token| token.last_used_at), Some(NOW));
+}

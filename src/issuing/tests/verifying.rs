@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+use super::{DAY, NOW, issuer, log_in, refusal};
+use crate::{
+    Algorithm, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind, Verifier,
+    claims::UntypedClaims, jws::SigningKey,
+};
+
+async fn status(layer: BearerLayer, token: &str) -> StatusCode {
+    let service = layer.layer(service_fn(async |_: Request<()>| {
+        Ok::<_, std::convert::Infallible>(Response::new(String::new()))
+    }));
+    let request = Request::get("/").header("authorization", format!("Bearer {token}"));
+    service.oneshot(request.body(()).unwrap()).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn each_layer_takes_its_kinds_and_none_takes_a_refresh_token() {
+    let (issuer, _) = issuer();
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    let private = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap().data;
+    for (token, both, access_only) in [
+        (&tokens.access_token, StatusCode::OK, StatusCode::OK),
+        (&private, StatusCode::OK, StatusCode::UNAUTHORIZED),
+        (&tokens.refresh_token, StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED),
+    ] {
+        assert_eq!(status(issuer.layer(), token).await, both);
+        assert_eq!(status(issuer.access_layer(), token).await, access_only);
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_a_known_kind_is_refused() {
+    let (issuer, _) = issuer();
+    let key = SigningKey::generate(Algorithm::EdDSA).unwrap();
+    issuer.rotate_key(key.clone());
+    let token = |kind: &str| {
+        let claims = format!(
+            r#"{{"iss":"{}","sub":"x","aud":"api","jti":"j","sid":"s","iat":{NOW},"exp":{}{kind}}}"#,
+            super::ISSUER,
+            NOW + 60
+        );
+        key.sign("at+jwt", &claims).unwrap()
+    };
+    assert_eq!(refusal(&issuer, &token(r#","token_type":"access""#)).await, None);
+    for kind in ["", r#","token_type":"other""#, r#","token_type":["access"]"#] {
+        assert!(refusal(&issuer, &token(kind)).await.is_some(), "{kind}");
+    }
+    let refresh = refusal(&issuer, &token(r#","token_type":"refresh""#)).await;
+    assert_eq!(refresh, Some(RejectionKind::WrongTokenUse));
+}
+
+#[tokio::test]
+async fn another_service_verifies_by_the_public_keys_alone() {
+    let (issuer, clock) = issuer();
+    let (tokens, _) = log_in(&issuer, "ada").await;
+    let keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
+    let policy = Issuer::new(super::ISSUER, keys).audience("api").require_typ("at+jwt");
+    let verifier =
+        Verifier::<UntypedClaims>::builder().issuer(policy).with_clock(clock).build().unwrap();
+    let elsewhere = Authenticator::new(verifier);
+    assert!(elsewhere.authenticate(&tokens.access_token).await.is_ok());
+    assert!(elsewhere.authenticate(&tokens.refresh_token).await.is_err());
+}
+
+#[tokio::test]
+async fn an_old_key_verifies_until_its_last_token_has_expired_and_then_is_forgotten() {
+    let (issuer, clock) = issuer();
+    let (_, access) = log_in(&issuer, "ada").await;
+    let year = NOW + 366 * DAY;
+    let old = issuer.create_private_token(&access, "ci", year).await.unwrap().data;
+    let next = SigningKey::generate(Algorithm::EdDSA).unwrap();
+    issuer.keys().announce(next.clone());
+    assert!(issuer.jwks_json().contains(next.key_id()), "published before it signs");
+    issuer.rotate_key(next);
+    let (new, _) = log_in(&issuer, "ada").await;
+    assert_eq!(refusal(&issuer, &new.access_token).await, None);
+    clock.advance(Duration::from_secs(366 * DAY - 1));
+    issuer.maintain().await.unwrap();
+    assert_eq!(refusal(&issuer, &old).await, None);
+    clock.advance(Duration::from_secs(DAY));
+    issuer.maintain().await.unwrap();
+    assert_eq!(issuer.keys().handle().snapshot().len(), 1);
+    assert!(!issuer.jwks_json().contains("EC"), "the old key was of that type");
+}
+
+#[tokio::test]
+async fn nothing_is_shown_of_what_is_secret() {
+    let (issuer, _) = issuer();
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "the name", NOW + DAY).await.unwrap();
+    let credentials = crate::issuing::Credentials::new("ada", "hunter2");
+    let shown = format!("{issuer:?} {tokens:?} {made:?} {credentials:?}");
+    for secret in [&tokens.access_token, &tokens.refresh_token, &made.data] {
+        assert!(!shown.contains(secret.as_str()));
+    }
+    for secret in ["hunter2", "the name", "ada"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Signing.
+
+use aws_lc_rs::{
+    encoding::AsDer as _,
+    hmac,
+    rand::SystemRandom,
+    rsa::{KeyPair as RsaKeyPair, KeySize},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+        RSA_PKCS1_SHA256,
+    },
+};
+use x509_cert::der::{Decode as _, asn1::UintRef};
+use zeroize::Zeroizing;
+
+use super::super::{Algorithm, Public, Secret, Sign};
+use crate::{ConfigError, jws::SigningFailed};
+
+pub(in crate::jws::backend) fn signer(
+    algorithm: Algorithm,
+    secret: &Secret,
+) -> Result<(Sign, Option<Public>), ConfigError> {
+    match (algorithm, secret) {
+        (Algorithm::HS256, Secret::Hmac(secret)) => {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+            Ok((Box::new(move |message| Ok(hmac::sign(&key, message).as_ref().to_vec())), None))
+        }
+        (Algorithm::ES256, Secret::P256(scalar)) => p256(scalar),
+        (Algorithm::EdDSA, Secret::Ed25519(seed)) => {
+            let key = Ed25519KeyPair::from_seed_unchecked(seed)
+                .map_err(|_| ConfigError::UnreadableKey("an Ed25519 seed"))?;
+            let public = Public::Point(key.public_key().as_ref().to_vec());
+            let sign = move |message: &[u8]| {
+                key.try_sign(message)
+                    .map(|signature| signature.as_ref().to_vec())
+                    .map_err(|_| SigningFailed)
+            };
+            Ok((Box::new(sign), Some(public)))
+        }
+        (Algorithm::RS256, Secret::Rsa(der)) => rsa(der),
+        _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
+    }
+}
+
+pub(in crate::jws::backend) fn generate_rsa() -> Result<Secret, ConfigError> {
+    let unsupported = |_| ConfigError::UnsupportedByBackend(Algorithm::RS256);
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(unsupported)?;
+    let der = key.as_der().map_err(unsupported)?;
+    Ok(Secret::Rsa(Zeroizing::new(der.as_ref().to_vec())))
+}
+
+fn p256(scalar: &[u8]) -> Result<(Sign, Option<Public>), ConfigError> {
+    // RFC 5915 section 3, without the public key: AWS-LC computes it.
+    let mut der = Zeroizing::new(Vec::with_capacity(51));
+    der.extend_from_slice(&[0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20]);
+    der.extend_from_slice(scalar);
+    der.extend_from_slice(&[
+        0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+    ]);
+    let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
+        .map_err(|_| ConfigError::UnreadableKey("a private key of P-256"))?;
+    let public = Public::Point(key.public_key().as_ref().to_vec());
+    let sign = move |message: &[u8]| {
+        key.sign(&SystemRandom::new(), message)
+            .map(|signature| signature.as_ref().to_vec())
+            .map_err(|_| SigningFailed)
+    };
+    Ok((Box::new(sign), Some(public)))
+}
+
+fn rsa(der: &[u8]) -> Result<(Sign, Option<Public>), ConfigError> {
+    const UNREADABLE: ConfigError = ConfigError::UnreadableKey("an RSA private key");
+    let key = RsaKeyPair::from_pkcs8(der).map_err(|_| UNREADABLE)?;
+    let numbers =
+        Vec::<UintRef<'_>>::from_der(key.public_key().as_ref()).map_err(|_| UNREADABLE)?;
+    let [modulus, exponent] = numbers.as_slice() else {
+        return Err(UNREADABLE);
+    };
+    let (modulus, exponent) = (modulus.as_bytes().to_vec(), exponent.as_bytes().to_vec());
+    let sign = move |message: &[u8]| {
+        let mut signature = vec![0; key.public_modulus_len()];
+        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| SigningFailed)?;
+        Ok(signature)
+    };
+    Ok((Box::new(sign), Some(Public::Rsa { modulus, exponent })))
+}

@@ -1,0 +1,53 @@
+//! Signing. Not with RSA: the crate's private key operations can be timed (RUSTSEC-2023-0071).
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use signature::Signer as _;
+
+use super::super::{Algorithm, Public, Secret, Sign};
+use crate::{ConfigError, jws::SigningFailed};
+
+pub(in crate::jws::backend) fn signer(
+    algorithm: Algorithm,
+    secret: &Secret,
+) -> Result<(Sign, Option<Public>), ConfigError> {
+    match (algorithm, secret) {
+        (Algorithm::HS256, Secret::Hmac(secret)) => {
+            let keyed = Hmac::<Sha256>::new_from_slice(secret)
+                .map_err(|_| ConfigError::UnsupportedByBackend(algorithm))?;
+            let sign = move |message: &[u8]| {
+                Ok(keyed.clone().chain_update(message).finalize().into_bytes().to_vec())
+            };
+            Ok((Box::new(sign), None))
+        }
+        (Algorithm::ES256, Secret::P256(scalar)) => {
+            let key = p256::ecdsa::SigningKey::from_slice(scalar)
+                .map_err(|_| ConfigError::UnreadableKey("a private key of P-256"))?;
+            let public =
+                Public::Point(key.verifying_key().to_sec1_point(false).as_bytes().to_vec());
+            let sign = move |message: &[u8]| {
+                let signature: p256::ecdsa::Signature =
+                    key.try_sign(message).map_err(|_| SigningFailed)?;
+                Ok(signature.to_bytes().to_vec())
+            };
+            Ok((Box::new(sign), Some(public)))
+        }
+        (Algorithm::EdDSA, Secret::Ed25519(seed)) => {
+            let seed = seed.as_slice().try_into().map_err(|_| ConfigError::KeyLength)?;
+            let key = ed25519_dalek::SigningKey::from_bytes(seed);
+            let public = Public::Point(key.verifying_key().to_bytes().to_vec());
+            let sign = move |message: &[u8]| {
+                let signature = key.try_sign(message).map_err(|_| SigningFailed)?;
+                Ok(signature.to_bytes().to_vec())
+            };
+            Ok((Box::new(sign), Some(public)))
+        }
+        (Algorithm::RS256, Secret::Rsa(_)) => Err(ConfigError::UnsupportedByBackend(algorithm)),
+        _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
+    }
+}
+
+#[cfg(not(feature = "aws-lc-rs"))]
+pub(in crate::jws::backend) fn generate_rsa() -> Result<Secret, ConfigError> {
+    Err(ConfigError::UnsupportedByBackend(Algorithm::RS256))
+}

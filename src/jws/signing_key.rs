@@ -1,0 +1,231 @@
+//! A private key that knows its algorithm.
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, sync::Arc};
+
+use base64_simd::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use super::{
+    Algorithm, Key,
+    backend::{self, Public, Secret, Sign},
+    material::{Curve, Material},
+    pkcs8,
+};
+use crate::ConfigError;
+
+/// A key that signs tokens, with exactly one algorithm: ES256, EdDSA, RS256 or HS256.
+///
+/// ES256 is what every library verifies. RS256 needs the feature `aws-lc-rs`. With HS256 whoever verifies can also
+/// sign, so it is for a service that verifies its own tokens and for nobody else.
+///
+/// Its id (`kid`) is the thumbprint of RFC 7638, so that the same key has the same id wherever it is read. Nothing of a
+/// key is shown by `Debug`. A clone costs two counters.
+///
+/// ```
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
+/// use tower_bearer::{Algorithm, jws::SigningKey};
+///
+/// let key = SigningKey::generate(Algorithm::ES256)?;
+/// let pem = key.to_pkcs8_pem().expect("only HMAC secrets have no PEM");
+/// let read = SigningKey::from_pkcs8_pem(Algorithm::ES256, pem.as_bytes())?;
+/// assert_eq!(read.key_id(), key.key_id());
+/// # }
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct SigningKey {
+    algorithm: Algorithm,
+    key_id: Arc<str>,
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    secret: Secret,
+    public: Option<Public>,
+    sign: Sign,
+    verifying: Key,
+}
+
+/// The operating system or the backend refused to make a signature or random bytes.
+#[derive(Debug)]
+pub(crate) struct SigningFailed;
+
+impl fmt::Display for SigningFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token could not be signed")
+    }
+}
+
+impl std::error::Error for SigningFailed {}
+
+impl SigningKey {
+    /// A new key, of 2048 bits for RS256, out of the operating system's random bytes.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnsupportedByBackend`] for other algorithms than ES256, EdDSA, RS256 and HS256, for RS256 without
+    /// the feature `aws-lc-rs`; [`ConfigError::NoRandomness`] where the system has no random bytes.
+    pub fn generate(algorithm: Algorithm) -> Result<Self, ConfigError> {
+        backend::require()?;
+        if algorithm == Algorithm::RS256 {
+            return Self::new(algorithm, backend::generate_rsa()?);
+        }
+        // A number that is no key of P-256 comes once in 2^32 times.
+        let mut last = ConfigError::UnsupportedByBackend(algorithm);
+        for _ in 0..4 {
+            let mut bytes = Zeroizing::new(vec![0; 32]);
+            getrandom::fill(&mut bytes).map_err(|_| ConfigError::NoRandomness)?;
+            let secret = match algorithm {
+                Algorithm::ES256 => Secret::P256(bytes),
+                Algorithm::EdDSA => Secret::Ed25519(bytes),
+                Algorithm::HS256 => Secret::Hmac(bytes),
+                _ => return Err(ConfigError::UnsupportedByBackend(algorithm)),
+            };
+            match Self::new(algorithm, secret) {
+                Ok(key) => return Ok(key),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// A private key in PEM: one block `PRIVATE KEY`, PKCS#8 in clear (RFC 5958), for ES256, EdDSA or RS256.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnreadableKey`] for anything else, [`ConfigError::KeyAlgorithmMismatch`] for a key of another
+    /// type, [`ConfigError::UnsupportedByBackend`] as [`generate`](Self::generate).
+    pub fn from_pkcs8_pem(
+        algorithm: Algorithm,
+        pem: impl AsRef<[u8]>,
+    ) -> Result<Self, ConfigError> {
+        backend::require()?;
+        Self::new(algorithm, pkcs8::read_pem(algorithm, pem.as_ref())?)
+    }
+
+    /// A secret for HMAC with SHA-256, of 32 bytes at least.
+    ///
+    /// # Errors
+    /// As [`Key::hs256`].
+    pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Key::hs256(secret.as_ref())?;
+        Self::new(Algorithm::HS256, Secret::Hmac(Zeroizing::new(secret.as_ref().to_vec())))
+    }
+
+    fn new(algorithm: Algorithm, secret: Secret) -> Result<Self, ConfigError> {
+        let (sign, public) = backend::signer(algorithm, &secret)?;
+        let verifying = match (&secret, &public) {
+            (Secret::Hmac(secret), _) => Key::hs256(&**secret)?,
+            (_, Some(public)) => Key::new(
+                algorithm,
+                backend::Verifier::new(algorithm, material_of(algorithm, public))?,
+            ),
+            (_, None) => return Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
+        };
+        let key_id: Arc<str> = match &public {
+            Some(public) => base64url(&backend::sha256(members_of(public).as_bytes())),
+            // Tells no more about the secret than any token that is signed with it.
+            None => {
+                let tag = sign(b"tower-bearer: id of a key").ok();
+                base64url(tag.as_deref().and_then(|tag| tag.get(..16)).unwrap_or_default())
+            }
+        }
+        .into();
+        let verifying = verifying.with_key_id(Arc::clone(&key_id));
+        Ok(Self { algorithm, key_id, parts: Arc::new(Parts { secret, public, sign, verifying }) })
+    }
+
+    /// Sets another id, in place of the thumbprint. Keys that are verified side by side need different ones.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
+        self.key_id = key_id.into();
+        self
+    }
+
+    /// The only algorithm that this key signs with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// The key that verifies what this one signs, with the same id: the public half, or the HMAC secret.
+    #[must_use]
+    pub fn verifying_key(&self) -> Key {
+        self.parts.verifying.clone().with_key_id(Arc::clone(&self.key_id))
+    }
+
+    /// The public half as a JSON Web Key (RFC 7517) with `use`, `alg` and `kid`; `None` for HMAC, which has none.
+    #[must_use]
+    pub fn public_jwk_json(&self) -> Option<String> {
+        let members = members_of(self.parts.public.as_ref()?);
+        let id = serde_json::Value::from(self.key_id()).to_string();
+        let members = members.strip_suffix('}')?;
+        Some(format!(r#"{members},"use":"sig","alg":"{}","kid":{id}}}"#, self.algorithm.name()))
+    }
+
+    /// The private key in PEM, for a file that nobody else can read; `None` for HMAC.
+    #[must_use]
+    pub fn to_pkcs8_pem(&self) -> Option<Zeroizing<String>> {
+        pkcs8::write_pem(&self.parts.secret, self.parts.public.as_ref()?)
+    }
+
+    /// A compact JWS (RFC 7515 section 7.1) of this payload; `typ` is plain text without quotes.
+    pub(crate) fn sign(&self, typ: &str, payload: &str) -> Result<String, SigningFailed> {
+        let id = serde_json::Value::from(self.key_id());
+        let header = format!(r#"{{"alg":"{}","typ":"{typ}","kid":{id}}}"#, self.algorithm.name());
+        let mut compact = base64url(header.as_bytes());
+        compact.push('.');
+        compact.push_str(&base64url(payload.as_bytes()));
+        let signature = (self.parts.sign)(compact.as_bytes())?;
+        compact.push('.');
+        compact.push_str(&base64url(&signature));
+        Ok(compact)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("algorithm", &self.algorithm)
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
+    }
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
+}
+
+fn material_of(algorithm: Algorithm, public: &Public) -> Material<'_> {
+    match public {
+        Public::Rsa { modulus, exponent } => Material::Rsa { modulus, exponent },
+        Public::Point(point) if algorithm == Algorithm::EdDSA => Material::Ed25519(point),
+        Public::Point(point) => Material::Ec { curve: Curve::P256, point },
+    }
+}
+
+/// The required members in the order and form that RFC 7638 section 3 hashes.
+fn members_of(public: &Public) -> String {
+    match public {
+        Public::Rsa { modulus, exponent } => {
+            let (n, e) = (base64url(modulus), base64url(exponent));
+            format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#)
+        }
+        Public::Point(point) => {
+            match point.split_first().map(|(_, rest)| rest.split_at(rest.len() / 2)) {
+                Some((x, y)) if point.len() == 65 => {
+                    let (x, y) = (base64url(x), base64url(y));
+                    format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)
+                }
+                _ => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(point)),
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! In front of a memory store: a wire that can be cut.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use tower_bearer::{
+    BoxFuture,
+    issuing::{
+        ListQuery, PrivateToken, PrivateTokenPage, TokenStore,
+        store::{
+            Denial, Insertion, MemoryTokenStore, NewPrivateToken, NewRefreshToken, OutboxEntry,
+            Owner, PrivateRotation, RefreshRotation, RefreshUse, RotatedPrivateToken, Step,
+            TokenUse,
+        },
+    },
+    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+};
+
+#[derive(Clone)]
+pub(crate) struct Wire {
+    store: Arc<MemoryTokenStore>,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Wire {
+    pub(crate) fn new(store: MemoryTokenStore) -> Self {
+        Self { store: Arc::new(store), is_cut: Arc::default() }
+    }
+
+    pub(crate) fn cut(&self) {
+        self.is_cut.store(true, SeqCst);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.is_cut.store(false, SeqCst);
+    }
+
+    fn through<'a, T: Send + 'a>(&'a self, step: Step<'a, T>) -> Step<'a, T> {
+        if self.is_cut.load(SeqCst) {
+            return Box::pin(std::future::ready(Err(StoreError::new("connection reset"))));
+        }
+        step
+    }
+}
+
+impl RevocationStore for Wire {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        self.through(self.store.look_up(token))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.through(self.store.revoke(what, keep_until))
+    }
+}
+
+impl TokenStore for Wire {
+    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>> {
+        self.through(self.store.open_session(first))
+    }
+
+    fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {
+        self.through(self.store.use_refresh(rotation))
+    }
+
+    fn create_private<'a>(
+        &'a self,
+        token: &'a NewPrivateToken,
+    ) -> Step<'a, Insertion<PrivateToken>> {
+        self.through(self.store.create_private(token))
+    }
+
+    fn list_private<'a>(
+        &'a self,
+        owner: &'a Owner,
+        query: &'a ListQuery,
+        now: u64,
+    ) -> Step<'a, Option<PrivateTokenPage>> {
+        self.through(self.store.list_private(owner, query, now))
+    }
+
+    fn rotate_private<'a>(
+        &'a self,
+        rotation: &'a RotatedPrivateToken,
+    ) -> Step<'a, PrivateRotation> {
+        self.through(self.store.rotate_private(rotation))
+    }
+
+    fn revoke_private<'a>(
+        &'a self,
+        owner: &'a Owner,
+        id: i64,
+        now: u64,
+    ) -> Step<'a, Option<Denial>> {
+        self.through(self.store.revoke_private(owner, id, now))
+    }
+
+    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
+        self.through(self.store.revoke_owner(owner, now, keep_until))
+    }
+
+    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
+        self.through(self.store.deny(denials))
+    }
+
+    fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
+        self.through(self.store.outbox(limit))
+    }
+
+    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
+        self.through(self.store.outbox_done(ids))
+    }
+
+    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+        self.through(self.store.sweep(now, limit))
+    }
+
+    fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
+        self.through(self.store.touch(uses))
+    }
+}
