@@ -73,12 +73,12 @@ impl Acknowledged {
         }
     }
 
-    /// Runs the process until it has said something and `time` has passed, ends it by `kill`, and takes down all that
+    /// Runs the process until it has made a few tokens and `time` has passed, ends it by `kill`, and takes down all that
     /// it said.
     fn run(&mut self, url: &str, time: Duration, kill: impl FnOnce(&mut Child)) {
         let mut child = start(url);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        self.read_until_first(&mut lines);
+        self.read_some(&mut lines);
         let killer = thread::spawn(move || {
             thread::sleep(time);
             child
@@ -92,8 +92,10 @@ impl Acknowledged {
         reader.join().unwrap().iter().for_each(|line| self.read(line));
     }
 
-    fn read_until_first(&mut self, lines: &mut std::io::Lines<BufReader<ChildStdout>>) {
-        while self.created.is_empty() {
+    /// Every run is killed at work, however slow the machine is.
+    fn read_some(&mut self, lines: &mut std::io::Lines<BufReader<ChildStdout>>) {
+        let enough = self.created.len() + 10;
+        while self.created.len() < enough {
             let line = lines.next().expect("the process works").unwrap();
             self.read(&line);
         }
