@@ -72,7 +72,8 @@
 //! | `rust-crypto` | | signatures in pure Rust; used where `aws-lc-rs` is off |
 //! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
 //! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
-//! | `tracing` | | one event for each refusal |
+//! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
+//! | `tracing` | | one event for each refusal, and for each fetch of keys |
 //!
 //! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return
 //! [`ConfigError::NoBackend`].
@@ -80,7 +81,8 @@
 //! # A runtime
 //!
 //! A revocation store that has to wait for its answer is given a time box, by the timer of the Tokio runtime that polls
-//! the request; the timer has to be enabled. Outside a runtime there is no time box. Nothing else here asks for one.
+//! the request; the timer has to be enabled. Outside a runtime there is no time box.
+//! Keys from the network are fetched on one. Nothing else here asks for one.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -97,6 +99,9 @@ mod credential;
 mod future;
 mod issuer_policy;
 mod json;
+#[cfg(feature = "jwks")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+pub mod jwks;
 pub mod jws;
 mod layer;
 pub mod rejection;
