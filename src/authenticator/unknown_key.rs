@@ -19,7 +19,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
                     Progress::Pending(rest) => rest.await,
                 },
                 Err(NotVerified::Refused(kind)) => Err(kind.into()),
-                Err(NotVerified::UnknownKey(unknown)) => Err(waited.verdict(unknown.kind).into()),
+                Err(NotVerified::UnknownKey(unknown)) => {
+                    Err(waited.verdict(unknown.kind, unknown.key_set).into())
+                }
             }
         }))
     }

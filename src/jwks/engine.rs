@@ -149,22 +149,19 @@ impl Engine {
         // A set that has come since is looked at before anybody is asked.
         let is_overtaken = self.current_number(&*self.settings.clock) != seen;
         if !is_worth_it && !is_overtaken {
-            return Err(self.verdict(kind));
+            return Err(self.verdict(kind, seen));
         }
         match Arc::clone(&self.waiting).try_acquire_owned() {
             Ok(place) => Ok(Wait { engine: Arc::clone(self), round, is_overtaken, place }),
-            Err(_) => Err(self.verdict(kind)),
+            Err(_) => Err(self.verdict(kind, seen)),
         }
     }
 
-    /// Unknown here is unknown to the issuer only as far as it could be asked.
-    fn verdict(&self, kind: RejectionKind) -> RejectionKind {
+    /// Unknown here is unknown to the issuer only where there were keys to look among, and it could be asked since.
+    fn verdict(&self, kind: RejectionKind, seen: u64) -> RejectionKind {
         let status = self.status.borrow();
-        if status.has_failed() || !self.is_usable(&status) {
-            RejectionKind::KeysUnavailable
-        } else {
-            kind
-        }
+        let had_keys = seen != self.no_keys.number() && self.is_usable(&status);
+        if !had_keys || status.has_failed() { RejectionKind::KeysUnavailable } else { kind }
     }
 
     fn is_usable(&self, status: &Status) -> bool {
@@ -277,7 +274,12 @@ impl Engine {
 }
 
 impl Waited {
-    pub(crate) fn verdict(&self, kind: RejectionKind) -> RejectionKind {
-        if self.is_answered { self.engine.verdict(kind) } else { RejectionKind::KeysUnavailable }
+    /// `seen` is the number of the set in which the key was looked for after the wait.
+    pub(crate) fn verdict(&self, kind: RejectionKind, seen: u64) -> RejectionKind {
+        if self.is_answered {
+            self.engine.verdict(kind, seen)
+        } else {
+            RejectionKind::KeysUnavailable
+        }
     }
 }
