@@ -281,9 +281,11 @@ impl Issuer {
         }
     }
 
-    /// The source that may know of more keys than those that are there.
+    /// The keys, where they come from the network: to start fetching, or for their health.
     #[cfg(feature = "jwks")]
-    pub(crate) fn remote_keys(&self) -> Option<&RemoteJwks> {
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[must_use]
+    pub fn remote_keys(&self) -> Option<&RemoteJwks> {
         match &self.keys.0 {
             Kind::Local(_) => None,
             Kind::Remote(keys) => Some(keys),

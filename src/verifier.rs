@@ -54,7 +54,8 @@ use crate::{
 /// at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome is the
 /// same.
 ///
-/// The [`Authenticator`](crate::Authenticator) goes on with revocation and asynchronous checks.
+/// The [`Authenticator`](crate::Authenticator) goes on with revocation and asynchronous checks. Where keys come from the
+/// network, it also waits for a key that is not there yet (7).
 pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
 
 struct Shared<C> {

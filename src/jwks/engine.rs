@@ -283,3 +283,39 @@ impl Waited {
         }
     }
 }
+
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{
+        BoxFuture,
+        claims::ManualClock,
+        jwks::{FetchJwks, FetchRequest, Fetched, RemoteJwks},
+    };
+
+    struct Server;
+
+    impl FetchJwks for Server {
+        fn fetch<'a>(&'a self, _: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+            let key = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+            Box::pin(async move { Ok(Fetched::document(format!("{{\"keys\":[{key}]}}"))) })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_overtaken_by_a_new_set_looks_into_it_at_once() {
+        let clock = ManualClock::at(1_700_000_000);
+        let keys = RemoteJwks::new("https://issuer.example/keys").unwrap();
+        let keys = keys.with_fetcher(Server).with_clock(clock.clone());
+        let before = keys.current(&clock).number();
+        keys.ready().await.unwrap();
+
+        let wait = keys.ask(RejectionKind::UnknownKey, before).ok().unwrap();
+        assert!(wait.until_answered().now_or_never().is_some());
+        let now = keys.current(&clock).number();
+        assert_eq!(keys.ask(RejectionKind::UnknownKey, now).err(), Some(RejectionKind::UnknownKey));
+        assert_eq!(keys.health().attempts(), 1);
+    }
+}

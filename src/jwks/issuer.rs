@@ -21,10 +21,14 @@ impl Issuer {
     /// `jwks_uri` is used. They are read again after an hour, and after a failure.
     ///
     /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
     /// use tower_bearer::Issuer;
     ///
     /// let issuer = Issuer::discover("https://issuer.example")?.audience("api://orders");
-    /// # let _ = issuer;
+    /// // A handle, to start fetching and to look at its health; settings are changed at `RemoteJwks::discover`.
+    /// let keys = issuer.remote_keys().cloned();
+    /// # let _ = keys;
+    /// # }
     /// # Ok::<(), tower_bearer::ConfigError>(())
     /// ```
     ///

@@ -114,6 +114,7 @@ use crate::Issuer;
 use crate::{
     ConfigError, KeySet, RejectionKind,
     claims::{Clock, SystemClock},
+    jws,
 };
 
 /// A key set that is fetched over the network and kept fresh, under the rules that the [module](self) states.
@@ -137,7 +138,7 @@ impl RemoteJwks {
     ///
     /// # Errors
     /// [`ConfigError::InvalidUrl`] for anything but an absolute `https` or `http` URL without credentials and fragment,
-    /// and as [`HttpFetcher::new`].
+    /// [`ConfigError::NoBackend`] without one, and as [`HttpFetcher::new`].
     pub fn new(url: &str) -> Result<Self, ConfigError> {
         Self::at(Place::KeySet(Address::parse(url)?))
     }
@@ -161,6 +162,7 @@ impl RemoteJwks {
     }
 
     fn at(place: Place) -> Result<Self, ConfigError> {
+        jws::require_backend()?;
         Ok(Self::of(Settings {
             source: Source {
                 place,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_bearer::{Issuer, claims::ManualClock};
+use tower_bearer::{Issuer, claims::ManualClock, jwks::Fetched};
 
 use crate::{
     common::requests::NOW,
@@ -98,11 +98,14 @@ async fn an_unknown_key_is_503_while_nobody_can_be_asked_and_401_again_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_hangs_or_panics_is_a_failure_like_others() {
+async fn a_client_that_hangs_panics_or_reads_on_is_a_failure_like_others() {
+    let padding = " ".repeat(tower_bearer::jwks::MAX_LENGTH);
+    let too_long = Fetched::document(set(&[&Signer::new("b")]) + &padding);
     for (habit, error) in [
         (Habit::Hangs, "the key server did not answer in time"),
         (Habit::Panics, "the client panicked"),
         (Habit::Fails, "the exchange with the key server failed"),
+        (Habit::Serves(too_long), "the key server answered more than 1048576 bytes"),
     ] {
         let a = Signer::new("a");
         let script = Script::serves(&set(&[&a]));

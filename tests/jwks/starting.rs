@@ -44,6 +44,15 @@ async fn a_service_starts_without_its_key_server_and_recovers() {
     assert_eq!(server.count("/keys"), 1);
 }
 
+#[tokio::test]
+async fn a_token_that_names_no_key_waits_for_the_first_keys_too() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    let gate = Gate::new(&server.keys("/keys"), server.clock.clone());
+    assert_eq!(gate.says(&a.token_without_key_id()).await, Ok(()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_fetched_before_the_first_token_unless_it_is_asked_for() {
     let a = Signer::new("a");
