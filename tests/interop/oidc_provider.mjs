@@ -8,11 +8,18 @@ import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
+// It warns that it keeps everything in memory, which is what a test wants.
+console.info = console.warn = () => {};
+
 const directory = process.env.OIDC_PROVIDER_DIR;
 const entry = `${directory}/node_modules/oidc-provider/lib/index.js`;
 const { default: Provider } = await import(pathToFileURL(entry));
 
-const kinds = { RS256: ['rsa', { modulusLength: 2048 }], ES256: ['ec', { namedCurve: 'P-256' }], PS256: ['rsa', { modulusLength: 2048 }] };
+const kinds = {
+  RS256: ['rsa', { modulusLength: 2048 }],
+  ES256: ['ec', { namedCurve: 'P-256' }],
+  PS256: ['rsa', { modulusLength: 2048 }],
+};
 let generation = 0;
 const generate = () => {
   generation += 1;

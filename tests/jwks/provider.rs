@@ -54,7 +54,6 @@ impl Provider {
         self.line_that_begins_with("done ");
     }
 
-    /// The provider has warnings to print.
     fn line_that_begins_with(&mut self, prefix: &str) -> String {
         loop {
             let mut line = String::new();
