@@ -210,7 +210,8 @@ impl Engine {
             }
             Err(error) => {
                 telemetry::keys_not_fetched(&error);
-                self.status.send_modify(|status| status.fail(Arc::new(error)));
+                let now = self.now();
+                self.status.send_modify(|status| status.fail(Arc::new(error), now));
             }
         }
     }
@@ -225,9 +226,10 @@ struct Running(Arc<Engine>);
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let now = self.0.now();
         self.0.status.send_modify(|status| {
             if status.is_fetching() {
-                status.fail(Arc::new(FetchError::Stopped));
+                status.fail(Arc::new(FetchError::Stopped), now);
             }
             status.is_running = false;
         });

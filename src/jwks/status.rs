@@ -19,8 +19,8 @@ pub(super) struct Status {
     failures_in_a_row: u32,
     /// When the last attempt began.
     last_attempt: Option<Moment>,
-    /// How long after it the next is due, if it failed.
-    pause: Duration,
+    /// When the last failure was known, and how long after it the next attempt is due.
+    failed: Option<(Moment, Duration)>,
     last_error: Option<Arc<FetchError>>,
     fetched: Option<Fetch>,
 }
@@ -43,15 +43,16 @@ impl Status {
         self.ended = self.begun;
         self.not_modified += u64::from(!is_modified);
         self.failures_in_a_row = 0;
+        self.failed = None;
         self.last_error = None;
         self.fetched = Some(fetch);
     }
 
-    pub(super) fn fail(&mut self, error: Arc<FetchError>) {
+    pub(super) fn fail(&mut self, error: Arc<FetchError>, now: Moment) {
         self.ended = self.begun;
         self.failures += 1;
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        self.pause = schedule::pause(self.failures_in_a_row);
+        self.failed = Some((now, schedule::pause(self.failures_in_a_row)));
         self.last_error = Some(error);
     }
 
@@ -70,13 +71,11 @@ impl Status {
 
     /// How long until the next attempt that nobody has to ask for.
     pub(super) fn due_in(&self, now: Moment) -> Duration {
-        let Some(attempt) = self.last_attempt else { return Duration::ZERO };
-        let (since, wait) = match self.fetched {
-            _ if self.has_failed() => (attempt, self.pause),
-            Some(fetch) => (fetch.sent, schedule::refresh_after(fetch.lifetime)),
-            None => return Duration::ZERO,
-        };
-        wait.saturating_sub(now.age_of(since))
+        let refresh =
+            || Some((self.fetched?.sent, schedule::refresh_after(self.fetched?.lifetime)));
+        self.failed
+            .or_else(refresh)
+            .map_or(Duration::ZERO, |(since, wait)| wait.saturating_sub(now.age_of(since)))
     }
 
     /// How long the keys may still be used.

@@ -43,7 +43,12 @@ fn bad_answers(server: &Server) -> Vec<(Answer, &'static str)> {
         (says("null"), unusable),
         (says(r#"{"keys":[]}"#), unusable),
         (says(r#"{"keys":{}}"#), unusable),
-        (says(r#"{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}"#), unusable),
+        (
+            says(
+                r#"{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}]}"#,
+            ),
+            unusable,
+        ),
         (says(r#"{"keys":[{"kty":"AKP","kid":"a","alg":"ML-DSA-44","pub":"AAAA"}]}"#), unusable),
         (says(r#"{"keys":[],"keys":[]}"#), unusable),
         (says(&"[".repeat(100_000)), unusable),
@@ -138,7 +143,8 @@ async fn an_odd_set_serves_with_the_keys_that_can_be_used() {
         // A provider's key for encryption, one of a type that is not known, secrets, weak and broken ones.
         b.jwk_with(r#","kid":"b","use":"enc""#),
         r#"{"kty":"AKP","kid":"post-quantum","alg":"ML-DSA-44","pub":"AAAA"}"#.to_owned(),
-        r#"{"kty":"oct","kid":"secret","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}"#.to_owned(),
+        r#"{"kty":"oct","kid":"secret","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}"#
+            .to_owned(),
         r#"{"kty":"RSA","kid":"weak","n":"AQAB","e":"AQAB"}"#.to_owned(),
         b.jwk_with(r#","kid":"private","d":"AAAA""#),
         r#"{"kid":"no type"}"#.to_owned(),

@@ -88,6 +88,13 @@ async fn metadata_of_another_issuer_are_refused_and_both_names_told() {
     }
     assert_eq!((server.count("/keys"), server.count(OAUTH)), (0, 0));
 
+    server.serves(OPENID, Answer::status(404));
+    server.serves(OAUTH, metadata("https://other.example", &server.url("/keys")));
+    assert_eq!(gate.says(&a.token_of(&name)).await, UNAVAILABLE);
+    let health = keys.health();
+    assert!(matches!(health.last_error(), Some(FetchError::IssuerMismatch { .. })), "{health:?}");
+    clock.advance(Duration::from_secs(30));
+
     server.serves(OPENID, metadata(&name, &server.url("/keys")));
     assert_eq!(gate.says(&a.token_of(&name)).await, Ok(()));
 }

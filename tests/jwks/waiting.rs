@@ -67,6 +67,19 @@ async fn all_who_wait_are_served_by_one_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_while_a_fetch_is_under_way_waits_for_it() {
+    let script = Script::that(Habit::Hangs);
+    let keys = script.keys();
+    let gate = Gate::new(&keys, script.clock());
+    keys.spawn();
+    script.clock().reaches(4).await;
+    let waiting = gate.begins_to_wait(&Signer::unknown("a"));
+    assert_eq!(waiting.await, UNAVAILABLE);
+    assert_eq!(script.clock().seconds(), 5, "the end of that fetch, before the time box");
+    assert_eq!(script.asked_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_goes_away_ends_no_fetch() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let script = Script::serves(&set(&[&a]));
