@@ -166,7 +166,7 @@ async fn of_two_issuers_one_that_is_down_does_not_touch_the_other() {
     up.serves("/keys", Answer::keys(&set(&[&a])));
     down.serves("/keys", Answer::Hangs);
     let clock = ManualClock::at(NOW);
-    let brief = Duration::from_millis(200);
+    let brief = Duration::from_millis(1_500);
     let issuer = |name, server: &Server| {
         let keys = server.keys("/keys").with_clock(clock.clone());
         let keys = keys.with_time_limit(brief).with_time_box(brief);
