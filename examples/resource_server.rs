@@ -13,8 +13,8 @@ use axum::{
     routing::{get, post},
 };
 use tower_bearer::{
-    Authenticated, Authenticator, BearerLayer, Issuer, Key, KeySet, KeySource, RevocationCache,
-    Verifier, claims::UntypedClaims, revocation::MemoryStore,
+    Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, KeySet, KeySource,
+    RevocationCache, Verifier, claims::UntypedClaims, jwks::RemoteJwks, revocation::MemoryStore,
 };
 
 const HELP: &str = "\
@@ -25,13 +25,18 @@ resource_server: an API that only opens for a valid Bearer JWT
   POST /logout   revokes the token that it is called with
 
 Settings, from the environment:
-  JWKS_FILE      file with the JWK set of the issuer
+  OIDC_ISSUER    address of the issuer, whose metadata tell where its keys are
+  JWKS_URL       or: address of the JWK set of the issuer
+  JWKS_FILE      or: file with it
   HS256_SECRET   or: the secret that the issuer shares, 32 bytes or more
-  ISSUER         the `iss` of its tokens; needed with either
-  AUDIENCE       the `aud` that stands for this API; needed with either
+  ISSUER         the `iss` of its tokens; needed, but with OIDC_ISSUER only if it is another
+  AUDIENCE       the `aud` that stands for this API; needed
   ADDR           where to listen [127.0.0.1:3000]
 
-With neither JWKS_FILE nor HS256_SECRET it makes a key pair of its own and prints a token to try.";
+With none of the first four it makes a key pair of its own and prints a token to try.";
+
+/// How long keys may take before a warning is printed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -60,7 +65,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .unwrap_or("127.0.0.1:3000")
         .parse()
         .map_err(|_| "ADDR is no address and port, such as 127.0.0.1:3000")?;
-    let (issuer, demo) = issuer_from_environment()?;
+    let Trusted { issuer, remote, demo } = Trusted::from_environment()?;
 
     // Everything that the crate is about: who is trusted, what is revoked, what is guarded.
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
@@ -83,6 +88,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
+    if let Some(keys) = &remote {
+        tokio::spawn(warn_without_keys(keys.clone()));
+    }
     if let Some(demo) = demo {
         demo.print(address);
     }
@@ -91,7 +99,24 @@ async fn run() -> Result<(), Box<dyn Error>> {
             let _ = tokio::signal::ctrl_c().await;
         })
         .await?;
+    if let Some(keys) = remote {
+        keys.shutdown().await;
+    }
     Ok(())
+}
+
+/// Tokens are answered with 503 meanwhile.
+async fn warn_without_keys(keys: RemoteJwks) {
+    if tokio::time::timeout(PATIENCE, keys.ready()).await.is_ok() {
+        return;
+    }
+    eprintln!("warning: there are no keys yet");
+    let health = keys.health();
+    let mut cause = health.last_error().map(|error| error as &dyn Error);
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
 }
 
 async fn whoami(user: Authenticated) -> Json<serde_json::Value> {
@@ -123,28 +148,52 @@ fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn issuer_from_environment() -> Result<(Issuer, Option<Demo>), Box<dyn Error>> {
-    let keys: KeySource = match (setting("JWKS_FILE"), setting("HS256_SECRET")) {
-        (Some(_), Some(_)) => return Err("JWKS_FILE and HS256_SECRET exclude each other".into()),
-        (Some(path), None) => {
-            let keys = KeySet::from_jwks_file(&path)?;
-            for refused in keys.refused() {
-                eprintln!(
-                    "warning: {path}: key {} is left out: {}",
-                    refused.index(),
-                    refused.reason()
-                );
-            }
-            keys.into()
-        }
-        (None, Some(secret)) => Key::hs256(secret)?.into(),
-        (None, None) => {
+/// Whose tokens are accepted.
+struct Trusted {
+    issuer: Issuer,
+    /// Keys that are fetched over the network.
+    remote: Option<RemoteJwks>,
+    demo: Option<Demo>,
+}
+
+impl Trusted {
+    fn from_environment() -> Result<Self, Box<dyn Error>> {
+        let sources = ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "HS256_SECRET"];
+        let mut given = sources.into_iter().filter_map(|name| Some((name, setting(name)?)));
+        let (Some((source, value)), other) = (given.next(), given.next()) else {
             let demo = Demo::new()?;
-            return Ok((demo.issuer()?, Some(demo)));
+            return Ok(Self { issuer: demo.issuer()?, remote: None, demo: Some(demo) });
+        };
+        if let Some((other, _)) = other {
+            return Err(format!("{source} and {other} exclude each other").into());
         }
-    };
-    let needed = |name| setting(name).ok_or_else(|| format!("{name} is not set"));
-    Ok((Issuer::new(needed("ISSUER")?, keys).audience(needed("AUDIENCE")?), None))
+
+        let needed = |name| setting(name).ok_or_else(|| format!("{name} is not set"));
+        let name = match source {
+            "OIDC_ISSUER" => setting("ISSUER").unwrap_or_else(|| value.clone()),
+            _ => needed("ISSUER")?,
+        };
+        let remote = match source {
+            "OIDC_ISSUER" => Some(RemoteJwks::discover_at(&value, name.as_str())?),
+            "JWKS_URL" => Some(RemoteJwks::new(&value)?),
+            _ => None,
+        };
+        let keys: KeySource = match &remote {
+            Some(keys) => keys.clone().into(),
+            None if source == "JWKS_FILE" => keys_from_file(&value)?.into(),
+            None => Key::hs256(value)?.into(),
+        };
+        let issuer = Issuer::new(name, keys).audience(needed("AUDIENCE")?);
+        Ok(Self { issuer, remote, demo: None })
+    }
+}
+
+fn keys_from_file(path: &str) -> Result<KeySet, ConfigError> {
+    let keys = KeySet::from_jwks_file(path)?;
+    for refused in keys.refused() {
+        eprintln!("warning: {path}: key {} is left out: {}", refused.index(), refused.reason());
+    }
+    Ok(keys)
 }
 
 /// A key pair of our own and tokens to try, for a first look without any setting.
@@ -197,7 +246,7 @@ impl Demo {
         let expired = self.token("demo-user", "orders:read", -3_600);
         println!(
             "\
-\nNo JWKS_FILE or HS256_SECRET is set, so here are tokens of a key pair made for this run. Try:
+\nNo issuer is set, so here are tokens of a key pair made for this run. Try:
 
 USER_TOKEN={user}
 ADMIN_TOKEN={admin}

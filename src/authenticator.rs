@@ -1,12 +1,16 @@
 //! From a token's text to the witness that every check passed. Knows no HTTP: WebSockets, GraphQL
 //! subscriptions and message queues use it as the layer does.
 
+#[cfg(feature = "jwks")]
+mod unknown_key;
+
 use std::{fmt, sync::Arc};
 
 use crate::{
     Authenticated, BoxFuture, Rejection, RejectionKind, RevocationCache, VerifiedToken, Verifier,
     claims::UntypedClaims,
     revocation::{Answer, Check},
+    verifier::NotVerified,
 };
 
 /// Verifies tokens and asks whether they are revoked.
@@ -93,7 +97,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     pub(crate) fn begin(&self, token: &[u8]) -> Progress<C> {
         match self.0.verifier.verify(token) {
             Ok(token) => self.look_up(token),
-            Err(kind) => Progress::Done(Err(kind.into())),
+            Err(NotVerified::Refused(kind)) => Progress::Done(Err(kind.into())),
+            #[cfg(feature = "jwks")]
+            Err(NotVerified::UnknownKey(unknown)) => self.wait_for_key(token, unknown),
         }
     }
 

@@ -65,6 +65,27 @@ pub enum ConfigError {
     OutOfRange(&'static str),
     /// The operating system has no random bytes.
     NoRandomness,
+    /// An address that keys cannot be fetched from; the string says what was expected.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    InvalidUrl(&'static str),
+    /// Keys from another machine over plain `http`, without
+    /// [`allow_http`](crate::jwks::RemoteJwks::allow_http).
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    InsecureUrl,
+    /// An issuer with the metadata of another.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    ForeignMetadata,
+    /// Certificates of authorities that could not be read; the string says what was expected.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    Roots(&'static str),
+    /// TLS could not be set up.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    Tls,
     /// A value that cannot stand in an HTTP header; the string names the setting.
     InvalidHeaderValue(&'static str),
 }
@@ -112,6 +133,18 @@ impl fmt::Display for ConfigError {
             ),
             Self::OutOfRange(setting) => write!(f, "out of range: {setting}"),
             Self::NoRandomness => f.write_str("the operating system has no random bytes"),
+            #[cfg(feature = "jwks")]
+            Self::InvalidUrl(expected) => write!(f, "unusable address of keys: expected {expected}"),
+            #[cfg(feature = "jwks")]
+            Self::InsecureUrl => f.write_str("keys from another machine over plain http"),
+            #[cfg(feature = "jwks")]
+            Self::ForeignMetadata => {
+                f.write_str("an issuer with keys by the metadata of another issuer")
+            }
+            #[cfg(feature = "jwks")]
+            Self::Roots(expected) => write!(f, "unreadable roots: expected a {expected}"),
+            #[cfg(feature = "jwks")]
+            Self::Tls => f.write_str("TLS cannot be set up"),
             Self::InvalidHeaderValue(setting) => {
                 write!(f, "{setting} has characters that cannot stand in an HTTP header")
             }

@@ -2,15 +2,33 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use arc_swap::Guard;
+
+#[cfg(feature = "jwks")]
+use crate::jwks::RemoteJwks;
 use crate::{
     ConfigError, Key, KeySet, KeySetHandle, RejectionKind,
-    claims::{DEFAULT_LEEWAY, MAX_LEEWAY, Times},
+    claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
 
 /// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`] whose set can be replaced
-/// while requests are served.
+/// while requests are served. With the feature `jwks` also a `RemoteJwks`, which is fetched over the network.
 #[derive(Clone, Debug)]
-pub struct KeySource(pub(crate) KeySetHandle);
+pub struct KeySource(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Local(KeySetHandle),
+    #[cfg(feature = "jwks")]
+    Remote(RemoteJwks),
+}
+
+impl KeySource {
+    #[cfg(feature = "jwks")]
+    pub(crate) fn remote(keys: RemoteJwks) -> Self {
+        Self(Kind::Remote(keys))
+    }
+}
 
 impl From<Key> for KeySource {
     fn from(key: Key) -> Self {
@@ -20,13 +38,13 @@ impl From<Key> for KeySource {
 
 impl From<KeySet> for KeySource {
     fn from(keys: KeySet) -> Self {
-        Self(KeySetHandle::new(keys))
+        KeySetHandle::new(keys).into()
     }
 }
 
 impl From<KeySetHandle> for KeySource {
     fn from(handle: KeySetHandle) -> Self {
-        Self(handle)
+        Self(Kind::Local(handle))
     }
 }
 
@@ -227,7 +245,11 @@ impl Issuer {
                 return Err(ConfigError::LeewayTooLong(leeway));
             }
         }
-        Ok(())
+        match &self.keys.0 {
+            Kind::Local(_) => Ok(()),
+            #[cfg(feature = "jwks")]
+            Kind::Remote(keys) => keys.validate(&self.name),
+        }
     }
 
     /// Every spelling, the issuer's own first.
@@ -239,8 +261,35 @@ impl Issuer {
         &self.name
     }
 
-    pub(crate) fn keys(&self) -> &KeySetHandle {
-        &self.keys.0
+    /// The keys that may be used now.
+    #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "local keys do not age"))]
+    pub(crate) fn current_keys(&self, clock: &dyn Clock) -> Guard<Arc<KeySet>> {
+        match &self.keys.0 {
+            Kind::Local(keys) => keys.load(),
+            #[cfg(feature = "jwks")]
+            Kind::Remote(keys) => keys.current(clock),
+        }
+    }
+
+    /// The number of the set of [`current_keys`](Self::current_keys), which costs less than the set.
+    #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "local keys do not age"))]
+    pub(crate) fn current_number(&self, clock: &dyn Clock) -> u64 {
+        match &self.keys.0 {
+            Kind::Local(keys) => keys.number(),
+            #[cfg(feature = "jwks")]
+            Kind::Remote(keys) => keys.current_number(clock),
+        }
+    }
+
+    /// The keys, where they come from the network: to start fetching, or for their health.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[must_use]
+    pub fn remote_keys(&self) -> Option<&RemoteJwks> {
+        match &self.keys.0 {
+            Kind::Local(_) => None,
+            Kind::Remote(keys) => Some(keys),
+        }
     }
 
     pub(crate) fn audience_claim(&self) -> &str {

@@ -77,7 +77,8 @@
 //! | `test-util` | | with `issuing`: [`issuing::store::conformance`], for token stores of your own |
 //! | `postgres` | | [`SqlStore`](issuing::store::SqlStore) over PostgreSQL; needs Rust 1.94 |
 //! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
-//! | `tracing` | | one event for each refusal |
+//! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
+//! | `tracing` | | one event for each refusal, and for each fetch of keys |
 //!
 //! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return
 //! [`ConfigError::NoBackend`].
@@ -85,7 +86,8 @@
 //! # A runtime
 //!
 //! A revocation store that has to wait for its answer is given a time box, by the timer of the Tokio runtime that polls
-//! the request; the timer has to be enabled. Outside a runtime there is no time box. Nothing else here asks for one.
+//! the request; the timer has to be enabled. Outside a runtime there is no time box.
+//! Keys from the network are fetched on one. Nothing else here asks for one.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -105,6 +107,9 @@ mod issuer_policy;
 #[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
 pub mod issuing;
 mod json;
+#[cfg(feature = "jwks")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+pub mod jwks;
 pub mod jws;
 mod layer;
 pub mod rejection;

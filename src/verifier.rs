@@ -1,10 +1,16 @@
 //! From a token's text to claims that its issuer vouches for.
 
 mod builder;
+mod not_verified;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 pub use self::builder::VerifierBuilder;
+pub(crate) use self::not_verified::NotVerified;
+#[cfg(feature = "jwks")]
+pub(crate) use self::not_verified::UnknownKey;
+#[cfg(feature = "jwks")]
+use crate::jwks::Wait;
 use crate::{
     BoxFuture, Issuer, RejectionKind, VerifiedToken,
     claims::{
@@ -48,7 +54,8 @@ use crate::{
 /// at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome is the
 /// same.
 ///
-/// The [`Authenticator`](crate::Authenticator) goes on with revocation and asynchronous checks.
+/// The [`Authenticator`](crate::Authenticator) goes on with revocation and asynchronous checks. Where keys come from the
+/// network, it also waits for a key that is not there yet (7).
 pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
 
 struct Shared<C> {
@@ -90,14 +97,14 @@ impl From<CheckError> for RejectionKind {
 
 impl<C> Verifier<C> {
     /// Everything that needs no other party: the numbered list up to its end.
-    pub(crate) fn verify(&self, token: &[u8]) -> Result<VerifiedToken<C>, RejectionKind> {
+    pub(crate) fn verify(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
         if token.len() > self.0.max_token_length {
-            return Err(RejectionKind::TokenTooLong);
+            return Err(RejectionKind::TokenTooLong.into());
         }
         if let Some(known) = self.0.cache.get(token)
             && let Some(verdict) = self.verify_again(token, &known)
         {
-            return verdict.map(|()| known);
+            return verdict.map(|()| known).map_err(Into::into);
         }
         let verified = self.verify_afresh(token)?;
         self.0.cache.remember(token, &verified);
@@ -112,8 +119,10 @@ impl<C> Verifier<C> {
         known: &VerifiedToken<C>,
     ) -> Option<Result<(), RejectionKind>> {
         let issuer = self.0.issuers.get(known.issuer())?;
-        let keys = issuer.keys();
-        if !known.key_stood_in(keys.number()) && !known.key_stands_in(&keys.load()) {
+        let clock = &*self.0.clock;
+        if !known.key_stood_in(issuer.current_number(clock))
+            && !known.key_stands_in(&issuer.current_keys(clock))
+        {
             self.0.cache.forget(token);
             return None;
         }
@@ -124,7 +133,7 @@ impl<C> Verifier<C> {
         Some(times.and_then(|()| self.run_checks(known)))
     }
 
-    fn verify_afresh(&self, token: &[u8]) -> Result<VerifiedToken<C>, RejectionKind> {
+    fn verify_afresh(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
         let compact = Compact::parse(token, self.0.max_token_length)?;
         let known_headers = self.0.headers.load();
         let known_header = known_headers.find(compact.encoded_header());
@@ -144,11 +153,13 @@ impl<C> Verifier<C> {
         claims.read().ok_or(RejectionKind::MalformedClaims)?;
         let (position, issuer) = self.issuer_of(&claims)?;
         if !issuer.accepts_type(header.typ()) {
-            return Err(RejectionKind::WrongType);
+            return Err(RejectionKind::WrongType.into());
         }
 
-        let keys = issuer.keys().load();
-        let key = keys.verify(header, compact.signing_input(), signature)?;
+        let keys = issuer.current_keys(&*self.0.clock);
+        let key = keys
+            .verify(header, compact.signing_input(), signature)
+            .map_err(|error| NotVerified::by(&keys, position, issuer, header, error))?;
         if known_header.is_none() {
             self.0.headers.remember(compact.encoded_header(), header);
         }
@@ -189,6 +200,13 @@ impl<C> Verifier<C> {
         }
         self.run_pure_checks(token)?;
         self.run_checks(token)
+    }
+
+    /// What is to be done about a token whose key is unknown: wait, or refuse it at once.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn ask_for_key(&self, unknown: UnknownKey) -> Result<Wait, RejectionKind> {
+        let source = self.0.issuers.get(unknown.issuer).and_then(Issuer::remote_keys);
+        source.ok_or(unknown.kind)?.ask(unknown.kind, unknown.key_set)
     }
 
     pub(crate) fn max_token_length(&self) -> usize {

@@ -15,8 +15,10 @@ use http_body_util::{Empty, Full};
 use serde::Deserialize;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::{
-    Algorithm, Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier, VerifierBuilder,
+    Algorithm, Authenticator, BearerLayer, BoxFuture, Issuer, Key, KeySource, RevocationCache,
+    Verifier, VerifierBuilder,
     claims::{ManualClock, NoClaims},
+    jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     revocation::MemoryStore,
 };
 
@@ -180,6 +182,42 @@ fn the_layer_on_a_token_that_is_remembered() {
 
         let with = Authenticator::new(verifier()).with_revocation(revocation());
         assert_eq!(allocations_of_layer(with, credential.as_deref(), 200), 1);
+    }
+}
+
+/// Publishes the key of [`verifier`].
+struct KeyServer;
+
+impl FetchJwks for KeyServer {
+    fn fetch<'a>(&'a self, _: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        let set = String::from_utf8(tokens::fixture("../jwks.json")).unwrap();
+        let set = set.replace(r#""kid": "p256""#, r#""kid": "2026-11-key-1""#);
+        Box::pin(async { Ok(Fetched::document(set)) })
+    }
+}
+
+#[test]
+fn keys_from_the_network_cost_a_request_no_more_than_local_ones() {
+    let remote = RemoteJwks::new("https://issuer.example/keys").unwrap();
+    let remote = remote.with_fetcher(KeyServer).with_clock(ManualClock::at(NOW));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(remote.ready()).unwrap();
+    let local = Key::from_pem(Algorithm::ES256, tokens::fixture("p256.public.pem")).unwrap();
+    let local = local.with_key_id("2026-11-key-1");
+
+    let good = token(Algorithm::ES256);
+    let (_, rest) = good.split_once('.').unwrap();
+    let unknown = tokens::base64url(r#"{"alg":"ES256","typ":"at+jwt","kid":"unknown"}"#);
+    let unknown = format!("{unknown}.{rest}");
+    for (token, cache, status) in [(&good, 0, 200), (&good, 1 << 20, 200), (&unknown, 0, 401)] {
+        let counted = |keys: KeySource| {
+            let issuer = Issuer::new("https://issuer.example", keys).audience("api://orders");
+            let builder = Verifier::builder().issuer(issuer).with_clock(ManualClock::at(NOW));
+            let verifier = builder.with_token_cache_capacity(cache).build().unwrap();
+            let credential = bearer(token);
+            allocations_of_layer(Authenticator::new(verifier), credential.as_deref(), status)
+        };
+        assert_eq!(counted(remote.clone().into()), counted(local.clone().into()), "{status}");
     }
 }
 

@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
 };
@@ -27,7 +27,7 @@ fn example() -> Command {
     let test = std::env::current_exe().unwrap();
     let directory: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
     let mut command = Command::new(directory.join("resource_server"));
-    for name in ["JWKS_FILE", "HS256_SECRET", "ISSUER", "AUDIENCE"] {
+    for name in ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "HS256_SECRET", "ISSUER", "AUDIENCE"] {
         command.env_remove(name);
     }
     command.env("ADDR", "127.0.0.1:0");
@@ -156,6 +156,60 @@ fn tokens_of_pyjwt_are_told_apart_by_a_key_set_file() {
 }
 
 #[test]
+fn tokens_of_pyjwt_are_told_apart_by_keys_from_the_network() {
+    let Some(minted) = mint() else { return };
+    let origin = key_server(minted.jwks.to_string());
+    let keys = format!("{origin}/keys");
+    for source in [("JWKS_URL", keys.as_str()), ("OIDC_ISSUER", origin.as_str())] {
+        let server = Server::start(&[source, ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+        for name in ["RS256", "ES256", "EdDSA"] {
+            let answer = server.call("GET", "/whoami", Some(&minted.good[name]));
+            assert_eq!(answer.status, 200, "{name}");
+        }
+        for (name, token) in &minted.bad {
+            server.call("GET", "/whoami", Some(token)).assert_token_not_valid(name);
+        }
+    }
+}
+
+/// Publishes a key set, and metadata that call the server [`ISSUER`].
+fn key_server(jwks: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let metadata = serde_json::json!({ "issuer": ISSUER, "jwks_uri": format!("{origin}/keys") });
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut head = String::new();
+            let _ = BufReader::new(&stream).read_line(&mut head);
+            let body = match head.split(' ').nth(1) {
+                Some("/keys") => jwks.clone(),
+                Some("/.well-known/openid-configuration") => metadata.to_string(),
+                _ => String::new(),
+            };
+            let length = body.len();
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        }
+    });
+    origin
+}
+
+#[test]
+fn a_key_server_that_is_down_is_503_and_not_the_end() {
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}/keys", listener.local_addr().unwrap())
+    };
+    let server =
+        Server::start(&[("JWKS_URL", &nobody), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+    // {"alg":"RS256","kid":"a"}.{"iss":"https://pyjwt.example"} with two bytes for a signature.
+    let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL3B5and0LmV4YW1wbGUifQ.AAA";
+    let answer = server.call("GET", "/whoami", Some(token));
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("\r\nretry-after: "), "{}", answer.head);
+    assert!(answer.body.contains(r#""code":"authentication_unavailable""#), "{}", answer.body);
+}
+
+#[test]
 fn tokens_of_pyjwt_are_accepted_by_a_shared_secret() {
     let Some(minted) = mint() else { return };
     let server =
@@ -225,6 +279,20 @@ fn a_wrong_setting_is_told_in_one_line() {
         (
             &[("JWKS_FILE", "x"), ("HS256_SECRET", SECRET)],
             "error: JWKS_FILE and HS256_SECRET exclude each other",
+        ),
+        (
+            &[("OIDC_ISSUER", "https://a.example"), ("JWKS_URL", "https://a.example/keys")],
+            "error: OIDC_ISSUER and JWKS_URL exclude each other",
+        ),
+        (&[("OIDC_ISSUER", "https://a.example")], "error: AUDIENCE is not set"),
+        (&[("JWKS_URL", "https://a.example/keys")], "error: ISSUER is not set"),
+        (
+            &[("JWKS_URL", "a.example"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
+            "error: unusable address of keys: expected ",
+        ),
+        (
+            &[("JWKS_URL", "http://a.example/keys"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
+            "error: keys from another machine over plain http",
         ),
         (&[("ADDR", "localhost")], "error: ADDR is no address and port"),
     ] {

@@ -137,6 +137,11 @@ impl KeySet {
         &self.refused
     }
 
+    #[cfg(feature = "jwks")]
+    pub(crate) fn has_key_id(&self, key_id: &str) -> bool {
+        self.by_id.contains_key(key_id)
+    }
+
     /// How many keys can be used.
     #[must_use]
     pub fn len(&self) -> usize {

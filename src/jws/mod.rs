@@ -24,6 +24,8 @@ mod tests;
 use std::fmt;
 
 pub use self::algorithm::Algorithm;
+#[cfg(feature = "jwks")]
+pub(crate) use self::backend::require as require_backend;
 pub(crate) use self::compact::{Compact, Scratch};
 pub(crate) use self::header::Header;
 pub use self::key::Key;

@@ -8,11 +8,10 @@
 //!
 //! | row | attack | why not here |
 //! |---|---|---|
-//! | 12 | flood of unknown `kid` | bounds the fetches of a remote key set; there are none |
-//! | 49 | `iss` chosen before the keys are fetched | shown is that nothing is fetched; that remote key sets are fetched for configured issuers only comes with them |
-//! | 62, 63 | a key server that is slow, huge, wrong or empty | remote key sets |
 //! | 65 | log-in tells unknown users from wrong passwords | there is no log-in |
-//! | 71 | crashes while keys are fetched for several tokens | remote key sets |
+//!
+//! Rows about keys from the network have a test binary of their own, `jwks`: 12 (`flood`), 49 (`flood`, `discovery`), 62 and
+//! 63 (`answers`), 71 (`waiting`).
 //!
 //! Row 66, what is logged and printed, has a test binary of its own: `secrecy`.
 

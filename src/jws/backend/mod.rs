@@ -108,7 +108,7 @@ pub(super) fn generate_rsa() -> Result<Secret, ConfigError> {
 }
 
 /// Fails where no backend is compiled in, so that this is what every key constructor says first.
-pub(super) const fn require() -> Result<(), ConfigError> {
+pub(crate) const fn require() -> Result<(), ConfigError> {
     if cfg!(any(feature = "aws-lc-rs", feature = "rust-crypto")) {
         Ok(())
     } else {

@@ -1,0 +1,126 @@
+//! Addresses that keys may be fetched from.
+
+use std::{fmt, net::IpAddr};
+
+use http::Uri;
+
+use crate::ConfigError;
+
+/// An absolute `http` or `https` address without credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    url: Box<str>,
+    is_secure: bool,
+}
+
+impl Address {
+    pub(super) fn parse(url: &str) -> Result<Self, ConfigError> {
+        let uri: Uri = url.parse().map_err(|_| ConfigError::InvalidUrl("an absolute URL"))?;
+        let host = uri.host().filter(|host| !host.is_empty());
+        let host = host.ok_or(ConfigError::InvalidUrl("a URL with a host"))?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(ConfigError::InvalidUrl("a URL without credentials"));
+        }
+        // `Uri` drops a fragment in silence.
+        if url.contains('#') {
+            return Err(ConfigError::InvalidUrl("a URL without a fragment"));
+        }
+        let is_secure = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => is_loopback(host),
+            _ => return Err(ConfigError::InvalidUrl("a URL that begins with https://")),
+        };
+        Ok(Self { url: url.into(), is_secure })
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether nobody on the way can change what is fetched: by TLS, or because there is no way.
+    pub(super) fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// Splits it behind the host and port.
+    pub(super) fn origin_and_path(&self) -> (&str, &str) {
+        let authority = self.url.find("://").map_or(0, |colon| colon + "://".len());
+        let path = self.url.get(authority..).and_then(|rest| rest.find(['/', '?']));
+        self.url
+            .split_at_checked(path.map_or(self.url.len(), |path| authority + path))
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Address {
+    /// Leaves out the query, in which there may be anything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.url.split_once('?').map_or(&*self.url, |(address, _)| address);
+        fmt::Debug::fmt(shown, f)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_and_the_own_machine_are_secure() {
+        for url in [
+            "https://issuer.example",
+            "https://issuer.example:8443/keys?p=policy",
+            "http://localhost/keys",
+            "http://LOCALHOST:8080",
+            "http://127.0.0.1:8080/keys",
+            "http://127.1.2.3",
+            "http://[::1]:8080/keys",
+        ] {
+            assert!(Address::parse(url).unwrap().is_secure(), "{url}");
+        }
+    }
+
+    #[test]
+    fn plain_http_to_others_is_not() {
+        for url in [
+            "http://issuer.example/keys",
+            "http://localhost.issuer.example",
+            "http://127.0.0.1.issuer.example",
+            "http://10.0.0.1",
+            "http://[::2]/",
+        ] {
+            assert!(!Address::parse(url).unwrap().is_secure(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_web_server_is_refused() {
+        for url in [
+            "",
+            "keys",
+            "/keys",
+            "issuer.example/keys",
+            "https://",
+            "https:///keys",
+            "file:///etc/passwd",
+            "ftp://issuer.example",
+            "https://user:password@issuer.example/keys",
+            "https://issuer.example/keys#fragment",
+            "https://issuer.example/a key",
+        ] {
+            assert!(matches!(Address::parse(url), Err(ConfigError::InvalidUrl(_))), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_not_shown() {
+        let shown =
+            format!("{:?}", Address::parse("https://issuer.example/keys?k=secret").unwrap());
+        assert_eq!(shown, "\"https://issuer.example/keys\"");
+    }
+}

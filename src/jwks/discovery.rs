@@ -1,0 +1,149 @@
+//! Where an issuer publishes its keys, by its own word.
+
+use std::sync::Arc;
+
+use super::{FetchError, address::Address};
+use crate::{ConfigError, json::Object, json::Value};
+
+/// How much of a foreign issuer's name is repeated in an error.
+const SHOWN_NAME: usize = 256;
+
+/// An issuer whose metadata tell the address of its keys.
+#[derive(Clone, Debug)]
+pub(super) struct Discovery {
+    /// What the metadata must say in `issuer`, byte for byte.
+    issuer: Arc<str>,
+    openid: Address,
+    oauth: Address,
+}
+
+impl Discovery {
+    /// The metadata of the server at `url`, which calls itself `issuer`.
+    pub(super) fn new(url: &str, issuer: Arc<str>) -> Result<Self, ConfigError> {
+        let url = Address::parse(url)?;
+        if url.as_str().contains('?') {
+            return Err(ConfigError::InvalidUrl("an issuer's URL without a query"));
+        }
+        let (origin, path) = url.origin_and_path();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let openid = Address::parse(&format!("{origin}{path}/.well-known/openid-configuration"))?;
+        let oauth =
+            Address::parse(&format!("{origin}/.well-known/oauth-authorization-server{path}"))?;
+        Ok(Self { issuer, openid, oauth })
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// OpenID Connect Discovery 1.0 section 4: appended to the path.
+    pub(super) fn openid(&self) -> &Address {
+        &self.openid
+    }
+
+    /// RFC 8414 section 3.1: inserted before the path.
+    pub(super) fn oauth(&self) -> &Address {
+        &self.oauth
+    }
+
+    /// The address of the keys. Of all the metadata only `issuer` and `jwks_uri` are looked at.
+    pub(super) fn read(&self, document: &[u8]) -> Result<Address, FetchError> {
+        let text = str::from_utf8(document).map_err(|_| FetchError::UnreadableMetadata)?;
+        let metadata = Object::parse(text).ok_or(FetchError::UnreadableMetadata)?;
+        let string = |name| metadata.get(name).and_then(Value::as_cow);
+        // RFC 8414 section 3.3: without this, one issuer could pass off its keys as another's.
+        let issuer = string("issuer").ok_or(FetchError::UnreadableMetadata)?;
+        if issuer != *self.issuer {
+            return Err(FetchError::IssuerMismatch {
+                configured: self.issuer.as_ref().into(),
+                found: issuer.chars().take(SHOWN_NAME).collect(),
+            });
+        }
+        let keys = string("jwks_uri").ok_or(FetchError::UnreadableMetadata)?;
+        Address::parse(&keys).map_err(FetchError::KeysAddress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn discovery(issuer: &str) -> Discovery {
+        Discovery::new(issuer, issuer.into()).unwrap()
+    }
+
+    #[test]
+    fn metadata_are_where_each_standard_says() {
+        for (issuer, openid, oauth) in [
+            (
+                "https://a.example",
+                "https://a.example/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example/",
+                "https://a.example/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example:8443/realms/one",
+                "https://a.example:8443/realms/one/.well-known/openid-configuration",
+                "https://a.example:8443/.well-known/oauth-authorization-server/realms/one",
+            ),
+            (
+                "https://a.example/realms/one/",
+                "https://a.example/realms/one/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server/realms/one",
+            ),
+        ] {
+            let discovery = discovery(issuer);
+            assert_eq!(discovery.openid().as_str(), openid);
+            assert_eq!(discovery.oauth().as_str(), oauth);
+        }
+        assert!(Discovery::new("https://a.example/?realm=one", "one".into()).is_err());
+    }
+
+    #[test]
+    fn the_keys_are_where_metadata_of_the_right_issuer_say() {
+        let read = |document: &str| discovery("https://a.example").read(document.as_bytes());
+        let keys = read(r#"{"issuer":"https://a.example","jwks_uri":"https://keys.example/a"}"#);
+        assert_eq!(keys.unwrap().as_str(), "https://keys.example/a");
+
+        for name in ["https://a.example/", "https://A.example", "https://a.exampl", ""] {
+            let document = format!(r#"{{"issuer":"{name}","jwks_uri":"https://keys.example/a"}}"#);
+            let error = read(&document).unwrap_err();
+            assert!(matches!(&error, FetchError::IssuerMismatch { .. }), "{name}");
+            let text = error.to_string();
+            assert!(text.contains("\"https://a.example\"") && text.contains(&format!("{name:?}")));
+        }
+    }
+
+    #[test]
+    fn metadata_that_are_none_are_refused() {
+        let read = |document: &[u8]| discovery("https://a.example").read(document);
+        for document in [
+            &b"<html>"[..],
+            b"",
+            b"\xff",
+            b"[]",
+            br#"{"issuer":"https://a.example"}"#,
+            br#"{"jwks_uri":"https://keys.example"}"#,
+            br#"{"issuer":["https://a.example"],"jwks_uri":"https://keys.example"}"#,
+            br#"{"issuer":"https://b.example","issuer":"https://a.example","jwks_uri":"https://k.example"}"#,
+        ] {
+            assert!(matches!(read(document), Err(FetchError::UnreadableMetadata)));
+        }
+        for address in ["", "keys", "file:///keys", "https://u:p@keys.example"] {
+            let document = format!(r#"{{"issuer":"https://a.example","jwks_uri":"{address}"}}"#);
+            assert!(matches!(read(document.as_bytes()), Err(FetchError::KeysAddress(_))));
+        }
+    }
+
+    #[test]
+    fn a_foreign_name_is_repeated_in_part_only() {
+        let document =
+            format!(r#"{{"issuer":"{}","jwks_uri":"https://k.example"}}"#, "x".repeat(100_000));
+        let error = discovery("https://a.example").read(document.as_bytes()).unwrap_err();
+        assert!(error.to_string().len() < 500);
+    }
+}

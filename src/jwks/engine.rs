@@ -1,0 +1,323 @@
+//! What keeps the keys fresh: one task, which alone decides when to fetch.
+//!
+//! Requests read the current set and, at most, leave word that a key is missing and wait for the end of an attempt. So
+//! fetches cannot overlap, a request that goes away takes nothing with it, and no request holds anything that
+//! another waits for.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::Guard;
+use futures_util::future::select;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
+
+use super::{
+    FetchError, JwksHealth, schedule,
+    source::{Learnt, Memory, Source},
+    status::{Fetch, Status},
+};
+use crate::{
+    KeySet, KeySetHandle, RejectionKind,
+    claims::{Clock, Moment},
+    telemetry,
+};
+
+/// How many requests wait for one source at a time.
+const MAX_WAITING: usize = 64;
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) source: Source,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stale_limit: Duration,
+    pub(super) time_box: Duration,
+}
+
+pub(super) struct Engine {
+    settings: Settings,
+    /// The last good answer, however old: whether it may be used is told by `usable_until`.
+    keys: KeySetHandle,
+    no_keys: Arc<KeySet>,
+    /// In seconds since the Unix epoch.
+    usable_until: AtomicU64,
+    status: watch::Sender<Status>,
+    key_is_missing: Notify,
+    waiting: Arc<Semaphore>,
+}
+
+impl Engine {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            keys: KeySetHandle::new(KeySet::default()),
+            no_keys: Arc::default(),
+            usable_until: AtomicU64::new(0),
+            status: watch::Sender::default(),
+            key_is_missing: Notify::new(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+        }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The keys that may be used now: none, once they are too old. Told by the wall clock alone, so that a task that
+    /// does not run any more, or a machine that slept, keeps none alive; the task adds what the monotonic clock says.
+    pub(super) fn current(&self, clock: &dyn Clock) -> Guard<Arc<KeySet>> {
+        match self.may_be_used(clock) {
+            true => self.keys.load(),
+            false => Guard::from_inner(Arc::clone(&self.no_keys)),
+        }
+    }
+
+    pub(super) fn current_number(&self, clock: &dyn Clock) -> u64 {
+        if self.may_be_used(clock) { self.keys.number() } else { self.no_keys.number() }
+    }
+
+    fn may_be_used(&self, clock: &dyn Clock) -> bool {
+        clock.unix_time().as_secs() < self.usable_until.load(Ordering::Acquire)
+    }
+
+    pub(super) fn health(&self) -> JwksHealth {
+        let (now, stale_limit) = (self.now(), self.settings.stale_limit);
+        self.status.borrow().health(now, stale_limit, self.keys.snapshot())
+    }
+
+    /// Starts the task on the current runtime, unless it runs, was stopped, or there is no runtime.
+    pub(super) fn start(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let starts = self.status.send_if_modified(|status| {
+            let starts = !status.is_running && !status.is_stopped;
+            status.is_running |= starts;
+            starts
+        });
+        if starts {
+            let running = Running(Arc::clone(self));
+            runtime.spawn(async move {
+                let engine = &running.0;
+                let mut status = engine.status.subscribe();
+                let stopped = pin!(status.wait_for(|status| status.is_stopped));
+                select(pin!(engine.run()), stopped).await;
+            });
+        }
+    }
+
+    /// Ends the task, for good.
+    pub(super) fn stop(&self) {
+        self.status.send_modify(|status| status.is_stopped = true);
+    }
+
+    pub(super) async fn ended(&self) {
+        // The sender is `self`'s own, so that it cannot be gone.
+        let _ = self.status.subscribe().wait_for(|status| !status.is_running).await;
+    }
+
+    /// Returns when there are keys.
+    pub(super) async fn ready(self: &Arc<Self>) -> Result<(), FetchError> {
+        self.start();
+        let is_decided = |status: &Status| !status.is_running || self.is_usable(status);
+        let mut watched = self.status.subscribe();
+        match watched.wait_for(is_decided).await {
+            Ok(status) if self.is_usable(&status) => Ok(()),
+            _ => Err(FetchError::Stopped),
+        }
+    }
+
+    /// What is to be done about a token whose key was not in the set of number `seen`: wait, or refuse it at once.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        kind: RejectionKind,
+        seen: u64,
+    ) -> Result<Wait, RejectionKind> {
+        let now = self.now();
+        let (is_worth_it, round) = {
+            let status = self.status.borrow();
+            let may_fetch = !status.is_stopped && status.may_be_asked(now);
+            (status.is_fetching() || may_fetch, status.ended)
+        };
+        // A set that has come since is looked at before anybody is asked.
+        let is_overtaken = self.current_number(&*self.settings.clock) != seen;
+        if !is_worth_it && !is_overtaken {
+            return Err(self.verdict(kind, seen));
+        }
+        match Arc::clone(&self.waiting).try_acquire_owned() {
+            Ok(place) => Ok(Wait { engine: Arc::clone(self), round, is_overtaken, place }),
+            Err(_) => Err(self.verdict(kind, seen)),
+        }
+    }
+
+    /// Unknown here is unknown to the issuer only where there were keys to look among, and it could be asked since.
+    fn verdict(&self, kind: RejectionKind, seen: u64) -> RejectionKind {
+        let status = self.status.borrow();
+        let had_keys = seen != self.no_keys.number() && self.is_usable(&status);
+        if !had_keys || status.has_failed() { RejectionKind::KeysUnavailable } else { kind }
+    }
+
+    fn is_usable(&self, status: &Status) -> bool {
+        !status.usable_for(self.now(), self.settings.stale_limit).is_zero()
+    }
+
+    async fn run(&self) {
+        let mut memory = Memory::default();
+        loop {
+            let now = self.now();
+            let (due_in, usable_for) = {
+                let status = self.status.borrow();
+                (status.due_in(now), status.usable_for(now, self.settings.stale_limit))
+            };
+            if usable_for.is_zero() {
+                self.usable_until.store(0, Ordering::Release);
+            }
+            if due_in.is_zero() {
+                self.attempt(&mut memory).await;
+                continue;
+            }
+            // Tokio's timer is an alarm only: how late it is, the clock tells.
+            let alarm = if usable_for.is_zero() { due_in } else { due_in.min(usable_for) };
+            let is_missing = timeout(alarm, self.key_is_missing.notified()).await.is_ok();
+            if is_missing && self.status.borrow().may_be_asked(self.now()) {
+                self.attempt(&mut memory).await;
+            }
+        }
+    }
+
+    async fn attempt(&self, memory: &mut Memory) {
+        let sent = self.now();
+        self.status.send_modify(|status| status.begin(sent));
+        match self.settings.source.learn(memory, sent).await {
+            Ok(Learnt { keys, max_age }) => {
+                let fetch = Fetch { sent, lifetime: schedule::lifetime(max_age) };
+                let is_modified = keys.is_some();
+                if let Some(keys) = keys {
+                    self.keys.replace(keys);
+                }
+                let usable = fetch.usable(self.settings.stale_limit);
+                let usable_until = sent.unix_time.saturating_add(usable).as_secs();
+                self.usable_until.store(usable_until, Ordering::Release);
+                telemetry::keys_fetched(self.keys.load().len(), is_modified);
+                self.status.send_modify(|status| status.succeed(fetch, is_modified));
+            }
+            Err(error) => {
+                telemetry::keys_not_fetched(&error);
+                let now = self.now();
+                self.status.send_modify(|status| status.fail(Arc::new(error), now));
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::of(&*self.settings.clock)
+    }
+}
+
+/// Lives as long as the task, and is dropped with it even when its runtime ends.
+struct Running(Arc<Engine>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let now = self.0.now();
+        self.0.status.send_modify(|status| {
+            if status.is_fetching() {
+                status.fail(Arc::new(FetchError::Stopped), now);
+            }
+            status.is_running = false;
+        });
+    }
+}
+
+/// A place among those who wait for keys.
+pub(crate) struct Wait {
+    engine: Arc<Engine>,
+    /// How many attempts had ended when the wait began.
+    round: u64,
+    is_overtaken: bool,
+    place: OwnedSemaphorePermit,
+}
+
+/// What there is to say about a token whose key is unknown after the wait too.
+pub(crate) struct Waited {
+    engine: Arc<Engine>,
+    is_answered: bool,
+}
+
+impl Wait {
+    /// Returns when an attempt has ended since the wait began, or after the time box.
+    pub(crate) async fn until_answered(self) -> Waited {
+        let Self { engine, round, is_overtaken, place } = self;
+        let is_answered = is_overtaken || engine.answer_after(round).await;
+        drop(place);
+        Waited { engine, is_answered }
+    }
+}
+
+impl Engine {
+    /// Whether an attempt later than `round` ends within the time box.
+    async fn answer_after(self: &Arc<Self>, round: u64) -> bool {
+        self.start();
+        if !self.status.borrow().is_running {
+            return false;
+        }
+        self.key_is_missing.notify_one();
+        let mut status = self.status.subscribe();
+        let answer = status.wait_for(|status| status.ended != round);
+        matches!(timeout(self.settings.time_box, answer).await, Ok(Ok(_)))
+    }
+}
+
+impl Waited {
+    /// `seen` is the number of the set in which the key was looked for after the wait.
+    pub(crate) fn verdict(&self, kind: RejectionKind, seen: u64) -> RejectionKind {
+        if self.is_answered {
+            self.engine.verdict(kind, seen)
+        } else {
+            RejectionKind::KeysUnavailable
+        }
+    }
+}
+
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{
+        BoxFuture,
+        claims::ManualClock,
+        jwks::{FetchJwks, FetchRequest, Fetched, RemoteJwks},
+    };
+
+    struct Server;
+
+    impl FetchJwks for Server {
+        fn fetch<'a>(&'a self, _: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+            let key = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+            Box::pin(async move { Ok(Fetched::document(format!("{{\"keys\":[{key}]}}"))) })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_overtaken_by_a_new_set_looks_into_it_at_once() {
+        let clock = ManualClock::at(1_700_000_000);
+        let keys = RemoteJwks::new("https://issuer.example/keys").unwrap();
+        let keys = keys.with_fetcher(Server).with_clock(clock.clone());
+        let before = keys.current(&clock).number();
+        keys.ready().await.unwrap();
+
+        let wait = keys.ask(RejectionKind::UnknownKey, before).ok().unwrap();
+        assert!(wait.until_answered().now_or_never().is_some());
+        let now = keys.current(&clock).number();
+        assert_eq!(keys.ask(RejectionKind::UnknownKey, now).err(), Some(RejectionKind::UnknownKey));
+        assert_eq!(keys.health().attempts(), 1);
+    }
+}

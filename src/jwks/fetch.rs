@@ -1,0 +1,195 @@
+//! Fetching: what a client is asked for, and what it may answer.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::{BoxFuture, ConfigError};
+
+/// A client that fetches documents over HTTP: [`HttpFetcher`](super::HttpFetcher), or the service author's own.
+///
+/// The engine gives each call 5 seconds (see
+/// [`with_time_limit`](super::RemoteJwks::with_time_limit)) and then drops the future; a panic counts as a failure. A
+/// client of one's own
+///
+/// * **does not follow redirects**: whoever can answer for the address could point anywhere;
+/// * stops reading after [`MAX_LENGTH`] bytes: a longer document is refused, but only once it is there;
+/// * checks certificates.
+///
+/// ```
+/// use tower_bearer::{
+///     BoxFuture,
+///     jwks::{FetchError, FetchJwks, FetchRequest, Fetched},
+/// };
+///
+/// /// Keys that were compiled in.
+/// struct Bundled;
+///
+/// impl FetchJwks for Bundled {
+///     fn fetch<'a>(&'a self, request: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+///         Box::pin(async move {
+///             match request.url() {
+///                 "https://issuer.example/keys" => Ok(Fetched::document(r#"{"keys":[]}"#)),
+///                 _ => Err(FetchError::client("no such address")),
+///             }
+///         })
+///     }
+/// }
+/// ```
+pub trait FetchJwks: Send + Sync + 'static {
+    /// Fetches one document by `GET`.
+    ///
+    /// # Errors
+    /// [`FetchError::Status`] for any answer but 200 and 304, [`FetchError::TooLong`] and [`FetchError::client`] for
+    /// whatever else goes wrong.
+    fn fetch<'a>(&'a self, request: FetchRequest<'a>)
+    -> BoxFuture<'a, Result<Fetched, FetchError>>;
+}
+
+impl<T: FetchJwks + ?Sized> FetchJwks for Arc<T> {
+    fn fetch<'a>(
+        &'a self,
+        request: FetchRequest<'a>,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        (**self).fetch(request)
+    }
+}
+
+/// The longest document that is taken, in bytes.
+pub const MAX_LENGTH: usize = 1024 * 1024;
+
+/// One document that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchRequest<'a> {
+    url: &'a str,
+    etag: Option<&'a str>,
+}
+
+impl<'a> FetchRequest<'a> {
+    pub(super) fn new(url: &'a str, etag: Option<&'a str>) -> Self {
+        Self { url, etag }
+    }
+
+    /// The address: `https`, or `http` where that is allowed.
+    #[must_use]
+    pub fn url(&self) -> &'a str {
+        self.url
+    }
+
+    /// The `ETag` of the document that is there already, to be sent as `If-None-Match` (RFC 9110 section 13.1.2).
+    #[must_use]
+    pub fn etag(&self) -> Option<&'a str> {
+        self.etag
+    }
+}
+
+/// What a server answered.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Fetched {
+    /// `None`: not modified.
+    pub(super) document: Option<Bytes>,
+    pub(super) etag: Option<Box<str>>,
+    pub(super) max_age: Option<Duration>,
+}
+
+impl Fetched {
+    /// 200, with this content.
+    pub fn document(content: impl Into<Bytes>) -> Self {
+        Self { document: Some(content.into()), etag: None, max_age: None }
+    }
+
+    /// 304: the document is still the one whose `ETag` was sent.
+    pub fn not_modified() -> Self {
+        Self { document: None, etag: None, max_age: None }
+    }
+
+    /// The document's `ETag`. By default it has none, and is fetched in full each time.
+    pub fn with_etag(mut self, etag: impl Into<Box<str>>) -> Self {
+        self.etag = Some(etag.into());
+        self
+    }
+
+    /// How much longer the answer is fresh: `max-age` of `Cache-Control` less `Age` (RFC 9111 section 4.2). By default
+    /// that is not known. The engine takes no less than a minute and no more than 24 hours.
+    pub fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+}
+
+/// Why a fetch brought no keys.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The client failed: no connection, a certificate that is not trusted, a broken answer.
+    Client(Box<dyn Error + Send + Sync>),
+    /// The answer was not complete in time.
+    TimedOut,
+    /// A status other than 200; redirects are not followed, and 304 counts only where an `ETag` was sent.
+    Status(StatusCode),
+    /// More than [`MAX_LENGTH`] bytes.
+    TooLong,
+    /// The document is no set of keys, or has none that can be used.
+    Unusable(ConfigError),
+    /// The document is no metadata of an issuer with strings `issuer` and `jwks_uri`.
+    UnreadableMetadata,
+    /// The metadata are those of another issuer (RFC 8414 section 3.3).
+    IssuerMismatch {
+        /// The name that was expected.
+        configured: Box<str>,
+        /// What the metadata say, up to 256 characters of it.
+        found: Box<str>,
+    },
+    /// The `jwks_uri` of the metadata is none that may be fetched from.
+    KeysAddress(ConfigError),
+    /// Plain `http` to another machine, without
+    /// [`allow_http`](super::RemoteJwks::allow_http).
+    Insecure,
+    /// The client panicked.
+    Panicked,
+    /// The engine was shut down, or its runtime was.
+    Stopped,
+}
+
+impl FetchError {
+    /// Wraps the error of a client.
+    pub fn client(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Client(source.into())
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(_) => f.write_str("the exchange with the key server failed"),
+            Self::TimedOut => f.write_str("the key server did not answer in time"),
+            Self::Status(status) => write!(f, "the key server answered {}", status.as_u16()),
+            Self::TooLong => write!(f, "the key server answered more than {MAX_LENGTH} bytes"),
+            Self::Unusable(_) => {
+                f.write_str("the key server's answer is no key set that can be used")
+            }
+            Self::UnreadableMetadata => {
+                f.write_str("the answer is no metadata with strings `issuer` and `jwks_uri`")
+            }
+            Self::IssuerMismatch { configured, found } => {
+                write!(f, "the metadata are of issuer {found:?}, not of {configured:?}")
+            }
+            Self::KeysAddress(_) => f.write_str("the metadata's `jwks_uri` cannot be used"),
+            Self::Insecure => f.write_str("plain http to another machine is not allowed"),
+            Self::Panicked => f.write_str("the client panicked"),
+            Self::Stopped => f.write_str("fetching was stopped"),
+        }
+    }
+}
+
+impl Error for FetchError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Client(source) => Some(&**source),
+            Self::Unusable(source) | Self::KeysAddress(source) => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The ready client.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Request, StatusCode,
+    header::{ACCEPT, AGE, CACHE_CONTROL, ETAG, IF_NONE_MATCH, USER_AGENT},
+};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use super::{FetchError, FetchJwks, FetchRequest, Fetched, fetch::MAX_LENGTH};
+use crate::{BoxFuture, ConfigError};
+
+/// Fetches over HTTP/1.1, with TLS where the address says `https`.
+///
+/// * Certificates are checked against the bundled roots of Mozilla's programme, unless
+///   [`with_system_roots`](Self::with_system_roots) or [`with_root_pem`](Self::with_root_pem) replaces them.
+/// * Redirects are not followed.
+/// * Reading stops after [`MAX_LENGTH`] bytes.
+/// * Every fetch has a connection of its own, so that a server that moves is found again; proxies are not used.
+///
+/// TLS is rustls with AWS-LC, whichever backend verifies signatures. The provider is passed explicitly: one that the
+/// process has installed neither matters nor is needed.
+#[derive(Clone)]
+pub struct HttpFetcher {
+    roots: Arc<RootCertStore>,
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+}
+
+impl HttpFetcher {
+    /// A client that trusts the bundled roots.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tls`] where TLS cannot be set up.
+    pub fn new() -> Result<Self, ConfigError> {
+        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        Self::with_roots(roots)
+    }
+
+    /// Trusts the operating system's roots, in place of those that were trusted so far. They are read once, now.
+    ///
+    /// # Errors
+    /// [`ConfigError::Roots`] where the system has none that can be read.
+    pub fn with_system_roots(self) -> Result<Self, ConfigError> {
+        let mut roots = RootCertStore::empty();
+        // Systems carry odd certificates: those that cannot be read are left out.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(ConfigError::Roots("certificate of an authority on this system"));
+        }
+        Self::with_roots(roots)
+    }
+
+    /// Trusts the certificates of this PEM text alone, in place of those that were trusted so far.
+    ///
+    /// # Errors
+    /// [`ConfigError::Roots`] where it has none, or one that cannot be read.
+    pub fn with_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Self::with_roots(add_pem(RootCertStore::empty(), pem.as_ref())?)
+    }
+
+    /// Trusts the certificates of this PEM text too: those of a private authority.
+    ///
+    /// # Errors
+    /// As [`with_root_pem`](Self::with_root_pem).
+    pub fn add_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Self::with_roots(add_pem(Arc::unwrap_or_clone(self.roots), pem.as_ref())?)
+    }
+
+    fn with_roots(roots: RootCertStore) -> Result<Self, ConfigError> {
+        let roots = Arc::new(roots);
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|_| ConfigError::Tls)?
+            .with_root_certificates(Arc::clone(&roots))
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let client =
+            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        Ok(Self { roots, client })
+    }
+}
+
+fn add_pem(mut roots: RootCertStore, pem: &[u8]) -> Result<RootCertStore, ConfigError> {
+    let before = roots.len();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        certificate
+            .ok()
+            .and_then(|certificate| roots.add(certificate).ok())
+            .ok_or(ConfigError::Roots("certificate in PEM that can be read"))?;
+    }
+    if roots.len() == before {
+        return Err(ConfigError::Roots("certificate in PEM"));
+    }
+    Ok(roots)
+}
+
+impl FetchJwks for HttpFetcher {
+    fn fetch<'a>(
+        &'a self,
+        request: FetchRequest<'a>,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(async move {
+            let mut builder = Request::get(request.url())
+                .header(ACCEPT, "application/json")
+                .header(USER_AGENT, concat!("tower-bearer/", env!("CARGO_PKG_VERSION")));
+            if let Some(etag) = request.etag() {
+                builder = builder.header(IF_NONE_MATCH, etag);
+            }
+            let request = builder.body(Empty::new()).map_err(FetchError::client)?;
+            let response = self.client.request(request).await.map_err(FetchError::client)?;
+            let (head, body) = response.into_parts();
+            let fetched = match head.status {
+                StatusCode::OK => {
+                    let body = Limited::new(body, MAX_LENGTH).collect().await;
+                    Fetched::document(body.map_err(unread)?.to_bytes())
+                }
+                StatusCode::NOT_MODIFIED => Fetched::not_modified(),
+                status => return Err(FetchError::Status(status)),
+            };
+            Ok(with_metadata(fetched, &head.headers))
+        })
+    }
+}
+
+fn unread(error: Box<dyn std::error::Error + Send + Sync>) -> FetchError {
+    if error.is::<LengthLimitError>() { FetchError::TooLong } else { FetchError::Client(error) }
+}
+
+fn with_metadata(mut fetched: Fetched, headers: &HeaderMap) -> Fetched {
+    if let Some(etag) = headers.get(ETAG).and_then(|etag| etag.to_str().ok()) {
+        fetched = fetched.with_etag(etag);
+    }
+    match max_age(headers) {
+        Some(max_age) => fetched.with_max_age(max_age),
+        None => fetched,
+    }
+}
+
+/// What is left of `max-age`; the least, should there be several.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let directives = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let max_age = directives
+        .filter_map(|directive| directive.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))
+        .filter_map(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
+        .min()?;
+    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok());
+    Some(Duration::from_secs(max_age).saturating_sub(Duration::from_secs(age.unwrap_or(0))))
+}
+
+impl fmt::Debug for HttpFetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpFetcher").field("roots", &self.roots.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn seconds(cache_control: &[&'static str], age: Option<&'static str>) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        for value in cache_control {
+            headers.append(CACHE_CONTROL, HeaderValue::from_static(value));
+        }
+        if let Some(age) = age {
+            headers.insert(AGE, HeaderValue::from_static(age));
+        }
+        max_age(&headers).map(|max_age| max_age.as_secs())
+    }
+
+    #[test]
+    fn max_age_is_read_from_among_other_directives() {
+        for (lines, expected) in [
+            (&["max-age=300"][..], Some(300)),
+            (&["public, max-age=21600, must-revalidate, no-transform"], Some(21_600)),
+            (&["PUBLIC , Max-Age = \"300\""], Some(300)),
+            (&["s-maxage=900"], None),
+            (&["no-store"], None),
+            (&["max-age"], None),
+            (&["max-age=-1"], None),
+            (&["max-age=soon"], None),
+            (&["max-age=99999999999999999999"], None),
+            (&["max-age=300", "max-age=200"], Some(200)),
+            (&[], None),
+        ] {
+            assert_eq!(seconds(lines, None), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_cache_on_the_way_has_used_up_is_gone() {
+        assert_eq!(seconds(&["max-age=300"], Some("100")), Some(200));
+        assert_eq!(seconds(&["max-age=300"], Some("301")), Some(0));
+        assert_eq!(seconds(&["max-age=300"], Some("unknown")), Some(300));
+        assert_eq!(seconds(&[], Some("100")), None);
+    }
+
+    #[test]
+    fn roots_are_replaced_or_added_and_odd_ones_refused() {
+        let fetcher = HttpFetcher::new().unwrap();
+        let bundled = fetcher.roots.len();
+        assert!(bundled > 100);
+        let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/p256.certificate.pem");
+        let pem = std::fs::read(pem).unwrap();
+        assert_eq!(fetcher.clone().add_root_pem(&pem).unwrap().roots.len(), bundled + 1);
+        assert_eq!(fetcher.clone().with_root_pem(&pem).unwrap().roots.len(), 1);
+        for odd in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
+            assert!(
+                matches!(fetcher.clone().add_root_pem(odd), Err(ConfigError::Roots(_))),
+                "{odd}"
+            );
+        }
+        assert_eq!(format!("{fetcher:?}"), format!("HttpFetcher {{ roots: {bundled}, .. }}"));
+    }
+}

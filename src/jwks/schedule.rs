@@ -1,0 +1,92 @@
+//! When keys are fetched, and how long they are used.
+
+use std::{hash::BuildHasher, time::Duration};
+
+/// The least time between two fetches for the sake of unknown keys, from one attempt to the next.
+pub(super) const COOL_DOWN: Duration = Duration::from_secs(30);
+
+/// How long metadata are used before they are read again.
+pub(super) const METADATA_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long keys are fresh whose server says this.
+pub(super) fn lifetime(max_age: Option<Duration>) -> Duration {
+    max_age.unwrap_or(DEFAULT_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME)
+}
+
+/// The age at which keys are fetched again: early enough for several attempts while they are fresh.
+pub(super) fn refresh_after(lifetime: Duration) -> Duration {
+    lifetime * 4 / 5
+}
+
+/// The pause after so many failures in a row: doubled each time up to a minute, and between half and all of that, so
+/// that a fleet does not come back to a server all at once.
+pub(super) fn pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    jittered(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE), random())
+}
+
+/// Between half of `pause` and all of it.
+fn jittered(pause: Duration, random: u32) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+/// Each hasher of the standard library has another seed.
+#[expect(clippy::cast_possible_truncation, reason = "any 32 bits will do")]
+fn random() -> u32 {
+    std::hash::RandomState::new().hash_one(()) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_servers_word_counts_between_a_minute_and_a_day() {
+        for (max_age, fresh) in [
+            (None, 600),
+            (Some(0), 60),
+            (Some(59), 60),
+            (Some(60), 60),
+            (Some(61), 61),
+            (Some(86_400), 86_400),
+            (Some(86_401), 86_400),
+            (Some(u64::MAX), 86_400),
+        ] {
+            assert_eq!(lifetime(max_age.map(seconds)), seconds(fresh), "{max_age:?}");
+        }
+        assert_eq!(refresh_after(seconds(600)), seconds(480));
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_minute() {
+        for (failures, most) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (8, 60), (u32::MAX, 60)]
+        {
+            for _ in 0..100 {
+                let pause = pause(failures);
+                assert!(
+                    pause >= seconds(most) / 2 && pause <= seconds(most),
+                    "{failures}: {pause:?}"
+                );
+            }
+        }
+        assert_eq!(jittered(seconds(8), 0), seconds(4));
+        assert_eq!(jittered(seconds(8), u32::MAX), seconds(8));
+    }
+
+    #[test]
+    fn pauses_differ() {
+        let first = pause(7);
+        assert!((0..100).any(|_| pause(7) != first));
+    }
+}

@@ -1,0 +1,158 @@
+//! One attempt to learn the keys: the metadata where they are needed, then the key set.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::StatusCode;
+
+use super::{
+    FetchError, FetchJwks, FetchRequest, Fetched, address::Address, discovery::Discovery,
+    fetch::MAX_LENGTH, schedule,
+};
+use crate::{ConfigError, KeySet, claims::Moment};
+
+/// The longest `ETag` that is sent back.
+const MAX_ETAG: usize = 1024;
+
+/// Whom the keys are asked of, and how.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) place: Place,
+    pub(super) fetcher: Arc<dyn FetchJwks>,
+    pub(super) allows_http: bool,
+    pub(super) time_limit: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    KeySet(Address),
+    Discovered(Discovery),
+}
+
+/// What an attempt leaves to the next.
+#[derive(Default)]
+pub(super) struct Memory {
+    keys_at: Option<(Address, Moment)>,
+    /// Of the key set that is in use.
+    etag: Option<Etag>,
+}
+
+struct Etag {
+    address: Address,
+    value: Box<str>,
+}
+
+/// What came of an attempt that did not fail.
+pub(super) struct Learnt {
+    /// `None`: those that are in use are still the ones.
+    pub(super) keys: Option<KeySet>,
+    pub(super) max_age: Option<Duration>,
+}
+
+impl Source {
+    /// Whether all that is configured may be fetched.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let addresses = match &self.place {
+            Place::KeySet(address) => [address, address],
+            Place::Discovered(discovery) => [discovery.openid(), discovery.oauth()],
+        };
+        match addresses.into_iter().all(|address| self.may_fetch(address)) {
+            true => Ok(()),
+            false => Err(ConfigError::InsecureUrl),
+        }
+    }
+
+    pub(super) async fn learn(
+        &self,
+        memory: &mut Memory,
+        now: Moment,
+    ) -> Result<Learnt, FetchError> {
+        let outcome = self.try_to_learn(memory, now).await;
+        if outcome.is_err() {
+            // The keys may have moved.
+            memory.keys_at = None;
+        }
+        outcome
+    }
+
+    async fn try_to_learn(&self, memory: &mut Memory, now: Moment) -> Result<Learnt, FetchError> {
+        let address = self.keys_address(memory, now).await?;
+        let etag = memory.etag.as_ref().filter(|etag| etag.address == address);
+        let fetched = self.fetch(&address, etag.map(|etag| &*etag.value)).await?;
+        let Some(document) = fetched.document else {
+            return match etag {
+                Some(_) => Ok(Learnt { keys: None, max_age: fetched.max_age }),
+                None => Err(FetchError::Status(StatusCode::NOT_MODIFIED)),
+            };
+        };
+        let keys = read_keys(&document)?;
+        memory.etag =
+            fetched.etag.filter(|etag| etag.len() <= MAX_ETAG).map(|value| Etag { address, value });
+        Ok(Learnt { keys: Some(keys), max_age: fetched.max_age })
+    }
+
+    async fn keys_address(&self, memory: &mut Memory, now: Moment) -> Result<Address, FetchError> {
+        let discovery = match &self.place {
+            Place::KeySet(address) => return Ok(address.clone()),
+            Place::Discovered(discovery) => discovery,
+        };
+        if let Some((address, read_at)) = &memory.keys_at
+            && now.age_of(*read_at) < schedule::METADATA_LIFETIME
+        {
+            return Ok(address.clone());
+        }
+        let address = self.read_metadata(discovery).await?;
+        memory.keys_at = Some((address.clone(), now));
+        Ok(address)
+    }
+
+    async fn read_metadata(&self, discovery: &Discovery) -> Result<Address, FetchError> {
+        use FetchError::{Status, UnreadableMetadata};
+
+        let openid = self.read_metadata_at(discovery.openid(), discovery).await;
+        let Err(first @ (Status(_) | UnreadableMetadata)) = openid else { return openid };
+        match self.read_metadata_at(discovery.oauth(), discovery).await {
+            Err(Status(_) | UnreadableMetadata) => Err(first),
+            oauth => oauth,
+        }
+    }
+
+    async fn read_metadata_at(
+        &self,
+        address: &Address,
+        discovery: &Discovery,
+    ) -> Result<Address, FetchError> {
+        let fetched = self.fetch(address, None).await?;
+        let not_modified = FetchError::Status(StatusCode::NOT_MODIFIED);
+        discovery.read(&fetched.document.ok_or(not_modified)?)
+    }
+
+    async fn fetch(&self, address: &Address, etag: Option<&str>) -> Result<Fetched, FetchError> {
+        if !self.may_fetch(address) {
+            return Err(FetchError::Insecure);
+        }
+        let request = FetchRequest::new(address.as_str(), etag);
+        // The call itself may panic, as may its future.
+        let exchange = AssertUnwindSafe(async { self.fetcher.fetch(request).await }).catch_unwind();
+        let fetched = tokio::time::timeout(self.time_limit, exchange)
+            .await
+            .map_err(|_| FetchError::TimedOut)?
+            .map_err(|_| FetchError::Panicked)??;
+        match &fetched.document {
+            Some(document) if document.len() > MAX_LENGTH => Err(FetchError::TooLong),
+            _ => Ok(fetched),
+        }
+    }
+
+    fn may_fetch(&self, address: &Address) -> bool {
+        self.allows_http || address.is_secure()
+    }
+}
+
+fn read_keys(document: &Bytes) -> Result<KeySet, FetchError> {
+    str::from_utf8(document)
+        .map_err(|_| ConfigError::UnreadableKey("a JSON object with an array `keys`"))
+        .and_then(KeySet::from_jwks_json)
+        .map_err(FetchError::Unusable)
+}

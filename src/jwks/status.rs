@@ -1,0 +1,205 @@
+//! How an engine is doing.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{FetchError, schedule};
+use crate::{KeySet, claims::Moment};
+
+/// What the engine's task has done so far. Only the task changes it, but for `is_stopped` and `is_running`.
+#[derive(Clone, Default)]
+pub(super) struct Status {
+    pub(super) is_running: bool,
+    pub(super) is_stopped: bool,
+    /// Attempts that were begun.
+    pub(super) begun: u64,
+    /// Attempts that have ended.
+    pub(super) ended: u64,
+    failures: u64,
+    not_modified: u64,
+    failures_in_a_row: u32,
+    /// When the last attempt began.
+    last_attempt: Option<Moment>,
+    /// When the last failure was known, and how long after it the next attempt is due.
+    failed: Option<(Moment, Duration)>,
+    last_error: Option<Arc<FetchError>>,
+    fetched: Option<Fetch>,
+}
+
+/// The last answer that was good.
+#[derive(Clone, Copy)]
+pub(super) struct Fetch {
+    /// When it was asked for.
+    pub(super) sent: Moment,
+    pub(super) lifetime: Duration,
+}
+
+impl Status {
+    pub(super) fn begin(&mut self, now: Moment) {
+        self.begun += 1;
+        self.last_attempt = Some(now);
+    }
+
+    pub(super) fn succeed(&mut self, fetch: Fetch, is_modified: bool) {
+        self.ended = self.begun;
+        self.not_modified += u64::from(!is_modified);
+        self.failures_in_a_row = 0;
+        self.failed = None;
+        self.last_error = None;
+        self.fetched = Some(fetch);
+    }
+
+    pub(super) fn fail(&mut self, error: Arc<FetchError>, now: Moment) {
+        self.ended = self.begun;
+        self.failures += 1;
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        self.failed = Some((now, schedule::pause(self.failures_in_a_row)));
+        self.last_error = Some(error);
+    }
+
+    pub(super) fn is_fetching(&self) -> bool {
+        self.begun != self.ended
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.last_error.is_some()
+    }
+
+    /// Whether an unknown key is reason enough for an attempt.
+    pub(super) fn may_be_asked(&self, now: Moment) -> bool {
+        self.last_attempt.is_none_or(|attempt| now.age_of(attempt) >= schedule::COOL_DOWN)
+    }
+
+    /// How long until the next attempt that nobody has to ask for.
+    pub(super) fn due_in(&self, now: Moment) -> Duration {
+        let refresh =
+            || Some((self.fetched?.sent, schedule::refresh_after(self.fetched?.lifetime)));
+        self.failed
+            .or_else(refresh)
+            .map_or(Duration::ZERO, |(since, wait)| wait.saturating_sub(now.age_of(since)))
+    }
+
+    /// How long the keys may still be used.
+    pub(super) fn usable_for(&self, now: Moment, stale_limit: Duration) -> Duration {
+        self.fetched.map_or(Duration::ZERO, |fetch| {
+            fetch.usable(stale_limit).saturating_sub(now.age_of(fetch.sent))
+        })
+    }
+
+    pub(super) fn health(
+        &self,
+        now: Moment,
+        stale_limit: Duration,
+        keys: Arc<KeySet>,
+    ) -> JwksHealth {
+        JwksHealth {
+            keys,
+            age: self.fetched.map(|fetch| now.age_of(fetch.sent)),
+            is_fresh: self.fetched.is_some_and(|fetch| now.age_of(fetch.sent) < fetch.lifetime),
+            is_usable: !self.usable_for(now, stale_limit).is_zero(),
+            is_running: self.is_running,
+            last_error: self.last_error.clone(),
+            attempts: self.begun,
+            failures: self.failures,
+            not_modified: self.not_modified,
+        }
+    }
+}
+
+impl Fetch {
+    /// How long the keys may be used, from when they were asked for.
+    pub(super) fn usable(self, stale_limit: Duration) -> Duration {
+        self.lifetime.saturating_add(stale_limit)
+    }
+}
+
+/// How a [`RemoteJwks`](super::RemoteJwks) is doing at one moment.
+#[derive(Clone)]
+pub struct JwksHealth {
+    keys: Arc<KeySet>,
+    age: Option<Duration>,
+    is_fresh: bool,
+    is_usable: bool,
+    is_running: bool,
+    last_error: Option<Arc<FetchError>>,
+    attempts: u64,
+    failures: u64,
+    not_modified: u64,
+}
+
+impl JwksHealth {
+    /// How long ago the last good answer was asked for; `None` before there was one.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.age
+    }
+
+    /// Whether the keys are younger than the lifetime that their server gave them.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.is_fresh
+    }
+
+    /// Whether the keys are used. If not, tokens are answered with 503: none have come yet, or they are stale beyond the
+    /// [limit](super::RemoteJwks::with_stale_limit).
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.is_usable
+    }
+
+    /// Whether the background task is running.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// Why the last attempt failed; `None` if it did not.
+    #[must_use]
+    pub fn last_error(&self) -> Option<&FetchError> {
+        self.last_error.as_deref()
+    }
+
+    /// The ids of the keys that came last, in their order; keys without one are left out.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(|key| key.key_id())
+    }
+
+    /// The keys that came last, with those of the document that were [refused](KeySet::refused).
+    #[must_use]
+    pub fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
+    /// Attempts that were begun. With discovery, one may take up to three exchanges.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        self.attempts
+    }
+
+    /// Attempts that failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Attempts that found the keys unchanged, by their `ETag`.
+    #[must_use]
+    pub fn not_modified(&self) -> u64 {
+        self.not_modified
+    }
+}
+
+impl fmt::Debug for JwksHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwksHealth")
+            .field("keys", &self.keys)
+            .field("age", &self.age)
+            .field("is_fresh", &self.is_fresh)
+            .field("is_usable", &self.is_usable)
+            .field("is_running", &self.is_running)
+            .field("last_error", &self.last_error)
+            .field("attempts", &self.attempts)
+            .field("failures", &self.failures)
+            .field("not_modified", &self.not_modified)
+            .finish()
+    }
+}

@@ -1,0 +1,64 @@
+//! Why a token was not verified, for those who can do something about it.
+
+use crate::{
+    Issuer, KeySet, RejectionKind,
+    jws::{Header, JwsError},
+};
+
+pub(crate) enum NotVerified {
+    Refused(RejectionKind),
+    /// The issuer's remote source may know of a key that its set does not have.
+    #[cfg(feature = "jwks")]
+    UnknownKey(UnknownKey),
+}
+
+/// A token that names a key which is not there, or for which there are no keys at all.
+#[cfg(feature = "jwks")]
+#[derive(Clone, Copy)]
+pub(crate) struct UnknownKey {
+    pub(crate) kind: RejectionKind,
+    /// Position of the issuer in its verifier.
+    pub(crate) issuer: usize,
+    /// The number of the set in which the key was looked for.
+    pub(crate) key_set: u64,
+}
+
+impl NotVerified {
+    /// A token that no key of `keys` vouches for.
+    #[cfg(feature = "jwks")]
+    #[cold]
+    pub(super) fn by(
+        keys: &KeySet,
+        position: usize,
+        issuer: &Issuer,
+        header: &Header<'_>,
+        error: JwsError,
+    ) -> Self {
+        let is_unknown = keys.is_empty() || header.key_id().is_some_and(|id| !keys.has_key_id(id));
+        let kind = error.into();
+        match issuer.remote_keys() {
+            Some(_) if is_unknown => {
+                Self::UnknownKey(UnknownKey { kind, issuer: position, key_set: keys.number() })
+            }
+            _ => Self::Refused(kind),
+        }
+    }
+
+    #[cfg(not(feature = "jwks"))]
+    #[cold]
+    pub(super) fn by(_: &KeySet, _: usize, _: &Issuer, _: &Header<'_>, error: JwsError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<RejectionKind> for NotVerified {
+    fn from(kind: RejectionKind) -> Self {
+        Self::Refused(kind)
+    }
+}
+
+impl From<JwsError> for NotVerified {
+    fn from(error: JwsError) -> Self {
+        Self::Refused(error.into())
+    }
+}

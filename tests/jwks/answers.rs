@@ -1,0 +1,220 @@
+//! Answers that are none: whatever comes, good keys stay.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    common::{requests::NOW, tokens::fixture},
+    gate::{Gate, UNAVAILABLE, UNKNOWN},
+    server::{Answer, Server},
+    signer::{Signer, set},
+};
+
+/// Short of the time box, and long for whatever does not hang, on a busy machine too.
+const BRIEF: Duration = Duration::from_millis(1_500);
+
+fn says(body: &str) -> Answer {
+    Answer::Says(200, String::new(), body.to_owned())
+}
+
+/// What must not replace good keys, with what health tells about it.
+fn bad_answers(server: &Server) -> Vec<(Answer, &'static str)> {
+    let evil = server.url("/evil");
+    let unusable = "the key server's answer is no key set that can be used";
+    let large = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1024 * 1024));
+    vec![
+        (Answer::status(500), "the key server answered 500"),
+        (Answer::status(404), "the key server answered 404"),
+        (Answer::status(204), "the key server answered 204"),
+        (Answer::status(304), "the key server answered 304"),
+        (Answer::redirect(301, &evil), "the key server answered 301"),
+        (Answer::redirect(302, &evil), "the key server answered 302"),
+        (Answer::redirect(307, &evil), "the key server answered 307"),
+        (Answer::redirect(308, "http://169.254.169.254/"), "the key server answered 308"),
+        (Answer::Hangs, "the key server did not answer in time"),
+        (Answer::Drips(set(&[&Signer::new("z")])), "the key server did not answer in time"),
+        (Answer::Endless, "the key server answered more than 1048576 bytes"),
+        (says(&large), "the key server answered more than 1048576 bytes"),
+        (Answer::BreaksOff, "the exchange with the key server failed"),
+        (says(""), unusable),
+        (says("<!DOCTYPE html><html><body>sign in</body></html>"), unusable),
+        (says("{}"), unusable),
+        (says("[]"), unusable),
+        (says("null"), unusable),
+        (says(r#"{"keys":[]}"#), unusable),
+        (says(r#"{"keys":{}}"#), unusable),
+        (
+            says(
+                r#"{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}]}"#,
+            ),
+            unusable,
+        ),
+        (says(r#"{"keys":[{"kty":"AKP","kid":"a","alg":"ML-DSA-44","pub":"AAAA"}]}"#), unusable),
+        (says(r#"{"keys":[],"keys":[]}"#), unusable),
+        (says(&"[".repeat(100_000)), unusable),
+    ]
+}
+
+#[tokio::test]
+async fn no_bad_answer_replaces_good_keys() {
+    let (a, z) = (Signer::new("a"), Signer::new("z"));
+    let server = Server::start().await;
+    server.serves("/evil", Answer::keys(&set(&[&z])));
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    let clock = server.clock.clone();
+    let keys = server.keys("/keys").with_time_limit(BRIEF);
+    let gate = Gate::new(&keys, clock.clone());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+
+    for (answer, error) in bad_answers(&server) {
+        server.serves("/keys", answer);
+        clock.advance(Duration::from_secs(31));
+        assert_eq!(gate.says(&z.token()).await, UNAVAILABLE, "{error}");
+        assert_eq!(keys.health().last_error().unwrap().to_string(), error);
+        assert_eq!(gate.says_at_once(&a.token()), Some(Ok(())), "{error}");
+        assert_eq!(keys.health().key_ids().collect::<Vec<_>>(), ["a"]);
+    }
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(gate.says(&z.token()).await, UNKNOWN);
+    assert!(keys.health().last_error().is_none());
+    assert_eq!(server.count("/evil"), 0, "no redirect was followed");
+}
+
+#[tokio::test]
+async fn no_bad_answer_is_taken_for_the_first_keys() {
+    let z = Signer::new("z");
+    let server = Server::start().await;
+    server.serves("/evil", Answer::keys(&set(&[&z])));
+    for (answer, error) in bad_answers(&server) {
+        server.serves("/keys", answer);
+        let clock = server.clock.clone();
+        let keys = server.keys("/keys").with_time_limit(BRIEF);
+        assert_eq!(Gate::new(&keys, clock).says(&z.token()).await, UNAVAILABLE, "{error}");
+        assert!(!keys.health().is_usable());
+    }
+    assert_eq!(server.count("/evil"), 0, "no redirect was followed");
+}
+
+#[tokio::test]
+async fn the_time_limit_is_for_the_whole_exchange() {
+    let server = Server::start().await;
+    for answer in [Answer::Drips(set(&[&Signer::new("a")])), Answer::Hangs] {
+        server.serves("/keys", answer);
+        let keys = server.keys("/keys").with_time_limit(Duration::from_millis(1_300));
+        let began = Instant::now();
+        keys.spawn();
+        while keys.health().failures() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let took = began.elapsed().as_millis();
+        assert!((1_300..2_300).contains(&took), "{took}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_the_limit_is_read_of_an_endless_body() {
+    let server = Server::start().await;
+    server.serves("/keys", Answer::Endless);
+    let keys = server.keys("/keys");
+    let gate = Gate::new(&keys, server.clock.clone());
+    assert_eq!(gate.says(&Signer::unknown("a")).await, UNAVAILABLE);
+    // What the sockets hold on the way comes on top.
+    assert!(server.written() < 16 * 1024 * 1024, "{}", server.written());
+}
+
+#[tokio::test]
+async fn a_set_of_just_the_limit_is_taken() {
+    let a = Signer::new("a");
+    let small = set(&[&a]);
+    let padding = " ".repeat(1024 * 1024 - small.len());
+    let server = Server::start().await;
+    server.serves("/keys", says(&format!("{small}{padding}")));
+    let gate = Gate::new(&server.keys("/keys"), server.clock.clone());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_odd_set_serves_with_the_keys_that_can_be_used() {
+    let (a, b, twin, other_twin) =
+        (Signer::new("a"), Signer::new("b"), Signer::new("twin"), Signer::new("twin"));
+    let odd = [
+        a.jwk_with(r#","kid":"a","x5c":["AAAA"],"x5t":"AAAA","x5u":"http://169.254.169.254""#),
+        // A provider's key for encryption, one of a type that is not known, secrets, weak and broken ones.
+        b.jwk_with(r#","kid":"b","use":"enc""#),
+        r#"{"kty":"AKP","kid":"post-quantum","alg":"ML-DSA-44","pub":"AAAA"}"#.to_owned(),
+        r#"{"kty":"oct","kid":"secret","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}"#
+            .to_owned(),
+        r#"{"kty":"RSA","kid":"weak","n":"AQAB","e":"AQAB"}"#.to_owned(),
+        b.jwk_with(r#","kid":"private","d":"AAAA""#),
+        r#"{"kid":"no type"}"#.to_owned(),
+        "7".to_owned(),
+        twin.jwk(),
+        other_twin.jwk(),
+    ];
+    let server = Server::start().await;
+    server.serves("/keys", says(&format!(r#"{{"keys":[{}]}}"#, odd.join(","))));
+    let keys = server.keys("/keys");
+    let gate = Gate::new(&keys, server.clock.clone());
+    for good in [&a, &twin, &other_twin] {
+        assert_eq!(gate.says(&good.token()).await, Ok(()));
+    }
+    assert_eq!(gate.says(&b.token()).await, UNKNOWN);
+    let health = keys.health();
+    assert_eq!(health.keys().refused().len(), 7);
+    assert_eq!(health.key_ids().collect::<Vec<_>>(), ["a", "twin", "twin"]);
+}
+
+#[tokio::test]
+async fn rsa_keys_without_alg_are_for_rs256() {
+    let keys: serde_json::Value = serde_json::from_slice(&fixture("../jwks.json")).unwrap();
+    let (n, e) = (&keys["keys"][0]["n"], &keys["keys"][0]["e"]);
+    let body = format!(r#"{{"keys":[{{"kty":"RSA","use":"sig","kid":"rsa","n":{n},"e":{e}}}]}}"#);
+    let server = Server::start().await;
+    server.serves("/keys", says(&body));
+    let gate = Gate::new(&server.keys("/keys"), server.clock.clone());
+    let claims = format!(
+        r#"{{"iss":"{}","aud":"{}","exp":{}}}"#,
+        crate::signer::ISSUER,
+        crate::signer::AUDIENCE,
+        NOW + 60
+    );
+    let sign = |name: &str, algorithm| {
+        let header = format!(r#"{{"alg":"{name}","kid":"rsa"}}"#);
+        crate::common::tokens::sign(algorithm, &crate::common::tokens::rsa_key(), &header, &claims)
+    };
+    assert_eq!(gate.says(&sign("RS256", jsonwebtoken::Algorithm::RS256)).await, Ok(()));
+    assert!(gate.says(&sign("PS256", jsonwebtoken::Algorithm::PS256)).await.is_err());
+}
+
+#[tokio::test]
+async fn the_client_says_what_it_wants_and_who_it_is() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    server.serves("/keys?p=b2c", Answer::keys(&set(&[&a])));
+    server.keys("/keys?p=b2c").ready().await.unwrap();
+    let request = &server.requests()[0];
+    assert!(request.head.starts_with("get /keys?p=b2c http/1.1\r\n"), "{}", request.head);
+    let host = server.origin.trim_start_matches("http://");
+    for line in ["accept: application/json", &format!("host: {host}")] {
+        assert!(request.head.lines().any(|this| this == line), "{}", request.head);
+    }
+    assert!(request.head.contains("\r\nuser-agent: tower-bearer/"));
+    assert!(!request.head.contains("if-none-match"));
+}
+
+#[tokio::test]
+async fn cache_control_of_the_answer_sets_the_lifetime() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    let headers = "Cache-Control: public, max-age=7200\r\nAge: 200\r\n".to_owned();
+    server.serves("/keys", Answer::Says(200, headers, set(&[&a])));
+    let clock = server.clock.clone();
+    let keys = server.keys("/keys");
+    keys.ready().await.unwrap();
+    clock.advance(Duration::from_secs(6_999));
+    assert!(keys.health().is_fresh());
+    clock.advance(Duration::from_secs(1));
+    assert!(!keys.health().is_fresh() && keys.health().is_usable());
+}

@@ -1,0 +1,224 @@
+//! Issuers that tell where their keys are.
+
+use std::time::Duration;
+
+use tower_bearer::{
+    ConfigError, Issuer, Verifier,
+    claims::{ManualClock, SystemClock, UntypedClaims},
+    jwks::{FetchError, RemoteJwks},
+};
+
+use crate::{
+    common::requests::NOW,
+    gate::{Gate, UNAVAILABLE, UNKNOWN},
+    server::{Answer, Server},
+    signer::{AUDIENCE, Signer, set},
+};
+
+const OPENID: &str = "/.well-known/openid-configuration";
+const OAUTH: &str = "/.well-known/oauth-authorization-server";
+
+fn metadata(issuer: &str, keys: &str) -> Answer {
+    let body = format!(
+        r#"{{"issuer":"{issuer}","authorization_endpoint":"http://evil.example/","jwks_uri":"{keys}","x":[1]}}"#
+    );
+    Answer::Says(200, "Content-Type: application/json\r\n".to_owned(), body)
+}
+
+fn gate(name: &str, keys: &RemoteJwks, clock: &ManualClock) -> Gate {
+    let issuer = Issuer::new(name, keys.clone()).audience(AUDIENCE);
+    Gate::of([issuer], clock.clone())
+}
+
+#[tokio::test]
+async fn keys_are_found_by_either_standard() {
+    let a = Signer::new("a");
+    for (path, well_known, asked) in [
+        ("", OPENID.to_owned(), 2),
+        ("/", OPENID.to_owned(), 2),
+        ("/realms/one", format!("/realms/one{OPENID}"), 2),
+        ("", OAUTH.to_owned(), 3),
+        ("/realms/one", format!("{OAUTH}/realms/one"), 3),
+    ] {
+        let server = Server::start().await;
+        let name = server.url(path);
+        server.serves(&well_known, metadata(&name, &server.url("/keys")));
+        server.serves("/keys", Answer::keys(&set(&[&a])));
+        let issuer = Issuer::discover(&name).unwrap().audience(AUDIENCE);
+        assert_eq!(issuer.name(), name);
+        let gate = Gate::of([issuer], SystemClock::default());
+        assert_eq!(gate.says(&a.token_of(&name)).await, Ok(()), "{well_known}");
+        assert_eq!(server.requests().len(), asked, "{well_known}");
+        assert_eq!(gate.says_at_once(&a.token_of(&name)), Some(Ok(())));
+    }
+}
+
+#[tokio::test]
+async fn metadata_in_html_are_none_and_the_other_standard_is_tried() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    server.serves(OPENID, Answer::Says(200, String::new(), "<html>".to_owned()));
+    server.serves(OAUTH, metadata(&server.origin, &server.url("/keys")));
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    let keys = RemoteJwks::discover(&server.origin).unwrap();
+    keys.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn metadata_of_another_issuer_are_refused_and_both_names_told() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    let name = server.origin.clone();
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    let clock = ManualClock::at(NOW);
+    let keys = RemoteJwks::discover(&name).unwrap().with_clock(clock.clone());
+    let gate = gate(&name, &keys, &clock);
+    let upper = name.to_ascii_uppercase();
+    for other in ["https://other.example", &format!("{name}/"), &upper, ""] {
+        server.serves(OPENID, metadata(other, &server.url("/keys")));
+        // Not even the other standard's are asked then.
+        server.serves(OAUTH, metadata(&name, &server.url("/keys")));
+        assert_eq!(gate.says(&a.token_of(&name)).await, UNAVAILABLE);
+        let text = keys.health().last_error().unwrap().to_string();
+        assert!(
+            text.contains(&format!("{other:?}")) && text.contains(&format!("{name:?}")),
+            "{text}"
+        );
+        clock.advance(Duration::from_secs(30));
+    }
+    assert_eq!((server.count("/keys"), server.count(OAUTH)), (0, 0));
+
+    server.serves(OPENID, Answer::status(404));
+    server.serves(OAUTH, metadata("https://other.example", &server.url("/keys")));
+    assert_eq!(gate.says(&a.token_of(&name)).await, UNAVAILABLE);
+    let health = keys.health();
+    assert!(matches!(health.last_error(), Some(FetchError::IssuerMismatch { .. })), "{health:?}");
+    clock.advance(Duration::from_secs(30));
+
+    server.serves(OPENID, metadata(&name, &server.url("/keys")));
+    assert_eq!(gate.says(&a.token_of(&name)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_under_another_address_is_known_by_its_name() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    let name = "https://login.example";
+    server.serves(OPENID, metadata(name, &server.url("/keys")));
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    let issuer = Issuer::discover_at(&server.origin, name).unwrap().audience(AUDIENCE);
+    assert_eq!(issuer.name(), name);
+    let gate = Gate::of([issuer], SystemClock::default());
+    assert_eq!(gate.says(&a.token_of(name)).await, Ok(()));
+    assert!(gate.says(&a.token_of(&server.origin)).await.is_err());
+}
+
+#[tokio::test]
+async fn keys_that_move_are_found_again_after_a_failure_or_an_hour() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let server = Server::start().await;
+    let name = server.origin.clone();
+    server.serves(OPENID, metadata(&name, &server.url("/old")));
+    server.serves("/old", Answer::Tagged("\"same\"".to_owned(), set(&[&a])));
+    let clock = ManualClock::at(NOW);
+    let keys = RemoteJwks::discover(&name).unwrap().with_clock(clock.clone());
+    let gate = gate(&name, &keys, &clock);
+    assert_eq!(gate.says(&a.token_of(&name)).await, Ok(()));
+
+    // Metadata are not read again for each unknown key.
+    server.serves(OPENID, metadata(&name, &server.url("/new")));
+    server.serves("/new", Answer::Tagged("\"same\"".to_owned(), set(&[&a, &b])));
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(gate.says(&b.token_of(&name)).await, UNKNOWN);
+    assert_eq!((server.count(OPENID), server.count("/old"), server.count("/new")), (1, 2, 0));
+
+    // One address' ETag is not another's.
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(gate.says(&b.token_of(&name)).await, Ok(()));
+    assert_eq!((server.count(OPENID), server.count("/old"), server.count("/new")), (2, 2, 1));
+
+    server.serves(OPENID, metadata(&name, &server.url("/newest")));
+    server.serves("/new", Answer::status(410));
+    server.serves("/newest", Answer::keys(&set(&[&b])));
+    // The address fails, and the attempt after that asks for it anew.
+    let c = Signer::new("c").token_of(&name);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(gate.says(&c).await, UNAVAILABLE);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(gate.says(&c).await, UNKNOWN);
+    assert_eq!((server.count("/new"), server.count("/newest")), (2, 1));
+}
+
+#[tokio::test]
+async fn metadata_may_not_point_to_plain_http_elsewhere() {
+    let server = Server::start().await;
+    let name = server.origin.clone();
+    let clock = ManualClock::at(NOW);
+    let keys = RemoteJwks::discover(&name).unwrap().with_clock(clock.clone());
+    let gate = gate(&name, &keys, &clock);
+    for (address, error) in [
+        ("http://169.254.169.254/latest/meta-data", "plain http to another machine is not allowed"),
+        ("http://keys.example/", "plain http to another machine is not allowed"),
+        ("file:///etc/passwd", "the metadata's `jwks_uri` cannot be used"),
+        ("/keys", "the metadata's `jwks_uri` cannot be used"),
+    ] {
+        server.serves(OPENID, metadata(&name, address));
+        assert_eq!(gate.says(&Signer::new("a").token_of(&name)).await, UNAVAILABLE);
+        assert_eq!(keys.health().last_error().unwrap().to_string(), error, "{address}");
+        clock.advance(Duration::from_secs(30));
+    }
+}
+
+#[tokio::test]
+async fn without_metadata_the_first_failure_is_told() {
+    let server = Server::start().await;
+    server.serves(OPENID, Answer::status(503));
+    let clock = ManualClock::at(NOW);
+    let keys = RemoteJwks::discover(&server.origin).unwrap().with_clock(clock.clone());
+    let gate = gate(&server.origin, &keys, &clock);
+    assert_eq!(gate.says(&Signer::new("a").token_of(&server.origin)).await, UNAVAILABLE);
+    let health = keys.health();
+    assert!(matches!(health.last_error(), Some(FetchError::Status(status)) if *status == 503));
+    assert_eq!(server.count(OAUTH), 1);
+}
+
+#[test]
+fn plain_http_to_another_machine_is_refused_at_start_unless_it_is_spelled_out() {
+    let build = |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let url = "http://keys.internal/keys";
+    let issuer = |keys: RemoteJwks| Issuer::new("https://issuer.example", keys).audience(AUDIENCE);
+
+    let keys = RemoteJwks::new(url).unwrap();
+    assert!(matches!(build(issuer(keys.clone())), Err(ConfigError::InsecureUrl)));
+    build(issuer(keys.allow_http())).unwrap();
+    let discovered = Issuer::discover("http://issuer.internal").unwrap().audience(AUDIENCE);
+    assert!(matches!(build(discovered), Err(ConfigError::InsecureUrl)));
+    build(issuer(RemoteJwks::new("https://issuer.example/keys").unwrap())).unwrap();
+}
+
+#[tokio::test]
+async fn plain_http_to_another_machine_is_never_fetched_even_without_a_verifier() {
+    let clock = ManualClock::at(NOW);
+    let keys = RemoteJwks::new("http://192.0.2.1/keys").unwrap().with_clock(clock);
+    keys.spawn();
+    while keys.health().failures() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(keys.health().last_error(), Some(FetchError::Insecure)));
+}
+
+#[test]
+fn an_issuer_does_not_take_another_issuers_metadata() {
+    let keys = RemoteJwks::discover("https://one.example").unwrap();
+    let issuer = Issuer::new("https://two.example", keys).audience(AUDIENCE);
+    let built = Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    assert!(matches!(built, Err(ConfigError::ForeignMetadata)));
+}
+
+#[test]
+fn an_address_that_is_none_is_told_at_once() {
+    for url in ["", "issuer.example", "ftp://issuer.example", "https://u:p@issuer.example"] {
+        assert!(matches!(RemoteJwks::new(url), Err(ConfigError::InvalidUrl(_))), "{url}");
+        assert!(matches!(Issuer::discover(url), Err(ConfigError::InvalidUrl(_))), "{url}");
+    }
+}

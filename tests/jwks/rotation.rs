@@ -1,0 +1,119 @@
+//! Keys that come and go.
+
+use std::time::Duration;
+
+use crate::{
+    gate::{Gate, UNKNOWN},
+    script::Script,
+    server::{Answer, Server},
+    signer::{Signer, set},
+};
+
+#[tokio::test(start_paused = true)]
+async fn no_good_token_is_refused_in_a_rotation_of_a_key_that_was_published_before_use() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let script = Script::serves(&set(&[&a]));
+    let gate = Gate::new(&script.keys(), script.clock());
+    let (mut sent, mut waited) = (0, 0);
+    // Published at 1 000, used from 1 600 on, the old one withdrawn at 2 300, 100 seconds after its last token.
+    for second in 0..4_000 {
+        match second {
+            1_000 => script.turns_to_serve(&set(&[&a, &b])),
+            2_300 => script.turns_to_serve(&set(&[&b])),
+            _ => {}
+        }
+        script.clock().reaches(second).await;
+        let tokens = match second {
+            0..1_600 => vec![a.token()],
+            1_600..2_200 => vec![a.token(), b.token()],
+            _ => vec![b.token()],
+        };
+        for token in tokens {
+            sent += 1;
+            let said = gate.says_at_once(&token);
+            waited += usize::from(said.is_none());
+            let said = if let Some(said) = said { said } else { gate.says(&token).await };
+            assert_eq!(said, Ok(()), "at {second}");
+        }
+    }
+    assert_eq!((sent, waited), (4_600, 1), "only the very first token waited");
+    assert_eq!(script.asked_at(), [0, 480, 960, 1_440, 1_920, 2_400, 2_880, 3_360, 3_840]);
+    assert_eq!(gate.says(&a.token()).await, UNKNOWN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_used_at_once_is_asked_for_by_its_first_token() {
+    let (a, b, c) = (Signer::new("a"), Signer::new("b"), Signer::new("c"));
+    let script = Script::serves(&set(&[&a]));
+    let gate = Gate::new(&script.keys(), script.clock());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+
+    script.turns_to_serve(&set(&[&a, &b]));
+    script.clock().reaches(30).await;
+    assert_eq!(gate.says(&b.token()).await, Ok(()));
+    assert_eq!(script.asked_at(), [0, 30]);
+
+    // The next comes within the 30 seconds: it is refused until they are over, and not longer.
+    script.turns_to_serve(&set(&[&a, &b, &c]));
+    script.clock().reaches(31).await;
+    assert_eq!(gate.says_at_once(&c.token()), Some(UNKNOWN));
+    script.clock().reaches(59).await;
+    assert_eq!(gate.says_at_once(&c.token()), Some(UNKNOWN));
+    script.clock().reaches(60).await;
+    assert_eq!(gate.says(&c.token()).await, Ok(()));
+    assert_eq!(script.asked_at(), [0, 30, 60]);
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_gone_with_the_tokens_that_were_remembered_under_it() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let server = Server::start().await;
+    server.serves("/keys", Answer::keys(&set(&[&a, &b])));
+    let clock = server.clock.clone();
+    let gate = Gate::new(&server.keys("/keys"), clock.clone());
+    let (of_a, of_b) = (a.token(), b.token());
+    for token in [&of_a, &of_b, &of_a, &of_b] {
+        assert_eq!(gate.says(token).await, Ok(()));
+    }
+
+    server.serves("/keys", Answer::keys(&set(&[&b])));
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(gate.says(&Signer::unknown("c")).await, UNKNOWN);
+    assert_eq!(gate.says(&of_a).await, UNKNOWN, "remembered, but its key is gone");
+    assert_eq!(gate.says_at_once(&of_b), Some(Ok(())));
+
+    // The same id for another key: what the old one signed is not good any more.
+    let other_b = Signer::new("b");
+    server.serves("/keys", Answer::keys(&set(&[&other_b])));
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(gate.says(&Signer::unknown("c")).await, UNKNOWN);
+    assert!(gate.says(&of_b).await.is_err());
+    assert_eq!(gate.says(&other_b.token()).await, Ok(()));
+    assert_eq!(server.count("/keys"), 3);
+}
+
+#[tokio::test]
+async fn keys_without_ids_serve_tokens_that_name_an_id_until_one_has_it() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let server = Server::start().await;
+    server.serves("/keys", Answer::keys(&format!(r#"{{"keys":[{}]}}"#, a.jwk_with(""))));
+    let clock = server.clock.clone();
+    let gate = Gate::new(&server.keys("/keys"), clock.clone());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+    assert_eq!(gate.says(&a.token_without_key_id()).await, Ok(()));
+
+    // A key with that id may have come since, although a key without one was tried.
+    clock.advance(Duration::from_secs(30));
+    let both = format!(r#"{{"keys":[{},{}]}}"#, a.jwk_with(""), b.jwk());
+    server.serves("/keys", Answer::keys(&both));
+    assert_eq!(gate.says(&b.token()).await, Ok(()));
+    assert_eq!(server.count("/keys"), 2);
+
+    // A bad signature under a known id, or under none, says nothing about keys.
+    clock.advance(Duration::from_secs(30));
+    let forged = Signer::new("b");
+    for token in [forged.token(), forged.token_without_key_id()] {
+        assert!(gate.says_at_once(&token).unwrap().is_err());
+    }
+    assert_eq!(server.count("/keys"), 2);
+}

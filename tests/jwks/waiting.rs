@@ -1,0 +1,135 @@
+//! Those who wait for a key, and those who go away.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower_bearer::BoxFuture;
+
+use crate::{
+    gate::{Gate, Said, UNAVAILABLE, UNKNOWN},
+    script::{Habit, Script, settle},
+    server::{Answer, Server},
+    signer::{Signer, set},
+};
+
+#[tokio::test(start_paused = true)]
+async fn at_most_64_wait_and_the_others_are_answered_at_once() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let script = Script::serves(&set(&[&a]));
+    let keys = script.keys();
+    let gate = Gate::new(&keys, script.clock());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+    script.clock().reaches(30).await;
+
+    script.turns_to(Habit::Hangs);
+    let mut waiting: Vec<BoxFuture<'static, Said>> =
+        (0..64).map(|_| gate.begins_to_wait(&b.token())).collect();
+    for _ in 0..1_000 {
+        assert_eq!(gate.says_at_once(&b.token()), Some(UNKNOWN), "the last attempt was good");
+    }
+    assert_eq!(gate.says_at_once(&a.token()), Some(Ok(())));
+
+    // One that goes away leaves its place to another.
+    drop(waiting.pop());
+    waiting.push(gate.begins_to_wait(&b.token()));
+    assert_eq!(gate.says_at_once(&b.token()), Some(UNKNOWN));
+
+    let began = Instant::now();
+    for said in waiting {
+        assert_eq!(said.await, UNAVAILABLE);
+    }
+    assert_eq!(began.elapsed().as_secs(), 2, "the time box");
+    settle().await;
+    assert_eq!(script.asked_at(), [0, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_place_before_there_are_keys_is_told_503() {
+    let script = Script::that(Habit::Hangs);
+    let keys = script.keys();
+    let gate = Gate::new(&keys, script.clock());
+    let a = Signer::new("a");
+    let waiting: Vec<_> = (0..64).map(|_| gate.begins_to_wait(&a.token())).collect();
+    assert_eq!(gate.says_at_once(&a.token()), Some(UNAVAILABLE));
+    drop(waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_wait_are_served_by_one_answer() {
+    let a = Signer::new("a");
+    let script = Script::serves(&set(&[&a]));
+    let gate = Gate::new(&script.keys(), script.clock());
+    let waiting: Vec<_> = (0..64).map(|_| gate.begins_to_wait(&a.token())).collect();
+    for said in waiting {
+        assert_eq!(said.await, Ok(()));
+    }
+    assert_eq!(script.asked_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_a_fetch_is_under_way_waits_for_it() {
+    let script = Script::that(Habit::Hangs);
+    let keys = script.keys();
+    let gate = Gate::new(&keys, script.clock());
+    keys.spawn();
+    script.clock().reaches(4).await;
+    let waiting = gate.begins_to_wait(&Signer::unknown("a"));
+    assert_eq!(waiting.await, UNAVAILABLE);
+    assert_eq!(script.clock().seconds(), 5, "the end of that fetch, before the time box");
+    assert_eq!(script.asked_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_goes_away_ends_no_fetch() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let script = Script::serves(&set(&[&a]));
+    let keys = script.keys();
+    let gate = Gate::new(&keys, script.clock());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+    script.clock().reaches(30).await;
+
+    script.turns_to_serve(&set(&[&a, &b]));
+    let first = gate.begins_to_wait(&b.token());
+    let second = gate.begins_to_wait(&b.token());
+    drop(first);
+    assert_eq!(second.await, Ok(()));
+
+    // Even if all go away the answer is there for those who come later.
+    script.clock().reaches(60).await;
+    let c = Signer::new("c");
+    script.turns_to_serve(&set(&[&a, &b, &c]));
+    drop(gate.begins_to_wait(&c.token()));
+    settle().await;
+    assert_eq!(gate.says_at_once(&c.token()), Some(Ok(())));
+    assert_eq!(script.asked_at(), [0, 30, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_after_the_time_box_serves_those_who_come_later() {
+    let a = Signer::new("a");
+    let script = Script::that(Habit::Hangs);
+    let keys = script.keys().with_time_box(Duration::from_millis(100));
+    let gate = Gate::new(&keys, script.clock());
+    let began = Instant::now();
+    assert_eq!(gate.says(&a.token()).await, UNAVAILABLE);
+    assert_eq!(began.elapsed().as_millis(), 100);
+
+    script.turns_to_serve(&set(&[&a]));
+    script.clock().reaches(7).await;
+    assert_eq!(script.asked_at()[..1], [0]);
+    assert_eq!(gate.says_at_once(&a.token()), Some(Ok(())), "the next attempt, in the background");
+}
+
+#[tokio::test]
+async fn many_requests_that_go_away_at_any_point_leave_nothing_behind() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    let keys = server.keys("/keys");
+    let gate = Gate::new(&keys, server.clock.clone());
+    for _ in 0..1_000 {
+        drop(gate.begins_to_wait(&a.token()));
+    }
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+    assert_eq!(server.count("/keys"), 1);
+}
