@@ -13,7 +13,11 @@
 //! 7. **Where store, accounts or keys cannot be asked the answer is 503** with `Retry-After`.
 //!
 //! ```
-//! # use tower_bearer::{Algorithm, issuing::{MemoryAccounts, MemoryTokenStore, Passwords, TokenIssuer}, jws::SigningKey};
+//! # use tower_bearer::{
+//! #     Algorithm,
+//! #     issuing::{MemoryAccounts, Passwords, TokenIssuer, store::MemoryTokenStore},
+//! #     jws::SigningKey,
+//! # };
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use axum::{Router, body::Body, routing::get};
