@@ -234,6 +234,10 @@ def main():
     if counts:
         out += ["### Instructions", "", "| request | instructions |", "|---|---|"]
         out += [f"| {name} | {count:,} |".replace(",", " ") for name, count in counts.items()] + [""]
+    storm = ROOT / "target/login_storm.txt"
+    if storm.exists():
+        rows = [line for line in storm.read_text().splitlines() if line.startswith("|")]
+        out += ["### Log-in storm: a protected call meanwhile", "", *rows, ""]
     if load.exists():
         out += ["### Whole server", "", "```text", load.read_text().rstrip(), "```", ""]
     out.append(END)
