@@ -44,7 +44,11 @@ struct Shared<C> {
 /// How far a token came without waiting.
 pub(crate) enum Progress<C> {
     Done(Result<Authenticated<C>, Rejection>),
+    /// The token is verified, and something is asked about it.
     Pending(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
+    /// Its key is not there yet: anybody may have made it.
+    #[cfg(feature = "jwks")]
+    Unverified(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
 }
 
 impl<C: Send + Sync + 'static> Authenticator<C> {
@@ -70,6 +74,8 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         match self.begin(token.as_bytes()) {
             Progress::Done(result) => result,
             Progress::Pending(rest) => rest.await,
+            #[cfg(feature = "jwks")]
+            Progress::Unverified(rest) => rest.await,
         }
     }
 
@@ -84,6 +90,8 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         match self.look_up(token) {
             Progress::Done(result) => result,
             Progress::Pending(rest) => rest.await,
+            #[cfg(feature = "jwks")]
+            Progress::Unverified(rest) => rest.await,
         }
         .map(drop)
     }

@@ -40,12 +40,55 @@ pin_project! {
     }
 }
 
+/// Which instance of the service a request waits to call.
+pub(crate) enum Instance<S> {
+    /// That which was ready when the call came, with what it has reserved.
+    Ready(S),
+    /// One that has yet to become ready.
+    #[cfg(feature = "jwks")]
+    Fresh(S),
+}
+
+impl<S> Instance<S> {
+    fn into_inner(self) -> S {
+        match self {
+            Self::Ready(service) => service,
+            #[cfg(feature = "jwks")]
+            Self::Fresh(service) => service,
+        }
+    }
+}
+
 struct Waiting<S, B, C> {
-    check: BoxFuture<'static, Result<Authenticated<C>, Rejection>>,
-    /// The instance that was ready when the call came.
-    service: S,
+    /// Gone once it has let the request pass.
+    check: Option<BoxFuture<'static, Result<Authenticated<C>, Rejection>>>,
+    service: Instance<S>,
     request: Request<B>,
     refusals: Arc<Refusals>,
+}
+
+/// Why a request does not get to the service.
+enum Stopped<E> {
+    Refused(Rejection),
+    /// The service failed before it became ready.
+    #[cfg_attr(not(feature = "jwks"), expect(dead_code, reason = "it was ready before"))]
+    Failed(E),
+}
+
+impl<S: Service<Request<B>>, B, C: Send + Sync + 'static> Waiting<S, B, C> {
+    /// Ready when the request may be handed over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped<S::Error>>> {
+        if let Some(check) = &mut self.check {
+            let token = ready!(check.as_mut().poll(cx)).map_err(Stopped::Refused)?;
+            self.request.extensions_mut().insert(token);
+            self.check = None;
+        }
+        match &mut self.service {
+            Instance::Ready(_) => Poll::Ready(Ok(())),
+            #[cfg(feature = "jwks")]
+            Instance::Fresh(service) => service.poll_ready(cx).map_err(Stopped::Failed),
+        }
+    }
 }
 
 impl<S, B, C> ResponseFuture<S, B, C>
@@ -58,10 +101,11 @@ where
 
     pub(crate) fn checking(
         check: BoxFuture<'static, Result<Authenticated<C>, Rejection>>,
-        service: S,
+        service: Instance<S>,
         request: Request<B>,
         refusals: Arc<Refusals>,
     ) -> Self {
+        let check = Some(check);
         let waiting = Some(Box::new(Waiting { check, service, request, refusals }));
         Self { state: State::Checking { waiting } }
     }
@@ -90,19 +134,17 @@ where
                 }
                 StateProjection::Checking { waiting } => waiting,
             };
-            let check = &mut waiting.as_mut().expect(FINISHED).check;
-            let verdict = ready!(check.as_mut().poll(cx));
-            let Waiting { mut service, mut request, refusals, .. } =
-                *waiting.take().expect(FINISHED);
+            let verdict = ready!(waiting.as_mut().expect(FINISHED).poll(cx));
+            let Waiting { service, request, refusals, .. } = *waiting.take().expect(FINISHED);
             match verdict {
-                Ok(token) => {
-                    request.extensions_mut().insert(token);
-                    state.set(State::Calling { future: service.call(request) });
+                Ok(()) => {
+                    state.set(State::Calling { future: service.into_inner().call(request) });
                 }
-                Err(rejection) => {
+                Err(Stopped::Refused(rejection)) => {
                     let (request, _) = request.into_parts();
                     return Poll::Ready(Ok(refused(refusals.respond(rejection, &request))));
                 }
+                Err(Stopped::Failed(error)) => return Poll::Ready(Err(error)),
             }
         }
     }

@@ -16,15 +16,15 @@ use tower_service::Service;
 
 use crate::{
     Authenticated, BoxFuture, Rejection, RejectionKind, ResponseBody, ResponseFuture,
-    authenticator::Progress, claims::UntypedClaims, credential::refusal_of, layer::Settings,
-    rejection::Anonymous,
+    authenticator::Progress, claims::UntypedClaims, credential::refusal_of, future::Instance,
+    layer::Settings, rejection::Anonymous,
 };
 
 /// The service that [`BearerLayer`](crate::BearerLayer) puts around another.
 ///
 /// It is ready when the inner service is, and it calls the very instance that was ready: in place where the
-/// token needs no look-up, and moved into the future where it does. When a request is refused, that instance is
-/// replaced by a clone, so that what it had reserved is free for others.
+/// token needs no look-up, and moved into the future where it does. When a request is refused, or its key has to be
+/// fetched first, that instance is replaced by a clone, so that what it had reserved is free for others.
 ///
 /// `call` decides on tokens that need no look-up; what is left for the future then is the inner service's.
 #[must_use = "a service does nothing until it is called"]
@@ -66,7 +66,15 @@ where
                 let successor = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, successor);
                 let refusals = Arc::clone(&self.settings.refusals);
-                ResponseFuture::checking(check, ready, request, refusals)
+                ResponseFuture::checking(check, Instance::Ready(ready), request, refusals)
+            }
+            #[cfg(feature = "jwks")]
+            Admission::CheckingUnverified(check) => {
+                // Whoever made the token keeps nothing from others meanwhile.
+                let fresh = self.inner.clone();
+                self.inner = fresh.clone();
+                let refusals = Arc::clone(&self.settings.refusals);
+                ResponseFuture::checking(check, Instance::Fresh(fresh), request, refusals)
             }
         }
     }
@@ -76,6 +84,8 @@ enum Admission<C> {
     Admitted,
     Refused(Rejection),
     Checking(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
+    #[cfg(feature = "jwks")]
+    CheckingUnverified(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
 }
 
 impl<C: Send + Sync + 'static> Settings<C> {
@@ -116,6 +126,8 @@ impl<C: Send + Sync + 'static> Settings<C> {
             }
             Ok(Some(Progress::Done(Err(rejection)))) => Admission::Refused(rejection),
             Ok(Some(Progress::Pending(check))) => Admission::Checking(check),
+            #[cfg(feature = "jwks")]
+            Ok(Some(Progress::Unverified(check))) => Admission::CheckingUnverified(check),
             Ok(None) if self.optional || is_preflight => {
                 let anonymous = Anonymous::<C>::new(&self.refusals, is_preflight);
                 request.extensions_mut().insert(anonymous);

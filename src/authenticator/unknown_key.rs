@@ -11,12 +11,12 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
             Err(kind) => return Progress::Done(Err(kind.into())),
         };
         let (authenticator, token) = (self.clone(), Box::<[u8]>::from(token));
-        Progress::Pending(Box::pin(async move {
+        Progress::Unverified(Box::pin(async move {
             let waited = wait.until_answered().await;
             match authenticator.0.verifier.verify(&token) {
                 Ok(token) => match authenticator.look_up(token) {
                     Progress::Done(result) => result,
-                    Progress::Pending(rest) => rest.await,
+                    Progress::Pending(rest) | Progress::Unverified(rest) => rest.await,
                 },
                 Err(NotVerified::Refused(kind)) => Err(kind.into()),
                 Err(NotVerified::UnknownKey(unknown)) => {

@@ -50,7 +50,8 @@ impl Moment {
 /// The operating system's clocks.
 ///
 /// On Linux they are the kernel's coarse ones, which are several times as cheap to read and lag behind by one tick:
-/// 1 to 10 milliseconds, as the kernel is configured. Expiry and the ages of cached answers are late by at most that.
+/// 1 to 10 milliseconds, as the kernel is configured, or longer while a virtual machine is kept from running. Expiry and
+/// the ages of cached answers are late by that.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SystemClock;

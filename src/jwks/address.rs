@@ -42,6 +42,10 @@ impl Address {
         self.is_secure
     }
 
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+
     /// Splits it behind the host and port.
     pub(super) fn origin_and_path(&self) -> (&str, &str) {
         let authority = self.url.find("://").map_or(0, |colon| colon + "://".len());

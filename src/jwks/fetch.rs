@@ -60,7 +60,7 @@ impl<T: FetchJwks + ?Sized> FetchJwks for Arc<T> {
 pub const MAX_LENGTH: usize = 1024 * 1024;
 
 /// One document that is wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct FetchRequest<'a> {
     url: &'a str,
     etag: Option<&'a str>,
@@ -81,6 +81,14 @@ impl<'a> FetchRequest<'a> {
     #[must_use]
     pub fn etag(&self) -> Option<&'a str> {
         self.etag
+    }
+}
+
+impl fmt::Debug for FetchRequest<'_> {
+    /// Leaves out the query, in which there may be anything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.url.split_once('?').map_or(self.url, |(address, _)| address);
+        f.debug_struct("FetchRequest").field("url", &shown).finish_non_exhaustive()
     }
 }
 

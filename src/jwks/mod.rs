@@ -8,9 +8,10 @@
 //!    hours at most, or 10 minutes where the server does not say. An `ETag` is sent back.
 //! 3. **A `kid` that is not in the set triggers a fetch**, at most one in 30 seconds for each source, counted from the last
 //!    attempt of any kind. Up to 64 requests wait for its end, each for up to the
-//!    [time box](RemoteJwks::with_time_box); all others are answered at once. A request that goes away ends no fetch.
+//!    [time box](RemoteJwks::with_time_box); all others are answered at once, by what the last attempt said. A request that
+//!    goes away ends no fetch, and one that waits holds nothing that the service behind the layer has reserved.
 //! 4. **What is not known is not guessed.** A key that is unknown after the last attempt succeeded is 401; if that attempt
-//!    failed, or has not ended in time, or there are no keys that may be used, it is 503.
+//!    failed, or one that a request waits for has not ended in time, or there are no keys that may be used, it is 503.
 //! 5. **An outage is survived on the last good keys**, up to an hour past their lifetime (see
 //!    [`with_stale_limit`](RemoteJwks::with_stale_limit)); then every token of the issuer is answered with 503. Attempts go on, with
 //!    pauses that double up to a minute, shortened at random by up to half.

@@ -125,7 +125,10 @@ impl Source {
     ) -> Result<Address, FetchError> {
         let fetched = self.fetch(address, None).await?;
         let not_modified = FetchError::Status(StatusCode::NOT_MODIFIED);
-        discovery.read(&fetched.document.ok_or(not_modified)?)
+        let keys = discovery.read(&fetched.document.ok_or(not_modified)?)?;
+        // A machine elsewhere does not send this one to its own ports.
+        let is_led_inwards = address.is_encrypted() && !keys.is_encrypted();
+        if is_led_inwards && !self.allows_http { Err(FetchError::Insecure) } else { Ok(keys) }
     }
 
     async fn fetch(&self, address: &Address, etag: Option<&str>) -> Result<Fetched, FetchError> {
@@ -150,9 +153,12 @@ impl Source {
     }
 }
 
+/// The longest set that is read: each key takes time to check, and each that is refused is remembered.
+const MAX_KEYS: usize = 1_000;
+
 fn read_keys(document: &Bytes) -> Result<KeySet, FetchError> {
     str::from_utf8(document)
         .map_err(|_| ConfigError::UnreadableKey("a JSON object with an array `keys`"))
-        .and_then(KeySet::from_jwks_json)
+        .and_then(|json| KeySet::from_jwks_json_of(json, MAX_KEYS))
         .map_err(FetchError::Unusable)
 }

@@ -106,10 +106,18 @@ impl KeySet {
     /// [`ConfigError::UnreadableKey`] where the document is no JSON object with an array `keys`, and
     /// [`ConfigError::NoUsableKey`] where no key is left.
     pub fn from_jwks_json(json: &str) -> Result<Self, ConfigError> {
+        Self::from_jwks_json_of(json, usize::MAX)
+    }
+
+    /// The same, for at most so many keys.
+    pub(crate) fn from_jwks_json_of(json: &str, max_keys: usize) -> Result<Self, ConfigError> {
         backend::require()?;
         let mut set = Self::empty();
         let elements = json::elements_of(json, "keys")
             .ok_or(ConfigError::UnreadableKey("a JSON object with an array `keys`"))?;
+        if elements.len() > max_keys {
+            return Err(ConfigError::UnreadableKey("a set of fewer keys"));
+        }
         for (index, json) in elements.into_iter().enumerate() {
             match read_public(json) {
                 Ok(key) => set.add(key),

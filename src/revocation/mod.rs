@@ -33,7 +33,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Dates of denials are wall-clock times, as `exp` is. Ages of answers are measured on the monotonic clock.
+//! Dates of denials are wall-clock times, as `exp` is. Ages of answers are measured by the monotonic or the wall
+//! clock, whichever says more, to the tick of the [`Clock`](crate::claims::Clock).
 //! Look-ups that have to wait, for the store or for another thread that asks the same, are limited in time by the
 //! timer of the Tokio runtime that polls them, which has to be enabled (`enable_time`): a runtime without it panics.
 //! Outside a runtime nothing limits them but the store.

@@ -53,6 +53,10 @@ fn bad_answers(server: &Server) -> Vec<(Answer, &'static str)> {
         (says(r#"{"keys":[{"kty":"AKP","kid":"a","alg":"ML-DSA-44","pub":"AAAA"}]}"#), unusable),
         (says(r#"{"keys":[],"keys":[]}"#), unusable),
         (says(&"[".repeat(100_000)), unusable),
+        (
+            says(&format!(r#"{{"keys":[{}{}]}}"#, Signer::new("z").jwk(), ",0".repeat(1_000))),
+            unusable,
+        ),
     ]
 }
 

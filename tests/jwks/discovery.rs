@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tower_bearer::{
-    ConfigError, Issuer, Verifier,
+    BoxFuture, ConfigError, Issuer, Verifier,
     claims::{ManualClock, SystemClock, UntypedClaims},
-    jwks::{FetchError, RemoteJwks},
+    jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
 };
 
 use crate::{
@@ -221,4 +221,41 @@ fn an_address_that_is_none_is_told_at_once() {
         assert!(matches!(RemoteJwks::new(url), Err(ConfigError::InvalidUrl(_))), "{url}");
         assert!(matches!(Issuer::discover(url), Err(ConfigError::InvalidUrl(_))), "{url}");
     }
+}
+
+/// An issuer elsewhere whose metadata name this address of its keys.
+struct Elsewhere(&'static str);
+
+impl FetchJwks for Elsewhere {
+    fn fetch<'a>(
+        &'a self,
+        request: FetchRequest<'a>,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        let is_metadata = request.url().ends_with(OPENID);
+        let document = if is_metadata {
+            format!(r#"{{"issuer":"https://elsewhere.example","jwks_uri":"{}"}}"#, self.0)
+        } else {
+            set(&[&Signer::new("a")])
+        };
+        Box::pin(async move { Ok(Fetched::document(document)) })
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_elsewhere_does_not_send_this_machine_to_its_own_ports() {
+    let keys = |address, allows_http| {
+        let keys = RemoteJwks::discover("https://elsewhere.example").unwrap();
+        let keys = keys.with_fetcher(Elsewhere(address));
+        if allows_http { keys.allow_http() } else { keys }
+    };
+    for inwards in ["http://127.0.0.1:9/x", "http://localhost/x", "HTTP://[::1]:80/x"] {
+        let keys = keys(inwards, false);
+        keys.spawn();
+        let wait = tokio::time::timeout(Duration::from_millis(50), keys.ready());
+        assert!(wait.await.is_err(), "{inwards}");
+        let health = keys.health();
+        assert!(matches!(health.last_error(), Some(FetchError::Insecure)), "{inwards}: {health:?}");
+    }
+    keys("https://keys.example/x", false).ready().await.unwrap();
+    keys("http://127.0.0.1:9/x", true).ready().await.unwrap();
 }

@@ -33,6 +33,10 @@ impl Gate {
         Self(BearerLayer::new(Authenticator::new(verifier.build().unwrap())))
     }
 
+    pub(crate) fn layer(&self) -> &BearerLayer {
+        &self.0
+    }
+
     pub(crate) async fn says(&self, token: &str) -> Said {
         let outcome = send(self.0.layer(open()), with_bearer(token)).await;
         match outcome.rejection {

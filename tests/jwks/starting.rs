@@ -1,6 +1,12 @@
 //! Beginning without a server, and ending.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake},
+    thread,
+    time::Duration,
+};
 
 use tower_bearer::{
     Issuer,
@@ -180,6 +186,41 @@ fn without_a_runtime_tokens_are_answered_and_nothing_panics() {
     assert_eq!(said, Some(UNAVAILABLE));
     let ready = futures_util::FutureExt::now_or_never(keys.ready()).unwrap();
     assert!(matches!(ready, Err(FetchError::Stopped)));
+}
+
+#[test]
+fn who_is_outside_the_runtime_of_the_task_waits_for_its_answer() {
+    let a = Signer::new("a");
+    let clock = ManualClock::at(NOW);
+    let script = Script::serves(&set(&[&a]));
+    let keys = script.keys().with_clock(clock.clone());
+    let gate = Gate::new(&keys, clock.clone());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(keys.ready()).unwrap();
+    clock.advance(Duration::from_secs(31));
+
+    assert_eq!(wait_for(gate.says(&Signer::unknown("b"))), UNKNOWN);
+    assert_eq!(script.asked_at().len(), 2);
+}
+
+/// Drives a future on a thread that has no runtime.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let mut future = pin!(future);
+    let waker = Arc::new(Unpark(thread::current())).into();
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,18 @@
 //! Those who wait for a key, and those who go away.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
+use tower::{Layer, Service, ServiceExt, limit::GlobalConcurrencyLimitLayer};
 use tower_bearer::BoxFuture;
 
 use crate::{
+    common::requests::{open, with_bearer},
     gate::{Gate, Said, UNAVAILABLE, UNKNOWN},
     script::{Habit, Script, settle},
     server::{Answer, Server},
@@ -41,6 +48,51 @@ async fn at_most_64_wait_and_the_others_are_answered_at_once() {
     assert_eq!(began.elapsed().as_secs(), 2, "the time box");
     settle().await;
     assert_eq!(script.asked_at(), [0, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_key_keeps_nothing_that_the_service_has_reserved() {
+    let (a, b) = (Signer::new("a"), Signer::new("b"));
+    let script = Script::serves(&set(&[&a]));
+    let gate = Gate::new(&script.keys(), script.clock());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+    script.clock().reaches(30).await;
+
+    script.turns_to(Habit::Hangs);
+    let permits = Arc::new(Semaphore::new(1));
+    let limit = GlobalConcurrencyLimitLayer::with_semaphore(permits.clone());
+    let mut service = gate.layer().layer(limit.layer(open()));
+    let mut waiting = Box::pin(service.ready().await.unwrap().call(with_bearer(&b.token())));
+    assert!(poll(&mut waiting).is_pending());
+    assert_eq!(permits.available_permits(), 1);
+    // Others get through meanwhile, on the same instance too.
+    let good = service.ready().await.unwrap().call(with_bearer(&a.token()));
+    assert_eq!(good.await.unwrap().status(), 200);
+    assert_eq!(waiting.await.unwrap().status(), 503);
+    assert_eq!(permits.available_permits(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_for_a_key_waits_for_the_service_to_be_ready_too() {
+    let a = Signer::new("a");
+    let script = Script::serves(&set(&[&a]));
+    let gate = Gate::new(&script.keys(), script.clock());
+    let permits = Arc::new(Semaphore::new(1));
+    let limit = GlobalConcurrencyLimitLayer::with_semaphore(permits.clone());
+    let service = gate.layer().layer(limit.layer(open()));
+    let mut waiting = Box::pin(service.oneshot(with_bearer(&a.token())));
+    assert!(poll(&mut waiting).is_pending());
+
+    let taken = permits.clone().acquire_owned().await.unwrap();
+    settle().await;
+    assert!(poll(&mut waiting).is_pending(), "the key is there, the service is not");
+    drop(taken);
+    assert_eq!(waiting.await.unwrap().status(), 200);
+    assert_eq!(permits.available_permits(), 1);
+}
+
+fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[tokio::test(start_paused = true)]
