@@ -141,11 +141,14 @@ def targets(own, peers):
             measured = measure()
         except KeyError:
             continue
+        # What differs by less than this from run to run says nothing: of durations below 300 ns, 10%, else 5%.
+        noise = 1.10 if what.startswith(("hit", "refusal", "revocation hit", "layer")) else 1.05
         if isinstance(limit, str):
-            met = measured >= float(limit.removeprefix("≥ "))
+            excess = float(limit.removeprefix("≥ ")) / measured
         else:
-            limit, met = f"≤ {limit}", measured <= limit
-        yield what, f"{measured:.2f}", limit, "yes" if met else "**no**"
+            limit, excess = f"≤ {limit}", measured / limit
+        met = "yes" if excess <= 1 else "within noise" if excess <= noise else "**no**"
+        yield what, f"{measured:.2f}", limit, met
 
 
 def svg(panels):
