@@ -241,6 +241,10 @@ def main():
     if storm.exists():
         rows = [line for line in storm.read_text().splitlines() if line.startswith("|")]
         out += ["### Log-in storm: a protected call meanwhile", "", *rows, ""]
+    memory = ROOT / "target/allocations.txt"
+    if memory.exists():
+        lines = [line for line in memory.read_text().splitlines() if re.match(r"\d+ bytes", line)]
+        out += ["### Memory", "", *(f"* {line}" for line in lines), ""]
     if load.exists():
         out += ["### Whole server", "", "```text", load.read_text().rstrip(), "```", ""]
     out.append(END)

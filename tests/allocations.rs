@@ -305,7 +305,10 @@ fn a_remembered_token_takes_up_little_beyond_itself_and_its_claims() {
     assert_eq!(hit.count_total, 0, "all of them are remembered");
 
     let beyond = remembered - claims - tokens[0].len() as i64;
-    println!("{remembered} bytes, of which {claims} are claims and {} the token", tokens[0].len());
+    let token = tokens[0].len();
+    println!(
+        "{remembered} bytes for a remembered token: {token} its text, {claims} its claims, {beyond} beyond"
+    );
     assert!((0..=160).contains(&beyond), "{beyond} bytes");
 }
 
