@@ -162,10 +162,13 @@ impl TokenIssuer {
     }
 
     /// A refresh token with an access token of the same session, each signed.
+    ///
+    /// Both bear the date that the store has compared with the subject's cut-off: a later one could lie behind a cut-off
+    /// that was written since.
     fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
         let Refresh { claims, record } = refresh;
         let jti = random_id().map_err(no_signature)?;
-        let iat = self.now().max(record.issued_at);
+        let iat = record.issued_at;
         let exp = iat.saturating_add(ACCESS_LIFETIME);
         let ids = [&*jti, &*record.session_id];
         let access = self.claims(TokenType::Access, &record.owner, ids, [iat, exp])?;
