@@ -139,9 +139,10 @@ impl TokenIssuer {
     }
 
     /// Signs with `next` from now on. What was signed before is good until it expires: the old key verifies for as long
-    /// as the longest lifetime that is issued.
+    /// as the longest lifetime that is issued, of refresh tokens too.
     pub fn rotate_key(&self, next: SigningKey) {
-        let keep_until = self.now().saturating_add(self.longest_lifetime().as_secs());
+        let longest = self.longest_lifetime().as_secs().max(self.refresh_lifetime());
+        let keep_until = self.now().saturating_add(longest);
         self.0.verifying.keys.rotate(next, keep_until.saturating_add(KEEP_AFTER_EXPIRY));
     }
 
