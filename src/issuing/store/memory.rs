@@ -69,7 +69,10 @@ impl State {
     /// The rows end, the denial stands, others are told: one step.
     fn deny(&mut self, denial: Denial) {
         match &denial.what {
-            Revocable::Token { issuer, id } => self.private.end_token(issuer, id, denial.from),
+            Revocable::Token { issuer, id } => {
+                self.refresh.end_token(issuer, id, denial.from);
+                self.private.end_token(issuer, id, denial.from);
+            }
             Revocable::Session { issuer, id } => {
                 self.refresh.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
                 self.private.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
@@ -108,7 +111,7 @@ impl State {
         }) else {
             return RefreshUse::Unknown;
         };
-        if row.is_revoked || self.in_the_way(&row.token.owner, row.token.issued_at).is_some() {
+        if row.dies_at <= *now || self.in_the_way(&row.token.owner, row.token.issued_at).is_some() {
             return RefreshUse::Revoked;
         }
         let Some((at, next)) = row.used.clone() else {

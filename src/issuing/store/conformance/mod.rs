@@ -78,6 +78,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             what_is_denied_is_refused_and_nothing_else,
             a_denial_is_never_weakened,
             a_denial_ends_the_rows_that_it_concerns,
+            a_refresh_token_that_is_denied_from_a_time_on_is_good_until_then,
             several_denials_are_one_call,
             a_cut_off_refuses_what_was_issued_by_it,
             a_cut_off_reaches_what_another_clock_has_dated_later,

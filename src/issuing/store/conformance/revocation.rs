@@ -70,7 +70,8 @@ pub(super) async fn a_denial_ends_the_rows_that_it_concerns<S: TokenStore>(bench
     }
     assert_eq!(bench.listed(bob(), NOW).await, [kept]);
 
-    for (n, what) in [session("s"), subject("bob", NOW)].into_iter().enumerate() {
+    let ends = [session("s"), token("first 1"), subject("bob", NOW)];
+    for (n, what) in ends.into_iter().enumerate() {
         let first = format!("first {n}");
         answered(bench.store.open_session(&refresh(bob(), "s", &first)).await);
         bench.revoke(what).await;
@@ -78,6 +79,27 @@ pub(super) async fn a_denial_ends_the_rows_that_it_concerns<S: TokenStore>(bench
         let outcome = answered(bench.store.use_refresh(&rotation).await);
         assert_eq!(outcome, RefreshUse::Revoked);
     }
+}
+
+pub(super) async fn a_refresh_token_that_is_denied_from_a_time_on_is_good_until_then<
+    S: TokenStore,
+>(
+    bench: Bench<S>,
+) {
+    for first in ["1", "a"] {
+        answered(bench.store.open_session(&refresh(ada(), "s", first)).await);
+        let later = Denial::new(token(first), NOW + HOUR).with_from(NOW + 10);
+        answered(bench.store.deny(&[later]).await);
+    }
+    let used_at = |used, successor, now| {
+        let mut rotation = rotation(ada(), "s", used, successor);
+        rotation.now = now;
+        rotation
+    };
+    let used = answered(bench.store.use_refresh(&used_at("1", "2", NOW + 9)).await);
+    assert_eq!(used, RefreshUse::Rotated);
+    let used = answered(bench.store.use_refresh(&used_at("a", "b", NOW + 10)).await);
+    assert_eq!(used, RefreshUse::Revoked);
 }
 
 pub(super) async fn several_denials_are_one_call<S: TokenStore>(bench: Bench<S>) {
