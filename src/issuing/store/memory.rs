@@ -151,13 +151,13 @@ impl State {
         }
         let mut successor = rotation.successor.clone();
         successor.name = Arc::clone(&old.token.name);
-        let denial = old.denial(rotation.old_dies_at);
+        let denial = old.denial(rotation.old_from());
         self.deny(denial.clone());
         PrivateRotation::Rotated { new: self.private.insert(successor).view(), old: denial }
     }
 
     fn revoke_private(&mut self, owner: &Owner, id: i64, now: u64) -> Option<Denial> {
-        let denial = self.private.find(owner, id, now)?.denial(now);
+        let denial = self.private.find(owner, id, now)?.denial(0);
         self.deny(denial.clone());
         Some(denial)
     }

@@ -83,12 +83,13 @@ pub trait TokenStore: RevocationStore {
     /// whichever is earliest. It is listed until then, and [`RevocationStore::look_up`] refuses it from then on.
     ///
     /// An old token that has not died yet can be rotated again: whoever lost the answer to the first call comes again.
-    /// Of several calls that would have it die at once, one succeeds.
+    /// Of several calls that would have it die at once, one succeeds. What dies at once is denied from the second 0 on
+    /// ([`RotatedPrivateToken::old_from`]), so that it is dead by every clock.
     fn rotate_private<'a>(&'a self, rotation: &'a RotatedPrivateToken)
     -> Step<'a, PrivateRotation>;
 
-    /// Denies a private token that [`list_private`](Self::list_private) would list, from `now` on and until its expiry
-    /// and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the owner has no such token: somebody else's and one that
+    /// Denies a private token that [`list_private`](Self::list_private) would list at `now`, from the second 0 on, so
+    /// that it is dead by every clock, and until its expiry and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the owner has no such token: somebody else's and one that
     /// was revoked before are alike.
     fn revoke_private<'a>(
         &'a self,

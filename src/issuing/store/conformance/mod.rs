@@ -63,6 +63,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             nobody_reaches_somebody_elses,
             a_rotation_keeps_the_name_and_ends_the_old_token_at_once,
             of_many_rotations_at_once_one_succeeds,
+            what_dies_at_once_is_dead_by_every_clock,
             an_overlap_ends_when_it_was_said_to,
             an_overlap_does_not_outlive_the_token_nor_an_earlier_end,
             an_expired_token_is_listed,

@@ -32,7 +32,7 @@ pub(super) async fn rotate(
     transaction: &mut Transaction,
     rotation: &RotatedPrivateToken,
 ) -> Result<PrivateRotation, Failure> {
-    let RotatedPrivateToken { id, successor, old_dies_at, now } = rotation;
+    let RotatedPrivateToken { id, successor, now, .. } = rotation;
     let owner = &successor.owner;
     transaction.lock(vec![lock_of_owner(owner)]).await?;
     if let Some(cut_off) = in_the_way(transaction, owner, successor.issued_at).await? {
@@ -44,7 +44,7 @@ pub(super) async fn rotate(
             PrivateRotation::NotFound
         });
     }
-    let Some((old, name)) = end(transaction, owner, *id, *old_dies_at, *now).await? else {
+    let Some((old, name)) = end(transaction, owner, *id, rotation.old_from(), *now).await? else {
         return Ok(PrivateRotation::NotFound);
     };
     record(transaction, &old).await?;
@@ -58,7 +58,8 @@ pub(super) async fn revoke(
     id: i64,
     now: u64,
 ) -> Result<Option<Denial>, Failure> {
-    let Some((denial, _)) = end(transaction, owner, id, now, now).await? else {
+    transaction.lock(vec![lock_of_owner(owner)]).await?;
+    let Some((denial, _)) = end(transaction, owner, id, 0, now).await? else {
         return Ok(None);
     };
     record(transaction, &denial).await?;
