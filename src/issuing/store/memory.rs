@@ -163,8 +163,10 @@ impl State {
     }
 
     fn revoke_owner(&mut self, owner: &Owner, now: u64, keep_until: u64) -> u64 {
-        let latest = self.refresh.latest_of(owner).max(self.private.latest_of(owner));
-        let cut_off = now.max(latest).max(self.denials.cut_off(owner).unwrap_or(0));
+        let rows = [self.refresh.latest_of(owner), self.private.latest_of(owner)];
+        let [issued_at, expires_at] = rows.into_iter().fold([0; 2], |[a, b], [c, d]| [a.max(c), b.max(d)]);
+        let cut_off = now.max(issued_at).max(self.denials.cut_off(owner).unwrap_or(0));
+        let keep_until = keep_until.max(expires_at.saturating_add(KEEP_AFTER_EXPIRY));
         let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
         let what = Revocable::Subject { issuer, subject, issued_at: cut_off };
         self.deny(Denial::new(what, keep_until));

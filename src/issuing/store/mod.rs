@@ -99,7 +99,8 @@ pub trait TokenStore: RevocationStore {
     ) -> Step<'a, Option<Denial>>;
 
     /// Denies all that an owner was issued so far: at `now` or before, and also what a clock ahead of the caller's has
-    /// dated later. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
+    /// dated later. It is kept until `keep_until`, or [`KEEP_AFTER_EXPIRY`] after the latest `expires_at` among the
+    /// owner's rows if that is later: no setting of today outdates tokens of before. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
     /// whichever is latest.
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
 

@@ -83,6 +83,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             several_denials_are_one_call,
             a_cut_off_refuses_what_was_issued_by_it,
             a_cut_off_reaches_what_another_clock_has_dated_later,
+            a_cut_off_outlives_the_tokens_that_it_reaches,
             nothing_is_issued_behind_a_cut_off,
         }
         upkeep {

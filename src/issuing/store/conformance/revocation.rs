@@ -5,7 +5,9 @@ use super::{
     subject, token,
 };
 use crate::{
-    issuing::store::{Denial, Insertion, PrivateRotation, RefreshUse, TokenStore},
+    issuing::store::{
+        Denial, Insertion, KEEP_AFTER_EXPIRY, PrivateRotation, RefreshUse, TokenStore,
+    },
     revocation::Revocable,
 };
 
@@ -143,6 +145,23 @@ pub(super) async fn a_cut_off_reaches_what_another_clock_has_dated_later<S: Toke
     ahead.issued_at = NOW + 7;
     answered(bench.store.open_session(&ahead).await);
     assert_eq!(answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await), NOW + 7);
+}
+
+pub(super) async fn a_cut_off_outlives_the_tokens_that_it_reaches<S: TokenStore>(bench: Bench<S>) {
+    let far = NOW + 1000 * HOUR;
+    let mut long = private(ada(), "p.1", "a");
+    long.expires_at = far;
+    bench.create_token(long).await;
+    let mut long = refresh(bob(), "s", "1");
+    long.expires_at = far;
+    answered(bench.store.open_session(&long).await);
+    for (owner, name) in [(ada(), "ada"), (bob(), "bob")] {
+        answered(bench.store.revoke_owner(&owner, NOW, NOW + HOUR).await);
+        answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY, 10).await);
+        assert!(bench.is_refused(subject(name, NOW)).await, "{name}");
+    }
+    answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY + 1, 10).await);
+    assert!(!bench.is_refused(subject("ada", NOW)).await, "and no longer");
 }
 
 pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Bench<S>) {

@@ -60,9 +60,12 @@ impl RefreshRows {
         }
     }
 
-    pub(super) fn latest_of(&self, owner: &Owner) -> u64 {
+    /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
+    pub(super) fn latest_of(&self, owner: &Owner) -> [u64; 2] {
         let own = self.0.values().filter(|row| row.token.owner == *owner);
-        own.map(|row| row.token.issued_at).max().unwrap_or(0)
+        own.fold([0; 2], |[issued_at, expires_at], RefreshRow { token, .. }| {
+            [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
+        })
     }
 
     pub(super) fn sweep(&mut self, limit: usize, is_over: impl Fn(&RefreshRow) -> bool) -> usize {
@@ -142,9 +145,12 @@ impl PrivateRows {
         }
     }
 
-    pub(super) fn latest_of(&self, owner: &Owner) -> u64 {
+    /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
+    pub(super) fn latest_of(&self, owner: &Owner) -> [u64; 2] {
         let own = self.rows.values().filter(|row| row.token.owner == *owner);
-        own.map(|row| row.token.issued_at).max().unwrap_or(0)
+        own.fold([0; 2], |[issued_at, expires_at], PrivateRow { token, .. }| {
+            [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
+        })
     }
 
     pub(super) fn list(

@@ -8,7 +8,7 @@ use super::{
     value::{Row, Value, time_to_int},
 };
 use crate::{
-    issuing::store::{Denial, OutboxEntry, Owner},
+    issuing::store::{Denial, KEEP_AFTER_EXPIRY, OutboxEntry, Owner},
     jws,
     revocation::{Revocable, Verdict},
 };
@@ -220,10 +220,13 @@ pub(super) async fn revoke_owner(
 ) -> Result<u64, Failure> {
     transaction.lock(vec![lock_of_owner(owner)]).await?;
     let mut latest = now.max(cut_off(transaction, owner).await?.unwrap_or(0));
+    let mut keep_until = keep_until;
     for sql in LATEST {
         let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
         for row in transaction.fetch(sql, values).await? {
             latest = latest.max(row.optional_time(0)?.unwrap_or(0));
+            let expires_at = row.optional_time(1)?.unwrap_or(0);
+            keep_until = keep_until.max(expires_at.saturating_add(KEEP_AFTER_EXPIRY));
         }
     }
     let denial = Denial::new(subject(owner, latest), keep_until);
@@ -233,8 +236,10 @@ pub(super) async fn revoke_owner(
 }
 
 const LATEST: [&str; 2] = [
-    "SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2",
-    "SELECT max(issued_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2",
+    "SELECT max(issued_at), max(expires_at) FROM bearer_refresh_tokens
+     WHERE issuer = $1 AND subject = $2",
+    "SELECT max(issued_at), max(expires_at) FROM bearer_private_tokens
+     WHERE issuer = $1 AND subject = $2",
 ];
 
 pub(super) async fn outbox(
