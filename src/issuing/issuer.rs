@@ -13,11 +13,13 @@ use super::{
     Accounts, SigningKeys, TokenStore,
     claims::{ACCESS_LIFETIME, Claims, ClaimsText, TokenType, token_type},
     last_used::LastUsed,
+    maintenance::over_by,
     store::{KEEP_AFTER_EXPIRY, Owner},
     throttle::Throttle,
 };
 use crate::{
     Authenticated, Authenticator, BearerLayer, Issuer, RevocationCache, VerifierBuilder,
+    claims::Moment,
     jws::{SigningFailed, SigningKey},
     revocation::StoreError,
 };
@@ -29,6 +31,8 @@ use crate::{
 pub struct TokenIssuer(Arc<Shared>);
 
 struct Shared {
+    /// When the issuer was made.
+    start: Moment,
     verifying: Verifying,
     store: Arc<dyn TokenStore>,
     accounts: Arc<dyn Accounts>,
@@ -155,6 +159,11 @@ impl TokenIssuer {
     /// The issuer's time, in Unix seconds.
     pub(super) fn now(&self) -> u64 {
         self.0.verifying.clock.unix_time().as_secs()
+    }
+
+    /// The time by which something must be over to be deleted.
+    pub(super) fn over_by(&self) -> u64 {
+        over_by(self.0.start, &*self.0.verifying.clock)
     }
 
     pub(super) fn store(&self) -> &dyn TokenStore {

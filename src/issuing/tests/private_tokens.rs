@@ -1,9 +1,14 @@
 use std::time::Duration;
 
-use super::{DAY, NOW, issuer, log_in, refusal};
+use super::{DAY, Everybody, ISSUER, NOW, issuer, log_in, refusal};
 use crate::{
-    RejectionKind,
-    issuing::{ListQuery, LogOutError, PrivateTokenError, RevokeAllError},
+    Algorithm, RejectionKind,
+    claims::ManualClock,
+    issuing::{
+        ListQuery, LogOutError, PrivateTokenError, RevokeAllError, TokenIssuer,
+        store::{MemoryTokenStore, TokenStore},
+    },
+    jws::SigningKey,
 };
 
 #[tokio::test]
@@ -138,4 +143,33 @@ async fn the_last_use_is_written_down_behind_the_requests() {
     .unwrap();
     assert_eq!(last_used().await, Some(NOW + 5));
     maintenance.abort();
+}
+
+#[tokio::test]
+async fn a_clock_that_leaps_ahead_deletes_no_revocation() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryTokenStore::new().with_clock(clock.clone());
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let on_the_store = || {
+        TokenIssuer::builder(ISSUER, "api", key.clone(), store.clone(), Everybody)
+            .with_clock(clock.clone())
+            .build()
+            .unwrap()
+    };
+    let issuer = on_the_store();
+    let (_, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "ci", NOW + 10 * DAY).await.unwrap();
+    issuer.revoke_private_token(&access, made.token.id).await.unwrap();
+    issuer.rotate_key(SigningKey::generate(Algorithm::ES256).unwrap());
+    clock.set_unix_time(NOW + 1000 * DAY);
+    issuer.maintain().await.unwrap();
+    clock.set_unix_time(NOW);
+    assert_eq!(issuer.keys().handle().snapshot().len(), 2, "nor a key that is needed");
+    // A new process, which knows what the store knows.
+    assert_eq!(refusal(&on_the_store(), &made.data).await, Some(RejectionKind::Revoked));
+    assert_eq!(store.outbox(10).await.unwrap().len(), 1);
+
+    clock.advance(Duration::from_secs(12 * DAY));
+    issuer.maintain().await.unwrap();
+    assert!(store.outbox(10).await.unwrap().is_empty(), "what is over is swept in the end");
 }

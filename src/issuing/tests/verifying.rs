@@ -82,7 +82,7 @@ async fn an_old_key_verifies_until_its_last_token_has_expired_and_then_is_forgot
     clock.advance(Duration::from_secs(366 * DAY - 1));
     issuer.maintain().await.unwrap();
     assert_eq!(refusal(&issuer, &old).await, None);
-    clock.advance(Duration::from_secs(DAY));
+    clock.advance(Duration::from_secs(2 * DAY));
     issuer.maintain().await.unwrap();
     assert_eq!(issuer.keys().handle().snapshot().len(), 1);
     assert!(!issuer.jwks_json().contains("EC"), "the old key was of that type");
