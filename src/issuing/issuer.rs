@@ -14,7 +14,7 @@ use super::{
     claims::{ACCESS_LIFETIME, Claims, ClaimsText, TokenType, token_type},
     last_used::LastUsed,
     maintenance::over_by,
-    store::{KEEP_AFTER_EXPIRY, Owner},
+    store::{Caller, KEEP_AFTER_EXPIRY, Owner},
     throttle::Throttle,
 };
 use crate::{
@@ -125,6 +125,11 @@ impl TokenIssuer {
         BearerLayer::new(self.authenticator())
     }
 
+    /// Accepts access tokens and no private ones.
+    pub(super) fn access_authenticator(&self) -> &Authenticator {
+        &self.0.access_authenticator
+    }
+
     /// Lets access tokens through and no private ones: the layer for what a leaked private token must not reach.
     pub fn access_layer(&self) -> BearerLayer {
         BearerLayer::new(self.0.access_authenticator.clone())
@@ -198,12 +203,23 @@ impl TokenIssuer {
         Owner::new(Arc::clone(&self.0.verifying.name), subject)
     }
 
-    /// The owner of an access token of this issuer; `None` for any other token.
-    pub(super) fn owner_of<C>(&self, access: &Authenticated<C>) -> Option<Owner> {
+    /// Who calls with an access token of this issuer; `None` for any other token, and for one that has expired since it
+    /// was verified. Whether it was revoked since, the store tells.
+    pub(super) fn caller<C>(&self, access: &Authenticated<C>) -> Option<Caller> {
         let claims = access.registered();
         let is_access = claims.issuer() == self.name()
-            && token_type(claims.as_json()) == Some(TokenType::Access);
-        is_access.then_some(claims.subject()).flatten().map(|subject| self.owner(subject))
+            && token_type(claims.as_json()) == Some(TokenType::Access)
+            && self.now() < claims.expires_at();
+        if !is_access {
+            return None;
+        }
+        let owner = self.owner(claims.subject()?);
+        let (token_id, session_id) = (claims.token_id()?, claims.session_id()?);
+        let caller = Caller::new(owner, token_id, session_id, claims.issued_at()?);
+        Some(match access.key_id() {
+            Some(key_id) => caller.with_key_id(key_id),
+            None => caller,
+        })
     }
 
     /// The longest lifetime of any token that a verifier accepts.

@@ -109,15 +109,16 @@ impl TokenIssuer {
         access: &Authenticated<C>,
         refresh_token: &str,
     ) -> Result<(), LogOutError> {
-        let owner = self.owner_of(access).ok_or(LogOutError::NotAccess)?;
+        let caller = self.caller(access).ok_or(LogOutError::NotAccess)?;
         let (refresh, _) = self.read_refresh(refresh_token).ok_or(LogOutError::NotRefresh)?;
-        if *refresh.sub != *owner.subject {
+        if *refresh.sub != *caller.owner.subject {
             return Err(LogOutError::OtherSubject);
         }
         let ends_by = self.session_ends_by(self.now());
         let mut sessions = vec![self.session(&refresh.sid)];
-        let other = access.registered().session_id().filter(|sid| **sid != *refresh.sid);
-        sessions.extend(other.map(|sid| self.session(sid)));
+        if *caller.session_id != *refresh.sid {
+            sessions.push(self.session(&caller.session_id));
+        }
         for session in &sessions {
             self.revocation().apply(session.clone(), ends_by);
         }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{DAY, Everybody, ISSUER, NOW, issuer, log_in, refusal};
 use crate::{
-    Algorithm, RejectionKind,
+    Algorithm, Authenticated, RejectionKind,
     claims::ManualClock,
     issuing::{
         ListQuery, LogOutError, PrivateTokenError, RevokeAllError, TokenIssuer,
@@ -172,4 +172,54 @@ async fn a_clock_that_leaps_ahead_deletes_no_revocation() {
     clock.advance(Duration::from_secs(12 * DAY));
     issuer.maintain().await.unwrap();
     assert!(store.outbox(10).await.unwrap().is_empty(), "what is over is swept in the end");
+}
+
+#[tokio::test]
+async fn an_access_token_that_another_process_has_revoked_does_nothing_within_the_bound() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryTokenStore::new().with_clock(clock.clone());
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let [here, elsewhere] = [(); 2].map(|()| {
+        TokenIssuer::builder(ISSUER, "api", key.clone(), store.clone(), Everybody)
+            .with_clock(clock.clone())
+            .build()
+            .unwrap()
+    });
+    for name in ["ada", "bob"] {
+        let (tokens, access) = log_in(&here, name).await;
+        let id = here.create_private_token(&access, "ci", NOW + DAY).await.unwrap().token.id;
+        let there = elsewhere.authenticator().authenticate(&tokens.access_token).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+        match name {
+            "ada" => elsewhere.revoke_all(&there).await.unwrap(),
+            _ => elsewhere.log_out(&there, &tokens.refresh_token).await.unwrap(),
+        }
+        assert_eq!(refusal(&here, &tokens.access_token).await, None, "it is not known here yet");
+        nothing_is_done_with(&here, &access, id).await;
+    }
+    let (_, access) = log_in(&here, "bob").await;
+    let page = here.list_private_tokens(&access, &ListQuery::new()).await.unwrap();
+    assert_eq!(page.count, 1, "neither more nor less than before");
+}
+
+#[tokio::test]
+async fn an_access_token_that_has_expired_since_it_was_verified_does_nothing() {
+    let (issuer, clock) = issuer();
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    let id = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap().token.id;
+    clock.advance(Duration::from_secs(3600));
+    nothing_is_done_with(&issuer, &access, id).await;
+    assert!(matches!(issuer.revoke_all(&access).await, Err(RevokeAllError::NotAccess)));
+    let logged_out = issuer.log_out(&access, &tokens.refresh_token).await;
+    assert!(matches!(logged_out, Err(LogOutError::NotAccess)));
+}
+
+async fn nothing_is_done_with(issuer: &TokenIssuer, access: &Authenticated, id: i64) {
+    use PrivateTokenError::NotAccess;
+    let later = NOW + DAY;
+    assert!(matches!(issuer.create_private_token(access, "x", later).await, Err(NotAccess)));
+    assert!(matches!(issuer.list_private_tokens(access, &ListQuery::new()).await, Err(NotAccess)));
+    let rotated = issuer.rotate_private_token(access, id, later, Duration::ZERO).await;
+    assert!(matches!(rotated, Err(NotAccess)));
+    assert!(matches!(issuer.revoke_private_token(access, id).await, Err(NotAccess)));
 }

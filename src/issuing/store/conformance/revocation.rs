@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::{
-    Bench, HOUR, ISSUER, NOW, ada, answered, bob, private, refresh, rotated, rotation, session,
-    subject, token,
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, refresh, rotated, rotation,
+    session, subject, token,
 };
 use crate::{
     issuing::store::{
@@ -65,9 +65,9 @@ pub(super) async fn a_denial_ends_the_rows_that_it_concerns<S: TokenStore>(bench
         let id = bench.create(ada(), token_id, "a").await.id;
         bench.revoke(what).await;
         assert!(bench.listed(ada(), NOW).await.is_empty(), "{token_id}");
-        assert_eq!(answered(bench.store.revoke_private(&ada(), id, NOW).await), None);
+        assert_eq!(called(bench.store.revoke_private(&by(ada()), id, NOW).await), None);
         let rotation = rotated(ada(), id, "p.new", NOW);
-        let outcome = answered(bench.store.rotate_private(&rotation).await);
+        let outcome = called(bench.store.rotate_private(&by(ada()), &rotation).await);
         assert_eq!(outcome, PrivateRotation::NotFound);
     }
     assert_eq!(bench.listed(bob(), NOW).await, [kept]);
@@ -173,10 +173,10 @@ pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Ben
     bench.revoke(subject("ada", NOW)).await;
     let opened = answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
     assert_eq!(opened, Insertion::CutOff(NOW));
-    let created = answered(bench.store.create_private(&private(ada(), "p.1", "a")).await);
+    let created = called(bench.store.create_private(&by(ada()), &private(ada(), "p.1", "a")).await);
     assert_eq!(created, Insertion::CutOff(NOW));
     let rotation = rotated(ada(), old, "p.new", NOW);
-    let outcome = answered(bench.store.rotate_private(&rotation).await);
+    let outcome = called(bench.store.rotate_private(&by(ada()), &rotation).await);
     assert_eq!(outcome, PrivateRotation::CutOff(NOW));
     assert_eq!(bench.listed(ada(), NOW).await, [old]);
     assert!(!bench.is_refused(token("p.old")).await, "nothing has changed");
