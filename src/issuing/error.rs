@@ -25,9 +25,10 @@ pub enum LoginError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RefreshError {
-    /// It is no valid refresh token of this issuer, or it was used or revoked: 401.
+    /// It is no valid refresh token of this issuer, it was used or revoked, or its subject has no active account any
+    /// more: 401.
     NotValid,
-    /// The store could not be asked: 503. The token may have been used.
+    /// Store or accounts could not be asked: 503. The token may have been used.
     Unavailable(StoreError),
 }
 

@@ -20,6 +20,9 @@ impl TokenIssuer {
     /// Revokes everything that the caller was issued before now: sessions and private tokens. The next request in this
     /// process sees it.
     ///
+    /// An access token that another process has revoked less than the bound ago still does this, and
+    /// [`log_out`](Self::log_out): both end tokens and give none.
+    ///
     /// # Errors
     /// As [`RevokeAllError`] says. Where the store fails, the tokens are refused in this process all the same.
     pub async fn revoke_all<C>(&self, access: &Authenticated<C>) -> Result<(), RevokeAllError> {

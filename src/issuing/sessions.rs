@@ -64,6 +64,7 @@ impl TokenIssuer {
     /// New tokens for a refresh token, which is used up by this.
     ///
     /// A token that was used before ends its session: whoever has the successor, the client or a thief, is logged out.
+    /// Who has no [active account](super::Accounts::is_active) any more gets none, and the token stays as it is.
     ///
     /// # Errors
     /// [`RefreshError::NotValid`] for whatever is no refresh token of this issuer that is good now.
@@ -73,6 +74,9 @@ impl TokenIssuer {
             .read_refresh(refresh_token)
             .filter(|(claims, _)| now < claims.exp)
             .ok_or(RefreshError::NotValid)?;
+        if !self.accounts().is_active(&used.sub).await? {
+            return Err(RefreshError::NotValid);
+        }
         let owner = self.owner(&used.sub);
         // Where clocks differ, what follows must not seem older: a cut-off could lie between the two.
         let successor = self.new_refresh(&owner, &used.sid, now.max(used.iat))?;

@@ -132,6 +132,20 @@ async fn only_a_living_refresh_token_refreshes() {
 }
 
 #[tokio::test]
+async fn who_has_no_active_account_any_more_does_not_refresh() {
+    let (issuer, _) = issuer();
+    let (gone, _) = log_in(&issuer, "gone").await;
+    let refused = issuer.refresh(&gone.refresh_token).await;
+    assert!(matches!(refused, Err(RefreshError::NotValid)));
+    let (away, _) = log_in(&issuer, "away").await;
+    for _ in 0..2 {
+        let unknown = issuer.refresh(&away.refresh_token).await;
+        assert!(matches!(unknown, Err(RefreshError::Unavailable(_))), "and it is not used");
+    }
+    assert_eq!(refusal(&issuer, &away.access_token).await, None);
+}
+
+#[tokio::test]
 async fn of_one_refresh_token_presented_many_times_at_once_one_answer_is_good() {
     let (issuer, _) = issuer();
     let (tokens, _) = log_in(&issuer, "ada").await;

@@ -74,7 +74,7 @@ async fn log_in(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
         (status = 200, description = "A new access token, and the refresh token that follows", body = Refreshed<'static>),
         (status = 400, description = "The field is missing or wrong", body = openapi::FieldErrors),
         (status = 401, description = "Not a valid refresh token; one that was used before ends its session", body = openapi::Coded),
-        (status = 503, description = "Store or keys cannot be asked; `Retry-After`", body = openapi::Coded),
+        (status = 503, description = "Accounts, store or keys cannot be asked; `Retry-After`", body = openapi::Coded),
     )
 ))]
 pub(in crate::issuing::router) async fn refresh(

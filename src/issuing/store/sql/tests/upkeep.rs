@@ -55,6 +55,13 @@ async fn accounts_are_found_by_their_address(store: &SqlStore) {
     let bob = store.add_account(&inactive).await.unwrap().unwrap();
     assert_ne!(bob.subject, made.subject);
     assert!(!store.find_by_email("bob@example.com").await.unwrap().unwrap().is_active);
+    for (account, is_active) in [(&made, true), (&bob, false)] {
+        let found = store.find_by_subject(&account.subject).await.unwrap().unwrap();
+        assert_eq!((found.account.id, found.is_active), (account.id, is_active));
+    }
+    for nobody in ["", "0", "bob@example.com", "new bob@example.com", "\0"] {
+        assert!(store.find_by_subject(nobody).await.unwrap().is_none(), "{nobody:?}");
+    }
 }
 
 async fn what_no_name_contains_finds_nothing(store: &SqlStore) {
