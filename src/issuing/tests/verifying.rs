@@ -91,11 +91,15 @@ async fn an_old_key_verifies_until_its_last_token_has_expired_and_then_is_forgot
 #[tokio::test]
 async fn an_old_key_verifies_refresh_tokens_that_outlive_private_ones() {
     let clock = ManualClock::at(NOW);
-    let hour = Duration::from_secs(3600);
-    let issuer = builder(&clock).with_max_private_lifetime(hour).build().unwrap();
+    let month = 30 * DAY;
+    let issuer = builder(&clock)
+        .with_max_private_lifetime(Duration::from_secs(3600))
+        .with_refresh_lifetime(Duration::from_secs(month))
+        .build()
+        .unwrap();
     let (tokens, _) = log_in(&issuer, "ada").await;
     issuer.rotate_key(SigningKey::generate(Algorithm::ES256).unwrap());
-    clock.advance(Duration::from_secs(DAY - 1));
+    clock.advance(Duration::from_secs(month - 1));
     issuer.maintain().await.unwrap();
     assert!(issuer.refresh(&tokens.refresh_token).await.is_ok());
 }
