@@ -40,6 +40,16 @@ pub trait Accounts: Send + Sync + 'static {
         &'a self,
         credentials: &'a Credentials,
     ) -> BoxFuture<'a, Result<Account, AccountsError>>;
+
+    /// Whether a subject's account is there and active: asked at each refresh, which is refused otherwise. There is no
+    /// default, because the one that costs nothing would let people who left go on for as long as they refresh.
+    ///
+    /// Access tokens of an account that is closed or suspended live for their hour, and its private tokens until they
+    /// expire: call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) as well.
+    ///
+    /// # Errors
+    /// When the accounts cannot be asked: the refresh is answered 503, and the token is not used.
+    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
 impl<T: Accounts + ?Sized> Accounts for Arc<T> {
@@ -48,6 +58,10 @@ impl<T: Accounts + ?Sized> Accounts for Arc<T> {
         credentials: &'a Credentials,
     ) -> BoxFuture<'a, Result<Account, AccountsError>> {
         (**self).authenticate(credentials)
+    }
+
+    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        (**self).is_active(subject)
     }
 }
 
@@ -132,7 +146,8 @@ impl fmt::Debug for Account {
 pub struct StoredAccount {
     /// The account.
     pub account: Account,
-    /// Whether it may log in.
+    /// Whether it may log in and refresh. What it was issued before is good until it expires, private tokens included:
+    /// who sets this to `false` also calls [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject).
     pub is_active: bool,
     /// The password hash, as a PHC string: `$argon2id$v=19$...`.
     pub password_hash: String,
@@ -163,8 +178,18 @@ pub trait AccountStore: Send + Sync + 'static {
         email: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>>;
 
+    /// The account of a [`subject`](Account::subject).
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    fn find_by_subject<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>>;
+
     /// Puts a new hash of the same password in the place of `old_hash`, and changes nothing where the hash is another
-    /// by now.
+    /// by now. It is no way to change a password: after that
+    /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) must be called, and after this nothing.
     ///
     /// # Errors
     /// When it was not, or may not have been, replaced.
@@ -182,6 +207,13 @@ impl<T: AccountStore + ?Sized> AccountStore for Arc<T> {
         email: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
         (**self).find_by_email(email)
+    }
+
+    fn find_by_subject<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
+        (**self).find_by_subject(subject)
     }
 
     fn replace_hash<'a>(
@@ -231,6 +263,15 @@ impl AccountStore for MemoryAccounts {
         email: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
         let found = self.accounts().get(email).cloned();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn find_by_subject<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
+        let accounts = self.accounts();
+        let found = accounts.values().find(|stored| *stored.account.subject == *subject).cloned();
         Box::pin(std::future::ready(Ok(found)))
     }
 

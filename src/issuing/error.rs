@@ -25,9 +25,10 @@ pub enum LoginError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RefreshError {
-    /// It is no valid refresh token of this issuer, or it was used or revoked: 401.
+    /// It is no valid refresh token of this issuer, it was used or revoked, or its subject has no active account any
+    /// more: 401.
     NotValid,
-    /// The store could not be asked: 503. The token may have been used.
+    /// Store or accounts could not be asked: 503. The token may have been used.
     Unavailable(StoreError),
 }
 
@@ -35,7 +36,7 @@ pub enum RefreshError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LogOutError {
-    /// The Bearer token is no access token of this issuer: 401.
+    /// The Bearer token is no access token of this issuer, or has expired: 401.
     NotAccess,
     /// It is no refresh token of this issuer: 400. One that has expired or was revoked will do.
     NotRefresh,
@@ -49,7 +50,7 @@ pub enum LogOutError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PrivateTokenError {
-    /// The Bearer token is no access token of this issuer: 401.
+    /// The Bearer token is no access token of this issuer, or has expired or was revoked: 401.
     NotAccess,
     /// The name is blank: 400.
     BlankName,
@@ -76,7 +77,7 @@ pub enum PrivateTokenError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RevokeAllError {
-    /// The Bearer token is no access token of this issuer: 401.
+    /// The Bearer token is no access token of this issuer, or has expired: 401.
     NotAccess,
     /// The store could not be asked: 503. In this process the tokens are refused.
     Unavailable(StoreError),
@@ -119,13 +120,13 @@ errors! {
         Self::Unavailable(_) => "refreshing is not available",
     }
     LogOutError {
-        Self::NotAccess => "no access token of this issuer",
+        Self::NotAccess => "no access token of this issuer that is good now",
         Self::NotRefresh => "no refresh token of this issuer",
         Self::OtherSubject => "the tokens are not of one subject",
         Self::Unavailable(_) => "logging out is not available",
     }
     PrivateTokenError {
-        Self::NotAccess => "no access token of this issuer",
+        Self::NotAccess => "no access token of this issuer that is good now",
         Self::BlankName => "a blank name",
         Self::NameTooLong => "a name of more than 255 characters",
         Self::NulInName => "a NUL in a name",
@@ -136,7 +137,7 @@ errors! {
         Self::Unavailable(_) => "private tokens are not available",
     }
     RevokeAllError {
-        Self::NotAccess => "no access token of this issuer",
+        Self::NotAccess => "no access token of this issuer that is good now",
         Self::Unavailable(_) => "revoking is not available",
     }
 }

@@ -13,11 +13,13 @@ use super::{
     Accounts, SigningKeys, TokenStore,
     claims::{ACCESS_LIFETIME, Claims, ClaimsText, TokenType, token_type},
     last_used::LastUsed,
-    store::{KEEP_AFTER_EXPIRY, Owner},
+    maintenance::over_by,
+    store::{Caller, KEEP_AFTER_EXPIRY, Owner},
     throttle::Throttle,
 };
 use crate::{
     Authenticated, Authenticator, BearerLayer, Issuer, RevocationCache, VerifierBuilder,
+    claims::Moment,
     jws::{SigningFailed, SigningKey},
     revocation::StoreError,
 };
@@ -29,6 +31,8 @@ use crate::{
 pub struct TokenIssuer(Arc<Shared>);
 
 struct Shared {
+    /// When the issuer was made.
+    start: Moment,
     verifying: Verifying,
     store: Arc<dyn TokenStore>,
     accounts: Arc<dyn Accounts>,
@@ -121,6 +125,11 @@ impl TokenIssuer {
         BearerLayer::new(self.authenticator())
     }
 
+    /// Accepts access tokens and no private ones.
+    pub(super) fn access_authenticator(&self) -> &Authenticator {
+        &self.0.access_authenticator
+    }
+
     /// Lets access tokens through and no private ones: the layer for what a leaked private token must not reach.
     pub fn access_layer(&self) -> BearerLayer {
         BearerLayer::new(self.0.access_authenticator.clone())
@@ -139,9 +148,10 @@ impl TokenIssuer {
     }
 
     /// Signs with `next` from now on. What was signed before is good until it expires: the old key verifies for as long
-    /// as the longest lifetime that is issued.
+    /// as the longest lifetime that is issued, of refresh tokens too.
     pub fn rotate_key(&self, next: SigningKey) {
-        let keep_until = self.now().saturating_add(self.longest_lifetime().as_secs());
+        let longest = self.longest_lifetime().as_secs().max(self.refresh_lifetime());
+        let keep_until = self.now().saturating_add(longest);
         self.0.verifying.keys.rotate(next, keep_until.saturating_add(KEEP_AFTER_EXPIRY));
     }
 
@@ -154,6 +164,11 @@ impl TokenIssuer {
     /// The issuer's time, in Unix seconds.
     pub(super) fn now(&self) -> u64 {
         self.0.verifying.clock.unix_time().as_secs()
+    }
+
+    /// The time by which something must be over to be deleted.
+    pub(super) fn over_by(&self) -> u64 {
+        over_by(self.0.start, &*self.0.verifying.clock)
     }
 
     pub(super) fn store(&self) -> &dyn TokenStore {
@@ -188,12 +203,23 @@ impl TokenIssuer {
         Owner::new(Arc::clone(&self.0.verifying.name), subject)
     }
 
-    /// The owner of an access token of this issuer; `None` for any other token.
-    pub(super) fn owner_of<C>(&self, access: &Authenticated<C>) -> Option<Owner> {
+    /// Who calls with an access token of this issuer; `None` for any other token, and for one that has expired since it
+    /// was verified. Whether it was revoked since, the store tells.
+    pub(super) fn caller<C>(&self, access: &Authenticated<C>) -> Option<Caller> {
         let claims = access.registered();
         let is_access = claims.issuer() == self.name()
-            && token_type(claims.as_json()) == Some(TokenType::Access);
-        is_access.then_some(claims.subject()).flatten().map(|subject| self.owner(subject))
+            && token_type(claims.as_json()) == Some(TokenType::Access)
+            && self.now() < claims.expires_at();
+        if !is_access {
+            return None;
+        }
+        let owner = self.owner(claims.subject()?);
+        let (token_id, session_id) = (claims.token_id()?, claims.session_id()?);
+        let caller = Caller::new(owner, token_id, session_id, claims.issued_at()?);
+        Some(match access.key_id() {
+            Some(key_id) => caller.with_key_id(key_id),
+            None => caller,
+        })
     }
 
     /// The longest lifetime of any token that a verifier accepts.

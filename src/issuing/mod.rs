@@ -13,6 +13,7 @@
 //!    `sid`. Within [`with_refresh_reuse_grace`](TokenIssuerBuilder::with_refresh_reuse_grace) a repeat gets the same
 //!    successor: its claims are written again from what is stored and signed again. The signature differs then (ECDSA's
 //!    always do), the token does not: it is known by its id and the hash of its claims.
+//!    Each use asks whether the subject still has an [active account](Accounts::is_active).
 //! 5. **What is revoked is refused by the next request in this process**, and elsewhere after the bound of the
 //!    [`RevocationCache`](crate::RevocationCache) at the latest. It is acknowledged once the store has it. If the store
 //!    fails meanwhile, no earlier "not revoked" is trusted in this process.

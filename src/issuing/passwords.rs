@@ -119,6 +119,13 @@ impl<S: AccountStore> Accounts for Passwords<S> {
     ) -> BoxFuture<'a, Result<Account, AccountsError>> {
         Box::pin(self.open(credentials))
     }
+
+    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let found = self.store.find_by_subject(subject).await?;
+            Ok(found.is_some_and(|stored| stored.is_active))
+        })
+    }
 }
 
 impl<S> fmt::Debug for Passwords<S> {
@@ -280,6 +287,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn active_is_whose_account_is_there_and_may_log_in() {
+        let passwords = passwords();
+        for (subject, is_active) in
+            [("1", true), ("2", false), ("3", true), ("4", false), ("", false)]
+        {
+            assert_eq!(passwords.is_active(subject).await.unwrap(), is_active, "{subject}");
+        }
+        assert!(Passwords::new(Nobody::default()).unwrap().is_active("1").await.is_err());
+    }
+
+    #[tokio::test]
     async fn an_overlong_password_is_nobodys_and_is_not_hashed() {
         let passwords = passwords().with_limits(1, 0);
         let permit = passwords.admitted.clone().acquire_owned().await.unwrap();
@@ -317,6 +335,13 @@ mod tests {
             _: &'a str,
         ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
             self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(future::ready(Err(StoreError::timed_out())))
+        }
+
+        fn find_by_subject<'a>(
+            &'a self,
+            _: &'a str,
+        ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
             Box::pin(future::ready(Err(StoreError::timed_out())))
         }
 

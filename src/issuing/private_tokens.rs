@@ -6,7 +6,9 @@ use super::{
     CreatedPrivateToken, ListQuery, PrivateTokenError, PrivateTokenPage, TokenIssuer,
     claims::{ACCESS_TYP, ClaimsText, TokenType, private_id, random_id},
     issuer::{IsUnavailable, no_signature},
-    store::{Insertion, NewPrivateToken, Owner, PrivateRotation, RotatedPrivateToken},
+    store::{
+        Called, Caller, Insertion, NewPrivateToken, Owner, PrivateRotation, RotatedPrivateToken,
+    },
 };
 use crate::Authenticated;
 
@@ -24,13 +26,13 @@ impl TokenIssuer {
         name: &str,
         expires_at: u64,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
-        let owner = self.owner_of(access).ok_or(PrivateTokenError::NotAccess)?;
+        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
         let name = checked_name(name)?;
         self.check_expiry(expires_at)?;
         let mut date = self.date();
         loop {
-            let new = self.new_private(&owner, name, date.iat, expires_at)?;
-            match self.store().create_private(&new.record).await? {
+            let new = self.new_private(&caller.owner, name, date.iat, expires_at)?;
+            match done(self.store().create_private(&caller, &new.record).await?)? {
                 Insertion::Done(token) => {
                     let data = self.sign(&new.claims, ACCESS_TYP)?;
                     return Ok(CreatedPrivateToken { token, data });
@@ -49,9 +51,9 @@ impl TokenIssuer {
         access: &Authenticated<C>,
         query: &ListQuery,
     ) -> Result<PrivateTokenPage, PrivateTokenError> {
-        let owner = self.owner_of(access).ok_or(PrivateTokenError::NotAccess)?;
-        let page = self.store().list_private(&owner, query, self.now()).await?;
-        page.ok_or(PrivateTokenError::InvalidPage)
+        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        let page = self.store().list_private(&caller, query, self.now()).await?;
+        done(page)?.ok_or(PrivateTokenError::InvalidPage)
     }
 
     /// Makes a new private token of the same name, and has the old one die: at once, or after `overlap`, of which the
@@ -70,16 +72,16 @@ impl TokenIssuer {
         expires_at: u64,
         overlap: Duration,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
-        let owner = self.owner_of(access).ok_or(PrivateTokenError::NotAccess)?;
+        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
         self.check_expiry(expires_at)?;
         let overlap = overlap.min(self.max_overlap()).as_secs();
         let issuer = self.clone();
-        self.to_the_end(async move { issuer.rotate(&owner, id, expires_at, overlap).await }).await
+        self.to_the_end(async move { issuer.rotate(&caller, id, expires_at, overlap).await }).await
     }
 
     async fn rotate(
         &self,
-        owner: &Owner,
+        caller: &Caller,
         id: i64,
         exp: u64,
         overlap: u64,
@@ -87,10 +89,10 @@ impl TokenIssuer {
         let mut date = self.date();
         loop {
             let now = self.now();
-            let new = self.new_private(owner, "", date.iat, exp)?;
+            let new = self.new_private(&caller.owner, "", date.iat, exp)?;
             let dies_at = now.saturating_add(overlap);
             let rotation = RotatedPrivateToken::new(id, new.record, dies_at, now);
-            match self.store().rotate_private(&rotation).await? {
+            match done(self.store().rotate_private(caller, &rotation).await?)? {
                 PrivateRotation::NotFound => return Err(PrivateTokenError::NotFound),
                 PrivateRotation::CutOff(cut_off) => date.go_behind(cut_off, self)?,
                 PrivateRotation::Rotated { new: token, old } => {
@@ -113,11 +115,11 @@ impl TokenIssuer {
         access: &Authenticated<C>,
         id: i64,
     ) -> Result<(), PrivateTokenError> {
-        let owner = self.owner_of(access).ok_or(PrivateTokenError::NotAccess)?;
+        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
         let issuer = self.clone();
         self.to_the_end(async move {
-            let denial = issuer.store().revoke_private(&owner, id, issuer.now()).await?;
-            issuer.apply(&denial.ok_or(PrivateTokenError::NotFound)?);
+            let denial = issuer.store().revoke_private(&caller, id, issuer.now()).await?;
+            issuer.apply(&done(denial)?.ok_or(PrivateTokenError::NotFound)?);
             Ok(())
         })
         .await
@@ -157,6 +159,11 @@ impl TokenIssuer {
 struct Private {
     claims: ClaimsText,
     record: NewPrivateToken,
+}
+
+/// What a step comes to, unless the caller's access token was revoked meanwhile.
+fn done<T>(called: Called<T>) -> Result<T, PrivateTokenError> {
+    called.done().ok_or(PrivateTokenError::NotAccess)
 }
 
 pub(super) fn checked_name(name: &str) -> Result<&str, PrivateTokenError> {

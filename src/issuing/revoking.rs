@@ -20,13 +20,16 @@ impl TokenIssuer {
     /// Revokes everything that the caller was issued before now: sessions and private tokens. The next request in this
     /// process sees it.
     ///
+    /// An access token that another process has revoked less than the bound ago still does this, and
+    /// [`log_out`](Self::log_out): both end tokens and give none.
+    ///
     /// # Errors
     /// As [`RevokeAllError`] says. Where the store fails, the tokens are refused in this process all the same.
     pub async fn revoke_all<C>(&self, access: &Authenticated<C>) -> Result<(), RevokeAllError> {
-        let owner = self.owner_of(access).ok_or(RevokeAllError::NotAccess)?;
+        let caller = self.caller(access).ok_or(RevokeAllError::NotAccess)?;
         // A token that was issued right behind a cut-off is dated in the future, and is of before now.
-        let issued_at = access.registered().issued_at().unwrap_or(0);
-        self.revoke_owner(owner, self.now().max(issued_at)).await
+        let cut_off = self.now().max(caller.issued_at);
+        self.revoke_owner(caller.owner, cut_off).await
     }
 
     /// Revokes everything that a subject was issued before now: for administrators, changed passwords, people who

@@ -64,6 +64,7 @@ impl TokenIssuer {
     /// New tokens for a refresh token, which is used up by this.
     ///
     /// A token that was used before ends its session: whoever has the successor, the client or a thief, is logged out.
+    /// Who has no [active account](super::Accounts::is_active) any more gets none, and the token stays as it is.
     ///
     /// # Errors
     /// [`RefreshError::NotValid`] for whatever is no refresh token of this issuer that is good now.
@@ -73,6 +74,9 @@ impl TokenIssuer {
             .read_refresh(refresh_token)
             .filter(|(claims, _)| now < claims.exp)
             .ok_or(RefreshError::NotValid)?;
+        if !self.accounts().is_active(&used.sub).await? {
+            return Err(RefreshError::NotValid);
+        }
         let owner = self.owner(&used.sub);
         // Where clocks differ, what follows must not seem older: a cut-off could lie between the two.
         let successor = self.new_refresh(&owner, &used.sid, now.max(used.iat))?;
@@ -109,15 +113,16 @@ impl TokenIssuer {
         access: &Authenticated<C>,
         refresh_token: &str,
     ) -> Result<(), LogOutError> {
-        let owner = self.owner_of(access).ok_or(LogOutError::NotAccess)?;
+        let caller = self.caller(access).ok_or(LogOutError::NotAccess)?;
         let (refresh, _) = self.read_refresh(refresh_token).ok_or(LogOutError::NotRefresh)?;
-        if *refresh.sub != *owner.subject {
+        if *refresh.sub != *caller.owner.subject {
             return Err(LogOutError::OtherSubject);
         }
         let ends_by = self.session_ends_by(self.now());
         let mut sessions = vec![self.session(&refresh.sid)];
-        let other = access.registered().session_id().filter(|sid| **sid != *refresh.sid);
-        sessions.extend(other.map(|sid| self.session(sid)));
+        if *caller.session_id != *refresh.sid {
+            sessions.push(self.session(&caller.session_id));
+        }
         for session in &sessions {
             self.revocation().apply(session.clone(), ends_by);
         }
@@ -162,10 +167,13 @@ impl TokenIssuer {
     }
 
     /// A refresh token with an access token of the same session, each signed.
+    ///
+    /// Both bear the date that the store has compared with the subject's cut-off: a later one could lie behind a cut-off
+    /// that was written since.
     fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
         let Refresh { claims, record } = refresh;
         let jti = random_id().map_err(no_signature)?;
-        let iat = self.now().max(record.issued_at);
+        let iat = record.issued_at;
         let exp = iat.saturating_add(ACCESS_LIFETIME);
         let ids = [&*jti, &*record.session_id];
         let access = self.claims(TokenType::Access, &record.owner, ids, [iat, exp])?;

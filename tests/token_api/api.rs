@@ -15,6 +15,7 @@ use tower_bearer::{
         store::MemoryTokenStore,
     },
     jws::SigningKey,
+    revocation::StoreError,
 };
 
 use crate::wire::Wire;
@@ -55,6 +56,10 @@ impl Accounts for People {
             _ => Err(AccountsError::NoActiveAccount),
         };
         Box::pin(std::future::ready(answer))
+    }
+
+    fn is_active<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(std::future::ready(Ok(true)))
     }
 }
 

@@ -111,8 +111,10 @@ async fn expired_tokens_are_listed_until_they_are_swept() {
     api.advance(24 * 3600);
     let ada = api.log_in("ada").await;
     assert_eq!(api.count(&ada.access).await, 1);
-    api.advance(600);
+    // A day is left to clocks that are ahead.
+    api.advance(24 * 3600 + 600);
     api.issuer.maintain().await.unwrap();
+    let ada = api.log_in("ada").await;
     assert_eq!(api.count(&ada.access).await, 0);
 }
 

@@ -1,7 +1,8 @@
-use http::{Method, StatusCode};
-use serde_json::json;
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+use serde_json::{Value, json};
 
-use crate::api::{Api, Call, NOT_FOUND};
+use crate::api::{Answer, Api, Call, NOT_FOUND};
 
 #[tokio::test]
 async fn a_token_that_was_revoked_by_id_is_refused_by_the_very_next_request() {
@@ -112,4 +113,58 @@ async fn access_tokens_live_for_one_hour_and_private_ones_until_they_expire() {
     assert_eq!(api.me(&private).await.status, StatusCode::OK);
     api.advance(1);
     api.me(&private).await.is_token_not_valid();
+}
+
+/// Sends a call whose body waits until something has happened.
+async fn slowly(
+    api: &Api,
+    path: &str,
+    access: &str,
+    body: Value,
+    event: impl AsyncFnOnce(),
+) -> Answer {
+    let (send, sent) = tokio::sync::oneshot::channel::<String>();
+    let body_stream = futures_util::stream::once(sent);
+    let request = Request::post(format!("/api/v1/auth{path}"))
+        .header("authorization", format!("Bearer {access}"))
+        .header("content-type", "application/json")
+        .body(Body::from_stream(body_stream))
+        .unwrap();
+    let call = api.send(request);
+    let rest = async {
+        // The token was let through, and the body is waited for.
+        tokio::task::yield_now().await;
+        event().await;
+        send.send(body.to_string()).unwrap();
+    };
+    tokio::join!(call, rest).0
+}
+
+#[tokio::test]
+async fn an_access_token_that_ends_while_the_body_is_sent_does_nothing() {
+    let create = json!({"name": "ci", "expiration_time": "2027-01-16T08:00:00Z"});
+    let rotate = json!({"expiration_time": "2027-01-16T08:00:00Z"});
+    for is_revoked in [true, false] {
+        for call in ["/private_tokens/", "/private_tokens/1/rotate/", "/logout/"] {
+            let api = Api::new();
+            let ada = api.log_in("ada").await;
+            api.create(&ada.access, "first").await;
+            let body = match call {
+                "/private_tokens/" => create.clone(),
+                "/logout/" => json!({"refresh_token": ada.refresh}),
+                _ => rotate.clone(),
+            };
+            let end = async || {
+                if is_revoked {
+                    api.post("/logout/", Some(&ada.access), json!({"refresh_token": ada.refresh}))
+                        .await;
+                } else {
+                    api.advance(3600);
+                }
+            };
+            slowly(&api, call, &ada.access, body, end).await.is_token_not_valid();
+            let again = api.log_in("ada").await;
+            assert_eq!(api.count(&again.access).await, 1, "{call}");
+        }
+    }
 }

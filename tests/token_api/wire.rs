@@ -10,9 +10,9 @@ use tower_bearer::{
     issuing::{
         ListQuery, PrivateToken, PrivateTokenPage, TokenStore,
         store::{
-            Denial, Insertion, MemoryTokenStore, NewPrivateToken, NewRefreshToken, OutboxEntry,
-            Owner, PrivateRotation, RefreshRotation, RefreshUse, RotatedPrivateToken, Step,
-            TokenUse,
+            Called, Caller, Denial, Insertion, MemoryTokenStore, NewPrivateToken, NewRefreshToken,
+            OutboxEntry, Owner, PrivateRotation, RefreshRotation, RefreshUse, RotatedPrivateToken,
+            Step, TokenUse,
         },
     },
     revocation::{Revocable, RevocationStore, StoreError, Verdict},
@@ -70,34 +70,36 @@ impl TokenStore for Wire {
 
     fn create_private<'a>(
         &'a self,
+        caller: &'a Caller,
         token: &'a NewPrivateToken,
-    ) -> Step<'a, Insertion<PrivateToken>> {
-        self.through(self.store.create_private(token))
+    ) -> Step<'a, Called<Insertion<PrivateToken>>> {
+        self.through(self.store.create_private(caller, token))
     }
 
     fn list_private<'a>(
         &'a self,
-        owner: &'a Owner,
+        caller: &'a Caller,
         query: &'a ListQuery,
         now: u64,
-    ) -> Step<'a, Option<PrivateTokenPage>> {
-        self.through(self.store.list_private(owner, query, now))
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
+        self.through(self.store.list_private(caller, query, now))
     }
 
     fn rotate_private<'a>(
         &'a self,
+        caller: &'a Caller,
         rotation: &'a RotatedPrivateToken,
-    ) -> Step<'a, PrivateRotation> {
-        self.through(self.store.rotate_private(rotation))
+    ) -> Step<'a, Called<PrivateRotation>> {
+        self.through(self.store.rotate_private(caller, rotation))
     }
 
     fn revoke_private<'a>(
         &'a self,
-        owner: &'a Owner,
+        caller: &'a Caller,
         id: i64,
         now: u64,
-    ) -> Step<'a, Option<Denial>> {
-        self.through(self.store.revoke_private(owner, id, now))
+    ) -> Step<'a, Called<Option<Denial>>> {
+        self.through(self.store.revoke_private(caller, id, now))
     }
 
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {

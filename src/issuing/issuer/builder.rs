@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{Settings, Shared, TokenIssuer, Verifying};
 use crate::{
     ConfigError, RevocationCache,
-    claims::{Clock, SystemClock},
+    claims::{Clock, Moment, SystemClock},
     issuing::{
         Accounts, SigningKeys, TokenStore, claims::ACCESS_LIFETIME, last_used::LastUsed,
         throttle::Throttle,
@@ -138,6 +138,7 @@ impl TokenIssuerBuilder {
         };
         let [authenticator, access_authenticator] = verifying.authenticators()?;
         Ok(TokenIssuer(Arc::new(Shared {
+            start: Moment::of(&*self.clock),
             verifying,
             store: self.store,
             accounts: self.accounts,

@@ -2,7 +2,9 @@
 //!
 //! 1. **Each path answers with and without a slash at its end**, never by a redirect.
 //! 2. **Private tokens, `revoke_all/` and `logout/` take access tokens only.** Everything else gets the answer of
-//!    [`TokenIssuer::access_layer`], before the method and the body are looked at.
+//!    [`TokenIssuer::access_layer`], before the method and the body are looked at. Once the body
+//!    was read the token is looked at again, and the store looks in the same step in which it writes: what was revoked
+//!    or has expired meanwhile does nothing.
 //! 3. **Bodies are JSON objects of at most 64 KiB**: more is 413, another type 415; text that is not UTF-8 or has a member
 //!    twice is 400. No body is an object without members. Unknown members are ignored.
 //! 4. **What is wrong with fields is said all at once**, `{"field": ["..."]}`, and nothing is written then.

@@ -14,9 +14,9 @@ use self::{
     rows::{PrivateRows, RefreshRow, RefreshRows},
 };
 use super::{
-    Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, NewRefreshToken, OutboxEntry,
-    Owner, PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
-    RotatedPrivateToken, Step, TokenStore, TokenUse,
+    Called, Caller, Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken,
+    NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage,
+    RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse,
 };
 use crate::{
     BoxFuture,
@@ -69,7 +69,10 @@ impl State {
     /// The rows end, the denial stands, others are told: one step.
     fn deny(&mut self, denial: Denial) {
         match &denial.what {
-            Revocable::Token { issuer, id } => self.private.end_token(issuer, id, denial.from),
+            Revocable::Token { issuer, id } => {
+                self.refresh.end_token(issuer, id, denial.from);
+                self.private.end_token(issuer, id, denial.from);
+            }
             Revocable::Session { issuer, id } => {
                 self.refresh.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
                 self.private.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
@@ -91,6 +94,14 @@ impl State {
         self.denials.cut_off(owner).filter(|cut_off| issued_at <= *cut_off)
     }
 
+    /// A step that somebody wants taken: not if their access token is denied, from whatever time on.
+    fn called<T>(&mut self, caller: &Caller, step: impl FnOnce(&mut Self) -> T) -> Called<T> {
+        if caller.revocables().iter().any(|what| self.denials.refuse(what, u64::MAX)) {
+            return Called::Revoked;
+        }
+        Called::Done(step(self))
+    }
+
     fn open_session(&mut self, first: &NewRefreshToken) -> Insertion<()> {
         if let Some(cut_off) = self.in_the_way(&first.owner, first.issued_at) {
             return Insertion::CutOff(cut_off);
@@ -108,7 +119,7 @@ impl State {
         }) else {
             return RefreshUse::Unknown;
         };
-        if row.is_revoked || self.in_the_way(&row.token.owner, row.token.issued_at).is_some() {
+        if row.dies_at <= *now || self.in_the_way(&row.token.owner, row.token.issued_at).is_some() {
             return RefreshUse::Revoked;
         }
         let Some((at, next)) = row.used.clone() else {
@@ -148,20 +159,23 @@ impl State {
         }
         let mut successor = rotation.successor.clone();
         successor.name = Arc::clone(&old.token.name);
-        let denial = old.denial(rotation.old_dies_at);
+        let denial = old.denial(rotation.old_from());
         self.deny(denial.clone());
         PrivateRotation::Rotated { new: self.private.insert(successor).view(), old: denial }
     }
 
     fn revoke_private(&mut self, owner: &Owner, id: i64, now: u64) -> Option<Denial> {
-        let denial = self.private.find(owner, id, now)?.denial(now);
+        let denial = self.private.find(owner, id, now)?.denial(0);
         self.deny(denial.clone());
         Some(denial)
     }
 
     fn revoke_owner(&mut self, owner: &Owner, now: u64, keep_until: u64) -> u64 {
-        let latest = self.refresh.latest_of(owner).max(self.private.latest_of(owner));
-        let cut_off = now.max(latest).max(self.denials.cut_off(owner).unwrap_or(0));
+        let rows = [self.refresh.latest_of(owner), self.private.latest_of(owner)];
+        let [issued_at, expires_at] =
+            rows.into_iter().fold([0; 2], |[a, b], [c, d]| [a.max(c), b.max(d)]);
+        let cut_off = now.max(issued_at).max(self.denials.cut_off(owner).unwrap_or(0));
+        let keep_until = keep_until.max(expires_at.saturating_add(KEEP_AFTER_EXPIRY));
         let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
         let what = Revocable::Subject { issuer, subject, issued_at: cut_off };
         self.deny(Denial::new(what, keep_until));
@@ -193,34 +207,36 @@ impl TokenStore for MemoryTokenStore {
 
     fn create_private<'a>(
         &'a self,
+        caller: &'a Caller,
         token: &'a NewPrivateToken,
-    ) -> Step<'a, Insertion<PrivateToken>> {
-        done(self.state().create_private(token))
+    ) -> Step<'a, Called<Insertion<PrivateToken>>> {
+        done(self.state().called(caller, |state| state.create_private(token)))
     }
 
     fn list_private<'a>(
         &'a self,
-        owner: &'a Owner,
+        caller: &'a Caller,
         query: &'a ListQuery,
         now: u64,
-    ) -> Step<'a, Option<PrivateTokenPage>> {
-        done(self.state().private.list(owner, query, now))
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
+        done(self.state().called(caller, |state| state.private.list(&caller.owner, query, now)))
     }
 
     fn rotate_private<'a>(
         &'a self,
+        caller: &'a Caller,
         rotation: &'a RotatedPrivateToken,
-    ) -> Step<'a, PrivateRotation> {
-        done(self.state().rotate_private(rotation))
+    ) -> Step<'a, Called<PrivateRotation>> {
+        done(self.state().called(caller, |state| state.rotate_private(rotation)))
     }
 
     fn revoke_private<'a>(
         &'a self,
-        owner: &'a Owner,
+        caller: &'a Caller,
         id: i64,
         now: u64,
-    ) -> Step<'a, Option<Denial>> {
-        done(self.state().revoke_private(owner, id, now))
+    ) -> Step<'a, Called<Option<Denial>>> {
+        done(self.state().called(caller, |state| state.revoke_private(&caller.owner, id, now)))
     }
 
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {

@@ -12,10 +12,14 @@
 //! 4. **Nothing is issued behind a cut-off**: a row whose `issued_at` is not later than its owner's cut-off is
 //!    refused with the cut-off ([`Insertion::CutOff`]), and the issuer comes again with a later date.
 //! 5. **Tokens are never stored**, only their ids and the SHA-256 of their claims.
-//! 6. **Times are Unix seconds**, given by the caller. Only [`RevocationStore::look_up`] and
+//! 6. **A revoked caller does nothing**: what somebody does with an access token ([`Caller`]) is [`Called::Revoked`] if
+//!    the token is denied at the moment of the step, by its id (whatever the denial's `from`), session, key, or a
+//!    cut-off of its subject. The layer's answer may be as old as the bound, and the body as slow as the client likes.
+//! 7. **Times are Unix seconds**, given by the caller. Only [`RevocationStore::look_up`] and
 //!    [`outbox`](TokenStore::outbox) are given none: a store has a [`Clock`](crate::claims::Clock) for them, which
 //!    should be the issuer's.
 
+mod caller;
 #[cfg(any(test, feature = "test-util"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod conformance;
@@ -26,6 +30,7 @@ mod records;
 #[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 pub mod sql;
 
+pub use self::caller::{Called, Caller};
 pub use self::list::{ListQuery, Page, PrivateTokenPage, SortBy, fold};
 pub use self::memory::MemoryTokenStore;
 pub use self::records::{
@@ -58,47 +63,53 @@ pub trait TokenStore: RevocationStore {
     /// [`RefreshUse::Reused`] the step has denied the session until `rotation.keep_session_denial_until`.
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse>;
 
-    /// Keeps a private token.
+    /// Keeps a private token of the caller's.
     ///
     /// [`Insertion::CutOff`] where `token.issued_at` is not later than the owner's cut-off; nothing is kept then.
     fn create_private<'a>(
         &'a self,
+        caller: &'a Caller,
         token: &'a NewPrivateToken,
-    ) -> Step<'a, Insertion<PrivateToken>>;
+    ) -> Step<'a, Called<Insertion<PrivateToken>>>;
 
-    /// One page of an owner's private tokens, with the count of all that match, both of one moment.
+    /// One page of the caller's private tokens, with the count of all that match, both of one moment.
     ///
     /// Tokens that were revoked, that a rotation has ended by `now`, or that were issued by the owner's cut-off are
     /// left out; expired ones are listed until they are swept. `None` where the page does not exist; the first page
     /// always does.
     fn list_private<'a>(
         &'a self,
-        owner: &'a Owner,
+        caller: &'a Caller,
         query: &'a ListQuery,
         now: u64,
-    ) -> Step<'a, Option<PrivateTokenPage>>;
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>>;
 
     /// Puts a new token with the same name in the place of one that [`list_private`](Self::list_private) would list,
     /// and denies the old one from `rotation.old_dies_at`, its own expiry, or the end that an earlier rotation has set,
     /// whichever is earliest. It is listed until then, and [`RevocationStore::look_up`] refuses it from then on.
     ///
     /// An old token that has not died yet can be rotated again: whoever lost the answer to the first call comes again.
-    /// Of several calls that would have it die at once, one succeeds.
-    fn rotate_private<'a>(&'a self, rotation: &'a RotatedPrivateToken)
-    -> Step<'a, PrivateRotation>;
+    /// Of several calls that would have it die at once, one succeeds. What dies at once is denied from the second 0 on
+    /// ([`RotatedPrivateToken::old_from`]), so that it is dead by every clock.
+    fn rotate_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        rotation: &'a RotatedPrivateToken,
+    ) -> Step<'a, Called<PrivateRotation>>;
 
-    /// Denies a private token that [`list_private`](Self::list_private) would list, from `now` on and until its expiry
-    /// and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the owner has no such token: somebody else's and one that
+    /// Denies a private token that [`list_private`](Self::list_private) would list at `now`, from the second 0 on, so
+    /// that it is dead by every clock, and until its expiry and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the caller has no such token: somebody else's and one that
     /// was revoked before are alike.
     fn revoke_private<'a>(
         &'a self,
-        owner: &'a Owner,
+        caller: &'a Caller,
         id: i64,
         now: u64,
-    ) -> Step<'a, Option<Denial>>;
+    ) -> Step<'a, Called<Option<Denial>>>;
 
     /// Denies all that an owner was issued so far: at `now` or before, and also what a clock ahead of the caller's has
-    /// dated later. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
+    /// dated later. It is kept until `keep_until`, or [`KEEP_AFTER_EXPIRY`] after the latest `expires_at` among the
+    /// owner's rows if that is later: no setting of today outdates tokens of before. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
     /// whichever is latest.
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
 

@@ -194,7 +194,7 @@ pub struct RotatedPrivateToken {
     pub id: i64,
     /// What follows it, under the old one's name.
     pub successor: NewPrivateToken,
-    /// The first second at which the old one is refused.
+    /// The first second at which the old one is refused; `now` or before: at once.
     pub old_dies_at: u64,
     /// The time of the rotation.
     pub now: u64,
@@ -205,6 +205,13 @@ impl RotatedPrivateToken {
     #[must_use]
     pub fn new(id: i64, successor: NewPrivateToken, old_dies_at: u64, now: u64) -> Self {
         Self { id, successor, old_dies_at, now }
+    }
+
+    /// From when on the old token is denied, if it has no earlier end: `old_dies_at`, or 0 where that is not later than
+    /// `now`. What dies at once is dead by every clock.
+    #[must_use]
+    pub fn old_from(&self) -> u64 {
+        if self.old_dies_at <= self.now { 0 } else { self.old_dies_at }
     }
 }
 

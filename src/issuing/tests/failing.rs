@@ -12,9 +12,9 @@ use crate::{
     issuing::{
         PrivateTokenError, RefreshError, RevokeAllError, TokenIssuer,
         store::{
-            Denial, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken, NewRefreshToken,
-            OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation,
-            RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse,
+            Called, Caller, Denial, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken,
+            NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage,
+            RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse,
         },
     },
     jws::SigningKey,
@@ -65,10 +65,10 @@ macro_rules! mute {
 mute! {
     open_session(first: &'a NewRefreshToken) -> Insertion<()>;
     use_refresh(rotation: &'a RefreshRotation) -> RefreshUse;
-    create_private(token: &'a NewPrivateToken) -> Insertion<PrivateToken>;
-    list_private(owner: &'a Owner, query: &'a ListQuery, now: u64) -> Option<PrivateTokenPage>;
-    rotate_private(rotation: &'a RotatedPrivateToken) -> PrivateRotation;
-    revoke_private(owner: &'a Owner, id: i64, now: u64) -> Option<Denial>;
+    create_private(caller: &'a Caller, token: &'a NewPrivateToken) -> Called<Insertion<PrivateToken>>;
+    list_private(caller: &'a Caller, query: &'a ListQuery, now: u64) -> Called<Option<PrivateTokenPage>>;
+    rotate_private(caller: &'a Caller, rotation: &'a RotatedPrivateToken) -> Called<PrivateRotation>;
+    revoke_private(caller: &'a Caller, id: i64, now: u64) -> Called<Option<Denial>>;
     revoke_owner(owner: &'a Owner, now: u64, keep_until: u64) -> u64;
     deny(denials: &'a [Denial]) -> ();
     outbox_done(ids: &'a [i64]) -> ();

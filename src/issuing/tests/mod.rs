@@ -13,13 +13,15 @@ use super::{
 };
 use crate::{
     Algorithm, Authenticated, BoxFuture, RejectionKind, claims::ManualClock, jws::SigningKey,
+    revocation::StoreError,
 };
 
 const NOW: u64 = 2_000_000_000;
 const ISSUER: &str = "https://issuer.example";
 const DAY: u64 = 24 * 3600;
 
-/// Everybody's password is `right`, and the user name is the subject.
+/// Everybody's password is `right`, and the user name is the subject. `gone` has left since, and about `away` nobody
+/// can be asked.
 struct Everybody;
 
 impl Accounts for Everybody {
@@ -36,6 +38,13 @@ impl Accounts for Everybody {
                 _ => Err(AccountsError::NoActiveAccount),
             }
         })
+    }
+
+    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(std::future::ready(match subject {
+            "away" => Err(StoreError::timed_out()),
+            subject => Ok(subject != "gone"),
+        }))
     }
 }
 

@@ -1,9 +1,14 @@
 use std::time::Duration;
 
-use super::{DAY, NOW, issuer, log_in, refusal};
+use super::{DAY, Everybody, ISSUER, NOW, issuer, log_in, refusal};
 use crate::{
-    RejectionKind,
-    issuing::{ListQuery, LogOutError, PrivateTokenError, RevokeAllError},
+    Algorithm, Authenticated, RejectionKind,
+    claims::ManualClock,
+    issuing::{
+        ListQuery, LogOutError, PrivateTokenError, RevokeAllError, TokenIssuer,
+        store::{MemoryTokenStore, TokenStore},
+    },
+    jws::SigningKey,
 };
 
 #[tokio::test]
@@ -138,4 +143,83 @@ async fn the_last_use_is_written_down_behind_the_requests() {
     .unwrap();
     assert_eq!(last_used().await, Some(NOW + 5));
     maintenance.abort();
+}
+
+#[tokio::test]
+async fn a_clock_that_leaps_ahead_deletes_no_revocation() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryTokenStore::new().with_clock(clock.clone());
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let on_the_store = || {
+        TokenIssuer::builder(ISSUER, "api", key.clone(), store.clone(), Everybody)
+            .with_clock(clock.clone())
+            .build()
+            .unwrap()
+    };
+    let issuer = on_the_store();
+    let (_, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "ci", NOW + 10 * DAY).await.unwrap();
+    issuer.revoke_private_token(&access, made.token.id).await.unwrap();
+    issuer.rotate_key(SigningKey::generate(Algorithm::ES256).unwrap());
+    clock.set_unix_time(NOW + 1000 * DAY);
+    issuer.maintain().await.unwrap();
+    clock.set_unix_time(NOW);
+    assert_eq!(issuer.keys().handle().snapshot().len(), 2, "nor a key that is needed");
+    // A new process, which knows what the store knows.
+    assert_eq!(refusal(&on_the_store(), &made.data).await, Some(RejectionKind::Revoked));
+    assert_eq!(store.outbox(10).await.unwrap().len(), 1);
+
+    clock.advance(Duration::from_secs(12 * DAY));
+    issuer.maintain().await.unwrap();
+    assert!(store.outbox(10).await.unwrap().is_empty(), "what is over is swept in the end");
+}
+
+#[tokio::test]
+async fn an_access_token_that_another_process_has_revoked_does_nothing_within_the_bound() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryTokenStore::new().with_clock(clock.clone());
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let [here, elsewhere] = [(); 2].map(|()| {
+        TokenIssuer::builder(ISSUER, "api", key.clone(), store.clone(), Everybody)
+            .with_clock(clock.clone())
+            .build()
+            .unwrap()
+    });
+    for name in ["ada", "bob"] {
+        let (tokens, access) = log_in(&here, name).await;
+        let id = here.create_private_token(&access, "ci", NOW + DAY).await.unwrap().token.id;
+        let there = elsewhere.authenticator().authenticate(&tokens.access_token).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+        match name {
+            "ada" => elsewhere.revoke_all(&there).await.unwrap(),
+            _ => elsewhere.log_out(&there, &tokens.refresh_token).await.unwrap(),
+        }
+        assert_eq!(refusal(&here, &tokens.access_token).await, None, "it is not known here yet");
+        nothing_is_done_with(&here, &access, id).await;
+    }
+    let (_, access) = log_in(&here, "bob").await;
+    let page = here.list_private_tokens(&access, &ListQuery::new()).await.unwrap();
+    assert_eq!(page.count, 1, "neither more nor less than before");
+}
+
+#[tokio::test]
+async fn an_access_token_that_has_expired_since_it_was_verified_does_nothing() {
+    let (issuer, clock) = issuer();
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    let id = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap().token.id;
+    clock.advance(Duration::from_secs(3600));
+    nothing_is_done_with(&issuer, &access, id).await;
+    assert!(matches!(issuer.revoke_all(&access).await, Err(RevokeAllError::NotAccess)));
+    let logged_out = issuer.log_out(&access, &tokens.refresh_token).await;
+    assert!(matches!(logged_out, Err(LogOutError::NotAccess)));
+}
+
+async fn nothing_is_done_with(issuer: &TokenIssuer, access: &Authenticated, id: i64) {
+    use PrivateTokenError::NotAccess;
+    let later = NOW + DAY;
+    assert!(matches!(issuer.create_private_token(access, "x", later).await, Err(NotAccess)));
+    assert!(matches!(issuer.list_private_tokens(access, &ListQuery::new()).await, Err(NotAccess)));
+    let rotated = issuer.rotate_private_token(access, id, later, Duration::ZERO).await;
+    assert!(matches!(rotated, Err(NotAccess)));
+    assert!(matches!(issuer.revoke_private_token(access, id).await, Err(NotAccess)));
 }

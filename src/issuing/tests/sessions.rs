@@ -1,10 +1,20 @@
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use super::{DAY, NOW, builder, issuer, log_in, refusal};
+use super::{DAY, Everybody, ISSUER, NOW, builder, issuer, log_in, refusal};
 use crate::{
-    RejectionKind,
-    claims::ManualClock,
-    issuing::{Credentials, LogOutError, LoginError, RefreshError},
+    Algorithm, RejectionKind,
+    claims::{Clock, ManualClock},
+    issuing::{
+        Credentials, LogOutError, LoginError, RefreshError, TokenIssuer, store::MemoryTokenStore,
+    },
+    jws::SigningKey,
 };
 
 #[tokio::test]
@@ -17,6 +27,45 @@ async fn an_access_token_lives_for_one_hour_to_the_second() {
     assert_eq!(refusal(&issuer, &tokens.access_token).await, None);
     clock.advance(Duration::from_secs(1));
     assert_eq!(refusal(&issuer, &tokens.access_token).await, Some(RejectionKind::Expired));
+}
+
+/// Goes on by a second at each reading.
+#[derive(Clone)]
+struct Ticking(Arc<AtomicU64>);
+
+impl Clock for Ticking {
+    fn unix_time(&self) -> Duration {
+        Duration::from_secs(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[tokio::test]
+async fn a_cut_off_that_comes_while_tokens_are_signed_reaches_all_of_them() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryTokenStore::new().with_clock(clock.clone());
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let slow = TokenIssuer::builder(ISSUER, "api", key.clone(), store.clone(), Everybody)
+        .with_clock(Ticking(Arc::new(AtomicU64::new(NOW))))
+        .build()
+        .unwrap();
+    let other = TokenIssuer::builder(ISSUER, "api", key, store, Everybody)
+        .with_clock(clock.clone())
+        .build()
+        .unwrap();
+    let credentials = Credentials::new("ada", "right");
+    let first = slow.log_in(&credentials, None).await.unwrap().tokens;
+    let second = slow.refresh(&first.refresh_token).await.unwrap();
+    other.revoke_subject("ada").await.unwrap();
+    clock.advance(Duration::from_secs(60));
+    for tokens in [first, second] {
+        let refused = refusal(&other, &tokens.access_token).await;
+        assert_eq!(refused, Some(RejectionKind::Revoked));
+        assert!(other.refresh(&tokens.refresh_token).await.is_err());
+    }
 }
 
 #[tokio::test]
@@ -80,6 +129,20 @@ async fn only_a_living_refresh_token_refreshes() {
     }
     clock.advance(Duration::from_secs(DAY));
     assert!(issuer.refresh(&tokens.refresh_token).await.is_err(), "expired to the second");
+}
+
+#[tokio::test]
+async fn who_has_no_active_account_any_more_does_not_refresh() {
+    let (issuer, _) = issuer();
+    let (gone, _) = log_in(&issuer, "gone").await;
+    let refused = issuer.refresh(&gone.refresh_token).await;
+    assert!(matches!(refused, Err(RefreshError::NotValid)));
+    let (away, _) = log_in(&issuer, "away").await;
+    for _ in 0..2 {
+        let unknown = issuer.refresh(&away.refresh_token).await;
+        assert!(matches!(unknown, Err(RefreshError::Unavailable(_))), "and it is not used");
+    }
+    assert_eq!(refusal(&issuer, &away.access_token).await, None);
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use super::{DAY, NOW, issuer, log_in, refusal};
+use super::{DAY, NOW, builder, issuer, log_in, refusal};
 use crate::{
     Algorithm, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind, Verifier,
-    claims::UntypedClaims, jws::SigningKey,
+    claims::{ManualClock, UntypedClaims},
+    jws::SigningKey,
 };
 
 async fn status(layer: BearerLayer, token: &str) -> StatusCode {
@@ -81,10 +82,26 @@ async fn an_old_key_verifies_until_its_last_token_has_expired_and_then_is_forgot
     clock.advance(Duration::from_secs(366 * DAY - 1));
     issuer.maintain().await.unwrap();
     assert_eq!(refusal(&issuer, &old).await, None);
-    clock.advance(Duration::from_secs(DAY));
+    clock.advance(Duration::from_secs(2 * DAY));
     issuer.maintain().await.unwrap();
     assert_eq!(issuer.keys().handle().snapshot().len(), 1);
     assert!(!issuer.jwks_json().contains("EC"), "the old key was of that type");
+}
+
+#[tokio::test]
+async fn an_old_key_verifies_refresh_tokens_that_outlive_private_ones() {
+    let clock = ManualClock::at(NOW);
+    let month = 30 * DAY;
+    let issuer = builder(&clock)
+        .with_max_private_lifetime(Duration::from_secs(3600))
+        .with_refresh_lifetime(Duration::from_secs(month))
+        .build()
+        .unwrap();
+    let (tokens, _) = log_in(&issuer, "ada").await;
+    issuer.rotate_key(SigningKey::generate(Algorithm::ES256).unwrap());
+    clock.advance(Duration::from_secs(month - 1));
+    issuer.maintain().await.unwrap();
+    assert!(issuer.refresh(&tokens.refresh_token).await.is_ok());
 }
 
 #[tokio::test]

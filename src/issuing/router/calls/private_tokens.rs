@@ -10,7 +10,7 @@ use ::axum::{
 use http::{StatusCode, request::Parts};
 use serde::Serialize;
 
-use super::{access_token, not_access, unavailable};
+use super::{access_token, not_access, recheck, unavailable};
 #[cfg(feature = "openapi")]
 use crate::issuing::router::openapi;
 use crate::issuing::{
@@ -51,7 +51,9 @@ pub(in crate::issuing::router) async fn create_private_token(
 
 async fn create(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
     let access = access_token(parts)?;
-    let mut fields = Fields::new(read_object(&parts.headers, body).await?);
+    let members = read_object(&parts.headers, body).await;
+    recheck(api, &access).await?;
+    let mut fields = Fields::new(members?);
     let name = fields.text(NAME, Space::CutOff);
     if let Some(error) = name.as_deref().and_then(|name| checked_name(name).err()) {
         note(&mut fields, &error);
@@ -130,7 +132,9 @@ pub(in crate::issuing::router) async fn rotate_private_token(
 async fn rotate(api: &TokenApi, parts: &Parts, id: Id, body: Body) -> Outcome {
     let access = access_token(parts)?;
     let id = number(id)?;
-    let mut fields = Fields::new(read_object(&parts.headers, body).await?);
+    let members = read_object(&parts.headers, body).await;
+    recheck(api, &access).await?;
+    let mut fields = Fields::new(members?);
     let expires_at = expiry(api, &mut fields);
     let overlap = Duration::from_secs(fields.optional_count("overlap_seconds").unwrap_or(0));
     match expires_at {

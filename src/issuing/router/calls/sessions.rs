@@ -9,7 +9,7 @@ use http::{StatusCode, request::Parts};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{access_token, not_access, unavailable};
+use super::{access_token, not_access, recheck, unavailable};
 #[cfg(feature = "openapi")]
 use crate::issuing::router::openapi;
 use crate::{
@@ -74,7 +74,7 @@ async fn log_in(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
         (status = 200, description = "A new access token, and the refresh token that follows", body = Refreshed<'static>),
         (status = 400, description = "The field is missing or wrong", body = openapi::FieldErrors),
         (status = 401, description = "Not a valid refresh token; one that was used before ends its session", body = openapi::Coded),
-        (status = 503, description = "Store or keys cannot be asked; `Retry-After`", body = openapi::Coded),
+        (status = 503, description = "Accounts, store or keys cannot be asked; `Retry-After`", body = openapi::Coded),
     )
 ))]
 pub(in crate::issuing::router) async fn refresh(
@@ -113,7 +113,9 @@ pub(in crate::issuing::router) async fn logout(
 
 async fn log_out(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
     let access = access_token(parts)?;
-    let refresh_token = refresh_token(parts, body).await?;
+    let refresh_token = refresh_token(parts, body).await;
+    recheck(api, &access).await?;
+    let refresh_token = refresh_token?;
     match api.issuer.log_out(&access, &refresh_token).await {
         Ok(()) => Ok(empty(StatusCode::NO_CONTENT)),
         // One answer for both: whose token it is, is nobody's business.

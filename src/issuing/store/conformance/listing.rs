@@ -1,9 +1,9 @@
-use super::{Bench, HOUR, ISSUER, NOW, ada, answered, bob, private};
+use super::{Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private};
 use crate::issuing::store::{ListQuery, Page, PrivateTokenPage, SortBy, TokenStore, TokenUse};
 
 impl<S: TokenStore> Bench<S> {
     async fn page(&self, query: &ListQuery) -> Option<PrivateTokenPage> {
-        answered(self.store.list_private(&ada(), query, NOW).await)
+        called(self.store.list_private(&by(ada()), query, NOW).await)
     }
 
     async fn names(&self, query: &ListQuery) -> Vec<String> {

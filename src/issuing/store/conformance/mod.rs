@@ -20,8 +20,8 @@ mod upkeep;
 use std::sync::Arc;
 
 use super::{
-    NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation, RotatedPrivateToken,
-    TokenStore,
+    Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation,
+    RotatedPrivateToken, TokenStore,
 };
 use crate::{
     claims::ManualClock,
@@ -63,9 +63,11 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             nobody_reaches_somebody_elses,
             a_rotation_keeps_the_name_and_ends_the_old_token_at_once,
             of_many_rotations_at_once_one_succeeds,
+            what_dies_at_once_is_dead_by_every_clock,
             an_overlap_ends_when_it_was_said_to,
             an_overlap_does_not_outlive_the_token_nor_an_earlier_end,
             an_expired_token_is_listed,
+            a_revoked_caller_does_nothing,
         }
         listing {
             orders_are_stable_and_go_both_ways,
@@ -78,9 +80,11 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             what_is_denied_is_refused_and_nothing_else,
             a_denial_is_never_weakened,
             a_denial_ends_the_rows_that_it_concerns,
+            a_refresh_token_that_is_denied_from_a_time_on_is_good_until_then,
             several_denials_are_one_call,
             a_cut_off_refuses_what_was_issued_by_it,
             a_cut_off_reaches_what_another_clock_has_dated_later,
+            a_cut_off_outlives_the_tokens_that_it_reaches,
             nothing_is_issued_behind_a_cut_off,
         }
         upkeep {
@@ -110,6 +114,11 @@ fn ada() -> Owner {
 
 fn bob() -> Owner {
     Owner::new(ISSUER, "bob")
+}
+
+/// An owner's access token that no cut-off of these rules reaches.
+fn by(owner: Owner) -> Caller {
+    Caller::new(owner, "caller", "session of the caller", NOW + 1000 * HOUR)
 }
 
 fn hash(token_id: &str) -> [u8; 32] {
@@ -155,7 +164,7 @@ impl<S: TokenStore> Bench<S> {
     }
 
     async fn create_token(&self, new: NewPrivateToken) -> PrivateToken {
-        match answered(self.store.create_private(&new).await) {
+        match called(self.store.create_private(&by(new.owner.clone()), &new).await) {
             super::Insertion::Done(token) => token,
             super::Insertion::CutOff(cut_off) => panic!("behind a cut-off at {cut_off}"),
         }
@@ -164,7 +173,7 @@ impl<S: TokenStore> Bench<S> {
     /// The numbers of what is listed at `now`.
     async fn listed(&self, owner: Owner, now: u64) -> Vec<i64> {
         let query = super::ListQuery::new().with_page_size(1000);
-        let page = answered(self.store.list_private(&owner, &query, now).await);
+        let page = called(self.store.list_private(&by(owner), &query, now).await);
         page.map(|page| page.tokens.iter().map(|token| token.id).collect()).unwrap_or_default()
     }
 
@@ -182,6 +191,11 @@ impl<S: TokenStore> Bench<S> {
 fn answered<T>(answer: Result<T, crate::revocation::StoreError>) -> T {
     answer
         .unwrap_or_else(|error| panic!("the store failed: {:?}", std::error::Error::source(&error)))
+}
+
+/// What a step came to for a caller who is not revoked.
+fn called<T>(answer: Result<Called<T>, crate::revocation::StoreError>) -> T {
+    answered(answer).done().unwrap_or_else(|| panic!("the caller was taken for revoked"))
 }
 
 /// The answers to many calls side by side.

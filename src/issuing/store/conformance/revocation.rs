@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use super::{
-    Bench, HOUR, ISSUER, NOW, ada, answered, bob, private, refresh, rotated, rotation, session,
-    subject, token,
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, refresh, rotated, rotation,
+    session, subject, token,
 };
 use crate::{
-    issuing::store::{Denial, Insertion, PrivateRotation, RefreshUse, TokenStore},
+    issuing::store::{
+        Denial, Insertion, KEEP_AFTER_EXPIRY, PrivateRotation, RefreshUse, TokenStore,
+    },
     revocation::Revocable,
 };
 
@@ -63,14 +65,15 @@ pub(super) async fn a_denial_ends_the_rows_that_it_concerns<S: TokenStore>(bench
         let id = bench.create(ada(), token_id, "a").await.id;
         bench.revoke(what).await;
         assert!(bench.listed(ada(), NOW).await.is_empty(), "{token_id}");
-        assert_eq!(answered(bench.store.revoke_private(&ada(), id, NOW).await), None);
+        assert_eq!(called(bench.store.revoke_private(&by(ada()), id, NOW).await), None);
         let rotation = rotated(ada(), id, "p.new", NOW);
-        let outcome = answered(bench.store.rotate_private(&rotation).await);
+        let outcome = called(bench.store.rotate_private(&by(ada()), &rotation).await);
         assert_eq!(outcome, PrivateRotation::NotFound);
     }
     assert_eq!(bench.listed(bob(), NOW).await, [kept]);
 
-    for (n, what) in [session("s"), subject("bob", NOW)].into_iter().enumerate() {
+    let ends = [session("s"), token("first 1"), subject("bob", NOW)];
+    for (n, what) in ends.into_iter().enumerate() {
         let first = format!("first {n}");
         answered(bench.store.open_session(&refresh(bob(), "s", &first)).await);
         bench.revoke(what).await;
@@ -78,6 +81,27 @@ pub(super) async fn a_denial_ends_the_rows_that_it_concerns<S: TokenStore>(bench
         let outcome = answered(bench.store.use_refresh(&rotation).await);
         assert_eq!(outcome, RefreshUse::Revoked);
     }
+}
+
+pub(super) async fn a_refresh_token_that_is_denied_from_a_time_on_is_good_until_then<
+    S: TokenStore,
+>(
+    bench: Bench<S>,
+) {
+    for first in ["1", "a"] {
+        answered(bench.store.open_session(&refresh(ada(), "s", first)).await);
+        let later = Denial::new(token(first), NOW + HOUR).with_from(NOW + 10);
+        answered(bench.store.deny(&[later]).await);
+    }
+    let used_at = |used, successor, now| {
+        let mut rotation = rotation(ada(), "s", used, successor);
+        rotation.now = now;
+        rotation
+    };
+    let used = answered(bench.store.use_refresh(&used_at("1", "2", NOW + 9)).await);
+    assert_eq!(used, RefreshUse::Rotated);
+    let used = answered(bench.store.use_refresh(&used_at("a", "b", NOW + 10)).await);
+    assert_eq!(used, RefreshUse::Revoked);
 }
 
 pub(super) async fn several_denials_are_one_call<S: TokenStore>(bench: Bench<S>) {
@@ -123,6 +147,23 @@ pub(super) async fn a_cut_off_reaches_what_another_clock_has_dated_later<S: Toke
     assert_eq!(answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await), NOW + 7);
 }
 
+pub(super) async fn a_cut_off_outlives_the_tokens_that_it_reaches<S: TokenStore>(bench: Bench<S>) {
+    let far = NOW + 1000 * HOUR;
+    let mut long = private(ada(), "p.1", "a");
+    long.expires_at = far;
+    bench.create_token(long).await;
+    let mut long = refresh(bob(), "s", "1");
+    long.expires_at = far;
+    answered(bench.store.open_session(&long).await);
+    for (owner, name) in [(ada(), "ada"), (bob(), "bob")] {
+        answered(bench.store.revoke_owner(&owner, NOW, NOW + HOUR).await);
+        answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY, 10).await);
+        assert!(bench.is_refused(subject(name, NOW)).await, "{name}");
+    }
+    answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY + 1, 10).await);
+    assert!(!bench.is_refused(subject("ada", NOW)).await, "and no longer");
+}
+
 pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Bench<S>) {
     let old = {
         let mut later = private(ada(), "p.old", "a");
@@ -132,10 +173,10 @@ pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Ben
     bench.revoke(subject("ada", NOW)).await;
     let opened = answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
     assert_eq!(opened, Insertion::CutOff(NOW));
-    let created = answered(bench.store.create_private(&private(ada(), "p.1", "a")).await);
+    let created = called(bench.store.create_private(&by(ada()), &private(ada(), "p.1", "a")).await);
     assert_eq!(created, Insertion::CutOff(NOW));
     let rotation = rotated(ada(), old, "p.new", NOW);
-    let outcome = answered(bench.store.rotate_private(&rotation).await);
+    let outcome = called(bench.store.rotate_private(&by(ada()), &rotation).await);
     assert_eq!(outcome, PrivateRotation::CutOff(NOW));
     assert_eq!(bench.listed(ada(), NOW).await, [old]);
     assert!(!bench.is_refused(token("p.old")).await, "nothing has changed");

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::{
-    Bench, HOUR, ISSUER, NOW, ada, answered, bob, private, refresh, rotated, rotation, session,
-    subject, token,
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, refresh, rotated, rotation,
+    session, subject, token,
 };
 use crate::issuing::store::{
     Denial, KEEP_AFTER_EXPIRY, ListQuery, RefreshUse, TokenStore, TokenUse,
@@ -15,7 +15,7 @@ pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenS
     answered(bench.store.open_session(&refresh(bob(), "s", "1")).await);
     assert!(bench.outbox().await.is_empty(), "what is issued is no revocation");
 
-    answered(bench.store.revoke_private(&ada(), id, NOW).await);
+    called(bench.store.revoke_private(&by(ada()), id, NOW).await);
     answered(bench.store.use_refresh(&rotation(bob(), "s", "1", "2")).await);
     answered(bench.store.use_refresh(&rotation(bob(), "s", "1", "3")).await);
     answered(bench.store.revoke(&token("foreign"), NOW + HOUR).await);
@@ -34,7 +34,7 @@ pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenS
 
 pub(super) async fn the_outbox_waits_for_the_end_of_an_overlap<S: TokenStore>(bench: Bench<S>) {
     let id = bench.create(ada(), "p.1", "a").await.id;
-    answered(bench.store.rotate_private(&rotated(ada(), id, "p.2", NOW + 60)).await);
+    called(bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + 60)).await);
     answered(bench.store.revoke(&token("later"), NOW + HOUR).await);
     bench.clock.advance(Duration::from_secs(59));
     assert_eq!(bench.outbox().await, [token("later")]);
@@ -106,7 +106,7 @@ pub(super) async fn the_latest_use_counts<S: TokenStore>(bench: Bench<S>) {
     answered(bench.store.touch(&uses).await);
     answered(bench.store.touch(&[used(ISSUER, NOW + 3)]).await);
     answered(bench.store.touch(&[]).await);
-    let page = answered(bench.store.list_private(&ada(), &ListQuery::new(), NOW).await);
+    let page = called(bench.store.list_private(&by(ada()), &ListQuery::new(), NOW).await);
     let last_used = page.map(|page| page.tokens.iter().map(|token| token.last_used_at).collect());
     assert_eq!(last_used, Some(vec![Some(NOW + 5)]));
 }

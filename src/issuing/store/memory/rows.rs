@@ -22,13 +22,14 @@ pub(super) struct RefreshRow {
     pub(super) token: NewRefreshToken,
     /// When, and the `jti` of what followed.
     pub(super) used: Option<(u64, Arc<str>)>,
-    pub(super) is_revoked: bool,
+    /// The first second at which it is ended; `u64::MAX` for one that nobody has ended.
+    pub(super) dies_at: u64,
 }
 
 impl RefreshRows {
     pub(super) fn insert(&mut self, token: NewRefreshToken) {
         let name = (Arc::clone(&token.owner.issuer), Arc::clone(&token.token_id));
-        self.0.insert(name, RefreshRow { token, used: None, is_revoked: false });
+        self.0.insert(name, RefreshRow { token, used: None, dies_at: u64::MAX });
     }
 
     pub(super) fn get(&self, issuer: &Arc<str>, id: &Arc<str>) -> Option<&RefreshRow> {
@@ -49,13 +50,22 @@ impl RefreshRows {
 
     pub(super) fn end(&mut self, concerned: impl Fn(&NewRefreshToken) -> bool) {
         for row in self.0.values_mut().filter(|row| concerned(&row.token)) {
-            row.is_revoked = true;
+            row.dies_at = 0;
         }
     }
 
-    pub(super) fn latest_of(&self, owner: &Owner) -> u64 {
+    pub(super) fn end_token(&mut self, issuer: &Arc<str>, id: &Arc<str>, from: u64) {
+        if let Some(row) = self.0.get_mut(&(Arc::clone(issuer), Arc::clone(id))) {
+            row.dies_at = row.dies_at.min(from);
+        }
+    }
+
+    /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
+    pub(super) fn latest_of(&self, owner: &Owner) -> [u64; 2] {
         let own = self.0.values().filter(|row| row.token.owner == *owner);
-        own.map(|row| row.token.issued_at).max().unwrap_or(0)
+        own.fold([0; 2], |[issued_at, expires_at], RefreshRow { token, .. }| {
+            [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
+        })
     }
 
     pub(super) fn sweep(&mut self, limit: usize, is_over: impl Fn(&RefreshRow) -> bool) -> usize {
@@ -135,9 +145,12 @@ impl PrivateRows {
         }
     }
 
-    pub(super) fn latest_of(&self, owner: &Owner) -> u64 {
+    /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
+    pub(super) fn latest_of(&self, owner: &Owner) -> [u64; 2] {
         let own = self.rows.values().filter(|row| row.token.owner == *owner);
-        own.map(|row| row.token.issued_at).max().unwrap_or(0)
+        own.fold([0; 2], |[issued_at, expires_at], PrivateRow { token, .. }| {
+            [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
+        })
     }
 
     pub(super) fn list(

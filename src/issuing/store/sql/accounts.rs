@@ -76,7 +76,14 @@ impl AccountStore for SqlStore {
         &'a self,
         email: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
-        Box::pin(async move { Ok(find(&self.database, email).await?) })
+        Box::pin(async move { Ok(find(&self.database, FIND, email).await?) })
+    }
+
+    fn find_by_subject<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
+        Box::pin(async move { Ok(find(&self.database, FIND_SUBJECT, subject).await?) })
     }
 
     fn replace_hash<'a>(
@@ -89,17 +96,24 @@ impl AccountStore for SqlStore {
     }
 }
 
-async fn find(database: &Database, email: &str) -> Result<Option<StoredAccount>, Failure> {
-    if !database.can_hold(email) {
+async fn find(
+    database: &Database,
+    sql: &'static str,
+    name: &str,
+) -> Result<Option<StoredAccount>, Failure> {
+    if !database.can_hold(name) {
         return Ok(None);
     }
-    let rows = database.read(FIND, &[Value::text(email)]).await?;
+    let rows = database.read(sql, &[Value::text(name)]).await?;
     rows.first().map(stored).transpose()
 }
 
 const FIND: &str = "
     SELECT id, subject, email, username, password_hash, company_id, is_active, is_verified, profile
     FROM bearer_accounts WHERE email_key = $1";
+const FIND_SUBJECT: &str = "
+    SELECT id, subject, email, username, password_hash, company_id, is_active, is_verified, profile
+    FROM bearer_accounts WHERE subject = $1";
 
 fn stored(row: &Row) -> Result<StoredAccount, Failure> {
     let mut account = Account::new(row.int(0)?, row.text(2)?);

@@ -8,7 +8,7 @@ use super::{
     value::{Row, Value, time_to_int},
 };
 use crate::{
-    issuing::store::{Denial, OutboxEntry, Owner},
+    issuing::store::{Caller, Denial, KEEP_AFTER_EXPIRY, OutboxEntry, Owner},
     jws,
     revocation::{Revocable, Verdict},
 };
@@ -80,27 +80,55 @@ pub(super) async fn look_up(
     now: u64,
 ) -> Result<Verdict, Failure> {
     for four in token.chunks(4) {
-        let asked: Vec<([u8; 32], u64)> = four
-            .iter()
-            .map(|what| match what {
-                Revocable::Subject { issued_at, .. } => (Name::of(what).hash(), *issued_at),
-                _ => (Name::of(what).hash(), 0),
-            })
-            .collect();
-        let mut values: Vec<Value> = asked.iter().map(|(id, _)| Value::Bytes(id.into())).collect();
-        // One statement for any number: what is missing is asked for twice.
-        while let (Some(last), true) = (values.last().cloned(), values.len() < 4) {
-            values.push(last);
-        }
-        for row in database.read(LOOK_UP, &values).await? {
-            let (id, starts_at, cut_off) = (row.hash(0)?, row.time(1)?, row.time(2)?);
-            let mut concerned = asked.iter().filter(|(asked, _)| *asked == id);
-            if starts_at <= now && concerned.any(|(_, issued_at)| *issued_at <= cut_off) {
-                return Ok(Verdict::Revoked);
-            }
+        let asked = Asked::of(four);
+        if asked.is_among(&database.read(LOOK_UP, &asked.values()).await?, now)? {
+            return Ok(Verdict::Revoked);
         }
     }
     Ok(Verdict::NotRevoked)
+}
+
+/// Whether the caller's access token is denied, from whatever time on. Under the owner's lock, so that no cut-off comes
+/// between this look and what follows.
+pub(super) async fn is_revoked(
+    transaction: &mut Transaction,
+    caller: &Caller,
+) -> Result<bool, Failure> {
+    let asked = Asked::of(&caller.revocables());
+    asked.is_among(&transaction.fetch(LOOK_UP, asked.values()).await?, u64::MAX)
+}
+
+/// Up to four names to look up, each with the time of issue.
+struct Asked(Vec<([u8; 32], u64)>);
+
+impl Asked {
+    fn of(four: &[Revocable]) -> Self {
+        let asked = four.iter().map(|what| match what {
+            Revocable::Subject { issued_at, .. } => (Name::of(what).hash(), *issued_at),
+            _ => (Name::of(what).hash(), 0),
+        });
+        Self(asked.collect())
+    }
+
+    /// One statement for any number: what is missing is asked for twice.
+    fn values(&self) -> Vec<Value> {
+        let mut values: Vec<Value> = self.0.iter().map(|(id, _)| Value::Bytes(id.into())).collect();
+        while let (Some(last), true) = (values.last().cloned(), values.len() < 4) {
+            values.push(last);
+        }
+        values
+    }
+
+    fn is_among(&self, rows: &[Row], now: u64) -> Result<bool, Failure> {
+        for row in rows {
+            let (id, starts_at, cut_off) = (row.hash(0)?, row.time(1)?, row.time(2)?);
+            let mut concerned = self.0.iter().filter(|(asked, _)| *asked == id);
+            if starts_at <= now && concerned.any(|(_, issued_at)| *issued_at <= cut_off) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 pub(super) const LOOK_UP: &str =
@@ -220,10 +248,13 @@ pub(super) async fn revoke_owner(
 ) -> Result<u64, Failure> {
     transaction.lock(vec![lock_of_owner(owner)]).await?;
     let mut latest = now.max(cut_off(transaction, owner).await?.unwrap_or(0));
+    let mut keep_until = keep_until;
     for sql in LATEST {
         let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
         for row in transaction.fetch(sql, values).await? {
             latest = latest.max(row.optional_time(0)?.unwrap_or(0));
+            let expires_at = row.optional_time(1)?.unwrap_or(0);
+            keep_until = keep_until.max(expires_at.saturating_add(KEEP_AFTER_EXPIRY));
         }
     }
     let denial = Denial::new(subject(owner, latest), keep_until);
@@ -233,8 +264,10 @@ pub(super) async fn revoke_owner(
 }
 
 const LATEST: [&str; 2] = [
-    "SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2",
-    "SELECT max(issued_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2",
+    "SELECT max(issued_at), max(expires_at) FROM bearer_refresh_tokens
+     WHERE issuer = $1 AND subject = $2",
+    "SELECT max(issued_at), max(expires_at) FROM bearer_private_tokens
+     WHERE issuer = $1 AND subject = $2",
 ];
 
 pub(super) async fn outbox(

@@ -67,8 +67,8 @@ pub use self::accounts::NewAccount;
 use self::database::Database;
 pub use self::options::{OpenError, SqlStoreOptions};
 use super::{
-    Denial, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, OutboxEntry, Owner,
-    PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
+    Called, Caller, Denial, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, OutboxEntry,
+    Owner, PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
     RotatedPrivateToken, Step, TokenStore, TokenUse,
 };
 use crate::{
@@ -151,34 +151,36 @@ impl TokenStore for SqlStore {
 
     fn create_private<'a>(
         &'a self,
+        caller: &'a Caller,
         token: &'a NewPrivateToken,
-    ) -> Step<'a, Insertion<PrivateToken>> {
-        step!(self, |transaction| private_tokens::create(&mut transaction, token))
+    ) -> Step<'a, Called<Insertion<PrivateToken>>> {
+        step!(self, |transaction| private_tokens::create(&mut transaction, caller, token))
     }
 
     fn list_private<'a>(
         &'a self,
-        owner: &'a Owner,
+        caller: &'a Caller,
         query: &'a ListQuery,
         now: u64,
-    ) -> Step<'a, Option<PrivateTokenPage>> {
-        Box::pin(async move { Ok(private_tokens::list(&self.database, owner, query, now).await?) })
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
+        Box::pin(async move { Ok(private_tokens::list(&self.database, caller, query, now).await?) })
     }
 
     fn rotate_private<'a>(
         &'a self,
+        caller: &'a Caller,
         rotation: &'a RotatedPrivateToken,
-    ) -> Step<'a, PrivateRotation> {
-        step!(self, |transaction| private_tokens::rotate(&mut transaction, rotation))
+    ) -> Step<'a, Called<PrivateRotation>> {
+        step!(self, |transaction| private_tokens::rotate(&mut transaction, caller, rotation))
     }
 
     fn revoke_private<'a>(
         &'a self,
-        owner: &'a Owner,
+        caller: &'a Caller,
         id: i64,
         now: u64,
-    ) -> Step<'a, Option<Denial>> {
-        step!(self, |transaction| private_tokens::revoke(&mut transaction, owner, id, now))
+    ) -> Step<'a, Called<Option<Denial>>> {
+        step!(self, |transaction| private_tokens::revoke(&mut transaction, caller, id, now))
     }
 
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {

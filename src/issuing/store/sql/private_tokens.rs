@@ -4,65 +4,78 @@ use std::sync::Arc;
 
 use super::{
     database::{Database, Transaction},
-    denials::{in_the_way, lock_of_owner, record},
+    denials::{in_the_way, is_revoked, lock_of_owner, look_up, record},
     failure::Failure,
     value::{Row, Sql, Value},
 };
 use crate::{
     issuing::store::{
-        Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, Owner, Page,
-        PrivateRotation, PrivateToken, PrivateTokenPage, RotatedPrivateToken, SortBy, TokenUse,
-        fold,
+        Called, Caller, Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, Owner,
+        Page, PrivateRotation, PrivateToken, PrivateTokenPage, RotatedPrivateToken, SortBy,
+        TokenUse, fold,
     },
-    revocation::Revocable,
+    revocation::{Revocable, Verdict},
 };
 
 pub(super) async fn create(
     transaction: &mut Transaction,
+    caller: &Caller,
     token: &NewPrivateToken,
-) -> Result<Insertion<PrivateToken>, Failure> {
+) -> Result<Called<Insertion<PrivateToken>>, Failure> {
     transaction.lock(vec![lock_of_owner(&token.owner)]).await?;
-    Ok(match in_the_way(transaction, &token.owner, token.issued_at).await? {
+    if is_revoked(transaction, caller).await? {
+        return Ok(Called::Revoked);
+    }
+    Ok(Called::Done(match in_the_way(transaction, &token.owner, token.issued_at).await? {
         Some(cut_off) => Insertion::CutOff(cut_off),
         None => Insertion::Done(insert(transaction, token, Arc::clone(&token.name)).await?),
-    })
+    }))
 }
 
 pub(super) async fn rotate(
     transaction: &mut Transaction,
+    caller: &Caller,
     rotation: &RotatedPrivateToken,
-) -> Result<PrivateRotation, Failure> {
-    let RotatedPrivateToken { id, successor, old_dies_at, now } = rotation;
+) -> Result<Called<PrivateRotation>, Failure> {
+    let RotatedPrivateToken { id, successor, now, .. } = rotation;
     let owner = &successor.owner;
     transaction.lock(vec![lock_of_owner(owner)]).await?;
+    if is_revoked(transaction, caller).await? {
+        return Ok(Called::Revoked);
+    }
     if let Some(cut_off) = in_the_way(transaction, owner, successor.issued_at).await? {
         let values = of_owner(owner, [Value::Int(*id), Value::time(*now)]);
         let is_listed = !transaction.fetch(IS_LISTED, values).await?.is_empty();
-        return Ok(if is_listed {
+        return Ok(Called::Done(if is_listed {
             PrivateRotation::CutOff(cut_off)
         } else {
             PrivateRotation::NotFound
-        });
+        }));
     }
-    let Some((old, name)) = end(transaction, owner, *id, *old_dies_at, *now).await? else {
-        return Ok(PrivateRotation::NotFound);
+    let Some((old, name)) = end(transaction, owner, *id, rotation.old_from(), *now).await? else {
+        return Ok(Called::Done(PrivateRotation::NotFound));
     };
     record(transaction, &old).await?;
     let new = insert(transaction, successor, name).await?;
-    Ok(PrivateRotation::Rotated { new, old })
+    Ok(Called::Done(PrivateRotation::Rotated { new, old }))
 }
 
 pub(super) async fn revoke(
     transaction: &mut Transaction,
-    owner: &Owner,
+    caller: &Caller,
     id: i64,
     now: u64,
-) -> Result<Option<Denial>, Failure> {
-    let Some((denial, _)) = end(transaction, owner, id, now, now).await? else {
-        return Ok(None);
+) -> Result<Called<Option<Denial>>, Failure> {
+    let owner = &caller.owner;
+    transaction.lock(vec![lock_of_owner(owner)]).await?;
+    if is_revoked(transaction, caller).await? {
+        return Ok(Called::Revoked);
+    }
+    let Some((denial, _)) = end(transaction, owner, id, 0, now).await? else {
+        return Ok(Called::Done(None));
     };
     record(transaction, &denial).await?;
-    Ok(Some(denial))
+    Ok(Called::Done(Some(denial)))
 }
 
 /// Ends a listed token at `from`, or at its expiry or the end it has, if that is earlier; its denial, and its name.
@@ -130,8 +143,23 @@ const INSERT: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     RETURNING id";
 
-/// One statement, so that count and page are of one moment.
+/// The caller is looked up after the page was read: who was not revoked by then was not while it was read, either.
 pub(super) async fn list(
+    database: &Database,
+    caller: &Caller,
+    query: &ListQuery,
+    now: u64,
+) -> Result<Called<Option<PrivateTokenPage>>, Failure> {
+    let page = page(database, &caller.owner, query, now).await?;
+    // From whatever time on it is denied.
+    Ok(match look_up(database, &caller.revocables(), u64::MAX).await? {
+        Verdict::Revoked => Called::Revoked,
+        Verdict::NotRevoked => Called::Done(page),
+    })
+}
+
+/// One statement, so that count and page are of one moment.
+async fn page(
     database: &Database,
     owner: &Owner,
     query: &ListQuery,

@@ -12,11 +12,11 @@ use std::{
 
 use super::{
     super::{SqlStore, value::Value},
-    NOW, listed, owner, private, token,
+    NOW, caller, listed, private, token,
 };
 use crate::{
     claims::ManualClock,
-    issuing::store::{Denial, Insertion, TokenStore},
+    issuing::store::{Called, Denial, Insertion, TokenStore},
     revocation::{Revocable, RevocationStore, StoreError, Verdict},
 };
 
@@ -39,10 +39,11 @@ async fn work(store: SqlStore) -> Result<Infallible, StoreError> {
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}", std::process::id());
-        let Insertion::Done(made) = store.create_private(&private(&name)).await? else { continue };
+        let made = store.create_private(&caller(), &private(&name)).await?;
+        let Called::Done(Insertion::Done(made)) = made else { continue };
         say("created", &name);
         match number % 3 {
-            0 => drop(store.revoke_private(&owner(), made.id, NOW - 1).await?),
+            0 => drop(store.revoke_private(&caller(), made.id, NOW - 1).await?.done().unwrap()),
             1 => store.deny(&[Denial::new(token(&name), NOW + 1000)]).await?,
             _ => continue,
         }

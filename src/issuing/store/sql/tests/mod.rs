@@ -21,8 +21,8 @@ use std::{
 use super::SqlStore;
 use crate::{
     issuing::store::{
-        Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateToken,
-        RefreshRotation, TokenStore, conformance,
+        Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner,
+        PrivateToken, RefreshRotation, TokenStore, conformance,
     },
     revocation::Revocable,
 };
@@ -33,6 +33,11 @@ const ISSUER: &str = "https://issuer.example";
 
 fn owner() -> Owner {
     Owner::new(ISSUER, "ada")
+}
+
+/// The owner's access token, good whatever is revoked here.
+fn caller() -> Caller {
+    Caller::new(owner(), "caller", "session of the caller", NOW + HOUR)
 }
 
 fn refresh(session: &str, token_id: &str) -> NewRefreshToken {
@@ -57,15 +62,15 @@ fn session(id: &str) -> Revocable {
 }
 
 async fn create(store: &SqlStore, token_id: &str) -> PrivateToken {
-    match store.create_private(&private(token_id)).await.unwrap() {
-        Insertion::Done(token) => token,
-        Insertion::CutOff(_) => panic!("behind a cut-off"),
+    match store.create_private(&caller(), &private(token_id)).await.unwrap() {
+        Called::Done(Insertion::Done(token)) => token,
+        _ => panic!("behind a cut-off"),
     }
 }
 
 async fn listed(store: &SqlStore) -> Vec<PrivateToken> {
     let all = ListQuery::new().with_page_size(1_000_000);
-    store.list_private(&owner(), &all, NOW).await.unwrap().unwrap().tokens
+    store.list_private(&caller(), &all, NOW).await.unwrap().done().unwrap().unwrap().tokens
 }
 
 /// A directory of a test's own, removed with it.

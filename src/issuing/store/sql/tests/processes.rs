@@ -7,10 +7,10 @@ use std::{
 
 use super::{
     super::{OpenError, SqlStore, SqlStoreOptions, private_tokens},
-    HOUR, ISSUER, NOW, create, listed, owner, private, refresh, rotation, session, token,
+    HOUR, ISSUER, NOW, caller, create, listed, private, refresh, rotation, session, token,
 };
 use crate::{
-    issuing::store::{Insertion, RefreshUse, TokenStore},
+    issuing::store::{Called, Caller, Insertion, RefreshUse, TokenStore},
     revocation::{RevocationStore, Verdict},
 };
 
@@ -74,9 +74,11 @@ async fn a_revocation_by_one_is_refused_by_the_other_at_its_next_look_up(url: &s
         let id = create(&one, &name).await.id;
         let what = [token(&name), session(&name)];
         assert_eq!(other.look_up(&what).await.unwrap(), Verdict::NotRevoked);
-        assert!(one.revoke_private(&owner(), id, NOW - HOUR).await.unwrap().is_some());
+        assert!(
+            one.revoke_private(&caller(), id, NOW - HOUR).await.unwrap().done().unwrap().is_some()
+        );
         assert_eq!(other.with_clock_at(NOW).look_up(&what).await.unwrap(), Verdict::Revoked);
-        assert_eq!(other.revoke_private(&owner(), id, NOW).await.unwrap(), None);
+        assert_eq!(other.revoke_private(&caller(), id, NOW).await.unwrap().done().unwrap(), None);
     }
 }
 
@@ -108,12 +110,16 @@ async fn nothing_outlives_a_cut_off_that_is_written_while_it_is_issued(url: &str
         let subject = crate::issuing::store::Owner::new(ISSUER, format!("subject {n}"));
         let mut token = private(&format!("{n}"));
         token.owner = subject.clone();
-        let (created, cut_off) =
-            tokio::join!(one.create_private(&token), other.revoke_owner(&subject, NOW, NOW + HOUR));
+        let caller = Caller::new(subject.clone(), "caller", "session", NOW);
+        let later = Caller::new(subject.clone(), "caller", "session", NOW + 1);
+        let (created, cut_off) = tokio::join!(
+            one.create_private(&caller, &token),
+            other.revoke_owner(&subject, NOW, NOW + HOUR)
+        );
         assert_eq!(cut_off.unwrap(), NOW);
-        if let Insertion::Done(token) = created.unwrap() {
-            let revoked = one.revoke_private(&subject, token.id, NOW).await.unwrap();
-            assert_eq!(revoked, None, "a token lives on behind a cut-off");
+        if let Called::Done(Insertion::Done(token)) = created.unwrap() {
+            let revoked = one.revoke_private(&later, token.id, NOW).await.unwrap();
+            assert_eq!(revoked, Called::Done(None), "a token lives on behind a cut-off");
         }
     }
 }
@@ -137,10 +143,11 @@ async fn of_two_stores_one_rotates(url: &str) {
 /// is not there.
 async fn dropped_steps_leave_nothing_behind(url: &str) {
     let store = one_connection(url).await;
+    let caller = caller();
     let mut completed = 0;
     for n in 0..60_u32 {
         let token = private(&format!("dropped {n}"));
-        let mut step = store.create_private(&token);
+        let mut step = store.create_private(&caller, &token);
         for _ in 0..=n % 20 {
             let polled = |context: &mut Context<'_>| {
                 Poll::Ready(step.as_mut().poll(context).map(|answer| answer.is_ok()))
@@ -158,10 +165,11 @@ async fn dropped_steps_leave_nothing_behind(url: &str) {
     let tokens = listed(&store).await;
     assert!(tokens.len() > completed, "what was answered is kept");
     for token in &tokens {
-        assert!(store.revoke_private(&owner(), token.id, NOW).await.unwrap().is_some());
+        assert!(
+            store.revoke_private(&caller, token.id, NOW).await.unwrap().done().unwrap().is_some()
+        );
     }
-    assert_eq!(store.outbox(1000).await.unwrap().len(), 0, "nothing is due before {NOW}");
-    let entries = store.with_clock_at(NOW).outbox(1000).await.unwrap();
+    let entries = store.outbox(1000).await.unwrap();
     assert_eq!(entries.len(), tokens.len());
     #[cfg(feature = "postgres")]
     if url.starts_with("postgres") {
@@ -176,7 +184,7 @@ async fn what_was_not_committed_is_not_committed_by_the_next_step(url: &str) {
     for n in 0..5 {
         let mut transaction = store.database.begin().await.unwrap();
         let dropped = private(&format!("dropped {n}"));
-        private_tokens::create(&mut transaction, &dropped).await.unwrap();
+        private_tokens::create(&mut transaction, &caller(), &dropped).await.unwrap();
         drop(transaction);
         create(&store, &n.to_string()).await;
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     super::{NewAccount, OpenError, SqlStore},
-    NOW, create, listed, owner, private,
+    NOW, caller, create, listed, private,
 };
 use crate::{
     issuing::{
@@ -55,17 +55,24 @@ async fn accounts_are_found_by_their_address(store: &SqlStore) {
     let bob = store.add_account(&inactive).await.unwrap().unwrap();
     assert_ne!(bob.subject, made.subject);
     assert!(!store.find_by_email("bob@example.com").await.unwrap().unwrap().is_active);
+    for (account, is_active) in [(&made, true), (&bob, false)] {
+        let found = store.find_by_subject(&account.subject).await.unwrap().unwrap();
+        assert_eq!((found.account.id, found.is_active), (account.id, is_active));
+    }
+    for nobody in ["", "0", "bob@example.com", "new bob@example.com", "\0"] {
+        assert!(store.find_by_subject(nobody).await.unwrap().is_none(), "{nobody:?}");
+    }
 }
 
 async fn what_no_name_contains_finds_nothing(store: &SqlStore) {
     create(store, "a name").await;
     let query = ListQuery::new().with_search("\0").with_page(Page::Last);
-    let page = store.list_private(&owner(), &query, NOW).await.unwrap().unwrap();
+    let page = store.list_private(&caller(), &query, NOW).await.unwrap().done().unwrap().unwrap();
     assert_eq!((page.count, page.number, page.tokens.len()), (0, 1, 0));
     let beyond = ListQuery::new().with_page(Page::Number(u64::MAX)).with_page_size(u32::MAX);
-    assert!(store.list_private(&owner(), &beyond, NOW).await.unwrap().is_none());
+    assert!(store.list_private(&caller(), &beyond, NOW).await.unwrap().done().unwrap().is_none());
     let zeroth = ListQuery::new().with_page(Page::Number(0));
-    assert!(store.list_private(&owner(), &zeroth, NOW).await.unwrap().is_none());
+    assert!(store.list_private(&caller(), &zeroth, NOW).await.unwrap().done().unwrap().is_none());
 }
 
 async fn any_id_can_be_revoked(store: &SqlStore) {
@@ -85,7 +92,7 @@ async fn any_id_can_be_revoked(store: &SqlStore) {
 
 async fn errors_do_not_repeat_what_was_stored(store: &SqlStore) {
     create(store, "secret-id").await;
-    let error = store.create_private(&private("secret-id")).await.unwrap_err();
+    let error = store.create_private(&caller(), &private("secret-id")).await.unwrap_err();
     assert!(!said(&error).contains("secret-id"), "{}", said(&error));
     assert!(said(&error).contains("refused"), "{}", said(&error));
     assert_eq!(listed(store).await.iter().filter(|token| &*token.name == "secret-id").count(), 1);
