@@ -38,8 +38,12 @@ mod sqlite {
         path: &str,
         options: SqlStoreOptions,
     ) -> Result<Database, OpenError> {
-        let is_memory =
-            path.trim_start_matches('/').starts_with(":memory:") || path.contains("mode=memory");
+        let (name, parameters) = path.split_once('?').unwrap_or((path, ""));
+        let has_mode = |mode| {
+            let mut parameters = form_urlencoded::parse(parameters.as_bytes());
+            parameters.any(|(name, value)| name == "mode" && value == mode)
+        };
+        let is_memory = name.trim_start_matches('/') == ":memory:" || has_mode("memory");
         let settings = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
         let file = settings.get_filename().to_owned();
         if file.as_os_str().is_empty() {
@@ -55,7 +59,8 @@ mod sqlite {
             .disable_statement_logging();
         if !is_memory {
             settings = settings.journal_mode(SqliteJournalMode::Wal);
-            if !path.contains("mode=") {
+            // Also where `mode=rwc` lets SQLite make it, which would let everybody read it.
+            if !has_mode("ro") && !has_mode("rw") {
                 create(&file).map_err(|error| Failure::Broken(error.to_string()))?;
             }
         }

@@ -149,12 +149,7 @@ async fn a_file_is_its_owners_and_survives_the_store() {
     let url = directory.url("tokens.db");
     let store = SqlStore::open(&url).await.unwrap();
     create(&store, "kept").await;
-    #[cfg(unix)]
-    for file in std::fs::read_dir(&directory.0).unwrap() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let file = file.unwrap();
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{file:?}");
-    }
+    nobody_else_may_read(&directory);
     drop(store);
     let store = SqlStore::open(&url).await.unwrap();
     assert_eq!(listed(&store).await.len(), 1);
@@ -166,4 +161,33 @@ async fn a_file_is_its_owners_and_survives_the_store() {
     for missing in ["sqlite:", "sqlite:///nowhere/at/all.db"] {
         SqlStore::open(missing).await.unwrap_err();
     }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_file_that_the_mode_lets_sqlite_make_is_its_owners_too() {
+    for parameters in ["?mode=rwc", "?cache=private&%6Dode=rwc"] {
+        let directory = super::Directory::new();
+        let url = directory.url("mode=memory.db") + parameters;
+        create(&SqlStore::open(&url).await.unwrap(), "kept").await;
+        nobody_else_may_read(&directory);
+        assert_eq!(listed(&SqlStore::open(&url).await.unwrap()).await.len(), 1);
+    }
+    for parameters in ["?mode=rw", "?mode=ro"] {
+        let directory = super::Directory::new();
+        SqlStore::open(&(directory.url("tokens.db") + parameters)).await.unwrap_err();
+        assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0, "{parameters}");
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn nobody_else_may_read(directory: &super::Directory) {
+    #[cfg(unix)]
+    for file in std::fs::read_dir(&directory.0).unwrap() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{file:?}");
+    }
+    #[cfg(not(unix))]
+    let _ = directory;
 }
