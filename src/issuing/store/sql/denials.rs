@@ -92,7 +92,7 @@ pub(super) async fn look_up(
         while let (Some(last), true) = (values.last().cloned(), values.len() < 4) {
             values.push(last);
         }
-        for row in database.read(LOOK_UP, &values).await? {
+        for row in database.look_up(LOOK_UP, &values).await? {
             let (id, starts_at, cut_off) = (row.hash(0)?, row.time(1)?, row.time(2)?);
             let mut concerned = asked.iter().filter(|(asked, _)| *asked == id);
             if starts_at <= now && concerned.any(|(_, issued_at)| *issued_at <= cut_off) {
