@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Authenticated, Authenticator, BearerLayer, Issuer, RevocationCache, VerifierBuilder,
+    claims::Clock,
     jws::{SigningFailed, SigningKey},
     revocation::StoreError,
 };
@@ -154,6 +155,10 @@ impl TokenIssuer {
     /// The issuer's time, in Unix seconds.
     pub(super) fn now(&self) -> u64 {
         self.0.verifying.clock.unix_time().as_secs()
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.verifying.clock
     }
 
     pub(super) fn store(&self) -> &dyn TokenStore {
