@@ -146,6 +146,37 @@ fn the_key_is_nobody_elses_to_read_and_damage_is_told() {
 }
 
 #[test]
+fn what_a_killed_process_left_beside_the_key_is_in_nobodys_way() {
+    let directory = Directory::new("left");
+    let program = example(&directory);
+    // The process keeps its number when it becomes the service.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "touch token_service.pem.$$ && exec \"$0\""]).arg(program.get_program());
+    shell
+        .current_dir(&directory.0)
+        .envs(program.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
+    let service = Service::run(shell);
+    service.log_in();
+}
+
+#[test]
+fn behind_a_proxy_the_address_that_it_adds_counts_and_no_other() {
+    let directory = Directory::new("proxy");
+    let service = Service::start(&directory, &[("TRUSTED_PROXY_HEADER", "X-Forwarded-For")]);
+    let log_in = |from: &str, password| {
+        let body = json!({"username": EMAIL, "password": password}).to_string();
+        let header = format!("X-Forwarded-For: {from}\r\n");
+        service.send("POST", "/api/v1/auth/login/", &header, &body).status
+    };
+    let (home, elsewhere) = ("198.51.100.7", "192.0.2.1");
+    assert_eq!(log_in(home, PASSWORD), 200);
+    let failures = (0..6).map(|n| log_in(&format!("192.0.2.{n}, {elsewhere}"), "wrong"));
+    assert_eq!(failures.collect::<Vec<_>>(), [401, 401, 401, 401, 401, 429]);
+    assert_eq!(log_in(&format!("{home}, {elsewhere}"), PASSWORD), 429);
+    assert_eq!(log_in(&format!("{elsewhere}, {home}"), PASSWORD), 200);
+}
+
+#[test]
 fn help_is_printed_and_mistakes_are_told_with_exit_code_2() {
     let directory = Directory::new("help");
     let run = |argument: &[&str], (name, value)| -> Output {
@@ -154,7 +185,15 @@ fn help_is_printed_and_mistakes_are_told_with_exit_code_2() {
     let help = run(&["--help"], ("ADDR", "nowhere"));
     assert!(help.status.success());
     let said = String::from_utf8(help.stdout).unwrap();
-    for name in ["ADDR", "DATABASE_URL", "KEY_FILE", "DEMO_EMAIL", "DEMO_PASSWORD", "PUBLIC_URL"] {
+    for name in [
+        "ADDR",
+        "DATABASE_URL",
+        "KEY_FILE",
+        "DEMO_EMAIL",
+        "DEMO_PASSWORD",
+        "PUBLIC_URL",
+        "TRUSTED_PROXY_HEADER",
+    ] {
         assert!(said.contains(name), "{name}");
     }
     for (argument, name, value) in [
@@ -162,6 +201,7 @@ fn help_is_printed_and_mistakes_are_told_with_exit_code_2() {
         (&[], "ADDR", "nowhere"),
         (&[], "REVOCATION_BOUND", "soon"),
         (&[], "PUBLIC_URL", "ftp://x"),
+        (&[], "TRUSTED_PROXY_HEADER", "no header"),
         (&[], "DATABASE_URL", "mysql://x"),
     ] {
         let mistake = run(argument, (name, value));
@@ -197,8 +237,15 @@ fn example(directory: &Directory) -> Command {
     let test = std::env::current_exe().unwrap();
     let examples: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
     let mut command = Command::new(examples.join("token_service"));
-    for name in ["DATABASE_URL", "KEY_FILE", "PUBLIC_URL", "ISSUER", "AUDIENCE", "REVOCATION_BOUND"]
-    {
+    for name in [
+        "DATABASE_URL",
+        "KEY_FILE",
+        "PUBLIC_URL",
+        "ISSUER",
+        "AUDIENCE",
+        "REVOCATION_BOUND",
+        "TRUSTED_PROXY_HEADER",
+    ] {
         command.env_remove(name);
     }
     command.current_dir(&directory.0).env("ADDR", "127.0.0.1:0");
@@ -235,7 +282,12 @@ struct Service {
 impl Service {
     fn start(directory: &Directory, settings: &[(&str, &str)]) -> Self {
         let mut command = example(directory);
-        command.envs(settings.iter().copied()).stdout(Stdio::piped());
+        command.envs(settings.iter().copied());
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        command.stdout(Stdio::piped());
         let mut process = command.spawn().expect("`cargo test` builds the examples");
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut ready = String::new();
@@ -260,13 +312,18 @@ impl Service {
     }
 
     fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
         let credential =
             token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let body = body.map(|body| body.to_string()).unwrap_or_default();
+        self.send(method, path, &credential, &body)
+    }
+
+    /// With further headers, each with its end of line.
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{credential}\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()

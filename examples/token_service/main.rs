@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
 mod page;
+mod peer;
 mod settings;
 mod signing_key;
 mod walkthrough;
@@ -69,6 +70,9 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let mut api = TokenApi::new(&issuer);
     if let Some(url) = &settings.public_url {
         api = api.with_public_url(url)?;
+    }
+    if let Some(header) = settings.trusted_proxy_header.clone() {
+        api = api.with_peer_address(move |parts| peer::address(parts, &header));
     }
     // The whole service: an endpoint that tokens open, and the API that makes the tokens.
     let app = Router::new()

@@ -2,6 +2,7 @@
 
 use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
+use axum::http::HeaderName;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub(crate) const HELP: &str = "\
@@ -20,11 +21,14 @@ Settings, from the environment:
   DEMO_PASSWORD  its password [made and printed at each start]
   REVOCATION_BOUND  seconds after which a process sees what another has revoked [30]
   PUBLIC_URL     what links begin with [http and the host of the request]
+  TRUSTED_PROXY_HEADER  the header by which the proxy in front says who asks, such as
+                 X-Forwarded-For; its last address is believed [none: the connection's address]
   ISSUER         the name in the tokens, `iss` [token_service]
   AUDIENCE       whom they are for, `aud` [api://demo]
 
 Processes that share database, key file, ISSUER and AUDIENCE are one service; give them one
-DEMO_PASSWORD, because each start sets it.";
+DEMO_PASSWORD, because each start sets it. Behind a proxy set TRUSTED_PROXY_HEADER: without it all
+clients have the proxy's address, and whoever guesses passwords locks out everybody.";
 
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
@@ -34,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) demo_password: String,
     pub(crate) revocation_bound: Duration,
     pub(crate) public_url: Option<String>,
+    pub(crate) trusted_proxy_header: Option<HeaderName>,
     pub(crate) issuer: String,
     pub(crate) audience: String,
 }
@@ -71,6 +76,10 @@ impl Settings {
                 .map(Duration::from_secs)
                 .map_err(|_| "REVOCATION_BOUND is no number of seconds")?,
             public_url: with_scheme("PUBLIC_URL", setting("PUBLIC_URL")?, &["http:", "https:"])?,
+            trusted_proxy_header: setting("TRUSTED_PROXY_HEADER")?
+                .map(|name| name.parse())
+                .transpose()
+                .map_err(|_| "TRUSTED_PROXY_HEADER is no name of a header")?,
             issuer: or("ISSUER", "token_service")?,
             audience: or("AUDIENCE", "api://demo")?,
         }))

@@ -10,7 +10,7 @@ use crate::revocation::StoreError;
 pub enum LoginError {
     /// Wrong password, unknown user, inactive user: 401.
     NoActiveAccount,
-    /// Too many failures: 429, and the password was not looked at.
+    /// Too many failures, or far too many log-ins: 429, and the password was not looked at.
     Throttled {
         /// When to come again, in whole seconds.
         retry_after: Duration,
@@ -111,7 +111,7 @@ macro_rules! errors {
 errors! {
     LoginError {
         Self::NoActiveAccount => "no active account has these credentials",
-        Self::Throttled { .. } => "too many failed attempts",
+        Self::Throttled { .. } => "too many attempts",
         Self::Busy => "too many passwords are being checked",
         Self::Unavailable(_) => "logging in is not available",
     }

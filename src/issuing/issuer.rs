@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Authenticated, Authenticator, BearerLayer, Issuer, RevocationCache, VerifierBuilder,
-    claims::Moment,
+    claims::{Clock, Moment},
     jws::{SigningFailed, SigningKey},
     revocation::StoreError,
 };
@@ -169,6 +169,10 @@ impl TokenIssuer {
     /// The time by which something must be over to be deleted.
     pub(super) fn over_by(&self) -> u64 {
         over_by(self.0.start, &*self.0.verifying.clock)
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.verifying.clock
     }
 
     pub(super) fn store(&self) -> &dyn TokenStore {

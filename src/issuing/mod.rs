@@ -65,6 +65,7 @@ mod last_used;
 mod maintenance;
 mod passwords;
 mod private_tokens;
+mod rate;
 mod revoking;
 pub mod router;
 mod sessions;

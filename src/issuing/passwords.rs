@@ -29,13 +29,15 @@ const DEFAULT_WAITING: usize = 64;
 ///
 /// 1. **Argon2id** ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)), with the parameters that OWASP recommends: 19 MiB,
 ///    two passes. A hash with less is replaced at the next log-in.
-/// 2. **Unknown, inactive and wrong cost the same**: one hash each. Where no account is found, a hash of nobody's password is
-///    compared. (An account whose hash was made with other parameters costs what they say, until it is replaced.)
+/// 2. **Unknown, inactive and wrong cost the same**: one hash each. Where no account is found, or one whose stored text is
+///    no hash of Argon2, a hash of nobody's password is compared. (An account whose hash was made with other parameters
+///    costs what they say, until it is replaced.)
 /// 3. **Memory and threads are bounded**: [`with_limits`](Self::with_limits) hashes run at once, off the
 ///    asynchronous threads, and as many wait as it says. Whoever comes then is [`AccountsError::Busy`].
 /// 4. **Input is bounded** before anything is hashed or looked up: passwords over [`MAX_PASSWORD`] bytes, and addresses over
 ///    [`MAX_EMAIL`] bytes or with a NUL, are nobody's.
-/// 5. **Passwords are wiped** from memory after use.
+/// 5. **Passwords are wiped** after use: the [`Credentials`], their copy on the hashing thread, and the body that the
+///    router has read. What the HTTP server and the reader of JSON leave behind is not theirs to wipe.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -201,7 +203,8 @@ async fn off_thread(
 
 impl Checked {
     fn check(&self, password: &[u8]) -> Outcome {
-        let Ok(stored) = PasswordHash::new(&self.stored) else {
+        let stored = PasswordHash::new(&self.stored).ok().filter(can_be_compared);
+        let Some(stored) = stored else {
             // No hash of ours: an account without a password costs what others cost.
             let _ = Argon2::default().verify_password(password, &*self.nobody);
             return Outcome::Wrong;
@@ -212,6 +215,15 @@ impl Checked {
         let better = is_weaker(&stored).then(|| hash(password).ok()).flatten();
         Outcome::Right { better }
     }
+}
+
+/// Whether to verify this hash takes an Argon2. What another algorithm has made, or is not whole, is told apart at once.
+fn can_be_compared(stored: &PasswordHash) -> bool {
+    let is_whole = stored.salt.is_some() && stored.hash.is_some();
+    is_whole
+        && argon2::Algorithm::try_from(stored.algorithm.as_str()).is_ok()
+        && stored.version.is_none_or(|version| argon2::Version::try_from(version).is_ok())
+        && Params::try_from(stored).is_ok()
 }
 
 fn is_weaker(stored: &PasswordHash) -> bool {
@@ -361,6 +373,27 @@ mod tests {
         let answer = passwords.authenticate(&Credentials::new("a@b", "x")).await;
         assert!(matches!(answer, Err(AccountsError::Unavailable(_))));
         assert_eq!(passwords.store.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the cost is what is tested")]
+    fn an_account_whose_stored_text_is_no_argon2_costs_a_hash() {
+        let nobody: Arc<str> = hash(b"nobody's").unwrap().into();
+        let ours = hash(b"right").unwrap();
+        let (cut, _) = ours.rsplit_once('$').unwrap();
+        for stored in [
+            "!",
+            "$scrypt$ln=17,r=8,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA",
+            "$argon2id$v=99$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA",
+            "$argon2id$v=19$m=1,t=0,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA",
+            cut,
+        ] {
+            let checked = Checked { stored: stored.into(), nobody: Arc::clone(&nobody) };
+            let begun = std::time::Instant::now();
+            assert!(matches!(checked.check(b"nobody's"), Outcome::Wrong), "{stored}");
+            // Two passes over 19 MiB take longer, on any machine.
+            assert!(begun.elapsed() > std::time::Duration::from_millis(1), "{stored}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl TokenIssuer {
     /// Logs somebody in: begins a session.
     ///
     /// `peer` is the client's address, as far as the service knows it: behind a proxy the one that the proxy vouches
-    /// for. Without it only the limit of the account holds.
+    /// for. Without it only the limit of the account holds, and whoever guesses at an account locks it out.
     ///
     /// # Errors
     /// [`LoginError::NoActiveAccount`] for unknown users, inactive ones and wrong passwords alike;

@@ -1,45 +1,52 @@
-//! How many passwords may be tried.
+//! How often a log-in may be tried.
 //!
-//! 1. **Only failures count**, and they are counted before the password is looked at: however many attempts run side by
-//!    side, no more than the limit reach the hash. A success gives its count back.
-//! 2. **Two limits**: an account takes [`ACCOUNT`], an address [`ADDRESS`] (of IPv6 its /64, which is what one customer
-//!    gets). Accounts that do not exist are counted like others, so that the limit tells nothing.
-//! 3. **Nobody can lock somebody out**: whoever logged in to an account from an address before has a limit of their own
-//!    there, [`KNOWN`], apart from the two. An attack on the account from elsewhere, or on others from behind the same
-//!    address, does not touch it. For a new address the account opens again as soon as the attack ends, after
-//!    [`ACCOUNT`]'s interval at the latest; a guesser gets 8640 guesses a day at any account, from however many addresses.
-//! 4. **Memory is constant**: counters stand in tables, at a place that a randomly seeded hash chooses. Two accounts that
+//! 1. **Failures**, counted before the password is looked at: however many attempts run side by side, no more than the
+//!    limit reach the hash. A success gives its count back. An account takes [`ACCOUNT`], an address [`ADDRESS`] (of IPv6
+//!    its /64, which is what one customer gets).
+//! 2. **Successes**, against wider limits: [`ACCOUNT_SUCCESSES`] and [`ADDRESS_SUCCESSES`]. Whoever has an account cannot
+//!    keep the hash busy with it without end. A failure gives this count back, so that only who has the password uses it up.
+//! 3. **Where clients' addresses are known, nobody can lock out whoever logged in before**: from an address where an account
+//!    was logged in to, the account has a limit of its own for failures, [`KNOWN`], in place of those of account and address.
+//!    An attack on the account from elsewhere, or on others from behind the same address, does not touch it. Whoever shares
+//!    that address and tries this very account does. For a new address the account opens again as soon as the attack ends,
+//!    after [`ACCOUNT`]'s interval at the latest.
+//!
+//!    Without addresses (no `ConnectInfo` and no `with_peer_address`), and where all clients have the address of one proxy,
+//!    this does not hold: whoever guesses locks the account out for everybody, and behind one proxy's address all new ones.
+//! 4. **Guesses at one account**: 5 at once and then 8640 a day from all addresses together where it never was logged in to,
+//!    and as many from each address where it was. Each process counts for itself, so that n processes allow n times that.
+//! 5. **What the limit tells**: an account that does not exist is counted like one that does. But whoever has reached the
+//!    limit of an account or an address, and is let in there again by rule 3, learns that this account was logged in to from
+//!    this address. Nothing is told about it anywhere else.
+//! 6. **Memory is constant**: counters stand in tables, at a place that a randomly seeded hash chooses. Two accounts that
 //!    share a place share a limit: one in 65 536 pairs, and nobody can choose which. Nothing is evicted, so that no
-//!    flood of names makes a counter be forgotten.
-//!
-//! What is known is lost with the process, and each process counts for itself: n processes allow n times as much.
+//!    flood of names makes a counter be forgotten. Only which addresses are known is: the least used first, beyond
+//!    [`KNOWN_PAIRS`], and with the process.
 
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    ops::Deref,
+    sync::Arc,
     time::Duration,
 };
 
 use quick_cache::sync::Cache;
 
+use super::rate::{Counter, Counters, Limit};
 use crate::claims::Clock;
-
-/// A number of failures at once, and then one for each interval.
-struct Limit {
-    at_once: u64,
-    interval_ms: u64,
-}
 
 const ACCOUNT: Limit = Limit { at_once: 5, interval_ms: 10_000 };
 const ADDRESS: Limit = Limit { at_once: 20, interval_ms: 3_000 };
-const KNOWN: Limit = Limit { at_once: 10, interval_ms: 3_000 };
 
-const PLACES: usize = 1 << 16;
+/// As for any account, so that who only counts the tries sees no difference.
+const KNOWN: Limit = ACCOUNT;
+
+const ACCOUNT_SUCCESSES: Limit = Limit { at_once: 30, interval_ms: 2_000 };
+
+/// From addresses that are not known yet, so that neighbours do not lock out who is.
+const ADDRESS_SUCCESSES: Limit = Limit { at_once: 120, interval_ms: 500 };
 
 /// How many pairs of account and address are known; more than that are forgotten, the least used first.
 const KNOWN_PAIRS: usize = 100_000;
@@ -47,8 +54,10 @@ const KNOWN_PAIRS: usize = 100_000;
 pub(super) struct Throttle {
     clock: Arc<dyn Clock>,
     place: RandomState,
-    accounts: Box<[Counter]>,
-    addresses: Box<[Counter]>,
+    accounts: Counters,
+    addresses: Counters,
+    account_successes: Counters,
+    address_successes: Counters,
     known: Cache<u64, Arc<Counter>>,
 }
 
@@ -56,22 +65,46 @@ pub(super) struct Throttle {
 pub(super) struct Attempt<'a> {
     of: &'a Throttle,
     pair: Option<u64>,
-    charged: Charged<'a>,
+    charges: Vec<Charge<'a>>,
 }
 
-enum Charged<'a> {
+struct Charge<'a> {
+    counter: Place<'a>,
+    limit: &'static Limit,
+    of: Of,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Failures,
+    Successes,
+}
+
+enum Place<'a> {
     Known(Arc<Counter>),
-    Unknown(&'a Counter, Option<&'a Counter>),
+    InTable(&'a Counter),
+}
+
+impl Deref for Place<'_> {
+    type Target = Counter;
+
+    fn deref(&self) -> &Counter {
+        match self {
+            Self::Known(counter) => counter,
+            Self::InTable(counter) => counter,
+        }
+    }
 }
 
 impl Throttle {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        let table = || (0..PLACES).map(|_| Counter::default()).collect();
         Self {
             clock,
             place: RandomState::new(),
-            accounts: table(),
-            addresses: table(),
+            accounts: Counters::new(),
+            addresses: Counters::new(),
+            account_successes: Counters::new(),
+            address_successes: Counters::new(),
             known: Cache::new(KNOWN_PAIRS),
         }
     }
@@ -86,25 +119,15 @@ impl Throttle {
         let account = self.place.hash_one(account);
         let network = peer.map(network_of);
         let pair = network.map(|network| self.place.hash_one((account, network)));
-        if let Some(known) = pair.and_then(|pair| self.known.get(&pair)) {
-            known.charge(&KNOWN, now)?;
-            return Ok(Attempt { of: self, pair, charged: Charged::Known(known) });
+        let mut attempt = Attempt { of: self, pair, charges: Vec::with_capacity(4) };
+        match attempt.charge_all(account, network, now) {
+            Ok(()) => Ok(attempt),
+            Err(retry_after) => {
+                // Turned away before the password was looked at: nothing was used up.
+                attempt.was_none();
+                Err(retry_after)
+            }
         }
-        let of_address =
-            network.and_then(|network| place_in(&self.addresses, self.place.hash_one(network)));
-        if let Some(counter) = of_address {
-            counter.charge(&ADDRESS, now)?;
-        }
-        let Some(of_account) = place_in(&self.accounts, account) else {
-            return Err(Duration::from_millis(ACCOUNT.interval_ms));
-        };
-        if let Err(retry_after) = of_account.charge(&ACCOUNT, now) {
-            // Turned away before the password was looked at: nothing of the address's was used up.
-            of_address.inspect(|counter| counter.give_back(&ADDRESS));
-            return Err(retry_after);
-        }
-        let charged = Charged::Unknown(of_account, of_address);
-        Ok(Attempt { of: self, pair, charged })
     }
 
     fn now(&self) -> u64 {
@@ -112,10 +135,47 @@ impl Throttle {
     }
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    fn charge_all(
+        &mut self,
+        account: u64,
+        network: Option<u128>,
+        now: u64,
+    ) -> Result<(), Duration> {
+        let of = self.of;
+        match self.pair.and_then(|pair| of.known.get(&pair)) {
+            Some(known) => self.charge(Place::Known(known), &KNOWN, Of::Failures, now)?,
+            None => {
+                if let Some(address) = network.map(|network| of.place.hash_one(network)) {
+                    let failures = Place::InTable(of.addresses.of(address));
+                    self.charge(failures, &ADDRESS, Of::Failures, now)?;
+                    let successes = Place::InTable(of.address_successes.of(address));
+                    self.charge(successes, &ADDRESS_SUCCESSES, Of::Successes, now)?;
+                }
+                let failures = Place::InTable(of.accounts.of(account));
+                self.charge(failures, &ACCOUNT, Of::Failures, now)?;
+            }
+        }
+        let successes = Place::InTable(of.account_successes.of(account));
+        self.charge(successes, &ACCOUNT_SUCCESSES, Of::Successes, now)
+    }
+
+    fn charge(
+        &mut self,
+        counter: Place<'a>,
+        limit: &'static Limit,
+        of: Of,
+        now: u64,
+    ) -> Result<(), Duration> {
+        counter.charge(limit, now)?;
+        self.charges.push(Charge { counter, limit, of });
+        Ok(())
+    }
+
     /// The password was right: the address is known from now on.
-    pub(super) fn succeeded(self) {
-        self.give_back();
+    pub(super) fn succeeded(mut self) {
+        self.give_back(Of::Failures);
+        self.charges.clear();
         if let Some(pair) = self.pair {
             let known = &self.of.known;
             if known.get(&pair).is_none() {
@@ -126,50 +186,21 @@ impl Attempt<'_> {
 
     /// The password was not looked at.
     pub(super) fn was_none(self) {
-        self.give_back();
+        self.give_back(Of::Failures);
+        // Dropped, it gives back the rest.
     }
 
-    fn give_back(&self) {
-        match &self.charged {
-            Charged::Known(counter) => counter.give_back(&KNOWN),
-            Charged::Unknown(account, address) => {
-                account.give_back(&ACCOUNT);
-                address.inspect(|counter| counter.give_back(&ADDRESS));
-            }
+    fn give_back(&self, of: Of) {
+        for charge in self.charges.iter().filter(|charge| charge.of == of) {
+            charge.counter.give_back(charge.limit);
         }
     }
 }
 
-/// The moment, in milliseconds, at which all that was charged has run out (the generic cell rate algorithm).
-#[derive(Default)]
-struct Counter(AtomicU64);
-
-impl Counter {
-    fn charge(&self, limit: &Limit, now: u64) -> Result<(), Duration> {
-        let most = now.saturating_add(limit.at_once.saturating_mul(limit.interval_ms));
-        let charge = |until: u64| {
-            let charged = until.max(now).saturating_add(limit.interval_ms);
-            (charged <= most).then_some(charged)
-        };
-        match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, charge) {
-            Ok(_) => Ok(()),
-            Err(until) => {
-                let wait = until.saturating_add(limit.interval_ms).saturating_sub(most);
-                // Whole seconds, upwards: who comes then is let in.
-                Err(Duration::from_secs(wait.div_ceil(1000).max(1)))
-            }
-        }
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.give_back(Of::Successes);
     }
-
-    fn give_back(&self, limit: &Limit) {
-        let back = |until: u64| Some(until.saturating_sub(limit.interval_ms));
-        // Cannot fail: `back` always answers.
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
-    }
-}
-
-fn place_in(table: &[Counter], hash: u64) -> Option<&Counter> {
-    usize::try_from(hash % PLACES as u64).ok().and_then(|place| table.get(place))
 }
 
 /// An IPv4 address, also one in IPv6's clothes, or the /64 of an IPv6 address.
@@ -240,17 +271,70 @@ mod tests {
         (0..100).for_each(|n| drop(throttle.begin(&format!("other {n}"), HOME)));
         assert!(throttle.begin("b", HOME).is_err(), "the address is at its limit");
         assert!(throttle.begin("a", ELSEWHERE).is_err(), "the account is at its limit");
-        assert_eq!(fail(&throttle, "a", HOME).0, 10);
+        assert_eq!(fail(&throttle, "a", HOME).0, 5);
     }
 
     #[test]
-    fn successes_and_attempts_that_were_not_looked_at_cost_nothing() {
+    fn successes_and_attempts_that_were_not_looked_at_use_up_no_failures() {
         let (throttle, _) = throttle();
-        for n in 0..100 {
+        for n in 0..20 {
             throttle.begin("a", None).unwrap_or_else(|_| panic!("attempt {n}")).succeeded();
+        }
+        for n in 0..100 {
             throttle.begin("a", ELSEWHERE).unwrap_or_else(|_| panic!("attempt {n}")).was_none();
         }
         assert_eq!(fail(&throttle, "a", ELSEWHERE).0, 5);
+    }
+
+    /// Successes until the throttle says no, and what it says.
+    fn succeed(throttle: &Throttle, account: &str, peer: Option<IpAddr>) -> (usize, Duration) {
+        for successes in 0.. {
+            match throttle.begin(account, peer) {
+                Ok(attempt) => attempt.succeeded(),
+                Err(retry_after) => return (successes, retry_after),
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn one_account_logs_in_thirty_times_at_once_and_then_once_in_two_seconds() {
+        for peer in [None, HOME] {
+            let (throttle, clock) = throttle();
+            assert_eq!(succeed(&throttle, "a", peer), (30, Duration::from_secs(2)));
+            assert!(throttle.begin("a", ELSEWHERE).is_err(), "from everywhere");
+            assert!(throttle.begin("b", peer).is_ok(), "others go on");
+            clock.advance(Duration::from_secs(2));
+            assert_eq!(succeed(&throttle, "a", peer).0, 1);
+        }
+    }
+
+    #[test]
+    fn new_accounts_of_one_address_are_limited_and_known_ones_go_on() {
+        let (throttle, _) = throttle();
+        throttle.begin("a", HOME).unwrap_or_else(|_| unreachable!()).succeeded();
+        let others = (0..1000).map(|n| format!("other {n}"));
+        let successes = others.filter_map(|other| throttle.begin(&other, HOME).ok());
+        assert_eq!(successes.map(Attempt::succeeded).count(), 119);
+        assert!(throttle.begin("a", HOME).is_ok());
+    }
+
+    #[test]
+    fn who_does_not_have_the_password_uses_up_no_successes() {
+        let (throttle, clock) = throttle();
+        throttle.begin("a", HOME).unwrap_or_else(|_| unreachable!()).succeeded();
+        for _ in 0..100 {
+            fail(&throttle, "a", ELSEWHERE);
+            clock.advance(Duration::from_millis(100));
+        }
+        assert_eq!(succeed(&throttle, "a", HOME).0, 30);
+    }
+
+    #[test]
+    fn who_counts_the_tries_at_an_address_is_not_told_what_is_known_there() {
+        let (throttle, _) = throttle();
+        throttle.begin("known", HOME).unwrap_or_else(|_| unreachable!()).succeeded();
+        assert_eq!(fail(&throttle, "known", HOME), fail(&throttle, "nobody", HOME));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use axum::{Router, body::Body, routing::get};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use tower_bearer::{
     Algorithm, Authenticated, BoxFuture,
@@ -108,6 +109,16 @@ impl Api {
     /// A call of the API: the path after the prefix.
     pub(crate) async fn call(&self, call: Call<'_>) -> Answer {
         self.send(call.request()).await
+    }
+
+    /// A call that goes on by itself, as far as it gets.
+    pub(crate) async fn start(&self, call: Call<'_>) -> JoinHandle<StatusCode> {
+        let answer = self.router.clone().oneshot(call.request());
+        let started = tokio::spawn(async move { answer.await.unwrap().status() });
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        started
     }
 
     pub(crate) async fn post(&self, path: &str, token: Option<&str>, body: Value) -> Answer {

@@ -135,6 +135,24 @@ async fn every_call_and_every_status_is_in_the_document_and_the_other_way_round(
     }
 
     let ada = observed.api.log_in("bob").await;
+    let (lists, revocations) =
+        (observed.api.wire.lists.clone(), observed.api.wire.revocations.clone());
+    let held = (lists.write().await, revocations.write().await);
+    for _ in 0..20 {
+        let [list, revocation] =
+            [(Method::GET, "/private_tokens/"), (Method::DELETE, "/private_tokens/1/")]
+                .map(|(method, path)| Call::new(method, path).token(Some(&ada.access)));
+        observed.api.start(list).await;
+        observed.api.start(revocation).await;
+    }
+    for (method, template, path, body) in &calls {
+        if *template != "/logout/" {
+            let call = Call::new(method.parse().unwrap(), path).token(Some(&ada.access));
+            observed.see(template, call.json(body), method).await;
+        }
+    }
+    drop(held);
+
     let refresh = json!({"refresh_token": ada.refresh});
     observed.api.wire.cut();
     observed.see("/login/", Call::new(Method::POST, "/login/").json(&login), "POST").await;

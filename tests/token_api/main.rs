@@ -10,4 +10,5 @@ mod methods;
 mod private_tokens;
 mod revocation;
 mod sessions;
+mod turns;
 mod wire;

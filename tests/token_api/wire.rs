@@ -2,9 +2,10 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering::SeqCst},
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
+use tokio::sync::RwLock;
 use tower_bearer::{
     BoxFuture,
     issuing::{
@@ -22,11 +23,35 @@ use tower_bearer::{
 pub(crate) struct Wire {
     store: Arc<MemoryTokenStore>,
     is_cut: Arc<AtomicBool>,
+    /// Who has it to write holds up lists, or revocations of private tokens.
+    pub(crate) lists: Arc<RwLock<()>>,
+    pub(crate) revocations: Arc<RwLock<()>>,
+    arrived: Arc<AtomicUsize>,
 }
 
 impl Wire {
     pub(crate) fn new(store: MemoryTokenStore) -> Self {
-        Self { store: Arc::new(store), is_cut: Arc::default() }
+        Self {
+            store: Arc::new(store),
+            is_cut: Arc::default(),
+            lists: Arc::default(),
+            revocations: Arc::default(),
+            arrived: Arc::default(),
+        }
+    }
+
+    /// How many lists and revocations of private tokens have reached the store.
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrived.load(SeqCst)
+    }
+
+    fn held<'a, T: Send + 'a>(&'a self, by: &'a RwLock<()>, step: Step<'a, T>) -> Step<'a, T> {
+        self.arrived.fetch_add(1, SeqCst);
+        let step = self.through(step);
+        Box::pin(async move {
+            let _ = by.read().await;
+            step.await
+        })
     }
 
     pub(crate) fn cut(&self) {
@@ -82,7 +107,7 @@ impl TokenStore for Wire {
         query: &'a ListQuery,
         now: u64,
     ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
-        self.through(self.store.list_private(caller, query, now))
+        self.held(&self.lists, self.store.list_private(caller, query, now))
     }
 
     fn rotate_private<'a>(
@@ -99,7 +124,7 @@ impl TokenStore for Wire {
         id: i64,
         now: u64,
     ) -> Step<'a, Called<Option<Denial>>> {
-        self.through(self.store.revoke_private(caller, id, now))
+        self.held(&self.revocations, self.store.revoke_private(caller, id, now))
     }
 
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {

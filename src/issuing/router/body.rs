@@ -10,6 +10,7 @@ use serde::{
     de::{self, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::answers::{FieldErrors, Refusal, detail};
 
@@ -45,8 +46,11 @@ pub(super) async fn read_object(
     }
 }
 
-async fn read(mut body: Body) -> Result<Vec<u8>, Refusal> {
-    let mut content = Vec::new();
+/// Wiped when it was parsed: it may hold a password. It has its size from the start where the client names one, so that
+/// it leaves no copies behind by growing.
+async fn read(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let named = usize::try_from(body.size_hint().lower()).unwrap_or(LIMIT);
+    let mut content = Zeroizing::new(Vec::with_capacity(named.min(LIMIT)));
     let mut length = 0_usize;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         // The client has gone or sends what is no HTTP.

@@ -10,9 +10,12 @@
 //! 4. **What is wrong with fields is said all at once**, `{"field": ["..."]}`, and nothing is written then.
 //! 5. **No answer is kept by a cache**, but for the public keys.
 //! 6. **Nothing that a client may send is believed about itself**: its address is that of the connection
-//!    ([`with_peer_address`](TokenApi::with_peer_address)), and links begin with the configured URL
+//!    ([`with_peer_address`](TokenApi::with_peer_address); without either log-ins are limited by account only), and links begin with the configured URL
 //!    ([`with_public_url`](TokenApi::with_public_url)) or, without one, with the request's own host, which is checked.
-//! 7. **Where store, accounts or keys cannot be asked the answer is 503** with `Retry-After`.
+//! 7. **One subject cannot keep the store from others**: a few of its calls run at once and a few more wait, new private
+//!    tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)), and what is beyond is
+//!    429. Revocations have turns of their own, which nothing else takes.
+//! 8. **Where store, accounts or keys cannot be asked the answer is 503** with `Retry-After`.
 //!
 //! ```
 //! # use tower_bearer::{
@@ -72,11 +75,13 @@ mod list;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod public_url;
+mod turns;
 
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use ::axum::{
@@ -98,8 +103,9 @@ use self::{
     answers::{Outcome, Refusal},
     calls::{private_tokens, sessions},
     public_url::PublicUrl,
+    turns::Owners,
 };
-use super::TokenIssuer;
+use super::{TokenIssuer, rate::Limit};
 use crate::{BearerLayer, ConfigError, RejectionKind, rejection::Responder};
 
 /// The HTTP API of an issuer, with what the service decides about it. The rules are in the [module](self)'s list.
@@ -109,6 +115,7 @@ pub struct TokenApi {
     layer: BearerLayer,
     public_url: Option<PublicUrl>,
     peer_address: Arc<PeerAddress>,
+    owners: Owners,
 }
 
 type PeerAddress = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
@@ -121,6 +128,7 @@ impl TokenApi {
             layer: issuer.access_layer(),
             public_url: None,
             peer_address: Arc::new(of_connection),
+            owners: Owners::new(Arc::clone(issuer.clock())),
         }
     }
 
@@ -134,9 +142,12 @@ impl TokenApi {
         Ok(self)
     }
 
-    /// Asks this function for the client's address, by which failed log-ins are limited; for services behind a proxy that
+    /// Asks this function for the client's address, by which log-ins are limited; for services behind a proxy that
     /// vouches for one. By default it is axum's `ConnectInfo<SocketAddr>`, if the server provides it
     /// (`into_make_service_with_connect_info`).
+    ///
+    /// One of the two is needed. Where no address is known, or all clients have the proxy's, whoever guesses at an account's
+    /// password locks out its owner, too.
     ///
     /// What a client can write itself, such as the front of `X-Forwarded-For`, is not to be used.
     pub fn with_peer_address(
@@ -144,6 +155,14 @@ impl TokenApi {
         peer_address: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
     ) -> Self {
         self.peer_address = Arc::new(peer_address);
+        self
+    }
+
+    /// Lets each subject make this many private tokens at once, and then one in each interval, in place of 30 and 10
+    /// seconds; rotations are counted with them. Who makes more is 429. An interval of zero lifts the limit.
+    pub fn with_private_token_rate(mut self, at_once: u32, interval: Duration) -> Self {
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        self.owners.new_token_rate = Limit { at_once: at_once.max(1).into(), interval_ms };
         self
     }
 
@@ -229,6 +248,9 @@ impl TokenApi {
 
 impl TokenIssuer {
     /// The issuer's HTTP API with the defaults of [`TokenApi`]: `Router::new().nest("/api/v1/auth", issuer.router())`.
+    ///
+    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`; behind a proxy, which would be everybody's
+    /// address, use [`TokenApi::with_peer_address`]. Without either, whoever guesses passwords locks others out.
     pub fn router(&self) -> Router {
         TokenApi::new(self).into_router()
     }

@@ -23,6 +23,7 @@ use crate::issuing::{
         date_time,
         fields::{Fields, Space},
         list, public_url,
+        turns::Turn,
     },
 };
 
@@ -39,6 +40,7 @@ const EXPIRATION_TIME: &str = "expiration_time";
     responses(
         (status = 201, description = "The token, shown only here", body = Created<'static>),
         (status = 400, description = "Fields are missing or wrong", body = openapi::FieldErrors),
+        (status = 429, description = "Too many new private tokens, or calls at once; `Retry-After` says when to come again", body = openapi::Detail),
     )
 ))]
 pub(in crate::issuing::router) async fn create_private_token(
@@ -61,6 +63,7 @@ async fn create(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
     let expires_at = expiry(api, &mut fields);
     match (name, expires_at) {
         (Some(name), Some(expires_at)) if !fields.has_errors() => {
+            let _turn = api.owners.new_token(&access).await?;
             let created = api.issuer.create_private_token(&access, &name, expires_at).await;
             Ok(json(StatusCode::CREATED, &Created::new(&created.map_err(refusal)?)))
         }
@@ -76,6 +79,7 @@ async fn create(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
         (status = 200, description = "A page of tokens", body = Listed<'static>),
         (status = 400, description = "NUL in `q`", body = openapi::FieldErrors),
         (status = 404, description = "No such page", body = openapi::Detail),
+        (status = 429, description = "Too many of the caller's calls at once; `Retry-After` says when to come again", body = openapi::Detail),
     )
 ))]
 pub(in crate::issuing::router) async fn list_private_tokens(
@@ -91,6 +95,7 @@ async fn list(api: &TokenApi, parts: &Parts, path: &str) -> Outcome {
     let access = access_token(parts)?;
     let query = parts.uri.query().unwrap_or_default();
     let wanted = list::read(query)?.ok_or_else(invalid_page)?;
+    let _turn = api.owners.call(&access).await?;
     let page = api.issuer.list_private_tokens(&access, &wanted).await.map_err(refusal)?;
     let link = |query: String| match &api.public_url {
         Some(url) => Ok(absolute(url, path, &query)),
@@ -118,6 +123,7 @@ async fn list(api: &TokenApi, parts: &Parts, path: &str) -> Outcome {
         (status = 201, description = "The new token, shown only here, under the same name", body = Created<'static>),
         (status = 400, description = "Fields are missing or wrong", body = openapi::FieldErrors),
         (status = 404, description = "The caller has no such token", body = openapi::Detail),
+        (status = 429, description = "Too many new private tokens, or calls at once; `Retry-After` says when to come again", body = openapi::Detail),
     )
 ))]
 pub(in crate::issuing::router) async fn rotate_private_token(
@@ -139,7 +145,12 @@ async fn rotate(api: &TokenApi, parts: &Parts, id: Id, body: Body) -> Outcome {
     let overlap = Duration::from_secs(fields.optional_count("overlap_seconds").unwrap_or(0));
     match expires_at {
         Some(expires_at) if !fields.has_errors() => {
-            let created = api.issuer.rotate_private_token(&access, id, expires_at, overlap).await;
+            let turn = api.owners.new_token(&access).await?;
+            let issuer = api.issuer.clone();
+            let created = holding(turn, async move {
+                issuer.rotate_private_token(&access, id, expires_at, overlap).await
+            });
+            let created = created.await?;
             Ok(json(StatusCode::CREATED, &Created::new(&created.map_err(refusal)?)))
         }
         _ => Err(fields.into_errors().into()),
@@ -153,6 +164,7 @@ async fn rotate(api: &TokenApi, parts: &Parts, id: Id, body: Body) -> Outcome {
     responses(
         (status = 204, description = "Revoked"),
         (status = 404, description = "The caller has no such token, or not any more", body = openapi::Detail),
+        (status = 429, description = "Too many of the caller's calls at once; `Retry-After` says when to come again", body = openapi::Detail),
     )
 ))]
 pub(in crate::issuing::router) async fn revoke_private_token(
@@ -166,8 +178,26 @@ pub(in crate::issuing::router) async fn revoke_private_token(
 
 async fn revoke(api: &TokenApi, parts: &Parts, id: Id) -> Outcome {
     let access = access_token(parts)?;
-    api.issuer.revoke_private_token(&access, number(id)?).await.map_err(refusal)?;
+    let id = number(id)?;
+    let turn = api.owners.revocation(&access).await?;
+    let issuer = api.issuer.clone();
+    let revoked =
+        holding(turn, async move { issuer.revoke_private_token(&access, id).await }).await?;
+    revoked.map_err(refusal)?;
     Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// A call that goes on when the client hangs up, and keeps its turn as long.
+async fn holding<T: Send + 'static>(
+    turn: Turn,
+    call: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Refusal> {
+    let call = tokio::spawn(async move {
+        let answer = call.await;
+        drop(turn);
+        answer
+    });
+    call.await.map_err(|_| unavailable())
 }
 
 /// The expiry that the client asks for, if it may.

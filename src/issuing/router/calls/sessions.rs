@@ -33,7 +33,7 @@ use crate::{
         (status = 200, description = "The account and its tokens", body = LoggedIn<'static>),
         (status = 400, description = "Fields are missing or wrong", body = openapi::FieldErrors),
         (status = 401, description = "No active account has these credentials", body = openapi::Coded),
-        (status = 429, description = "Too many failures; `Retry-After` says when to come again", body = openapi::Detail),
+        (status = 429, description = "Too many attempts; `Retry-After` says when to come again", body = openapi::Detail),
         (status = 503, description = "Accounts, store or keys cannot be asked; `Retry-After`", body = openapi::Coded),
     )
 ))]

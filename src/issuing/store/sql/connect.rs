@@ -5,6 +5,11 @@ use super::{
     options::{OpenError, SqlStoreOptions},
 };
 
+/// How many connections answer nothing but which tokens are revoked: whatever lists and writes keep the others busy with,
+/// requests with tokens go on.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+const LOOK_UP_CONNECTIONS: u32 = 4;
+
 pub(super) async fn connect(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
     match url.split_once(':') {
         #[cfg(feature = "sqlite")]
@@ -30,7 +35,7 @@ mod sqlite {
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     };
 
-    use super::{Database, OpenError, SqlStoreOptions};
+    use super::{Database, LOOK_UP_CONNECTIONS, OpenError, SqlStoreOptions};
     use crate::issuing::store::sql::{database::pause_before, failure::Failure};
 
     pub(super) async fn connect(
@@ -38,8 +43,12 @@ mod sqlite {
         path: &str,
         options: SqlStoreOptions,
     ) -> Result<Database, OpenError> {
-        let is_memory =
-            path.trim_start_matches('/').starts_with(":memory:") || path.contains("mode=memory");
+        let (name, parameters) = path.split_once('?').unwrap_or((path, ""));
+        let has_mode = |mode| {
+            let mut parameters = form_urlencoded::parse(parameters.as_bytes());
+            parameters.any(|(name, value)| name == "mode" && value == mode)
+        };
+        let is_memory = name.trim_start_matches('/') == ":memory:" || has_mode("memory");
         let settings = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
         let file = settings.get_filename().to_owned();
         if file.as_os_str().is_empty() {
@@ -55,7 +64,8 @@ mod sqlite {
             .disable_statement_logging();
         if !is_memory {
             settings = settings.journal_mode(SqliteJournalMode::Wal);
-            if !path.contains("mode=") {
+            // Also where `mode=rwc` lets SQLite make it, which would let everybody read it.
+            if !has_mode("ro") && !has_mode("rw") {
                 create(&file).map_err(|error| Failure::Broken(error.to_string()))?;
             }
         }
@@ -65,8 +75,10 @@ mod sqlite {
         let writer = pool(&settings, options, 1);
         let readers =
             if is_memory { writer.clone() } else { pool(&settings, options, readers_wanted) };
+        let look_ups =
+            if is_memory { writer.clone() } else { pool(&settings, options, LOOK_UP_CONNECTIONS) };
         let keeps_memory = is_memory.then(|| Arc::new(Mutex::new(first)));
-        Ok(Database::Sqlite { writer, readers, _keeps_memory: keeps_memory })
+        Ok(Database::Sqlite { writer, readers, look_ups, _keeps_memory: keeps_memory })
     }
 
     /// The first connection turns the log on, for which nobody else may have the file open that moment; SQLite doesn't
@@ -129,7 +141,7 @@ mod postgres {
         postgres::PgConnectOptions,
     };
 
-    use super::{Database, OpenError, SqlStoreOptions};
+    use super::{Database, LOOK_UP_CONNECTIONS, OpenError, SqlStoreOptions};
 
     /// A connection that was not used for so long is asked whether it is alive; one that was is not, which saves a
     /// round trip.
@@ -139,11 +151,12 @@ mod postgres {
         let settings = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
         let settings = settings.disable_statement_logging();
         let patience = options.patience.as_millis();
-        // Acknowledged means written: a role or database whose default is not to wait for the log is overruled, one
-        // that waits for more stays. Then the limits of patience: a peer that vanished in a transaction holds nobody.
+        // Acknowledged means written, on synchronous standbys too where there are some: a role or database whose default
+        // is to wait for less is overruled, one that waits for more stays. Then the limits of patience: a peer that
+        // vanished in a transaction holds nobody.
         let session = format!(
             "SELECT set_config('synchronous_commit', 'on', false)
-                 WHERE current_setting('synchronous_commit') = 'off';
+                 WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
              SET lock_timeout = {patience};
              SET statement_timeout = {};
              SET idle_in_transaction_session_timeout = {};",
@@ -151,7 +164,6 @@ mod postgres {
             patience * 2,
         );
         let pool = PoolOptions::<sqlx::Postgres>::new()
-            .max_connections(options.max_connections)
             .acquire_timeout(options.patience)
             .test_before_acquire(false)
             .before_acquire(|connection, about| {
@@ -164,8 +176,11 @@ mod postgres {
                 Box::pin(
                     async move { connection.execute(AssertSqlSafe(session)).await.map(|_| ()) },
                 )
-            })
-            .connect_lazy_with(settings);
-        Ok(Database::Postgres(pool))
+            });
+        let look_ups = pool.clone().max_connections(LOOK_UP_CONNECTIONS);
+        Ok(Database::Postgres {
+            look_ups: look_ups.connect_lazy_with(settings.clone()),
+            pool: pool.max_connections(options.max_connections).connect_lazy_with(settings),
+        })
     }
 }

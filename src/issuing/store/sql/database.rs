@@ -20,11 +20,24 @@ pub(super) enum Database {
         writer: Pool<sqlx::Sqlite>,
         /// Readers see the last commit and wait for nobody.
         readers: Pool<sqlx::Sqlite>,
+        /// Readers that only [`Database::look_up`] uses.
+        look_ups: Pool<sqlx::Sqlite>,
         /// A database in memory lives as long as it has a connection.
         _keeps_memory: Option<std::sync::Arc<std::sync::Mutex<sqlx::SqliteConnection>>>,
     },
     #[cfg(feature = "postgres")]
-    Postgres(Pool<sqlx::Postgres>),
+    Postgres {
+        pool: Pool<sqlx::Postgres>,
+        /// Those that only [`Database::look_up`] uses.
+        look_ups: Pool<sqlx::Postgres>,
+    },
+}
+
+/// Which connections a statement is read on.
+#[derive(Clone, Copy)]
+enum For {
+    All,
+    LookUps,
 }
 
 /// Binds and runs on a connection of the one database or the other.
@@ -54,7 +67,16 @@ impl Database {
         sql: &'static str,
         values: &[Value],
     ) -> Result<Vec<Row>, Failure> {
-        self.read_built(|| Sql::Fixed(sql), values).await
+        self.read_on(For::All, || Sql::Fixed(sql), values).await
+    }
+
+    /// As [`read`](Self::read), on connections that nothing else can keep busy.
+    pub(super) async fn look_up(
+        &self,
+        sql: &'static str,
+        values: &[Value],
+    ) -> Result<Vec<Row>, Failure> {
+        self.read_on(For::LookUps, || Sql::Fixed(sql), values).await
     }
 
     /// As [`read`](Self::read), of a statement that was put together.
@@ -63,9 +85,18 @@ impl Database {
         sql: impl Fn() -> Sql,
         values: &[Value],
     ) -> Result<Vec<Row>, Failure> {
+        self.read_on(For::All, sql, values).await
+    }
+
+    async fn read_on(
+        &self,
+        connections: For,
+        sql: impl Fn() -> Sql,
+        values: &[Value],
+    ) -> Result<Vec<Row>, Failure> {
         let mut attempt = 0;
         loop {
-            match self.read_once(sql(), values.to_vec()).await {
+            match self.read_once(connections, sql(), values.to_vec()).await {
                 Err(failure) if failure.is_conflict() || failure.is_broken() => {
                     attempt += 1;
                     pause_before(attempt, failure).await?;
@@ -75,15 +106,28 @@ impl Database {
         }
     }
 
-    async fn read_once(&self, sql: Sql, values: Vec<Value>) -> Result<Vec<Row>, Failure> {
+    async fn read_once(
+        &self,
+        connections: For,
+        sql: Sql,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, Failure> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite { readers, .. } => {
+            Self::Sqlite { readers, look_ups, .. } => {
+                let readers = match connections {
+                    For::All => readers,
+                    For::LookUps => look_ups,
+                };
                 let rows = query!(sqlx::Sqlite, sql, values).fetch_all(readers).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(pool) => {
+            Self::Postgres { pool, look_ups } => {
+                let pool = match connections {
+                    For::All => pool,
+                    For::LookUps => look_ups,
+                };
                 let rows = query!(sqlx::Postgres, sql, values).fetch_all(pool).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
@@ -114,7 +158,7 @@ impl Database {
                 (Transaction::Sqlite(Some(connection)), "BEGIN IMMEDIATE")
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(pool) => {
+            Self::Postgres { pool, .. } => {
                 // READ COMMITTED, whatever the server's default is: after waiting for a lock, the next statement must
                 // see what its last holder has committed.
                 let connection = pool.acquire().await?;
@@ -135,7 +179,7 @@ impl Database {
                 true
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => !text.contains('\0'),
+            Self::Postgres { .. } => !text.contains('\0'),
         }
     }
 
@@ -148,7 +192,7 @@ impl Database {
                 sqlite
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => {
+            Self::Postgres { .. } => {
                 let _ = sqlite;
                 postgres
             }

@@ -81,7 +81,7 @@ pub(super) async fn look_up(
 ) -> Result<Verdict, Failure> {
     for four in token.chunks(4) {
         let asked = Asked::of(four);
-        if asked.is_among(&database.read(LOOK_UP, &asked.values()).await?, now)? {
+        if asked.is_among(&database.look_up(LOOK_UP, &asked.values()).await?, now)? {
             return Ok(Verdict::Revoked);
         }
     }

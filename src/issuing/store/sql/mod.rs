@@ -7,12 +7,12 @@
 //!    COMMITTED under advisory locks named after the owner and the session, so that no token is issued behind a cut-off
 //!    or a session's end that is being written at the same time. What conflicts is tried a few times.
 //! 2. **Acknowledged is written**: SQLite with a write-ahead log that is synced at each commit; PostgreSQL with
-//!    `synchronous_commit` at least on. A future that is dropped, a statement that fails and a process that dies leave
+//!    `synchronous_commit` raised to `on` where it would wait for less. A future that is dropped, a statement that fails and a process that dies leave
 //!    nothing half done: a transaction that was not committed takes its connection with it.
 //! 3. **A revocation and its outbox entry are of one transaction**, and no token is in any table: only ids, and
 //!    SHA-256 of claims. Passwords are there as their hashes.
-//! 4. **A look-up is one indexed query**, one round trip. It sees what was committed, by any process, before it was
-//!    sent.
+//! 4. **A look-up is one indexed query**, one round trip, on a connection that nothing else keeps busy. It sees what was
+//!    committed, by any process, before it was sent.
 //! 5. **The tables are made and brought up to date when the store is opened**, by one process at a time. Tables of a
 //!    newer version are refused. Their names begin with `bearer_`, so they can live beside others.
 //!

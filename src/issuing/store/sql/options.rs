@@ -14,13 +14,14 @@ pub struct SqlStoreOptions {
 }
 
 impl SqlStoreOptions {
-    /// 10 connections, and 5 seconds of patience.
+    /// 10 connections and those for look-ups, and 5 seconds of patience.
     pub fn new() -> Self {
         Self { max_connections: 10, patience: Duration::from_secs(5) }
     }
 
     /// At most this many connections, in place of 10; between 1 and 1000. SQLite uses one to write, and the others to
-    /// read; a database in memory has one.
+    /// read. Besides them there are up to 4 for look-ups of revocations alone, which so never wait for lists and writes.
+    /// A database in memory has one connection for everything.
     pub fn with_max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.clamp(1, 1000);
         self

@@ -5,8 +5,8 @@ use std::error::Error as _;
 use serde_json::json;
 
 use super::{
-    super::{NewAccount, OpenError, SqlStore},
-    NOW, caller, create, listed, private,
+    super::{NewAccount, OpenError, SqlStore, database::Database},
+    NOW, caller, create, listed, private, token,
 };
 use crate::{
     issuing::{
@@ -156,12 +156,7 @@ async fn a_file_is_its_owners_and_survives_the_store() {
     let url = directory.url("tokens.db");
     let store = SqlStore::open(&url).await.unwrap();
     create(&store, "kept").await;
-    #[cfg(unix)]
-    for file in std::fs::read_dir(&directory.0).unwrap() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let file = file.unwrap();
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{file:?}");
-    }
+    nobody_else_may_read(&directory);
     drop(store);
     let store = SqlStore::open(&url).await.unwrap();
     assert_eq!(listed(&store).await.len(), 1);
@@ -172,5 +167,85 @@ async fn a_file_is_its_owners_and_survives_the_store() {
     }
     for missing in ["sqlite:", "sqlite:///nowhere/at/all.db"] {
         SqlStore::open(missing).await.unwrap_err();
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_file_that_the_mode_lets_sqlite_make_is_its_owners_too() {
+    for parameters in ["?mode=rwc", "?cache=private&%6Dode=rwc"] {
+        let directory = super::Directory::new();
+        let url = directory.url("mode=memory.db") + parameters;
+        create(&SqlStore::open(&url).await.unwrap(), "kept").await;
+        nobody_else_may_read(&directory);
+        assert_eq!(listed(&SqlStore::open(&url).await.unwrap()).await.len(), 1);
+    }
+    for parameters in ["?mode=rw", "?mode=ro"] {
+        let directory = super::Directory::new();
+        SqlStore::open(&(directory.url("tokens.db") + parameters)).await.unwrap_err();
+        assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0, "{parameters}");
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn nobody_else_may_read(directory: &super::Directory) {
+    #[cfg(unix)]
+    for file in std::fs::read_dir(&directory.0).unwrap() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{file:?}");
+    }
+    #[cfg(not(unix))]
+    let _ = directory;
+}
+
+/// Few connections, and a short patience, so that what waits for one fails soon.
+fn small() -> super::super::SqlStoreOptions {
+    let patience = std::time::Duration::from_millis(500);
+    super::super::SqlStoreOptions::new().with_max_connections(2).with_patience(patience)
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn look_ups_in_sqlite_do_not_wait_for_lists_and_writes() {
+    let directory = super::Directory::new();
+    let store = small().open(&directory.url("tokens.db")).await.unwrap();
+    #[allow(irrefutable_let_patterns, reason = "with one database there is no other")]
+    let Database::Sqlite { writer, readers, .. } = store.database.clone() else { unreachable!() };
+    let held = (writer.acquire().await.unwrap(), readers.acquire().await.unwrap());
+    assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
+    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    drop(held);
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn look_ups_in_postgresql_do_not_wait_for_lists_and_writes() {
+    let Some(server) = super::server::Server::start() else { return };
+    let store = small().open(&server.database("look_ups").await).await.unwrap();
+    #[allow(irrefutable_let_patterns, reason = "with one database there is no other")]
+    let Database::Postgres { pool, .. } = store.database.clone() else { unreachable!() };
+    let held = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+    assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
+    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    drop(held);
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn postgresql_waits_for_the_log_whatever_the_default_is() {
+    let Some(server) = super::server::Server::start() else { return };
+    let url = server.database("waits").await;
+    for (default, expected) in [
+        ("off", "on"),
+        ("local", "on"),
+        ("remote_write", "on"),
+        ("on", "on"),
+        ("remote_apply", "remote_apply"),
+    ] {
+        let url = format!("{url}&options[synchronous_commit]={default}");
+        let store = SqlStore::open(&url).await.unwrap();
+        let rows = store.database.read("SHOW synchronous_commit", &[]).await.unwrap();
+        assert_eq!(rows[0].text(0).unwrap(), expected, "{default}");
     }
 }

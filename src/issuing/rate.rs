@@ -1,0 +1,65 @@
+//! How often something may be done: the generic cell rate algorithm, in constant memory.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// A number at once, and then one for each interval.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    pub(super) at_once: u64,
+    pub(super) interval_ms: u64,
+}
+
+/// The moment, in milliseconds, at which all that was charged has run out.
+#[derive(Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one, or says after how long to come again, in whole seconds.
+    pub(super) fn charge(&self, limit: &Limit, now: u64) -> Result<(), Duration> {
+        let most = now.saturating_add(limit.at_once.saturating_mul(limit.interval_ms));
+        let charge = |until: u64| {
+            let charged = until.max(now).saturating_add(limit.interval_ms);
+            (charged <= most).then_some(charged)
+        };
+        match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, charge) {
+            Ok(_) => Ok(()),
+            Err(until) => {
+                let wait = until.saturating_add(limit.interval_ms).saturating_sub(most);
+                // Whole seconds, upwards: who comes then is let in.
+                Err(Duration::from_secs(wait.div_ceil(1000).max(1)))
+            }
+        }
+    }
+
+    pub(super) fn give_back(&self, limit: &Limit) {
+        let back = |until: u64| Some(until.saturating_sub(limit.interval_ms));
+        // Cannot fail: `back` always answers.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+    }
+}
+
+/// Counters at places that hashes choose.
+pub(super) struct Counters {
+    places: Box<[Counter]>,
+    /// Where a hash has no place, which is nowhere.
+    other: Counter,
+}
+
+impl Counters {
+    const PLACES: usize = 1 << 16;
+
+    pub(super) fn new() -> Self {
+        Self {
+            places: (0..Self::PLACES).map(|_| Counter::default()).collect(),
+            other: Counter::default(),
+        }
+    }
+
+    pub(super) fn of(&self, hash: u64) -> &Counter {
+        let place = usize::try_from(hash % Self::PLACES as u64).ok();
+        place.and_then(|place| self.places.get(place)).unwrap_or(&self.other)
+    }
+}
