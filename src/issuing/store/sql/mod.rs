@@ -56,7 +56,7 @@ mod options;
 mod private_tokens;
 mod schema;
 mod sessions;
-#[cfg(test)]
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
 mod upkeep;
 mod value;
