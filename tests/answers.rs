@@ -470,3 +470,26 @@ async fn demands_without_their_layer_are_a_mistake_that_names_the_claims() {
     assert_eq!(outcome.status, StatusCode::OK);
     assert_eq!(outcome.headers["grpc-status"], "13");
 }
+
+#[tokio::test]
+async fn a_byte_that_no_credential_has_is_400_wherever_it_stands_in_an_otherwise_good_token() {
+    let good = token();
+    let dots: Vec<_> = good.match_indices('.').map(|(at, _)| at).collect();
+    let places =
+        [0, dots[0] / 2, dots[0] - 1, dots[0] + 1, dots[1] - 1, dots[1] + 1, good.len() - 1];
+    let passed = send(layer().layer(open()), with_bearer(&good)).await;
+    passed.assert_passed();
+    for place in places {
+        for bad in ["!", "\"", "#", "%", ",", ":", "<", "@", "[", "{", "|", " "] {
+            let mut token = good.clone();
+            token.replace_range(place..=place, bad);
+            // A space at the front only separates.
+            if token.starts_with(' ') {
+                continue;
+            }
+            let outcome = send(layer().layer(open()), with_bearer(&token)).await;
+            let said = (outcome.status.as_u16(), outcome.rejection);
+            assert_eq!(said, (400, Some(RejectionKind::MalformedCredential)), "{bad} at {place}");
+        }
+    }
+}

@@ -24,7 +24,7 @@ const URL: &str = "TOWER_BEARER_CRASH_URL";
 
 /// Not a test by itself: the process that is killed. It says what was acknowledged, and only then.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "is run by the tests below"]
+#[ignore = "is the process that `sqlite_loses_nothing_to_a_kill` and its twin for PostgreSQL start and kill"]
 async fn a_process_that_is_killed() {
     let Ok(url) = std::env::var(URL) else { return };
     let store = SqlStore::open(&url).await.unwrap();
