@@ -1,5 +1,7 @@
 //! The cache in front of a store, and the rules by which it answers.
 
+#[cfg(feature = "redis")]
+use std::sync::Weak;
 use std::{fmt, future::poll_fn, panic::AssertUnwindSafe, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::FutureExt;
@@ -209,6 +211,12 @@ impl RevocationCache {
         }
     }
 
+    #[cfg(feature = "redis")]
+    pub(super) fn downgrade(&self) -> WeakCache {
+        let clock = Arc::clone(&self.asking.settings.clock);
+        WeakCache { known: Arc::downgrade(&self.known), clock }
+    }
+
     fn deny(&self, what: &Revocable, expires_at: u64) {
         self.known.known.deny(what, keep_until(expires_at), self.clock());
     }
@@ -319,6 +327,31 @@ impl RevocationCache {
 
     fn clock(&self) -> &dyn Clock {
         &*self.asking.settings.clock
+    }
+}
+
+/// Tells a cache what happens elsewhere, for as long as a clone of it is there.
+#[cfg(feature = "redis")]
+pub(super) struct WeakCache {
+    known: Weak<Shared>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Each answers whether there was a cache.
+#[cfg(feature = "redis")]
+impl WeakCache {
+    pub(super) fn apply(&self, what: &Revocable, expires_at: u64) -> bool {
+        let Some(shared) = self.known.upgrade() else { return false };
+        shared.known.deny(what, keep_until(expires_at), &*self.clock);
+        true
+    }
+
+    pub(super) fn doubt(&self) -> bool {
+        self.known.upgrade().map(|shared| shared.known.doubt()).is_some()
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.known.strong_count() > 0
     }
 }
 

@@ -81,3 +81,9 @@ impl Known {
 pub(super) fn keep_until(expires_at: u64) -> u64 {
     expires_at.saturating_add(MAX_LEEWAY.as_secs()).saturating_add(60)
 }
+
+/// The `expires_at` whose [`keep_until`] this is.
+#[cfg(feature = "redis")]
+pub(super) fn expires_at(keep_until: u64) -> u64 {
+    keep_until.saturating_sub(self::keep_until(0))
+}

@@ -45,6 +45,9 @@ mod denials;
 mod in_flight;
 mod known;
 mod memory;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub mod redis;
 mod stats;
 #[cfg(test)]
 mod tests;

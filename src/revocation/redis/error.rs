@@ -1,0 +1,126 @@
+//! What can go wrong: at start, and with a question.
+
+use std::{error::Error, fmt};
+
+use crate::revocation::StoreError;
+
+/// Why there is no [`RedisStore`](super::RedisStore).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is none of a Redis, or names a kind of connection that is not supported, such as `rediss://`.
+    Url,
+    /// A setting outside of what it may be; the string names setting and limits.
+    OutOfRange(&'static str),
+    /// `maxmemory-policy` is this one, which forgets revocations when memory is short: set it to `noeviction`.
+    Evicting(String),
+    /// The server is a replica; revocations could be missing there.
+    Replica,
+    /// The crate was built with neither `aws-lc-rs` nor `rust-crypto`, whose SHA-256 names are made with.
+    NoBackend,
+    /// The server cannot be reached, does not know the user, or does not answer as Redis does.
+    Unavailable(StoreError),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url => f.write_str("no URL of a Redis, such as redis://user:password@host:6379/0"),
+            Self::OutOfRange(setting) => write!(f, "out of range: {setting}"),
+            Self::Evicting(policy) => write!(
+                f,
+                "the maxmemory-policy of Redis is {policy}, which forgets revocations: set it to noeviction"
+            ),
+            Self::Replica => f.write_str("the Redis server is a replica: connect to its master"),
+            Self::NoBackend => f.write_str(
+                "no cryptographic backend: enable the feature `aws-lc-rs` or `rust-crypto` of tower-bearer",
+            ),
+            Self::Unavailable(_) => f.write_str("cannot use the Redis server"),
+        }
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unavailable(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no generation.
+    NotSeeded,
+    /// Fewer revocations are there than have been.
+    WentBackwards,
+    /// Something in Redis is none of ours.
+    Unreadable,
+    /// No connection at the moment.
+    Down,
+    TimedOut,
+    Evicting(String),
+    Replica,
+    TooFewReplicas,
+    /// Somebody else seeds, or the data was lost meanwhile.
+    SeedInterrupted,
+    NoRandomness,
+    Dial(std::io::Error),
+    Redis(::redis::RedisError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSeeded => "Redis is empty: it was not initialised, or has lost its data",
+            Self::WentBackwards => "Redis has lost revocations that it had acknowledged",
+            Self::Unreadable => "what is in Redis was not written by this crate",
+            Self::Down => "there is no connection to Redis",
+            Self::TimedOut => "Redis did not answer in time",
+            Self::Evicting(_) => "the maxmemory-policy of Redis forgets revocations",
+            Self::Replica => "the Redis server has become a replica",
+            Self::TooFewReplicas => "too few replicas have confirmed the revocation",
+            Self::SeedInterrupted => "seeding was interrupted by another or by a loss of data",
+            Self::NoRandomness => "the operating system has no random bytes",
+            Self::Dial(_) => "cannot connect to Redis",
+            Self::Redis(_) => "Redis answered with an error",
+        })
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Dial(error) => Some(error),
+            Self::Redis(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<::redis::RedisError> for Failure {
+    fn from(error: ::redis::RedisError) -> Self {
+        if error.is_timeout() { Self::TimedOut } else { Self::Redis(error) }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::TimedOut => Self::timed_out(),
+            other => Self::new(other),
+        }
+    }
+}
+
+impl From<Failure> for ConnectError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Evicting(policy) => Self::Evicting(policy),
+            Failure::Replica => Self::Replica,
+            other => Self::Unavailable(other.into()),
+        }
+    }
+}

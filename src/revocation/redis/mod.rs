@@ -1,0 +1,276 @@
+//! Revocations that a fleet shares through Redis or Valkey.
+//!
+//! 1. **One round trip for each look-up**: the denials that may concern a token, and in the same answer the
+//!    *generation*, which is written when the fleet is set up and lost with the data.
+//! 2. **An empty Redis is not "not revoked".** Without a generation every look-up fails, until
+//!    [`RedisStore::initialise`] or [`RedisStore::seed`] has written one; what that means for a request is the cache's
+//!    [`OnUnavailable`](super::OnUnavailable).
+//! 3. **Data that went backwards is lost data.** Revocations are counted in Redis. A process that has seen a higher
+//!    count than it is shown now, after a restart from an old snapshot or a failover to a replica that lagged, removes
+//!    the generation: the whole fleet is unavailable until it is seeded again.
+//! 4. **A revocation is one atomic step**: the denial, its place in the count, the stream and the message to
+//!    the fleet. With [`with_wait`](RedisBuilder::with_wait) it is acknowledged only when replicas have it.
+//! 5. **Nothing may evict**: a `maxmemory-policy` other than `noeviction` is refused at start, and makes the store
+//!    unavailable when it is set later. So does a server that is a replica.
+//! 6. **Pushes make it fast, the bound makes it safe.** [`RedisStore::push_to`] puts revocations of other processes in
+//!    force as they happen. After a reconnection or a gap in the count, cached answers are
+//!    [doubted](RevocationCache::doubt). What no push has brought is seen after the cache's bound at the latest.
+//! 7. **Names are hashed at rest.** Keys and stream hold dates and 128 bits of a SHA-256 in place of ids and
+//!    subjects; messages, which Redis does not keep, name them, because that is what a cache is told.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use tower_bearer::{RevocationCache, revocation::redis::RedisStore};
+//!
+//! let store = RedisStore::connect("redis://service:password@redis.internal:6379/0?protocol=resp3").await?;
+//! let revocation = RevocationCache::new(store.clone(), Duration::from_secs(30));
+//! store.push_to(&revocation);
+//! # Ok(()) }
+//! ```
+//!
+//! Once, when the fleet is set up, and again by somebody who has decided that what was lost does not matter:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # use tower_bearer::revocation::redis::RedisStore;
+//! RedisStore::connect("redis://redis.internal").await?.initialise().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What the operator decides
+//!
+//! * **How lasting the data is.** Rule 3 needs a process that remembers. A fleet that is restarted together with a Redis
+//!   that has lost its last revocations cannot know: use `appendonly yes` with `appendfsync always`, or keep the truth
+//!   in SQL, from where the outbox relay (feature `issuing`) carries it here.
+//! * **Dates are compared by Redis.** Denials are kept until [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY) and a minute
+//!   after the token's expiry; a server whose clock is further ahead than that forgets too early.
+//! * **What the ACL user needs**: `~<prefix>*`, `&<prefix>*`, and
+//!   `+get +set +mget +del +incr +expire +expireat +xadd +eval +publish +subscribe +info +wait +select +hello`.
+//! * One server, or a name that leads to the one that is the master now. Redis Cluster and Sentinel are not asked.
+//!
+//! Unencrypted connections only: `rediss://` is refused. Where the network is not trusted, a proxy with TLS belongs
+//! beside each process.
+
+mod builder;
+mod dial;
+mod error;
+mod generation;
+mod health;
+mod link;
+mod names;
+mod pushes;
+mod record;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ::redis::Cmd;
+
+pub use self::builder::RedisBuilder;
+pub use self::error::ConnectError;
+pub use self::pushes::{PushStats, Pushes};
+use self::{
+    dial::Dialer,
+    error::Failure,
+    link::Link,
+    names::{Dates, Name, Space},
+    record::Record,
+};
+use super::{Revocable, RevocationCache, RevocationStore, StoreError, Verdict};
+use crate::BoxFuture;
+
+/// Revocations in Redis, under the rules of the [module](self); clones share connections.
+///
+/// It reconnects on its own, for as long as a clone is there. While it is not connected, look-ups fail at once.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Inner>);
+
+struct Inner {
+    space: Space,
+    link: Link,
+    /// For revocations that wait for replicas: nothing else may stand in line behind them.
+    waiting: Option<Waiting>,
+    seen: Seen,
+    /// For connections of pushes.
+    dialer: Dialer,
+}
+
+struct Waiting {
+    link: Link,
+    replicas: u32,
+    timeout: std::time::Duration,
+}
+
+/// What this process has seen of the data.
+#[derive(Default)]
+struct Seen(Mutex<Option<Mark>>);
+
+/// Which data, and how far the count of revocations had come.
+#[derive(Clone, PartialEq, Eq)]
+struct Mark {
+    generation: Arc<str>,
+    count: u64,
+}
+
+impl RedisStore {
+    /// Connects with the default settings: [`builder`](Self::builder) has others.
+    ///
+    /// # Errors
+    /// As [`RedisBuilder::connect`].
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::builder(url).connect().await
+    }
+
+    /// The settings of a store at `redis://[user[:password]@]host[:port][/database][?protocol=resp3]`, or
+    /// `unix:///path[?db=..&user=..&pass=..&protocol=resp3]`.
+    pub fn builder(url: &str) -> RedisBuilder {
+        RedisBuilder::new(url)
+    }
+
+    /// Puts what other processes revoke in force in `cache`, as it happens, and doubts its answers when something may
+    /// have been missed.
+    ///
+    /// A task of the runtime does it, until the last clone of the cache is gone or the runtime ends; it takes a
+    /// connection of its own. Call it once for each cache: the cache of this store, or one in front of another store
+    /// whose revocations are carried here.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn push_to(&self, cache: &RevocationCache) -> Pushes {
+        Pushes::start(self.clone(), cache.downgrade())
+    }
+
+    async fn ask(&self, token: &[Revocable]) -> Result<Verdict, Failure> {
+        let before = self.0.seen.mark();
+        let space = &self.0.space;
+        let mut command = ::redis::cmd("MGET");
+        command.arg(&space.generation).arg(&space.count);
+        for what in token {
+            command.arg(space.denial(Name::of(what)));
+        }
+        let answer: Vec<Option<Vec<u8>>> = self.0.link.send(&command).await?;
+        let (Some(generation), Some(count)) = (answer.first(), answer.get(1)) else {
+            return Err(Failure::Unreadable);
+        };
+        self.judge(before, generation.as_deref(), count.as_deref()).await?;
+        let denials = answer.get(2..).unwrap_or_default();
+        if denials.len() != token.len() {
+            return Err(Failure::Unreadable);
+        }
+        for (what, denial) in token.iter().zip(denials) {
+            let Some(denial) = denial else { continue };
+            if Dates::read(denial)?.cut_off >= names::issued_at(what) {
+                return Ok(Verdict::Revoked);
+            }
+        }
+        Ok(Verdict::NotRevoked)
+    }
+
+    /// Whether an answer is about all the data: `before` was known when its question was sent.
+    async fn judge(
+        &self,
+        before: Option<Mark>,
+        generation: Option<&[u8]>,
+        count: Option<&[u8]>,
+    ) -> Result<Mark, Failure> {
+        let generation = generation.ok_or(Failure::NotSeeded)?;
+        let generation = std::str::from_utf8(generation).map_err(|_| Failure::Unreadable)?;
+        let count = match count {
+            Some(digits) => names::number(digits)?,
+            None => 0,
+        };
+        let mark = Mark { generation: generation.into(), count };
+        if let Some(before) = before
+            && before.generation == mark.generation
+            && count < before.count
+        {
+            self.forsake(&before).await;
+            return Err(Failure::WentBackwards);
+        }
+        self.0.seen.note(&mark);
+        Ok(mark)
+    }
+
+    /// What stands in Redis now about generation and count.
+    async fn look_at_the_mark(&self) -> Result<Mark, Failure> {
+        let before = self.0.seen.mark();
+        let mut command = ::redis::cmd("MGET");
+        command.arg(&self.0.space.generation).arg(&self.0.space.count);
+        let (generation, count): (Option<Vec<u8>>, Option<Vec<u8>>) =
+            self.0.link.send(&command).await?;
+        self.judge(before, generation.as_deref(), count.as_deref()).await
+    }
+
+    async fn record(&self, denials: &[(Revocable, u64)]) -> Result<(), Failure> {
+        if denials.is_empty() {
+            return Ok(());
+        }
+        let command = Record::of(&self.0.space, denials).command();
+        match &self.0.waiting {
+            None => {
+                let _: u64 = self.0.link.send(&command).await?;
+            }
+            Some(waiting) => waiting.send(&command).await?,
+        }
+        Ok(())
+    }
+}
+
+impl Waiting {
+    /// Both in one pipeline of one connection: `WAIT` is about what its own connection has written.
+    async fn send(&self, command: &Cmd) -> Result<(), Failure> {
+        let mut wait = ::redis::cmd("WAIT");
+        wait.arg(self.replicas).arg(u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX));
+        let mut both = ::redis::pipe();
+        both.add_command(command.clone()).add_command(wait);
+        let (_, reached): (u64, u32) = self.link.send_all(&both).await?;
+        if reached < self.replicas { Err(Failure::TooFewReplicas) } else { Ok(()) }
+    }
+}
+
+impl Seen {
+    fn mark(&self) -> Option<Mark> {
+        self.lock().clone()
+    }
+
+    fn note(&self, mark: &Mark) {
+        let mut seen = self.lock();
+        match &mut *seen {
+            Some(seen) if seen.generation == mark.generation => {
+                seen.count = seen.count.max(mark.count);
+            }
+            seen => *seen = Some(mark.clone()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Mark>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RevocationStore for RedisStore {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async move { Ok(self.ask(token).await?) })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { Ok(self.record(&[(what.clone(), keep_until)]).await?) })
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    /// Shows neither address nor password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.0.space.prefix)
+            .field("is_connected", &self.0.link.is_up())
+            .finish_non_exhaustive()
+    }
+}

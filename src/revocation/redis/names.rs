@@ -1,0 +1,231 @@
+//! What things are called in Redis, and what stands there.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Failure;
+use crate::{jws, revocation::Revocable};
+
+/// The last second of the year 9999: Lua and Redis count seconds beyond it wrongly, and nobody waits for them.
+const END_OF_DATES: u64 = 253_402_300_799;
+
+const DIGITS: usize = 20;
+
+/// The keys and the channel of one fleet.
+pub(super) struct Space {
+    pub(super) prefix: String,
+    pub(super) generation: String,
+    pub(super) count: String,
+    pub(super) seeding: String,
+    pub(super) changes: String,
+    pub(super) channel: String,
+}
+
+impl Space {
+    pub(super) fn new(prefix: &str) -> Self {
+        let under = |name: &str| format!("{prefix}{name}");
+        Self {
+            prefix: prefix.to_owned(),
+            generation: under("generation"),
+            count: under("count"),
+            seeding: under("seeding"),
+            changes: under("changes"),
+            channel: under("pushes"),
+        }
+    }
+
+    pub(super) fn denial(&self, name: Name) -> String {
+        format!("{}d:{}", self.prefix, name.hex())
+    }
+}
+
+/// A [`Revocable`] without its cut-off: 128 bits of a SHA-256, so that two of a million names are taken for one
+/// with a chance of 1 in 10^26.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Name(pub(super) [u8; 16]);
+
+impl Name {
+    pub(super) fn of(what: &Revocable) -> Self {
+        let (kind, issuer, id) = match what {
+            Revocable::Token { issuer, id } => (b't', issuer, id),
+            Revocable::Subject { issuer, subject, .. } => (b'u', issuer, subject),
+            Revocable::Session { issuer, id } => (b's', issuer, id),
+            Revocable::Key { issuer, id } => (b'k', issuer, id),
+        };
+        let mut input = Vec::with_capacity(9 + issuer.len() + id.len());
+        input.push(kind);
+        input.extend_from_slice(&(issuer.len() as u64).to_be_bytes());
+        input.extend_from_slice(issuer.as_bytes());
+        input.extend_from_slice(id.as_bytes());
+        let hash = jws::sha256(&input);
+        let mut name = [0; 16];
+        name.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        Self(name)
+    }
+
+    pub(super) fn hex(self) -> String {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| char::from(*HEX.get(usize::from(nibble)).unwrap_or(&b'0'));
+        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    }
+}
+
+/// What a token is asked about by, or 0 where the time of issue is no matter.
+pub(super) fn issued_at(what: &Revocable) -> u64 {
+    match what {
+        Revocable::Subject { issued_at, .. } => *issued_at,
+        Revocable::Token { .. } | Revocable::Session { .. } | Revocable::Key { .. } => 0,
+    }
+}
+
+/// The value of a denial: two numbers of twenty digits each, which Lua compares as text and without losing any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dates {
+    /// `u64::MAX` where the time of issue is no matter.
+    pub(super) cut_off: u64,
+    pub(super) keep_until: u64,
+}
+
+impl Dates {
+    pub(super) fn of(what: &Revocable, keep_until: u64) -> Self {
+        let cut_off = match what {
+            Revocable::Subject { issued_at, .. } => *issued_at,
+            Revocable::Token { .. } | Revocable::Session { .. } | Revocable::Key { .. } => u64::MAX,
+        };
+        Self { cut_off, keep_until: keep_until.min(END_OF_DATES) }
+    }
+
+    pub(super) fn read(value: &[u8]) -> Result<Self, Failure> {
+        if value.len() != 2 * DIGITS {
+            return Err(Failure::Unreadable);
+        }
+        let (cut_off, keep_until) = value.split_at(DIGITS);
+        Ok(Self { cut_off: number(cut_off)?, keep_until: number(keep_until)? })
+    }
+}
+
+pub(super) fn twenty_digits(number: u64) -> String {
+    format!("{number:020}")
+}
+
+pub(super) fn number(digits: &[u8]) -> Result<u64, Failure> {
+    let text = std::str::from_utf8(digits).map_err(|_| Failure::Unreadable)?;
+    text.parse().map_err(|_| Failure::Unreadable)
+}
+
+/// What is told about a revocation; the script puts its number and a blank before it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Message {
+    kind: Kind,
+    issuer: String,
+    id: String,
+    cut_off: u64,
+    pub(super) keep_until: u64,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Token,
+    Subject,
+    Session,
+    Key,
+}
+
+impl Message {
+    pub(super) fn of(what: &Revocable, keep_until: u64) -> Self {
+        let Dates { cut_off, keep_until } = Dates::of(what, keep_until);
+        let (kind, issuer, id) = match what {
+            Revocable::Token { issuer, id } => (Kind::Token, issuer, id),
+            Revocable::Subject { issuer, subject, .. } => (Kind::Subject, issuer, subject),
+            Revocable::Session { issuer, id } => (Kind::Session, issuer, id),
+            Revocable::Key { issuer, id } => (Kind::Key, issuer, id),
+        };
+        Self { kind, issuer: issuer.to_string(), id: id.to_string(), cut_off, keep_until }
+    }
+
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The number in the count, and the message.
+    pub(super) fn read(payload: &[u8]) -> Result<(u64, Self), Failure> {
+        let blank = payload.iter().position(|byte| *byte == b' ').ok_or(Failure::Unreadable)?;
+        let (count, message) = payload.split_at(blank);
+        let message = serde_json::from_slice(message).map_err(|_| Failure::Unreadable)?;
+        Ok((number(count)?, message))
+    }
+
+    pub(super) fn what(self) -> Revocable {
+        let Self { kind, issuer, id, cut_off, .. } = self;
+        let (issuer, id) = (issuer.into(), id.into());
+        match kind {
+            Kind::Token => Revocable::Token { issuer, id },
+            Kind::Subject => Revocable::Subject { issuer, subject: id, issued_at: cut_off },
+            Kind::Session => Revocable::Session { issuer, id },
+            Kind::Key => Revocable::Key { issuer, id },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn every_kind() -> [Revocable; 4] {
+        let (issuer, id): (Arc<str>, Arc<str>) = ("https://a.example".into(), "x \"\u{e9}".into());
+        [
+            Revocable::Token { issuer: issuer.clone(), id: id.clone() },
+            Revocable::Subject { issuer: issuer.clone(), subject: id.clone(), issued_at: 7 },
+            Revocable::Session { issuer: issuer.clone(), id: id.clone() },
+            Revocable::Key { issuer, id },
+        ]
+    }
+
+    #[test]
+    fn a_message_says_what_was_revoked() {
+        for what in every_kind() {
+            let text = format!("12 {}", Message::of(&what, 99).text());
+            let (count, message) = Message::read(text.as_bytes()).unwrap();
+            assert_eq!((count, message.keep_until), (12, 99));
+            assert!(message.what() == what);
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        for payload in ["", " ", "1", "x {}", "1 {}", "-1 {}", "1 {\"kind\":\"all\"}"] {
+            assert!(Message::read(payload.as_bytes()).is_err(), "{payload}");
+        }
+    }
+
+    #[test]
+    fn names_tell_kinds_issuers_and_ids_apart_and_not_cut_offs() {
+        let [token, subject, session, key] = every_kind().map(|what| Name::of(&what).hex());
+        let mut names = vec![token, subject.clone(), session, key];
+        let token = |issuer: &str, id: &str| {
+            Name::of(&Revocable::Token { issuer: issuer.into(), id: id.into() }).hex()
+        };
+        names.extend([token("ab", "c"), token("a", "bc"), token("", "abc")]);
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        let issuer: Arc<str> = "https://a.example".into();
+        let later = Revocable::Subject { issuer, subject: "x \"\u{e9}".into(), issued_at: 8 };
+        assert_eq!(Name::of(&later).hex(), subject);
+    }
+
+    #[test]
+    fn dates_keep_every_digit() {
+        let [token, subject, ..] = every_kind();
+        let text = |dates: Dates| twenty_digits(dates.cut_off) + &twenty_digits(dates.keep_until);
+        for dates in [Dates::of(&token, u64::MAX), Dates::of(&subject, 5)] {
+            assert_eq!(Dates::read(text(dates).as_bytes()).unwrap(), dates);
+        }
+        for value in ["", "1", &"x".repeat(40), &"1".repeat(41)] {
+            assert!(Dates::read(value.as_bytes()).is_err(), "{value}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Revocation over a real Redis: the server is started by each test, on a free port, and can be killed, stopped, emptied
+//! and cut off.
+//!
+//! `REDIS_SERVER` names the program (`redis-server` or `valkey-server`). Without it these tests say that they were not
+//! run.
+
+#![allow(clippy::disallowed_methods, reason = "a server of its own takes its own time")]
+#![allow(clippy::print_stdout, reason = "what was not run, or was measured, is told")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod faults;
+mod look_ups;
+mod processes;
+mod proxy;
+mod pushes;
+mod seeding;
+mod server;
+mod service;
+mod settings;

@@ -1,0 +1,89 @@
+//! A wire that can go bad.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::broadcast,
+};
+
+/// Between a store and its Redis.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    wire: Arc<Wire>,
+}
+
+struct Wire {
+    /// Bytes vanish, connections stay.
+    swallows: AtomicBool,
+    accepted: AtomicUsize,
+    cut: broadcast::Sender<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let wire = Arc::new(Wire {
+            swallows: AtomicBool::new(false),
+            accepted: AtomicUsize::new(0),
+            cut: broadcast::channel(1).0,
+        });
+        let ours = Arc::clone(&wire);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                wire.accepted.fetch_add(1, SeqCst);
+                let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+                let (near_read, near_write) = near.into_split();
+                let (far_read, far_write) = far.into_split();
+                tokio::spawn(carry(near_read, far_write, Arc::clone(&wire)));
+                tokio::spawn(carry(far_read, near_write, Arc::clone(&wire)));
+            }
+        });
+        Self { address, wire: ours }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    pub(crate) fn swallow(&self, swallows: bool) {
+        self.wire.swallows.store(swallows, SeqCst);
+    }
+
+    /// Ends every connection of the moment.
+    pub(crate) fn cut(&self) {
+        let _ = self.wire.cut.send(());
+    }
+
+    /// How many connections there have been.
+    pub(crate) fn accepted(&self) -> usize {
+        self.wire.accepted.load(SeqCst)
+    }
+}
+
+async fn carry(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    wire: Arc<Wire>,
+) {
+    let mut cut = wire.cut.subscribe();
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            _ = cut.recv() => return,
+        };
+        let Ok(length @ 1..) = read else { return };
+        if !wire.swallows.load(SeqCst) && to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
