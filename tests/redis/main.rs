@@ -9,11 +9,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deny_list;
 mod faults;
 mod look_ups;
 mod processes;
 mod proxy;
 mod pushes;
+mod relay;
 mod seeding;
 mod server;
 mod service;

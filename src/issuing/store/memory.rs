@@ -256,6 +256,11 @@ impl TokenStore for MemoryTokenStore {
         done(due.take(limit).map(|(id, denial)| OutboxEntry::new(*id, denial.clone())).collect())
     }
 
+    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+        let now = self.now();
+        done(self.state().denials.list(after, limit, now))
+    }
+
     fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
         let mut state = self.state();
         for id in ids {

@@ -15,8 +15,9 @@
 //! 6. **A revoked caller does nothing**: what somebody does with an access token ([`Caller`]) is [`Called::Revoked`] if
 //!    the token is denied at the moment of the step, by its id (whatever the denial's `from`), session, key, or a
 //!    cut-off of its subject. The layer's answer may be as old as the bound, and the body as slow as the client likes.
-//! 7. **Times are Unix seconds**, given by the caller. Only [`RevocationStore::look_up`] and
-//!    [`outbox`](TokenStore::outbox) are given none: a store has a [`Clock`](crate::claims::Clock) for them, which
+//! 7. **Times are Unix seconds**, given by the caller. Only [`RevocationStore::look_up`],
+//!    [`outbox`](TokenStore::outbox) and [`denials`](TokenStore::denials) are given none: a store has a
+//!    [`Clock`](crate::claims::Clock) for them, which
 //!    should be the issuer's.
 
 mod caller;
@@ -42,7 +43,7 @@ pub use self::records::{
 pub use self::sql::SqlStore;
 use crate::{
     BoxFuture,
-    revocation::{RevocationStore, StoreError},
+    revocation::{Revocable, RevocationStore, StoreError},
 };
 
 /// What a store answers: the future of one step.
@@ -124,6 +125,11 @@ pub trait TokenStore: RevocationStore {
 
     /// Removes entries from the outbox that were passed on. Unknown ids are no error.
     fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()>;
+
+    /// Up to `limit` denials that are in force by now, in an order of the store's own, from behind `after`: all of them
+    /// when it is called again with the last of each answer until that is empty. Denials that are made meanwhile may be
+    /// among them or not; the outbox has them.
+    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>>;
 
     /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry,
     /// denials, cut-offs and outbox entries after their `keep_until`. Returns how many: below `limit`, none is left.

@@ -72,6 +72,7 @@ mute! {
     revoke_owner(owner: &'a Owner, now: u64, keep_until: u64) -> u64;
     deny(denials: &'a [Denial]) -> ();
     outbox_done(ids: &'a [i64]) -> ();
+    denials(after: Option<&'a Revocable>, limit: usize) -> Vec<Denial>;
     touch(uses: &'a [TokenUse]) -> ();
 }
 

@@ -64,6 +64,8 @@ pub(super) enum Failure {
     Evicting(String),
     Replica,
     TooFewReplicas,
+    /// What is held in this process is older than the bound.
+    OutOfDate,
     /// Somebody else seeds, or the data was lost meanwhile.
     SeedInterrupted,
     NoRandomness,
@@ -82,6 +84,7 @@ impl fmt::Display for Failure {
             Self::Evicting(_) => "the maxmemory-policy of Redis forgets revocations",
             Self::Replica => "the Redis server has become a replica",
             Self::TooFewReplicas => "too few replicas have confirmed the revocation",
+            Self::OutOfDate => "the deny-list is out of date",
             Self::SeedInterrupted => "seeding was interrupted by another or by a loss of data",
             Self::NoRandomness => "the operating system has no random bytes",
             Self::Dial(_) => "cannot connect to Redis",

@@ -38,6 +38,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Where a [`TokenStore`](crate::issuing::store::TokenStore) is the truth, [`OutboxRelay`] carries its revocations here and seeds an
+//! empty Redis. For fleets that want no look-up at all, [`DenyList`] holds everything that is revoked in each process.
+//!
 //! # What the operator decides
 //!
 //! * **How lasting the data is.** Rule 3 needs a process that remembers. A fleet that is restarted together with a Redis
@@ -53,6 +56,7 @@
 //! beside each process.
 
 mod builder;
+mod deny_list;
 mod dial;
 mod error;
 mod generation;
@@ -61,6 +65,8 @@ mod link;
 mod names;
 mod pushes;
 mod record;
+#[cfg(feature = "issuing")]
+mod relay;
 
 use std::{
     fmt,
@@ -70,8 +76,12 @@ use std::{
 use ::redis::Cmd;
 
 pub use self::builder::RedisBuilder;
+pub use self::deny_list::{DenyList, DenyListStats};
 pub use self::error::ConnectError;
 pub use self::pushes::{PushStats, Pushes};
+#[cfg(feature = "issuing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
+pub use self::relay::OutboxRelay;
 use self::{
     dial::Dialer,
     error::Failure,

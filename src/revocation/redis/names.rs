@@ -34,7 +34,12 @@ impl Space {
     }
 
     pub(super) fn denial(&self, name: Name) -> String {
-        format!("{}d:{}", self.prefix, name.hex())
+        self.denials() + &name.hex()
+    }
+
+    /// What the key of every denial begins with.
+    pub(super) fn denials(&self) -> String {
+        format!("{}d:", self.prefix)
     }
 }
 
@@ -60,6 +65,19 @@ impl Name {
         let mut name = [0; 16];
         name.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         Self(name)
+    }
+
+    pub(super) fn read(hex: &[u8]) -> Result<Self, Failure> {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        let mut name = [0; 16];
+        if hex.len() != 2 * name.len() {
+            return Err(Failure::Unreadable);
+        }
+        for (byte, pair) in name.iter_mut().zip(hex.chunks_exact(2)) {
+            let value = pair.iter().try_fold(0, |value, byte| Some(value * 16 + digit(byte)?));
+            *byte = value.and_then(|value| u8::try_from(value).ok()).ok_or(Failure::Unreadable)?;
+        }
+        Ok(Self(name))
     }
 
     pub(super) fn hex(self) -> String {
@@ -215,6 +233,15 @@ mod tests {
         let issuer: Arc<str> = "https://a.example".into();
         let later = Revocable::Subject { issuer, subject: "x \"\u{e9}".into(), issued_at: 8 };
         assert_eq!(Name::of(&later).hex(), subject);
+    }
+
+    #[test]
+    fn a_name_is_read_as_it_was_written() {
+        let name = Name(*b"\x00\x01\x0f\x10\x7f\x80\xfe\xff01234567");
+        assert!(Name::read(name.hex().as_bytes()).unwrap() == name);
+        for hex in ["", "0", &"g".repeat(32), &"0".repeat(31), &"0".repeat(33)] {
+            assert!(Name::read(hex.as_bytes()).is_err(), "{hex}");
+        }
     }
 
     #[test]

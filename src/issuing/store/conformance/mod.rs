@@ -91,6 +91,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             every_revocation_is_in_the_outbox_until_it_is_done,
             the_outbox_waits_for_the_end_of_an_overlap,
             the_outbox_is_read_in_order_and_in_parts,
+            all_denials_in_force_are_listed_once_and_in_parts,
             what_concerns_nobody_is_swept_and_nothing_else,
             a_sweep_keeps_to_its_limit,
             the_latest_use_counts,

@@ -62,6 +62,40 @@ pub(super) async fn the_outbox_is_read_in_order_and_in_parts<S: TokenStore>(benc
     assert_eq!(read, all);
 }
 
+pub(super) async fn all_denials_in_force_are_listed_once_and_in_parts<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    answered(bench.store.rotate_private(&rotated(ada(), id, "p.2", NOW + 60)).await);
+    let all = [token("x"), session("x"), subject("x", NOW - 5), subject("y", NOW), token("y")];
+    for what in &all {
+        answered(bench.store.revoke(what, NOW + HOUR).await);
+    }
+    answered(bench.store.revoke(&subject("x", NOW - 9), NOW).await);
+    answered(bench.store.revoke(&token("over"), NOW - 1).await);
+    for entry in answered(bench.store.outbox(10).await) {
+        answered(bench.store.outbox_done(&[entry.id]).await);
+    }
+
+    let mut listed: Vec<Denial> = Vec::new();
+    loop {
+        let after = listed.last().map(|denial| &denial.what);
+        let part = answered(bench.store.denials(after, 2).await);
+        if part.is_empty() {
+            break;
+        }
+        assert!(part.len() <= 2);
+        listed.extend(part);
+    }
+    assert_eq!(listed.len(), all.len());
+    for what in all {
+        assert!(listed.contains(&Denial::new(what, NOW + HOUR)));
+    }
+    bench.clock.advance(Duration::from_secs(60));
+    let listed = answered(bench.store.denials(None, 10).await);
+    assert!(listed.iter().any(|denial| denial.what == token("p.1")), "when its overlap has ended");
+}
+
 pub(super) async fn what_concerns_nobody_is_swept_and_nothing_else<S: TokenStore>(bench: Bench<S>) {
     bench.create(ada(), "p.1", "a").await;
     answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);

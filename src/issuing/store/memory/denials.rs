@@ -50,6 +50,30 @@ impl DenialRows {
         self.0.get(&name).map(|dates| dates.cut_off)
     }
 
+    /// By kind, issuer and name.
+    pub(super) fn list(&self, after: Option<&Revocable>, limit: usize, now: u64) -> Vec<Denial> {
+        let after = after.map(order_of);
+        let due = |dates: &Dates| dates.from <= now && dates.keep_until >= now;
+        let mut rows: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(name, dates)| due(dates) && Some(order_of(name)) > after)
+            .collect();
+        rows.sort_unstable_by_key(|(name, _)| order_of(name));
+        rows.truncate(limit);
+        let denial = |(name, dates): (&Revocable, &Dates)| {
+            let what = match name {
+                Revocable::Subject { issuer, subject, .. } => {
+                    let (issuer, subject) = (Arc::clone(issuer), Arc::clone(subject));
+                    Revocable::Subject { issuer, subject, issued_at: dates.cut_off }
+                }
+                other => other.clone(),
+            };
+            Denial::new(what, dates.keep_until).with_from(dates.from)
+        };
+        rows.into_iter().map(denial).collect()
+    }
+
     pub(super) fn sweep(&mut self, limit: usize, now: u64) -> usize {
         let over = self.0.iter().filter(|(_, dates)| dates.keep_until < now);
         let over: Vec<Revocable> = over.map(|(name, _)| name.clone()).take(limit).collect();
@@ -70,6 +94,15 @@ fn name_of(what: &Revocable) -> (Revocable, u64) {
         Revocable::Token { .. } | Revocable::Session { .. } | Revocable::Key { .. } => {
             (what.clone(), u64::MAX)
         }
+    }
+}
+
+fn order_of(what: &Revocable) -> (u8, &str, &str) {
+    match what {
+        Revocable::Token { issuer, id } => (0, issuer, id),
+        Revocable::Subject { issuer, subject, .. } => (1, issuer, subject),
+        Revocable::Session { issuer, id } => (2, issuer, id),
+        Revocable::Key { issuer, id } => (3, issuer, id),
     }
 }
 

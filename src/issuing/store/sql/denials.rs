@@ -281,6 +281,23 @@ pub(super) async fn outbox(
     rows.iter().map(entry).collect()
 }
 
+/// By the hash of the name.
+pub(super) async fn list(
+    database: &Database,
+    after: Option<&Revocable>,
+    limit: usize,
+    now: u64,
+) -> Result<Vec<Denial>, Failure> {
+    // The first column is there for `entry`, which reads it.
+    let sql =
+        "SELECT 0 + kind, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_denials
+               WHERE id > $1 AND starts_at <= $2 AND keep_until >= $2 ORDER BY id LIMIT $3";
+    let after = after.map_or_else(Vec::new, |what| Name::of(what).hash().to_vec());
+    let values = [Value::Bytes(after), Value::time(now), Value::limit(limit)];
+    let rows = database.read(sql, &values).await?;
+    rows.iter().map(|row| Ok(entry(row)?.denial)).collect()
+}
+
 fn entry(row: &Row) -> Result<OutboxEntry, Failure> {
     let (issuer, id) = (row.id(2)?, row.id(3)?);
     let what = match row.int(1)? {

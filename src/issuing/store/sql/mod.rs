@@ -196,6 +196,11 @@ impl TokenStore for SqlStore {
         Box::pin(async move { Ok(denials::outbox(&self.database, now, limit).await?) })
     }
 
+    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+        let now = self.now();
+        Box::pin(async move { Ok(denials::list(&self.database, after, limit, now).await?) })
+    }
+
     fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
         step!(self, |transaction| upkeep::forget_entries(&mut transaction, ids))
     }

@@ -1,0 +1,110 @@
+//! From the outbox of a token store to the fleet.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    RedisStore,
+    error::Failure,
+    link::{jittered, wait},
+};
+use crate::{
+    issuing::store::TokenStore,
+    revocation::{Revocable, StoreError},
+};
+
+/// Entries in one step: few enough that nobody else waits long for Redis.
+const BATCH: usize = 200;
+
+/// Carries what a [`TokenStore`] has revoked into Redis, and from there to every process, where the store is the truth.
+///
+/// 1. **At least once.** The store writes a revocation and its outbox entry in one step; the entry is removed only
+///    after Redis has confirmed. Whatever stops in between, the entry is carried again, which changes nothing.
+/// 2. **An empty Redis is seeded from the store**: with every denial in force, before look-ups are answered again.
+/// 3. **Any number of relays may run**, in as many processes. What is carried twice is told twice.
+///
+/// A revocation is told to the fleet after the [interval](Self::with_interval) and two round trips; the bound of each
+/// cache holds beside it only where its look-ups are answered by the token store itself. A cache in front of Redis sees
+/// a revocation when it was carried: while the relay cannot reach either, its bound counts from then.
+pub struct OutboxRelay {
+    store: Arc<dyn TokenStore>,
+    redis: RedisStore,
+    interval: Duration,
+}
+
+impl OutboxRelay {
+    /// From `store`, or a clone of it, to `redis`.
+    #[must_use]
+    pub fn new(store: impl TokenStore, redis: RedisStore) -> Self {
+        Self { store: Arc::new(store), redis, interval: Duration::from_millis(200) }
+    }
+
+    /// How long [`run`](Self::run) waits before it looks again. Default: 200 milliseconds.
+    #[must_use]
+    pub fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Carries for as long as it is polled: spawn it in at least one process, better in each.
+    ///
+    /// Where store or Redis fails, it comes again after the interval.
+    pub async fn run(&self) {
+        loop {
+            // The entries are still there, and so is whoever asks why: look-ups tell what is wrong.
+            let _ = self.carry().await;
+            wait(jittered(self.interval.max(Duration::from_millis(1)))).await;
+        }
+    }
+
+    /// Seeds Redis if it has to be, carries all that is in the outbox by now, and tells how much that was.
+    ///
+    /// # Errors
+    /// When either side fails, or another relay is seeding. What was not confirmed is kept for the next call.
+    pub async fn carry(&self) -> Result<usize, StoreError> {
+        if !self.redis.is_seeded().await? {
+            self.seed().await?;
+        }
+        let mut carried = 0;
+        loop {
+            let entries = self.store.outbox(BATCH).await?;
+            if entries.is_empty() {
+                return Ok(carried);
+            }
+            let denials: Vec<(Revocable, u64)> = entries
+                .iter()
+                .map(|entry| (entry.denial.what.clone(), entry.denial.keep_until))
+                .collect();
+            self.redis.record(&denials).await?;
+            let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+            self.store.outbox_done(&ids).await?;
+            carried += entries.len();
+        }
+    }
+
+    /// Writes every denial of the store into Redis, and then a new generation; see [`RedisStore::seed`].
+    ///
+    /// # Errors
+    /// When either side fails, Redis loses its data meanwhile, or another relay is seeding.
+    pub async fn seed(&self) -> Result<(), StoreError> {
+        let seeding = self.redis.begin_seeding().await?;
+        let mut after: Option<Revocable> = None;
+        loop {
+            let denials = self.store.denials(after.as_ref(), BATCH).await?;
+            let Some(last) = denials.last() else { break };
+            after = Some(last.what.clone());
+            let batch: Vec<(Revocable, u64)> =
+                denials.into_iter().map(|denial| (denial.what, denial.keep_until)).collect();
+            self.redis.seed_batch(&seeding, &batch).await?;
+        }
+        self.redis.finish_seeding(&seeding).await.map_err(Failure::into)
+    }
+}
+
+impl fmt::Debug for OutboxRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboxRelay")
+            .field("redis", &self.redis)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
