@@ -13,8 +13,10 @@ use arc_swap::{ArcSwapOption, Guard};
 use foldhash::fast::RandomState;
 use moka::{Equivalent, sync::Cache};
 
-use super::{Revocable, TokenFacts};
-use crate::claims::Moment;
+use super::{
+    Revocable, TokenFacts,
+    dated::{DatedAnswer, Sent},
+};
 
 /// How long moka keeps an answer beyond its use. Whether an answer may be used is decided by its date and
 /// the injected clock; moka's own clock only frees memory, and must not do so too early.
@@ -22,38 +24,6 @@ const SLACK: Duration = Duration::from_secs(60);
 
 /// moka refuses more than a thousand years.
 const KEPT_AT_MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// When a question was sent to the store.
-#[derive(Clone, Copy)]
-pub(super) struct Sent {
-    /// Read before sending.
-    pub(super) at: Moment,
-    /// The epoch, read before sending.
-    pub(super) epoch: u64,
-}
-
-/// The store's "not revoked" about one token.
-pub(crate) struct DatedAnswer {
-    pub(super) sent: Sent,
-    /// Which cache it belongs to, by its number.
-    asked_by: u64,
-    /// The latest epoch for which it is known that nothing published up to it concerns the token.
-    looked: AtomicU64,
-}
-
-impl DatedAnswer {
-    /// The epoch up to which nothing published concerns the token.
-    ///
-    /// Relaxed will do: the number is itself the whole message (see [`Known`](super::known::Known)).
-    pub(super) fn looked(&self) -> u64 {
-        self.looked.load(Ordering::Relaxed)
-    }
-
-    /// Nothing that was published up to `epoch` concerns the token. When it was sent stays as it is.
-    pub(super) fn look(&self, epoch: u64) {
-        self.looked.fetch_max(epoch, Ordering::Relaxed);
-    }
-}
 
 /// The last answer about one token, kept with the token: while it is fresh, none has to be looked up.
 ///
@@ -104,12 +74,11 @@ impl Answers {
 
     /// Whether an answer is one of these.
     pub(super) fn own(&self, answer: &DatedAnswer) -> bool {
-        answer.asked_by == self.number
+        answer.asked_by() == self.number
     }
 
     pub(super) fn insert(&self, token: &Token, sent: Sent) {
-        let looked = AtomicU64::new(sent.epoch);
-        let answer = DatedAnswer { sent, asked_by: self.number, looked };
+        let answer = DatedAnswer::new(sent, self.number);
         self.remembered.insert(token.clone(), Arc::new(answer));
     }
 

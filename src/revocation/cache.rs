@@ -9,9 +9,10 @@ use tokio::runtime::Handle;
 
 use super::{
     Revocable, RevocationStats, RevocationStore, StoreError, TokenFacts, Verdict,
-    answers::{Answers, DatedAnswer, RevocationMemo, Sent, Token},
+    answers::{Answers, RevocationMemo, Token},
+    dated::{DatedAnswer, Sent},
     in_flight::{InFlight, LookUp, Reply},
-    known::{Known, keep_until},
+    known::{Judgement, Known, keep_until},
     stats::Counters,
 };
 use crate::{
@@ -223,7 +224,7 @@ impl RevocationCache {
 
     /// Whether a token is revoked: at once where that is known, else by asking the store.
     ///
-    /// The order of the lines is the argument of [`Known`].
+    /// The epoch is loaded before anything is looked for: that is part of the argument of [`Known`].
     pub(crate) fn check(&self, token: &TokenFacts<'_>, memo: &RevocationMemo) -> Check {
         let (known, counters) = (&self.known.known, &self.known.counters);
         let now = Sent { epoch: known.epoch(), at: Moment::of(self.clock()) };
@@ -241,22 +242,15 @@ impl RevocationCache {
         if let Some(answer) = &remembered {
             memo.keep(answer);
         }
-        let answer = good.or(remembered.as_ref());
-        if answer.is_some_and(|answer| answer.looked() >= now.epoch) {
-            counters.hits.add_one();
-            return Check::Known(Answer::NotRevoked);
+        let answer = good.or(remembered.as_ref()).map(|answer| &**answer);
+        match known.judge(now.epoch, answer, token, self.clock()) {
+            Judgement::Revoked => Check::Known(Answer::Revoked),
+            Judgement::NotRevoked => {
+                counters.hits.add_one();
+                Check::Known(Answer::NotRevoked)
+            }
+            Judgement::Open => Check::Pending(self.ask(token, now, carried.cloned())),
         }
-        if known.refuse(token, self.clock()) {
-            return Check::Known(Answer::Revoked);
-        }
-        if let Some(answer) = answer
-            && known.is_trusted(answer.sent.epoch)
-        {
-            answer.look(now.epoch);
-            counters.hits.add_one();
-            return Check::Known(Answer::NotRevoked);
-        }
-        Check::Pending(self.ask(token, now, carried.cloned()))
     }
 
     /// Asks the store, or waits with those who are asking already.

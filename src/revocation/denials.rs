@@ -7,20 +7,16 @@
 use std::{
     borrow::Borrow,
     collections::HashMap,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU8, Ordering},
-    },
+    hash::{BuildHasher, Hash, Hasher},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use super::{Revocable, TokenFacts};
+use super::{
+    Revocable, TokenFacts,
+    sync::{AtomicU8, Ordering, RandomState, RwLock, SHARDS},
+};
 use crate::claims::{Clock, Moment};
-
-/// Enough that a sweep of one of them, with a million denials in all, holds readers up for well below a
-/// millisecond.
-const SHARDS: usize = 64;
 
 /// Below this many entries a shard is not worth sweeping.
 const SWEEP_FROM: usize = 64;
@@ -88,7 +84,7 @@ impl Denials {
     pub(super) fn new() -> Self {
         Self {
             kinds: AtomicU8::new(0),
-            spread: RandomState::new(),
+            spread: RandomState::default(),
             shards: std::array::from_fn(|_| {
                 RwLock::new(Shard { entries: HashMap::new(), sweep_at: SWEEP_FROM })
             }),

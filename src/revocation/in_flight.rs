@@ -10,7 +10,7 @@ use futures_util::{
     future::{Shared, WeakShared},
 };
 
-use super::answers::{Sent, Token};
+use super::{answers::Token, dated::Sent};
 use crate::BoxFuture;
 
 /// What came of asking the store.

@@ -1,8 +1,11 @@
 //! What this process knows to be revoked or in doubt, and how that reaches requests.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use super::{Revocable, TokenFacts, denials::Denials};
+use super::{
+    Revocable, TokenFacts,
+    dated::DatedAnswer,
+    denials::Denials,
+    sync::{AtomicU64, Ordering},
+};
 use crate::claims::{Clock, MAX_LEEWAY};
 
 /// Denials and doubts, numbered by an epoch.
@@ -39,6 +42,16 @@ pub(super) struct Known {
     denials: Denials,
 }
 
+/// What this process can tell about a token on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    Revoked,
+    /// By the answer that is remembered.
+    NotRevoked,
+    /// The store has to be asked.
+    Open,
+}
+
 impl Known {
     pub(super) fn new() -> Self {
         Self { epoch: AtomicU64::new(0), trusted_from: AtomicU64::new(0), denials: Denials::new() }
@@ -60,6 +73,33 @@ impl Known {
         let next = self.epoch().wrapping_add(1);
         self.trusted_from.fetch_max(next, Ordering::AcqRel);
         self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What is known about a token, by a fresh answer if there is one. `epoch` was loaded before the answer was looked
+    /// for.
+    ///
+    /// The order of the lines is the argument above.
+    #[inline]
+    pub(super) fn judge(
+        &self,
+        epoch: u64,
+        answer: Option<&DatedAnswer>,
+        token: &TokenFacts<'_>,
+        clock: &dyn Clock,
+    ) -> Judgement {
+        if answer.is_some_and(|answer| answer.looked() >= epoch) {
+            return Judgement::NotRevoked;
+        }
+        if self.refuse(token, clock) {
+            return Judgement::Revoked;
+        }
+        if let Some(answer) = answer
+            && self.is_trusted(answer.sent.epoch)
+        {
+            answer.look(epoch);
+            return Judgement::NotRevoked;
+        }
+        Judgement::Open
     }
 
     pub(super) fn refuse(&self, token: &TokenFacts<'_>, clock: &dyn Clock) -> bool {

@@ -41,6 +41,7 @@
 
 mod answers;
 mod cache;
+mod dated;
 mod denials;
 mod in_flight;
 mod known;
@@ -48,7 +49,9 @@ mod memory;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;
+mod revocable;
 mod stats;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -58,64 +61,10 @@ pub(crate) use self::answers::RevocationMemo;
 pub(crate) use self::cache::{Answer, Check};
 pub use self::cache::{OnUnavailable, RevocationCache};
 pub use self::memory::MemoryStore;
+pub use self::revocable::Revocable;
+pub(crate) use self::revocable::TokenFacts;
 pub use self::stats::RevocationStats;
 use crate::BoxFuture;
-
-/// One thing by which tokens can be revoked.
-///
-/// Always together with the issuer: without it one tenant could revoke another's tokens. The issuer is called by
-/// the name of its [`Issuer`](crate::Issuer) policy, whichever of its spellings a token has
-/// ([`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer)).
-#[derive(Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Revocable {
-    /// One token, by its id: `jti`, the claim that the issuer's policy names, or the SHA-256 of
-    /// `header.payload` in hexadecimal.
-    Token {
-        /// The issuer's own name.
-        issuer: Arc<str>,
-        /// The token's id.
-        id: Arc<str>,
-    },
-    /// Every token of a subject that was issued at `issued_at` or before.
-    ///
-    /// Asked about a token, `issued_at` is its `iat` (0 where it has none, so that any cut-off refuses it);
-    /// in a revocation it is the cut-off.
-    Subject {
-        /// The issuer's own name.
-        issuer: Arc<str>,
-        /// The token's `sub`.
-        subject: Arc<str>,
-        /// Seconds since the Unix epoch.
-        issued_at: u64,
-    },
-    /// Every token of a session, by `sid`.
-    Session {
-        /// The issuer's own name.
-        issuer: Arc<str>,
-        /// The token's `sid`.
-        id: Arc<str>,
-    },
-    /// Every token that was signed with a key, by `kid`.
-    Key {
-        /// The issuer's own name.
-        issuer: Arc<str>,
-        /// The `kid` of the key that verified the token.
-        id: Arc<str>,
-    },
-}
-
-impl fmt::Debug for Revocable {
-    /// Names the kind only: ids and subjects are claims, and claims stay out of logs.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Token { .. } => "Token(..)",
-            Self::Subject { .. } => "Subject(..)",
-            Self::Session { .. } => "Session(..)",
-            Self::Key { .. } => "Key(..)",
-        })
-    }
-}
 
 /// What a store answers about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,18 +153,4 @@ impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.as_ref().map(|source| &**source as &(dyn Error + 'static))
     }
-}
-
-/// All that one verified token can be revoked by, borrowed from it.
-#[derive(Clone, Copy)]
-pub(crate) struct TokenFacts<'a> {
-    pub(crate) issuer: &'a Arc<str>,
-    pub(crate) token_id: &'a str,
-    pub(crate) subject: Option<&'a str>,
-    /// Seconds; 0 where the token has no `iat`.
-    pub(crate) issued_at: u64,
-    pub(crate) session_id: Option<&'a str>,
-    pub(crate) key_id: Option<&'a Arc<str>>,
-    /// Seconds.
-    pub(crate) expires_at: u64,
 }

@@ -1,0 +1,45 @@
+//! The revocation cache's own code under every interleaving of its threads that the memory model allows.
+//!
+//! The files of the crate are compiled here once more, with loom's atomics and locks behind the names of
+//! `src/revocation/sync.rs`: what is checked is the code itself and no copy of it.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "files of the crate, of which a part is used"
+)]
+
+#[path = "../../src/claims/clock.rs"]
+mod clock;
+mod claims {
+    pub(crate) use crate::clock::*;
+    pub(crate) const MAX_LEEWAY: std::time::Duration = std::time::Duration::from_secs(300);
+}
+mod revocation {
+    #[path = "../../../src/revocation/dated.rs"]
+    pub(crate) mod dated;
+    #[path = "../../../src/revocation/denials.rs"]
+    pub(crate) mod denials;
+    #[path = "../../../src/revocation/known.rs"]
+    pub(crate) mod known;
+    #[path = "../../../src/revocation/revocable.rs"]
+    pub(crate) mod revocable;
+
+    /// Loom's, and a hash that is the same in every run.
+    mod sync {
+        use std::{collections::hash_map::DefaultHasher, hash::BuildHasherDefault};
+
+        /// A model has small stacks.
+        pub(super) const SHARDS: usize = 2;
+        pub(super) type RandomState = BuildHasherDefault<DefaultHasher>;
+        pub(super) use loom::sync::{
+            RwLock,
+            atomic::{AtomicU8, AtomicU64, Ordering},
+        };
+    }
+
+    pub(crate) use self::revocable::{Revocable, TokenFacts};
+
+    mod model;
+}
