@@ -14,7 +14,10 @@ use axum::{
 };
 use tower_bearer::{
     Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, KeySet, KeySource,
-    RevocationCache, Verifier, claims::UntypedClaims, jwks::RemoteJwks, revocation::MemoryStore,
+    RevocationCache, Verifier,
+    claims::UntypedClaims,
+    jwks::RemoteJwks,
+    revocation::{MemoryStore, redis::RedisStore},
 };
 
 const HELP: &str = "\
@@ -32,6 +35,10 @@ Settings, from the environment:
   ISSUER         the `iss` of its tokens; needed, but with OIDC_ISSUER only if it is another
   AUDIENCE       the `aud` that stands for this API; needed
   ADDR           where to listen [127.0.0.1:3000]
+  REDIS_URL      Redis or Valkey through which processes share what is revoked [memory of this process]
+
+With --initialise-redis it declares, once and before it is started, that the Redis at REDIS_URL holds all
+that is revoked: also after a loss of data, if what was lost is no matter. Until then requests get 503.
 
 With none of the first four it makes a key pair of its own and prints a token to try.";
 
@@ -44,7 +51,9 @@ async fn main() -> ExitCode {
         println!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    match run().await {
+    let initialises = env::args().nth(1).is_some_and(|argument| argument == "--initialise-redis");
+    let outcome = if initialises { initialise_redis().await } else { run().await };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -69,7 +78,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     // Everything that the crate is about: who is trusted, what is revoked, what is guarded.
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-    let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
+    let revocation = revocation().await?;
     let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
     let layer = BearerLayer::new(authenticator);
 
@@ -102,6 +111,30 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if let Some(keys) = remote {
         keys.shutdown().await;
     }
+    Ok(())
+}
+
+/// What is revoked, here or, with Redis, in any process: pushed to all, and seen after the bound at the latest.
+async fn revocation() -> Result<RevocationCache, Box<dyn Error>> {
+    let bound = Duration::from_secs(30);
+    let Some(url) = setting("REDIS_URL") else {
+        return Ok(RevocationCache::new(MemoryStore::new(), bound));
+    };
+    let store = RedisStore::connect(&url).await?;
+    if !store.is_seeded().await? {
+        eprintln!(
+            "warning: Redis is empty, and requests get 503: see --initialise-redis in --help"
+        );
+    }
+    let revocation = RevocationCache::new(store.clone(), bound);
+    store.push_to(&revocation);
+    Ok(revocation)
+}
+
+async fn initialise_redis() -> Result<(), Box<dyn Error>> {
+    let url = setting("REDIS_URL").ok_or("REDIS_URL is not set")?;
+    let is_new = RedisStore::connect(&url).await?.initialise().await?;
+    println!("{}", if is_new { "initialised" } else { "was initialised before" });
     Ok(())
 }
 

@@ -78,6 +78,7 @@
 //! | `postgres` | | [`SqlStore`](issuing::store::SqlStore) over PostgreSQL; needs Rust 1.94 |
 //! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
 //! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
+//! | `redis` | | [`RedisStore`](revocation::redis::RedisStore), [`DenyList`](revocation::redis::DenyList): revocations that a fleet shares through Redis or Valkey |
 //! | `tracing` | | one event for each refusal, and for each fetch of keys |
 //!
 //! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return

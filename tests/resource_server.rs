@@ -27,7 +27,9 @@ fn example() -> Command {
     let test = std::env::current_exe().unwrap();
     let directory: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
     let mut command = Command::new(directory.join("resource_server"));
-    for name in ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "HS256_SECRET", "ISSUER", "AUDIENCE"] {
+    for name in
+        ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "HS256_SECRET", "ISSUER", "AUDIENCE", "REDIS_URL"]
+    {
         command.env_remove(name);
     }
     command.env("ADDR", "127.0.0.1:0");

@@ -245,6 +245,7 @@ fn example(directory: &Directory) -> Command {
         "AUDIENCE",
         "REVOCATION_BOUND",
         "TRUSTED_PROXY_HEADER",
+        "REDIS_URL",
     ] {
         command.env_remove(name);
     }

@@ -30,6 +30,7 @@ use tower_bearer::{
         AccountStore, Passwords, TokenApi, TokenIssuer, hash_password, normalize_email,
         store::sql::{NewAccount, SqlStore},
     },
+    revocation::redis::{OutboxRelay, RedisStore},
 };
 use utoipa::OpenApi;
 
@@ -114,9 +115,26 @@ async fn issuer(settings: &Settings) -> Result<TokenIssuer, Box<dyn Error>> {
         settings.audience.as_str(),
         signing_key::load_or_create(&settings.key_file)?,
         store.clone(),
-        Passwords::new(store)?,
+        Passwords::new(store.clone())?,
     );
-    Ok(issuer.with_revocation_bound(settings.revocation_bound).build()?)
+    let issuer = issuer.with_revocation_bound(settings.revocation_bound).build()?;
+    if let Some(url) = &settings.redis_url {
+        share_revocations(url, store, &issuer).await?;
+    }
+    Ok(issuer)
+}
+
+/// The database is the truth; Redis tells every process at once what it was told, and may be lost at any time.
+async fn share_revocations(
+    url: &str,
+    store: SqlStore,
+    issuer: &TokenIssuer,
+) -> Result<(), Box<dyn Error>> {
+    let redis = RedisStore::connect(url).await?;
+    redis.push_to(issuer.revocation());
+    let relay = OutboxRelay::new(store, redis);
+    tokio::spawn(async move { relay.run().await });
+    Ok(())
 }
 
 /// The demo account, with the password of this start also where an earlier one has made it.

@@ -20,6 +20,7 @@ Settings, from the environment:
   DEMO_EMAIL     the e-mail address of the demo account [ada@example.org]
   DEMO_PASSWORD  its password [made and printed at each start]
   REVOCATION_BOUND  seconds after which a process sees what another has revoked [30]
+  REDIS_URL      Redis or Valkey by which processes tell each other at once what is revoked [none]
   PUBLIC_URL     what links begin with [http and the host of the request]
   TRUSTED_PROXY_HEADER  the header by which the proxy in front says who asks, such as
                  X-Forwarded-For; its last address is believed [none: the connection's address]
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) demo_email: String,
     pub(crate) demo_password: String,
     pub(crate) revocation_bound: Duration,
+    pub(crate) redis_url: Option<String>,
     pub(crate) public_url: Option<String>,
     pub(crate) trusted_proxy_header: Option<HeaderName>,
     pub(crate) issuer: String,
@@ -75,6 +77,7 @@ impl Settings {
                 .parse()
                 .map(Duration::from_secs)
                 .map_err(|_| "REVOCATION_BOUND is no number of seconds")?,
+            redis_url: setting("REDIS_URL")?,
             public_url: with_scheme("PUBLIC_URL", setting("PUBLIC_URL")?, &["http:", "https:"])?,
             trusted_proxy_header: setting("TRUSTED_PROXY_HEADER")?
                 .map(|name| name.parse())

@@ -79,7 +79,7 @@ impl fmt::Display for JwsError {
 impl std::error::Error for JwsError {}
 
 /// The SHA-256 of `bytes`.
-#[cfg(feature = "issuing")]
+#[cfg(any(feature = "issuing", feature = "redis"))]
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     backend::sha256(bytes)
 }

@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod deny_list;
+mod examples;
 mod faults;
 mod look_ups;
 mod processes;

@@ -32,7 +32,10 @@ async fn what_is_seeded_is_refused_and_pushed_revocations_stay() {
     }
     assert_eq!(service.store.look_up(&[id("t1234")]).await.unwrap(), Verdict::NotRevoked);
     for kind in kinds {
-        assert_eq!(service.store.look_up(&[kind.0.clone()]).await.unwrap(), Verdict::Revoked);
+        assert_eq!(
+            service.store.look_up(std::slice::from_ref(&kind.0)).await.unwrap(),
+            Verdict::Revoked
+        );
     }
 }
 

@@ -57,9 +57,13 @@ impl Server {
 
     /// A number out of `INFO`.
     pub(crate) fn info(&self, name: &str) -> u64 {
+        self.info_text(name).expect(name).parse().unwrap()
+    }
+
+    pub(crate) fn info_text(&self, name: &str) -> Option<String> {
         let info = self.command(&["INFO", "all"]);
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.expect(name).trim().parse().unwrap()
+        line.map(|line| line.trim().to_owned())
     }
 
     pub(crate) fn kill(&mut self) {

@@ -139,6 +139,10 @@ impl TokenStore for Wire {
         self.through(self.store.outbox(limit))
     }
 
+    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+        self.through(self.store.denials(after, limit))
+    }
+
     fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
         self.through(self.store.outbox_done(ids))
     }

@@ -87,7 +87,9 @@ impl Follower {
             return Err(Failure::Down);
         }
         let Some(position) = self.position.clone() else {
+            let asked = Moment::of(&*self.held.clock);
             self.position = Some(self.snapshot(connection).await?);
+            self.held.set_as_of(Some(asked));
             return Ok(());
         };
         let before = self.store.0.seen.mark();

@@ -1,0 +1,151 @@
+//! What a look-up costs when little or much is revoked, and what it takes up.
+
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tower_bearer::{
+    RevocationCache,
+    revocation::{
+        Revocable, RevocationStore, Verdict,
+        redis::{DenyList, RedisStore},
+    },
+};
+
+use crate::{
+    Scale, quantile,
+    server::Server,
+    service::{Passes, ask, authenticator, eventually, every_kind, id, now, token},
+    text,
+};
+
+/// Look-ups that are under way at once where throughput is measured.
+const AT_ONCE: usize = 64;
+
+pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
+    let mut page = format!(
+        "## Cost\n\n\
+         `Redis` and `deny-list`: the look-up of a token that was never asked about, by its four names, without the rest \
+         of a request. `cached`: a whole check of a token whose answer is remembered. Latency of one after another; \
+         throughput with {AT_ONCE} at once, in one process.\n\n\
+         | revoked tokens | mode | median | p99 | a second |\n|---|---|---|---|---|\n"
+    );
+    let mut memory = String::from(
+        "\n## Memory\n\n| revoked tokens | in Redis, each | deny-list in the process, each | first snapshot |\n|---|---|---|---|\n",
+    );
+    for &revoked in scale.revoked {
+        server.command(&["FLUSHALL"]);
+        let empty = server.info("used_memory");
+        let store = RedisStore::connect(&server.url()).await.unwrap();
+        let denials = (0..revoked).map(|number| (id(&format!("r{number}")), now() + 86_400));
+        store.seed(denials).await.unwrap();
+        let in_redis = (server.info("used_memory") - empty) / revoked as u64;
+
+        let before = resident();
+        let begin = Instant::now();
+        let list = DenyList::follow(&store, Duration::from_secs(10));
+        eventually("a snapshot", async || list.stats().is_current).await;
+        let snapshot = text(begin.elapsed());
+        let held = resident().saturating_sub(before) / revoked as u64;
+        let held = if revoked >= 10_000 { format!("{held} bytes") } else { "-".to_owned() };
+        let in_redis = if revoked >= 10_000 { format!("{in_redis} bytes") } else { "-".to_owned() };
+        writeln!(memory, "| {revoked} | {in_redis} | {held} | {snapshot} |").unwrap();
+
+        page += &row(revoked, "Redis", scale, &store).await;
+        page += &row(revoked, "deny-list", scale, &list).await;
+        page += &cached(revoked, scale, store).await;
+    }
+    page + &memory
+}
+
+async fn row(
+    revoked: usize,
+    name: &str,
+    scale: &Scale,
+    store: &(impl RevocationStore + Clone),
+) -> String {
+    let mut latencies = Vec::with_capacity(scale.look_ups);
+    for number in 0..scale.look_ups {
+        let token = asked(&format!("l{number}"));
+        let begin = Instant::now();
+        assert_eq!(store.look_up(&token).await.unwrap(), Verdict::NotRevoked);
+        latencies.push(begin.elapsed());
+    }
+    let end = Instant::now() + Duration::from_secs(scale.seconds);
+    let tasks: Vec<_> = (0..AT_ONCE)
+        .map(|task| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let (token, mut done) = (asked(&format!("n{task}")), 0_u64);
+                while Instant::now() < end {
+                    assert_eq!(store.look_up(&token).await.unwrap(), Verdict::NotRevoked);
+                    done += 1;
+                    if done.is_multiple_of(64) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                done
+            })
+        })
+        .collect();
+    line(revoked, name, &mut latencies, total(tasks).await / scale.seconds)
+}
+
+async fn cached(revoked: usize, scale: &Scale, store: RedisStore) -> String {
+    let cache = RevocationCache::new(store, Duration::from_secs(3_600));
+    let authenticator = Arc::new(authenticator(&cache));
+    let token: Arc<str> = token("cached").into();
+    assert_eq!(ask(&authenticator, &token).await, Passes);
+    let mut latencies = Vec::with_capacity(scale.look_ups);
+    for _ in 0..scale.look_ups {
+        let begin = Instant::now();
+        assert_eq!(ask(&authenticator, &token).await, Passes);
+        latencies.push(begin.elapsed());
+    }
+    let end = Instant::now() + Duration::from_secs(scale.seconds);
+    let tasks: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (authenticator, token) = (Arc::clone(&authenticator), Arc::clone(&token));
+            tokio::spawn(async move {
+                let mut done = 0_u64;
+                while Instant::now() < end {
+                    assert_eq!(ask(&authenticator, &token).await, Passes);
+                    done += 1;
+                    if done.is_multiple_of(64) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                done
+            })
+        })
+        .collect();
+    line(revoked, "cached", &mut latencies, total(tasks).await / scale.seconds)
+}
+
+async fn total(tasks: Vec<tokio::task::JoinHandle<u64>>) -> u64 {
+    let mut total = 0;
+    for task in tasks {
+        total += task.await.unwrap();
+    }
+    total
+}
+
+fn line(revoked: usize, name: &str, latencies: &mut [Duration], a_second: u64) -> String {
+    let (median, p99) = (text(quantile(latencies, 0.5)), text(quantile(latencies, 0.99)));
+    format!("| {revoked} | {name} | {median} | {p99} | {a_second} |\n")
+}
+
+/// As a cache asks: of every kind, and of none is there a denial.
+fn asked(name: &str) -> [Revocable; 4] {
+    every_kind(name)
+}
+
+/// Bytes of memory that this process takes up.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
+    kilobytes.unwrap_or(0_u64) * 1_024
+}

@@ -1,0 +1,122 @@
+//! The example programs, as several processes that share a Redis.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{server::Server, service::token};
+
+struct Program {
+    process: Child,
+    address: String,
+}
+
+impl Program {
+    fn start(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("`cargo test` builds them");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut ready = String::new();
+        output.read_line(&mut ready).unwrap();
+        // The rest is read as well, so that it finds somewhere to go.
+        std::thread::spawn(move || output.lines().map_while(Result::ok).for_each(drop));
+        let address =
+            ready.trim_end().strip_prefix("listening on http://").expect("the ready line");
+        Self { process, address: address.to_owned() }
+    }
+
+    /// Status and body.
+    fn call(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        let host = &self.address;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    fn becomes(&self, status: u16, path: &str, token: &str) {
+        let begin = Instant::now();
+        while self.call("GET", path, token, "").0 != status {
+            assert!(begin.elapsed() < Duration::from_secs(10), "never {status}");
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn example(name: &str, redis: &Server) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let examples: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
+    let mut command = Command::new(examples.join(name));
+    for name in ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "DATABASE_URL", "PUBLIC_URL", "KEY_FILE"] {
+        command.env_remove(name);
+    }
+    command.env("ADDR", "127.0.0.1:0").env("REDIS_URL", redis.url());
+    command
+}
+
+#[test]
+fn who_logs_out_at_one_resource_server_is_logged_out_at_the_other() {
+    let Some(redis) = Server::start() else { return };
+    let example = || {
+        let mut command = example("resource_server", &redis);
+        command.env("HS256_SECRET", std::str::from_utf8(crate::common::tokens::SECRET).unwrap());
+        command.env("ISSUER", "https://issuer.example").env("AUDIENCE", "api://orders");
+        command
+    };
+    let (one, other) = (Program::start(example()), Program::start(example()));
+    let token = token("a");
+    assert_eq!(one.call("GET", "/whoami", &token, "").0, 503, "nobody has initialised it");
+    for answer in ["initialised\n", "was initialised before\n"] {
+        let output = example().arg("--initialise-redis").output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), answer);
+    }
+    one.becomes(200, "/whoami", &token);
+    other.becomes(200, "/whoami", &token);
+    assert_eq!(one.call("POST", "/logout", &token, "").0, 204);
+    assert_eq!(one.call("GET", "/whoami", &token, "").0, 401);
+    other.becomes(401, "/whoami", &token);
+}
+
+#[test]
+fn who_logs_out_at_one_token_service_is_logged_out_at_the_other_long_before_the_bound() {
+    let Some(redis) = Server::start() else { return };
+    let directory =
+        std::env::temp_dir().join(format!("bearer-redis-example-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let example = || {
+        let mut command = example("token_service", &redis);
+        command.current_dir(&directory).env("REVOCATION_BOUND", "3600");
+        command.env("DEMO_EMAIL", "ada@example.org").env("DEMO_PASSWORD", "a long password");
+        command.env_remove("ISSUER").env_remove("AUDIENCE");
+        command
+    };
+    let (one, other) = (Program::start(example()), Program::start(example()));
+    let login = r#"{"username":"ada@example.org","password":"a long password"}"#;
+    let (status, body) = one.call("POST", "/api/v1/auth/login/", "", login);
+    assert_eq!(status, 200, "{body}");
+    let tokens: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let access = tokens["access_token"].as_str().unwrap();
+    assert_eq!(other.call("GET", "/api/v1/me", access, "").0, 200);
+    let refresh = format!(r#"{{"refresh_token":{}}}"#, tokens["refresh_token"]);
+    assert_eq!(one.call("POST", "/api/v1/auth/logout/", access, &refresh).0, 204);
+    other.becomes(401, "/api/v1/me", access);
+    std::fs::remove_dir_all(&directory).unwrap();
+}
