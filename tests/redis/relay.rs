@@ -1,10 +1,4 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tower_bearer::{
@@ -78,46 +72,55 @@ async fn an_empty_redis_is_seeded_with_everything_that_is_revoked() {
     }
 }
 
-/// Dropped at its n-th await, for every n that there is.
+/// At each await that there is, the relay is dropped, or goes on with a wire that swallows from then on.
 #[tokio::test]
 async fn wherever_it_stops_nothing_is_lost() {
     let Some(server) = Server::start() else { return };
-    let mut finished = false;
-    for stop_at in 0..200 {
-        server.command(&["FLUSHALL"]);
-        let truth = truth();
-        let redis = RedisStore::connect(&server.url()).await.unwrap();
-        truth.revoke(&id("seeded"), now() + 600).await.unwrap();
-        truth.revoke(&id("carried"), now() + 600).await.unwrap();
-        let polls = AtomicUsize::new(0);
-        {
-            let relay = OutboxRelay::new(truth.clone(), redis.clone());
-            let mut carrying = Box::pin(relay.carry());
-            let polled = std::future::poll_fn(|cx| {
-                if polls.fetch_add(1, SeqCst) == stop_at {
-                    return std::task::Poll::Ready(None);
-                }
-                carrying.poll_unpin(cx).map(Some)
-            });
-            if let Some(carried) = polled.await {
-                carried.unwrap();
-                finished = true;
-            }
+    for (is_seeded, is_dropped) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut stop_at = 0;
+        while !stopped_at(stop_at, is_seeded, is_dropped, &server).await {
+            stop_at += 1;
+            assert!(stop_at < 200, "it never comes to an end");
         }
-        // What was asked of Redis before the stop may still be on its way: another relay comes when the seeding of the
-        // first is over.
-        server.command(&["DEL", "tower-bearer:seeding"]);
-        let relay = OutboxRelay::new(truth.clone(), redis.clone());
-        relay.carry().await.unwrap();
-        for name in ["seeded", "carried"] {
-            assert_eq!(redis.look_up(&[id(name)]).await.unwrap(), Verdict::Revoked, "{stop_at}");
-        }
-        assert!(truth.outbox(10).await.unwrap().is_empty());
-        if finished {
-            return;
-        }
+        println!("stopped at each of {stop_at} awaits");
+        assert!(stop_at > 1);
     }
-    panic!("it never came to an end");
+}
+
+/// Whether it came to its end before that.
+async fn stopped_at(stop_at: usize, is_seeded: bool, is_dropped: bool, server: &Server) -> bool {
+    server.command(&["FLUSHALL"]);
+    let proxy = Proxy::to(server.port).await;
+    let truth = truth();
+    let redis = RedisStore::connect(&proxy.url()).await.unwrap();
+    let relay = OutboxRelay::new(truth.clone(), redis);
+    if is_seeded {
+        relay.carry().await.unwrap();
+    }
+    truth.revoke(&id("a"), now() + 600).await.unwrap();
+    let mut polls = 0;
+    let mut carrying = Box::pin(relay.carry());
+    let carried = std::future::poll_fn(|cx| {
+        if polls == stop_at {
+            return std::task::Poll::Ready(None);
+        }
+        polls += 1;
+        carrying.poll_unpin(cx).map(Some)
+    })
+    .await;
+    if carried.is_none() && !is_dropped {
+        proxy.swallow(true);
+        // An answer that was on its way may still bring it to its end.
+        let _ = carrying.await;
+    }
+
+    // Whoever comes next, over another wire, when the time of a seeding that was begun is over.
+    server.command(&["DEL", "tower-bearer:seeding"]);
+    let redis = RedisStore::connect(&server.url()).await.unwrap();
+    OutboxRelay::new(truth.clone(), redis.clone()).carry().await.unwrap();
+    assert_eq!(redis.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked, "{stop_at}");
+    assert!(truth.outbox(10).await.unwrap().is_empty());
+    carried.is_some()
 }
 
 #[tokio::test(flavor = "multi_thread")]

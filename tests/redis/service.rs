@@ -1,7 +1,7 @@
 //! One process of the fleet, as the tests see it.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -94,13 +94,16 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A token of alice's first session, issued a minute ago.
+/// A token of alice's first session, issued a minute before the first of them was made: the same whenever it is asked for,
+/// so that what is remembered about it is.
 pub(crate) fn token(id: &str) -> String {
-    token_issued_at(id, now() - 60)
+    token_issued_at(id, *BEGIN - 60)
 }
 
+static BEGIN: LazyLock<u64> = LazyLock::new(now);
+
 pub(crate) fn token_issued_at(id: &str, iat: u64) -> String {
-    let exp = now() + 3_600;
+    let exp = *BEGIN + 3_600;
     let claims = format!(
         r#"{{"iss":"{ISSUER}","aud":"api://orders","exp":{exp},"iat":{iat},"jti":"{id}","sub":"alice","sid":"s1"}}"#
     );
