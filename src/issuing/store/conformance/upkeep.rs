@@ -66,7 +66,7 @@ pub(super) async fn all_denials_in_force_are_listed_once_and_in_parts<S: TokenSt
     bench: Bench<S>,
 ) {
     let id = bench.create(ada(), "p.1", "a").await.id;
-    answered(bench.store.rotate_private(&rotated(ada(), id, "p.2", NOW + 60)).await);
+    called(bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + 60)).await);
     let all = [token("x"), session("x"), subject("x", NOW - 5), subject("y", NOW), token("y")];
     for what in &all {
         answered(bench.store.revoke(what, NOW + HOUR).await);
