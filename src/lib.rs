@@ -74,7 +74,7 @@
 //! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
 //! | `issuing` | | [`issuing`]: the token life cycle, from log-in to revocation |
 //! | `openapi` | | with `issuing`: [`TokenApi::openapi`](issuing::TokenApi::openapi), generated from the handlers |
-//! | `test-util` | | with `issuing`: [`issuing::store::conformance`], for token stores of your own |
+//! | `test-util` | | [`test_util`]: tokens, users and faults for your own tests; with `issuing`: [`issuing::store::conformance`], for token stores of your own |
 //! | `postgres` | | [`SqlStore`](issuing::store::SqlStore) over PostgreSQL; needs Rust 1.94 |
 //! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
 //! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
@@ -118,6 +118,9 @@ pub mod require;
 pub mod revocation;
 mod service;
 mod telemetry;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod test_util;
 mod token_cache;
 #[cfg(feature = "tonic")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]

@@ -14,12 +14,12 @@ use http::{
 };
 use tower::{Layer, Service};
 use tower_bearer::{
-    Authenticator, BearerLayer, BoxFuture, CheckError, ConfigError, Rejection, RejectionKind,
-    RevocationCache,
+    Authenticator, BearerLayer, CheckError, ConfigError, Rejection, RejectionKind, RevocationCache,
     claims::{ManualClock, UntypedClaims},
     rejection::{ProblemJson, Responder},
     require::Require,
-    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    revocation::Verdict,
+    test_util::{FakeStore, StoreHabit},
 };
 
 const REALM: &str = r#"Bearer realm="api""#;
@@ -254,34 +254,21 @@ async fn a_cookie_from_another_site_is_forbidden() {
     .await;
 }
 
-/// A store that always says the same; nothing for an error.
-struct Store(Option<Verdict>);
-
-impl RevocationStore for Store {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        Box::pin(async { self.0.ok_or_else(StoreError::timed_out) })
-    }
-
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
-fn layer_over(store: Store) -> BearerLayer {
-    let cache = RevocationCache::new(store, std::time::Duration::from_secs(30))
+fn layer_over_a_store_that(habit: StoreHabit) -> BearerLayer {
+    let cache = RevocationCache::new(FakeStore::that(habit), std::time::Duration::from_secs(30))
         .with_clock(ManualClock::at(NOW));
     BearerLayer::new(authenticator().with_revocation(cache))
 }
 
 #[tokio::test]
 async fn a_revoked_token_is_a_bad_token() {
-    let service = layer_over(Store(Some(Verdict::NotRevoked))).layer(open());
+    let service = layer_over_a_store_that(StoreHabit::Says(Verdict::NotRevoked)).layer(open());
     let outcome = send(service, with_bearer(&token())).await;
     outcome.assert_passed();
     assert!(outcome.authenticated().is_some());
 
     assert_answer(
-        &layer_over(Store(Some(Verdict::Revoked))).layer(open()),
+        &layer_over_a_store_that(StoreHabit::Says(Verdict::Revoked)).layer(open()),
         with_bearer(&token()),
         RejectionKind::Revoked,
         (401, Some(INVALID_TOKEN), TOKEN_NOT_VALID),
@@ -293,7 +280,7 @@ async fn a_revoked_token_is_a_bad_token() {
 #[tokio::test]
 async fn what_cannot_be_told_now_is_503() {
     assert_answer(
-        &layer_over(Store(None)).layer(open()),
+        &layer_over_a_store_that(StoreHabit::Fails).layer(open()),
         with_bearer(&token()),
         RejectionKind::RevocationUnavailable,
         (503, None, UNAVAILABLE),
@@ -365,7 +352,8 @@ async fn a_closure_can_write_the_refusals_and_forgets_nothing() {
     let grpc = body(Request::post("/").header(CONTENT_TYPE, "application/grpc"));
     assert_eq!(send(service, grpc).await.headers["grpc-status"], "16");
 
-    let unavailable = layer_over(Store(None)).with_responder(teapot).layer(open());
+    let unavailable =
+        layer_over_a_store_that(StoreHabit::Fails).with_responder(teapot).layer(open());
     let outcome = send(unavailable, with_bearer(&token())).await;
     assert_eq!(outcome.headers(), [("cache-control", "no-store"), ("retry-after", "5")]);
 }
@@ -393,7 +381,7 @@ async fn a_responder_can_write_the_answers_to_grpc_too() {
 
 #[tokio::test]
 async fn what_a_responder_sets_stays() {
-    let service = layer_over(Store(None))
+    let service = layer_over_a_store_that(StoreHabit::Fails)
         .with_responder(|_: &Rejection, _: &Parts| {
             Response::builder()
                 .header(CACHE_CONTROL, "no-cache")

@@ -28,6 +28,7 @@ use tower_bearer::{
     claims::{ManualClock, UntypedClaims},
     require::{self, Require, RequireLayer},
     revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    test_util::{FakeStore, StoreHabit},
 };
 use tower_test::mock::{self, Mock, Spawn};
 
@@ -344,16 +345,8 @@ async fn dropping_a_refusal_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_look_up_that_ends_in_a_refusal_does_not_call_the_service() {
-    struct Revoked;
-    impl RevocationStore for Revoked {
-        fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-            Box::pin(async { Ok(Verdict::Revoked) })
-        }
-        fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-            Box::pin(async { Ok(()) })
-        }
-    }
-    let cache = RevocationCache::new(Revoked, Duration::ZERO).with_clock(ManualClock::at(NOW));
+    let store = FakeStore::that(StoreHabit::Says(Verdict::Revoked));
+    let cache = RevocationCache::new(store, Duration::ZERO).with_clock(ManualClock::at(NOW));
     let layer = BearerLayer::new(authenticator().with_revocation(cache));
     let (mut service, mut handle) = around_mock(&layer);
     handle.allow(1);

@@ -12,76 +12,19 @@ use std::{
 };
 
 use common::requests::{NOW, issuer, open, send, token_with, with_bearer};
+use futures_util::FutureExt;
 use http::StatusCode;
-use tokio::sync::Notify;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::{
-    Authenticator, BearerLayer, BoxFuture, RejectionKind, RevocationCache, Verifier,
+    Authenticator, BearerLayer, RejectionKind, RevocationCache, Verifier,
     claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
-    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, Verdict},
+    test_util::{FakeStore, StoreHabit},
 };
 
 const BOUND: Duration = Duration::from_secs(30);
 
-/// What a store does when it is asked.
-#[derive(Clone, Copy)]
-enum Habit {
-    Says(Verdict),
-    Fails,
-    Hangs,
-    /// Answers "not revoked" once it is released.
-    IsSlow,
-}
-
-/// A store under the test's thumb; it never learns of a revocation, so it lies about revoked tokens.
-#[derive(Clone)]
-struct Store(Arc<Inner>);
-
-struct Inner {
-    habit: Mutex<Habit>,
-    asked: AtomicUsize,
-    release: Notify,
-}
-
-impl Store {
-    fn that(habit: Habit) -> Self {
-        Self(Arc::new(Inner {
-            habit: Mutex::new(habit),
-            asked: AtomicUsize::new(0),
-            release: Notify::new(),
-        }))
-    }
-
-    fn turns_to(&self, habit: Habit) {
-        *self.0.habit.lock().unwrap() = habit;
-    }
-
-    fn asked(&self) -> usize {
-        self.0.asked.load(Ordering::SeqCst)
-    }
-}
-
-impl RevocationStore for Store {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        self.0.asked.fetch_add(1, Ordering::SeqCst);
-        let habit = *self.0.habit.lock().unwrap();
-        Box::pin(async move {
-            match habit {
-                Habit::Says(verdict) => Ok(verdict),
-                Habit::Fails => Err(StoreError::new("down")),
-                Habit::Hangs => std::future::pending().await,
-                Habit::IsSlow => {
-                    self.0.release.notified().await;
-                    Ok(Verdict::NotRevoked)
-                }
-            }
-        })
-    }
-
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
+const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
 
 /// A layer with a revocation cache in front of `store`, all on one clock.
 struct Guard {
@@ -104,6 +47,11 @@ impl Guard {
         let layer =
             BearerLayer::new(Authenticator::new(verifier).with_revocation(revocation.clone()));
         Self { clock, revocation, layer }
+    }
+
+    /// In force here, whatever comes of telling the store.
+    fn revoke_here(&self, id: &str) {
+        let _ = self.revocation.revoke(by_id(id), NOW + 3_600).now_or_never();
     }
 
     async fn status(&self, token: &str) -> (StatusCode, Option<RejectionKind>) {
@@ -167,7 +115,7 @@ async fn a_revoked_token_stays_refused_to_the_last_second_of_its_leeway() {
 
 #[tokio::test]
 async fn a_local_revocation_wins_over_a_store_that_lies() {
-    let guard = Guard::new(Store::that(Habit::Says(Verdict::NotRevoked)), OnUnavailable::Allow);
+    let guard = Guard::new(FakeStore::that(NOT_REVOKED), OnUnavailable::Allow);
     assert_eq!(guard.status(&named("a")).await, PASSED);
     guard.revocation.revoke(by_id("a"), NOW + 3_600).await.unwrap();
     for _ in 0..3 {
@@ -178,7 +126,7 @@ async fn a_local_revocation_wins_over_a_store_that_lies() {
 
 #[tokio::test]
 async fn a_revocation_that_lands_while_the_store_is_asked_is_seen() {
-    let store = Store::that(Habit::IsSlow);
+    let store = FakeStore::that(StoreHabit::Hangs);
     let guard = Arc::new(Guard::new(store.clone(), OnUnavailable::Allow));
     let waiting = tokio::spawn({
         let guard = Arc::clone(&guard);
@@ -187,13 +135,13 @@ async fn a_revocation_that_lands_while_the_store_is_asked_is_seen() {
     while store.asked() == 0 {
         tokio::task::yield_now().await;
     }
-    guard.revocation.revoke(by_id("a"), NOW + 3_600).await.unwrap();
+    guard.revoke_here("a");
     assert_eq!(
         guard.status(&named("a")).await,
         REVOKED,
         "the next request, while the store is asked"
     );
-    store.0.release.notify_waiters();
+    store.turns_to(NOT_REVOKED);
     assert_eq!(waiting.await.unwrap(), REVOKED, "the request that was waiting");
     assert_eq!(guard.status(&named("a")).await, REVOKED, "the request after the stale answer");
     assert_eq!(store.asked(), 1);
@@ -201,23 +149,23 @@ async fn a_revocation_that_lands_while_the_store_is_asked_is_seen() {
 
 #[tokio::test]
 async fn what_is_revoked_elsewhere_is_seen_after_the_bound() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = FakeStore::that(NOT_REVOKED);
     let guard = Guard::new(store.clone(), OnUnavailable::Deny);
     assert_eq!(guard.status(&named("a")).await, PASSED);
-    store.turns_to(Habit::Says(Verdict::Revoked));
+    store.turns_to(StoreHabit::Says(Verdict::Revoked));
     guard.clock.advance(BOUND);
     assert_eq!(guard.status(&named("a")).await, PASSED, "within the bound");
     guard.clock.advance(Duration::from_nanos(1));
     assert_eq!(guard.status(&named("a")).await, REVOKED);
-    store.turns_to(Habit::Says(Verdict::NotRevoked));
+    store.turns_to(NOT_REVOKED);
     guard.clock.advance(BOUND * 2);
     assert_eq!(guard.status(&named("a")).await, REVOKED, "a denial is not taken back");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_or_hangs_is_503_by_default_and_known_answers_stay() {
-    for habit in [Habit::Fails, Habit::Hangs] {
-        let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
+        let store = FakeStore::that(NOT_REVOKED);
         let guard = Guard::new(store.clone(), OnUnavailable::Deny);
         assert_eq!(guard.status(&named("known")).await, PASSED);
         guard.revocation.revoke(by_id("revoked"), NOW + 3_600).await.unwrap();
@@ -227,16 +175,16 @@ async fn a_store_that_fails_or_hangs_is_503_by_default_and_known_answers_stay() 
         assert_eq!(guard.status(&named("revoked")).await, REVOKED);
         guard.clock.advance(BOUND * 2);
         assert_eq!(guard.status(&named("known")).await, UNAVAILABLE);
-        store.turns_to(Habit::Says(Verdict::NotRevoked));
+        store.turns_to(NOT_REVOKED);
         assert_eq!(guard.status(&named("new")).await, PASSED, "the first answer ends the outage");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn allow_lets_tokens_pass_unseen_and_counts_them_but_never_a_known_denial() {
-    for habit in [Habit::Fails, Habit::Hangs] {
-        let guard = Guard::new(Store::that(habit), OnUnavailable::Allow);
-        guard.revocation.revoke(by_id("revoked"), NOW + 3_600).await.unwrap();
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
+        let guard = Guard::new(FakeStore::that(habit), OnUnavailable::Allow);
+        guard.revoke_here("revoked");
         assert_eq!(guard.status(&named("new")).await, PASSED);
         assert_eq!(guard.status(&named("revoked")).await, REVOKED);
         assert_eq!(guard.revocation.stats().allowed, 1);
@@ -246,15 +194,15 @@ async fn allow_lets_tokens_pass_unseen_and_counts_them_but_never_a_known_denial(
 #[tokio::test(start_paused = true)]
 async fn serve_stale_uses_old_answers_to_their_age_and_never_against_a_known_denial() {
     let minute = Duration::from_secs(60);
-    for habit in [Habit::Fails, Habit::Hangs] {
-        let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
+        let store = FakeStore::that(NOT_REVOKED);
         let guard = Guard::new(store.clone(), OnUnavailable::ServeStale(minute));
         for id in ["known", "revoked"] {
             assert_eq!(guard.status(&named(id)).await, PASSED);
         }
         store.turns_to(habit);
         guard.clock.advance(BOUND + minute);
-        guard.revocation.revoke(by_id("revoked"), NOW + 3_600).await.unwrap();
+        guard.revoke_here("revoked");
         assert_eq!(guard.status(&named("known")).await, PASSED);
         assert_eq!(guard.revocation.stats().served_stale, 1);
         assert_eq!(guard.status(&named("new")).await, UNAVAILABLE);
@@ -284,7 +232,7 @@ async fn a_second_look_at_a_stream_sees_a_revocation() {
 async fn under_load_the_next_request_sees_every_local_revocation() {
     const TOKENS: usize = 300;
 
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = FakeStore::that(NOT_REVOKED);
     let guard = Arc::new(Guard::new(store.clone(), OnUnavailable::Allow));
     let current = Arc::new(Mutex::new(named("0")));
     let stop = Arc::new(AtomicBool::new(false));

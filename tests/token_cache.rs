@@ -18,10 +18,11 @@ use common::tokens::{self, block_on, ed25519_key, fixture, p256_key};
 use jsonwebtoken::{Algorithm as Theirs, EncodingKey};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tower_bearer::{
-    Algorithm, Authenticator, BoxFuture, CheckError, Issuer, Key, KeySet, KeySetHandle,
-    RejectionKind, RevocationCache, Verifier,
+    Algorithm, Authenticator, CheckError, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
+    RevocationCache, Verifier,
     claims::{ManualClock, UntypedClaims},
-    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, Verdict},
+    test_util::{FakeStore, StoreHabit},
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -330,29 +331,11 @@ fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
     assert_eq!(outcome(&authenticator), Err(RejectionKind::Revoked));
 }
 
-/// A store that counts how often it is asked, and can be cut off.
-#[derive(Clone, Default)]
-struct Counting(Arc<AtomicUsize>, Arc<AtomicUsize>);
-
-impl RevocationStore for Counting {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        let is_down = self.1.load(Ordering::SeqCst) > 0;
-        Box::pin(async move {
-            if is_down { Err(StoreError::new("down")) } else { Ok(Verdict::NotRevoked) }
-        })
-    }
-
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
 /// The answer that a token carries must not hide a younger one, and serves as a stale one as others do.
 #[test]
 fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
     let clock = ManualClock::at(NOW);
-    let store = Counting::default();
+    let store = FakeStore::that(StoreHabit::Says(Verdict::NotRevoked));
     let verifier = Verifier::<UntypedClaims>::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
         .with_clock(clock.clone())
@@ -364,15 +347,14 @@ fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
     let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
     let token = tokens()[0].clone();
     let is_accepted = || block_on(authenticator.authenticate(&token)).is_ok();
-    let asked = || store.0.load(Ordering::SeqCst);
 
     assert!(is_accepted() && is_accepted() && is_accepted());
-    assert_eq!(asked(), 1);
+    assert_eq!(store.asked(), 1);
     revocation.doubt();
     assert!(is_accepted() && is_accepted() && is_accepted());
-    assert_eq!(asked(), 2, "asked once more, not at every request");
+    assert_eq!(store.asked(), 2, "asked once more, not at every request");
 
-    store.1.store(1, Ordering::SeqCst);
+    store.turns_to(StoreHabit::Fails);
     clock.advance(BOUND * 2);
     assert!(is_accepted(), "stale, while the store is down");
     clock.advance(Duration::from_nanos(1));

@@ -14,9 +14,9 @@ mod material;
 #[cfg(all(test, not(any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 #[path = "tests/no_backend.rs"]
 mod no_backend;
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 mod pkcs8;
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 mod signing_key;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
@@ -32,10 +32,10 @@ pub use self::key::Key;
 pub use self::key_set::{KeySet, RefusedKey};
 pub use self::key_set_handle::KeySetHandle;
 pub(crate) use self::known_headers::KnownHeaders;
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 pub(crate) use self::signing_key::SigningFailed;
-#[cfg(feature = "issuing")]
-#[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
+#[cfg(feature = "_signing")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "issuing", feature = "test-util"))))]
 pub use self::signing_key::SigningKey;
 
 /// Why compact bytes are no JWS that a key set vouches for.

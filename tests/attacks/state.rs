@@ -1,18 +1,15 @@
 //! Rows 58 to 61: what is remembered between requests, and who is asked.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
 
 use tower_bearer::{
-    Authenticator, BearerLayer, BoxFuture, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
-    RevocationCache, Verifier, VerifierBuilder,
+    Authenticator, BearerLayer, Issuer, Key, KeySet, KeySetHandle, RejectionKind, RevocationCache,
+    Verifier, VerifierBuilder,
     claims::{ManualClock, UntypedClaims},
-    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, Verdict},
+    test_util::{FakeStore, StoreHabit},
 };
 
 use crate::{
@@ -26,6 +23,7 @@ use crate::{
 
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 const BOUND: Duration = Duration::from_secs(30);
+const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
 
 /// A server with a revocation cache before `store`, all on one clock.
 async fn guarded(
@@ -186,59 +184,14 @@ async fn row_60_bad_tokens_are_not_remembered_and_good_ones_within_bounds() {
     assert!(stats.answers <= 10 && stats.in_flight == 0, "{stats:?}");
 }
 
-/// A store under the test's thumb, which never learns of a revocation.
-#[derive(Clone)]
-struct Store(Arc<(Mutex<Habit>, AtomicUsize)>);
-
-#[derive(Clone, Copy, Debug)]
-enum Habit {
-    Says(Verdict),
-    Fails,
-    Hangs,
-    Panics,
-}
-
-impl Store {
-    fn that(habit: Habit) -> Self {
-        Self(Arc::new((Mutex::new(habit), AtomicUsize::new(0))))
-    }
-
-    fn turns_to(&self, habit: Habit) {
-        *self.0.0.lock().unwrap() = habit;
-    }
-
-    fn asked(&self) -> usize {
-        self.0.1.load(Ordering::SeqCst)
-    }
-}
-
-impl RevocationStore for Store {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        self.0.1.fetch_add(1, Ordering::SeqCst);
-        let habit = *self.0.0.lock().unwrap();
-        Box::pin(async move {
-            match habit {
-                Habit::Says(verdict) => Ok(verdict),
-                Habit::Fails => Err(StoreError::new("down")),
-                Habit::Hangs => std::future::pending().await,
-                Habit::Panics => std::panic::panic_any("a panic of the test"),
-            }
-        })
-    }
-
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
 fn token_named(id: &str) -> String {
     token_with(&format!(r#""exp":{},"jti":"{id}""#, NOW + 3_600))
 }
 
 #[tokio::test(start_paused = true)]
 async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
-    for habit in [Habit::Fails, Habit::Hangs, Habit::Panics] {
-        let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
+        let store = FakeStore::that(NOT_REVOKED);
         let (server, revocation, clock) =
             guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
         server.assert_admitted(&token_named("known")).await;
@@ -251,15 +204,16 @@ async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
         let bad = sign_hs256_with(&[1; 32], HEADER, CLAIMS);
         server.assert_refused(&bad, RejectionKind::BadSignature).await;
         assert_eq!(store.asked(), asked);
-        // A denial that is known needs no store.
+        // A denial that is known needs no store, and is in force whatever comes of telling it.
         let revoked = by_id("https://issuer.example", "revoked");
-        revocation.revoke(revoked, NOW + 3_600).await.unwrap();
+        let told = AssertUnwindSafe(revocation.revoke(revoked, NOW + 3_600)).catch_unwind();
+        assert!(!matches!(told.now_or_never(), Some(Ok(Ok(())))));
         server.assert_refused(&token_named("revoked"), RejectionKind::Revoked).await;
         clock.advance(BOUND * 2);
         server.assert_refused(&token_named("known"), unavailable).await;
         server.assert_refused(&token_named("revoked"), RejectionKind::Revoked).await;
 
-        store.turns_to(Habit::Says(Verdict::NotRevoked));
+        store.turns_to(NOT_REVOKED);
         server.assert_admitted(&token_named("new")).await;
         server.assert_admitted(&token_named("known")).await;
     }
@@ -267,9 +221,9 @@ async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
-    for habit in [Habit::Fails, Habit::Hangs, Habit::Panics] {
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
         for policy in [OnUnavailable::Allow, OnUnavailable::ServeStale(BOUND * 10)] {
-            let store = Store::that(Habit::Says(Verdict::NotRevoked));
+            let store = FakeStore::that(NOT_REVOKED);
             let (server, revocation, clock) = guarded(store.clone(), [issuer()], policy).await;
             server.assert_admitted(&token_named("known")).await;
             server.assert_admitted(&token_named("revoked")).await;
@@ -296,16 +250,16 @@ async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
 
 #[tokio::test]
 async fn row_61_a_store_that_lies_takes_back_no_denial() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = FakeStore::that(NOT_REVOKED);
     let (server, revocation, clock) = guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
     for id in ["here", "there", "neither"] {
         server.assert_admitted(&token_named(id)).await;
     }
     revocation.revoke(by_id("https://issuer.example", "here"), NOW + 3_600).await.unwrap();
     clock.advance(BOUND * 2);
-    store.turns_to(Habit::Says(Verdict::Revoked));
+    store.turns_to(StoreHabit::Says(Verdict::Revoked));
     server.assert_refused(&token_named("there"), RejectionKind::Revoked).await;
-    store.turns_to(Habit::Says(Verdict::NotRevoked));
+    store.turns_to(NOT_REVOKED);
     for _ in 0..3 {
         server.assert_refused(&token_named("here"), RejectionKind::Revoked).await;
         server.assert_refused(&token_named("there"), RejectionKind::Revoked).await;

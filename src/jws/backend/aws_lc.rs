@@ -1,6 +1,6 @@
 //! AWS-LC, through aws-lc-rs.
 
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 mod signing;
 
 use aws_lc_rs::{
@@ -9,7 +9,7 @@ use aws_lc_rs::{
 };
 use x509_cert::der::{Encode as _, asn1::UintRef};
 
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 pub(super) use self::signing::{generate_rsa, signer};
 use super::{Algorithm, Check, Material};
 use crate::{ConfigError, jws::material::without_leading_zeros};

@@ -14,10 +14,10 @@ use self::aws_lc as chosen;
 use self::none as chosen;
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 use self::rust_crypto as chosen;
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 use zeroize::Zeroizing;
 
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 use super::SigningFailed;
 use super::{Algorithm, material::Material};
 use crate::ConfigError;
@@ -60,7 +60,7 @@ impl Verifier {
 }
 
 /// What a key signs with.
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 pub(super) enum Secret {
     Hmac(Zeroizing<Vec<u8>>),
     /// A number of 32 bytes.
@@ -76,7 +76,7 @@ pub(super) enum Secret {
 }
 
 /// The public half of a key.
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 #[cfg_attr(
     not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
     allow(dead_code, reason = "no backend makes one")
@@ -89,11 +89,11 @@ pub(super) enum Public {
 }
 
 /// Makes the signature of a message: a key that was parsed once.
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 pub(super) type Sign = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, SigningFailed> + Send + Sync>;
 
 /// Hands a private key to the backend; the second is its public half, which HMAC has not.
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 pub(super) fn signer(
     algorithm: Algorithm,
     secret: &Secret,
@@ -102,7 +102,7 @@ pub(super) fn signer(
 }
 
 /// A new RSA key of 2048 bits.
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 pub(super) fn generate_rsa() -> Result<Secret, ConfigError> {
     chosen::generate_rsa()
 }
@@ -130,7 +130,7 @@ mod none {
         Err(ConfigError::NoBackend)
     }
 
-    #[cfg(feature = "issuing")]
+    #[cfg(feature = "_signing")]
     pub(super) fn signer(
         _: Algorithm,
         _: &super::Secret,
@@ -138,7 +138,7 @@ mod none {
         Err(ConfigError::NoBackend)
     }
 
-    #[cfg(feature = "issuing")]
+    #[cfg(feature = "_signing")]
     pub(super) fn generate_rsa() -> Result<super::Secret, ConfigError> {
         Err(ConfigError::NoBackend)
     }

@@ -1,6 +1,6 @@
 //! The pure Rust crates of RustCrypto and dalek.
 
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 mod signing;
 
 use ed25519_dalek::VerifyingKey;
@@ -8,9 +8,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use rsa::{BoxedUint, PublicKey, pkcs1v15, pss};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-#[cfg(all(feature = "issuing", not(feature = "aws-lc-rs")))]
+#[cfg(all(feature = "_signing", not(feature = "aws-lc-rs")))]
 pub(super) use self::signing::generate_rsa;
-#[cfg(feature = "issuing")]
+#[cfg(feature = "_signing")]
 pub(super) use self::signing::signer;
 use super::{Algorithm, Check, Material};
 use crate::ConfigError;

@@ -285,7 +285,7 @@ fn sha256_is_that_of_fips_180() {
     }
 }
 
-#[cfg(all(feature = "issuing", feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(all(feature = "_signing", feature = "aws-lc-rs", feature = "rust-crypto"))]
 #[test]
 fn what_one_backend_signs_the_other_verifies_under_the_same_public_key() {
     use zeroize::Zeroizing;

@@ -1,0 +1,190 @@
+//! An issuer in memory, and all that trusts it.
+
+use std::{fmt, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use super::TestToken;
+use crate::{
+    Algorithm, Authenticator, BearerLayer, Issuer, Verifier,
+    claims::{Clock, SystemClock},
+    jws::SigningKey,
+};
+
+/// An issuer with a key of its own, for tests.
+///
+/// By default it is called [`NAME`](Self::NAME), signs with a new ES256 key for the audience
+/// [`AUDIENCE`](Self::AUDIENCE), and lives by the system's clock. Cloning costs a few counters.
+///
+/// ```
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_bearer::ConfigError> {
+/// use std::time::Duration;
+/// use tower_bearer::{
+///     Authenticator, RejectionKind, Verifier,
+///     claims::{ManualClock, UntypedClaims},
+///     test_util::TestIssuer,
+/// };
+///
+/// let clock = ManualClock::at(1_800_000_000);
+/// let issuer = TestIssuer::new().with_audience("api://orders").with_clock(clock.clone());
+///
+/// // The service's own policy, with the keys of the test.
+/// let verifier = Verifier::<UntypedClaims>::builder()
+///     .issuer(issuer.issuer().with_max_lifetime(Duration::from_secs(3600)))
+///     .with_clock(clock.clone())
+///     .build()?;
+/// let authenticator = Authenticator::new(verifier);
+///
+/// let token = issuer.token().subject("ada").expires_in(Duration::from_secs(60)).issue();
+/// let user = authenticator.authenticate(&token).await.unwrap();
+/// assert_eq!(user.registered().subject(), Some("ada"));
+///
+/// clock.advance(Duration::from_secs(60) + tower_bearer::claims::DEFAULT_LEEWAY);
+/// let refused = authenticator.authenticate(&token).await.unwrap_err();
+/// assert_eq!(refused.kind(), RejectionKind::Expired);
+/// # Ok(()) }
+/// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct TestIssuer {
+    name: Arc<str>,
+    audience: Arc<str>,
+    key: SigningKey,
+    clock: Arc<dyn Clock>,
+}
+
+impl TestIssuer {
+    /// The name of an issuer that was given no other.
+    pub const NAME: &str = "https://issuer.test";
+
+    /// The audience of an issuer that was given no other.
+    pub const AUDIENCE: &str = "api://test";
+
+    /// An issuer with a new key.
+    ///
+    /// # Panics
+    /// Without a backend, or where the system has no random bytes.
+    #[track_caller]
+    pub fn new() -> Self {
+        Self {
+            name: Self::NAME.into(),
+            audience: Self::AUDIENCE.into(),
+            key: new_key(Algorithm::ES256),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Calls the issuer `name`, in place of [`NAME`](Self::NAME): for a service that has it in its configuration.
+    pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Signs for `audience`, in place of [`AUDIENCE`](Self::AUDIENCE).
+    pub fn with_audience(mut self, audience: impl Into<Arc<str>>) -> Self {
+        self.audience = audience.into();
+        self
+    }
+
+    /// Signs with `key`, in place of a new one for ES256: another algorithm, or a secret that the service has in its
+    /// configuration.
+    pub fn with_key(mut self, key: SigningKey) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Takes the time from `clock`, in place of [`SystemClock`]: the dates of tokens, and the present of
+    /// [`authenticator`](Self::authenticator) and [`layer`](Self::layer). A verifier of your own needs it, too.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Trust in this issuer, under the default policy, for a [`Verifier`] of your own.
+    pub fn issuer(&self) -> Issuer {
+        Issuer::new(Arc::clone(&self.name), self.key.verifying_key()).audience(&*self.audience)
+    }
+
+    /// The public keys as a JSON Web Key Set (RFC 7517 section 5), for a service that reads them from a file or an
+    /// address; empty for HMAC.
+    #[must_use]
+    pub fn jwks_json(&self) -> String {
+        format!(r#"{{"keys":[{}]}}"#, self.key.public_jwk_json().unwrap_or_default())
+    }
+
+    /// An authenticator that trusts this issuer alone, and knows no revocation.
+    ///
+    /// # Panics
+    /// Where name or audience are empty.
+    #[must_use]
+    #[track_caller]
+    pub fn authenticator<C>(&self) -> Authenticator<C>
+    where
+        C: DeserializeOwned + Send + Sync + 'static,
+    {
+        let verifier =
+            Verifier::builder().issuer(self.issuer()).with_clock(Arc::clone(&self.clock));
+        Authenticator::new(verifier.build().expect("an issuer has a name and an audience"))
+    }
+
+    /// A layer with the defaults, around [`authenticator`](Self::authenticator). A request without a token gets the
+    /// answer that anonymous ones get.
+    ///
+    /// # Panics
+    /// As [`authenticator`](Self::authenticator).
+    #[track_caller]
+    pub fn layer<C>(&self) -> BearerLayer<C>
+    where
+        C: DeserializeOwned + Send + Sync + 'static,
+    {
+        BearerLayer::new(self.authenticator())
+    }
+
+    /// A good token to begin with.
+    pub fn token(&self) -> TestToken {
+        TestToken::new(self.clone())
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    pub(super) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.clock.unix_time().as_secs()
+    }
+}
+
+/// A key that nobody else has.
+#[track_caller]
+pub(super) fn new_key(algorithm: Algorithm) -> SigningKey {
+    match SigningKey::generate(algorithm) {
+        Ok(key) => key,
+        Err(error) => panic!("no {} key for a test: {error}", algorithm.name()),
+    }
+}
+
+impl Default for TestIssuer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for TestIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestIssuer")
+            .field("name", &self.name)
+            .field("audience", &self.audience)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,114 @@
+//! A layer that looks at no token.
+
+use std::{
+    fmt,
+    task::{Context, Poll},
+};
+
+use http::Request;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{Authenticated, claims::UntypedClaims};
+
+/// Lets every request pass, whatever it carries, as one and the same user.
+///
+/// It stands in for a [`BearerLayer`](crate::BearerLayer), which it cannot get past: behind this one, that takes the
+/// user out again and looks at the request's own token. So a service that brings its own layer is tested with
+/// [`TestIssuer::layer`](super::TestIssuer::layer) and tokens.
+///
+/// ```
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::convert::Infallible;
+///
+/// use http::{Request, Response};
+/// use tower::{Layer, ServiceExt, service_fn};
+/// use tower_bearer::{Authenticated, claims::UntypedClaims, test_util::{PassAnyoneAs, TestIssuer}};
+///
+/// let handler = service_fn(async |request: Request<()>| {
+///     let user = request.extensions().get::<Authenticated>().expect("somebody put it there");
+///     Ok::<_, Infallible>(Response::new(user.registered().subject().map(str::to_owned)))
+/// });
+/// let issuer = TestIssuer::new();
+/// let ada = issuer.token().subject("ada").authenticated::<UntypedClaims>();
+///
+/// let as_ada = PassAnyoneAs::new(ada);
+/// let response = as_ada.layer(handler).oneshot(Request::new(())).await?;
+/// assert_eq!(response.body().as_deref(), Some("ada"));
+///
+/// let guarded = as_ada.layer(issuer.layer::<UntypedClaims>().layer(handler));
+/// assert_eq!(guarded.oneshot(Request::new(())).await?.status(), 401);
+/// # Ok(()) }
+/// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+/// ```
+#[must_use = "a layer does nothing until it is put around a service"]
+pub struct PassAnyoneAs<C = UntypedClaims>(Authenticated<C>);
+
+impl<C> PassAnyoneAs<C> {
+    /// Every request is this user's.
+    pub fn new(user: Authenticated<C>) -> Self {
+        Self(user)
+    }
+}
+
+impl<S, C> Layer<S> for PassAnyoneAs<C> {
+    type Service = PassingAnyone<S, C>;
+
+    fn layer(&self, inner: S) -> PassingAnyone<S, C> {
+        PassingAnyone { inner, user: self.0.clone() }
+    }
+}
+
+/// The service that [`PassAnyoneAs`] puts around another.
+#[must_use = "a service does nothing until it is called"]
+pub struct PassingAnyone<S, C = UntypedClaims> {
+    inner: S,
+    user: Authenticated<C>,
+}
+
+impl<S, C, B> Service<Request<B>> for PassingAnyone<S, C>
+where
+    S: Service<Request<B>>,
+    C: Send + Sync + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(self.user.clone());
+        self.inner.call(request)
+    }
+}
+
+impl<C> Clone for PassAnyoneAs<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<C> fmt::Debug for PassAnyoneAs<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PassAnyoneAs").field(&self.0).finish()
+    }
+}
+
+impl<S: Clone, C> Clone for PassingAnyone<S, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), user: self.user.clone() }
+    }
+}
+
+impl<S: fmt::Debug, C> fmt::Debug for PassingAnyone<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PassingAnyone")
+            .field("inner", &self.inner)
+            .field("user", &self.user)
+            .finish()
+    }
+}
