@@ -10,6 +10,7 @@ use crate::{
     Authenticated, BoxFuture, Rejection, RejectionKind, RevocationCache, VerifiedToken, Verifier,
     claims::UntypedClaims,
     revocation::{Answer, Check},
+    telemetry::Admissions,
     verifier::NotVerified,
 };
 
@@ -39,6 +40,7 @@ pub struct Authenticator<C = UntypedClaims>(Arc<Shared<C>>);
 struct Shared<C> {
     verifier: Verifier<C>,
     revocation: Option<RevocationCache>,
+    admissions: Admissions,
 }
 
 /// How far a token came without waiting.
@@ -55,14 +57,16 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// An authenticator that knows no revocation: a token is good until it expires.
     #[must_use]
     pub fn new(verifier: Verifier<C>) -> Self {
-        Self(Arc::new(Shared { verifier, revocation: None }))
+        let admissions = Admissions::default();
+        Self(Arc::new(Shared { verifier, revocation: None, admissions }))
     }
 
     /// Asks `cache` about every token, in place of whatever was asked before.
     #[must_use]
     pub fn with_revocation(self, cache: RevocationCache) -> Self {
-        let verifier = self.0.verifier.clone();
-        Self(Arc::new(Shared { verifier, revocation: Some(cache) }))
+        let Shared { verifier, admissions, .. } = &*self.0;
+        let (verifier, admissions) = (verifier.clone(), admissions.clone());
+        Self(Arc::new(Shared { verifier, revocation: Some(cache), admissions }))
     }
 
     /// Runs every check on a token.
@@ -99,6 +103,21 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// The longest token that is looked at, in bytes.
     pub(crate) fn max_token_length(&self) -> usize {
         self.0.verifier.max_token_length()
+    }
+
+    /// Where layers count what they let through.
+    pub(crate) fn admissions(&self) -> &Admissions {
+        &self.0.admissions
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn verifier(&self) -> &Verifier<C> {
+        &self.0.verifier
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn revocation(&self) -> Option<&RevocationCache> {
+        self.0.revocation.as_ref()
     }
 
     /// What can be decided at once, and a future for the rest.

@@ -13,7 +13,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    Authenticated, BoxFuture, Rejection, ResponseBody, claims::UntypedClaims, rejection::Refusals,
+    Authenticated, BoxFuture, Rejection, ResponseBody,
+    claims::UntypedClaims,
+    rejection::Refusals,
+    telemetry::{Admissions, Admitted},
 };
 
 pin_project! {
@@ -65,6 +68,7 @@ struct Waiting<S, B, C> {
     service: Instance<S>,
     request: Request<B>,
     refusals: Arc<Refusals>,
+    admissions: Admissions,
 }
 
 /// Why a request does not get to the service.
@@ -81,6 +85,7 @@ impl<S: Service<Request<B>>, B, C: Send + Sync + 'static> Waiting<S, B, C> {
         if let Some(check) = &mut self.check {
             let token = ready!(check.as_mut().poll(cx)).map_err(Stopped::Refused)?;
             self.request.extensions_mut().insert(token);
+            self.admissions.count(Admitted::Token);
             self.check = None;
         }
         match &mut self.service {
@@ -104,9 +109,10 @@ where
         service: Instance<S>,
         request: Request<B>,
         refusals: Arc<Refusals>,
+        admissions: Admissions,
     ) -> Self {
         let check = Some(check);
-        let waiting = Some(Box::new(Waiting { check, service, request, refusals }));
+        let waiting = Some(Box::new(Waiting { check, service, request, refusals, admissions }));
         Self { state: State::Checking { waiting } }
     }
 

@@ -79,7 +79,8 @@
 //! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
 //! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
 //! | `redis` | | [`RedisStore`](revocation::redis::RedisStore), [`DenyList`](revocation::redis::DenyList): revocations that a fleet shares through Redis or Valkey |
-//! | `tracing` | | one event for each refusal, and for each fetch of keys |
+//! | `tracing` | | [events](telemetry): each refusal, failures of stores, fetches of keys |
+//! | `metrics` | | [counters, gauges and a histogram](telemetry) through the facade `metrics` |
 //!
 //! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return
 //! [`ConfigError::NoBackend`].
@@ -101,6 +102,7 @@ pub mod axum;
 mod body;
 pub mod claims;
 mod config_error;
+mod counters;
 mod credential;
 mod future;
 mod issuer_policy;
@@ -117,7 +119,7 @@ pub mod rejection;
 pub mod require;
 pub mod revocation;
 mod service;
-mod telemetry;
+pub mod telemetry;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test_util;

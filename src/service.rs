@@ -17,7 +17,7 @@ use tower_service::Service;
 use crate::{
     Authenticated, BoxFuture, Rejection, RejectionKind, ResponseBody, ResponseFuture,
     authenticator::Progress, claims::UntypedClaims, credential::refusal_of, future::Instance,
-    layer::Settings, rejection::Anonymous,
+    layer::Settings, rejection::Anonymous, telemetry::Admitted,
 };
 
 /// The service that [`BearerLayer`](crate::BearerLayer) puts around another.
@@ -66,7 +66,14 @@ where
                 let successor = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, successor);
                 let refusals = Arc::clone(&self.settings.refusals);
-                ResponseFuture::checking(check, Instance::Ready(ready), request, refusals)
+                let admissions = self.settings.authenticator.admissions().clone();
+                ResponseFuture::checking(
+                    check,
+                    Instance::Ready(ready),
+                    request,
+                    refusals,
+                    admissions,
+                )
             }
             #[cfg(feature = "jwks")]
             Admission::CheckingUnverified(check) => {
@@ -74,7 +81,14 @@ where
                 let fresh = self.inner.clone();
                 self.inner = fresh.clone();
                 let refusals = Arc::clone(&self.settings.refusals);
-                ResponseFuture::checking(check, Instance::Fresh(fresh), request, refusals)
+                let admissions = self.settings.authenticator.admissions().clone();
+                ResponseFuture::checking(
+                    check,
+                    Instance::Fresh(fresh),
+                    request,
+                    refusals,
+                    admissions,
+                )
             }
         }
     }
@@ -122,6 +136,7 @@ impl<C: Send + Sync + 'static> Settings<C> {
         match cleared.and(progress) {
             Ok(Some(Progress::Done(Ok(authenticated)))) => {
                 request.extensions_mut().insert(authenticated);
+                self.authenticator.admissions().count(Admitted::Token);
                 Admission::Admitted
             }
             Ok(Some(Progress::Done(Err(rejection)))) => Admission::Refused(rejection),
@@ -131,6 +146,8 @@ impl<C: Send + Sync + 'static> Settings<C> {
             Ok(None) if self.optional || is_preflight => {
                 let anonymous = Anonymous::<C>::new(&self.refusals, is_preflight);
                 request.extensions_mut().insert(anonymous);
+                let admitted = if is_preflight { Admitted::Preflight } else { Admitted::Anonymous };
+                self.authenticator.admissions().count(admitted);
                 Admission::Admitted
             }
             Ok(None) => Admission::Refused(RejectionKind::MissingCredential.into()),

@@ -11,7 +11,7 @@ use std::{
 
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 
-use crate::{VerifiedToken, jws::Algorithm};
+use crate::{VerifiedToken, jws::Algorithm, telemetry::Tally};
 
 /// About what one entry takes up beside its token and its claims: list nodes, hash table, counters.
 const OVERHEAD: usize = 128;
@@ -32,6 +32,19 @@ pub(crate) struct TokenCache<C> {
     caches_hmac: bool,
     /// Whether anything ever was remembered: otherwise there is no need to hash a token for nothing.
     is_used: AtomicBool,
+    /// Tokens that were found.
+    pub(crate) hits: Tally,
+    /// Those that were not, and are remembered since.
+    misses: Tally,
+}
+
+/// How a cache is used.
+#[cfg(feature = "metrics")]
+pub(crate) struct Usage {
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
 }
 
 type Tokens<C> = Cache<Token<Box<[u8]>>, Entry<C>, Size>;
@@ -40,7 +53,13 @@ impl<C> TokenCache<C> {
     pub(crate) fn new(capacity: u64, caches_hmac: bool) -> Self {
         let items = usize::try_from(capacity / USUAL_SIZE).unwrap_or(usize::MAX).clamp(16, 1 << 20);
         let tokens = (capacity > 0).then(|| Cache::with_weighter(items, capacity, Size));
-        Self { tokens, caches_hmac, is_used: AtomicBool::new(false) }
+        Self {
+            tokens,
+            caches_hmac,
+            is_used: AtomicBool::new(false),
+            hits: Tally::default(),
+            misses: Tally::default(),
+        }
     }
 
     /// Looked up by the whole text, compared byte by byte: no hash stands for a token.
@@ -69,6 +88,7 @@ impl<C> TokenCache<C> {
             tokens
                 .insert(Token(token.into()), Entry { token: verified.clone(), size: size as u64 });
             self.is_used.store(true, Ordering::Relaxed);
+            self.misses.add_one();
         }
     }
 
@@ -76,6 +96,17 @@ impl<C> TokenCache<C> {
         if let Some(tokens) = &self.tokens {
             tokens.remove(&Token(token));
         }
+    }
+
+    /// `None` where nothing is remembered.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.tokens.as_ref().map(|tokens| Usage {
+            hits: self.hits.read(),
+            misses: self.misses.read(),
+            bytes: tokens.weight(),
+            entries: tokens.len() as u64,
+        })
     }
 }
 

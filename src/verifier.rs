@@ -104,6 +104,7 @@ impl<C> Verifier<C> {
         if let Some(known) = self.0.cache.get(token)
             && let Some(verdict) = self.verify_again(token, &known)
         {
+            self.0.cache.hits.add_one();
             return verdict.map(|()| known).map_err(Into::into);
         }
         let verified = self.verify_afresh(token)?;
@@ -211,6 +212,16 @@ impl<C> Verifier<C> {
 
     pub(crate) fn max_token_length(&self) -> usize {
         self.0.max_token_length
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn token_cache(&self) -> &TokenCache<C> {
+        &self.0.cache
+    }
+
+    #[cfg(all(feature = "jwks", feature = "metrics"))]
+    pub(crate) fn issuers(&self) -> &[Issuer] {
+        &self.0.issuers
     }
 
     pub(crate) fn has_async_checks(&self) -> bool {

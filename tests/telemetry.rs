@@ -1,24 +1,34 @@
 //! What is logged. Alone in its binary: a test on another thread, without a subscriber, could make `tracing`
 //! remember that nobody is interested.
 
+#![allow(clippy::disallowed_methods, reason = "a server of its own takes its own time")]
+#![allow(clippy::print_stdout, reason = "what was not run is told")]
+
 mod common;
+#[path = "redis/server.rs"]
+#[allow(dead_code, reason = "a part is used")]
+mod server;
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use common::{
-    requests::{body, get, layer, open, send, token, with_bearer},
+    requests::{NOW, authenticator, body, get, layer, open, send, token, with_bearer},
     tokens::{block_on, fixture},
 };
 use tower::Layer;
 use tower_bearer::{
-    BoxFuture, KeySet,
+    BoxFuture, KeySet, RevocationCache,
+    claims::ManualClock,
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
+    revocation::{MemoryStore, Revocable, RevocationStore, StoreError, Verdict, redis::RedisStore},
 };
 use tracing_subscriber::{filter::LevelFilter, fmt, util::SubscriberInitExt};
 
@@ -48,7 +58,36 @@ fn events(run: impl Future<Output = ()>) -> Vec<String> {
     drop(guard);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let lines = log.lines().map(str::trim).filter(|line| line.contains("tower_bearer"));
-    lines.map(str::to_owned).collect()
+    let events: Vec<String> = lines.map(str::to_owned).collect();
+    events.iter().for_each(|event| assert_is_in_the_table(event));
+    events
+}
+
+/// An event is in the table of the documentation, with its level or below it, and with its fields.
+#[track_caller]
+fn assert_is_in_the_table(event: &str) {
+    let table = include_str!("../src/telemetry/events.md").lines().skip(2);
+    let table: BTreeMap<String, (&str, Vec<String>)> = table
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').collect();
+            let quoted =
+                |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            let names: Vec<String> = quoted(cells[1]);
+            (names[0].clone(), (cells[2].trim(), quoted(cells[3])))
+        })
+        .collect();
+    let (level, rest) = event.split_once(" tower_bearer: ").expect(event);
+    let name = table.keys().find(|name| rest.starts_with(&***name)).expect(event);
+    let (documented, fields) = &table[name];
+    assert!(level == *documented || level == "DEBUG", "{event}");
+    let mut rest = &rest[name.len()..];
+    for field in fields {
+        let (before, after) = rest.split_once('=').expect(event);
+        assert_eq!(before.trim_start(), field, "{event}");
+        let value = after.find(' ').unwrap_or(after.len());
+        rest = if fields.last() == Some(field) { "" } else { &after[value..] };
+    }
+    assert_eq!(rest, "", "{event}");
 }
 
 #[test]
@@ -99,4 +138,89 @@ fn a_fetch_of_keys_is_one_event_and_nothing_of_the_keys() {
             format!("DEBUG tower_bearer: keys fetched keys={count} modified=true"),
         ]
     );
+}
+
+/// Fails, quoting what it was asked.
+struct Quoting(fn(String) -> StoreError);
+
+impl RevocationStore for Quoting {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async move { Err((self.0)(format!("{token:?}"))) })
+    }
+
+    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[test]
+fn a_store_that_fails_is_a_warning_once_in_ten_seconds_and_its_words_are_not_repeated() {
+    let clock = ManualClock::at(NOW);
+    let events = events(async {
+        let cache = |store| RevocationCache::new(store, Duration::ZERO).with_clock(clock.clone());
+        let (failing, late) =
+            (cache(Quoting(StoreError::new)), cache(Quoting(|_| StoreError::timed_out())));
+        let failing = authenticator().with_revocation(failing);
+        let late = authenticator().with_revocation(late);
+        for seconds in [0, 0, 9, 1] {
+            clock.advance(Duration::from_secs(seconds));
+            failing.authenticate(&token()).await.unwrap_err();
+        }
+        late.authenticate(&token()).await.unwrap_err();
+    });
+    assert_eq!(
+        events,
+        [
+            r#"WARN tower_bearer: revocation store failed kind="failed""#,
+            r#"DEBUG tower_bearer: revocation store failed kind="failed""#,
+            r#"DEBUG tower_bearer: revocation store failed kind="failed""#,
+            r#"WARN tower_bearer: revocation store failed kind="failed""#,
+            r#"WARN tower_bearer: revocation store failed kind="timed_out""#,
+        ]
+    );
+}
+
+#[test]
+fn a_doubt_is_one_event() {
+    let events = events(async { RevocationCache::new(MemoryStore::new(), Duration::ZERO).doubt() });
+    assert_eq!(events, ["DEBUG tower_bearer: revocation answers doubted"]);
+}
+
+#[test]
+fn a_redis_that_goes_away_and_comes_back_is_told_once_for_each_connection() {
+    let Some(mut server) = server::Server::start() else { return };
+    let events = events(async {
+        let store = RedisStore::connect(&server.url()).await.unwrap();
+        let authenticator = authenticator()
+            .with_revocation(RevocationCache::new(store.clone(), Duration::from_secs(30)));
+        let cache = RevocationCache::new(store.clone(), Duration::from_secs(30));
+        let pushes = store.push_to(&cache);
+        let connections = async |count| {
+            while pushes.stats().connections < count || !pushes.stats().is_connected {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        connections(1).await;
+        authenticator.authenticate(&token()).await.unwrap_err();
+        server.kill();
+        while pushes.stats().is_connected {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server.restart();
+        connections(2).await;
+        while store.is_seeded().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let all = |name: &str| {
+        events.iter().map(String::as_str).filter(|event| event.contains(name)).collect::<Vec<_>>()
+    };
+    let failed = r#"WARN tower_bearer: revocation store failed kind="not_seeded""#;
+    assert_eq!(all("revocation store failed"), [failed]);
+    assert_eq!(all("pushes connected"), ["INFO tower_bearer: revocation pushes connected"; 2]);
+    assert_eq!(all("pushes lost"), ["WARN tower_bearer: revocation pushes lost"]);
+    assert_eq!(all("redis connected"), ["INFO tower_bearer: redis connected"]);
+    let [lost] = *all("redis connection lost") else { panic!("{events:?}") };
+    assert!(lost.starts_with("WARN tower_bearer: redis connection lost kind="), "{lost}");
+    assert_eq!(all("doubted").len(), 2, "{events:?}");
 }

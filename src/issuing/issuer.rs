@@ -126,7 +126,7 @@ impl TokenIssuer {
     }
 
     /// Accepts access tokens and no private ones.
-    pub(super) fn access_authenticator(&self) -> &Authenticator {
+    pub(crate) fn access_authenticator(&self) -> &Authenticator {
         &self.0.access_authenticator
     }
 

@@ -18,6 +18,7 @@ use crate::{
     Authenticated,
     jws::{self, Compact, Header, Scratch},
     revocation::{Revocable, StoreError},
+    telemetry::{self, RefreshOutcome},
 };
 
 /// No refresh token of ours is longer, unless a subject is thousands of bytes long.
@@ -33,6 +34,16 @@ impl TokenIssuer {
     /// [`LoginError::NoActiveAccount`] for unknown users, inactive ones and wrong passwords alike;
     /// [`LoginError::Throttled`] without looking at the password.
     pub async fn log_in(
+        &self,
+        credentials: &Credentials,
+        peer: Option<IpAddr>,
+    ) -> Result<Login, LoginError> {
+        let outcome = self.try_to_log_in(credentials, peer).await;
+        telemetry::log_in_tried(&outcome);
+        outcome
+    }
+
+    async fn try_to_log_in(
         &self,
         credentials: &Credentials,
         peer: Option<IpAddr>,
@@ -69,6 +80,17 @@ impl TokenIssuer {
     /// # Errors
     /// [`RefreshError::NotValid`] for whatever is no refresh token of this issuer that is good now.
     pub async fn refresh(&self, refresh_token: &str) -> Result<TokenPair, RefreshError> {
+        let (outcome, told) = match self.use_refresh(refresh_token).await {
+            Ok(Used::Renewed(tokens)) => (Ok(tokens), RefreshOutcome::Succeeded),
+            Ok(Used::Reused) => (Err(RefreshError::NotValid), RefreshOutcome::Reused),
+            Err(RefreshError::NotValid) => (Err(RefreshError::NotValid), RefreshOutcome::NotValid),
+            Err(error @ RefreshError::Unavailable(_)) => (Err(error), RefreshOutcome::Unavailable),
+        };
+        telemetry::refreshed(told);
+        outcome
+    }
+
+    async fn use_refresh(&self, refresh_token: &str) -> Result<Used, RefreshError> {
         let now = self.now();
         let (used, used_hash) = self
             .read_refresh(refresh_token)
@@ -88,14 +110,14 @@ impl TokenIssuer {
         let issuer = self.clone();
         self.to_the_end(async move {
             match issuer.store().use_refresh(&rotation).await? {
-                RefreshUse::Rotated => Ok(issuer.pair(&successor)?),
+                RefreshUse::Rotated => Ok(Used::Renewed(issuer.pair(&successor)?)),
                 RefreshUse::Repeated(record) => {
                     let again = issuer.again(record)?.ok_or(RefreshError::NotValid)?;
-                    Ok(issuer.pair(&again)?)
+                    Ok(Used::Renewed(issuer.pair(&again)?))
                 }
                 RefreshUse::Reused => {
                     issuer.revocation().apply(issuer.session(&used.sid), ends_by);
-                    Err(RefreshError::NotValid)
+                    Ok(Used::Reused)
                 }
                 RefreshUse::Unknown | RefreshUse::Revoked => Err(RefreshError::NotValid),
             }
@@ -203,6 +225,13 @@ impl TokenIssuer {
             && claims.token_type == TokenType::Refresh;
         is_ours.then(|| (claims, jws::sha256(&payload)))
     }
+}
+
+/// What came of a refresh token of ours.
+enum Used {
+    Renewed(TokenPair),
+    /// It had been used before, and its session has ended.
+    Reused,
 }
 
 /// A refresh token before it is signed.

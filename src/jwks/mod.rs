@@ -258,6 +258,11 @@ impl RemoteJwks {
         self.engine().health()
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn place(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Whether all addresses are allowed, for an issuer of this name.
     pub(crate) fn validate(&self, issuer: &str) -> Result<(), ConfigError> {
         let source = &self.engine().settings().source;

@@ -101,6 +101,8 @@ impl Status {
             attempts: self.begun,
             failures: self.failures,
             not_modified: self.not_modified,
+            #[cfg(feature = "metrics")]
+            modified: self.ended.saturating_sub(self.failures).saturating_sub(self.not_modified),
         }
     }
 }
@@ -124,6 +126,8 @@ pub struct JwksHealth {
     attempts: u64,
     failures: u64,
     not_modified: u64,
+    #[cfg(feature = "metrics")]
+    modified: u64,
 }
 
 impl JwksHealth {
@@ -179,6 +183,12 @@ impl JwksHealth {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures
+    }
+
+    /// Attempts that brought keys.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn modified(&self) -> u64 {
+        self.modified
     }
 
     /// Attempts that found the keys unchanged, by their `ETag`.

@@ -43,7 +43,7 @@ impl Refusals {
         challenge: Option<&HeaderValue>,
         request: &Parts,
     ) -> Response<Bytes> {
-        telemetry::refused(&rejection);
+        telemetry::refused(rejection.kind());
         let is_grpc = grpc::is_grpc(request);
         let mut response = if is_grpc {
             let own = self.responder.respond_to_grpc(&rejection, request);

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Authenticated, BoxFuture,
     claims::{Clock, Moment, SystemClock},
+    telemetry::{self, LookUpOutcome, LookUpTimer, Pace},
 };
 
 /// What a request gets when the store was asked and could not answer in time.
@@ -59,6 +60,18 @@ pub struct RevocationCache {
 struct Shared {
     known: Known,
     counters: Counters,
+    warnings: Pace,
+}
+
+impl Shared {
+    fn doubt(&self) {
+        self.known.doubt();
+        telemetry::doubted();
+    }
+
+    fn tell_of_failure(&self, kind: &'static str, clock: &dyn Clock) {
+        telemetry::store_failed(kind, &self.warnings, clock.monotonic());
+    }
 }
 
 /// The store, how it is asked, and what it answered.
@@ -110,7 +123,11 @@ impl RevocationCache {
             time_box: Duration::from_secs(1),
             capacity: 100_000,
         };
-        let known = Shared { known: Known::new(), counters: Counters::default() };
+        let known = Shared {
+            known: Known::new(),
+            counters: Counters::default(),
+            warnings: Pace::default(),
+        };
         Self { known: Arc::new(known), asking: Arc::new(Asking::new(settings)) }
     }
 
@@ -198,7 +215,12 @@ impl RevocationCache {
     /// Stale answers are used by [`OnUnavailable::ServeStale`] only, up to the age that they would have been
     /// used to anyway. Denials stay.
     pub fn doubt(&self) {
-        self.known.known.doubt();
+        self.known.doubt();
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn place(&self) -> usize {
+        Arc::as_ptr(&self.known).addr()
     }
 
     /// Counters, and how much is held now. For operators, not for every request: it counts through.
@@ -277,6 +299,7 @@ impl RevocationCache {
         Box::pin(async move {
             let reply = in_time(time_box, reply).await.unwrap_or_else(|| {
                 cache.known.counters.timed_out.add_one();
+                cache.known.tell_of_failure("timed_out", cache.clock());
                 Reply::Failed
             });
             cache.conclude(&token, reply, carried)
@@ -285,7 +308,7 @@ impl RevocationCache {
 
     /// One question to the store, on behalf of all who wait for it.
     async fn look_up(self, token: Arc<Token>, sent: Sent) -> Reply {
-        let reply = self.asking.put_question(&token, &self.known.counters).await;
+        let reply = self.asking.put_question(&token, &self.known).await;
         match reply {
             Reply::NotRevoked => self.asking.remember(&token, sent),
             Reply::Revoked => self.deny(&token.itself(), token.expires_at()),
@@ -341,7 +364,7 @@ impl WeakCache {
     }
 
     pub(super) fn doubt(&self) -> bool {
-        self.known.upgrade().map(|shared| shared.known.doubt()).is_some()
+        self.known.upgrade().map(|shared| shared.doubt()).is_some()
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -378,19 +401,28 @@ impl Asking {
         }
     }
 
-    async fn put_question(&self, token: &Token, counters: &Counters) -> Reply {
+    async fn put_question(&self, token: &Token, known: &Shared) -> Reply {
         let revocables = token.revocables();
+        let timer = LookUpTimer::start();
         // A panic of the store is a failure like others, and the hook has reported it. Let through, it would
         // take down every request that waits for this question.
         let question = AssertUnwindSafe(async { self.settings.store.look_up(&revocables).await });
-        match question.catch_unwind().await {
-            Ok(Ok(Verdict::NotRevoked)) => Reply::NotRevoked,
-            Ok(Ok(Verdict::Revoked)) => Reply::Revoked,
-            Ok(Err(_)) | Err(_) => {
-                counters.failures.add_one();
-                Reply::Failed
+        let kind = match question.catch_unwind().await {
+            Ok(Ok(Verdict::NotRevoked)) => {
+                timer.end(LookUpOutcome::NotRevoked);
+                return Reply::NotRevoked;
             }
-        }
+            Ok(Ok(Verdict::Revoked)) => {
+                timer.end(LookUpOutcome::Revoked);
+                return Reply::Revoked;
+            }
+            Ok(Err(error)) => error.kind(),
+            Err(_) => "panicked",
+        };
+        timer.end(LookUpOutcome::Failed);
+        known.counters.failures.add_one();
+        known.tell_of_failure(kind, &*self.settings.clock);
+        Reply::Failed
     }
 }
 

@@ -125,24 +125,40 @@ impl<T: RevocationStore + ?Sized> RevocationStore for Arc<T> {
 
 /// A store that could not answer; keeps the store's own error as its source.
 #[derive(Debug)]
-pub struct StoreError(Option<Box<dyn Error + Send + Sync>>);
+pub struct StoreError {
+    /// `None`: it did not answer in time.
+    source: Option<Box<dyn Error + Send + Sync>>,
+    kind: &'static str,
+}
 
 impl StoreError {
     /// Wraps the error of a store's client.
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Some(source.into()))
+        Self::of_kind("failed", source)
+    }
+
+    /// The same with a fixed name for logs, which must not have the source: others' errors may quote.
+    pub(crate) fn of_kind(
+        kind: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self { source: Some(source.into()), kind }
     }
 
     /// The store gave no answer within its time box.
     #[must_use]
     pub fn timed_out() -> Self {
-        Self(None)
+        Self { source: None, kind: "timed_out" }
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.source {
             Some(_) => "the revocation store failed",
             None => "the revocation store did not answer in time",
         })
@@ -151,6 +167,6 @@ impl fmt::Display for StoreError {
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.as_ref().map(|source| &**source as &(dyn Error + 'static))
+        self.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
     }
 }

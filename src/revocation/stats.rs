@@ -1,9 +1,6 @@
 //! Counters for operators.
 
-use std::{
-    cell::Cell,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
-};
+use crate::counters::{Counter, Spread};
 
 /// What a [`RevocationCache`](super::RevocationCache) and its clones have done since they were made, and
 /// what they hold now.
@@ -63,51 +60,4 @@ impl Counters {
             ..RevocationStats::default()
         }
     }
-}
-
-#[derive(Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-const STRIPES: usize = 16;
-
-/// A counter for the hot path: threads count apart, so that they don't pass a cache line around.
-#[derive(Default)]
-pub(super) struct Spread([Stripe; STRIPES]);
-
-#[derive(Default)]
-#[repr(align(128))]
-struct Stripe(Counter);
-
-impl Spread {
-    pub(super) fn add_one(&self) {
-        self.0[stripe()].0.add_one();
-    }
-
-    fn read(&self) -> u64 {
-        self.0.iter().map(|stripe| stripe.0.read()).sum()
-    }
-}
-
-/// This thread's stripe: below [`STRIPES`].
-fn stripe() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    STRIPE.with(|stripe| {
-        if stripe.get() == usize::MAX {
-            stripe.set(THREADS.fetch_add(1, Ordering::Relaxed));
-        }
-        stripe.get() % STRIPES
-    })
 }

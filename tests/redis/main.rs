@@ -21,3 +21,4 @@ mod seeding;
 mod server;
 mod service;
 mod settings;
+mod telemetry;

@@ -15,6 +15,7 @@ use tower::{Layer, service_fn};
 use tower_bearer::{
     BearerLayer, Rejection, RejectionKind, RevocationCache,
     revocation::{MemoryStore, Revocable, StoreError},
+    telemetry::Collector,
 };
 
 use crate::{
@@ -62,6 +63,9 @@ async fn the_log_has_reasons_and_nothing_of_tokens() {
     }
     let revoking = authenticator.clone().with_revocation(revoked);
 
+    let collector = [&authenticator, &failing, &revoking]
+        .into_iter()
+        .fold(Collector::new(), Collector::add_authenticator);
     let layer = BearerLayer::new(authenticator);
     let plain = layer.layer(open());
     let lines = |service: &str| LOG.text().lines().filter(|line| line.contains(service)).count();
@@ -93,7 +97,15 @@ async fn the_log_has_reasons_and_nothing_of_tokens() {
 
     assert!(lines("request refused") >= before + 9, "{}", LOG.text());
     assert!(LOG.text().contains(r#"reason="bad_signature""#));
+    assert!(LOG.text().contains(r#"revocation store failed kind="failed""#), "{}", LOG.text());
     hidden.assert_not_in(&LOG.text());
+
+    collector.collect();
+    let metrics = LOG.metrics();
+    for recorded in ["bad_signature", "revocation_look_up_seconds", "revocation_errors_total"] {
+        assert!(metrics.contains(recorded), "{metrics}");
+    }
+    hidden.assert_not_in(&metrics);
 }
 
 /// Tracing layers print requests; what may hold a token is marked as sensitive, or gone.

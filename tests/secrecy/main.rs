@@ -4,6 +4,7 @@
 mod common;
 
 mod hidden;
+mod issued;
 mod keys;
 mod logged;
 mod marked;

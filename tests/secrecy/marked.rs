@@ -2,9 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, LazyLock, Mutex},
+    sync::{Arc, LazyLock, Mutex, OnceLock},
 };
 
+use metrics_util::debugging::{DebuggingRecorder, Snapshotter};
 use tower_bearer::{
     Authenticator, BoxFuture, Issuer, Key, KeySource, Verifier,
     claims::{ManualClock, UntypedClaims},
@@ -23,7 +24,7 @@ pub(crate) const KEY_ID: &str = "kId~Xe2Uo9Ia6Lz3";
 pub(crate) const SCOPE: &str = "sCp~Vn8Kd5Tq2Mb7";
 pub(crate) const EMAIL: &str = "Oy4Pj1Wr9Cu6@Fs3.test";
 
-/// Everything is logged here, from the first test on.
+/// Everything is logged and recorded here, from the first test on.
 pub(crate) static LOG: LazyLock<Log> = LazyLock::new(|| {
     let log = Log::default();
     let writer = log.clone();
@@ -33,21 +34,32 @@ pub(crate) static LOG: LazyLock<Log> = LazyLock::new(|| {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .init();
+    let recorder = DebuggingRecorder::new();
+    log.metrics.set(recorder.snapshotter()).unwrap();
+    recorder.install().unwrap();
     log
 });
 
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log {
+    text: Arc<Mutex<Vec<u8>>>,
+    metrics: Arc<OnceLock<Snapshotter>>,
+}
 
 impl Log {
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Every metric so far, with its labels.
+    pub(crate) fn metrics(&self) -> String {
+        format!("{:?}", self.metrics.get().unwrap().snapshot())
     }
 }
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.text.lock().unwrap().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

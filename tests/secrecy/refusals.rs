@@ -10,6 +10,7 @@ use tower_bearer::{
     claims::ManualClock,
     rejection::Answer,
     revocation::{MemoryStore, Revocable},
+    telemetry::Collector,
 };
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         requests::{NOW, open, send, with_bearer},
         tokens::sign_hs256,
     },
+    hidden::Hidden,
     marked::{LOG, SECRET, signed},
 };
 
@@ -122,8 +124,12 @@ async fn every_bad_token_gets_the_same_bytes_whatever_is_wrong_with_it() {
         .filter(|kind| kind.answer() == Answer::TokenNotValid)
         .collect();
     assert!(kinds.len() >= 24);
+    let mut hidden = Hidden::default();
     for kind in kinds {
         let token = bad_token(kind);
+        if token.len() >= 8 {
+            hidden.add(&token);
+        }
         let rejection = authenticator.authenticate(&token).await.err().map(|error| error.kind());
         assert_eq!(rejection, Some(kind));
 
@@ -167,5 +173,14 @@ async fn every_bad_token_gets_the_same_bytes_whatever_is_wrong_with_it() {
             ],
             "{kind}"
         );
+    }
+    let collector = Collector::new().add_authenticator(&authenticator);
+    collector.collect();
+    for told in [LOG.text(), LOG.metrics()] {
+        for kind in RejectionKind::ALL.iter().filter(|kind| kind.answer() == Answer::TokenNotValid)
+        {
+            assert!(told.contains(&format!("{:?}", kind.as_str())), "{kind}: {told}");
+        }
+        hidden.assert_not_in(&told);
     }
 }

@@ -73,6 +73,27 @@ pub(super) enum Failure {
     Redis(::redis::RedisError),
 }
 
+impl Failure {
+    /// A fixed name for logs.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::NotSeeded => "not_seeded",
+            Self::WentBackwards => "went_backwards",
+            Self::Unreadable => "unreadable",
+            Self::Down => "down",
+            Self::TimedOut => "timed_out",
+            Self::Evicting(_) => "evicting",
+            Self::Replica => "replica",
+            Self::TooFewReplicas => "too_few_replicas",
+            Self::OutOfDate => "out_of_date",
+            Self::SeedInterrupted => "seed_interrupted",
+            Self::NoRandomness => "no_randomness",
+            Self::Dial(_) => "dial",
+            Self::Redis(_) => "redis",
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -113,7 +134,7 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::TimedOut => Self::timed_out(),
-            other => Self::new(other),
+            other => Self::of_kind(other.kind(), other),
         }
     }
 }

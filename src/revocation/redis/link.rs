@@ -19,6 +19,7 @@ use super::{
     error::Failure,
     health,
 };
+use crate::telemetry;
 
 /// How often a connection is tried out. So often a process asks Redis when nobody else does.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -109,12 +110,13 @@ async fn keep(dialer: Dialer, states: watch::Sender<State>, suspected: Arc<Notif
     loop {
         let state = states.borrow().clone();
         if let State::Up(connection) = state {
-            let healthy = async {
-                while health::check(&connection).await.is_ok() {
-                    let _ = timeout(HEARTBEAT, suspected.notified()).await;
+            let failure = loop {
+                if let Err(failure) = health::check(&connection).await {
+                    break failure;
                 }
+                let _ = timeout(HEARTBEAT, suspected.notified()).await;
             };
-            healthy.await;
+            telemetry::redis_lost(failure.kind());
         }
         states.send_replace(State::Lost);
         let mut pause = FIRST_PAUSE;
@@ -123,6 +125,7 @@ async fn keep(dialer: Dialer, states: watch::Sender<State>, suspected: Arc<Notif
             wait(jittered(pause)).await;
             match connect(&dialer).await {
                 Ok(connection) => {
+                    telemetry::redis_connected();
                     states.send_replace(State::Up(connection));
                     break;
                 }

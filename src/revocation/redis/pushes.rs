@@ -23,7 +23,10 @@ use super::{
     link::{jittered, wait},
     names::Message,
 };
-use crate::revocation::{cache::WeakCache, known::expires_at};
+use crate::{
+    revocation::{cache::WeakCache, known::expires_at},
+    telemetry,
+};
 
 /// How often the connection is tried out and the count compared.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -65,6 +68,11 @@ impl Pushes {
         Self(counters)
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn place(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Counters, for operators and tests.
     #[must_use]
     pub fn stats(&self) -> PushStats {
@@ -100,6 +108,7 @@ impl Listener {
             if let Ok((mut sink, mut stream)) = self.subscribe().await {
                 counters.connections.fetch_add(1, Relaxed);
                 counters.is_connected.store(true, Relaxed);
+                telemetry::pushes_connected();
                 pause = FIRST_PAUSE;
                 let mut reading = Reading { listener: &self, counters: &counters, last: None };
                 // What was revoked before the subscription may have been missed; what is revoked from now on is not.
@@ -110,6 +119,7 @@ impl Listener {
                 if ended.is_err() {
                     return;
                 }
+                telemetry::pushes_lost();
             }
             wait(jittered(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -197,6 +207,7 @@ impl Reading<'_> {
 
     fn missed(&self) -> Result<(), Over> {
         self.counters.gaps.fetch_add(1, Relaxed);
+        telemetry::pushes_missed();
         if self.listener.cache.doubt() { Ok(()) } else { Err(Over) }
     }
 }

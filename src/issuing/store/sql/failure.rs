@@ -40,6 +40,17 @@ impl Failure {
             Self::NoConnection | Self::Unreadable | Self::Over => false,
         }
     }
+
+    /// A fixed name for logs.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Broken(_) => "broken",
+            Self::NoConnection => "no_connection",
+            Self::Unreadable => "unreadable",
+            Self::Over => "over",
+        }
+    }
 }
 
 impl From<sqlx::Error> for Failure {
@@ -96,6 +107,6 @@ impl Error for Failure {}
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        Self::new(failure)
+        Self::of_kind(failure.kind(), failure)
     }
 }

@@ -101,6 +101,11 @@ impl DenyList {
         Self(Arc::new(Inner { store: store.clone(), held, follower }))
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn place(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// For operators and tests.
     #[must_use]
     pub fn stats(&self) -> DenyListStats {

@@ -1,0 +1,116 @@
+//! What is counted and timed for the recorder; without the feature `metrics` nothing is left of it.
+
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
+
+#[cfg(feature = "metrics")]
+use tokio::time::Instant;
+
+#[cfg(feature = "metrics")]
+use super::metrics;
+#[cfg(feature = "metrics")]
+use crate::counters::Spread;
+
+/// A counter for the hot path, which nobody reads without the feature.
+#[derive(Default)]
+pub(crate) struct Tally {
+    #[cfg(feature = "metrics")]
+    count: Spread,
+}
+
+impl Tally {
+    #[inline]
+    pub(crate) fn add_one(&self) {
+        #[cfg(feature = "metrics")]
+        self.count.add_one();
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn read(&self) -> u64 {
+        self.count.read()
+    }
+}
+
+/// Why a request was let through.
+#[derive(Clone, Copy)]
+pub(crate) enum Admitted {
+    Token,
+    /// Without a credential, where none is demanded.
+    Anonymous,
+    /// A CORS preflight.
+    Preflight,
+}
+
+/// How many requests were let through; clones count together.
+#[derive(Clone, Default)]
+pub(crate) struct Admissions {
+    #[cfg(feature = "metrics")]
+    counts: Arc<AdmissionCounts>,
+}
+
+#[cfg(feature = "metrics")]
+#[derive(Default)]
+pub(super) struct AdmissionCounts {
+    pub(super) token: Spread,
+    pub(super) anonymous: Spread,
+    pub(super) preflight: Spread,
+}
+
+impl Admissions {
+    #[inline]
+    pub(crate) fn count(&self, admitted: Admitted) {
+        #[cfg(feature = "metrics")]
+        match admitted {
+            Admitted::Token => self.counts.token.add_one(),
+            Admitted::Anonymous => self.counts.anonymous.add_one(),
+            Admitted::Preflight => self.counts.preflight.add_one(),
+        }
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn counts(&self) -> &Arc<AdmissionCounts> {
+        &self.counts
+    }
+}
+
+/// What came of a question to a revocation store.
+#[derive(Clone, Copy)]
+pub(crate) enum LookUpOutcome {
+    Revoked,
+    NotRevoked,
+    Failed,
+}
+
+/// Times one question to a revocation store. Dropped, it was abandoned.
+///
+/// By a clock of its own, because the injected one may be as coarse as whole ticks. It decides nothing.
+pub(crate) struct LookUpTimer {
+    #[cfg(feature = "metrics")]
+    began: Option<Instant>,
+}
+
+impl LookUpTimer {
+    pub(crate) fn start() -> Self {
+        Self {
+            #[cfg(feature = "metrics")]
+            began: Some(Instant::now()),
+        }
+    }
+
+    #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "nothing is taken"))]
+    pub(crate) fn end(mut self, outcome: LookUpOutcome) {
+        #[cfg(feature = "metrics")]
+        if let Some(began) = self.began.take() {
+            metrics::looked_up(Some(outcome), began.elapsed());
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Drop for LookUpTimer {
+    fn drop(&mut self) {
+        if let Some(began) = self.began.take() {
+            metrics::looked_up(None, began.elapsed());
+        }
+    }
+}

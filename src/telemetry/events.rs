@@ -1,0 +1,62 @@
+//! Events of `tracing`.
+
+use tracing::{debug, warn};
+
+use super::names::events::*;
+use crate::RejectionKind;
+#[cfg(feature = "jwks")]
+use crate::jwks::FetchError;
+
+pub(super) fn refused(kind: RejectionKind) {
+    debug!(target: TARGET, reason = kind.as_str(), "{REQUEST_REFUSED}");
+}
+
+/// Whoever has good tokens can make a store that is down fail as often as he likes.
+pub(super) fn store_failed(kind: &'static str, is_news: bool) {
+    if is_news {
+        warn!(target: TARGET, kind, "{STORE_FAILED}");
+    } else {
+        debug!(target: TARGET, kind, "{STORE_FAILED}");
+    }
+}
+
+pub(super) fn doubted() {
+    debug!(target: TARGET, "{DOUBTED}");
+}
+
+#[cfg(feature = "jwks")]
+pub(super) fn keys_fetched(keys: usize, is_modified: bool) {
+    debug!(target: TARGET, keys, modified = is_modified, "{KEYS_FETCHED}");
+}
+
+/// Nothing of the answer but the name in an issuer's metadata.
+#[cfg(feature = "jwks")]
+pub(super) fn keys_not_fetched(error: &FetchError) {
+    warn!(target: TARGET, %error, "{KEYS_NOT_FETCHED}");
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn redis_connected() {
+    tracing::info!(target: TARGET, "{REDIS_CONNECTED}");
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn redis_lost(kind: &'static str) {
+    warn!(target: TARGET, kind, "{REDIS_LOST}");
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn pushes_connected() {
+    tracing::info!(target: TARGET, "{PUSHES_CONNECTED}");
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn pushes_lost() {
+    warn!(target: TARGET, "{PUSHES_LOST}");
+}
+
+/// Not above: whoever may publish can write what cannot be read.
+#[cfg(feature = "redis")]
+pub(super) fn pushes_missed() {
+    debug!(target: TARGET, "{PUSHES_MISSED}");
+}

@@ -1,0 +1,104 @@
+//! What is told to the recorder at once.
+
+use std::{sync::LazyLock, time::Duration};
+
+use ::metrics::{Key, Level, Metadata, with_recorder};
+
+use super::{
+    LookUpOutcome,
+    names::{self, Kind, Metric, value},
+};
+use crate::{RejectionKind, rejection::Answer};
+
+pub(super) static METADATA: Metadata<'static> =
+    Metadata::new("tower_bearer", Level::INFO, Some(module_path!()));
+
+/// Tells the recorder what the metrics of this crate mean, and their units. To be called once, after a recorder was
+/// installed; metrics are recorded without it, too.
+pub fn describe() {
+    with_recorder(|recorder| {
+        for &&Metric { name, kind, unit, text, .. } in names::ALL {
+            let (name, unit, text) = (name.into(), Some(unit), text.into());
+            match kind {
+                Kind::Counter => recorder.describe_counter(name, unit, text),
+                Kind::Gauge => recorder.describe_gauge(name, unit, text),
+                Kind::Histogram => recorder.describe_histogram(name, unit, text),
+            }
+        }
+    });
+}
+
+pub(super) fn refused(kind: RejectionKind) {
+    /// By number of the kind: made once, so that a refusal allocates none.
+    static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+        let key = |kind: &RejectionKind| {
+            let decision = match kind.answer() {
+                Answer::Unavailable => value::UNAVAILABLE,
+                Answer::NotAuthenticated
+                | Answer::TokenNotValid
+                | Answer::InvalidRequest
+                | Answer::PermissionDenied => value::REJECTED,
+            };
+            key(&names::DECISIONS, &[decision, kind.as_str()])
+        };
+        RejectionKind::ALL.iter().map(key).collect()
+    });
+    if let Some(key) = KEYS.get(kind as usize) {
+        count(key);
+    }
+}
+
+/// `None`: nobody waited for the answer any more.
+pub(super) fn looked_up(outcome: Option<LookUpOutcome>, took: Duration) {
+    static KEYS: LazyLock<[Key; 4]> = LazyLock::new(|| {
+        [value::REVOKED, value::NOT_REVOKED, value::FAILED, value::ABANDONED]
+            .map(|outcome| key(&names::LOOK_UP_SECONDS, &[outcome]))
+    });
+    let [revoked, not_revoked, failed, abandoned] = &*KEYS;
+    let key = match outcome {
+        Some(LookUpOutcome::Revoked) => revoked,
+        Some(LookUpOutcome::NotRevoked) => not_revoked,
+        Some(LookUpOutcome::Failed) => failed,
+        None => abandoned,
+    };
+    with_recorder(|recorder| recorder.register_histogram(key, &METADATA)).record(took);
+}
+
+pub(super) fn doubted() {
+    count(&key(&names::DOUBTS, &[]));
+}
+
+#[cfg(feature = "issuing")]
+pub(super) fn log_in_tried(error: Option<&crate::issuing::LoginError>) {
+    use crate::issuing::LoginError;
+
+    let outcome = match error {
+        None => value::SUCCEEDED,
+        Some(LoginError::NoActiveAccount) => value::NO_ACTIVE_ACCOUNT,
+        Some(LoginError::Throttled { .. }) => value::THROTTLED,
+        Some(LoginError::Busy) => value::BUSY,
+        Some(LoginError::Unavailable(_)) => value::UNAVAILABLE,
+    };
+    count(&key(&names::LOG_INS, &[outcome]));
+}
+
+#[cfg(feature = "issuing")]
+pub(super) fn refreshed(outcome: super::RefreshOutcome) {
+    use super::RefreshOutcome;
+
+    let outcome = match outcome {
+        RefreshOutcome::Succeeded => value::SUCCEEDED,
+        RefreshOutcome::Reused => value::REUSED,
+        RefreshOutcome::NotValid => value::NOT_VALID,
+        RefreshOutcome::Unavailable => value::UNAVAILABLE,
+    };
+    count(&key(&names::REFRESHES, &[outcome]));
+}
+
+fn count(key: &Key) {
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA)).increment(1);
+}
+
+fn key(metric: &'static Metric, values: &[&'static str]) -> Key {
+    Key::from_parts(metric.name, metric.with(values))
+}

@@ -1,0 +1,208 @@
+//! What operators are told: events by [`tracing`](https://docs.rs/tracing), metrics by
+//! [`metrics`](https://docs.rs/metrics).
+//!
+//! 1. **Nothing of a request or a token**: no token, claim, id, e-mail address, secret or key is in any event or metric,
+//!    nor what a store was asked. Errors of stores are named by their kind, because their texts may quote.
+//! 2. **Labels have few values**: all are in the table, but for the names of issuers, which are configuration. No request
+//!    can make a new one.
+//! 3. **What an attacker can bring about is DEBUG** at most; what is above has a pace of its own.
+//! 4. **A feature that is off costs nothing.** With `metrics`, a request that is let through counts in a place of its
+//!    thread, and what was counted is told to the recorder when the `Collector` is asked. What is rarer, or has to be
+//!    answered anyway, is told at once.
+//! 5. **There are no spans**: the layer decides in the midst of the span of whoever traces requests.
+//!
+//! # Events
+//!
+//! With the feature `tracing`; their target is `tower_bearer`.
+//!
+#![doc = include_str!("events.md")]
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`. A service has a recorder, which it installs before it makes its layers, and asks its
+//! `Collector` before each scrape: without that only what is told "at once" is seen.
+//!
+#![doc = include_str!("metrics.md")]
+#![cfg_attr(
+    feature = "metrics",
+    doc = r#"
+```
+# #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+# fn main() -> Result<(), Box<dyn std::error::Error>> {
+use std::time::Duration;
+
+use tower_bearer::{
+    Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier, claims::UntypedClaims,
+    revocation::MemoryStore,
+    telemetry::{self, Collector},
+};
+
+// An exporter's in earnest, such as that of `metrics-exporter-prometheus`.
+let recorder = metrics_util::debugging::DebuggingRecorder::new();
+let metrics = recorder.snapshotter();
+recorder.install()?;
+telemetry::describe();
+
+let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://orders");
+let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+let authenticator = Authenticator::new(verifier)
+    .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+let collector = Collector::new().add_authenticator(&authenticator);
+let layer = BearerLayer::new(authenticator);
+
+// At each scrape, before the exporter renders:
+collector.collect();
+let names = metrics.snapshot().into_vec();
+assert!(names.iter().any(|(key, ..)| key.key().name() == "tower_bearer_revocation_denials"));
+# let _ = layer;
+# Ok(()) }
+# #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+```
+"#
+)]
+//! # Caveats
+//!
+//! * Counters begin with the process, and gauges are as old as the last `collect`.
+//! * `tower_bearer_revocation_look_up_seconds` needs buckets from a tenth of a millisecond to the time box (1 second);
+//!   exporters that are told none make a summary of it.
+//! * An [`Authenticator`](crate::Authenticator) that is used without a layer decides on no requests, and its refusals are
+//!   not counted; all else about it is.
+
+#![cfg_attr(
+    not(all(
+        feature = "issuing",
+        feature = "jwks",
+        feature = "metrics",
+        feature = "redis",
+        feature = "tracing"
+    )),
+    allow(
+        dead_code,
+        unused_variables,
+        clippy::unused_self,
+        reason = "what features that are off leave unused"
+    )
+)]
+
+#[cfg(feature = "metrics")]
+mod collector;
+mod counting;
+#[cfg(feature = "tracing")]
+mod events;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod names;
+mod pace;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use self::collector::Collector;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use self::metrics::describe;
+pub(crate) use self::{
+    counting::{Admissions, Admitted, LookUpOutcome, LookUpTimer, Tally},
+    pace::Pace,
+};
+use crate::RejectionKind;
+#[cfg(feature = "jwks")]
+use crate::jwks::FetchError;
+
+/// A request was refused.
+pub(crate) fn refused(kind: RejectionKind) {
+    #[cfg(feature = "tracing")]
+    events::refused(kind);
+    #[cfg(feature = "metrics")]
+    metrics::refused(kind);
+}
+
+/// A revocation store failed at `now` of the monotonic clock.
+pub(crate) fn store_failed(kind: &'static str, pace: &Pace, now: Duration) {
+    #[cfg(feature = "tracing")]
+    events::store_failed(kind, pace.lets_through(now));
+}
+
+/// Earlier answers of a revocation store are no longer trusted.
+pub(crate) fn doubted() {
+    #[cfg(feature = "tracing")]
+    events::doubted();
+    #[cfg(feature = "metrics")]
+    metrics::doubted();
+}
+
+/// An attempt brought keys, or found them unchanged.
+#[cfg(feature = "jwks")]
+pub(crate) fn keys_fetched(keys: usize, is_modified: bool) {
+    #[cfg(feature = "tracing")]
+    events::keys_fetched(keys, is_modified);
+}
+
+/// An attempt did not.
+#[cfg(feature = "jwks")]
+pub(crate) fn keys_not_fetched(error: &FetchError) {
+    #[cfg(feature = "tracing")]
+    events::keys_not_fetched(error);
+}
+
+/// Somebody tried to log in.
+#[cfg(feature = "issuing")]
+pub(crate) fn log_in_tried<T>(outcome: &Result<T, crate::issuing::LoginError>) {
+    #[cfg(feature = "metrics")]
+    metrics::log_in_tried(outcome.as_ref().err());
+}
+
+/// A refresh token was presented.
+#[cfg(feature = "issuing")]
+pub(crate) fn refreshed(outcome: RefreshOutcome) {
+    #[cfg(feature = "metrics")]
+    metrics::refreshed(outcome);
+}
+
+#[cfg(feature = "issuing")]
+#[derive(Clone, Copy)]
+pub(crate) enum RefreshOutcome {
+    Succeeded,
+    Reused,
+    NotValid,
+    Unavailable,
+}
+
+/// A connection to Redis that was lost has been replaced.
+#[cfg(feature = "redis")]
+pub(crate) fn redis_connected() {
+    #[cfg(feature = "tracing")]
+    events::redis_connected();
+}
+
+/// A connection to Redis was given up.
+#[cfg(feature = "redis")]
+pub(crate) fn redis_lost(kind: &'static str) {
+    #[cfg(feature = "tracing")]
+    events::redis_lost(kind);
+}
+
+/// Revocations of other processes arrive from now on.
+#[cfg(feature = "redis")]
+pub(crate) fn pushes_connected() {
+    #[cfg(feature = "tracing")]
+    events::pushes_connected();
+}
+
+/// They do not arrive any more.
+#[cfg(feature = "redis")]
+pub(crate) fn pushes_lost() {
+    #[cfg(feature = "tracing")]
+    events::pushes_lost();
+}
+
+/// Some may have been missed.
+#[cfg(feature = "redis")]
+pub(crate) fn pushes_missed() {
+    #[cfg(feature = "tracing")]
+    events::pushes_missed();
+}

@@ -1,0 +1,183 @@
+//! Every name: of events, of metrics, and of what is told with them.
+//!
+//! The tables of the documentation, `events.md` and `metrics.md`, say the same; the tests read both.
+
+#![cfg_attr(
+    not(all(feature = "issuing", feature = "jwks", feature = "redis")),
+    allow(dead_code, reason = "features that are off leave names unused")
+)]
+
+/// What was logged. Its target is [`TARGET`].
+#[cfg(feature = "tracing")]
+pub(super) mod events {
+    pub(in crate::telemetry) const TARGET: &str = "tower_bearer";
+
+    pub(in crate::telemetry) const REQUEST_REFUSED: &str = "request refused";
+    pub(in crate::telemetry) const KEYS_FETCHED: &str = "keys fetched";
+    pub(in crate::telemetry) const KEYS_NOT_FETCHED: &str = "keys not fetched";
+    pub(in crate::telemetry) const STORE_FAILED: &str = "revocation store failed";
+    pub(in crate::telemetry) const DOUBTED: &str = "revocation answers doubted";
+    pub(in crate::telemetry) const REDIS_CONNECTED: &str = "redis connected";
+    pub(in crate::telemetry) const REDIS_LOST: &str = "redis connection lost";
+    pub(in crate::telemetry) const PUSHES_CONNECTED: &str = "revocation pushes connected";
+    pub(in crate::telemetry) const PUSHES_LOST: &str = "revocation pushes lost";
+    pub(in crate::telemetry) const PUSHES_MISSED: &str = "revocation pushes missed";
+
+    #[cfg(test)]
+    pub(in crate::telemetry) const ALL: &[&str] = &[
+        REQUEST_REFUSED,
+        KEYS_FETCHED,
+        KEYS_NOT_FETCHED,
+        STORE_FAILED,
+        DOUBTED,
+        REDIS_CONNECTED,
+        REDIS_LOST,
+        PUSHES_CONNECTED,
+        PUSHES_LOST,
+        PUSHES_MISSED,
+    ];
+}
+
+#[cfg(feature = "metrics")]
+pub(super) use self::metrics::*;
+
+#[cfg(feature = "metrics")]
+mod metrics {
+    use ::metrics::{Label, Unit};
+
+    /// What a metric is, in the words of its description.
+    pub(in crate::telemetry) struct Metric {
+        pub(in crate::telemetry) name: &'static str,
+        pub(in crate::telemetry) kind: Kind,
+        pub(in crate::telemetry) unit: Unit,
+        pub(in crate::telemetry) labels: &'static [&'static str],
+        pub(in crate::telemetry) text: &'static str,
+    }
+
+    impl Metric {
+        /// Its labels, with these values.
+        pub(in crate::telemetry) fn with(&self, values: &[&'static str]) -> Vec<Label> {
+            debug_assert_eq!(self.labels.len(), values.len());
+            let labels = self.labels.iter().zip(values);
+            labels.map(|(label, value)| Label::from_static_parts(label, value)).collect()
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(in crate::telemetry) enum Kind {
+        Counter,
+        Gauge,
+        Histogram,
+    }
+
+    macro_rules! metrics {
+        ($($id:ident: $kind:ident, $unit:ident, $name:literal, [$($label:ident),*], $text:literal;)*) => {
+            $(pub(in crate::telemetry) static $id: Metric = Metric {
+                name: $name,
+                kind: Kind::$kind,
+                unit: Unit::$unit,
+                labels: &[$(label::$label),*],
+                text: $text,
+            };)*
+
+            pub(in crate::telemetry) static ALL: &[&Metric] = &[$(&$id),*];
+        };
+    }
+
+    metrics! {
+        DECISIONS: Counter, Count, "tower_bearer_decisions_total", [DECISION, REASON],
+            "decisions on requests";
+        CACHE_LOOK_UPS: Counter, Count, "tower_bearer_token_cache_total", [OUTCOME],
+            "good tokens that were remembered from before, or are from now on";
+        CACHE_BYTES: Gauge, Bytes, "tower_bearer_token_cache_bytes", [],
+            "room that remembered tokens take up";
+        CACHE_ENTRIES: Gauge, Count, "tower_bearer_token_cache_entries", [],
+            "tokens that are remembered";
+        REVOCATION_CHECKS: Counter, Count, "tower_bearer_revocation_checks_total", [SOURCE],
+            "checks of revocation, by where the answer came from";
+        LOOK_UP_SECONDS: Histogram, Seconds, "tower_bearer_revocation_look_up_seconds", [OUTCOME],
+            "how long the revocation store took over one question";
+        STORE_ERRORS: Counter, Count, "tower_bearer_revocation_errors_total", [KIND],
+            "questions that the revocation store failed to answer and checks that waited too long";
+        UNANSWERED: Counter, Count, "tower_bearer_revocation_unanswered_total", [DECISION],
+            "checks without an answer, by what was decided all the same";
+        DOUBTS: Counter, Count, "tower_bearer_revocation_doubts_total", [],
+            "times that earlier answers of the revocation store were no longer trusted";
+        DENIALS: Gauge, Count, "tower_bearer_revocation_denials", [],
+            "revocations that are held in memory";
+        ANSWERS: Gauge, Count, "tower_bearer_revocation_answers", [],
+            "answers of the revocation store that are remembered";
+        IN_FLIGHT: Gauge, Count, "tower_bearer_revocation_in_flight", [],
+            "questions to the revocation store that are under way";
+        PUSHES_CONNECTED: Gauge, Count, "tower_bearer_revocation_pushes_connected", [],
+            "subscriptions to revocations of other processes that are connected";
+        PUSHES: Counter, Count, "tower_bearer_revocation_pushes_total", [],
+            "revocations of other processes that arrived";
+        PUSH_CONNECTIONS: Counter, Count, "tower_bearer_revocation_push_connections_total", [],
+            "connections that were made for them";
+        PUSH_GAPS: Counter, Count, "tower_bearer_revocation_push_gaps_total", [],
+            "times that some of them may have been missed";
+        DENY_LIST_ENTRIES: Gauge, Count, "tower_bearer_deny_list_entries", [],
+            "revocations in deny-lists";
+        DENY_LIST_CURRENT: Gauge, Count, "tower_bearer_deny_list_current", [],
+            "1 while every deny-list answers, or 0";
+        DENY_LIST_SNAPSHOTS: Counter, Count, "tower_bearer_deny_list_snapshots_total", [],
+            "deny-lists that were read as a whole";
+        KEYS_AGE: Gauge, Seconds, "tower_bearer_keys_age_seconds", [ISSUER],
+            "how long ago the keys of an issuer were asked for with success";
+        KEYS_USABLE: Gauge, Count, "tower_bearer_keys_usable", [ISSUER],
+            "1 while there are keys of an issuer that may be used, or 0";
+        KEYS_FETCHES: Counter, Count, "tower_bearer_keys_fetches_total", [ISSUER, OUTCOME],
+            "attempts to fetch the keys of an issuer";
+        LOG_INS: Counter, Count, "tower_bearer_log_ins_total", [OUTCOME],
+            "attempts to log in";
+        REFRESHES: Counter, Count, "tower_bearer_refreshes_total", [OUTCOME],
+            "refresh tokens that were presented";
+    }
+
+    /// Names of labels. Each has few values, which are all in the table, but for [`ISSUER`](label::ISSUER): that is a
+    /// name from the configuration.
+    pub(in crate::telemetry) mod label {
+        pub(in crate::telemetry) const DECISION: &str = "decision";
+        pub(in crate::telemetry) const REASON: &str = "reason";
+        pub(in crate::telemetry) const OUTCOME: &str = "outcome";
+        pub(in crate::telemetry) const SOURCE: &str = "source";
+        pub(in crate::telemetry) const KIND: &str = "kind";
+        pub(in crate::telemetry) const ISSUER: &str = "issuer";
+    }
+
+    /// Values of labels, beside the names of [`RejectionKind`](crate::RejectionKind).
+    pub(in crate::telemetry) mod value {
+        pub(in crate::telemetry) const ALLOWED: &str = "allowed";
+        pub(in crate::telemetry) const REJECTED: &str = "rejected";
+        pub(in crate::telemetry) const UNAVAILABLE: &str = "unavailable";
+        pub(in crate::telemetry) const SERVED_STALE: &str = "served_stale";
+
+        pub(in crate::telemetry) const TOKEN: &str = "token";
+        pub(in crate::telemetry) const ANONYMOUS: &str = "anonymous";
+        pub(in crate::telemetry) const PREFLIGHT: &str = "preflight";
+
+        pub(in crate::telemetry) const HIT: &str = "hit";
+        pub(in crate::telemetry) const MISS: &str = "miss";
+
+        pub(in crate::telemetry) const CACHED: &str = "cached";
+        pub(in crate::telemetry) const LOOKED_UP: &str = "looked_up";
+        pub(in crate::telemetry) const SHARED: &str = "shared";
+
+        pub(in crate::telemetry) const REVOKED: &str = "revoked";
+        pub(in crate::telemetry) const NOT_REVOKED: &str = "not_revoked";
+        pub(in crate::telemetry) const FAILED: &str = "failed";
+        pub(in crate::telemetry) const ABANDONED: &str = "abandoned";
+        pub(in crate::telemetry) const TIMED_OUT: &str = "timed_out";
+
+        pub(in crate::telemetry) const CHANGED: &str = "changed";
+        pub(in crate::telemetry) const UNCHANGED: &str = "unchanged";
+
+        pub(in crate::telemetry) const SUCCEEDED: &str = "succeeded";
+        pub(in crate::telemetry) const NO_ACTIVE_ACCOUNT: &str = "no_active_account";
+        pub(in crate::telemetry) const THROTTLED: &str = "throttled";
+        pub(in crate::telemetry) const BUSY: &str = "busy";
+        pub(in crate::telemetry) const NOT_VALID: &str = "not_valid";
+        pub(in crate::telemetry) const REUSED: &str = "reused";
+    }
+}

@@ -1,0 +1,10 @@
+//! What the recorder of `metrics` is told: by a recorder of each test's own.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod issuing;
+mod keys;
+mod recording;
+mod requests;
+mod revocation;
