@@ -9,15 +9,21 @@ use std::{env, error::Error, net::SocketAddr, process::ExitCode, time::Duration}
 use axum::{
     Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header::CONTENT_TYPE},
     routing::{get, post},
 };
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
 use tower_bearer::{
     Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, KeySet, KeySource,
     RevocationCache, Verifier,
     claims::UntypedClaims,
     jwks::RemoteJwks,
-    revocation::{MemoryStore, redis::RedisStore},
+    revocation::{
+        MemoryStore,
+        redis::{Pushes, RedisStore},
+    },
+    telemetry::{self, Collector},
 };
 
 const HELP: &str = "\
@@ -36,6 +42,7 @@ Settings, from the environment:
   AUDIENCE       the `aud` that stands for this API; needed
   ADDR           where to listen [127.0.0.1:3000]
   REDIS_URL      Redis or Valkey through which processes share what is revoked [memory of this process]
+  METRICS_ADDR   where Prometheus finds GET /metrics: an address that clients cannot reach [nowhere]
 
 With --initialise-redis it declares, once and before it is started, that the Redis at REDIS_URL holds all
 that is revoked: also after a loss of data, if what was lost is no matter. Until then requests get 503.
@@ -69,17 +76,19 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let address: SocketAddr = setting("ADDR")
-        .as_deref()
-        .unwrap_or("127.0.0.1:3000")
-        .parse()
-        .map_err(|_| "ADDR is no address and port, such as 127.0.0.1:3000")?;
+    let address = setting("ADDR").unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let metrics = match setting("METRICS_ADDR") {
+        Some(address) => Some(Metrics::at(&address).await?),
+        None => None,
+    };
     let Trusted { issuer, remote, demo } = Trusted::from_environment()?;
 
     // Everything that the crate is about: who is trusted, what is revoked, what is guarded.
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-    let revocation = revocation().await?;
+    let (revocation, pushes) = revocation().await?;
     let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let collector = Collector::new().add_authenticator(&authenticator);
+    let collector = pushes.iter().fold(collector, Collector::add_pushes);
     let layer = BearerLayer::new(authenticator);
 
     let app = Router::new()
@@ -92,11 +101,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
 
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let listener = listen("ADDR", &address).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
+    if let Some(metrics) = metrics {
+        println!("metrics on http://{}/metrics", metrics.listener.local_addr()?);
+        tokio::spawn(metrics.serve(collector));
+    }
     if let Some(keys) = &remote {
         tokio::spawn(warn_without_keys(keys.clone()));
     }
@@ -115,10 +126,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
 }
 
 /// What is revoked, here or, with Redis, in any process: pushed to all, and seen after the bound at the latest.
-async fn revocation() -> Result<RevocationCache, Box<dyn Error>> {
+async fn revocation() -> Result<(RevocationCache, Option<Pushes>), Box<dyn Error>> {
     let bound = Duration::from_secs(30);
     let Some(url) = setting("REDIS_URL") else {
-        return Ok(RevocationCache::new(MemoryStore::new(), bound));
+        return Ok((RevocationCache::new(MemoryStore::new(), bound), None));
     };
     let store = RedisStore::connect(&url).await?;
     if !store.is_seeded().await? {
@@ -127,9 +138,60 @@ async fn revocation() -> Result<RevocationCache, Box<dyn Error>> {
         );
     }
     let revocation = RevocationCache::new(store.clone(), bound);
-    store.push_to(&revocation);
-    Ok(revocation)
+    let pushes = store.push_to(&revocation);
+    Ok((revocation, Some(pushes)))
 }
+
+async fn listen(setting: &str, address: &str) -> Result<TcpListener, Box<dyn Error>> {
+    let address: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("{setting} is no address and port, such as 127.0.0.1:3000"))?;
+    let listener = TcpListener::bind(address).await;
+    Ok(listener.map_err(|error| format!("cannot listen on {address}: {error}"))?)
+}
+
+/// For Prometheus, on an address of its own: what clients cannot reach needs no token.
+struct Metrics {
+    listener: TcpListener,
+    recorder: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Installs the recorder, before anything is there that records.
+    async fn at(address: &str) -> Result<Self, Box<dyn Error>> {
+        let listener = listen("METRICS_ADDR", address).await?;
+        let look_ups = Matcher::Full("tower_bearer_revocation_look_up_seconds".to_owned());
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(look_ups, &LOOK_UP_BUCKETS)?
+            .install_recorder()?;
+        telemetry::describe();
+        Ok(Self { listener, recorder })
+    }
+
+    async fn serve(self, collector: Collector) {
+        // Histograms keep every value until somebody asks or this is called.
+        let upkeep = self.recorder.clone();
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(Duration::from_secs(5));
+            loop {
+                every.tick().await;
+                upkeep.run_upkeep();
+            }
+        });
+        let scrape = async move || {
+            collector.collect();
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4")], self.recorder.render())
+        };
+        let app = Router::new().route("/metrics", get(scrape));
+        if let Err(error) = axum::serve(self.listener, app).await {
+            eprintln!("warning: no more metrics: {error}");
+        }
+    }
+}
+
+/// In seconds: from what a Redis beside the process takes to the time box.
+const LOOK_UP_BUCKETS: [f64; 12] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
 
 async fn initialise_redis() -> Result<(), Box<dyn Error>> {
     let url = setting("REDIS_URL").ok_or("REDIS_URL is not set")?;

@@ -27,9 +27,16 @@ fn example() -> Command {
     let test = std::env::current_exe().unwrap();
     let directory: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
     let mut command = Command::new(directory.join("resource_server"));
-    for name in
-        ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "HS256_SECRET", "ISSUER", "AUDIENCE", "REDIS_URL"]
-    {
+    for name in [
+        "OIDC_ISSUER",
+        "JWKS_URL",
+        "JWKS_FILE",
+        "HS256_SECRET",
+        "ISSUER",
+        "AUDIENCE",
+        "REDIS_URL",
+        "METRICS_ADDR",
+    ] {
         command.env_remove(name);
     }
     command.env("ADDR", "127.0.0.1:0");
@@ -57,13 +64,16 @@ impl Server {
     }
 
     fn call(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        Self::call_at(&self.address, method, path, token)
+    }
+
+    fn call_at(address: &str, method: &str, path: &str, token: Option<&str>) -> Answer {
+        let mut stream = TcpStream::connect(address).unwrap();
         let credential =
             token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{credential}\r\n",
-            self.address
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{credential}\r\n"
         )
         .unwrap();
         let mut text = String::new();
@@ -306,4 +316,53 @@ fn a_wrong_setting_is_told_in_one_line() {
     let output = example().arg("--help").output().unwrap();
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().contains("JWKS_FILE"));
+}
+
+#[test]
+fn metrics_are_told_on_an_address_of_their_own_and_name_no_token() {
+    let mut server = Server::start(&[("METRICS_ADDR", "127.0.0.1:0")]);
+    let mut line = String::new();
+    server.output.read_line(&mut line).unwrap();
+    let url = line.trim_end().strip_prefix("metrics on http://").expect("the second line");
+    let address = url.strip_suffix("/metrics").unwrap().to_owned();
+    let mut output = String::new();
+    while !output.contains("EXPIRED_TOKEN=") {
+        assert_ne!(server.output.read_line(&mut output).unwrap(), 0);
+    }
+    let token = |name: &str| {
+        let begin = output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        begin.expect(name).to_owned()
+    };
+    let (user, expired) = (token("USER_TOKEN"), token("EXPIRED_TOKEN"));
+    for _ in 0..3 {
+        assert_eq!(server.call("GET", "/whoami", Some(&user)).status, 200);
+    }
+    assert_eq!(server.call("GET", "/admin", Some(&user)).status, 403);
+    assert_eq!(server.call("GET", "/whoami", Some(&expired)).status, 401);
+    assert_eq!(server.call("GET", "/whoami", None).status, 401);
+    assert_eq!(server.call("GET", "/metrics", Some(&user)).status, 404, "where clients are");
+
+    let scrape = Server::call_at(&address, "GET", "/metrics", None);
+    assert_eq!(scrape.status, 200);
+    assert!(scrape.head.contains("content-type: text/plain"), "{}", scrape.head);
+    for line in [
+        "# TYPE tower_bearer_decisions_total counter",
+        r#"tower_bearer_decisions_total{decision="allowed",reason="token"} 4"#,
+        r#"tower_bearer_decisions_total{decision="rejected",reason="expired"} 1"#,
+        r#"tower_bearer_decisions_total{decision="rejected",reason="insufficient_scope"} 1"#,
+        r#"tower_bearer_decisions_total{decision="rejected",reason="missing_credential"} 1"#,
+        r#"tower_bearer_token_cache_total{outcome="hit"} 3"#,
+        r#"tower_bearer_token_cache_total{outcome="miss"} 1"#,
+        "tower_bearer_token_cache_entries 1",
+        "# TYPE tower_bearer_revocation_look_up_seconds histogram",
+        r#"tower_bearer_revocation_look_up_seconds_count{outcome="not_revoked"} 1"#,
+        r#"tower_bearer_revocation_checks_total{source="looked_up"} 1"#,
+        "tower_bearer_revocation_denials 0",
+    ] {
+        assert!(scrape.body.lines().any(|told| told == line), "{line}\n{}", scrape.body);
+    }
+    for secret in user.split('.').chain(expired.split('.')).chain(["demo-user"]) {
+        assert!(!scrape.body.contains(secret), "{secret}");
+    }
+    assert_eq!(Server::call_at(&address, "GET", "/whoami", Some(&user)).status, 404);
 }
