@@ -7,7 +7,7 @@
     allow(dead_code, reason = "features that are off leave names unused")
 )]
 
-/// What was logged. Its target is [`TARGET`].
+/// What was logged. Its target is [`TARGET`](events::TARGET).
 #[cfg(feature = "tracing")]
 pub(super) mod events {
     pub(in crate::telemetry) const TARGET: &str = "tower_bearer";
