@@ -52,6 +52,9 @@
 //! | [`require`] | scopes and other demands on a token that is already authenticated |
 //! | [`rejection`]: [`Rejection`], [`Responder`](rejection::Responder) | why a request was refused, and the response |
 //!
+//! The [`guide`] has what is no reference: every default and its reason, attacks and their answers, revocation as a
+//! contract, and how-tos.
+//!
 //! # Order of layers
 //!
 //! ```text
@@ -89,7 +92,7 @@
 //!
 //! A revocation store that has to wait for its answer is given a time box, by the timer of the Tokio runtime that polls
 //! the request; the timer has to be enabled. Outside a runtime there is no time box.
-//! Keys from the network are fetched on one. Nothing else here asks for one.
+//! Keys from the network, Redis and [`issuing`] run on one. Nothing else here asks for one.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -105,6 +108,8 @@ mod config_error;
 mod counters;
 mod credential;
 mod future;
+#[cfg(any(doc, all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
+pub mod guide;
 mod issuer_policy;
 #[cfg(feature = "issuing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]

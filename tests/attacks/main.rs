@@ -4,11 +4,8 @@
 //! refusal stands beside an accepted twin, the same request without the attack, and is compared with the whole
 //! documented answer; the typed reason is checked beside it, so that a row is refused for the reason it is about.
 //!
-//! Rows that nothing here can show yet, and the part that is to come:
-//!
-//! | row | attack | why not here |
-//! |---|---|---|
-//! | 65 | log-in tells unknown users from wrong passwords | there is no log-in |
+//! Row 65, a log-in that tells unknown users from wrong passwords, is shown where there is one: in `token_api` (`login`)
+//! and the unit tests of `Passwords`.
 //!
 //! Rows about keys from the network have a test binary of their own, `jwks`: 12 (`flood`), 49 (`flood`, `discovery`), 62 and
 //! 63 (`answers`), 71 (`waiting`).

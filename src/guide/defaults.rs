@@ -1,0 +1,166 @@
+//! Every setting: what it is if you say nothing, and why.
+//!
+//! The rule behind all of them: **what is not said is refused**. A setting that gives up a check is called `allow_*`, so
+//! that `grep -rnE 'allow_|optional\(|OnUnavailable'` finds where a service is more open than this page; what is left are
+//! lengths and limits.
+//!
+//! # Which requests need a token
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | requests without a token | refused, whatever the method | a list of exceptions is where holes come from: `HEAD`, `OPTIONS`, upgrades | [`optional`](crate::BearerLayer::optional) |
+//! | CORS preflights | refused like all others | put the CORS layer outside; behind this one, whatever answers `OPTIONS` would be open to all | [`allow_cors_preflight`](crate::BearerLayer::allow_cors_preflight) |
+//! | where the token stands | `Authorization: Bearer`, nowhere else | URLs end up in logs, and browsers send cookies unasked | [`credential_header`](crate::BearerLayer::credential_header), [`allow_cookie`](crate::BearerLayer::allow_cookie), [`allow_query`](crate::BearerLayer::allow_query) |
+//! | a cookie on unsafe methods and upgrades | same origin only | another site can make a browser send it | [`allow_cookie_without_csrf_check`](crate::BearerLayer::allow_cookie_without_csrf_check) |
+//! | the credential behind the layer | stays, marked as sensitive | services that call others pass it on; `Debug` of the headers does not show it | [`strip_credential`](crate::BearerLayer::strip_credential) |
+//! | the longest token | 8 KiB | what is longer is refused before anything else is done with it; many servers allow no longer header | [`with_max_token_length`](crate::VerifierBuilder::with_max_token_length) |
+//!
+//! # Whose tokens, and which
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | issuers | none: [`build`](crate::VerifierBuilder::build) fails | | [`issuer`](crate::VerifierBuilder::issuer) |
+//! | `iss` | required; the issuer's name, byte by byte | a key of one issuer must sign nothing for another (RFC 8725 section 3.8) | [`add_name`](crate::Issuer::add_name) |
+//! | `aud` | required; must be named, or it does not compile | who does not look at it accepts what was written for somebody else (RFC 8725 section 3.9) | [`allow_any_audience`](crate::IssuerWithoutAudience::allow_any_audience), [`audience_from`](crate::Issuer::audience_from) |
+//! | `exp` | required | a token without an end cannot be waited out | not at all |
+//! | `nbf`, `iat` | may be absent; if there, must hold | both are optional in RFC 7519, and neither may lie in the future | [`require_claim`](crate::Issuer::require_claim) |
+//! | leeway | 30 seconds on all three times, 5 minutes at most | clocks differ by seconds; more than minutes is a fault to be mended | [`with_leeway`](crate::Issuer::with_leeway), [`with_expiry_leeway`](crate::Issuer::with_expiry_leeway) |
+//! | maximum age and lifetime | none | the issuer decides on `exp`; both need `iat`, which not everyone writes | [`with_max_age`](crate::Issuer::with_max_age), [`with_max_lifetime`](crate::Issuer::with_max_lifetime) |
+//! | `typ` | absent, `JWT` or `at+jwt` | large issuers write any of them; log-out and DPoP tokens have others | [`require_typ`](crate::Issuer::require_typ) |
+//! | `token_type` of `refresh` | refused | a refresh token opens no door | not at all |
+//! | `cnf` | refused | a token that is bound to a key is stolen goods without that key (RFC 9449 section 7.2) | [`allow_unverified_cnf`](crate::Issuer::allow_unverified_cnf) |
+//! | `kid` | selects keys; without it all that fit are tried, 4 at most | RFC 7515 leaves it optional; four bounds what a forged token costs | not at all |
+//! | your claims | any type, by serde; a token that does not fit is refused | | the parameter `C` |
+//!
+//! # Keys
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | HMAC secrets | as long as their hash: 32, 48 or 64 bytes | RFC 7518 section 3.2; shorter ones can be guessed from one token, without asking the server | [`Key::allow_short_secret`](crate::Key::allow_short_secret) |
+//! | RSA | 2048 to 8192 bits, an odd exponent from 3 to 33 bits | RFC 7518 section 3.3; larger keys make each forged token expensive | not at all |
+//! | RSA keys without `alg` | RS256 | large providers publish them so | `alg` in the JWK |
+//! | keys that are not for verifying | left out: `use` other than `sig`, `key_ops` without `verify`, `oct` in a set, private keys | one such key does not lose the rest of the set; [`refused`](crate::KeySet::refused) lists them | not at all |
+//!
+//! # What is remembered
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | verified tokens | RSA, ECDSA and EdDSA tokens, in up to 16 MiB | their signatures cost many times what a look-up does, and nothing else changes: keys, times, checks and revocation are looked at again | [`with_token_cache_capacity`](crate::VerifierBuilder::with_token_cache_capacity) |
+//! | tokens with HMAC | not remembered | an HMAC is cheap; remembering pays only where few tokens make up most of the requests | [`cache_hmac_tokens`](crate::VerifierBuilder::cache_hmac_tokens) |
+//! | your checks | run on every request | only you know whether the answer can change | [`add_pure_check`](crate::VerifierBuilder::add_pure_check) |
+//!
+//! # Revocation
+//!
+//! [`guide::revocation`](super::revocation) has the whole contract.
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | revocation at all | none: a token is good until it expires | it needs a store, which only you can choose | [`with_revocation`](crate::Authenticator::with_revocation) |
+//! | the bound | no default: it is an argument | how late a revocation may be seen is your decision | [`RevocationCache::new`](crate::RevocationCache::new) |
+//! | a store that cannot answer | 503 | a pass would open the door to whoever can disturb the store | [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) |
+//! | its time box | 1 second | a request should fail before its client gives up | [`with_time_box`](crate::RevocationCache::with_time_box) |
+//! | remembered "not revoked" | 100 000 answers | what is forgotten costs a question, no more | [`with_capacity`](crate::RevocationCache::with_capacity) |
+//! | remembered denials | all of them, until 6 minutes after the token's `exp` | a denial that is evicted is a door that opens | not at all |
+//!
+//! # Keys from the network (feature `jwks`)
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | lifetime of a set | `max-age`, from 1 minute to 24 hours; 10 minutes if the server says nothing; fetched again at 80% | | the server |
+//! | fetches for unknown `kid`s | one in 30 seconds for each source; up to 64 requests wait for it | anybody can make up a `kid` | not at all |
+//! | a server that is down | the last good keys, up to 1 hour past their lifetime; then 503 | most outages are shorter; a stolen key must not be trusted for ever | [`with_stale_limit`](crate::jwks::RemoteJwks::with_stale_limit) |
+//! | how long a request waits for its key | 2 seconds | | [`with_time_box`](crate::jwks::RemoteJwks::with_time_box) |
+//! | one exchange with the server | 5 seconds, 1 MiB, no redirects | whoever can answer must not send us elsewhere, or fill the memory | [`with_time_limit`](crate::jwks::RemoteJwks::with_time_limit), [`with_fetcher`](crate::jwks::RemoteJwks::with_fetcher) |
+//! | plain `http` | to the own machine only | whoever is on the way could put in keys of their own | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
+//!
+//! # Redis (feature `redis`)
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | an empty Redis | unavailable, until it is seeded | lost data must not be taken for "nothing is revoked" | [`initialise`](crate::revocation::redis::RedisStore::initialise), [`seed`](crate::revocation::redis::RedisStore::seed) |
+//! | a server that evicts, or is a replica | refused at start, unavailable later | either loses revocations in silence | the server's settings |
+//! | connecting; one command | 1 second; 500 milliseconds | less than the time box of the cache in front | [`with_connect_timeout`](crate::revocation::redis::RedisBuilder::with_connect_timeout), [`with_command_timeout`](crate::revocation::redis::RedisBuilder::with_command_timeout) |
+//! | replicas that must have a revocation | none but the master | each one waited for makes revoking slower | [`with_wait`](crate::revocation::redis::RedisBuilder::with_wait) |
+//! | names of keys and channel | begin with `tower-bearer:` | | [`with_prefix`](crate::revocation::redis::RedisBuilder::with_prefix) |
+//!
+//! # Tokens of your own (feature `issuing`)
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | access tokens | 1 hour | the contract of the API | not at all |
+//! | private tokens | no default: who makes one says when it ends; within 366 days | a token whose end nobody chose is never ended | [`with_max_private_lifetime`](crate::issuing::TokenIssuerBuilder::with_max_private_lifetime) |
+//! | refresh tokens | 1 day from each refresh | | [`with_refresh_lifetime`](crate::issuing::TokenIssuerBuilder::with_refresh_lifetime) |
+//! | a refresh token that comes again | ends its whole session | it was stolen, or its successor was | [`with_refresh_reuse_grace`](crate::issuing::TokenIssuerBuilder::with_refresh_reuse_grace) |
+//! | overlap at rotation | what the caller asks for, within 1 day | | [`with_max_overlap`](crate::issuing::TokenIssuerBuilder::with_max_overlap) |
+//! | the bound of its revocation | 30 seconds for other processes, none in the same | | [`with_revocation_bound`](crate::issuing::TokenIssuerBuilder::with_revocation_bound) |
+//! | leeway on its own `exp` | none | its lifetime is a promise, and the clock is the same | [`policy`](crate::issuing::TokenIssuer::policy) for verifiers elsewhere |
+//! | password hashes | Argon2id, 19 MiB, 2 passes; as many at once as there are processors, 4 at most, and 64 wait | what OWASP recommends; bounded, so that log-ins cannot take all memory | [`with_limits`](crate::issuing::Passwords::with_limits) |
+//! | failed log-ins | 5 at once for an account and then one in 10 seconds; 20 for an address and then one in 3 seconds | | not at all |
+//! | new private tokens | 30 at once for a subject, then one in 10 seconds | they write, and what they write stays | [`with_private_token_rate`](crate::issuing::TokenApi::with_private_token_rate) |
+//!
+//! # How refusals look
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | realm | `api` | | [`with_realm`](crate::BearerLayer::with_realm) |
+//! | bodies | `{"code", "detail"}` as JSON; trailers-only answers to gRPC | | [`with_responder`](crate::BearerLayer::with_responder) |
+//! | what a bad token is told | the same bytes, whatever was wrong | who forges tokens should learn nothing from it | your [`Responder`](crate::rejection::Responder); the reason is in [`Rejection::kind`](crate::Rejection::kind) |
+//! | caching | `Cache-Control: no-store` | a shared cache must not hand a refusal to somebody else | your `Responder` |
+//!
+//! # Seen in code
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tower_bearer::{
+//!     ConfigError, Issuer, Key, RevocationCache, Verifier,
+//!     claims::{self, UntypedClaims},
+//!     issuing,
+//!     jwks::{self, RemoteJwks},
+//!     revocation::{MemoryStore, OnUnavailable, redis::RedisStore},
+//! };
+//!
+//! assert_eq!(claims::DEFAULT_LEEWAY, Duration::from_secs(30));
+//! assert_eq!(claims::MAX_LEEWAY, Duration::from_secs(5 * 60));
+//! assert_eq!(jwks::MAX_LENGTH, 1024 * 1024);
+//! assert_eq!(issuing::MAX_PASSWORD, 1024);
+//! assert_eq!(OnUnavailable::default(), OnUnavailable::Deny);
+//!
+//! /// Whether the settings that `Debug` shows are these.
+//! fn shows(settings: impl std::fmt::Debug, expected: &[&str]) -> bool {
+//!     let shown = format!("{settings:?}");
+//!     expected.iter().all(|one| shown.contains(one))
+//! }
+//! let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
+//! assert!(shows(revocation, &["on_unavailable: Deny", "time_box: 1s", "capacity: 100000"]));
+//! let keys = RemoteJwks::new("https://issuer.example/keys")?;
+//! assert!(shows(keys, &["allows_http: false", "stale_limit: 3600s", "time_box: 2s"]));
+//! let redis = RedisStore::builder("redis://redis.internal");
+//! assert!(shows(redis, &["\"tower-bearer:\"", "connect_timeout: 1s", "command_timeout: 500ms", "wait: None"]));
+//!
+//! // Nobody is trusted by default,
+//! let nobody = Verifier::<UntypedClaims>::builder().build();
+//! assert!(matches!(nobody, Err(ConfigError::NoIssuer)));
+//!
+//! // no secret is shorter than its hash,
+//! assert!(matches!(Key::hs512([7; 63]), Err(ConfigError::SecretTooShort { minimum: 64, .. })));
+//!
+//! // and no leeway is longer than five minutes.
+//! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
+//!     .audience("api://orders")
+//!     .with_leeway(Duration::from_secs(301));
+//! let too_lenient = Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+//! assert!(matches!(too_lenient, Err(ConfigError::LeewayTooLong(_))));
+//! # Ok::<(), ConfigError>(())
+//! ```
+//!
+//! An issuer without a word on its audience is no issuer yet:
+//!
+//! ```compile_fail,E0308
+//! # fn main() -> Result<(), tower_bearer::ConfigError> {
+//! use tower_bearer::{Issuer, Key, Verifier, claims::UntypedClaims};
+//!
+//! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?);
+//! Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+//! # Ok(()) }
+//! ```

@@ -1,0 +1,91 @@
+//! Several issuers in one service: tenants with an identity provider each, or staff and customers.
+//!
+//! One [`Verifier`](crate::Verifier) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and policy. The
+//! token's `iss` selects whose keys are tried and whose rules apply; a key of one issuer verifies nothing in the name of
+//! another.
+//!
+//! 1. **A user is an issuer and a subject.** `sub` is unique within its issuer only (RFC 7519 section 4.1.2): data that is
+//!    kept by `sub` alone lets a tenant who chooses its own subjects be anyone.
+//! 2. **The tenant is what the issuer's policy is called**
+//!    ([`registered().issuer()`](crate::claims::RegisteredClaims::issuer)), and no claim that a tenant writes into its own
+//!    tokens, unless you have checked that this issuer may write it.
+//! 3. **Revocations carry the issuer**, so one tenant's ids revoke nothing of another's.
+//! 4. **An outage of one issuer's key server** is 503 for its tokens and nobody else's.
+//!
+//! ```
+//! use axum::{Router, extract::Path, http::StatusCode, routing::get};
+//! use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::NoClaims};
+//!
+//! /// What a name of a tenant in a path stands for.
+//! fn issuer_of(tenant: &str) -> Option<&'static str> {
+//!     match tenant {
+//!         "blue" => Some("https://login.blue.example"),
+//!         "red" => Some("https://red.example/realms/shop"),
+//!         _ => None,
+//!     }
+//! }
+//!
+//! /// The tenant in the path has to be the token's own.
+//! async fn orders(
+//!     Path(tenant): Path<String>,
+//!     user: Authenticated<NoClaims>,
+//! ) -> Result<String, StatusCode> {
+//!     let user = user.registered();
+//!     if issuer_of(&tenant) != Some(user.issuer()) {
+//!         return Err(StatusCode::NOT_FOUND);
+//!     }
+//!     // The key of a row: never the subject alone.
+//!     Ok(format!("orders of {:?} at {}", user.subject(), user.issuer()))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let blue = Issuer::new("https://login.blue.example", Key::hs256([1; 32])?)
+//!     .audience("api://orders")
+//!     .require_typ("at+jwt");
+//! let red = Issuer::new("https://red.example/realms/shop", Key::hs256([2; 32])?)
+//!     .audience("account")
+//!     .require_claim_value("typ", "Bearer");
+//! let verifier = Verifier::<NoClaims>::builder().issuer(blue).issuer(red).build()?;
+//! let layer = BearerLayer::new(Authenticator::new(verifier));
+//! let app = Router::new().route("/{tenant}/orders", get(orders)).route_layer(layer);
+//!
+//! # use axum::{body::Body, http::Request};
+//! # use tower::ServiceExt;
+//! # let sign = |typ: &str, secret: u8, claims: serde_json::Value| {
+//! #     let mut header = jsonwebtoken::Header::default();
+//! #     header.typ = Some(typ.to_owned());
+//! #     jsonwebtoken::encode(&header, &claims, &jsonwebtoken::EncodingKey::from_secret(&[secret; 32]))
+//! # };
+//! # let of_blue = serde_json::json!({
+//! #     "iss": "https://login.blue.example", "aud": "api://orders", "sub": "1", "exp": 9_000_000_000u64
+//! # });
+//! # let blue_token = sign("at+jwt", 1, of_blue.clone())?;
+//! # let forged_by_red = sign("at+jwt", 2, of_blue)?;
+//! # let red_token = sign("JWT", 2, serde_json::json!({
+//! #     "iss": "https://red.example/realms/shop", "aud": "account", "typ": "Bearer", "sub": "1", "exp": 9_000_000_000u64
+//! # }))?;
+//! # let status = |path: &str, token: &str| {
+//! #     let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+//! #     let response = app.clone().oneshot(request.body(Body::empty()).unwrap());
+//! #     async move { response.await.unwrap().status() }
+//! # };
+//! assert_eq!(status("/blue/orders", &blue_token).await, 200);
+//! assert_eq!(status("/red/orders", &red_token).await, 200);
+//! // Both are called "1" at home, and neither is the other.
+//! assert_eq!(status("/red/orders", &blue_token).await, 404);
+//! // What red signs in the name of blue is nobody's.
+//! assert_eq!(status("/blue/orders", &forged_by_red).await, 401);
+//! # Ok(()) }
+//! ```
+//!
+//! # Tenants that come and go
+//!
+//! The issuers of a verifier are fixed when it is built. A service that takes on tenants while it runs builds a verifier
+//! anew, and with it the layer, and changes them for the next requests: a `tower::Service` of a few lines that holds the
+//! current one. Clones of one [`RevocationCache`](crate::RevocationCache) and of one
+//! [`RemoteJwks`](crate::jwks::RemoteJwks) for each issuer go into the new one, so that nothing that is known is lost but
+//! the remembered tokens.
+//!
+//! With one issuer that signs for all tenants and names the tenant in a claim, there is one [`Issuer`](crate::Issuer) and
+//! one check: [`add_check`](crate::VerifierBuilder::add_check) if the list of tenants can change,
+//! [`add_pure_check`](crate::VerifierBuilder::add_pure_check) if it cannot.

@@ -1,0 +1,114 @@
+//! Tests of a service: handlers without tokens, tokens without an issuer, stores that fail.
+//!
+//! The feature `test-util` has what is needed; it belongs into `[dev-dependencies]`:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! tower-bearer = { version = "0.1", features = ["axum", "test-util"] }
+//! ```
+//!
+//! [`test_util`](crate::test_util) lists what there is. Three kinds of tests, from the inside out:
+//!
+//! # A handler alone
+//!
+//! It is a function of an [`Authenticated`](crate::Authenticated), which
+//! [`test_util::authenticated`](crate::test_util::authenticated) makes from claims. No token is written down, no header
+//! set.
+//!
+//! ```
+//! use axum::http::StatusCode;
+//! use serde::{Deserialize, Serialize};
+//! use tower_bearer::{Authenticated, test_util};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Claims {
+//!     sub: String,
+//!     tenant: String,
+//! }
+//!
+//! async fn invoice(tenant: &str, user: Authenticated<Claims>) -> Result<String, StatusCode> {
+//!     if user.claims().tenant != tenant {
+//!         return Err(StatusCode::NOT_FOUND);
+//!     }
+//!     Ok(format!("for {}", user.claims().sub))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let ada = || test_util::authenticated(Claims { sub: "ada".into(), tenant: "blue".into() });
+//! assert_eq!(invoice("blue", ada()).await, Ok("for ada".to_owned()));
+//! assert_eq!(invoice("red", ada()).await, Err(StatusCode::NOT_FOUND));
+//! # }
+//! ```
+//!
+//! # A service, through its layer
+//!
+//! Build the service from an [`Issuer`](crate::Issuer) that it is given: in production its own, in a test that of a
+//! [`TestIssuer`](crate::test_util::TestIssuer). Every check then runs as it does in production, on tokens that are good
+//! but for one thing.
+//!
+//! ```
+//! use axum::{Router, body::Body, http::{HeaderValue, Request, header::AUTHORIZATION}, routing::get};
+//! use tower::ServiceExt;
+//! use tower_bearer::{
+//!     Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Rejection, RejectionKind, Verifier,
+//!     claims::UntypedClaims,
+//!     test_util::TestIssuer,
+//! };
+//!
+//! fn app(issuer: Issuer) -> Result<Router, ConfigError> {
+//!     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+//!     let layer = BearerLayer::new(Authenticator::new(verifier));
+//!     Ok(Router::new()
+//!         .route("/orders", get(|_: Authenticated| async { "none" }))
+//!         .route_layer(layer.require_scopes(["orders:read"]))
+//!         .route_layer(layer))
+//! }
+//!
+//! /// The status, and why if it was refused.
+//! async fn ask(app: &Router, bearer: HeaderValue) -> (u16, Option<RejectionKind>) {
+//!     let request = Request::get("/orders").header(AUTHORIZATION, bearer).body(Body::empty());
+//!     let response = app.clone().oneshot(request.expect("a request")).await.expect("an answer");
+//!     let reason = response.extensions().get().map(Rejection::kind);
+//!     (response.status().as_u16(), reason)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ConfigError> {
+//! let issuer = TestIssuer::new();
+//! let app = app(issuer.issuer())?;
+//! let reader = issuer.token().subject("ada").scope("orders:read");
+//!
+//! assert_eq!(ask(&app, reader.bearer()).await, (200, None));
+//! assert_eq!(ask(&app, issuer.token().bearer()).await, (403, Some(RejectionKind::InsufficientScope)));
+//! assert_eq!(ask(&app, reader.clone().expired().bearer()).await, (401, Some(RejectionKind::Expired)));
+//! assert_eq!(ask(&app, reader.for_audience("api://stock").bearer()).await, (401, Some(RejectionKind::WrongAudience)));
+//! # Ok(()) }
+//! ```
+//!
+//! # What happens when nobody can tell
+//!
+//! A [`FakeStore`](crate::test_util::FakeStore) fails, hangs or lies on command, so that the 503 of a service is a test and
+//! no surprise.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tower_bearer::{
+//!     RejectionKind, RevocationCache,
+//!     claims::NoClaims,
+//!     test_util::{FakeStore, StoreHabit, TestIssuer},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let issuer = TestIssuer::new();
+//! let revocation = RevocationCache::new(FakeStore::that(StoreHabit::Fails), Duration::from_secs(30));
+//! let authenticator = issuer.authenticator::<NoClaims>().with_revocation(revocation);
+//!
+//! let refused = authenticator.authenticate(&issuer.token().issue()).await.unwrap_err();
+//! assert_eq!(refused.kind(), RejectionKind::RevocationUnavailable);
+//! # }
+//! ```
+//!
+//! # Time
+//!
+//! No test has to sleep: a [`ManualClock`](crate::claims::ManualClock) stands still until it is moved, and issuer, verifier
+//! and revocation cache all take one (`with_clock`).
