@@ -1,0 +1,126 @@
+//! What the documents name is there: files, rooms, tests, reasons, features. Commands are held against it by `.ci/readme`.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tower_bearer::RejectionKind;
+
+const DOCUMENTS: [&str; 8] = [
+    "README.md",
+    "DESIGN.md",
+    "COMPARE.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "examples/README.md",
+    "benches/README.md",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What stands behind `mark` up to one of `ends`, each time.
+fn behind<'a>(text: &'a str, mark: &'a str, ends: &'a [char]) -> impl Iterator<Item = &'a str> {
+    text.split(mark).skip(1).filter_map(move |rest| rest.split(ends).next())
+}
+
+/// What stands in backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_file_that_a_document_links_to_is_there() {
+    let mut links = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        let folder = root().join(document).parent().expect("a folder").to_owned();
+        for target in behind(&text, "](", &[')']) {
+            if target.contains("://") || target.starts_with('#') {
+                continue;
+            }
+            let path = target.split('#').next().unwrap_or_default();
+            assert!(folder.join(path).exists(), "{document} links to {target}");
+            links += 1;
+        }
+    }
+    assert!(links > 10, "only {links} links were found");
+}
+
+/// Tests are named as `folder/file.rs` `beginning_of_a_name`.
+#[test]
+fn every_test_that_the_guide_names_is_there() {
+    let mut tests = 0;
+    for page in ["src/guide/threats.rs", "src/guide/revocation.rs"] {
+        let text = read(page);
+        for row in text.lines().filter(|line| line.starts_with("//! | ")) {
+            let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+            let mut names = quoted(shown_by).skip_while(|name| !name.ends_with(".rs"));
+            while let (Some(file), Some(test)) = (names.next(), names.next()) {
+                let found = read(Path::new("tests").join(file)).contains(&format!("fn {test}"));
+                assert!(found, "{page}: tests/{file} has no test {test}");
+                tests += 1;
+            }
+        }
+    }
+    assert!(tests > 70, "only {tests} tests were found");
+}
+
+#[test]
+fn every_reason_that_the_guide_names_is_one() {
+    let text = read("src/guide/threats.rs");
+    let known = |name: &str| RejectionKind::ALL.iter().any(|kind| kind.as_str() == name);
+    let reasons: Vec<&str> = behind(&text, "401 `", &['`']).collect();
+    assert!(reasons.len() >= 10, "only {} reasons were found", reasons.len());
+    for reason in reasons {
+        assert!(known(reason), "there is no reason {reason}");
+    }
+}
+
+#[test]
+fn every_room_that_contributing_names_is_there() {
+    let text = read("CONTRIBUTING.md");
+    for room in behind(&text, "`src/", &['`']).chain(behind(&text, "`tests/", &['`'])) {
+        let room = room.trim_end_matches('*');
+        let is_there = |folder: &str| {
+            [format!("{folder}/{room}"), format!("{folder}/{room}.rs")]
+                .iter()
+                .any(|path| root().join(path).exists())
+        };
+        assert!(is_there("src") || is_there("tests"), "there is no room {room}");
+    }
+}
+
+/// The features of `Cargo.toml`, without `default` and those that are its own business (`_...`).
+fn features() -> BTreeSet<String> {
+    let manifest = read("Cargo.toml");
+    let section = manifest.split("[features]").nth(1).and_then(|rest| rest.split("\n[").next());
+    let names = section.expect("a section").lines().filter_map(|line| line.split_once(" = "));
+    names
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| name != "default" && !name.starts_with('_'))
+        .collect()
+}
+
+#[test]
+fn the_table_of_features_has_every_feature_and_no_other() {
+    let text = read("src/lib.rs");
+    let table = text.split("| feature | default | adds |").nth(1).expect("a table");
+    let rows = table.lines().skip(2).map(|line| line.trim_start_matches("//! "));
+    let rows = rows.take_while(|row| row.starts_with('|'));
+    let named: BTreeSet<String> = rows
+        .filter_map(|row| row.split(" | ").next())
+        .flat_map(quoted)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(named, features());
+}
