@@ -41,7 +41,8 @@ Settings, from the environment:
   ISSUER         the `iss` of its tokens; needed, but with OIDC_ISSUER only if it is another
   AUDIENCE       the `aud` that stands for this API; needed
   ADDR           where to listen [127.0.0.1:3000]
-  REDIS_URL      Redis or Valkey through which processes share what is revoked [memory of this process]
+  REDIS_URL      Redis or Valkey through which processes share what is revoked, redis:// or
+                 rediss:// [memory of this process]
   METRICS_ADDR   where Prometheus finds GET /metrics: an address that clients cannot reach [nowhere]
 
 With --initialise-redis it declares, once and before it is started, that the Redis at REDIS_URL holds all
@@ -64,11 +65,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                eprintln!("  because: {cause}");
-                source = cause.source();
-            }
+            print_causes(error.source());
             eprintln!("--help tells the settings");
             ExitCode::FAILURE
         }
@@ -131,11 +128,17 @@ async fn revocation() -> Result<(RevocationCache, Option<Pushes>), Box<dyn Error
     let Some(url) = setting("REDIS_URL") else {
         return Ok((RevocationCache::new(MemoryStore::new(), bound), None));
     };
-    let store = RedisStore::connect(&url).await?;
-    if !store.is_seeded().await? {
-        eprintln!(
+    // Wrong settings end the start; a Redis that is away for a while does not.
+    let store = RedisStore::builder(&url).allow_unreachable_at_start().connect().await?;
+    match store.is_seeded().await {
+        Ok(true) => {}
+        Ok(false) => eprintln!(
             "warning: Redis is empty, and requests get 503: see --initialise-redis in --help"
-        );
+        ),
+        Err(error) => {
+            eprintln!("warning: Redis cannot be asked, and requests get 503 until it can");
+            print_causes(error.source());
+        }
     }
     let revocation = RevocationCache::new(store.clone(), bound);
     let pushes = store.push_to(&revocation);
@@ -207,7 +210,10 @@ async fn warn_without_keys(keys: RemoteJwks) {
     }
     eprintln!("warning: there are no keys yet");
     let health = keys.health();
-    let mut cause = health.last_error().map(|error| error as &dyn Error);
+    print_causes(health.last_error().map(|error| error as &dyn Error));
+}
+
+fn print_causes(mut cause: Option<&(dyn Error + 'static)>) {
     while let Some(error) = cause {
         eprintln!("  because: {error}");
         cause = error.source();

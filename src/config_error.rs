@@ -79,12 +79,12 @@ pub enum ConfigError {
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     ForeignMetadata,
     /// Certificates of authorities that could not be read; the string says what was expected.
-    #[cfg(feature = "jwks")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[cfg(any(feature = "jwks", feature = "redis"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "jwks", feature = "redis"))))]
     Roots(&'static str),
     /// TLS could not be set up.
-    #[cfg(feature = "jwks")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[cfg(any(feature = "jwks", feature = "redis"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "jwks", feature = "redis"))))]
     Tls,
     /// A value that cannot stand in an HTTP header; the string names the setting.
     InvalidHeaderValue(&'static str),
@@ -141,9 +141,9 @@ impl fmt::Display for ConfigError {
             Self::ForeignMetadata => {
                 f.write_str("an issuer with keys by the metadata of another issuer")
             }
-            #[cfg(feature = "jwks")]
+            #[cfg(any(feature = "jwks", feature = "redis"))]
             Self::Roots(expected) => write!(f, "unreadable roots: expected a {expected}"),
-            #[cfg(feature = "jwks")]
+            #[cfg(any(feature = "jwks", feature = "redis"))]
             Self::Tls => f.write_str("TLS cannot be set up"),
             Self::InvalidHeaderValue(setting) => {
                 write!(f, "{setting} has characters that cannot stand in an HTTP header")

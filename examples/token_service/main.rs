@@ -130,7 +130,13 @@ async fn share_revocations(
     store: SqlStore,
     issuer: &TokenIssuer,
 ) -> Result<(), Box<dyn Error>> {
-    let redis = RedisStore::connect(url).await?;
+    // Wrong settings end the start; a Redis that is away for a while does not.
+    let redis = RedisStore::builder(url).allow_unreachable_at_start().connect().await?;
+    if redis.is_seeded().await.is_err() {
+        eprintln!(
+            "warning: Redis cannot be asked, and revocations take up to the bound until it can"
+        );
+    }
     redis.push_to(issuer.revocation());
     let relay = OutboxRelay::new(store, redis);
     tokio::spawn(async move { relay.run().await });

@@ -1,6 +1,6 @@
 //! The ready client.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -13,14 +13,9 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 
 use super::{FetchError, FetchJwks, FetchRequest, Fetched, fetch::MAX_LENGTH};
-use crate::{BoxFuture, ConfigError};
+use crate::{BoxFuture, ConfigError, tls::Roots};
 
 /// Fetches over HTTP/1.1, with TLS where the address says `https`.
 ///
@@ -34,7 +29,7 @@ use crate::{BoxFuture, ConfigError};
 /// process has installed neither matters nor is needed.
 #[derive(Clone)]
 pub struct HttpFetcher {
-    roots: Arc<RootCertStore>,
+    roots: Roots,
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
 }
 
@@ -44,8 +39,7 @@ impl HttpFetcher {
     /// # Errors
     /// [`ConfigError::Tls`] where TLS cannot be set up.
     pub fn new() -> Result<Self, ConfigError> {
-        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-        Self::with_roots(roots)
+        Self::with_roots(Roots::bundled())
     }
 
     /// Trusts the operating system's roots, in place of those that were trusted so far. They are read once, now.
@@ -53,13 +47,7 @@ impl HttpFetcher {
     /// # Errors
     /// [`ConfigError::Roots`] where the system has none that can be read.
     pub fn with_system_roots(self) -> Result<Self, ConfigError> {
-        let mut roots = RootCertStore::empty();
-        // Systems carry odd certificates: those that cannot be read are left out.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(ConfigError::Roots("certificate of an authority on this system"));
-        }
-        Self::with_roots(roots)
+        Self::with_roots(Roots::of_system()?)
     }
 
     /// Trusts the certificates of this PEM text alone, in place of those that were trusted so far.
@@ -67,7 +55,7 @@ impl HttpFetcher {
     /// # Errors
     /// [`ConfigError::Roots`] where it has none, or one that cannot be read.
     pub fn with_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        Self::with_roots(add_pem(RootCertStore::empty(), pem.as_ref())?)
+        Self::with_roots(Roots::of_pem(pem.as_ref())?)
     }
 
     /// Trusts the certificates of this PEM text too: those of a private authority.
@@ -75,16 +63,11 @@ impl HttpFetcher {
     /// # Errors
     /// As [`with_root_pem`](Self::with_root_pem).
     pub fn add_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        Self::with_roots(add_pem(Arc::unwrap_or_clone(self.roots), pem.as_ref())?)
+        Self::with_roots(self.roots.and_pem(pem.as_ref())?)
     }
 
-    fn with_roots(roots: RootCertStore) -> Result<Self, ConfigError> {
-        let roots = Arc::new(roots);
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|_| ConfigError::Tls)?
-            .with_root_certificates(Arc::clone(&roots))
-            .with_no_client_auth();
+    fn with_roots(roots: Roots) -> Result<Self, ConfigError> {
+        let config = roots.client()?.with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
@@ -94,20 +77,6 @@ impl HttpFetcher {
             Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Ok(Self { roots, client })
     }
-}
-
-fn add_pem(mut roots: RootCertStore, pem: &[u8]) -> Result<RootCertStore, ConfigError> {
-    let before = roots.len();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        certificate
-            .ok()
-            .and_then(|certificate| roots.add(certificate).ok())
-            .ok_or(ConfigError::Roots("certificate in PEM that can be read"))?;
-    }
-    if roots.len() == before {
-        return Err(ConfigError::Roots("certificate in PEM"));
-    }
-    Ok(roots)
 }
 
 impl FetchJwks for HttpFetcher {

@@ -5,6 +5,8 @@
 
 #![cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 
+#[path = "../common/authority.rs"]
+mod authority;
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer as Signing, KeyPair, KeyUsagePurpose,
-};
+use rcgen::CertifiedKey;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -14,44 +12,23 @@ use tokio_rustls::TlsAcceptor;
 use tower_bearer::jwks::{FetchError, HttpFetcher};
 
 use crate::{
+    authority::Authority,
     gate::{Gate, UNAVAILABLE},
     server::{Answer, Server},
     signer::{Signer, set},
 };
 
-/// A private authority.
-struct Authority {
-    pem: String,
-    signing: Signing<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key_pair = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key_pair).unwrap().pem();
-        Self { pem, signing: Signing::new(params, key_pair) }
-    }
-
-    /// A server with a certificate for `host`, valid until the year given.
-    async fn server(&self, host: &str, until: i32) -> Server {
-        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        params.not_after = rcgen::date_time_ymd(until, 1, 1);
-        let key_pair = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key_pair, &self.signing).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pair.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.into()], key)
-            .unwrap();
-        Server::start_with_tls(TlsAcceptor::from(Arc::new(config))).await
-    }
+/// A server with a certificate for `host`, valid until the year given.
+async fn server(authority: &Authority, host: &str, until: i32) -> Server {
+    let CertifiedKey { cert, signing_key } = authority.certify(host, until);
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.into()], key)
+        .unwrap();
+    Server::start_with_tls(TlsAcceptor::from(Arc::new(config))).await
 }
 
 #[tokio::test]
@@ -62,12 +39,12 @@ async fn a_certificate_of_a_trusted_authority_for_the_right_host_is_demanded() {
     let added = bundled().add_root_pem(&trusted.pem).unwrap();
     let a = Signer::new("a");
     for (what, server, fetcher, is_good) in [
-        ("right", trusted.server("localhost", 2099).await, only.clone(), true),
-        ("right, added", trusted.server("localhost", 2099).await, added, true),
-        ("another authority", other.server("localhost", 2099).await, only.clone(), false),
-        ("a private authority", trusted.server("localhost", 2099).await, bundled(), false),
-        ("another host", trusted.server("issuer.example", 2099).await, only.clone(), false),
-        ("expired", trusted.server("localhost", 2021).await, only, false),
+        ("right", server(&trusted, "localhost", 2099).await, only.clone(), true),
+        ("right, added", server(&trusted, "localhost", 2099).await, added, true),
+        ("another authority", server(&other, "localhost", 2099).await, only.clone(), false),
+        ("a private authority", server(&trusted, "localhost", 2099).await, bundled(), false),
+        ("another host", server(&trusted, "issuer.example", 2099).await, only.clone(), false),
+        ("expired", server(&trusted, "localhost", 2021).await, only, false),
     ] {
         server.serves("/keys", Answer::keys(&set(&[&a])));
         let keys = server.keys("/keys").with_fetcher(fetcher);
@@ -83,7 +60,7 @@ async fn a_certificate_of_a_trusted_authority_for_the_right_host_is_demanded() {
 async fn no_provider_of_the_process_is_installed_or_needed() {
     assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     let authority = Authority::new("trusted");
-    let server = authority.server("localhost", 2099).await;
+    let server = server(&authority, "localhost", 2099).await;
     server.serves("/keys", Answer::keys(&set(&[&Signer::new("a")])));
     let fetcher = HttpFetcher::new().unwrap().with_root_pem(&authority.pem).unwrap();
     server.keys("/keys").with_fetcher(fetcher).ready().await.unwrap();

@@ -5,6 +5,7 @@ use std::{
     net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -75,12 +76,7 @@ fn example(name: &str, redis: &Server) -> Command {
 #[test]
 fn who_logs_out_at_one_resource_server_is_logged_out_at_the_other() {
     let Some(redis) = Server::start() else { return };
-    let example = || {
-        let mut command = example("resource_server", &redis);
-        command.env("HS256_SECRET", std::str::from_utf8(crate::common::tokens::SECRET).unwrap());
-        command.env("ISSUER", "https://issuer.example").env("AUDIENCE", "api://orders");
-        command
-    };
+    let example = || resource_server(&redis);
     let (one, other) = (Program::start(example()), Program::start(example()));
     let token = token("a");
     assert_eq!(one.call("GET", "/whoami", &token, "").0, 503, "nobody has initialised it");
@@ -95,28 +91,117 @@ fn who_logs_out_at_one_resource_server_is_logged_out_at_the_other() {
     other.becomes(401, "/whoami", &token);
 }
 
+fn resource_server(redis: &Server) -> Command {
+    let mut command = example("resource_server", redis);
+    command.env("HS256_SECRET", std::str::from_utf8(crate::common::tokens::SECRET).unwrap());
+    command.env("ISSUER", "https://issuer.example").env("AUDIENCE", "api://orders");
+    command
+}
+
+#[test]
+fn a_resource_server_starts_before_its_redis_and_needs_no_restart() {
+    let Some(mut redis) = Server::absent() else { return };
+    let server = Program::start(resource_server(&redis));
+    let token = token("a");
+    assert_eq!(server.call("GET", "/whoami", &token, "").0, 503);
+    redis.restart();
+    server.becomes(503, "/whoami", &token);
+    let initialised = resource_server(&redis).arg("--initialise-redis").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&initialised.stdout), "initialised\n");
+    server.becomes(200, "/whoami", &token);
+}
+
+#[test]
+fn wrong_settings_end_the_start() {
+    let Some(redis) = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]) else { return };
+    for name in ["resource_server", "token_service"] {
+        let directory = Directory::new();
+        let mut command = resource_server(&redis);
+        if name == "token_service" {
+            command = token_service(&redis, &directory);
+        }
+        let output = command.output().unwrap();
+        assert!(!output.status.success(), "{name}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("maxmemory-policy of Redis is allkeys-lru"), "{name}: {said}");
+    }
+}
+
+/// Whose database tells it what is revoked, with or without Redis.
+#[test]
+fn a_token_service_starts_before_its_redis_and_seeds_it() {
+    let Some(mut redis) = Server::absent() else { return };
+    let directory = Directory::new();
+    let one = Program::start(token_service(&redis, &directory));
+    let tokens = log_in(&one);
+    assert_eq!(one.call("GET", "/api/v1/me", &tokens.access, "").0, 200);
+    assert_eq!(one.call("POST", "/api/v1/auth/logout/", &tokens.access, &tokens.refresh).0, 204);
+    assert_eq!(one.call("GET", "/api/v1/me", &tokens.access, "").0, 401);
+
+    redis.restart();
+    let begin = Instant::now();
+    while !redis.command(&["EXISTS", "tower-bearer:generation"]).ends_with('1') {
+        assert!(begin.elapsed() < Duration::from_secs(10), "is seeded");
+    }
+    let other = Program::start(token_service(&redis, &directory));
+    let tokens = log_in(&one);
+    assert_eq!(other.call("GET", "/api/v1/me", &tokens.access, "").0, 200);
+    assert_eq!(one.call("POST", "/api/v1/auth/logout/", &tokens.access, &tokens.refresh).0, 204);
+    other.becomes(401, "/api/v1/me", &tokens.access);
+}
+
 #[test]
 fn who_logs_out_at_one_token_service_is_logged_out_at_the_other_long_before_the_bound() {
     let Some(redis) = Server::start() else { return };
-    let directory =
-        std::env::temp_dir().join(format!("bearer-redis-example-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let example = || {
-        let mut command = example("token_service", &redis);
-        command.current_dir(&directory).env("REVOCATION_BOUND", "3600");
-        command.env("DEMO_EMAIL", "ada@example.org").env("DEMO_PASSWORD", "a long password");
-        command.env_remove("ISSUER").env_remove("AUDIENCE");
-        command
-    };
+    let directory = Directory::new();
+    let example = || token_service(&redis, &directory);
     let (one, other) = (Program::start(example()), Program::start(example()));
+    let tokens = log_in(&one);
+    assert_eq!(other.call("GET", "/api/v1/me", &tokens.access, "").0, 200);
+    assert_eq!(one.call("POST", "/api/v1/auth/logout/", &tokens.access, &tokens.refresh).0, 204);
+    other.becomes(401, "/api/v1/me", &tokens.access);
+}
+
+/// With a bound of an hour, so that nothing but a push can be the reason.
+fn token_service(redis: &Server, directory: &Directory) -> Command {
+    let mut command = example("token_service", redis);
+    command.current_dir(&directory.0).env("REVOCATION_BOUND", "3600");
+    command.env("DEMO_EMAIL", "ada@example.org").env("DEMO_PASSWORD", "a long password");
+    command.env_remove("ISSUER").env_remove("AUDIENCE");
+    command
+}
+
+struct Tokens {
+    access: String,
+    /// The body of a log-out.
+    refresh: String,
+}
+
+fn log_in(at: &Program) -> Tokens {
     let login = r#"{"username":"ada@example.org","password":"a long password"}"#;
-    let (status, body) = one.call("POST", "/api/v1/auth/login/", "", login);
+    let (status, body) = at.call("POST", "/api/v1/auth/login/", "", login);
     assert_eq!(status, 200, "{body}");
     let tokens: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let access = tokens["access_token"].as_str().unwrap();
-    assert_eq!(other.call("GET", "/api/v1/me", access, "").0, 200);
     let refresh = format!(r#"{{"refresh_token":{}}}"#, tokens["refresh_token"]);
-    assert_eq!(one.call("POST", "/api/v1/auth/logout/", access, &refresh).0, 204);
-    other.becomes(401, "/api/v1/me", access);
-    std::fs::remove_dir_all(&directory).unwrap();
+    Tokens { access: tokens["access_token"].as_str().unwrap().to_owned(), refresh }
+}
+
+/// Where a token service has its files.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let name = format!("bearer-redis-example-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        Self(directory)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

@@ -7,6 +7,8 @@
 #![allow(clippy::disallowed_methods, reason = "a server of its own takes its own time")]
 #![allow(clippy::print_stdout, reason = "what was not run, or was measured, is told")]
 
+#[path = "../common/authority.rs"]
+mod authority;
 #[path = "../common/mod.rs"]
 mod common;
 mod deny_list;
@@ -21,4 +23,6 @@ mod seeding;
 mod server;
 mod service;
 mod settings;
+mod starting;
 mod telemetry;
+mod tls;

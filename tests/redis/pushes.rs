@@ -8,11 +8,8 @@ use tower_bearer::{
 use crate::{
     proxy::Proxy,
     server::Server,
-    service::{Passes, Revoked, Service, eventually, every_kind, id, now, token},
+    service::{HOUR, Passes, Revoked, Service, eventually, every_kind, id, now, token},
 };
-
-/// So long that nothing but a push can be the reason.
-const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_is_seen_long_before_the_bound() {

@@ -35,7 +35,7 @@ impl Server {
         let name = format!("bearer-redis-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let program = PathBuf::from(program);
         let process = spawn(&program, port, &directory, &options);
@@ -46,6 +46,13 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// One that was killed before anybody has asked it anything: a port where nothing listens.
+    pub(crate) fn absent() -> Option<Self> {
+        let mut server = Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])?;
+        server.kill();
+        Some(server)
     }
 
     /// The answer to a command, as text: the first line, or what a bulk string holds.
@@ -109,6 +116,10 @@ impl Drop for Server {
         let _ = self.process.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn spawn(program: &PathBuf, port: u16, directory: &PathBuf, options: &Vec<String>) -> Child {

@@ -18,6 +18,9 @@ use crate::common::tokens::{SECRET, sign_hs256};
 
 pub(crate) const BOUND: Duration = Duration::from_millis(1_500);
 
+/// So long that nothing but a push can be the reason.
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+
 pub(crate) struct Service {
     pub(crate) store: RedisStore,
     pub(crate) revocation: RevocationCache,

@@ -3,8 +3,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    ConnectError, Inner, RedisStore, Seen, Waiting, dial::Dialer, link::Link, names::Space,
+    ConnectError, Inner, RedisStore, Seen, Waiting,
+    dial::Dialer,
+    link::{Absence, Link},
+    names::Space,
+    tls::Tls,
 };
+use crate::{ConfigError, tls::Roots};
 
 /// Settings of a [`RedisStore`], from [`RedisStore::builder`].
 #[must_use = "nothing happens before `connect`"]
@@ -14,6 +19,8 @@ pub struct RedisBuilder {
     connect_timeout: Duration,
     command_timeout: Duration,
     wait: Option<(u32, Duration)>,
+    absence: Absence,
+    tls: Tls,
 }
 
 impl RedisBuilder {
@@ -24,6 +31,8 @@ impl RedisBuilder {
             connect_timeout: Duration::from_secs(1),
             command_timeout: Duration::from_millis(500),
             wait: None,
+            absence: Absence::IsAnError,
+            tls: Tls::new(),
         }
     }
 
@@ -59,6 +68,64 @@ impl RedisBuilder {
         self
     }
 
+    /// Starts without a server: where none can be reached, or it still loads its data, [`connect`](Self::connect) succeeds
+    /// and the store connects as soon as it can. Default: it is an error.
+    ///
+    /// Look-ups are unavailable until then, and whatever else `connect` refuses, a server that evicts or a replica, is
+    /// refused whenever it is met. What a server answers at start is judged as ever: a wrong password, one that evicts,
+    /// or a certificate that is not trusted ends the start. [`is_seeded`](RedisStore::is_seeded) tells why there is no
+    /// connection.
+    pub fn allow_unreachable_at_start(mut self) -> Self {
+        self.absence = Absence::MayPass;
+        self
+    }
+
+    /// Trusts the operating system's roots, in place of those that were trusted so far. They are read once, now.
+    /// Default: the bundled roots of Mozilla's programme. Has no effect without TLS.
+    ///
+    /// # Errors
+    /// [`ConfigError::Roots`] where the system has none that can be read.
+    pub fn with_system_roots(self) -> Result<Self, ConfigError> {
+        Ok(self.with_roots(Roots::of_system()?))
+    }
+
+    /// Trusts the certificates of this PEM text alone, in place of those that were trusted so far. Has no effect without
+    /// TLS.
+    ///
+    /// # Errors
+    /// [`ConfigError::Roots`] where it has none, or one that cannot be read.
+    pub fn with_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Ok(self.with_roots(Roots::of_pem(pem.as_ref())?))
+    }
+
+    /// Trusts the certificates of this PEM text too: those of a private authority. Has no effect without TLS.
+    ///
+    /// # Errors
+    /// As [`with_root_pem`](Self::with_root_pem).
+    pub fn add_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let roots = self.tls.roots.clone().and_pem(pem.as_ref())?;
+        Ok(self.with_roots(roots))
+    }
+
+    fn with_roots(mut self, roots: Roots) -> Self {
+        self.tls.roots = roots;
+        self
+    }
+
+    /// Shows a certificate of the client's own, which a Redis demands unless it has `tls-auth-clients no`: its PEM text,
+    /// followed by those of its chain, and the PEM text of its private key. Default: none. Has no effect without TLS.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnreadableKey`] where one of the two cannot be read, or the key is another's.
+    pub fn with_client_certificate_pem(
+        mut self,
+        certificate: impl AsRef<[u8]>,
+        private_key: impl AsRef<[u8]>,
+    ) -> Result<Self, ConfigError> {
+        self.tls = self.tls.with_identity(certificate.as_ref(), private_key.as_ref())?;
+        Ok(self)
+    }
+
     /// Connects, and looks whether the server can be relied on.
     ///
     /// Needs a Tokio runtime with I/O and timer enabled, and keeps a task in it that reconnects. That Redis was not
@@ -78,7 +145,7 @@ impl RedisBuilder {
                 return Err(ConnectError::OutOfRange(name));
             }
         }
-        let dialer = Dialer::new(&self.url, self.connect_timeout, self.command_timeout)?;
+        let dialer = Dialer::new(&self.url, &self.tls, self.connect_timeout, self.command_timeout)?;
         let waiting = match self.wait {
             None => None,
             // `WAIT 0` waits for nobody, and a time of zero waits for ever.
@@ -87,10 +154,10 @@ impl RedisBuilder {
             }
             Some((replicas, timeout)) => {
                 let dialer = dialer.with_command_timeout(timeout + self.command_timeout);
-                Some(Waiting { link: Link::open(&dialer).await?, replicas, timeout })
+                Some(Waiting { link: Link::open(&dialer, self.absence).await?, replicas, timeout })
             }
         };
-        let link = Link::open(&dialer).await?;
+        let link = Link::open(&dialer, self.absence).await?;
         let space = Space::new(&self.prefix);
         Ok(RedisStore(Arc::new(Inner { space, link, waiting, seen: Seen::default(), dialer })))
     }
@@ -104,6 +171,8 @@ impl fmt::Debug for RedisBuilder {
             .field("connect_timeout", &self.connect_timeout)
             .field("command_timeout", &self.command_timeout)
             .field("wait", &self.wait)
+            .field("absence", &self.absence)
+            .field("roots", &self.tls.roots.len())
             .finish_non_exhaustive()
     }
 }

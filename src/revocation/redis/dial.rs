@@ -6,9 +6,14 @@ use ::redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo,
     aio::{MultiplexedConnection, PubSub},
 };
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{io, net::TcpStream, task::JoinHandle, time::timeout};
+use tokio_rustls::TlsConnector;
 
-use super::error::{ConnectError, Failure};
+use super::{
+    error::{ConnectError, Failure},
+    tls::Tls,
+};
 
 /// Commands that wait to be written; more than that make their callers wait.
 const PIPELINE: usize = 1_000;
@@ -25,6 +30,7 @@ pub(super) struct Dialer {
 #[derive(Clone)]
 enum Address {
     Tcp(String, u16),
+    Tls(String, u16, ServerName<'static>, Arc<ClientConfig>),
     #[cfg(unix)]
     Unix(std::path::PathBuf),
 }
@@ -48,11 +54,27 @@ impl<T: io::AsyncRead + io::AsyncWrite + Send + Unpin> Socket for T {}
 impl Dialer {
     pub(super) fn new(
         url: &str,
+        tls: &Tls,
         connect_timeout: Duration,
         command_timeout: Duration,
     ) -> Result<Self, ConnectError> {
+        // With redis-rs it could be `#insecure`, for certificates that nobody looks at.
+        if url.contains('#') {
+            return Err(ConnectError::UrlFragment);
+        }
+        // TLS is ours: redis-rs would take the provider of the process, or panic for want of one.
+        let (wants_tls, url) = match url.split_once(':') {
+            Some((scheme, rest)) if is_one_of(scheme, ["rediss", "valkeys"]) => {
+                (true, format!("redis:{rest}"))
+            }
+            _ => (false, url.to_owned()),
+        };
         let info: ConnectionInfo = url.into_connection_info().map_err(|_| ConnectError::Url)?;
         let address = match info.addr() {
+            ConnectionAddr::Tcp(host, port) if wants_tls => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| ConnectError::Url)?;
+                Address::Tls(host.clone(), *port, name, tls.client_config()?)
+            }
             ConnectionAddr::Tcp(host, port) => Address::Tcp(host.clone(), *port),
             #[cfg(unix)]
             ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
@@ -89,16 +111,16 @@ impl Dialer {
 
     async fn socket(&self) -> Result<Box<dyn Socket>, Failure> {
         match &self.address {
-            Address::Tcp(host, port) => {
-                let stream =
-                    TcpStream::connect((host.as_str(), *port)).await.map_err(Failure::Dial)?;
-                // Commands are small and somebody waits for each.
-                stream.set_nodelay(true).map_err(Failure::Dial)?;
-                Ok(Box::new(stream))
+            Address::Tcp(host, port) => Ok(Box::new(tcp(host, *port).await?)),
+            Address::Tls(host, port, name, config) => {
+                let stream = tcp(host, *port).await?;
+                let connecting =
+                    TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
+                Ok(Box::new(connecting.await.map_err(Failure::dial)?))
             }
             #[cfg(unix)]
             Address::Unix(path) => {
-                let stream = tokio::net::UnixStream::connect(path).await.map_err(Failure::Dial)?;
+                let stream = tokio::net::UnixStream::connect(path).await.map_err(Failure::dial)?;
                 Ok(Box::new(stream))
             }
         }
@@ -110,4 +132,15 @@ impl Dialer {
     ) -> Result<T, Failure> {
         timeout(self.connect_timeout, dialling).await.unwrap_or(Err(Failure::TimedOut))
     }
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect((host, port)).await.map_err(Failure::dial)?;
+    // Commands are small and somebody waits for each.
+    stream.set_nodelay(true).map_err(Failure::dial)?;
+    Ok(stream)
+}
+
+fn is_one_of(scheme: &str, schemes: [&str; 2]) -> bool {
+    schemes.iter().any(|one| scheme.eq_ignore_ascii_case(one))
 }

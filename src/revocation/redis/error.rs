@@ -1,15 +1,21 @@
 //! What can go wrong: at start, and with a question.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io, sync::Arc};
 
-use crate::revocation::StoreError;
+use ::redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::{ConfigError, revocation::StoreError};
 
 /// Why there is no [`RedisStore`](super::RedisStore).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL is none of a Redis, or names a kind of connection that is not supported, such as `rediss://`.
+    /// The URL is none of a Redis.
     Url,
+    /// The URL has a fragment. Other clients take `#insecure` for leave not to look at certificates.
+    UrlFragment,
+    /// TLS cannot be set up.
+    Tls(ConfigError),
     /// A setting outside of what it may be; the string names setting and limits.
     OutOfRange(&'static str),
     /// `maxmemory-policy` is this one, which forgets revocations when memory is short: set it to `noeviction`.
@@ -18,7 +24,8 @@ pub enum ConnectError {
     Replica,
     /// The crate was built with neither `aws-lc-rs` nor `rust-crypto`, whose SHA-256 names are made with.
     NoBackend,
-    /// The server cannot be reached, does not know the user, or does not answer as Redis does.
+    /// The server cannot be reached, has no certificate that is trusted, does not know the user, or does not answer as
+    /// Redis does.
     Unavailable(StoreError),
 }
 
@@ -26,6 +33,10 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url => f.write_str("no URL of a Redis, such as redis://user:password@host:6379/0"),
+            Self::UrlFragment => f.write_str(
+                "a URL with a fragment: in a password write # as %23, and certificates are always looked at",
+            ),
+            Self::Tls(_) => f.write_str("TLS cannot be set up"),
             Self::OutOfRange(setting) => write!(f, "out of range: {setting}"),
             Self::Evicting(policy) => write!(
                 f,
@@ -43,6 +54,7 @@ impl fmt::Display for ConnectError {
 impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
+            Self::Tls(error) => Some(error),
             Self::Unavailable(error) => error.source(),
             _ => None,
         }
@@ -58,8 +70,8 @@ pub(super) enum Failure {
     WentBackwards,
     /// Something in Redis is none of ours.
     Unreadable,
-    /// No connection at the moment.
-    Down,
+    /// No connection at the moment, and why the last attempt to make one failed.
+    Down(Option<Arc<Failure>>),
     TimedOut,
     Evicting(String),
     Replica,
@@ -69,18 +81,24 @@ pub(super) enum Failure {
     /// Somebody else seeds, or the data was lost meanwhile.
     SeedInterrupted,
     NoRandomness,
-    Dial(std::io::Error),
-    Redis(::redis::RedisError),
+    Dial(io::Error),
+    /// Certificates, or what is no TLS at all.
+    Tls(io::Error),
+    Redis(RedisError),
 }
 
 impl Failure {
+    pub(super) fn dial(error: io::Error) -> Self {
+        if is_of_tls(&error) { Self::Tls(error) } else { Self::Dial(error) }
+    }
+
     /// A fixed name for logs.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::NotSeeded => "not_seeded",
             Self::WentBackwards => "went_backwards",
             Self::Unreadable => "unreadable",
-            Self::Down => "down",
+            Self::Down(_) => "down",
             Self::TimedOut => "timed_out",
             Self::Evicting(_) => "evicting",
             Self::Replica => "replica",
@@ -89,9 +107,35 @@ impl Failure {
             Self::SeedInterrupted => "seed_interrupted",
             Self::NoRandomness => "no_randomness",
             Self::Dial(_) => "dial",
+            Self::Tls(_) => "tls",
             Self::Redis(_) => "redis",
         }
     }
+
+    /// Whether it may pass without a setting being changed.
+    pub(super) fn is_absence(&self) -> bool {
+        match self {
+            Self::Dial(_) | Self::TimedOut => true,
+            Self::Redis(error) => match error.kind() {
+                ErrorKind::Io => !io_error(error).is_some_and(is_of_tls),
+                ErrorKind::Server(kind) => {
+                    matches!(kind, ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<rustls::Error>())
+}
+
+fn io_error(error: &RedisError) -> Option<&io::Error> {
+    // redis-rs shows it in the box that it keeps it in.
+    let kept: &Arc<dyn Error + Send + Sync> = error.source()?.downcast_ref()?;
+    kept.downcast_ref()
 }
 
 impl fmt::Display for Failure {
@@ -100,7 +144,7 @@ impl fmt::Display for Failure {
             Self::NotSeeded => "Redis is empty: it was not initialised, or has lost its data",
             Self::WentBackwards => "Redis has lost revocations that it had acknowledged",
             Self::Unreadable => "what is in Redis was not written by this crate",
-            Self::Down => "there is no connection to Redis",
+            Self::Down(_) => "there is no connection to Redis",
             Self::TimedOut => "Redis did not answer in time",
             Self::Evicting(_) => "the maxmemory-policy of Redis forgets revocations",
             Self::Replica => "the Redis server has become a replica",
@@ -109,6 +153,7 @@ impl fmt::Display for Failure {
             Self::SeedInterrupted => "seeding was interrupted by another or by a loss of data",
             Self::NoRandomness => "the operating system has no random bytes",
             Self::Dial(_) => "cannot connect to Redis",
+            Self::Tls(_) => "there is no TLS with Redis that can be trusted",
             Self::Redis(_) => "Redis answered with an error",
         })
     }
@@ -117,15 +162,16 @@ impl fmt::Display for Failure {
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Dial(error) => Some(error),
+            Self::Down(Some(reason)) => Some(&**reason),
+            Self::Dial(error) | Self::Tls(error) => Some(error),
             Self::Redis(error) => Some(error),
             _ => None,
         }
     }
 }
 
-impl From<::redis::RedisError> for Failure {
-    fn from(error: ::redis::RedisError) -> Self {
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
         if error.is_timeout() { Self::TimedOut } else { Self::Redis(error) }
     }
 }
@@ -146,5 +192,11 @@ impl From<Failure> for ConnectError {
             Failure::Replica => Self::Replica,
             other => Self::Unavailable(other.into()),
         }
+    }
+}
+
+impl From<ConfigError> for ConnectError {
+    fn from(error: ConfigError) -> Self {
+        Self::Tls(error)
     }
 }

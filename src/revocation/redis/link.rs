@@ -43,13 +43,27 @@ enum State {
     Up(Connection),
     /// Just lost; the first attempt at another is under way.
     Lost,
-    Down,
+    /// The last attempt failed, and why.
+    Down(Arc<Failure>),
+}
+
+/// What a server is that cannot be reached at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    IsAnError,
+    MayPass,
 }
 
 impl Link {
-    pub(super) async fn open(dialer: &Dialer) -> Result<Self, Failure> {
-        let connection = connect(dialer).await?;
-        let (states, state) = watch::channel(State::Up(connection));
+    pub(super) async fn open(dialer: &Dialer, absence: Absence) -> Result<Self, Failure> {
+        let first = match connect(dialer).await {
+            Ok(connection) => State::Up(connection),
+            Err(failure) if absence == Absence::MayPass && failure.is_absence() => {
+                State::Down(Arc::new(failure))
+            }
+            Err(failure) => return Err(failure),
+        };
+        let (states, state) = watch::channel(first);
         let suspected = Arc::new(Notify::new());
         let keeper = tokio::spawn(keep(dialer.clone(), states, Arc::clone(&suspected)));
         Ok(Self { state, suspected, keeper })
@@ -80,7 +94,8 @@ impl Link {
         let settled = state.wait_for(|state| !matches!(state, State::Lost)).await;
         match settled.as_deref() {
             Ok(State::Up(connection)) => Ok(connection.clone()),
-            _ => Err(Failure::Down),
+            Ok(State::Down(reason)) => Err(Failure::Down(Some(Arc::clone(reason)))),
+            _ => Err(Failure::Down(None)),
         }
     }
 
@@ -117,8 +132,8 @@ async fn keep(dialer: Dialer, states: watch::Sender<State>, suspected: Arc<Notif
                 let _ = timeout(HEARTBEAT, suspected.notified()).await;
             };
             telemetry::redis_lost(failure.kind());
+            states.send_replace(State::Lost);
         }
-        states.send_replace(State::Lost);
         let mut pause = FIRST_PAUSE;
         loop {
             // Even before the first attempt: a fleet loses its connections at one moment.
@@ -129,7 +144,7 @@ async fn keep(dialer: Dialer, states: watch::Sender<State>, suspected: Arc<Notif
                     states.send_replace(State::Up(connection));
                     break;
                 }
-                Err(_) => states.send_replace(State::Down),
+                Err(failure) => states.send_replace(State::Down(Arc::new(failure))),
             };
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

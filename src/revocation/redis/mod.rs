@@ -52,8 +52,14 @@
 //!   `+get +set +mget +del +incr +expire +expireat +xadd +eval +publish +subscribe +info +wait +select +hello`.
 //! * One server, or a name that leads to the one that is the master now. Redis Cluster and Sentinel are not asked.
 //!
-//! Unencrypted connections only: `rediss://` is refused. Where the network is not trusted, a proxy with TLS belongs
-//! beside each process.
+//! # TLS
+//!
+//! `rediss://` in place of `redis://` asks for it: TLS 1.2 or 1.3 by rustls with AWS-LC, whichever backend checks
+//! signatures. The server's certificate must be for the host of the URL, and from one of the bundled authorities of
+//! Mozilla's programme; for private ones see [`RedisBuilder::with_root_pem`] and
+//! [`add_root_pem`](RedisBuilder::add_root_pem), for a certificate of the client's own
+//! [`with_client_certificate_pem`](RedisBuilder::with_client_certificate_pem). There is no way to leave certificates
+//! unchecked. `redis://` is unencrypted, password and all: for a network that is trusted.
 
 mod builder;
 mod deny_list;
@@ -67,6 +73,7 @@ mod pushes;
 mod record;
 #[cfg(feature = "issuing")]
 mod relay;
+mod tls;
 
 use std::{
     fmt,
@@ -134,8 +141,8 @@ impl RedisStore {
         Self::builder(url).connect().await
     }
 
-    /// The settings of a store at `redis://[user[:password]@]host[:port][/database][?protocol=resp3]`, or
-    /// `unix:///path[?db=..&user=..&pass=..&protocol=resp3]`.
+    /// The settings of a store at `redis://[user[:password]@]host[:port][/database][?protocol=resp3]`, the same with
+    /// `rediss://` for TLS, or `unix:///path[?db=..&user=..&pass=..&protocol=resp3]`.
     pub fn builder(url: &str) -> RedisBuilder {
         RedisBuilder::new(url)
     }

@@ -84,7 +84,7 @@ impl Follower {
     async fn round(&mut self, connection: &Connection, block: Duration) -> Result<(), Failure> {
         // Whether the server may be asked at all is found out there, once for both.
         if !self.store.0.link.is_up() {
-            return Err(Failure::Down);
+            return Err(Failure::Down(None));
         }
         let Some(position) = self.position.clone() else {
             let asked = Moment::of(&*self.held.clock);
