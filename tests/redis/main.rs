@@ -19,6 +19,7 @@ mod processes;
 mod proxy;
 mod pushes;
 mod relay;
+mod replicas;
 mod seeding;
 mod server;
 mod service;

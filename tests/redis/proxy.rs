@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -21,6 +21,8 @@ pub(crate) struct Proxy {
 }
 
 struct Wire {
+    /// Where new connections lead.
+    port: AtomicU16,
     /// Bytes vanish, connections stay.
     swallows: AtomicBool,
     accepted: AtomicUsize,
@@ -32,6 +34,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let wire = Arc::new(Wire {
+            port: AtomicU16::new(port),
             swallows: AtomicBool::new(false),
             accepted: AtomicUsize::new(0),
             cut: broadcast::channel(1).0,
@@ -40,7 +43,8 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 wire.accepted.fetch_add(1, SeqCst);
-                let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+                let far = ("127.0.0.1", wire.port.load(SeqCst));
+                let Ok(far) = TcpStream::connect(far).await else { continue };
                 let (near_read, near_write) = near.into_split();
                 let (far_read, far_write) = far.into_split();
                 tokio::spawn(carry(near_read, far_write, Arc::clone(&wire)));
@@ -56,6 +60,11 @@ impl Proxy {
 
     pub(crate) fn swallow(&self, swallows: bool) {
         self.wire.swallows.store(swallows, SeqCst);
+    }
+
+    /// As a name that leads to another server from now on.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.wire.port.store(port, SeqCst);
     }
 
     /// Ends every connection of the moment.

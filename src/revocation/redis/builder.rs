@@ -1,15 +1,18 @@
 //! Settings of a store.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use super::{
-    ConnectError, Inner, RedisStore, Seen, Waiting,
+    ConnectError, Inner, RedisStore, Seen,
     dial::Dialer,
     link::{Absence, Link},
     names::Space,
     tls::Tls,
+    waiting::Waiting,
 };
 use crate::{ConfigError, tls::Roots};
+
+const WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_600);
 
 /// Settings of a [`RedisStore`], from [`RedisStore::builder`].
 #[must_use = "nothing happens before `connect`"]
@@ -61,8 +64,9 @@ impl RedisBuilder {
     /// Acknowledges a revocation only when so many replicas have it, and fails after `timeout` (`WAIT`). Default: the
     /// master alone.
     ///
-    /// Revocations then take a connection of their own and wait for each other. One that failed is in force on the
-    /// master, and perhaps on replicas.
+    /// One that failed with too few replicas is in force all the same: on the master, in this process, and by its push
+    /// in every other. Revocations that are made at the same time wait together, on a connection of their own; one may
+    /// have to wait for the end of those before it, so that it takes up to twice the time. From 1 millisecond to 1 hour.
     pub fn with_wait(mut self, replicas: u32, timeout: Duration) -> Self {
         self.wait = Some((replicas, timeout));
         self
@@ -149,12 +153,13 @@ impl RedisBuilder {
         let waiting = match self.wait {
             None => None,
             // `WAIT 0` waits for nobody, and a time of zero waits for ever.
-            Some((replicas, timeout)) if replicas == 0 || timeout < Duration::from_millis(1) => {
-                return Err(ConnectError::OutOfRange("wait (1 replica and 1 ms at least)"));
+            Some((replicas, timeout)) if replicas == 0 || !WAITS.contains(&timeout) => {
+                return Err(ConnectError::OutOfRange("wait (1 replica at least, 1 ms to 1 hour)"));
             }
             Some((replicas, timeout)) => {
-                let dialer = dialer.with_command_timeout(timeout + self.command_timeout);
-                Some(Waiting { link: Link::open(&dialer, self.absence).await?, replicas, timeout })
+                let dialer = dialer.with_more_time(timeout);
+                let link = Link::open(&dialer, self.absence).await?;
+                Some(Waiting::new(link, replicas, timeout))
             }
         };
         let link = Link::open(&dialer, self.absence).await?;

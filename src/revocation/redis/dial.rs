@@ -84,8 +84,9 @@ impl Dialer {
         Ok(Self { address, settings, connect_timeout, command_timeout })
     }
 
-    pub(super) fn with_command_timeout(&self, command_timeout: Duration) -> Self {
-        Self { command_timeout, ..self.clone() }
+    /// For commands that Redis is asked to take its time over.
+    pub(super) fn with_more_time(&self, time: Duration) -> Self {
+        Self { command_timeout: self.command_timeout.saturating_add(time), ..self.clone() }
     }
 
     pub(super) async fn connection(&self) -> Result<Connection, Failure> {

@@ -84,8 +84,37 @@ pub(super) enum Failure {
     Dial(io::Error),
     /// Certificates, or what is no TLS at all.
     Tls(io::Error),
-    Redis(RedisError),
+    /// The connection failed under a question. Its text is the operating system's or that of TLS.
+    Wire(RedisError),
+    Redis(Refusal),
+    /// Replicas were not asked, and why.
+    Unconfirmed(Arc<Failure>),
 }
+
+/// What is kept of an error that Redis answered with: its code, as `NOPERM`, and never its text, which may repeat what
+/// it was sent. To a `HELLO` that is unknown it answers with the password.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    kind: ErrorKind,
+    code: String,
+}
+
+impl Refusal {
+    fn of(error: &RedisError) -> Self {
+        let is_code =
+            |code: &&str| code.len() <= 16 && code.bytes().all(|b| b.is_ascii_uppercase());
+        let code = error.code().filter(is_code);
+        Self { kind: error.kind(), code: code.unwrap_or("no code").to_owned() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?})", self.code, self.kind)
+    }
+}
+
+impl Error for Refusal {}
 
 impl Failure {
     pub(super) fn dial(error: io::Error) -> Self {
@@ -108,7 +137,9 @@ impl Failure {
             Self::NoRandomness => "no_randomness",
             Self::Dial(_) => "dial",
             Self::Tls(_) => "tls",
+            Self::Wire(_) => "wire",
             Self::Redis(_) => "redis",
+            Self::Unconfirmed(_) => "unconfirmed",
         }
     }
 
@@ -116,13 +147,10 @@ impl Failure {
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Dial(_) | Self::TimedOut => true,
-            Self::Redis(error) => match error.kind() {
-                ErrorKind::Io => !io_error(error).is_some_and(is_of_tls),
-                ErrorKind::Server(kind) => {
-                    matches!(kind, ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain)
-                }
-                _ => false,
-            },
+            Self::Wire(error) => !io_error(error).is_some_and(is_of_tls),
+            Self::Redis(Refusal { kind: ErrorKind::Server(kind), .. }) => {
+                matches!(kind, ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain)
+            }
             _ => false,
         }
     }
@@ -154,7 +182,9 @@ impl fmt::Display for Failure {
             Self::NoRandomness => "the operating system has no random bytes",
             Self::Dial(_) => "cannot connect to Redis",
             Self::Tls(_) => "there is no TLS with Redis that can be trusted",
+            Self::Wire(_) => "the connection to Redis failed",
             Self::Redis(_) => "Redis answered with an error",
+            Self::Unconfirmed(_) => "no replica could be asked whether it has the revocation",
         })
     }
 }
@@ -162,9 +192,10 @@ impl fmt::Display for Failure {
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Down(Some(reason)) => Some(&**reason),
+            Self::Down(Some(reason)) | Self::Unconfirmed(reason) => Some(&**reason),
             Self::Dial(error) | Self::Tls(error) => Some(error),
-            Self::Redis(error) => Some(error),
+            Self::Wire(error) => Some(error),
+            Self::Redis(refusal) => Some(refusal),
             _ => None,
         }
     }
@@ -172,7 +203,11 @@ impl Error for Failure {
 
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
-        if error.is_timeout() { Self::TimedOut } else { Self::Redis(error) }
+        match error.kind() {
+            _ if error.is_timeout() => Self::TimedOut,
+            ErrorKind::Io => Self::Wire(error),
+            _ => Self::Redis(Refusal::of(&error)),
+        }
     }
 }
 

@@ -74,13 +74,12 @@ mod record;
 #[cfg(feature = "issuing")]
 mod relay;
 mod tls;
+mod waiting;
 
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-use ::redis::Cmd;
 
 pub use self::builder::RedisBuilder;
 pub use self::deny_list::{DenyList, DenyListStats};
@@ -95,6 +94,7 @@ use self::{
     link::Link,
     names::{Dates, Name, Space},
     record::Record,
+    waiting::Waiting,
 };
 use super::{Revocable, RevocationCache, RevocationStore, StoreError, Verdict};
 use crate::BoxFuture;
@@ -108,17 +108,11 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     space: Space,
     link: Link,
-    /// For revocations that wait for replicas: nothing else may stand in line behind them.
+    /// For revocations that wait for replicas.
     waiting: Option<Waiting>,
     seen: Seen,
     /// For connections of pushes.
     dialer: Dialer,
-}
-
-struct Waiting {
-    link: Link,
-    replicas: u32,
-    timeout: std::time::Duration,
 }
 
 /// What this process has seen of the data.
@@ -226,25 +220,11 @@ impl RedisStore {
             return Ok(());
         }
         let command = Record::of(&self.0.space, denials).command();
+        let count: u64 = self.0.link.send(&command).await?;
         match &self.0.waiting {
-            None => {
-                let _: u64 = self.0.link.send(&command).await?;
-            }
-            Some(waiting) => waiting.send(&command).await?,
+            None => Ok(()),
+            Some(waiting) => waiting.confirm(&self.0.space, count).await,
         }
-        Ok(())
-    }
-}
-
-impl Waiting {
-    /// Both in one pipeline of one connection: `WAIT` is about what its own connection has written.
-    async fn send(&self, command: &Cmd) -> Result<(), Failure> {
-        let mut wait = ::redis::cmd("WAIT");
-        wait.arg(self.replicas).arg(u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX));
-        let mut both = ::redis::pipe();
-        both.add_command(command.clone()).add_command(wait);
-        let (_, reached): (u64, u32) = self.link.send_all(&both).await?;
-        if reached < self.replicas { Err(Failure::TooFewReplicas) } else { Ok(()) }
     }
 }
 

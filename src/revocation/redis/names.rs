@@ -17,6 +17,8 @@ pub(super) struct Space {
     pub(super) count: String,
     pub(super) seeding: String,
     pub(super) changes: String,
+    /// What is written so that replicas can be waited for.
+    pub(super) waited: String,
     pub(super) channel: String,
 }
 
@@ -29,6 +31,7 @@ impl Space {
             count: under("count"),
             seeding: under("seeding"),
             changes: under("changes"),
+            waited: under("waited"),
             channel: under("pushes"),
         }
     }

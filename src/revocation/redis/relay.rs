@@ -47,10 +47,11 @@ impl OutboxRelay {
 
     /// Carries for as long as it is polled: spawn it in at least one process, better in each.
     ///
-    /// Where store or Redis fails, it comes again after the interval.
+    /// Where store or Redis fails, it comes again after the interval, and does not tell why: whoever wants to know calls
+    /// [`carry`](Self::carry) in a loop of their own.
     pub async fn run(&self) {
         loop {
-            // The entries are still there, and so is whoever asks why: look-ups tell what is wrong.
+            // What was not carried is still there.
             let _ = self.carry().await;
             wait(jittered(self.interval.max(Duration::from_millis(1)))).await;
         }

@@ -23,7 +23,8 @@ use crate::claims::Moment;
 /// Changes, or keys of a snapshot, that are read at once.
 const BATCH: usize = 1_000;
 
-/// The longest time that Redis is asked to wait for a change.
+/// The times that Redis is asked to wait for a change.
+const SHORTEST_WAIT: Duration = Duration::from_millis(25);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -67,9 +68,9 @@ impl Follower {
 
     /// Until something fails.
     async fn follow(&mut self) -> Failure {
-        let block = (self.held.bound / 4).min(LONGEST_WAIT).max(Duration::from_millis(1));
+        let block = (self.held.bound / 4).clamp(SHORTEST_WAIT, LONGEST_WAIT);
         let dialer = &self.store.0.dialer;
-        let dialer = dialer.with_command_timeout(dialer.command_timeout + block);
+        let dialer = dialer.with_more_time(block);
         let connection = match dialer.connection().await {
             Ok(connection) => connection,
             Err(failure) => return failure,
