@@ -1,64 +1,21 @@
-//! Several processes: this test binary, started again.
+//! Revocations of one process, in others.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tower_bearer::revocation::{OnUnavailable, redis::RedisStore};
 
 use crate::{
+    process::Process,
     server::Server,
     service::{Passes, Revoked, Service, eventually, every_kind, id, token},
 };
 
 /// A process that listens to pushes and asks as often as it can.
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Process {
-    fn start(url: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "processes::a_process_of_the_fleet"])
-            .env("FLEET_URL", url)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let input = child.stdin.take().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if let Some(line) = line.strip_prefix("fleet: ") {
-                    let _ = sender.send(line.to_owned());
-                }
-            }
-        });
-        let process = Self { child, input, lines };
-        assert_eq!(process.line(), "ready");
-        process
-    }
-
-    fn say(&mut self, line: &str) {
-        writeln!(self.input, "{line}").unwrap();
-    }
-
-    fn line(&self) -> String {
-        self.lines.recv_timeout(Duration::from_secs(20)).expect("the process answers")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn listener(url: &str) -> Process {
+    let process =
+        Process::start("processes::a_process_of_the_fleet", &[("FLEET_URL", url.as_ref())]);
+    assert_eq!(process.line(), "ready");
+    process
 }
 
 /// `watch ID`: passes, and tells when it does no more. `revoke ID`: revokes, and tells when it is done.
@@ -102,8 +59,8 @@ fn what_process_a_revokes_b_and_c_refuse() {
     runtime.block_on(async {
         RedisStore::connect(&server.url()).await.unwrap().initialise().await.unwrap();
     });
-    let mut a = Process::start(&server.url());
-    let mut others = [Process::start(&server.url()), Process::start(&server.url())];
+    let mut a = listener(&server.url());
+    let mut others = [listener(&server.url()), listener(&server.url())];
     for round in 0..20 {
         let name = format!("t{round}");
         for other in &mut others {
@@ -127,10 +84,10 @@ fn a_revocation_that_was_acknowledged_outlives_the_process_that_made_it() {
         service.store.initialise().await.unwrap();
         for round in 0..5 {
             let name = format!("t{round}");
-            let mut process = Process::start(&server.url());
+            let mut process = listener(&server.url());
             process.say(&format!("revoke {name}"));
             assert_eq!(process.line(), "revoked");
-            process.child.kill().unwrap();
+            process.kill();
             assert_eq!(service.ask(&token(&name)).await, Revoked);
         }
         // Of every kind, by the same path.

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst},
     },
 };
@@ -14,6 +14,9 @@ use tokio::{
     sync::broadcast,
 };
 
+const QUESTIONS: usize = 0;
+const ANSWERS: usize = 1;
+
 /// Between a store and its Redis.
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -23,8 +26,9 @@ pub(crate) struct Proxy {
 struct Wire {
     /// Where new connections lead.
     port: AtomicU16,
-    /// Bytes vanish, connections stay.
-    swallows: AtomicBool,
+    /// Bytes vanish, connections stay: those of questions, and those of answers.
+    swallows: [AtomicBool; 2],
+    trap: Mutex<Option<&'static str>>,
     accepted: AtomicUsize,
     cut: broadcast::Sender<()>,
 }
@@ -35,7 +39,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let wire = Arc::new(Wire {
             port: AtomicU16::new(port),
-            swallows: AtomicBool::new(false),
+            swallows: Default::default(),
+            trap: Mutex::default(),
             accepted: AtomicUsize::new(0),
             cut: broadcast::channel(1).0,
         });
@@ -47,8 +52,8 @@ impl Proxy {
                 let Ok(far) = TcpStream::connect(far).await else { continue };
                 let (near_read, near_write) = near.into_split();
                 let (far_read, far_write) = far.into_split();
-                tokio::spawn(carry(near_read, far_write, Arc::clone(&wire)));
-                tokio::spawn(carry(far_read, near_write, Arc::clone(&wire)));
+                tokio::spawn(carry(near_read, far_write, QUESTIONS, Arc::clone(&wire)));
+                tokio::spawn(carry(far_read, near_write, ANSWERS, Arc::clone(&wire)));
             }
         });
         Self { address, wire: ours }
@@ -59,7 +64,12 @@ impl Proxy {
     }
 
     pub(crate) fn swallow(&self, swallows: bool) {
-        self.wire.swallows.store(swallows, SeqCst);
+        self.wire.swallows.iter().for_each(|way| way.store(swallows, SeqCst));
+    }
+
+    /// The next question with `word` in it arrives, and nobody learns what came of it.
+    pub(crate) fn swallow_answers_to(&self, word: &'static str) {
+        *self.wire.trap.lock().unwrap() = Some(word);
     }
 
     /// As a name that leads to another server from now on.
@@ -78,9 +88,17 @@ impl Proxy {
     }
 }
 
+impl Wire {
+    fn springs(&self, question: &[u8]) -> bool {
+        let trap = *self.trap.lock().unwrap();
+        trap.is_some_and(|word| question.windows(word.len()).any(|part| part == word.as_bytes()))
+    }
+}
+
 async fn carry(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
+    way: usize,
     wire: Arc<Wire>,
 ) {
     let mut cut = wire.cut.subscribe();
@@ -91,7 +109,10 @@ async fn carry(
             _ = cut.recv() => return,
         };
         let Ok(length @ 1..) = read else { return };
-        if !wire.swallows.load(SeqCst) && to.write_all(&buffer[..length]).await.is_err() {
+        if way == QUESTIONS && wire.springs(&buffer[..length]) {
+            wire.swallows[ANSWERS].store(true, SeqCst);
+        }
+        if !wire.swallows[way].load(SeqCst) && to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }

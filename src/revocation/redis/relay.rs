@@ -22,9 +22,13 @@ const BATCH: usize = 200;
 /// 2. **An empty Redis is seeded from the store**: with every denial in force, before look-ups are answered again.
 /// 3. **Any number of relays may run**, in as many processes. What is carried twice is told twice.
 ///
-/// A revocation is told to the fleet after the [interval](Self::with_interval) and two round trips; the bound of each
-/// cache holds beside it only where its look-ups are answered by the token store itself. A cache in front of Redis sees
-/// a revocation when it was carried: while the relay cannot reach either, its bound counts from then.
+/// **Delay.** What the relay adds is the wait until it looks again, at most the [interval](Self::with_interval), which is
+/// 200 milliseconds by default, and then three questions, to Redis, the store and Redis, for each 200 entries that are
+/// in line. With relays in several processes the first to look carries. Where none runs, or either side cannot be
+/// reached, revocations wait in the outbox.
+///
+/// The bound of each cache holds beside that only where its look-ups are answered by the token store itself. A cache in
+/// front of Redis sees a revocation when it was carried: its bound counts from then.
 pub struct OutboxRelay {
     store: Arc<dyn TokenStore>,
     redis: RedisStore,
