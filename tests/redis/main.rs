@@ -14,6 +14,7 @@ mod common;
 mod deny_list;
 mod examples;
 mod faults;
+mod herd;
 mod killed;
 mod look_ups;
 mod process;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tower_bearer::{
-    Authenticator, Issuer, Key, RejectionKind, RevocationCache, Verifier,
+    Authenticator, Issuer, Key, KeySet, RejectionKind, RevocationCache, Verifier,
     claims::UntypedClaims,
     revocation::{
         OnUnavailable, Revocable,
@@ -70,8 +70,8 @@ impl Service {
 }
 
 pub(crate) fn authenticator(revocation: &RevocationCache) -> Authenticator {
-    let key = Key::hs256(SECRET).unwrap().with_key_id("k1");
-    let issuer = Issuer::new(ISSUER, key).audience("api://orders");
+    let key = |id: &str| Key::hs256(SECRET).unwrap().with_key_id(id);
+    let issuer = Issuer::new(ISSUER, KeySet::new([key("k1"), key("k2")])).audience("api://orders");
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build().unwrap();
     Authenticator::new(verifier).with_revocation(revocation.clone())
 }
@@ -106,11 +106,33 @@ pub(crate) fn token(id: &str) -> String {
 static BEGIN: LazyLock<u64> = LazyLock::new(now);
 
 pub(crate) fn token_issued_at(id: &str, iat: u64) -> String {
+    token_of("k1", id, "alice", "s1", iat)
+}
+
+fn token_of(key: &str, id: &str, subject: &str, session: &str, iat: u64) -> String {
     let exp = *BEGIN + 3_600;
     let claims = format!(
-        r#"{{"iss":"{ISSUER}","aud":"api://orders","exp":{exp},"iat":{iat},"jti":"{id}","sub":"alice","sid":"s1"}}"#
+        r#"{{"iss":"{ISSUER}","aud":"api://orders","exp":{exp},"iat":{iat},"jti":"{id}","sub":"{subject}","sid":"{session}"}}"#
     );
-    sign_hs256(r#"{"alg":"HS256"}"#, &claims)
+    sign_hs256(&format!(r#"{{"alg":"HS256","kid":"{key}"}}"#), &claims)
+}
+
+/// One token for each kind, and what revokes it and no other.
+pub(crate) fn one_of_every_kind() -> [(String, Revocable); 4] {
+    let iat = *BEGIN - 60;
+    let subject = Revocable::Subject { issuer: issuer(), subject: "bob".into(), issued_at: now() };
+    [
+        (token_of("k1", "by id", "alice", "s1", iat), id("by id")),
+        (token_of("k1", "by subject", "bob", "s1", iat), subject),
+        (
+            token_of("k1", "by session", "alice", "s2", iat),
+            Revocable::Session { issuer: issuer(), id: "s2".into() },
+        ),
+        (
+            token_of("k2", "by key", "alice", "s1", iat),
+            Revocable::Key { issuer: issuer(), id: "k2".into() },
+        ),
+    ]
 }
 
 pub(crate) fn id(id: &str) -> Revocable {

@@ -60,6 +60,24 @@
 //! [`add_root_pem`](RedisBuilder::add_root_pem), for a certificate of the client's own
 //! [`with_client_certificate_pem`](RedisBuilder::with_client_certificate_pem). There is no way to leave certificates
 //! unchecked. `redis://` is unencrypted, password and all: for a network that is trusted.
+//!
+//! # While Redis cannot be relied on
+//!
+//! Killed, stopped, behind a wire that swallows, or back without its data, by the cache's
+//! [`OnUnavailable`](super::OnUnavailable):
+//!
+//! | token | `Deny` | `ServeStale(age)` | `Allow` |
+//! |---|---|---|---|
+//! | "not revoked" was asked for within the bound | passes until the bound | until the bound + `age` | passes |
+//! | never asked about | 503 | 503 | passes |
+//! | revoked elsewhere since it was asked about | passes until the bound at most | until the bound + `age` at most | passes until Redis is back |
+//! | known to be revoked, or revoked here | 401 | 401 | 401 |
+//!
+//! A look-up fails at once where there is no connection, and after the command timeout on one that has gone silent, which
+//! is given up within a second and that timeout. Then each process tries to connect, after 50 milliseconds first and every
+//! 2 seconds in the end, and half of each pause is by chance. Nothing has to be restarted. A Redis that is back without
+//! its data stays unavailable until it is seeded; one that is back with its data answers as before. A slow replica delays
+//! revocations that [wait](RedisBuilder::with_wait) for it, and no look-up.
 
 mod builder;
 mod deny_list;
