@@ -16,6 +16,7 @@ mod examples;
 mod faults;
 mod herd;
 mod killed;
+mod list_faults;
 mod look_ups;
 mod process;
 mod processes;
