@@ -15,7 +15,9 @@ use tower_bearer::{
 };
 
 use crate::{
-    Scale, quantile,
+    Scale,
+    process::{Mode, Process},
+    quantile,
     server::Server,
     service::{Passes, ask, authenticator, every_kind, id, now, token},
     text,
@@ -33,32 +35,46 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
          | revoked tokens | mode | median | p99 | a second |\n|---|---|---|---|---|\n"
     );
     let mut memory = String::from(
-        "\n## Memory\n\n| revoked tokens | in Redis, each | deny-list in the process, each | first snapshot |\n|---|---|---|---|\n",
+        "\n## Memory\n\n\
+         Of the server, and of a process with a deny-list, which answers requests: more than with nothing revoked. The \
+         first snapshot counts from the start of the process.\n\n\
+         | revoked tokens | in Redis | deny-list in each process | at most, while it was read | first snapshot |\n|---|---|---|---|---|\n",
     );
+    server.command(&["FLUSHALL"]);
+    let empty = server.info("used_memory");
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.initialise().await.unwrap();
+    let with_nothing = Process::start(&server.url(), Mode::DenyList).memory();
     for &revoked in scale.revoked {
         server.command(&["FLUSHALL"]);
-        let empty = server.info("used_memory");
-        let store = RedisStore::connect(&server.url()).await.unwrap();
         let denials = (0..revoked).map(|number| (id(&format!("r{number}")), now() + 86_400));
         store.seed(denials).await.unwrap();
-        let in_redis = (server.info("used_memory") - empty) / revoked as u64;
+        let in_redis = server.info("used_memory").saturating_sub(empty);
 
-        let before = resident();
         let begin = Instant::now();
+        let process = Process::start(&server.url(), Mode::DenyList);
+        let snapshot = text(begin.elapsed());
+        let [held, at_most] = process.memory();
+        drop(process);
+        if revoked >= 10_000 {
+            let [in_redis, held, at_most] = [
+                in_redis,
+                held.saturating_sub(with_nothing[0]),
+                at_most.saturating_sub(with_nothing[1]),
+            ]
+            .map(|bytes| megabytes(bytes, revoked));
+            writeln!(memory, "| {revoked} | {in_redis} | {held} | {at_most} | {snapshot} |")
+                .unwrap();
+        }
+
         let list = DenyList::follow(&store, Duration::from_secs(10));
         while !list.stats().is_current {
-            assert!(begin.elapsed() < Duration::from_secs(300), "no snapshot");
+            assert!(begin.elapsed() < Duration::from_secs(600), "no snapshot");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let snapshot = text(begin.elapsed());
-        let held = resident().saturating_sub(before) / revoked as u64;
-        let held = if revoked >= 10_000 { format!("{held} bytes") } else { "-".to_owned() };
-        let in_redis = if revoked >= 10_000 { format!("{in_redis} bytes") } else { "-".to_owned() };
-        writeln!(memory, "| {revoked} | {in_redis} | {held} | {snapshot} |").unwrap();
-
         page += &row(revoked, "Redis", scale, &store).await;
         page += &row(revoked, "deny-list", scale, &list).await;
-        page += &cached(revoked, scale, store).await;
+        page += &cached(revoked, scale, store.clone()).await;
     }
     page + &memory
 }
@@ -145,10 +161,6 @@ fn asked(name: &str) -> [Revocable; 4] {
     every_kind(name)
 }
 
-/// Bytes of memory that this process takes up.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
-    kilobytes.unwrap_or(0_u64) * 1_024
+fn megabytes(bytes: u64, of: usize) -> String {
+    format!("{:.1} MB, {} bytes each", bytes as f64 / 1e6, bytes / of as u64)
 }

@@ -3,9 +3,12 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tower_bearer::{
@@ -20,15 +23,18 @@ use crate::service::{Passes, Revoked, ask, authenticator, eventually, token};
 pub(crate) enum Mode {
     Pushes,
     DenyList,
+    /// By pushes of what process A writes into a database of its own.
+    Relay,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 2] = [Self::Pushes, Self::DenyList];
+    pub(crate) const ALL: [Self; 3] = [Self::Pushes, Self::DenyList, Self::Relay];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pushes => "pushes",
             Self::DenyList => "deny-list",
+            Self::Relay => "relay and pushes",
         }
     }
 }
@@ -39,6 +45,9 @@ pub(crate) const LOAD_PER_SECOND: usize = LOAD * 1_000;
 
 /// Between two looks at the token that is being revoked.
 pub(crate) const RESOLUTION: Duration = Duration::from_micros(100);
+
+/// A million denials are read meanwhile.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct Process {
     child: Child,
@@ -68,12 +77,23 @@ impl Process {
         process
     }
 
+    /// Bytes of memory that it takes up now, and took up at most.
+    pub(crate) fn memory(&self) -> [u64; 2] {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap_or_default();
+        ["VmRSS:", "VmHWM:"].map(|name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+            kilobytes.unwrap_or(0_u64) * 1_024
+        })
+    }
+
     pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.input, "{line}").unwrap();
     }
 
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(Duration::from_secs(20)).expect("the process answers")
+        self.lines.recv_timeout(PATIENCE).expect("the process answers")
     }
 }
 
@@ -88,6 +108,29 @@ pub(crate) fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
+/// What process B or C tells about a token.
+pub(crate) struct Refused {
+    pub(crate) at: Duration,
+    /// The longest time by which it was kept from running meanwhile: that part of a delay is the machine's.
+    pub(crate) stood_still: Duration,
+}
+
+impl Refused {
+    pub(crate) fn read(line: &str) -> Self {
+        let (at, stood_still) = line.split_once(' ').unwrap();
+        let nanoseconds = |text: &str| Duration::from_nanos(text.parse().unwrap());
+        Self { at: nanoseconds(at), stood_still: nanoseconds(stood_still) }
+    }
+}
+
+/// By how much the runtime was late at most since this was last taken.
+static LATE: AtomicU64 = AtomicU64::new(0);
+
+fn note_late(due: Duration, begin: Instant) {
+    let late = begin.elapsed().saturating_sub(due);
+    LATE.fetch_max(late.as_nanos().try_into().unwrap_or(u64::MAX), Relaxed);
+}
+
 /// Lives a process's life, if this is one: for each id on its input it says `passes`, and when it refused it.
 pub(crate) fn is_one() -> bool {
     let (Ok(url), Ok(mode)) = (std::env::var("FLEET_URL"), std::env::var("FLEET_MODE")) else {
@@ -95,40 +138,54 @@ pub(crate) fn is_one() -> bool {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let authenticator = runtime.block_on(begin(&url, &mode));
-    let load = authenticator.clone();
-    runtime.spawn(async move {
-        let tokens: Vec<String> =
-            (0..1_000).map(|number| token(&format!("load{number}"))).collect();
-        let mut every = tokio::time::interval(Duration::from_millis(1));
-        for batch in tokens.chunks(LOAD).cycle() {
-            every.tick().await;
-            for token in batch {
-                ask(&load, token).await;
-            }
+    runtime.spawn(load(authenticator.clone()));
+    runtime.spawn(async {
+        loop {
+            let (due, begin) = (Duration::from_millis(1), Instant::now());
+            tokio::time::sleep(due).await;
+            note_late(due, begin);
         }
     });
     println!("ready");
     for id in std::io::stdin().lines().map_while(Result::ok) {
         let token = token(&id);
         assert_eq!(runtime.block_on(ask(&authenticator, &token)), Passes);
+        LATE.store(0, Relaxed);
         println!("passes");
         while runtime.block_on(ask(&authenticator, &token)) != Revoked {
+            let begin = Instant::now();
             thread::sleep(RESOLUTION);
+            note_late(RESOLUTION, begin);
         }
-        println!("{}", unix_time().as_nanos());
+        println!("{} {}", unix_time().as_nanos(), LATE.load(Relaxed));
     }
     true
 }
 
+async fn load(authenticator: Authenticator) {
+    let tokens: Vec<String> = (0..1_000).map(|number| token(&format!("load{number}"))).collect();
+    let mut every = tokio::time::interval(Duration::from_millis(1));
+    for batch in tokens.chunks(LOAD).cycle() {
+        every.tick().await;
+        for token in batch {
+            ask(&authenticator, token).await;
+        }
+    }
+}
+
 async fn begin(url: &str, mode: &str) -> Authenticator {
     let store = RedisStore::connect(url).await.unwrap();
-    if mode == Mode::Pushes.name() {
+    if mode != Mode::DenyList.name() {
         let cache = RevocationCache::new(store.clone(), Duration::from_secs(3_600));
         let pushes = store.push_to(&cache);
         eventually("pushes", async || pushes.stats().is_connected).await;
         return authenticator(&cache);
     }
     let list = DenyList::follow(&store, Duration::from_secs(10));
-    eventually("a snapshot", async || list.stats().is_current).await;
+    let begin = Instant::now();
+    while !list.stats().is_current {
+        assert!(begin.elapsed() < PATIENCE, "no snapshot");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     authenticator(&RevocationCache::new(list, Duration::ZERO))
 }
