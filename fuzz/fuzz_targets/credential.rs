@@ -1,0 +1,424 @@
+//! The one credential of a request: where it may stand, what makes it two, and what the service behind the layer sees.
+
+#![no_main]
+
+use std::{convert::Infallible, sync::LazyLock};
+
+use arbitrary::Arbitrary;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, request::Parts,
+};
+use http_body_util::Full;
+use libfuzzer_sys::fuzz_target;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_bearer::{Authenticated, Authenticator, BearerLayer, claims::ManualClock};
+use tower_bearer_fuzz::{
+    NOW, block_on,
+    http_wire::{Answer, Refusal},
+    signer::Signer,
+    trusted,
+};
+
+const COOKIE: &str = "session";
+const QUERY: &str = "access_token";
+const OTHER_HEADER: HeaderName = HeaderName::from_static("cf-access-jwt-assertion");
+
+#[derive(Debug, Arbitrary)]
+struct Input<'a> {
+    layer: Settings,
+    method: Verb,
+    path: &'a str,
+    query: Option<Vec<Parameter<'a>>>,
+    headers: Vec<(Name, Vec<Piece<'a>>)>,
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+struct Settings {
+    has_other_header: bool,
+    has_cookie: bool,
+    has_query: bool,
+    is_optional: bool,
+    strips: bool,
+    allows_preflight: bool,
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Verb {
+    Get,
+    Post,
+    Options,
+    Head,
+    Connect,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Parameter<'a> {
+    Token(Token),
+    Bare,
+    Other(&'a str),
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Name {
+    Authorization,
+    Other,
+    Cookie,
+    Origin,
+    Host,
+    SecFetchSite,
+    Upgrade,
+    ContentType,
+    AccessControlRequestMethod,
+    ProxyAuthorization,
+}
+
+/// What header values are put together from.
+#[derive(Debug, Arbitrary)]
+enum Piece<'a> {
+    Token(Token),
+    Bearer,
+    Space,
+    Cookie,
+    Semicolon,
+    SameOrigin,
+    Websocket,
+    Origin,
+    Host,
+    Basic,
+    Bytes(&'a [u8]),
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+enum Token {
+    Good,
+    Other,
+    Expired,
+    Forged,
+    Long,
+}
+
+static TOKENS: LazyLock<[String; 5]> = LazyLock::new(|| {
+    let claims = |sub: &str, exp: u64| {
+        format!(
+            r#"{{"iss":"https://issuer.example","aud":"api://orders","sub":"{sub}","exp":{exp}}}"#
+        )
+    };
+    let sign = |claims: &str| Signer::Hs256.sign(br#"{"alg":"HS256"}"#, claims.as_bytes());
+    let good = sign(&claims("good", NOW + 60));
+    let forged = format!("{}A", &good[..good.len() - 1]);
+    let long = format!("{good}.{}", "A".repeat(8192));
+    [good, sign(&claims("other", NOW + 60)), sign(&claims("late", NOW - 60)), forged, long]
+});
+
+impl Token {
+    fn text(self) -> &'static str {
+        &TOKENS[self as usize]
+    }
+}
+
+static AUTHENTICATOR: LazyLock<Authenticator> =
+    LazyLock::new(|| Authenticator::new(trusted::verifier(ManualClock::at(NOW)).build().unwrap()));
+
+#[derive(Clone)]
+struct Seen(Parts);
+
+fuzz_target!(|input: Input<'_>| {
+    let Some(request) = request(&input) else { return };
+    let (before, ()) = request.clone().into_parts();
+    let open = service_fn(async |request: Request<()>| {
+        let mut response = Response::new(Full::<Bytes>::default());
+        response.extensions_mut().insert(Seen(request.into_parts().0));
+        Ok::<_, Infallible>(response)
+    });
+    let response = block_on(layer(input.layer).layer(open).oneshot(request)).unwrap();
+    let seen = response.extensions().get::<Seen>().cloned();
+    let answer = Answer::of(response);
+
+    match (verdict(input.layer, &before), seen) {
+        (Verdict::Passes(subject), Some(Seen(after))) => {
+            let user = after.extensions.get::<Authenticated>();
+            assert_eq!(user.and_then(|user| user.registered().subject()), subject);
+            is_concealed(input.layer, &before, &after);
+        }
+        (Verdict::Refused(refusals), None) => {
+            let is_grpc = answer.headers.contains_key("grpc-status");
+            let refusal = refusals.iter().find(|refusal| match is_grpc {
+                true => answer.header("grpc-status") == Some(refusal.grpc_status()),
+                false => answer.body == refusal.body(),
+            });
+            let refusal = *refusal.unwrap_or_else(|| panic!("none of {refusals:?}: {answer:?}"));
+            if is_grpc { answer.is_grpc_refusal(refusal) } else { answer.is_refusal(refusal) }
+        }
+        (verdict, seen) => panic!("{verdict:?}, but seen: {}, {answer:?}", seen.is_some()),
+    }
+});
+
+fn layer(settings: Settings) -> BearerLayer {
+    let mut layer = BearerLayer::new(AUTHENTICATOR.clone());
+    if settings.has_other_header {
+        layer = layer.credential_header(OTHER_HEADER);
+    }
+    if settings.has_cookie {
+        layer = layer.allow_cookie(COOKIE);
+    }
+    if settings.has_query {
+        layer = layer.allow_query(QUERY);
+    }
+    if settings.is_optional {
+        layer = layer.optional();
+    }
+    if settings.strips {
+        layer = layer.strip_credential();
+    }
+    if settings.allows_preflight {
+        layer = layer.allow_cors_preflight();
+    }
+    layer
+}
+
+fn request(input: &Input<'_>) -> Option<Request<()>> {
+    let mut target = format!("/{}", input.path);
+    for (place, parameter) in input.query.iter().flatten().enumerate() {
+        target.push(if place == 0 { '?' } else { '&' });
+        match parameter {
+            Parameter::Token(token) => target.push_str(&format!("{QUERY}={}", token.text())),
+            Parameter::Bare => target.push_str(QUERY),
+            Parameter::Other(text) => target.push_str(text),
+        }
+    }
+    let method = match input.method {
+        Verb::Get => Method::GET,
+        Verb::Post => Method::POST,
+        Verb::Options => Method::OPTIONS,
+        Verb::Head => Method::HEAD,
+        Verb::Connect => Method::CONNECT,
+    };
+    let uri = target.parse::<Uri>().ok()?;
+    let mut request = Request::builder().method(method).uri(uri).body(()).ok()?;
+    for (name, pieces) in input.headers.iter().take(8) {
+        let name = match name {
+            Name::Authorization => header::AUTHORIZATION,
+            Name::Other => OTHER_HEADER,
+            Name::Cookie => header::COOKIE,
+            Name::Origin => header::ORIGIN,
+            Name::Host => header::HOST,
+            Name::SecFetchSite => HeaderName::from_static("sec-fetch-site"),
+            Name::Upgrade => header::UPGRADE,
+            Name::ContentType => header::CONTENT_TYPE,
+            Name::AccessControlRequestMethod => header::ACCESS_CONTROL_REQUEST_METHOD,
+            Name::ProxyAuthorization => header::PROXY_AUTHORIZATION,
+        };
+        let mut value = Vec::new();
+        for piece in pieces {
+            value.extend_from_slice(match piece {
+                Piece::Token(token) => token.text().as_bytes(),
+                Piece::Bearer => b"Bearer",
+                Piece::Space => b" ",
+                Piece::Cookie => b"session=",
+                Piece::Semicolon => b";",
+                Piece::SameOrigin => b"same-origin",
+                Piece::Websocket => b"websocket",
+                Piece::Origin => b"https://shop.example",
+                Piece::Host => b"shop.example",
+                Piece::Basic => b"Basic QWxhZGRpbg==",
+                Piece::Bytes(bytes) => bytes,
+            });
+        }
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            request.headers_mut().append(name, value);
+        }
+    }
+    Some(request)
+}
+
+#[derive(Debug)]
+enum Verdict {
+    /// With this subject, or anonymously.
+    Passes(Option<&'static str>),
+    /// With one of these.
+    Refused(&'static [Refusal]),
+}
+
+const TWO: Verdict = Verdict::Refused(&[Refusal::InvalidRequest]);
+
+/// Nothing, bytes that no token has, or a token.
+enum Found<'r> {
+    Nothing,
+    Wrong(&'static [Refusal]),
+    Token(&'r [u8]),
+}
+
+/// The rules of the module `credential`, written a second time.
+fn verdict(settings: Settings, request: &Parts) -> Verdict {
+    let Parts { method, uri, headers, .. } = request;
+    let is_preflight = settings.allows_preflight
+        && method == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && !headers.contains_key(header::CONTENT_TYPE);
+    if is_preflight {
+        return Verdict::Passes(None);
+    }
+    let name = if settings.has_other_header { OTHER_HEADER } else { header::AUTHORIZATION };
+    let lines: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    let in_header = match lines[..] {
+        [] => Found::Nothing,
+        [line] if settings.has_other_header => Found::Token(line),
+        [line] => bearer(line),
+        _ => return TWO,
+    };
+    if let Found::Wrong(refusals) = in_header {
+        return Verdict::Refused(refusals);
+    }
+    let in_query: Vec<&[u8]> = if settings.has_query { in_query(uri) } else { Vec::new() };
+    let token = match (in_header, &in_query[..]) {
+        (_, [_, _, ..]) | (Found::Token(_), [_]) => return TWO,
+        (Found::Token(token), []) => token,
+        (_, in_query) => {
+            let cookies = if settings.has_cookie { cookies(headers) } else { Vec::new() };
+            let cookie = match cookies[..] {
+                [] | [b""] => None,
+                [cookie] => Some(cookie),
+                _ => return TWO,
+            };
+            match (in_query, cookie) {
+                ([_, ..], Some(_)) => return TWO,
+                ([token], None) => token,
+                ([], Some(cookie)) => {
+                    let mut verdict = of_token(cookie);
+                    if !is_same_origin(request) {
+                        verdict = Verdict::Refused(&[Refusal::PermissionDenied]);
+                    }
+                    return verdict;
+                }
+                _ if settings.is_optional => return Verdict::Passes(None),
+                _ => return Verdict::Refused(&[Refusal::NotAuthenticated]),
+            }
+        }
+    };
+    of_token(token)
+}
+
+fn bearer(line: &[u8]) -> Found<'_> {
+    let space = line.iter().position(|byte| *byte == b' ');
+    let scheme = &line[..space.unwrap_or(line.len())];
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return match space {
+            None => Found::Wrong(&[Refusal::InvalidRequest]),
+            Some(space) => {
+                let after = &line[space..];
+                let start = after.iter().position(|byte| *byte != b' ').unwrap_or(after.len());
+                Found::Token(&after[start..])
+            }
+        };
+    }
+    if scheme.len() >= 6 && scheme[..6].eq_ignore_ascii_case(b"bearer") {
+        // Another scheme that begins like this one, or a space that was forgotten.
+        let is_name = scheme[6].is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&scheme[6]);
+        let is_other = is_name && space.is_some();
+        return if is_other { Found::Nothing } else { Found::Wrong(&[Refusal::InvalidRequest]) };
+    }
+    if scheme.is_ascii() { Found::Nothing } else { Found::Wrong(&[Refusal::TokenNotValid]) }
+}
+
+fn in_query(uri: &Uri) -> Vec<&[u8]> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let ours = pairs.filter_map(|pair| match pair.split_once('=') {
+        Some((QUERY, value)) => Some(value),
+        None if pair == QUERY => Some(""),
+        _ => None,
+    });
+    ours.map(str::as_bytes).collect()
+}
+
+fn cookies(headers: &HeaderMap) -> Vec<&[u8]> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(b"session=")).collect()
+}
+
+/// Only tokens that are good have a subject that passes.
+fn of_token(token: &[u8]) -> Verdict {
+    let all = TOKENS.each_ref().map(|token| token.as_bytes());
+    match all.iter().position(|known| *known == token) {
+        Some(0) => Verdict::Passes(Some("good")),
+        Some(1) => Verdict::Passes(Some("other")),
+        // Pieces may make a b64token or not; which of the two answers that is, is the matter of `responses`.
+        _ => Verdict::Refused(&[Refusal::TokenNotValid, Refusal::InvalidRequest]),
+    }
+}
+
+fn is_same_origin(request: &Parts) -> bool {
+    let is_upgrade = request.headers.get_all(header::UPGRADE).iter().any(|line| {
+        let line = line.as_bytes().to_ascii_lowercase();
+        line.split(|byte| *byte == b',').any(|protocol| protocol.trim_ascii() == b"websocket")
+    });
+    if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) && !is_upgrade {
+        return true;
+    }
+    let of = |name: &str| -> Vec<&[u8]> {
+        request.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    };
+    match of("sec-fetch-site")[..] {
+        [] => {}
+        ref sites => return sites.iter().all(|site| *site == b"same-origin"),
+    }
+    let ([origin], [host]) = (&of("origin")[..], &of("host")[..]) else { return false };
+    let as_text =
+        |bytes: &[u8]| HeaderValue::from_bytes(bytes).ok()?.to_str().ok().map(str::to_owned);
+    let (Some(origin), Some(host)) = (as_text(origin), as_text(host)) else { return false };
+    let (default, origin) = match origin.split_once("://") {
+        Some(("https", origin)) => (443, origin.to_owned()),
+        Some(("http", origin)) => (80, origin.to_owned()),
+        _ => return false,
+    };
+    let split = |authority: &str| -> Option<(String, u16)> {
+        let end = authority.find(']').map_or_else(|| authority.find(':'), |end| Some(end + 1));
+        let (host, port) = authority.split_at(end.unwrap_or(authority.len()));
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => default,
+            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
+            _ => return None,
+        };
+        (!host.is_empty()).then(|| (host.to_ascii_lowercase(), port))
+    };
+    let origin = split(&origin);
+    origin.is_some() && origin == split(&host)
+}
+
+/// The service behind the layer sees the request as it was, but for what could be a credential.
+fn is_concealed(settings: Settings, before: &Parts, after: &Parts) {
+    assert_eq!((&before.method, before.uri.path()), (&after.method, after.uri.path()));
+    if settings.has_query {
+        assert!(in_query(&after.uri).is_empty(), "{}", after.uri);
+        let kept = |uri: &Uri| -> Vec<String> {
+            let pairs = uri.query().into_iter().flat_map(|query| query.split('&'));
+            pairs.filter(|pair| pair.split('=').next() != Some(QUERY)).map(str::to_owned).collect()
+        };
+        assert_eq!(kept(&before.uri), kept(&after.uri));
+    } else {
+        assert_eq!(before.uri, after.uri);
+    }
+    let name = if settings.has_other_header { OTHER_HEADER } else { header::AUTHORIZATION };
+    let lines = |parts: &Parts| parts.headers.get_all(&name).iter().cloned().collect::<Vec<_>>();
+    if !settings.strips {
+        assert_eq!(lines(before), lines(after));
+    } else if lines(before).iter().any(|line| {
+        settings.has_other_header || line.as_bytes().to_ascii_lowercase().starts_with(b"bearer ")
+    }) {
+        assert!(lines(after).is_empty());
+    }
+    assert!(lines(after).iter().all(HeaderValue::is_sensitive));
+    if settings.has_cookie {
+        assert!(after.headers.get_all(header::COOKIE).iter().all(HeaderValue::is_sensitive));
+        assert!(!settings.strips || cookies(&after.headers).is_empty());
+    }
+    let others = |parts: &Parts| {
+        let mut headers = parts.headers.clone();
+        headers.remove(&name);
+        headers.remove(header::COOKIE);
+        headers
+    };
+    assert_eq!(others(before), others(after));
+}

@@ -1,0 +1,27 @@
+//! The crate's side: the keys that `policy` trusts, and verifiers with its defaults.
+
+use tower_bearer::{
+    Algorithm, Issuer, Key, KeySet, Verifier, VerifierBuilder,
+    claims::{Clock, UntypedClaims},
+};
+
+use crate::{
+    AUDIENCE, ISSUER,
+    signer::{ED25519_PUBLIC, P256_PUBLIC, SECRET},
+};
+
+pub fn keys() -> KeySet {
+    KeySet::new([
+        Key::hs256(SECRET).unwrap().with_key_id("hs"),
+        Key::from_pem(Algorithm::ES256, P256_PUBLIC).unwrap().with_key_id("es"),
+        Key::from_pem(Algorithm::EdDSA, ED25519_PUBLIC).unwrap(),
+    ])
+}
+
+pub fn issuer(keys: KeySet) -> Issuer {
+    Issuer::new(ISSUER, keys).audience(AUDIENCE)
+}
+
+pub fn verifier(clock: impl Clock) -> VerifierBuilder<UntypedClaims> {
+    Verifier::builder().issuer(issuer(keys())).with_clock(clock)
+}
