@@ -35,7 +35,7 @@ for log in sorted(logs.glob("*.log")):
     )
 
 table = "\n".join(rows)
-output.write_text(f"""# Figures of the last long run
+output.write_text(f"""# Figures of the last long run of each target
 
 Written by `.ci/fuzz long` (`fuzz/report.py`) on {say("date", "-u", "+%Y-%m-%d")}, at commit {say("git", "rev-parse", "--short", "HEAD")}, with
 {say("rustc", "--version")}, on {say("nproc")} CPUs, load average {say("cut", "-d ", "-f1-3", "/proc/loadavg")} at the end.

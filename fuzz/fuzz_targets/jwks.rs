@@ -184,7 +184,8 @@ fn discovered(input: &[u8]) {
     assert!(asked.len() <= 3, "{asked:?}");
     for url in asked.iter() {
         // Metadata that came through TLS lead nowhere without.
-        let rest = url.strip_prefix("https://").unwrap_or_else(|| panic!("{url}"));
+        let (scheme, rest) = url.split_once("://").unwrap_or_else(|| panic!("{url}"));
+        assert!(scheme.eq_ignore_ascii_case("https"), "{url}");
         let host = rest.split(['/', '?']).next().unwrap();
         assert!(!host.is_empty() && !host.contains('@') && !url.contains('#'), "{url}");
     }
