@@ -84,6 +84,18 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     backend::sha256(bytes)
 }
 
+/// HMAC with SHA-256 (RFC 2104).
+#[cfg(feature = "redis")]
+pub(crate) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
+    backend::hmac_sha256(secret, message)
+}
+
+/// Whether that is the HMAC of the message, in a time that does not depend on where it differs.
+#[cfg(feature = "redis")]
+pub(crate) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> bool {
+    backend::is_hmac_sha256(secret, message, tag)
+}
+
 /// The SHA-256 of `bytes`, in hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     use fmt::Write as _;

@@ -37,6 +37,20 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
+#[cfg(feature = "redis")]
+pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message);
+    let mut bytes = [0; 32];
+    // The lengths are equal by definition of the algorithm.
+    bytes.copy_from_slice(tag.as_ref());
+    bytes
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> bool {
+    hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), message, tag).is_ok()
+}
+
 fn public_key(
     algorithm: Algorithm,
     key: &[u8],

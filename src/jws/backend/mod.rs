@@ -121,6 +121,16 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     chosen::sha256(bytes)
 }
 
+#[cfg(feature = "redis")]
+pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
+    chosen::hmac_sha256(secret, message)
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> bool {
+    chosen::is_hmac_sha256(secret, message, tag)
+}
+
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod none {
     use super::{Algorithm, Check, Material};
@@ -146,5 +156,16 @@ mod none {
     /// Never called: what is hashed was verified, and without a backend nothing is.
     pub(super) fn sha256(_: &[u8]) -> [u8; 32] {
         [0; 32]
+    }
+
+    /// Never called: without a backend no store connects.
+    #[cfg(feature = "redis")]
+    pub(super) fn hmac_sha256(_: &[u8], _: &[u8]) -> [u8; 32] {
+        [0; 32]
+    }
+
+    #[cfg(feature = "redis")]
+    pub(super) fn is_hmac_sha256(_: &[u8], _: &[u8], _: &[u8; 32]) -> bool {
+        false
     }
 }

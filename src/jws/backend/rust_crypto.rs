@@ -28,6 +28,23 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+#[cfg(feature = "redis")]
+pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
+    keyed(secret)
+        .map_or([0; 32], |keyed| keyed.chain_update(message).finalize().into_bytes().into())
+}
+
+#[cfg(feature = "redis")]
+pub(super) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> bool {
+    keyed(secret).is_some_and(|keyed| keyed.chain_update(message).verify_slice(tag).is_ok())
+}
+
+/// There is always one: HMAC takes a secret of any length.
+#[cfg(feature = "redis")]
+fn keyed(secret: &[u8]) -> Option<Hmac<Sha256>> {
+    Hmac::new_from_slice(secret).ok()
+}
+
 fn mac(algorithm: Algorithm, secret: &[u8]) -> Result<Check, ConfigError> {
     // The key schedule is made once and cloned for each message.
     macro_rules! held {

@@ -275,6 +275,35 @@ fn the_length_of_a_signature_is_fixed_before_any_backend_is_asked() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[test]
+fn hmac_sha256_is_that_of_rfc_4231() {
+    use crate::jws::{hmac_sha256, is_hmac_sha256};
+
+    let (secret, message) = (b"Jefe", b"what do ya want for nothing?");
+    let tag = [
+        0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24, 0x26, 0x08, 0x95, 0x75,
+        0xc7, 0x5a, 0x00, 0x3f, 0x08, 0x9d, 0x27, 0x39, 0x83, 0x9d, 0xec, 0x58, 0xb9, 0x64, 0xec,
+        0x38, 0x43,
+    ];
+    assert_eq!(hmac_sha256(secret, message), tag);
+    assert!(is_hmac_sha256(secret, message, &tag));
+    assert!(!is_hmac_sha256(b"jefe", message, &tag));
+    assert!(!is_hmac_sha256(secret, b"nothing", &tag));
+    for at in 0..tag.len() {
+        let mut other = tag;
+        other[at] ^= 1;
+        assert!(!is_hmac_sha256(secret, message, &other), "{at}");
+    }
+    #[cfg(feature = "rust-crypto")]
+    for secret in [&b"Jefe"[..], b"", &[7; 64], &[7; 65]] {
+        assert_eq!(rust_crypto::hmac_sha256(secret, message), hmac_sha256(secret, message));
+        let tag = hmac_sha256(secret, message);
+        assert!(rust_crypto::is_hmac_sha256(secret, message, &tag));
+        assert!(!rust_crypto::is_hmac_sha256(secret, b"nothing", &tag));
+    }
+}
+
 #[test]
 fn sha256_is_that_of_fips_180() {
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
