@@ -98,7 +98,8 @@ pub trait RevocationStore: Send + Sync + 'static {
     ///
     /// `keep_until` is in seconds since the Unix epoch: the store may forget the revocation after it, and
     /// need not record one whose time has already passed. To revoke again never weakens: the later
-    /// `keep_until` and, for a [`Revocable::Subject`], the later cut-off hold.
+    /// `keep_until` and, for a [`Revocable::Subject`], the later cut-off hold: together, so that a cut-off of
+    /// `u64::MAX` holds until the later date of a lesser one.
     ///
     /// # Errors
     /// When the revocation was not, or may not have been, recorded.

@@ -234,7 +234,7 @@ async fn is_answered_by_policy(fault: Fault) {
         );
         assert!(attempts as u64 <= 8 + 3 * seconds, "{attempts}");
         // Both processes, the replica and the test itself call now and then.
-        assert!(commands <= look_ups + 40 + 20 * seconds, "{commands}");
+        assert!(commands <= look_ups + 40 + 30 * seconds, "{commands}");
     }
 }
 

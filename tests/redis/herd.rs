@@ -27,7 +27,7 @@ async fn an_idle_fleet_and_one_that_comes_back_ask_little() {
     let each = (server.info("total_commands_processed") - before) as f64
         / (seconds * PROCESSES as u64) as f64;
     println!("an idle process sends {each:.1} commands a second");
-    assert!(each < 6.0, "{each}");
+    assert!(each < 8.0, "{each}");
 
     server.kill();
     tokio::time::sleep(Duration::from_secs(2)).await;

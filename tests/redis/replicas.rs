@@ -18,7 +18,8 @@ async fn a_revocation_waits_for_as_many_replicas_as_it_was_told_to() {
         .connect()
         .await
         .unwrap();
-    store.initialise().await.unwrap();
+    assert!(store.initialise().await.is_err(), "there is no replica");
+    assert!(store.is_seeded().await.unwrap(), "on the master");
     assert!(store.revoke(&id("alone"), now() + 600).await.is_err(), "there is no replica");
 
     let replica = Server::start().unwrap();
@@ -41,7 +42,7 @@ async fn revocations_that_wait_in_vain_are_in_force_and_told_so_in_time() {
     let Some(master) = Server::start() else { return };
     let builder = RedisStore::builder(&master.url()).with_wait(1, WAIT);
     let store = builder.connect().await.unwrap();
-    store.initialise().await.unwrap();
+    RedisStore::connect(&master.url()).await.unwrap().initialise().await.unwrap();
     let service = Service::at(&master.url()).await;
     let pushes = service.listen().await;
     let begin = Instant::now();
@@ -62,7 +63,13 @@ async fn revocations_that_wait_in_vain_are_in_force_and_told_so_in_time() {
     }
     eventually("pushed", async || pushes.stats().received == 50).await;
 
-    // Some give up: the others are answered all the same.
+    // Some give up: the others are answered all the same, by a replica that may take its time.
+    let builder = RedisStore::builder(&master.url()).with_wait(1, Duration::from_secs(10));
+    let store = builder.connect().await.unwrap();
+    let revoke = |number: usize| {
+        let store = store.clone();
+        tokio::spawn(async move { store.revoke(&id(&format!("t{number}")), now() + 600).await })
+    };
     let replica = Server::start().unwrap();
     replica.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
     let is_back = async || store.revoke(&id("b"), now() + 600).await.is_ok();
@@ -85,7 +92,7 @@ async fn a_server_that_knows_less_than_was_acknowledged_does_not_confirm() {
     let wire = Proxy::to(master.port).await;
     let builder = RedisStore::builder(&wire.url()).with_wait(1, Duration::from_millis(500));
     let store = builder.connect().await.unwrap();
-    store.initialise().await.unwrap();
+    RedisStore::connect(&master.url()).await.unwrap().initialise().await.unwrap();
     let revoke = async || store.revoke(&id("a"), now() + 600).await;
     assert!(format!("{:?}", revoke().await).contains("TooFewReplicas"), "which has none");
 

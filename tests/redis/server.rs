@@ -5,7 +5,10 @@ use std::{
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +21,9 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     directory: PathBuf,
 }
+
+/// Keys, and what they held, in hexadecimal.
+pub(crate) struct Backup(Vec<(String, String)>);
 
 impl Server {
     /// `None` where no program was named, which is told.
@@ -71,6 +77,68 @@ impl Server {
         let info = self.command(&["INFO", "all"]);
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|line| line.trim().to_owned())
+    }
+
+    /// How often a command was called.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let calls = self.info_text(&format!("cmdstat_{command}"));
+        let calls = calls
+            .and_then(|line| line.strip_prefix("calls=")?.split(',').next().map(ToOwned::to_owned));
+        calls.map_or(0, |calls| calls.parse().unwrap())
+    }
+
+    /// As if another revocation had been recorded whose message got lost.
+    pub(crate) fn count_up(&self) {
+        let script = "local count = string.match(redis.call('GET', KEYS[1]) or '0', '^%d+')
+            return redis.call('SET', KEYS[1], string.format('%d %016x', count + 1, count + 1))";
+        assert_eq!(self.command(&["EVAL", script, "1", "tower-bearer:count"]), "+OK");
+    }
+
+    /// What is published on a channel, line by line.
+    pub(crate) fn subscribe(&self, channel: &str) -> mpsc::Receiver<String> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let confirmed = ask(stream.try_clone().unwrap(), &["SUBSCRIBE", channel]).unwrap();
+        assert_eq!(confirmed, "*3");
+        let (sender, messages) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                if line.ends_with('}') && sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        messages
+    }
+
+    pub(crate) fn has_a_generation(&self) -> bool {
+        self.command(&["EXISTS", "tower-bearer:generation"]) == ":1"
+    }
+
+    /// All its data, as `DUMP` writes them.
+    pub(crate) fn backup(&self) -> Backup {
+        let keys =
+            self.command(&["EVAL", "return table.concat(redis.call('KEYS', '*'), ' ')", "0"]);
+        let hex = "return (string.gsub(redis.call('DUMP', KEYS[1]), '.', function(c)
+            return string.format('%02x', string.byte(c)) end))";
+        let dump = |key: &str| (key.to_owned(), self.command(&["EVAL", hex, "1", key]));
+        Backup(keys.split_whitespace().map(dump).collect())
+    }
+
+    /// Has that data and no other from now on, in one step, as after a failover to a replica that lagged. Without the
+    /// dates of expiry.
+    pub(crate) fn restore(&self, Backup(keys): &Backup) {
+        let script = "redis.call('FLUSHALL')
+            for n, key in ipairs(KEYS) do
+              local dump = string.gsub(ARGV[n], '..', function(hex)
+                return string.char(tonumber(hex, 16)) end)
+              redis.call('RESTORE', key, 0, dump)
+            end
+            return 'restored'";
+        let count = keys.len().to_string();
+        let mut words = vec!["EVAL", script, &count];
+        words.extend(keys.iter().map(|(key, _)| &**key));
+        words.extend(keys.iter().map(|(_, dump)| &**dump));
+        assert_eq!(self.command(&words), "restored");
     }
 
     pub(crate) fn kill(&mut self) {

@@ -3,8 +3,9 @@
 use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use super::{
-    ConnectError, Inner, RedisStore, Seen,
+    ConnectError, Inner, RedisStore,
     dial::Dialer,
+    health::Health,
     link::{Absence, Link},
     names::Space,
     tls::Tls,
@@ -150,6 +151,8 @@ impl RedisBuilder {
             }
         }
         let dialer = Dialer::new(&self.url, &self.tls, self.connect_timeout, self.command_timeout)?;
+        let space = Arc::new(Space::new(&self.prefix));
+        let health = Health { space: Arc::clone(&space), seen: Arc::default() };
         let waiting = match self.wait {
             None => None,
             // `WAIT 0` waits for nobody, and a time of zero waits for ever.
@@ -158,13 +161,13 @@ impl RedisBuilder {
             }
             Some((replicas, timeout)) => {
                 let dialer = dialer.with_more_time(timeout);
-                let link = Link::open(&dialer, self.absence).await?;
+                let link = Link::open(&dialer, &health, self.absence).await?;
                 Some(Waiting::new(link, replicas, timeout))
             }
         };
-        let link = Link::open(&dialer, self.absence).await?;
-        let space = Space::new(&self.prefix);
-        Ok(RedisStore(Arc::new(Inner { space, link, waiting, seen: Seen::default(), dialer })))
+        let link = Link::open(&dialer, &health, self.absence).await?;
+        let seen = Arc::clone(&health.seen);
+        Ok(RedisStore(Arc::new(Inner { space, link, waiting, seen, health, dialer })))
     }
 }
 

@@ -20,6 +20,9 @@ pub enum ConnectError {
     OutOfRange(&'static str),
     /// `maxmemory-policy` is this one, which forgets revocations when memory is short: set it to `noeviction`.
     Evicting(String),
+    /// Redis has evicted keys since its statistics began, perhaps revocations. The fleet is unavailable until it is
+    /// seeded again, after `CONFIG RESETSTAT` or a restart with `maxmemory-policy` at `noeviction`.
+    Evicted,
     /// The server is a replica; revocations could be missing there.
     Replica,
     /// The crate was built with neither `aws-lc-rs` nor `rust-crypto`, whose SHA-256 names are made with.
@@ -40,7 +43,10 @@ impl fmt::Display for ConnectError {
             Self::OutOfRange(setting) => write!(f, "out of range: {setting}"),
             Self::Evicting(policy) => write!(
                 f,
-                "the maxmemory-policy of Redis is {policy}, which forgets revocations: set it to noeviction"
+                "the maxmemory-policy of Redis is {policy}, which forgets revocations: set it to noeviction, and seed it again"
+            ),
+            Self::Evicted => f.write_str(
+                "Redis has evicted keys, perhaps revocations: after CONFIG RESETSTAT, seed it again",
             ),
             Self::Replica => f.write_str("the Redis server is a replica: connect to its master"),
             Self::NoBackend => f.write_str(
@@ -74,6 +80,7 @@ pub(super) enum Failure {
     Down(Option<Arc<Failure>>),
     TimedOut,
     Evicting(String),
+    Evicted,
     Replica,
     TooFewReplicas,
     /// What is held in this process is older than the bound.
@@ -130,6 +137,7 @@ impl Failure {
             Self::Down(_) => "down",
             Self::TimedOut => "timed_out",
             Self::Evicting(_) => "evicting",
+            Self::Evicted => "evicted",
             Self::Replica => "replica",
             Self::TooFewReplicas => "too_few_replicas",
             Self::OutOfDate => "out_of_date",
@@ -175,6 +183,7 @@ impl fmt::Display for Failure {
             Self::Down(_) => "there is no connection to Redis",
             Self::TimedOut => "Redis did not answer in time",
             Self::Evicting(_) => "the maxmemory-policy of Redis forgets revocations",
+            Self::Evicted => "Redis has evicted keys, perhaps revocations",
             Self::Replica => "the Redis server has become a replica",
             Self::TooFewReplicas => "too few replicas have confirmed the revocation",
             Self::OutOfDate => "the deny-list is out of date",
@@ -224,6 +233,7 @@ impl From<Failure> for ConnectError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Evicting(policy) => Self::Evicting(policy),
+            Failure::Evicted => Self::Evicted,
             Failure::Replica => Self::Replica,
             other => Self::Unavailable(other.into()),
         }

@@ -1,6 +1,14 @@
 //! The generation: whether what is in Redis is all that was revoked.
 
-use super::{Mark, RedisStore, error::Failure, names::twenty_digits, record::Record};
+use ::redis::Cmd;
+
+use super::{
+    RedisStore,
+    error::Failure,
+    mark::Lost,
+    names::{Space, hex, twenty_digits},
+    record::Record,
+};
 use crate::revocation::{Revocable, StoreError};
 
 /// Denials in one step of seeding.
@@ -9,18 +17,21 @@ const BATCH: usize = 500;
 /// A seeding that has not come on for so long is over.
 const SEEDING_SECONDS: u64 = 30;
 
-/// Removes the generation, unless another has come or the count is right again.
+/// Removes the generation, unless another has come or the data is right again.
 const FORSAKE: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-local count = redis.call('GET', KEYS[2]) or '0'
-if string.rep('0', 20 - string.len(count)) .. count >= ARGV[2] then return 0 end
+local count, tip = string.match(redis.call('GET', KEYS[2]) or '0 ', '^(%d+) (%x*)$')
+if count then
+  count = string.rep('0', 20 - string.len(count)) .. count
+  if count > ARGV[2] or (count == ARGV[2] and tip == ARGV[3]) then return 0 end
+end
 return redis.call('DEL', KEYS[1])
 ";
 
-/// Writes the generation, if the seeding goes on that began with a token.
+/// Writes the generation, if the seeding goes on that began with a token and every batch is there.
 const FINISH: &str = r"
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1])
+redis.call('SET', KEYS[1], ARGV[2])
 redis.call('DEL', KEYS[2])
 return 1
 ";
@@ -39,6 +50,7 @@ impl RedisStore {
         let mut command = ::redis::cmd("SET");
         command.arg(&self.0.space.generation).arg(random()?).arg("NX");
         let done: Option<String> = self.0.link.send(&command).await?;
+        self.meet_the_generation().await?;
         Ok(done.is_some())
     }
 
@@ -66,58 +78,85 @@ impl RedisStore {
         &self,
         denials: impl IntoIterator<Item = (Revocable, u64)>,
     ) -> Result<(), StoreError> {
-        let seeding = self.begin_seeding().await?;
+        let mut seeding = self.begin_seeding().await?;
         let mut denials = denials.into_iter();
         loop {
             let batch: Vec<_> = denials.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
-            self.seed_batch(&seeding, &batch).await?;
+            self.seed_batch(&mut seeding, &batch).await?;
         }
-        Ok(self.finish_seeding(&seeding).await?)
+        Ok(self.finish_seeding(seeding).await?)
     }
 
     pub(super) async fn begin_seeding(&self) -> Result<Seeding, Failure> {
-        let token = random()?;
+        let seeding = Seeding { token: random()?, batches: 0 };
         let mut command = ::redis::cmd("SET");
-        command.arg(&self.0.space.seeding).arg(&token).arg("NX").arg("EX").arg(SEEDING_SECONDS);
+        command.arg(&self.0.space.seeding).arg(seeding.value());
+        command.arg("NX").arg("EX").arg(SEEDING_SECONDS);
         let done: Option<String> = self.0.link.send(&command).await?;
-        done.map(|_| Seeding(token)).ok_or(Failure::SeedInterrupted)
+        done.map(|_| seeding).ok_or(Failure::SeedInterrupted)
     }
 
     pub(super) async fn seed_batch(
         &self,
-        Seeding(token): &Seeding,
+        seeding: &mut Seeding,
         denials: &[(Revocable, u64)],
     ) -> Result<(), Failure> {
+        let from = seeding.value();
+        seeding.batches = seeding.batches.wrapping_add(1);
         let record = Record::of(&self.0.space, denials);
-        let goes_on: bool = self.0.link.send(&record.seed_command(token, SEEDING_SECONDS)).await?;
+        let command = record.seed_command(&from, &seeding.value(), SEEDING_SECONDS);
+        let goes_on: bool = self.0.link.send(&command).await?;
         if goes_on { Ok(()) } else { Err(Failure::SeedInterrupted) }
     }
 
-    pub(super) async fn finish_seeding(&self, Seeding(token): &Seeding) -> Result<(), Failure> {
+    pub(super) async fn finish_seeding(&self, seeding: Seeding) -> Result<(), Failure> {
         let mut command = ::redis::cmd("EVAL");
         command.arg(FINISH).arg(2).arg(&self.0.space.generation).arg(&self.0.space.seeding);
-        command.arg(token);
+        command.arg(seeding.value()).arg(&seeding.token);
         let done: bool = self.0.link.send(&command).await?;
-        if done { Ok(()) } else { Err(Failure::SeedInterrupted) }
+        if !done {
+            return Err(Failure::SeedInterrupted);
+        }
+        self.meet_the_generation().await
     }
 
-    /// Tells the fleet that data was lost. Whoever noticed does not depend on it, so it may fail.
-    pub(super) async fn forsake(&self, before: &Mark) {
-        let mut command = ::redis::cmd("EVAL");
-        command.arg(FORSAKE).arg(2).arg(&self.0.space.generation).arg(&self.0.space.count);
-        command.arg(&*before.generation).arg(twenty_digits(before.count));
-        let _: Result<u64, _> = self.0.link.send(&command).await;
+    /// Knows the generation from now on, and waits for replicas where that is asked.
+    async fn meet_the_generation(&self) -> Result<(), Failure> {
+        let mark = self.look_at_the_mark().await?;
+        match &self.0.waiting {
+            None => Ok(()),
+            Some(waiting) => waiting.confirm(&self.0.space, mark.count).await,
+        }
     }
 }
 
-/// A seeding that goes on, by its token, which will be the generation.
-pub(super) struct Seeding(String);
+/// The command that removes the generation, because data was lost.
+pub(super) fn forsaking(space: &Space, Lost(mark): &Lost) -> Cmd {
+    let mut command = ::redis::cmd("EVAL");
+    command.arg(FORSAKE).arg(2).arg(&space.generation).arg(&space.count);
+    command.arg(&*mark.generation).arg(twenty_digits(mark.count));
+    command.arg(hex(&mark.tip.to_be_bytes()));
+    command
+}
+
+/// A seeding that goes on: its token will be the generation. The batches that were written stand beside the token in
+/// Redis, so that none can be lost in a failover that the token outlives.
+pub(super) struct Seeding {
+    token: String,
+    batches: u64,
+}
+
+impl Seeding {
+    fn value(&self) -> String {
+        format!("{}:{}", self.token, self.batches)
+    }
+}
 
 fn random() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| Failure::NoRandomness)?;
-    Ok(super::names::Name(bytes).hex())
+    Ok(hex(&bytes))
 }

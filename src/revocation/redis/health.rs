@@ -1,28 +1,118 @@
-//! Whether a server may be asked.
+//! Whether a server may be asked, and what its data are.
 
-use super::{dial::Connection, error::Failure};
+use std::sync::Arc;
 
-/// Asks the server what it is: a master that evicts nothing.
-///
-/// `INFO`, because an ACL may well forbid `CONFIG` and `ROLE`.
-pub(super) async fn check(connection: &Connection) -> Result<(), Failure> {
-    let section = |name: &str| {
-        let mut command = ::redis::cmd("INFO");
-        command.arg(name);
-        command
-    };
-    let mut both = ::redis::pipe();
-    both.add_command(section("memory")).add_command(section("replication"));
-    let mut connection = connection.0.clone();
-    let (memory, replication): (String, String) = both.query_async(&mut connection).await?;
-    match field(&memory, "maxmemory_policy") {
+use ::redis::streams::StreamRangeReply;
+
+use super::{
+    dial::Connection,
+    error::Failure,
+    generation::forsaking,
+    mark::{Lost, Mark, MarkReply, Seen, read_tip},
+    names::Space,
+};
+
+/// Looks at servers: at each connection that is made, and once in each heartbeat, whether or not anybody asks anything.
+#[derive(Clone)]
+pub(super) struct Health {
+    pub(super) space: Arc<Space>,
+    pub(super) seen: Arc<Seen>,
+}
+
+impl Health {
+    /// Asks the server what it is: a master that evicts nothing and has evicted nothing. What its data are is an answer
+    /// of its own, because not to be seeded is no reason to go elsewhere.
+    ///
+    /// One that may have evicted revocations loses the generation on the spot: when its settings are right again, the
+    /// data is not.
+    ///
+    /// `INFO`, because an ACL may well forbid `CONFIG` and `ROLE`.
+    pub(super) async fn check(
+        &self,
+        connection: &Connection,
+    ) -> Result<Result<Mark, Failure>, Failure> {
+        let before = self.seen.mark();
+        let known = before.as_ref().map_or(0, |mark| mark.count);
+        let mut all = ::redis::pipe();
+        for section in ["memory", "replication", "stats"] {
+            all.cmd("INFO").arg(section);
+        }
+        all.add_command(Mark::command(&self.space));
+        // The entry of the latest revocation that is known.
+        all.cmd("XRANGE").arg(&self.space.changes);
+        all.arg(format!("{known}-0")).arg(format!("{known}-0"));
+        let (memory, replication, stats, mark, entry): (
+            String,
+            String,
+            String,
+            MarkReply,
+            StreamRangeReply,
+        ) = all.query_async(&mut connection.0.clone()).await?;
+
+        match field(&replication, "role") {
+            Some("master") => {}
+            Some(_) => return Err(Failure::Replica),
+            None => return Err(Failure::Unreadable),
+        }
+        if let Err(failure) = evicts(&memory, &stats) {
+            if let Ok(mark) = Mark::of(&mark) {
+                self.forsake(connection, &Mark::never(&mark.generation)).await;
+            }
+            return Err(failure);
+        }
+        Ok(match Mark::of(&mark) {
+            Ok(mark)
+                if before.as_ref().is_some_and(|before| is_replaced(before, &mark, &entry)) =>
+            {
+                self.forsake(connection, &Mark::never(&mark.generation)).await;
+                Err(Failure::WentBackwards)
+            }
+            Ok(mark) => self.judge(connection, before.as_ref(), mark).await,
+            Err(failure) => Err(failure),
+        })
+    }
+
+    /// Whether an answer of that connection is about all the data: `before` was known when its question was sent.
+    pub(super) async fn judge(
+        &self,
+        connection: &Connection,
+        before: Option<&Mark>,
+        mark: Mark,
+    ) -> Result<Mark, Failure> {
+        match self.seen.judge(before, &mark) {
+            Ok(()) => Ok(mark),
+            Err(lost) => {
+                self.forsake(connection, &lost).await;
+                Err(Failure::WentBackwards)
+            }
+        }
+    }
+
+    /// Tells the fleet that data was lost. Whoever noticed does not depend on it, so it may fail.
+    async fn forsake(&self, connection: &Connection, lost: &Lost) {
+        let command = forsaking(&self.space, lost);
+        let _: Result<u64, _> = command.query_async(&mut connection.0.clone()).await;
+    }
+}
+
+/// Whether another revocation stands in the stream in the place of the latest that was known. Where the stream does not
+/// reach back so far there is no telling.
+fn is_replaced(known: &Mark, mark: &Mark, entry: &StreamRangeReply) -> bool {
+    let Some(entry) = entry.ids.first() else { return false };
+    let tip = entry.get::<Vec<u8>>("t");
+    let is_it = tip.is_some_and(|tip| read_tip(&tip).is_ok_and(|tip| tip == known.tip));
+    known.generation == mark.generation && !is_it
+}
+
+fn evicts(memory: &str, stats: &str) -> Result<(), Failure> {
+    match field(memory, "maxmemory_policy") {
         Some("noeviction") => {}
         Some(policy) => return Err(Failure::Evicting(policy.to_owned())),
         None => return Err(Failure::Unreadable),
     }
-    match field(&replication, "role") {
-        Some("master") => Ok(()),
-        Some(_) => Err(Failure::Replica),
+    match field(stats, "evicted_keys") {
+        Some("0") => Ok(()),
+        Some(_) => Err(Failure::Evicted),
         None => Err(Failure::Unreadable),
     }
 }

@@ -1,30 +1,26 @@
 //! A connection that is watched and replaced.
 
-use std::{
-    future::pending,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use ::redis::{Cmd, FromRedisValue, Pipeline};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
     dial::{Connection, Dialer},
     error::Failure,
-    health,
+    health::Health,
+    pauses::Pauses,
 };
 use crate::telemetry;
 
 /// How often a connection is tried out. So often a process asks Redis when nobody else does.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Between attempts to connect: twice as long after each, and each a random part of it.
+/// Between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -40,7 +36,8 @@ pub(super) struct Link {
 
 #[derive(Clone)]
 enum State {
-    Up(Connection),
+    /// With its number: each is another.
+    Up(Connection, u64),
     /// Just lost; the first attempt at another is under way.
     Lost,
     /// The last attempt failed, and why.
@@ -55,9 +52,13 @@ pub(super) enum Absence {
 }
 
 impl Link {
-    pub(super) async fn open(dialer: &Dialer, absence: Absence) -> Result<Self, Failure> {
-        let first = match connect(dialer).await {
-            Ok(connection) => State::Up(connection),
+    pub(super) async fn open(
+        dialer: &Dialer,
+        health: &Health,
+        absence: Absence,
+    ) -> Result<Self, Failure> {
+        let first = match connect(dialer, health).await {
+            Ok(connection) => State::Up(connection, 0),
             Err(failure) if absence == Absence::MayPass && failure.is_absence() => {
                 State::Down(Arc::new(failure))
             }
@@ -65,12 +66,32 @@ impl Link {
         };
         let (states, state) = watch::channel(first);
         let suspected = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep(dialer.clone(), states, Arc::clone(&suspected)));
+        let keeper = Keeper {
+            dialer: dialer.clone(),
+            health: health.clone(),
+            states,
+            suspected: Arc::clone(&suspected),
+        };
+        let keeper = tokio::spawn(keeper.run());
         Ok(Self { state, suspected, keeper })
     }
 
     pub(super) fn is_up(&self) -> bool {
-        matches!(*self.state.borrow(), State::Up(_))
+        self.number().is_some()
+    }
+
+    /// Which connection it is, counted since the start. Whoever has another to the same server replaces it when this
+    /// number changes: the name may lead to another server since.
+    pub(super) fn number(&self) -> Option<u64> {
+        match *self.state.borrow() {
+            State::Up(_, number) => Some(number),
+            State::Lost | State::Down(_) => None,
+        }
+    }
+
+    /// Has the connection tried out at once.
+    pub(super) fn suspect(&self) {
+        self.suspected.notify_one();
     }
 
     pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
@@ -93,7 +114,7 @@ impl Link {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| !matches!(state, State::Lost)).await;
         match settled.as_deref() {
-            Ok(State::Up(connection)) => Ok(connection.clone()),
+            Ok(State::Up(connection, _)) => Ok(connection.clone()),
             Ok(State::Down(reason)) => Err(Failure::Down(Some(Arc::clone(reason)))),
             _ => Err(Failure::Down(None)),
         }
@@ -102,7 +123,7 @@ impl Link {
     fn note<T>(&self, answer: ::redis::RedisResult<T>) -> Result<T, Failure> {
         answer.map_err(|error| {
             if error.is_timeout() || error.is_unrecoverable_error() {
-                self.suspected.notify_one();
+                self.suspect();
             }
             error.into()
         })
@@ -115,49 +136,59 @@ impl Drop for Link {
     }
 }
 
-async fn connect(dialer: &Dialer) -> Result<Connection, Failure> {
+async fn connect(dialer: &Dialer, health: &Health) -> Result<Connection, Failure> {
     let connection = dialer.connection().await?;
-    health::check(&connection).await?;
+    // What its data are, every question finds out.
+    let _ = health.check(&connection).await?;
     Ok(connection)
 }
 
-async fn keep(dialer: Dialer, states: watch::Sender<State>, suspected: Arc<Notify>) {
-    loop {
-        let state = states.borrow().clone();
-        if let State::Up(connection) = state {
-            let failure = loop {
-                if let Err(failure) = health::check(&connection).await {
-                    break failure;
-                }
-                let _ = timeout(HEARTBEAT, suspected.notified()).await;
-            };
-            telemetry::redis_lost(failure.kind());
-            states.send_replace(State::Lost);
-        }
-        let mut pause = FIRST_PAUSE;
+struct Keeper {
+    dialer: Dialer,
+    health: Health,
+    states: watch::Sender<State>,
+    suspected: Arc<Notify>,
+}
+
+impl Keeper {
+    async fn run(self) {
+        let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut connections = 0;
         loop {
-            // Even before the first attempt: a fleet loses its connections at one moment.
-            wait(jittered(pause)).await;
-            match connect(&dialer).await {
-                Ok(connection) => {
-                    telemetry::redis_connected();
-                    states.send_replace(State::Up(connection));
-                    break;
-                }
-                Err(failure) => states.send_replace(State::Down(Arc::new(failure))),
-            };
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let state = self.states.borrow().clone();
+            if let State::Up(connection, _) = state {
+                let begin = Instant::now();
+                let failure = self.watch(&connection).await;
+                telemetry::redis_lost(failure.kind());
+                pauses.held_since(begin);
+                // Nobody waits for an attempt that is far off.
+                let lost =
+                    if pauses.is_at_first() { State::Lost } else { State::Down(Arc::new(failure)) };
+                self.states.send_replace(lost);
+            }
+            loop {
+                // Even before the first attempt: a fleet loses its connections at one moment.
+                pauses.wait().await;
+                match connect(&self.dialer, &self.health).await {
+                    Ok(connection) => {
+                        telemetry::redis_connected();
+                        connections += 1;
+                        self.states.send_replace(State::Up(connection, connections));
+                        break;
+                    }
+                    Err(failure) => self.states.send_replace(State::Down(Arc::new(failure))),
+                };
+            }
         }
     }
-}
 
-/// Between half of it and all of it.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    let random = RandomState::new().hash_one(()) >> 40;
-    let parts = u32::try_from(random).unwrap_or(0);
-    pause / 2 + (pause / 2).mul_f64(f64::from(parts) / f64::from(1_u32 << 24))
-}
-
-pub(super) async fn wait(pause: Duration) {
-    let _ = timeout(pause, pending::<()>()).await;
+    /// Until it is not fit to be asked, and why.
+    async fn watch(&self, connection: &Connection) -> Failure {
+        loop {
+            if let Err(failure) = self.health.check(connection).await {
+                return failure;
+            }
+            let _ = timeout(HEARTBEAT, self.suspected.notified()).await;
+        }
+    }
 }

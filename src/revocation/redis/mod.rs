@@ -5,16 +5,20 @@
 //! 2. **An empty Redis is not "not revoked".** Without a generation every look-up fails, until
 //!    [`RedisStore::initialise`] or [`RedisStore::seed`] has written one; what that means for a request is the cache's
 //!    [`OnUnavailable`](super::OnUnavailable).
-//! 3. **Data that went backwards is lost data.** Revocations are counted in Redis. A process that has seen a higher
-//!    count than it is shown now, after a restart from an old snapshot or a failover to a replica that lagged, removes
-//!    the generation: the whole fleet is unavailable until it is seeded again.
+//! 3. **Data that went backwards is lost data.** Revocations are counted in Redis, and a hash over all of them stands
+//!    beside the count. Each process remembers what it was answered, what it was acknowledged, and what it sees at least
+//!    once a second. Shown less, or as much with another hash, or another revocation in the place of the last that it
+//!    knows, or a generation that another has followed, it removes the generation: the whole fleet is unavailable until it
+//!    is seeded again. That is what a restart from an old snapshot, or a failover to a replica that lagged, looks like.
 //! 4. **A revocation is one atomic step**: the denial, its place in the count, the stream and the message to
 //!    the fleet. With [`with_wait`](RedisBuilder::with_wait) it is acknowledged only when replicas have it.
-//! 5. **Nothing may evict**: a `maxmemory-policy` other than `noeviction` is refused at start, and makes the store
-//!    unavailable when it is set later. So does a server that is a replica.
+//! 5. **Nothing may evict**, nor have evicted: a `maxmemory-policy` other than `noeviction`, or `evicted_keys` above 0, is
+//!    refused at start and looked for once a second. Either removes the generation, because what was evicted does not
+//!    come back with the right setting. A server that is a replica is refused as well.
 //! 6. **Pushes make it fast, the bound makes it safe.** [`RedisStore::push_to`] puts revocations of other processes in
 //!    force as they happen. After a reconnection or a gap in the count, cached answers are
-//!    [doubted](RevocationCache::doubt). What no push has brought is seen after the cache's bound at the latest.
+//!    [doubted](RevocationCache::doubt). What no push has brought is seen after the cache's bound at the latest. Pushes are
+//!    signed with the generation: who may publish and not read keys revokes nothing, and raises one doubt a second at most.
 //! 7. **Names are hashed at rest.** Keys and stream hold dates and 128 bits of a SHA-256 in place of ids and
 //!    subjects; messages, which Redis does not keep, name them, because that is what a cache is told.
 //!
@@ -45,11 +49,21 @@
 //!
 //! * **How lasting the data is.** Rule 3 needs a process that remembers. A fleet that is restarted together with a Redis
 //!   that has lost its last revocations cannot know: use `appendonly yes` with `appendfsync always`, or keep the truth
-//!   in SQL, from where the outbox relay (feature `issuing`) carries it here.
+//!   in SQL, from where the outbox relay (feature `issuing`) carries it here. Nor can it know what is lost within the
+//!   second before anybody but a process that is gone, too, has seen it, or what was replaced beyond the 100 000 latest
+//!   revocations, which the stream of changes holds.
+//! * **Who is the master.** A server that has become a replica, or whose connection ends, is left within a second and the
+//!   command timeout: in a failover "the bound" is the bound and about 1.5 seconds. A master that is cut off from its
+//!   replacement, and goes on answering, is believed by whoever still reaches it: to stop it is the failover's work.
+//! * **What else is in that server.** Evictions of anybody's keys count, and a snapshot of a [`DenyList`] reads them all: a
+//!   server of its own is best. After an eviction: set `noeviction`, `CONFIG RESETSTAT` (a restart does it, too), and seed
+//!   again. That order; the first process that has looked has removed the generation.
 //! * **Dates are compared by Redis.** Denials are kept until [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY) and a minute
 //!   after the token's expiry; a server whose clock is further ahead than that forgets too early.
 //! * **What the ACL user needs**: `~<prefix>*`, `&<prefix>*`, and
-//!   `+get +set +mget +del +incr +expire +expireat +xadd +eval +publish +subscribe +info +wait +select +hello`.
+//!   `+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +wait +select +hello`. Who may read
+//!   these keys can sign pushes, and who may write them can take denials away, or hide one behind a key that is no string,
+//!   which look-ups take for none: let it be nobody else.
 //! * One server, or a name that leads to the one that is the master now. Redis Cluster and Sentinel are not asked.
 //!
 //! # TLS
@@ -86,7 +100,10 @@ mod error;
 mod generation;
 mod health;
 mod link;
+mod mark;
+mod message;
 mod names;
+mod pauses;
 mod pushes;
 mod record;
 #[cfg(feature = "issuing")]
@@ -94,10 +111,7 @@ mod relay;
 mod tls;
 mod waiting;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 pub use self::builder::RedisBuilder;
 pub use self::deny_list::{DenyList, DenyListStats};
@@ -109,7 +123,10 @@ pub use self::relay::OutboxRelay;
 use self::{
     dial::Dialer,
     error::Failure,
+    generation::forsaking,
+    health::Health,
     link::Link,
+    mark::{Mark, MarkReply, Seen},
     names::{Dates, Name, Space},
     record::Record,
     waiting::Waiting,
@@ -124,24 +141,14 @@ use crate::BoxFuture;
 pub struct RedisStore(Arc<Inner>);
 
 struct Inner {
-    space: Space,
+    space: Arc<Space>,
     link: Link,
     /// For revocations that wait for replicas.
     waiting: Option<Waiting>,
-    seen: Seen,
+    seen: Arc<Seen>,
+    health: Health,
     /// For connections of pushes.
     dialer: Dialer,
-}
-
-/// What this process has seen of the data.
-#[derive(Default)]
-struct Seen(Mutex<Option<Mark>>);
-
-/// Which data, and how far the count of revocations had come.
-#[derive(Clone, PartialEq, Eq)]
-struct Mark {
-    generation: Arc<str>,
-    count: u64,
 }
 
 impl RedisStore {
@@ -184,7 +191,7 @@ impl RedisStore {
         let (Some(generation), Some(count)) = (answer.first(), answer.get(1)) else {
             return Err(Failure::Unreadable);
         };
-        self.judge(before, generation.as_deref(), count.as_deref()).await?;
+        self.judge(before, Mark::read(generation.as_deref(), count.as_deref())?).await?;
         let denials = answer.get(2..).unwrap_or_default();
         if denials.len() != token.len() {
             return Err(Failure::Unreadable);
@@ -199,70 +206,47 @@ impl RedisStore {
     }
 
     /// Whether an answer is about all the data: `before` was known when its question was sent.
-    async fn judge(
-        &self,
-        before: Option<Mark>,
-        generation: Option<&[u8]>,
-        count: Option<&[u8]>,
-    ) -> Result<Mark, Failure> {
-        let generation = generation.ok_or(Failure::NotSeeded)?;
-        let generation = std::str::from_utf8(generation).map_err(|_| Failure::Unreadable)?;
-        let count = match count {
-            Some(digits) => names::number(digits)?,
-            None => 0,
-        };
-        let mark = Mark { generation: generation.into(), count };
-        if let Some(before) = before
-            && before.generation == mark.generation
-            && count < before.count
-        {
-            self.forsake(&before).await;
-            return Err(Failure::WentBackwards);
+    async fn judge(&self, before: Option<Mark>, mark: Mark) -> Result<Mark, Failure> {
+        match self.0.seen.judge(before.as_ref(), &mark) {
+            Ok(()) => Ok(mark),
+            Err(lost) => {
+                // Whoever noticed does not depend on it, so it may fail.
+                let _: Result<u64, _> = self.0.link.send(&forsaking(&self.0.space, &lost)).await;
+                Err(Failure::WentBackwards)
+            }
         }
-        self.0.seen.note(&mark);
-        Ok(mark)
     }
 
     /// What stands in Redis now about generation and count.
     async fn look_at_the_mark(&self) -> Result<Mark, Failure> {
         let before = self.0.seen.mark();
-        let mut command = ::redis::cmd("MGET");
-        command.arg(&self.0.space.generation).arg(&self.0.space.count);
-        let (generation, count): (Option<Vec<u8>>, Option<Vec<u8>>) =
-            self.0.link.send(&command).await?;
-        self.judge(before, generation.as_deref(), count.as_deref()).await
+        let reply: MarkReply = self.0.link.send(&Mark::command(&self.0.space)).await?;
+        self.judge(before, Mark::of(&reply)?).await
     }
 
     async fn record(&self, denials: &[(Revocable, u64)]) -> Result<(), Failure> {
         if denials.is_empty() {
             return Ok(());
         }
-        let command = Record::of(&self.0.space, denials).command();
-        let count: u64 = self.0.link.send(&command).await?;
+        let mut before = self.0.seen.mark();
+        if before.is_none() {
+            // It is not seeded, or was seeded just now.
+            before = self.look_at_the_mark().await.ok();
+        }
+        let generation = before.as_ref().map(|mark| &*mark.generation);
+        let command = Record::of(&self.0.space, denials).command(generation);
+        let reply: MarkReply = self.0.link.send(&command).await?;
+        match Mark::of(&reply) {
+            // What was acknowledged must not be gone when this process asks next.
+            Ok(mark) => drop(self.judge(before, mark).await?),
+            // It is there when look-ups are answered.
+            Err(Failure::NotSeeded) => {}
+            Err(failure) => return Err(failure),
+        }
         match &self.0.waiting {
             None => Ok(()),
-            Some(waiting) => waiting.confirm(&self.0.space, count).await,
+            Some(waiting) => waiting.confirm(&self.0.space, mark::count_of(&reply)?).await,
         }
-    }
-}
-
-impl Seen {
-    fn mark(&self) -> Option<Mark> {
-        self.lock().clone()
-    }
-
-    fn note(&self, mark: &Mark) {
-        let mut seen = self.lock();
-        match &mut *seen {
-            Some(seen) if seen.generation == mark.generation => {
-                seen.count = seen.count.max(mark.count);
-            }
-            seen => *seen = Some(mark.clone()),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Mark>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,5 @@
 //! What things are called in Redis, and what stands there.
 
-use serde::{Deserialize, Serialize};
-
 use super::error::Failure;
 use crate::{jws, revocation::Revocable};
 
@@ -70,24 +68,33 @@ impl Name {
         Self(name)
     }
 
-    pub(super) fn read(hex: &[u8]) -> Result<Self, Failure> {
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        let mut name = [0; 16];
-        if hex.len() != 2 * name.len() {
-            return Err(Failure::Unreadable);
-        }
-        for (byte, pair) in name.iter_mut().zip(hex.chunks_exact(2)) {
-            let value = pair.iter().try_fold(0, |value, byte| Some(value * 16 + digit(byte)?));
-            *byte = value.and_then(|value| u8::try_from(value).ok()).ok_or(Failure::Unreadable)?;
-        }
-        Ok(Self(name))
+    pub(super) fn read(digits: &[u8]) -> Result<Self, Failure> {
+        unhex(digits).map(Self).ok_or(Failure::Unreadable)
     }
 
     pub(super) fn hex(self) -> String {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| char::from(*HEX.get(usize::from(nibble)).unwrap_or(&b'0'));
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        hex(&self.0)
     }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(*HEX.get(usize::from(nibble)).unwrap_or(&b'0'));
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// So many bytes from twice as many digits.
+pub(super) fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let value = pair.iter().try_fold(0, |value, byte| Some(value * 16 + digit(byte)?))?;
+        *byte = u8::try_from(value).ok()?;
+    }
+    Some(bytes)
 }
 
 /// What a token is asked about by, or 0 where the time of issue is no matter.
@@ -133,68 +140,13 @@ pub(super) fn number(digits: &[u8]) -> Result<u64, Failure> {
     text.parse().map_err(|_| Failure::Unreadable)
 }
 
-/// What is told about a revocation; the script puts its number and a blank before it.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Message {
-    kind: Kind,
-    issuer: String,
-    id: String,
-    cut_off: u64,
-    pub(super) keep_until: u64,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Token,
-    Subject,
-    Session,
-    Key,
-}
-
-impl Message {
-    pub(super) fn of(what: &Revocable, keep_until: u64) -> Self {
-        let Dates { cut_off, keep_until } = Dates::of(what, keep_until);
-        let (kind, issuer, id) = match what {
-            Revocable::Token { issuer, id } => (Kind::Token, issuer, id),
-            Revocable::Subject { issuer, subject, .. } => (Kind::Subject, issuer, subject),
-            Revocable::Session { issuer, id } => (Kind::Session, issuer, id),
-            Revocable::Key { issuer, id } => (Kind::Key, issuer, id),
-        };
-        Self { kind, issuer: issuer.to_string(), id: id.to_string(), cut_off, keep_until }
-    }
-
-    pub(super) fn text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// The number in the count, and the message.
-    pub(super) fn read(payload: &[u8]) -> Result<(u64, Self), Failure> {
-        let blank = payload.iter().position(|byte| *byte == b' ').ok_or(Failure::Unreadable)?;
-        let (count, message) = payload.split_at(blank);
-        let message = serde_json::from_slice(message).map_err(|_| Failure::Unreadable)?;
-        Ok((number(count)?, message))
-    }
-
-    pub(super) fn what(self) -> Revocable {
-        let Self { kind, issuer, id, cut_off, .. } = self;
-        let (issuer, id) = (issuer.into(), id.into());
-        match kind {
-            Kind::Token => Revocable::Token { issuer, id },
-            Kind::Subject => Revocable::Subject { issuer, subject: id, issued_at: cut_off },
-            Kind::Session => Revocable::Session { issuer, id },
-            Kind::Key => Revocable::Key { issuer, id },
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
 
-    fn every_kind() -> [Revocable; 4] {
+    pub(in super::super) fn every_kind() -> [Revocable; 4] {
         let (issuer, id): (Arc<str>, Arc<str>) = ("https://a.example".into(), "x \"\u{e9}".into());
         [
             Revocable::Token { issuer: issuer.clone(), id: id.clone() },
@@ -202,23 +154,6 @@ mod tests {
             Revocable::Session { issuer: issuer.clone(), id: id.clone() },
             Revocable::Key { issuer, id },
         ]
-    }
-
-    #[test]
-    fn a_message_says_what_was_revoked() {
-        for what in every_kind() {
-            let text = format!("12 {}", Message::of(&what, 99).text());
-            let (count, message) = Message::read(text.as_bytes()).unwrap();
-            assert_eq!((count, message.keep_until), (12, 99));
-            assert!(message.what() == what);
-        }
-    }
-
-    #[test]
-    fn what_is_no_message_is_an_error() {
-        for payload in ["", " ", "1", "x {}", "1 {}", "-1 {}", "1 {\"kind\":\"all\"}"] {
-            assert!(Message::read(payload.as_bytes()).is_err(), "{payload}");
-        }
     }
 
     #[test]

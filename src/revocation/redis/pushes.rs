@@ -14,15 +14,9 @@ use ::redis::{
     aio::{PubSubSink, PubSubStream},
 };
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::{
-    RedisStore,
-    dial::Dialer,
-    error::Failure,
-    link::{jittered, wait},
-    names::Message,
-};
+use super::{RedisStore, dial::Dialer, error::Failure, message::Message, pauses::Pauses};
 use crate::{
     revocation::{cache::WeakCache, known::expires_at},
     telemetry,
@@ -47,9 +41,11 @@ pub struct PushStats {
     pub received: u64,
     /// Connections that were made, the first included.
     pub connections: u64,
-    /// Times that something may have been missed on a connection that held: a gap in the count, or a message that
-    /// could not be read.
+    /// Times that something may have been missed on a connection that held, by the count.
     pub gaps: u64,
+    /// Messages that could not be read: nonsense, or not signed by a process that knows the generation which this one
+    /// knows. Whether one of them was a revocation is told by the count.
+    pub unreadable: u64,
 }
 
 #[derive(Default)]
@@ -58,6 +54,7 @@ struct Counters {
     received: AtomicU64,
     connections: AtomicU64,
     gaps: AtomicU64,
+    unreadable: AtomicU64,
 }
 
 impl Pushes {
@@ -81,6 +78,7 @@ impl Pushes {
             received: self.0.received.load(Relaxed),
             connections: self.0.connections.load(Relaxed),
             gaps: self.0.gaps.load(Relaxed),
+            unreadable: self.0.unreadable.load(Relaxed),
         }
     }
 }
@@ -103,14 +101,17 @@ struct Over;
 impl Listener {
     /// Ends when the cache is gone.
     async fn run(self, counters: Arc<Counters>) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         while self.cache.is_alive() {
+            // The generation of the moment, which messages are signed with. Whether there is one is no matter here.
+            let _ = self.store.look_at_the_mark().await;
+            let link = self.store.0.link.number();
             if let Ok((mut sink, mut stream)) = self.subscribe().await {
+                let begin = Instant::now();
                 counters.connections.fetch_add(1, Relaxed);
                 counters.is_connected.store(true, Relaxed);
                 telemetry::pushes_connected();
-                pause = FIRST_PAUSE;
-                let mut reading = Reading { listener: &self, counters: &counters, last: None };
+                let mut reading = Reading::new(&self, &counters, link);
                 // What was revoked before the subscription may have been missed; what is revoked from now on is not.
                 let told = self.cache.doubt();
                 let ended =
@@ -120,9 +121,11 @@ impl Listener {
                     return;
                 }
                 telemetry::pushes_lost();
+                pauses.held_since(begin);
+                // Whatever has ended this one may have ended that one, too.
+                self.store.0.link.suspect();
             }
-            wait(jittered(pause)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pauses.wait().await;
         }
     }
 
@@ -144,29 +147,60 @@ impl Listener {
 }
 
 /// One connection's worth of messages.
+///
+/// Numbers are not signed, so that all that they can do is raise a doubt, and that once between two beats.
 struct Reading<'a> {
     listener: &'a Listener,
     counters: &'a Counters,
-    /// The number in the count up to which everything has arrived.
-    last: Option<u64>,
+    /// The number of the store's connection when this one was made.
+    link: Option<u64>,
+    /// The number in the count up to which everything has arrived, and of which generation; none before the first
+    /// message or beat.
+    last: Option<(Arc<str>, u64)>,
+    /// The same at the beat before.
+    last_at_beat: Option<(Arc<str>, u64)>,
+    /// Something was not readable before there was a number to tell whether it matters.
+    is_unsure: bool,
+    /// There was a doubt since the beat before; another is due.
+    has_doubted: bool,
+    owes_a_doubt: bool,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(listener: &'a Listener, counters: &'a Counters, link: Option<u64>) -> Self {
+        Self {
+            listener,
+            counters,
+            link,
+            last: None,
+            last_at_beat: None,
+            is_unsure: false,
+            has_doubted: false,
+            owes_a_doubt: false,
+        }
+    }
+
     async fn read(&mut self, sink: &mut PubSubSink, stream: &mut PubSubStream) -> Result<(), Over> {
+        let mut beats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match timeout(HEARTBEAT, stream.next()).await {
-                Ok(Some(message)) => self.take(&message)?,
-                Ok(None) => return Ok(()),
-                Err(_) => {
+            tokio::select! {
+                // However many messages there are.
+                biased;
+                _ = beats.tick() => {
                     if !self.beat(sink, stream).await? {
                         return Ok(());
                     }
                 }
+                message = stream.next() => match message {
+                    Some(message) => self.take(&message)?,
+                    None => return Ok(()),
+                },
             }
         }
     }
 
-    /// Whether the connection lives; finds out what it should have brought.
+    /// Whether the connection lives, and leads to where the store's does; finds out what it should have brought.
     async fn beat(
         &mut self,
         sink: &mut PubSubSink,
@@ -175,28 +209,66 @@ impl Reading<'_> {
         if !self.listener.cache.is_alive() {
             return Err(Over);
         }
-        let mark = self.listener.store.look_at_the_mark().await;
+        let store = &self.listener.store;
+        let mark = store.look_at_the_mark().await;
+        let link = store.0.link.number();
+        if link.is_some() && link != self.link {
+            return Ok(false);
+        }
         if self.listener.confirm(sink).await.is_err() {
             return Ok(false);
         }
         while let Some(Some(message)) = stream.next().now_or_never() {
             self.take(&message)?;
         }
+        let owes_a_doubt = std::mem::take(&mut self.owes_a_doubt);
+        self.has_doubted = false;
         if let Ok(mark) = mark {
-            if self.last.is_some_and(|last| last < mark.count) {
-                self.missed()?;
-            }
-            self.last = self.last.max(Some(mark.count));
+            self.compare(mark.generation, mark.count)?;
+        }
+        if owes_a_doubt && !self.has_doubted {
+            self.missed()?;
         }
         Ok(true)
     }
 
-    fn take(&mut self, message: &Msg) -> Result<(), Over> {
-        let Ok((number, message)) = Message::read(message.get_payload_bytes()) else {
-            return self.missed();
+    /// What has arrived with what Redis had recorded before it was confirmed that all has arrived.
+    fn compare(&mut self, generation: Arc<str>, count: u64) -> Result<(), Over> {
+        let of_it = |last: &Option<(Arc<str>, u64)>| {
+            last.as_ref().filter(|(of, _)| *of == generation).map(|(_, number)| *number)
         };
-        let follows = self.last.is_none_or(|last| number == last.wrapping_add(1));
-        self.last = Some(number);
+        let is_new = self.last.is_none();
+        let (last, before) = (of_it(&self.last), of_it(&self.last_at_beat));
+        let arrived = match last {
+            // What was told a beat ago and was not recorded by now was a lie.
+            Some(_) if before.is_some_and(|before| count < before) => None,
+            Some(last) if last < count => None,
+            last => last,
+        };
+        let is_missing = arrived.is_none() && (!is_new || self.is_unsure);
+        self.last = Some((generation, arrived.unwrap_or(count)));
+        self.last_at_beat.clone_from(&self.last);
+        self.is_unsure = false;
+        if is_missing { self.missed() } else { Ok(()) }
+    }
+
+    fn take(&mut self, message: &Msg) -> Result<(), Over> {
+        let Some(mark) = self.listener.store.0.seen.mark() else {
+            return self.could_not_read();
+        };
+        let generation = mark.generation;
+        let Ok((number, message)) = Message::read(message.get_payload_bytes(), &generation) else {
+            return self.could_not_read();
+        };
+        let follows = match &self.last {
+            None => true,
+            Some((of, last)) => *of == generation && number == last.wrapping_add(1),
+        };
+        let is_older =
+            self.last.as_ref().is_some_and(|(of, last)| *of == generation && number <= *last);
+        if !is_older {
+            self.last = Some((generation, number));
+        }
         let expires_at = expires_at(message.keep_until);
         if !self.listener.cache.apply(&message.what(), expires_at) {
             return Err(Over);
@@ -205,7 +277,18 @@ impl Reading<'_> {
         if follows { Ok(()) } else { self.missed() }
     }
 
-    fn missed(&self) -> Result<(), Over> {
+    fn could_not_read(&mut self) -> Result<(), Over> {
+        self.counters.unreadable.fetch_add(1, Relaxed);
+        self.is_unsure |= self.last.is_none();
+        if self.listener.cache.is_alive() { Ok(()) } else { Err(Over) }
+    }
+
+    fn missed(&mut self) -> Result<(), Over> {
+        if self.has_doubted {
+            self.owes_a_doubt = true;
+            return Ok(());
+        }
+        self.has_doubted = true;
         self.counters.gaps.fetch_add(1, Relaxed);
         telemetry::pushes_missed();
         if self.listener.cache.doubt() { Ok(()) } else { Err(Over) }

@@ -2,7 +2,10 @@
 
 use ::redis::Cmd;
 
-use super::names::{Dates, Message, Name, Space, twenty_digits};
+use super::{
+    message::Message,
+    names::{Dates, Name, Space, twenty_digits},
+};
 use crate::revocation::Revocable;
 
 /// Entries of the stream of changes that are kept: whoever has missed more takes a new snapshot.
@@ -10,9 +13,19 @@ pub(super) const CHANGES_KEPT: u64 = 100_000;
 
 /// Writes any number of denials in one step and tells the fleet, in the order of the count.
 ///
-/// The order of lines matters: what can fail comes first, so that an error leaves nothing half done.
+/// A denial comes before what is told about it: a stream that is out of order, as a backup of a part of the data leaves it,
+/// stops nobody from revoking. It is begun anew, and whoever follows it takes a snapshot.
+///
+/// The tip is a hash over all that was recorded: two histories of one length have two.
 const RECORD: &str = r"
-local count = 0
+local generation, value = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
+local count, tip = 0, ''
+if value then
+  local number
+  number, tip = string.match(value, '^(%d+) (%x+)$')
+  if not number then return redis.error_reply('ERR the count is none of ours') end
+  count = tonumber(number)
+end
 for n = 4, #KEYS do
   local at = 4 * (n - 4) + 3
   local name, cut_off, keep_until, message = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
@@ -22,21 +35,31 @@ for n = 4, #KEYS do
     if old_cut_off > cut_off then cut_off = old_cut_off end
     if old_keep_until > keep_until then keep_until = old_keep_until end
   end
-  count = redis.call('INCR', KEYS[2])
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[2], string.format('%.0f-0', count), 'n', name, 'd', cut_off .. keep_until)
-  redis.call('SET', KEYS[n], cut_off .. keep_until)
+  local dates = cut_off .. keep_until
+  redis.call('SET', KEYS[n], dates)
   redis.call('EXPIREAT', KEYS[n], string.format('%.0f', tonumber(keep_until) + 1))
-  redis.call('PUBLISH', ARGV[1], string.format('%.0f ', count) .. message)
+  count = count + 1
+  tip = string.sub(redis.sha1hex(tip .. name .. dates), 1, 16)
+  local number = string.format('%.0f', count)
+  value = number .. ' ' .. tip
+  redis.call('SET', KEYS[2], value)
+  local entry = {KEYS[3], 'MAXLEN', '~', ARGV[2], number .. '-0', 'n', name, 'd', dates, 't', tip}
+  local added = redis.pcall('XADD', unpack(entry))
+  if type(added) == 'table' and added.err then
+    redis.call('DEL', KEYS[3])
+    redis.call('XADD', unpack(entry))
+  end
+  redis.call('PUBLISH', ARGV[1], number .. ' ' .. message)
 end
-return count
+return {generation, value}
 ";
 
-/// As [`RECORD`], if the seeding goes on that began with a token; nobody is told, because the new generation tells all.
+/// As [`RECORD`], if the seeding goes on that began with a token and every batch before this one is there; nobody is told,
+/// because the new generation tells all.
 const RECORD_SEED: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
 for n = 2, #KEYS do
-  local at = 2 * (n - 2) + 3
+  local at = 2 * (n - 2) + 4
   local cut_off, keep_until = ARGV[at], ARGV[at + 1]
   local old = redis.call('GET', KEYS[n])
   if old then
@@ -47,6 +70,7 @@ for n = 2, #KEYS do
   redis.call('SET', KEYS[n], cut_off .. keep_until)
   redis.call('EXPIREAT', KEYS[n], string.format('%.0f', tonumber(keep_until) + 1))
 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1
 ";
 
@@ -65,8 +89,8 @@ impl<'a> Record<'a> {
         self.denials.iter().map(|(what, _)| self.space.denial(Name::of(what)))
     }
 
-    /// Answers with the count.
-    pub(super) fn command(&self) -> Cmd {
+    /// Answers with generation and count as they are then. Messages are signed with the generation that this process knows.
+    pub(super) fn command(&self, generation: Option<&str>) -> Cmd {
         let mut command = ::redis::cmd("EVAL");
         command.arg(RECORD).arg(3 + self.denials.len());
         command.arg(&self.space.generation).arg(&self.space.count).arg(&self.space.changes);
@@ -78,20 +102,20 @@ impl<'a> Record<'a> {
             let dates = Dates::of(what, *keep_until);
             command.arg(Name::of(what).hex());
             command.arg(twenty_digits(dates.cut_off)).arg(twenty_digits(dates.keep_until));
-            command.arg(Message::of(what, *keep_until).text());
+            command.arg(Message::of(what, *keep_until).signed(generation));
         }
         command
     }
 
-    /// Answers 1, or 0 where the seeding is over.
-    pub(super) fn seed_command(&self, token: &str, seconds: u64) -> Cmd {
+    /// Answers 1, or 0 where the seeding is not at `from`.
+    pub(super) fn seed_command(&self, from: &str, to: &str, seconds: u64) -> Cmd {
         let mut command = ::redis::cmd("EVAL");
         command.arg(RECORD_SEED).arg(1 + self.denials.len());
         command.arg(&self.space.seeding);
         self.keys().for_each(|key| {
             command.arg(key);
         });
-        command.arg(token).arg(seconds);
+        command.arg(from).arg(to).arg(seconds);
         for (what, keep_until) in self.denials {
             let dates = Dates::of(what, *keep_until);
             command.arg(twenty_digits(dates.cut_off)).arg(twenty_digits(dates.keep_until));

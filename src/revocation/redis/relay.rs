@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     RedisStore,
     error::Failure,
-    link::{jittered, wait},
+    pauses::{jittered, wait},
 };
 use crate::{
     issuing::store::TokenStore,
@@ -20,7 +20,9 @@ const BATCH: usize = 200;
 /// 1. **At least once.** The store writes a revocation and its outbox entry in one step; the entry is removed only
 ///    after Redis has confirmed. Whatever stops in between, the entry is carried again, which changes nothing.
 /// 2. **An empty Redis is seeded from the store**: with every denial in force, before look-ups are answered again.
-/// 3. **Any number of relays may run**, in as many processes. What is carried twice is told twice.
+/// 3. **Any number of relays may run**, in as many processes. What is carried twice is told twice. Their clocks should
+///    agree: a denial that comes into force at a time, as that of a rotated token, is carried by the clock of one, and a
+///    seeding in that very moment by one whose clock is behind leaves it out.
 ///
 /// **Delay.** What the relay adds is the wait until it looks again, at most the [interval](Self::with_interval), which is
 /// 200 milliseconds by default, and then three questions, to Redis, the store and Redis, for each 200 entries that are
@@ -91,7 +93,7 @@ impl OutboxRelay {
     /// # Errors
     /// When either side fails, Redis loses its data meanwhile, or another relay is seeding.
     pub async fn seed(&self) -> Result<(), StoreError> {
-        let seeding = self.redis.begin_seeding().await?;
+        let mut seeding = self.redis.begin_seeding().await?;
         let mut after: Option<Revocable> = None;
         loop {
             let denials = self.store.denials(after.as_ref(), BATCH).await?;
@@ -99,9 +101,9 @@ impl OutboxRelay {
             after = Some(last.what.clone());
             let batch: Vec<(Revocable, u64)> =
                 denials.into_iter().map(|denial| (denial.what, denial.keep_until)).collect();
-            self.redis.seed_batch(&seeding, &batch).await?;
+            self.redis.seed_batch(&mut seeding, &batch).await?;
         }
-        self.redis.finish_seeding(&seeding).await.map_err(Failure::into)
+        self.redis.finish_seeding(seeding).await.map_err(Failure::into)
     }
 }
 

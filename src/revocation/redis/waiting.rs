@@ -16,7 +16,7 @@ use super::{
 /// Writes something, so that there is something to wait for, unless this server has fewer revocations than were
 /// acknowledged: then it is another.
 const CONFIRM: &str = r"
-local count = redis.call('GET', KEYS[1]) or '0'
+local count = string.match(redis.call('GET', KEYS[1]) or '0', '^%d*')
 if string.rep('0', 20 - string.len(count)) .. count < ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], count)
 return 1

@@ -2,6 +2,7 @@
 
 mod follower;
 mod set;
+mod snapshot;
 
 use std::{
     fmt,
@@ -27,9 +28,12 @@ use crate::{
 /// 1. **A look-up asks nobody**, for known and unknown tokens alike.
 /// 2. **Unavailable until the first snapshot is complete**, and whenever what is held is older than the bound: its age
 ///    counts from when the question was *sent* whose answer has brought it up to date.
-/// 3. **After a disconnection it goes on where it stopped.** Where the stream no longer reaches back so far, or Redis
-///    was seeded anew, it takes a new snapshot; what was held meanwhile is used only while it is within the bound.
-/// 4. **What is lost in Redis is noticed** as [`RedisStore`] notices it, and makes this unavailable at once.
+/// 3. **After a disconnection it goes on where it stopped**, and it goes where the connection of its store goes. Where the
+///    stream no longer reaches back so far, or Redis was seeded anew, it takes a new snapshot, with rests between them;
+///    what was held meanwhile is used only while it is within the bound.
+/// 4. **What is lost in Redis is noticed** as [`RedisStore`] notices it, and makes this unavailable at once. A snapshot
+///    counts only if nothing was lost while it was taken.
+/// 5. **Nothing but time removes a denial**, and that by both clocks: a wall clock that jumps takes none with it.
 ///
 /// In front of it belongs a cache with a bound of zero, which remembers nothing and keeps the promise that a
 /// revocation of this process is seen by its next request; with another bound the two add up.
@@ -90,8 +94,22 @@ impl DenyList {
     /// Outside a Tokio runtime.
     #[must_use]
     pub fn follow(store: &RedisStore, bound: Duration) -> Self {
+        Self::with(store, bound, Arc::new(SystemClock))
+    }
+
+    /// Takes the time from `clock`, which should be the [`Verifier`](crate::Verifier)'s, and begins anew: to be called
+    /// before the list is used. Default: [`SystemClock`].
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Clock) -> Self {
+        Self::with(&self.0.store, self.0.held.bound, Arc::new(clock))
+    }
+
+    fn with(store: &RedisStore, bound: Duration, clock: Arc<dyn Clock>) -> Self {
         let held = Arc::new(Held {
-            clock: Arc::new(SystemClock),
+            clock,
             bound,
             set: RwLock::default(),
             as_of: Mutex::new(None),
@@ -113,14 +131,15 @@ impl DenyList {
         let held = &self.0.held;
         let denials = held.set.read().unwrap_or_else(PoisonError::into_inner).len() as u64;
         let snapshots = held.snapshots.load(Relaxed);
-        DenyListStats { is_current: held.is_current(), denials, snapshots }
+        let is_current = held.is_current(Moment::of(&*held.clock));
+        DenyListStats { is_current, denials, snapshots }
     }
 }
 
 impl Held {
-    fn is_current(&self) -> bool {
+    fn is_current(&self, now: Moment) -> bool {
         let as_of = *self.as_of.lock().unwrap_or_else(PoisonError::into_inner);
-        as_of.is_some_and(|as_of| Moment::of(&*self.clock).age_of(as_of) <= self.bound)
+        as_of.is_some_and(|as_of| now.age_of(as_of) <= self.bound)
     }
 
     fn set_as_of(&self, as_of: Option<Moment>) {
@@ -128,13 +147,13 @@ impl Held {
     }
 
     fn judge(&self, token: &[Revocable]) -> Result<Verdict, Failure> {
+        let now = Moment::of(&*self.clock);
         // Before the set: what is current now may not be so when it has been looked at, but was when the request came.
-        if !self.is_current() {
+        if !self.is_current(now) {
             return Err(Failure::OutOfDate);
         }
         let names: Vec<(Name, u64)> =
             token.iter().map(|what| (Name::of(what), names::issued_at(what))).collect();
-        let now = self.clock.unix_time().as_secs();
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
         let refuses = names.iter().any(|(name, issued_at)| set.refuses(*name, *issued_at, now));
         Ok(if refuses { Verdict::Revoked } else { Verdict::NotRevoked })
