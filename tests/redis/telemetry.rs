@@ -38,7 +38,7 @@ async fn pushes_and_the_deny_list_are_told() {
     other.revoke(id("a")).await;
     eventually("pushed", async || pushes.stats().received == 1).await;
     eventually("followed", async || deny_list.stats().denials == 1).await;
-    server.command(&["PUBLISH", "tower-bearer:pushes", "nonsense"]);
+    server.count_up();
     eventually("doubt", async || pushes.stats().gaps == 1).await;
 
     let collector = Collector::new()

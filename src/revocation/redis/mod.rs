@@ -105,6 +105,7 @@ mod message;
 mod names;
 mod pauses;
 mod pushes;
+mod reading;
 mod record;
 #[cfg(feature = "issuing")]
 mod relay;
