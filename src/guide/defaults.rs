@@ -79,6 +79,8 @@
 //! |---|---|---|---|
 //! | an empty Redis | unavailable, until it is seeded | lost data must not be taken for "nothing is revoked" | [`initialise`](crate::revocation::redis::RedisStore::initialise), [`seed`](crate::revocation::redis::RedisStore::seed) |
 //! | a server that evicts, or is a replica | refused at start, unavailable later | either loses revocations in silence | the server's settings |
+//! | a Redis that cannot be reached at start | an error | a wrong address should not wait for its first user | [`allow_unreachable_at_start`](crate::revocation::redis::RedisBuilder::allow_unreachable_at_start) |
+//! | encryption | none with `redis://`; with `rediss://` certificates are checked, always | what the URL says | [`with_root_pem`](crate::revocation::redis::RedisBuilder::with_root_pem), [`with_client_certificate_pem`](crate::revocation::redis::RedisBuilder::with_client_certificate_pem) |
 //! | connecting; one command | 1 second; 500 milliseconds | less than the time box of the cache in front | [`with_connect_timeout`](crate::revocation::redis::RedisBuilder::with_connect_timeout), [`with_command_timeout`](crate::revocation::redis::RedisBuilder::with_command_timeout) |
 //! | replicas that must have a revocation | none but the master | each one waited for makes revoking slower | [`with_wait`](crate::revocation::redis::RedisBuilder::with_wait) |
 //! | names of keys and channel | begin with `tower-bearer:` | | [`with_prefix`](crate::revocation::redis::RedisBuilder::with_prefix) |

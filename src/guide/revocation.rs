@@ -143,6 +143,7 @@
 //! | three processes over a real Redis | `redis/processes.rs` `what_process_a_revokes_b_and_c_refuse` |
 //! | whatever happens to the wire, no revoked token passes after the bound | `redis/faults.rs` `no_revoked_token_passes_after_the_bound` |
 //! | an empty Redis is unavailable until somebody has decided that it may be empty | `redis/seeding.rs` `an_empty_redis_is_unavailable_until_it_is_initialised` |
+//! | so is one whose data went backwards | `redis/losses.rs` `data_that_went_backwards_is_unavailable_for_the_whole_fleet` |
 //!
 //! # Measured
 //!
