@@ -400,3 +400,21 @@ fn same_type(one: &str, other: &str) -> bool {
     }
     short(one).eq_ignore_ascii_case(short(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::ManualClock;
+
+    #[test]
+    fn other_keys_have_another_number() {
+        let (handle, clock) = (KeySetHandle::new(KeySet::default()), ManualClock::at(0));
+        let issuer = Issuer::new("https://issuer.example", handle.clone()).allow_any_audience();
+        let number = || issuer.current_number(&clock);
+        let first = number();
+        assert_eq!(first, issuer.current_keys(&clock).number());
+        handle.replace(KeySet::default());
+        assert_ne!(number(), first);
+        assert_eq!(number(), issuer.current_keys(&clock).number());
+    }
+}

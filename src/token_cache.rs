@@ -174,3 +174,77 @@ fn structure(claims: &str) -> usize {
         _ => size,
     })
 }
+
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use jsonwebtoken::{Algorithm as Theirs, EncodingKey};
+
+    use super::*;
+    use crate::{
+        Issuer, Key, Verifier,
+        claims::{ManualClock, NoClaims},
+    };
+
+    /// A token with these members beside those that it needs, and what came of it.
+    fn verified(members: &str) -> (String, VerifiedToken<NoClaims>) {
+        let claims = format!(r#"{{"iss":"https://issuer.example","exp":1800000060{members}}}"#);
+        let head = format!("eyJhbGciOiJIUzI1NiJ9.{}", URL_SAFE_NO_PAD.encode(claims));
+        let key = EncodingKey::from_secret(&[7; 32]);
+        let signature = jsonwebtoken::crypto::sign(head.as_bytes(), &key, Theirs::HS256).unwrap();
+        let token = format!("{head}.{signature}");
+        let key = Key::hs256([7; 32]).unwrap();
+        let verifier = Verifier::builder()
+            .issuer(Issuer::new("https://issuer.example", key).allow_any_audience())
+            .with_clock(ManualClock::at(1_800_000_000))
+            .build()
+            .unwrap();
+        let verified = verifier.verify(token.as_bytes()).ok().unwrap();
+        (token, verified)
+    }
+
+    /// How many bytes the cache takes a token of this text for, by how many of them fit into it.
+    fn size_of_each(token: &str, verified: &VerifiedToken<NoClaims>) -> usize {
+        const CAPACITY: usize = 4 << 20;
+        let cache = TokenCache::new(CAPACITY as u64, true);
+        let text = |number: usize| format!("{}{number:06}", &token[..token.len() - 6]);
+        for number in 0..4_000 {
+            cache.remember(text(number).as_bytes(), verified);
+        }
+        CAPACITY / (0..4_000).filter(|number| cache.get(text(*number).as_bytes()).is_some()).count()
+    }
+
+    #[test]
+    fn as_many_tokens_are_remembered_as_the_bytes_allow_that_each_is_said_to_take_up() {
+        let long = format!(r#","x":"{}""#, "x".repeat(3_000));
+        let many = format!(r#","x":[{}0]"#, "0,".repeat(200));
+        let nested = format!(r#","x":[{}0]"#, "[0],{},".repeat(10));
+        for (members, containers, values) in
+            [(",\"x\":0", 0, 2), (&long, 0, 2), (&many, 1, 202), (&nested, 21, 22)]
+        {
+            let (token, verified) = verified(members);
+            let claims = verified.registered().as_json().len();
+            // Claims without a type of their own take up a little more.
+            let said = token.len() + 2 * claims + 1_100 + 700 * containers + 40 * values;
+            let taken = size_of_each(&token, &verified);
+            assert!((said * 4 / 5..said * 6 / 5).contains(&taken), "{said} {taken}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_another_if_any_byte_of_it_is() {
+        let (token, verified) = verified("");
+        let cache = TokenCache::new(1 << 20, true);
+        cache.remember(token.as_bytes(), &verified);
+        assert!(cache.get(token.as_bytes()).is_some());
+        for place in 0..token.len() {
+            let mut other = token.clone().into_bytes();
+            other[place] ^= 1;
+            assert!(cache.get(&other).is_none(), "{place}");
+            assert!(Token(other.into()) != Token(Box::from(token.as_bytes())), "{place}");
+        }
+        assert!(Token(Box::from(token.as_bytes())) == Token(Box::from(token.as_bytes())));
+        cache.forget(token.as_bytes());
+        assert!(cache.get(token.as_bytes()).is_none());
+    }
+}

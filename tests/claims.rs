@@ -290,6 +290,44 @@ fn registered_strings_are_strings() {
 }
 
 #[test]
+fn registered_claims_are_told_as_the_token_has_them() {
+    let text = format!(
+        r#"{{"iss":"https://issuer.example","aud":["api://orders","b"],"sub":"m\u0065","exp":{},"nbf":{},"iat":{},"jti":"t","sid":"s","scope":"a  c","scp":["d"]}}"#,
+        NOW + 60,
+        NOW - 1,
+        NOW - 2,
+    );
+    let token = authenticate(issuer(), NOW, &text).unwrap();
+    let claims = token.registered();
+    assert_eq!(claims.issuer(), "https://issuer.example");
+    assert_eq!(claims.subject(), Some("me"));
+    assert_eq!(claims.audience().iter().collect::<Vec<_>>(), ["api://orders", "b"]);
+    assert!(claims.audience().contains("b") && !claims.audience().contains("a"));
+    assert_eq!(claims.expires_at(), NOW + 60);
+    assert_eq!((claims.not_before(), claims.issued_at()), (Some(NOW - 1), Some(NOW - 2)));
+    assert_eq!((claims.token_id(), claims.session_id()), (Some("t"), Some("s")));
+    assert_eq!(claims.scopes().iter().collect::<Vec<_>>(), ["a", "c", "d"]);
+    assert!(claims.scopes().contains("c") && !claims.scopes().contains("b"));
+    assert!(!claims.scopes().contains(""), "two spaces are no scope");
+    assert_eq!(claims.as_json(), text);
+    assert_eq!(token.claims().as_map().len(), 10);
+    assert_eq!(token.claims().get("jti"), token.claims().as_map().get("jti"));
+    assert_eq!(issuer().name(), claims.issuer());
+    assert_eq!(token.key_id(), None);
+    let key = Key::hs256(SECRET).unwrap().with_key_id("k");
+    let named = Issuer::new("https://issuer.example", key).audience("b");
+    assert_eq!(authenticate(named, NOW, &text).unwrap().key_id(), Some("k"));
+
+    let text =
+        format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, NOW + 60);
+    let token = authenticate(issuer(), NOW, &text).unwrap();
+    let claims = token.registered();
+    assert_eq!((claims.subject(), claims.token_id(), claims.session_id()), (None, None, None));
+    assert_eq!((claims.not_before(), claims.issued_at()), (None, None));
+    assert_eq!(claims.scopes().iter().count(), 0);
+}
+
+#[test]
 fn demanded_claims_must_be_there_with_their_values() {
     let exp = format!(r#""exp":{}"#, NOW + 1);
     let policy = || issuer().require_claim("email").require_claim_value("token_use", "access");
@@ -344,6 +382,8 @@ fn typ_is_absent_jwt_or_at_jwt_unless_the_policy_says_otherwise() {
         "JWTX",
         "",
         "application/application/JWT",
+        "applications/JWT",
+        "applicatiom/JWT",
     ] {
         let typ = format!(r#","typ":"{typ}""#);
         assert_eq!(of(issuer(), &typ), Err(RejectionKind::WrongType), "{typ}");

@@ -299,6 +299,55 @@ fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
     assert_eq!(kind, RejectionKind::AlgorithmMismatch);
 }
 
+/// The usual sets give each key a name of its own; whoever rotates a key in place does not.
+#[test]
+fn a_remembered_token_dies_with_its_key_though_another_takes_over_its_name() {
+    let named = |secret: [u8; 32]| KeySet::from(Key::hs256(secret).unwrap().with_key_id("a"));
+    let keys = KeySetHandle::new(named([1; 32]));
+    let verifier = Verifier::<UntypedClaims>::builder()
+        .issuer(Issuer::new("https://issuer.example", keys.clone()).audience("a"))
+        .with_clock(ManualClock::at(NOW))
+        .cache_hmac_tokens()
+        .build()
+        .unwrap();
+    let authenticator = Authenticator::new(verifier);
+    let claims = format!(r#"{{"iss":"https://issuer.example","aud":"a","exp":{}}}"#, NOW + 100);
+    let token = tokens::sign_hs256_with(&[1; 32], r#"{"alg":"HS256","kid":"a"}"#, &claims);
+    let outcome = || {
+        block_on(authenticator.authenticate(&token)).map(drop).map_err(|rejection| rejection.kind())
+    };
+    assert_eq!(outcome(), Ok(()));
+    keys.replace(named([1; 32]));
+    assert_eq!(outcome(), Ok(()), "the same key, read again");
+    keys.replace(named([2; 32]));
+    assert_eq!(outcome(), Err(RejectionKind::BadSignature));
+}
+
+/// Two issuers may share a key: a repeat is still judged by the policy of the token's own.
+#[test]
+fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
+    let clock = ManualClock::at(NOW);
+    let issuer = |name: &str, leeway: u64| {
+        Issuer::new(name, hmac()).audience("a").with_leeway(Duration::from_secs(leeway))
+    };
+    let verifier = Verifier::<UntypedClaims>::builder()
+        .issuer(issuer("https://lenient.example", 60))
+        .issuer(issuer("https://strict.example", 0))
+        .with_clock(clock.clone())
+        .cache_hmac_tokens()
+        .build()
+        .unwrap();
+    let authenticator = Authenticator::new(verifier);
+    let outcome = |name: &str| {
+        let claims = format!(r#"{{"iss":"https://{name}.example","aud":"a","exp":{}}}"#, NOW + 10);
+        let token = tokens::sign_hs256(r#"{"alg":"HS256"}"#, &claims);
+        block_on(authenticator.authenticate(&token)).map(drop).map_err(|rejection| rejection.kind())
+    };
+    assert_eq!((outcome("lenient"), outcome("strict")), (Ok(()), Ok(())));
+    clock.advance(Duration::from_secs(10));
+    assert_eq!((outcome("lenient"), outcome("strict")), (Ok(()), Err(RejectionKind::Expired)));
+}
+
 /// A remembered token carries its last revocation answer: the answer's age counts all the same.
 #[test]
 fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {

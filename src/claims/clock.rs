@@ -169,3 +169,45 @@ impl Clock for ManualClock {
         self.reading().monotonic
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the other clock, to compare with")]
+    fn the_system_clock_tells_the_time_of_the_system_and_does_not_stand_still() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert!(SystemClock.unix_time().abs_diff(now) < Duration::from_secs(60));
+        let (begun, give_up) = (SystemClock.monotonic(), now + Duration::from_secs(60));
+        while SystemClock.monotonic() <= begun {
+            assert!(SystemClock.unix_time() < give_up);
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_shared_clock_is_the_clock_that_it_shares() {
+        let clock = ManualClock::at(1_800_000_000);
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        clock.advance(Duration::from_millis(1_500));
+        assert_eq!(Clock::unix_time(&shared), Duration::from_millis(1_800_000_001_500));
+        assert_eq!(Clock::monotonic(&shared), Duration::from_millis(1_500));
+        clock.set_unix_time(7);
+        assert_eq!(Clock::unix_time(&shared), Duration::from_secs(7));
+        assert_eq!(Clock::monotonic(&shared), Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn an_age_is_what_the_clock_that_says_more_says() {
+        let at = |unix_time, monotonic| Moment {
+            unix_time: Duration::from_secs(unix_time),
+            monotonic: Duration::from_secs(monotonic),
+        };
+        assert_eq!(at(107, 5).age_of(at(100, 2)), Duration::from_secs(7));
+        assert_eq!(at(101, 9).age_of(at(100, 2)), Duration::from_secs(7));
+        // The wall clock was set back.
+        assert_eq!(at(50, 9).age_of(at(100, 2)), Duration::from_secs(7));
+        assert_eq!(at(100, 2).age_of(at(107, 5)), Duration::ZERO);
+    }
+}

@@ -30,6 +30,8 @@ fn escapes_are_resolved_in_names_and_values() {
     let object = Object::parse(r#"{"\u0061lg":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z"}"#).unwrap();
     let alg = object.get("alg").and_then(Value::as_text).unwrap();
     assert_eq!(alg.resolve(), "\"\\/\u{8}\u{c}\n\r\té😀z");
+    assert_eq!(object.get("alg"), Some(Value::String(alg)));
+    assert_ne!(Object::parse(r#"{"alg":"z"}"#).unwrap().get("alg"), Some(Value::String(alg)));
     assert!(alg.is("\"\\/\u{8}\u{c}\n\r\té😀z") && !alg.is("z") && alg.plain().is_none());
 }
 
@@ -131,6 +133,8 @@ fn elements_are_told_apart_whatever_is_in_them() {
         r#"{"keys":{}}"#,
         r#"{"keys":[],"keys":[]}"#,
         r#"{"keys":[],"\u006beys":[]}"#,
+        r#"{"x":,"keys":[]}"#,
+        r#"{"keys":[1,,2]}"#,
         r#"{"keys":[{]}"#,
         r#"{"keys":[,]}"#,
         r#"{"keys":["#,
@@ -152,6 +156,15 @@ fn duplicates_are_found_among_hundreds_of_names() {
     for duplicate in [0, 15, 16, 17, 399] {
         assert!(!accepts(&format!("{{{all},\"m{duplicate}\":0}}")), "{duplicate}");
         assert!(!accepts(&format!("{{\"x\":{{{all},\"m{duplicate}\":0}}}}")), "{duplicate}");
+    }
+}
+
+#[test]
+fn duplicates_are_found_after_names_that_begin_alike() {
+    let names = r#""registered1":1,"registered2":2,"a":3"#;
+    assert!(accepts(&format!("{{{names}}}")));
+    for duplicate in ["registered1", "registered2", "a"] {
+        assert!(!accepts(&format!("{{{names},\"{duplicate}\":4}}")), "{duplicate}");
     }
 }
 

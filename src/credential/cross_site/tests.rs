@@ -103,6 +103,7 @@ fn the_target_is_the_authority_of_the_uri_or_else_the_only_host() {
     assert_eq!(check("/", &["[::1]:3000"], "http://[::1]:3000"), Ok(()));
     assert_eq!(check("/", &["[::1]"], "http://[::1]:80"), Ok(()));
     assert_eq!(check("/", &["[::1]:3000"], "http://[::2]:3000"), Err(CrossSite));
+    assert_eq!(check("/", &["[::1]"], "http://[::1]80"), Err(CrossSite));
     assert_eq!(check("/", &["::1"], "http://::1"), Err(CrossSite));
 }
 

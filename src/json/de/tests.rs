@@ -83,6 +83,13 @@ enum Tagged {
     C(Flat),
 }
 
+/// What is absent and what is null are one.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Nullable {
+    a: Option<Value>,
+    b: Option<()>,
+}
+
 #[derive(Debug, PartialEq, Deserialize)]
 struct Wrapper<T>(T);
 
@@ -95,6 +102,7 @@ fn every_type_agrees(text: &str) -> usize {
         agree::<Kinds>(text),
         agree::<Either>(text),
         agree::<Tagged>(text),
+        agree::<Nullable>(text),
         agree::<Kind>(text),
         agree::<Wrapper<Option<Owned>>>(text),
         agree::<Option<Wrapper<Kinds>>>(text),
@@ -144,6 +152,7 @@ fn every_type_is_made_of_some_text() {
     assert!(agree::<Either>(r#"{"a":170141183460469231731687303715884105727,"b":255}"#));
     assert!(agree::<Either>(r#"{"a":"x"}"#));
     assert!(agree::<Tagged>(r#"{"a":"b","b":-1}"#));
+    assert!(agree::<Nullable>(r#"{"a":null,"b":null}"#) && agree::<Nullable>("{}"));
     assert!(agree::<Kind>(r#"{"b":3}"#));
     assert!(agree::<HashMap<u64, Value>>(r#"{"1":2}"#));
     assert!(agree::<HashMap<Kind, Value>>(r#"{"a":2}"#));

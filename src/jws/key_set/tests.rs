@@ -78,6 +78,20 @@ fn the_four_tries_are_counted_for_each_algorithm() {
 }
 
 #[test]
+fn a_set_still_means_a_key_if_material_algorithm_and_name_have_stayed() {
+    let own = key(1).with_key_id("a");
+    let still = |keys: Vec<Key>| KeySet::new(keys).still_means(&own, Some("a"));
+    let read_again = || key(1).with_key_id("a");
+    assert!(still(vec![read_again()]));
+    assert!(still(vec![key(2).with_key_id("a"), read_again(), key(3)]));
+    assert!(!still(vec![key(2).with_key_id("a")]), "another key under its name");
+    assert!(!still(vec![key(1).with_key_id("b")]) && !still(vec![key(1)]), "another name");
+    let other_hash = Key::allow_short_secret(Algorithm::HS512, secret(1)).unwrap();
+    assert!(!still(vec![other_hash.with_key_id("a")]), "another algorithm");
+    assert!(!still(vec![]));
+}
+
+#[test]
 fn a_large_set_tries_only_what_is_meant() {
     let shared = key(1);
     let keys = KeySet::new((0..10_000).map(|id| shared.clone().with_key_id(id.to_string())));
@@ -164,6 +178,7 @@ fn odd_keys_of_a_document_are_refused_one_by_one() {
     let keys = KeySet::from_jwks_json(&document).unwrap();
     assert_eq!(keys.len(), 1);
     assert_eq!(keys.iter().next().unwrap().key_id(), Some("good"));
+    assert_eq!((&keys).into_iter().count(), 1);
     let refused: Vec<_> = keys
         .refused()
         .iter()
@@ -211,6 +226,15 @@ fn a_document_is_an_object_with_an_array_of_keys() {
 }
 
 #[test]
+fn a_document_of_more_keys_than_allowed_is_refused_whole() {
+    let document = format!(r#"{{"keys":[{ED25519},null]}}"#);
+    assert!(KeySet::from_jwks_json_of(&document, 2).is_ok());
+    assert!(KeySet::from_jwks_json_of(&document, 3).is_ok());
+    let refused = KeySet::from_jwks_json_of(&document, 1);
+    assert!(matches!(refused, Err(ConfigError::UnreadableKey("a set of fewer keys"))));
+}
+
+#[test]
 fn a_document_without_a_usable_key_is_refused() {
     for keys in ["", r#"{"kty":"oct","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}"#, "{}"] {
         let refused = KeySet::from_jwks_json(&format!(r#"{{"keys":[{keys}]}}"#));
@@ -244,7 +268,10 @@ fn a_replaced_set_is_seen_by_every_clone_and_not_by_snapshots() {
     let handle = KeySetHandle::new(key(1).into());
     let clone = handle.clone();
     let before = clone.snapshot();
+    assert_eq!(clone.number(), before.number());
     handle.replace(key(2).into());
+    assert_eq!(clone.number(), clone.load().number());
+    assert_ne!(clone.number(), before.number());
     assert_verdict(&clone.load(), &token(2, None), Ok(()));
     assert_verdict(&clone.load(), &token(1, None), Err(JwsError::BadSignature));
     assert_verdict(&before, &token(1, None), Ok(()));

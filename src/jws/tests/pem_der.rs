@@ -216,6 +216,31 @@ fn a_pss_key_verifies_pss_alone() {
 }
 
 #[test]
+fn a_key_has_the_algorithm_parameters_of_its_type_and_no_others() {
+    let rsa = to_der(fixture!("rsa2048.public.pem"));
+    assert_eq!((&rsa[..6], &rsa[17..19]), (&[0x30, 0x82, 1, 34, 0x30, 13][..], &[5, 0][..]));
+    // NULL may be left out; anything else says something about the key that nobody here understands.
+    let mut without = rsa.clone();
+    without.drain(17..19);
+    without[3] -= 2;
+    without[5] -= 2;
+    assert_verifies(Key::from_der(RS256, without).unwrap(), &signed_with_rsa(RS256));
+    let mut other = rsa;
+    other[17] = 4;
+    let key = Key::from_der(RS256, other);
+    assert_refused!(key, ConfigError::UnreadableKey("a SubjectPublicKeyInfo"));
+
+    let mut ed25519 = to_der(fixture!("ed25519.public.pem"));
+    assert!(Key::from_der(EdDSA, &ed25519).is_ok());
+    assert_eq!(ed25519[..4], [0x30, 42, 0x30, 5]);
+    ed25519.splice(9..9, [5, 0]);
+    ed25519[1] += 2;
+    ed25519[3] += 2;
+    let key = Key::from_der(EdDSA, ed25519);
+    assert_refused!(key, ConfigError::UnreadableKey("a SubjectPublicKeyInfo"));
+}
+
+#[test]
 fn exactly_one_pem_block_with_white_space_around_it_is_read() {
     let pem = fixture!("p256.public.pem");
     let one_line = {

@@ -1,7 +1,10 @@
 use moka::Equivalent;
 
 use super::*;
-use crate::revocation::answers;
+use crate::{
+    claims::Moment,
+    revocation::{answers, dated::Sent},
+};
 
 #[tokio::test]
 async fn not_revoked_is_used_for_the_bound_and_no_longer() {
@@ -164,6 +167,19 @@ async fn tokens_that_share_an_id_do_not_share_an_answer() {
         assert_eq!(known(&cache, &other), Some(Answer::NotRevoked));
     }
     assert_eq!(known(&cache, &base), Some(Answer::NotRevoked));
+}
+
+#[test]
+fn an_answer_belongs_to_the_memory_of_who_asked() {
+    let memories = [(); 3].map(|()| answers::Answers::new(10, BOUND));
+    let sent = Sent { at: Moment::of(&ManualClock::at(NOW)), epoch: 0 };
+    for (one, memory) in memories.iter().enumerate() {
+        memory.insert(&answers::Token::of(&token("a").facts()), sent);
+        let answer = memory.get(&token("a").facts()).unwrap();
+        for (other, memory) in memories.iter().enumerate() {
+            assert_eq!(memory.own(&answer), one == other);
+        }
+    }
 }
 
 #[tokio::test]

@@ -103,6 +103,28 @@ async fn a_denial_is_kept_until_the_leeway_cap_and_a_minute_after_the_token() {
 }
 
 #[tokio::test]
+async fn a_denial_is_over_only_once_it_is_by_both_clocks() {
+    let (cache, clock) = cache(&Store::by_hand());
+    cache.apply(token("a").itself(), EXPIRES_AT);
+    let last = EXPIRES_AT + GRACE;
+    clock.set_unix_time(last + 1_000_000);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    clock.set_unix_time(NOW);
+    clock.advance(Duration::from_secs(last - NOW));
+    clock.set_unix_time(last + 1);
+    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked), "the last monotonic second");
+    clock.advance(Duration::from_secs(1));
+    clock.set_unix_time(last);
+    assert_eq!(
+        known(&cache, &token("a")),
+        Some(Answer::Revoked),
+        "the last second of the wall clock"
+    );
+    clock.set_unix_time(last + 1);
+    assert_eq!(known(&cache, &token("a")), None);
+}
+
+#[tokio::test]
 async fn a_wall_clock_that_jumps_ahead_and_is_set_right_takes_no_denial_along() {
     let (cache, clock) = cache(&Store::by_hand());
     for number in 0..10_000 {
@@ -221,6 +243,8 @@ fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
     }
     assert_eq!(cache.stats().denials, 100_000);
     assert!(tokens.iter().all(|token| known(&cache, token) == Some(Answer::Revoked)));
+    let others = (0..1_000).map(|number| token(&format!("other {number}")));
+    assert!(others.into_iter().all(|other| known(&cache, &other).is_none()));
 }
 
 #[test]
