@@ -57,12 +57,14 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
         let [held, at_most] = process.memory();
         drop(process);
         if revoked >= 10_000 {
-            let [in_redis, held, at_most] = [
-                in_redis,
-                held.saturating_sub(with_nothing[0]),
-                at_most.saturating_sub(with_nothing[1]),
-            ]
-            .map(|bytes| megabytes(bytes, revoked));
+            let of_a_process = |bytes: u64, nothing: u64| match revoked {
+                // Less than by what two processes differ.
+                ..100_000 => "-".to_owned(),
+                _ => megabytes(bytes.saturating_sub(nothing), revoked),
+            };
+            let in_redis = megabytes(in_redis, revoked);
+            let held = of_a_process(held, with_nothing[0]);
+            let at_most = of_a_process(at_most, with_nothing[1]);
             writeln!(memory, "| {revoked} | {in_redis} | {held} | {at_most} | {snapshot} |")
                 .unwrap();
         }
