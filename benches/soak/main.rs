@@ -1,0 +1,144 @@
+//! Minutes of mixed traffic against the example `resource_server`, while its Redis and its key server fail in turn.
+//!
+//! ```sh
+//! REDIS_SERVER=redis-server cargo bench --bench soak -- --minutes 10 --write
+//! ```
+//!
+//! Everything is a process or a port of the own machine: the example as it is built for release, a real Redis, a key
+//! server in here. The client knows of each token what it is worth at the moment it is sent (its key, its times, its
+//! revocation, which faults are in force), and so which answers may come, byte for byte. It counts all of them; a wrong one,
+//! a broken connection, a panic of the server, memory or files that grow: each ends the run with a failure. `--write`
+//! puts the counts into `benches/soak/results.md`.
+//!
+//! That it notices: a server that takes expired tokens, does not ask whether they are revoked, or keeps a kilobyte of
+//! each request fails within the first minutes.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it tells its results")]
+#![allow(clippy::disallowed_methods, reason = "it lives in real time")]
+
+mod answer;
+mod faults;
+mod issuer;
+mod judge;
+mod key_server;
+#[allow(dead_code, reason = "shared with the tests")]
+#[path = "../../tests/redis/proxy.rs"]
+mod proxy;
+mod random;
+#[allow(dead_code, reason = "shared with the tests")]
+#[path = "../../tests/redis/server.rs"]
+mod redis_server;
+mod report;
+mod resource_server;
+mod revoker;
+#[path = "../../tests/common/tokens.rs"]
+mod signing;
+mod token;
+mod traffic;
+mod world;
+
+use std::{env, error::Error, process::ExitCode, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use self::{
+    proxy::Proxy, redis_server::Server as RedisServer, resource_server::ResourceServer,
+    world::World,
+};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Connections that are kept, each with one request under way at any time.
+const CONNECTIONS: usize = 16;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(run()));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("FAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The number of minutes after `--minutes`, which may be a fraction, and whether to write.
+fn arguments() -> Result<(Duration, bool), Failure> {
+    let arguments: Vec<String> = env::args().collect();
+    let minutes = arguments.iter().position(|argument| argument == "--minutes");
+    let minutes: f64 = match minutes {
+        Some(at) => arguments.get(at + 1).ok_or("--minutes needs a number")?.parse()?,
+        None => 1.0,
+    };
+    let duration = Duration::from_secs_f64((minutes * 60.0).clamp(20.0, 3_600.0));
+    Ok((duration, arguments.iter().any(|argument| argument == "--write")))
+}
+
+async fn run() -> Result<(), Failure> {
+    let (duration, writes) = arguments()?;
+    let Some(redis) = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
+    else {
+        return Err("a soak without Redis would not be one".into());
+    };
+    let version = redis.info_text("redis_version").unwrap_or_default();
+    let proxy = Proxy::to(redis.port).await;
+    let world = Arc::new(World::new()?);
+    let keys = key_server::start(Arc::clone(&world)).await?;
+    let store = revoker::store(&redis.url()).await?;
+    let mut server = ResourceServer::start(&keys, &proxy.url())?;
+    println!("the server listens on {}", server.address());
+
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(issuer::rotate(Arc::clone(&world)));
+    tasks.spawn(issuer::mint(Arc::clone(&world)));
+    tasks.spawn(revoker::revoke(Arc::clone(&world), store.clone()));
+    tasks.spawn(faults::of_keys(Arc::clone(&world)));
+    tasks.spawn(faults::of_redis(Arc::clone(&world), redis, proxy, store));
+    issuer::is_stocked(&world).await;
+    for number in 0..CONNECTIONS {
+        tasks.spawn(traffic::ask(Arc::clone(&world), server.address().to_owned(), number));
+    }
+    tasks.spawn(traffic::hang_up(Arc::clone(&world), server.address().to_owned()));
+
+    let interrupted = watch(&world, &mut server, &mut tasks, duration).await?;
+    world.stop();
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    let end = server.stop()?;
+    if interrupted {
+        return Err("interrupted".into());
+    }
+
+    let report = report::Report::new(&world, &end, duration, &version);
+    println!("{}", report.page());
+    if writes {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/soak/results.md");
+        std::fs::write(path, report.page())?;
+    }
+    report.verdict()
+}
+
+/// Looks at the server every second until the time is over, something is wrong, or somebody interrupts.
+async fn watch(
+    world: &World,
+    server: &mut ResourceServer,
+    tasks: &mut tokio::task::JoinSet<Result<(), Failure>>,
+    duration: Duration,
+) -> Result<bool, Failure> {
+    let begin = Instant::now();
+    let mut second = begin;
+    while second < begin + duration && !world.has_failed() {
+        second += Duration::from_secs(1);
+        tokio::select! {
+            _ = sleep_until(second) => server.sample()?,
+            _ = tokio::signal::ctrl_c() => return Ok(true),
+            Some(ended) = tasks.join_next() => {
+                ended??;
+                return Err("a part of the soak ended before its time".into());
+            }
+        }
+    }
+    Ok(false)
+}

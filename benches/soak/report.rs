@@ -1,0 +1,144 @@
+//! What came out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
+
+use crate::{
+    CONNECTIONS, Failure,
+    answer::Answer,
+    resource_server::{End, Sample},
+    world::World,
+};
+
+/// What the median of the last quarter may exceed that of the second by: an allocator's arenas still settle then, and
+/// a leak of a byte for each request is more in ten minutes.
+const GROWTH_KIB: u64 = 4 * 1024;
+const GROWTH_FILES: usize = 8;
+/// The longest pause between two attempts to fetch keys is a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(63);
+
+pub(crate) struct Report {
+    page: String,
+    faults: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(world: &World, end: &End, duration: Duration, redis: &str) -> Self {
+        let counts = world.counts();
+        let all: u64 = counts.values().sum();
+        let samples = &end.samples;
+        let quarter = |number: usize| {
+            let length = samples.len() / 4;
+            &samples[number * length..(number + 1) * length]
+        };
+        let (second, last) = (quarter(1), quarter(3));
+        let memory = |samples: &[Sample]| median(samples.iter().map(|sample| sample.kibibytes));
+        let files = |samples: &[Sample]| median(samples.iter().map(|sample| sample.files as u64));
+        let most = samples.iter().map(|sample| sample.kibibytes).max().unwrap_or(0);
+        let panics = end.errors.matches("panicked").count();
+        let pause = world.attempts.longest_pause();
+
+        let mut faults = Vec::new();
+        let mut check = |is_well: bool, what: &str| {
+            if !is_well {
+                faults.push(what.to_owned());
+            }
+        };
+        check(world.wrong() == 0, "there were wrong answers");
+        check(panics == 0, "the server panicked");
+        check(memory(last) <= memory(second) + GROWTH_KIB, "its memory grew");
+        check(files(last) <= files(second) + GROWTH_FILES as u64, "its open files grew");
+        check(pause <= LONGEST_PAUSE, "keys were not asked for in time");
+        for kind in KINDS_WITH_SUCCESS {
+            check(
+                counts.contains_key(&(kind, Answer::Passed)),
+                "a kind of good request never passed",
+            );
+        }
+
+        let mut page = String::new();
+        let (attempts, failed) = world.attempts.count();
+        write!(
+            page,
+            "# Soak\n\n\
+             Written by `cargo bench --bench soak -- --minutes {} --write`: the example `resource_server`, built for release, with \
+             a key server that rotates its keys, and Redis {redis}, on {} cores that it shares with the client.\n\n\
+             * {all} requests in {} s over {CONNECTIONS} kept connections, and {} connections that the client broke off.\n\
+             * Wrong answers: {}. Panics: {panics}.\n\
+             * Resident memory, medians: {:.1} MiB in the second quarter, {:.1} MiB in the last; {:.1} MiB at most. \
+             Open files: {} and {}.\n\
+             * Keys were asked for {attempts} times, {failed} of them in vain; the longest pause was {:.1} s.\n\
+             * Tokens revoked by another process, while Redis was well: the last request that still passed was sent {:.1} ms \
+             after the revocation was recorded (the bound is 30 s).\n",
+            duration.as_secs_f64() / 60.0,
+            std::thread::available_parallelism().map_or(0, usize::from),
+            duration.as_secs(),
+            world.hung_up.load(Relaxed),
+            world.wrong(),
+            mebibytes(memory(second)),
+            mebibytes(memory(last)),
+            mebibytes(most),
+            files(second),
+            files(last),
+            pause.as_secs_f64(),
+            world.latest_pass().as_secs_f64() * 1e3,
+        )
+        .expect("text");
+        page += "\n## Faults of Redis\n\n| Redis was | times | last 503 after its end, at most |\n|---|--:|--:|\n";
+        for (fault, times, recovery) in world.redis.summary() {
+            writeln!(page, "| {} | {times} | {:.2} s |", fault.name(), recovery.as_secs_f64())
+                .expect("text");
+        }
+        page += "\n## Answers\n\n";
+        page += &table(&counts);
+        Self { page, faults }
+    }
+
+    pub(crate) fn page(&self) -> &str {
+        &self.page
+    }
+
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults.join("; ").into()) }
+    }
+}
+
+/// Kinds that would prove nothing if none of them ever passed.
+const KINDS_WITH_SUCCESS: [&str; 4] = ["good", "new", "expiring", "log-out"];
+
+fn table(counts: &BTreeMap<(&'static str, Answer), u64>) -> String {
+    let answers: BTreeSet<_> = counts.keys().map(|(_, answer)| *answer).collect();
+    let kinds: BTreeSet<_> = counts.keys().map(|(kind, _)| *kind).collect();
+    let mut table = String::from("| requests |");
+    for answer in &answers {
+        table += &format!(" {} |", answer.name());
+    }
+    table += "\n|---|";
+    table += &"--:|".repeat(answers.len());
+    table.push('\n');
+    for kind in kinds {
+        table += &format!("| {kind} |");
+        for answer in &answers {
+            match counts.get(&(kind, *answer)) {
+                Some(count) => table += &format!(" {count} |"),
+                None => table += " |",
+            }
+        }
+        table.push('\n');
+    }
+    table
+}
+
+fn median(values: impl Iterator<Item = u64>) -> u64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+fn mebibytes(kibibytes: u64) -> f64 {
+    kibibytes as f64 / 1024.0
+}

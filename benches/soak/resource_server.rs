@@ -1,0 +1,130 @@
+//! The example `resource_server` as a process, built for release, and what it takes of the machine.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, ChildStderr, Command, Stdio},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Failure,
+    issuer::{AUDIENCE, ISSUER},
+};
+
+/// Settings that the machine's environment must not decide.
+const SETTINGS: [&str; 9] = [
+    "OIDC_ISSUER",
+    "JWKS_URL",
+    "JWKS_FILE",
+    "HS256_SECRET",
+    "ISSUER",
+    "AUDIENCE",
+    "ADDR",
+    "REDIS_URL",
+    "METRICS_ADDR",
+];
+
+pub(crate) struct ResourceServer {
+    process: Child,
+    address: String,
+    errors: Option<JoinHandle<String>>,
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) kibibytes: u64,
+    pub(crate) files: usize,
+}
+
+/// What was seen of its life.
+pub(crate) struct End {
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) errors: String,
+}
+
+impl ResourceServer {
+    /// Builds it first: `cargo bench` makes no examples.
+    pub(crate) fn start(keys: &str, redis: &str) -> Result<Self, Failure> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--locked", "--release", "--example", "resource_server"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()?;
+        if !built.success() {
+            return Err("the example was not built".into());
+        }
+        let bench = env::current_exe()?;
+        let target = bench.ancestors().nth(3).ok_or("no target directory")?;
+        let mut command = Command::new(target.join("release/examples/resource_server"));
+        for name in SETTINGS {
+            command.env_remove(name);
+        }
+        command.env("ADDR", "127.0.0.1:0").env("ISSUER", ISSUER).env("AUDIENCE", AUDIENCE);
+        command.env("JWKS_URL", keys).env("REDIS_URL", redis);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let errors = process.stderr.take().map(|errors| std::thread::spawn(|| drain(errors)));
+        let mut ready = String::new();
+        let output = process.stdout.take().ok_or("no output")?;
+        BufReader::new(output).read_line(&mut ready)?;
+        let address = ready.trim_end().strip_prefix("listening on http://");
+        let address = address.ok_or("the server did not start")?.to_owned();
+        Ok(Self { process, address, errors, samples: Vec::new() })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Looks at its memory and its files.
+    pub(crate) fn sample(&mut self) -> Result<(), Failure> {
+        if let Some(status) = self.process.try_wait()? {
+            return Err(format!("the server has ended: {status}").into());
+        }
+        let process = Path::new("/proc").join(self.process.id().to_string());
+        let status = fs::read_to_string(process.join("status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|value| value.trim().strip_suffix(" kB"));
+        let kibibytes = resident.ok_or("no VmRSS")?.parse()?;
+        let files = fs::read_dir(process.join("fd"))?.count();
+        self.samples.push(Sample { kibibytes, files });
+        Ok(())
+    }
+
+    /// Asks it to end, as a terminal does, and sees that it does so in good order.
+    pub(crate) fn stop(mut self) -> Result<End, Failure> {
+        let id = self.process.id().to_string();
+        Command::new("kill").args(["-s", "INT", &id]).status()?;
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.process.try_wait()? {
+                break status;
+            }
+            if begin.elapsed() > Duration::from_secs(20) {
+                return Err("the server does not end".into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        if !status.success() {
+            return Err(format!("the server ended with {status}").into());
+        }
+        let errors = self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
+        Ok(End { samples: std::mem::take(&mut self.samples), errors })
+    }
+}
+
+impl Drop for ResourceServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn drain(mut errors: ChildStderr) -> String {
+    let mut text = Vec::new();
+    let _ = errors.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,74 @@
+//! Another process of the fleet, in effect: it revokes through Redis, and the resource server has to hear of it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{sleep, timeout};
+use tower_bearer::revocation::{RevocationStore, redis::RedisStore};
+
+use crate::{
+    Failure,
+    token::{Revocation, Token},
+    world::World,
+};
+
+const PAUSE: Duration = Duration::from_millis(100);
+/// Revoked tokens that are still tried; older ones make room.
+const REMEMBERED: usize = 2_000;
+
+/// On a connection of its own, which no proxy fails.
+pub(crate) async fn store(url: &str) -> Result<RedisStore, Failure> {
+    let store = RedisStore::connect(url).await?;
+    store.initialise().await?;
+    Ok(store)
+}
+
+/// Ten good tokens a second.
+pub(crate) async fn revoke(world: Arc<World>, store: RedisStore) -> Result<(), Failure> {
+    while world.goes_on_for(PAUSE).await {
+        let token = World::pick(&world.stock());
+        let Some(token) = token.filter(|token| matches!(token.revocation(), Revocation::None))
+        else {
+            continue;
+        };
+        token.set_revocation(Revocation::Asked);
+        let done = store.revoke(&token.revocable(), keep_until(&token)).await;
+        if done.is_ok() {
+            token.set_revocation(Revocation::Recorded(Instant::now()));
+        }
+        remember(&world, token);
+    }
+    Ok(())
+}
+
+pub(crate) fn remember(world: &World, token: Arc<Token>) {
+    let mut revoked = world.revoked();
+    if revoked.len() >= REMEMBERED {
+        revoked.remove(0);
+    }
+    revoked.push(token);
+}
+
+fn keep_until(token: &Token) -> u64 {
+    token.expires_at + 360
+}
+
+/// Puts everything that was revoked into a Redis that has lost it.
+pub(crate) async fn seed(world: &World, store: &RedisStore) -> Result<(), Failure> {
+    let attempts = async {
+        loop {
+            let denials: Vec<_> = world
+                .revoked()
+                .iter()
+                .map(|token| (token.revocable(), keep_until(token)))
+                .collect();
+            if store.seed(denials).await.is_ok() {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
+    };
+    Ok(timeout(Duration::from_secs(20), attempts).await?)
+}

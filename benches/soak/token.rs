@@ -1,0 +1,124 @@
+//! Tokens, and what is known of each.
+
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use http::HeaderValue;
+use tower_bearer::revocation::Revocable;
+
+use crate::issuer::{AUDIENCE, ISSUER, SigningKey};
+
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) subject: String,
+    pub(crate) key: usize,
+    pub(crate) issued_at: u64,
+    pub(crate) expires_at: u64,
+    /// When the server may have heard of it first.
+    first_sent: OnceLock<Instant>,
+    revocation: Mutex<Revocation>,
+}
+
+/// What the client knows of a revocation.
+#[derive(Clone, Copy)]
+pub(crate) enum Revocation {
+    None,
+    /// Sent, and either under way or not confirmed.
+    Asked,
+    /// Recorded in Redis, by another process than the server.
+    Recorded(Instant),
+    /// Known to the server, which was asked to log the token out and has answered.
+    LoggedOut(Instant),
+}
+
+/// What is wrong with a token, if anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    /// For another audience, or from another issuer.
+    Audience,
+    Issuer,
+    /// It does not expire.
+    NoExpiry,
+}
+
+pub(crate) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Token {
+    /// Expires in `lifetime` seconds, which may be in the past.
+    pub(crate) fn new(key: &SigningKey, number: u64, lifetime: i64, flaw: Flaw) -> Self {
+        let issued_at = unix_time().as_secs();
+        let expires_at = issued_at.saturating_add_signed(lifetime);
+        let subject = format!("subject-{number}");
+        let mut claims = serde_json::json!({
+            "iss": if flaw == Flaw::Issuer { "https://other.example" } else { ISSUER },
+            "aud": if flaw == Flaw::Audience { "api://other" } else { AUDIENCE },
+            "sub": subject,
+            "jti": format!("token-{number}"),
+            "sid": format!("session-{number}"),
+            "scope": if number.is_multiple_of(2) { "orders:read" } else { "orders:read admin" },
+            "iat": issued_at.min(expires_at),
+            "exp": expires_at,
+        });
+        if flaw == Flaw::NoExpiry
+            && let Some(claims) = claims.as_object_mut()
+        {
+            claims.remove("exp");
+        }
+        Self {
+            text: key.sign(&claims.to_string()),
+            subject,
+            key: key.number,
+            issued_at: issued_at.min(expires_at),
+            expires_at,
+            first_sent: OnceLock::new(),
+            revocation: Mutex::new(Revocation::None),
+        }
+    }
+
+    pub(crate) fn is_admin(&self) -> bool {
+        self.number() % 2 == 1
+    }
+
+    fn number(&self) -> u64 {
+        self.subject.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
+    /// By one of the four ways to revoke it that concern no other token of the soak.
+    pub(crate) fn revocable(&self) -> Revocable {
+        let issuer: Arc<str> = ISSUER.into();
+        let number = self.number();
+        match number % 3 {
+            0 => Revocable::Token { issuer, id: format!("token-{number}").into() },
+            1 => Revocable::Session { issuer, id: format!("session-{number}").into() },
+            _ => {
+                let subject = self.subject.as_str().into();
+                Revocable::Subject { issuer, subject, issued_at: self.issued_at }
+            }
+        }
+    }
+
+    pub(crate) fn credential(&self) -> HeaderValue {
+        credential(&self.text)
+    }
+
+    pub(crate) fn is_sent(&self, at: Instant) -> Instant {
+        *self.first_sent.get_or_init(|| at)
+    }
+
+    pub(crate) fn revocation(&self) -> Revocation {
+        *self.revocation.lock().unwrap()
+    }
+
+    pub(crate) fn set_revocation(&self, revocation: Revocation) {
+        *self.revocation.lock().unwrap() = revocation;
+    }
+}
+
+pub(crate) fn credential(text: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("Bearer {text}")).expect("tokens are printable")
+}
