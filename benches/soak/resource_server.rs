@@ -2,7 +2,8 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
     thread::JoinHandle,
@@ -30,6 +31,7 @@ const SETTINGS: [&str; 9] = [
 pub(crate) struct ResourceServer {
     process: Child,
     address: String,
+    metrics: String,
     errors: Option<JoinHandle<String>>,
     samples: Vec<Sample>,
 }
@@ -44,6 +46,8 @@ pub(crate) struct Sample {
 pub(crate) struct End {
     pub(crate) samples: Vec<Sample>,
     pub(crate) errors: String,
+    /// Decisions on requests, as the server counted them.
+    pub(crate) decisions: u64,
 }
 
 impl ResourceServer {
@@ -63,16 +67,21 @@ impl ResourceServer {
         for name in SETTINGS {
             command.env_remove(name);
         }
-        command.env("ADDR", "127.0.0.1:0").env("ISSUER", ISSUER).env("AUDIENCE", AUDIENCE);
+        command.env("ADDR", "127.0.0.1:0").env("METRICS_ADDR", "127.0.0.1:0");
+        command.env("ISSUER", ISSUER).env("AUDIENCE", AUDIENCE);
         command.env("JWKS_URL", keys).env("REDIS_URL", redis);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let errors = process.stderr.take().map(|errors| std::thread::spawn(|| drain(errors)));
-        let mut ready = String::new();
-        let output = process.stdout.take().ok_or("no output")?;
-        BufReader::new(output).read_line(&mut ready)?;
-        let address = ready.trim_end().strip_prefix("listening on http://");
-        let address = address.ok_or("the server did not start")?.to_owned();
-        Ok(Self { process, address, errors, samples: Vec::new() })
+        let mut output = BufReader::new(process.stdout.take().ok_or("no output")?);
+        let mut address_after = |text: &str| {
+            let mut line = String::new();
+            output.read_line(&mut line)?;
+            let address = line.trim_end().strip_prefix(text).ok_or("the server did not start")?;
+            Ok::<_, Failure>(address.trim_end_matches("/metrics").to_owned())
+        };
+        let address = address_after("listening on http://")?;
+        let metrics = address_after("metrics on http://")?;
+        Ok(Self { process, address, metrics, errors, samples: Vec::new() })
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -94,8 +103,21 @@ impl ResourceServer {
         Ok(())
     }
 
+    /// The sum of all decisions, from a scrape.
+    fn decisions(&self) -> Result<u64, Failure> {
+        let mut stream = TcpStream::connect(&self.metrics)?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        let counts = page.lines().filter(|line| line.starts_with("tower_bearer_decisions_total{"));
+        let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Ok(counts.sum())
+    }
+
     /// Asks it to end, as a terminal does, and sees that it does so in good order.
     pub(crate) fn stop(mut self) -> Result<End, Failure> {
+        let decisions = self.decisions()?;
         let id = self.process.id().to_string();
         Command::new("kill").args(["-s", "INT", &id]).status()?;
         let begin = Instant::now();
@@ -112,7 +134,7 @@ impl ResourceServer {
             return Err(format!("the server ended with {status}").into());
         }
         let errors = self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
-        Ok(End { samples: std::mem::take(&mut self.samples), errors })
+        Ok(End { samples: std::mem::take(&mut self.samples), errors, decisions })
     }
 }
 
