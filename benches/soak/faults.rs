@@ -18,6 +18,8 @@ const REDIS_IS_WELL: Duration = Duration::from_secs(15);
 /// The longest pause before the resource server connects again (2 seconds), the heartbeat that notices (1 second), a
 /// command that times out, and a busy machine.
 const RECOVERY: Duration = Duration::from_secs(6);
+/// No request takes so long on a machine that is well.
+const STALL: Duration = Duration::from_millis(250);
 /// After so long in a fault no question to Redis that began before it is still under way.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
 
@@ -69,9 +71,9 @@ impl RedisFault {
     }
 }
 
-/// When Redis could not be asked.
+/// When Redis could not be asked, and when the machine stalled.
 #[derive(Default)]
-pub(crate) struct RedisFaults(Mutex<Vec<Window>>);
+pub(crate) struct RedisFaults(Mutex<Vec<Window>>, Mutex<Vec<(Instant, Instant)>>);
 
 #[derive(Clone, Copy)]
 struct Window {
@@ -118,6 +120,31 @@ impl RedisFaults {
                 && window.from + IN_FLIGHT <= from
                 && window.mended.is_none_or(|end| until < end)
         })
+    }
+
+    /// A request took so long that the machine must have stalled, or Redis on its disk, which may fail a look-up as well.
+    pub(crate) fn note_stall(&self, from: Instant, until: Instant) {
+        if until - from >= STALL && !self.may_concern(from, until) {
+            self.1.lock().unwrap().push((from, until));
+        }
+    }
+
+    pub(crate) fn is_near_a_stall(&self, from: Instant, until: Instant) -> bool {
+        let stalls = self.1.lock().unwrap();
+        stalls.iter().any(|stall| stall.0 <= until && from <= stall.1 + RECOVERY)
+    }
+
+    /// How long the machine stalled in all.
+    pub(crate) fn stalled(&self) -> Duration {
+        let mut stalls = self.1.lock().unwrap().clone();
+        stalls.sort_unstable();
+        let mut over = None;
+        let part = |(from, until): (Instant, Instant)| {
+            let begin = over.map_or(from, |over| from.max(over));
+            over = over.max(Some(until));
+            until.saturating_duration_since(begin)
+        };
+        stalls.into_iter().map(part).sum()
     }
 
     pub(crate) fn note_unavailable(&self, at: Instant) {

@@ -71,7 +71,10 @@ pub(crate) fn answers(
             Demand::Admin if !token.is_admin() => Answer::PermissionDenied,
             _ => Answer::Passed,
         });
-        if demand == Demand::LogOut && world.redis.may_concern(sent, answered) {
+        if demand == Demand::LogOut
+            && (world.redis.may_concern(sent, answered)
+                || world.redis.is_near_a_stall(sent, answered))
+        {
             answers.push(Answer::NotStored);
         }
     }
@@ -79,8 +82,9 @@ pub(crate) fn answers(
         answers.push(Answer::TokenNotValid);
     }
     let is_in_doubt = !key.surely && key.in_doubt;
-    let is_out_of_reach =
-        world.redis.may_concern(sent, answered) && !(has_expired && key.surely) && !is_known;
+    let may_fail =
+        world.redis.may_concern(sent, answered) || world.redis.is_near_a_stall(sent, answered);
+    let is_out_of_reach = may_fail && !(has_expired && key.surely) && !is_known;
     if is_in_doubt || is_out_of_reach {
         answers.push(Answer::Unavailable);
     }

@@ -64,6 +64,7 @@ impl Report {
             (decided..=decided + broken_off).contains(&end.decisions),
             "its metrics count other requests than were sent",
         );
+        check(world.redis.stalled() <= duration / 50, "it was slow without a fault");
         check(pause <= LONGEST_PAUSE, "keys were not asked for in time");
         for kind in KINDS_WITH_SUCCESS {
             check(
@@ -85,6 +86,8 @@ impl Report {
              Open files: {} and {}.\n\
              * Decisions by the server's own metrics: {}; by the client {decided}, and up to {broken_off} more of those that \
              broke off.\n\
+             * The machine stalled for {:.1} s in all: a request outside of faults took longer than 250 ms. A look-up may fail\n\
+             then, too.\n\
              * Keys were asked for {attempts} times, {failed} of them in vain; the longest pause was {:.1} s.\n\
              * Tokens revoked by another process, while Redis was well: the last request that still passed was sent {:.1} ms \
              after the revocation was recorded (the bound is 30 s).\n",
@@ -99,6 +102,7 @@ impl Report {
             files(second),
             files(last),
             end.decisions,
+            world.redis.stalled().as_secs_f64(),
             pause.as_secs_f64(),
             world.latest_pass().as_secs_f64() * 1e3,
         )

@@ -135,9 +135,12 @@ impl Client {
         {
             self.world.passed_after_revocation(exchange.sent.saturating_duration_since(at));
         }
+        let knows_key = judge::knows_key(&self.world, &token, &exchange);
+        if knows_key {
+            self.world.redis.note_stall(exchange.sent, exchange.answered);
+        }
         let expected =
             judge::answers(&self.world, &token, first_sent, revocation, demand, &exchange);
-        let knows_key = judge::knows_key(&self.world, &token, &exchange);
         if answer == Ok(Answer::Unavailable) && knows_key {
             self.world.redis.note_unavailable(exchange.answered);
         }
