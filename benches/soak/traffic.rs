@@ -10,7 +10,11 @@ use http::{HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use crate::{
     Failure,
@@ -22,6 +26,8 @@ use crate::{
     world::World,
 };
 
+/// Between two requests of a connection: the soak is about time, not speed, and leaves the machine to others.
+const THINKING: Duration = Duration::from_millis(4);
 /// The longest that any request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -39,6 +45,7 @@ pub(crate) async fn ask(world: Arc<World>, address: String, number: usize) -> Re
     let mut client = Client { connection, world };
     while client.world.goes_on() {
         client.any_kind().await.map_err(|error| format!("connection {number}: {error}"))?;
+        sleep(THINKING).await;
     }
     Ok(())
 }
