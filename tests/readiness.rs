@@ -101,6 +101,20 @@ async fn the_layer_is_ready_when_the_service_is() {
     assert!(matches!(service.poll_ready(), Poll::Ready(Err(_))));
 }
 
+#[tokio::test]
+async fn a_demand_is_ready_when_the_service_is() {
+    let (service, mut handle): (MockService, MockHandle) = mock::pair();
+    let mut service = Spawn::new(layer().require_scopes(["admin"]).layer(service));
+    handle.allow(0);
+    assert!(service.poll_ready::<Request<Body>>().is_pending());
+    handle.allow(1);
+    assert!(service.is_woken());
+    assert!(service.poll_ready::<Request<Body>>().is_ready());
+
+    handle.send_error("broken");
+    assert!(matches!(service.poll_ready::<Request<Body>>(), Poll::Ready(Err(_))));
+}
+
 // The mock panics when an instance is called that was not ready itself.
 #[tokio::test]
 async fn a_token_that_needs_no_look_up_reaches_the_ready_service_within_the_call() {
