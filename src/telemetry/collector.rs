@@ -235,6 +235,7 @@ impl Totals {
         self.add(&names::PUSHES, &[], stats.received);
         self.add(&names::PUSH_CONNECTIONS, &[], stats.connections);
         self.add(&names::PUSH_GAPS, &[], stats.gaps);
+        self.add(&names::PUSHES_UNREADABLE, &[], stats.unreadable);
     }
 
     #[cfg(feature = "redis")]

@@ -117,6 +117,8 @@ mod metrics {
             "connections that were made for them";
         PUSH_GAPS: Counter, Count, "tower_bearer_revocation_push_gaps_total", [],
             "times that some of them may have been missed";
+        PUSHES_UNREADABLE: Counter, Count, "tower_bearer_revocation_pushes_unreadable_total", [],
+            "messages where they are published that are none, or not signed";
         DENY_LIST_ENTRIES: Gauge, Count, "tower_bearer_deny_list_entries", [],
             "revocations in deny-lists";
         DENY_LIST_CURRENT: Gauge, Count, "tower_bearer_deny_list_current", [],

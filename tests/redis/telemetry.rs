@@ -49,6 +49,7 @@ async fn pushes_and_the_deny_list_are_told() {
         ("revocation_pushes_total", 1),
         ("revocation_push_connections_total", 1),
         ("revocation_push_gaps_total", 0),
+        ("revocation_pushes_unreadable_total", 0),
         ("revocation_denials", 1),
         ("deny_list_entries", 1),
         ("deny_list_current", 1),
