@@ -24,7 +24,8 @@ for log in sorted(logs.glob("*.log")):
     of = int(last(r"Loaded 1 PC tables \((\d+) PCs\)", text)[1])
     done = re.search(r"^Done (\d+) runs in (\d+) second", text, re.M)
     runs, seconds = map(int, done.groups()) if done else (int(last(r"^#(\d+)", text)[1]), 0)
-    found = len(re.findall(r"^==\d+== ?ERROR|^SUMMARY:", text, re.M)) > 0
+    # What was killed has no last line.
+    found = not done or len(re.findall(r"^==\d+== ?ERROR|^SUMMARY:", text, re.M)) > 0
     findings += found
     cpu = re.search(r"^CPU seconds: ([\d.]+)", text, re.M)
     cpu = f"{float(cpu[1]):,.0f}" if cpu else "-"

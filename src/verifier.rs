@@ -104,7 +104,9 @@ impl<C> Verifier<C> {
         if let Some(known) = self.0.cache.get(token)
             && let Some(verdict) = self.verify_again(token, &known)
         {
-            self.0.cache.hits.add_one();
+            if verdict.is_ok() {
+                self.0.cache.hits.add_one();
+            }
             return verdict.map(|()| known).map_err(Into::into);
         }
         let verified = self.verify_afresh(token)?;

@@ -95,7 +95,9 @@
 //!
 //! Where an SQL database is the truth, [`SqlStore`](crate::issuing::store::SqlStore) answers look-ups itself; or an
 //! [`OutboxRelay`](crate::revocation::redis::OutboxRelay) carries its revocations into Redis and seeds an empty one, and
-//! the fleet is as in the middle column, later by the relay's interval and two round trips.
+//! the fleet is as in the middle column, later by the relay's interval and two round trips. The bound then counts from
+//! when a revocation was carried: a relay that cannot reach the database, or may not write to Redis, delays it without
+//! end, and only its events and metrics tell.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -129,6 +131,7 @@
 //! [`RevocationCache::stats`](crate::RevocationCache::stats), or the metrics and events of [`telemetry`](crate::telemetry):
 //! `failures` and `timed_out` say that the store is in trouble, `unavailable` that users see it, `allowed` and
 //! `served_stale` that a policy which was spelled out is letting requests through unseen.
+//! `tower_bearer_revocation_relay_errors_total` and the event `revocations not carried` say that a relay is stuck.
 //! [`PushStats`](crate::revocation::redis::PushStats) and [`DenyListStats`](crate::revocation::redis::DenyListStats) tell
 //! of messages, gaps and snapshots.
 //!

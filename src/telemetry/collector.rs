@@ -23,7 +23,9 @@ use crate::{Authenticator, RevocationCache, revocation::RevocationStats, token_c
 ///
 /// Make one for each process, with all its parts, and call [`collect`](Self::collect) before each scrape, or every few
 /// seconds where metrics are pushed. Parts of one kind are added up, and none twice: clones of one authenticator or cache
-/// are one part. A collector keeps its parts alive.
+/// are one part. A collector keeps its parts alive, and a new one begins its counts at zero, below which a recorder does
+/// not go: a service that builds authenticators anew while it runs has decisions and token cache counted by none of them
+/// for long.
 ///
 /// The [module](super) has the table of metrics and an example.
 #[derive(Clone, Default)]

@@ -35,6 +35,15 @@ pub(super) fn keys_not_fetched(error: &FetchError) {
     warn!(target: TARGET, %error, "{KEYS_NOT_FETCHED}");
 }
 
+#[cfg(all(feature = "issuing", feature = "redis"))]
+pub(super) fn not_carried(kind: &'static str, is_news: bool) {
+    if is_news {
+        warn!(target: TARGET, kind, "{NOT_CARRIED}");
+    } else {
+        debug!(target: TARGET, kind, "{NOT_CARRIED}");
+    }
+}
+
 #[cfg(feature = "redis")]
 pub(super) fn redis_connected() {
     tracing::info!(target: TARGET, "{REDIS_CONNECTED}");

@@ -68,6 +68,11 @@ pub(super) fn doubted() {
     count(&key(&names::DOUBTS, &[]));
 }
 
+#[cfg(all(feature = "issuing", feature = "redis"))]
+pub(super) fn not_carried() {
+    count(&key(&names::RELAY_ERRORS, &[]));
+}
+
 #[cfg(feature = "issuing")]
 pub(super) fn log_in_tried(error: Option<&crate::issuing::LoginError>) {
     use crate::issuing::LoginError;

@@ -172,14 +172,23 @@ pub(crate) enum RefreshOutcome {
     Unavailable,
 }
 
-/// A connection to Redis that was lost has been replaced.
+/// A relay could not carry revocations on, so long after it began.
+#[cfg(all(feature = "issuing", feature = "redis"))]
+pub(crate) fn not_carried(kind: &'static str, pace: &Pace, now: Duration) {
+    #[cfg(feature = "tracing")]
+    events::not_carried(kind, pace.lets_through(now));
+    #[cfg(feature = "metrics")]
+    metrics::not_carried();
+}
+
+/// There is a connection to Redis after there was none.
 #[cfg(feature = "redis")]
 pub(crate) fn redis_connected() {
     #[cfg(feature = "tracing")]
     events::redis_connected();
 }
 
-/// A connection to Redis was given up.
+/// A connection to Redis was given up, or none could be made.
 #[cfg(feature = "redis")]
 pub(crate) fn redis_lost(kind: &'static str) {
     #[cfg(feature = "tracing")]

@@ -17,6 +17,7 @@ pub(super) mod events {
     pub(in crate::telemetry) const KEYS_NOT_FETCHED: &str = "keys not fetched";
     pub(in crate::telemetry) const STORE_FAILED: &str = "revocation store failed";
     pub(in crate::telemetry) const DOUBTED: &str = "revocation answers doubted";
+    pub(in crate::telemetry) const NOT_CARRIED: &str = "revocations not carried";
     pub(in crate::telemetry) const REDIS_CONNECTED: &str = "redis connected";
     pub(in crate::telemetry) const REDIS_LOST: &str = "redis connection lost";
     pub(in crate::telemetry) const PUSHES_CONNECTED: &str = "revocation pushes connected";
@@ -30,6 +31,7 @@ pub(super) mod events {
         KEYS_NOT_FETCHED,
         STORE_FAILED,
         DOUBTED,
+        NOT_CARRIED,
         REDIS_CONNECTED,
         REDIS_LOST,
         PUSHES_CONNECTED,
@@ -108,7 +110,7 @@ mod metrics {
         ANSWERS: Gauge, Count, "tower_bearer_revocation_answers", [],
             "answers of the revocation store that are remembered";
         IN_FLIGHT: Gauge, Count, "tower_bearer_revocation_in_flight", [],
-            "questions to the revocation store that are under way";
+            "tokens about which the revocation store is being asked";
         PUSHES_CONNECTED: Gauge, Count, "tower_bearer_revocation_pushes_connected", [],
             "subscriptions to revocations of other processes that are connected";
         PUSHES: Counter, Count, "tower_bearer_revocation_pushes_total", [],
@@ -119,6 +121,8 @@ mod metrics {
             "times that some of them may have been missed";
         PUSHES_UNREADABLE: Counter, Count, "tower_bearer_revocation_pushes_unreadable_total", [],
             "messages where they are published that are none, or not signed";
+        RELAY_ERRORS: Counter, Count, "tower_bearer_revocation_relay_errors_total", [],
+            "times that a relay could not carry revocations on";
         DENY_LIST_ENTRIES: Gauge, Count, "tower_bearer_deny_list_entries", [],
             "revocations in deny-lists";
         DENY_LIST_CURRENT: Gauge, Count, "tower_bearer_deny_list_current", [],

@@ -84,7 +84,8 @@
 //! anew, and with it the layer, and changes them for the next requests: a `tower::Service` of a few lines that holds the
 //! current one. Clones of one [`RevocationCache`](crate::RevocationCache) and of one
 //! [`RemoteJwks`](crate::jwks::RemoteJwks) for each issuer go into the new one, so that nothing that is known is lost but
-//! the remembered tokens.
+//! the remembered tokens. Metrics of what was let through begin at zero with each verifier:
+//! see [`Collector`](crate::telemetry::Collector).
 //!
 //! With one issuer that signs for all tenants and names the tenant in a claim, there is one [`Issuer`](crate::Issuer) and
 //! one check: [`add_check`](crate::VerifierBuilder::add_check) if the list of tenants can change,

@@ -154,12 +154,15 @@ impl Keeper {
     async fn run(self) {
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut connections = 0;
+        // Of what keeps it away only news is told.
+        let mut told = "";
         loop {
             let state = self.states.borrow().clone();
             if let State::Up(connection, _) = state {
                 let begin = Instant::now();
                 let failure = self.watch(&connection).await;
                 telemetry::redis_lost(failure.kind());
+                told = failure.kind();
                 pauses.held_since(begin);
                 // Nobody waits for an attempt that is far off.
                 let lost =
@@ -176,8 +179,14 @@ impl Keeper {
                         self.states.send_replace(State::Up(connection, connections));
                         break;
                     }
-                    Err(failure) => self.states.send_replace(State::Down(Arc::new(failure))),
-                };
+                    Err(failure) => {
+                        if failure.kind() != told {
+                            telemetry::redis_lost(failure.kind());
+                            told = failure.kind();
+                        }
+                        self.states.send_replace(State::Down(Arc::new(failure)));
+                    }
+                }
             }
         }
     }

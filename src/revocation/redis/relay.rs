@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     RedisStore,
     error::Failure,
@@ -10,6 +12,7 @@ use super::{
 use crate::{
     issuing::store::TokenStore,
     revocation::{Revocable, StoreError},
+    telemetry::{self, Pace},
 };
 
 /// Entries in one step: few enough that nobody else waits long for Redis.
@@ -53,12 +56,16 @@ impl OutboxRelay {
 
     /// Carries for as long as it is polled: spawn it in at least one process, better in each.
     ///
-    /// Where store or Redis fails, it comes again after the interval, and does not tell why: whoever wants to know calls
-    /// [`carry`](Self::carry) in a loop of their own.
+    /// Where store or Redis fails, it comes again after the interval, for as long as it takes, and says so by the events and
+    /// metrics of [`telemetry`](crate::telemetry): meanwhile no process hears of what was revoked, and their bound does not
+    /// help.
     pub async fn run(&self) {
+        let (begin, warnings) = (Instant::now(), Pace::default());
         loop {
             // What was not carried is still there.
-            let _ = self.carry().await;
+            if let Err(error) = self.carry().await {
+                telemetry::not_carried(error.kind(), &warnings, begin.elapsed());
+            }
             wait(jittered(self.interval.max(Duration::from_millis(1)))).await;
         }
     }
