@@ -85,6 +85,8 @@ pub(super) enum Failure {
     TooFewReplicas,
     /// What is held in this process is older than the bound.
     OutOfDate,
+    /// Redis was seeded while it was asked.
+    Overtaken,
     /// Somebody else seeds, or the data was lost meanwhile.
     SeedInterrupted,
     NoRandomness,
@@ -142,6 +144,7 @@ impl Failure {
             Self::Replica => "replica",
             Self::TooFewReplicas => "too_few_replicas",
             Self::OutOfDate => "out_of_date",
+            Self::Overtaken => "overtaken",
             Self::SeedInterrupted => "seed_interrupted",
             Self::NoRandomness => "no_randomness",
             Self::Dial(_) => "dial",
@@ -188,6 +191,7 @@ impl fmt::Display for Failure {
             Self::Replica => "the Redis server has become a replica",
             Self::TooFewReplicas => "too few replicas have confirmed the revocation",
             Self::OutOfDate => "the deny-list is out of date",
+            Self::Overtaken => "Redis was seeded while it was asked",
             Self::SeedInterrupted => "seeding was interrupted by another or by a loss of data",
             Self::NoRandomness => "the operating system has no random bytes",
             Self::Dial(_) => "cannot connect to Redis",

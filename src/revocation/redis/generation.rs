@@ -17,15 +17,31 @@ const BATCH: usize = 500;
 /// A seeding that has not come on for so long is over.
 const SEEDING_SECONDS: u64 = 30;
 
-/// Removes the generation, unless another has come or the data is right again.
+/// Removes the generation, unless another has come or the data is right all the same; and with it the seeding that goes on,
+/// which may have counted on what was lost.
+///
+/// A count beyond the one that was known is right only if the stream has that revocation: others may have been recorded since
+/// the loss.
 const FORSAKE: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local count, tip = string.match(redis.call('GET', KEYS[2]) or '0 ', '^(%d+) (%x*)$')
 if count then
   count = string.rep('0', 20 - string.len(count)) .. count
-  if count > ARGV[2] or (count == ARGV[2] and tip == ARGV[3]) then return 0 end
+  if count == ARGV[2] and tip == ARGV[3] then return 0 end
+  if count > ARGV[2] then
+    local entry = redis.call('XRANGE', KEYS[3], ARGV[4], ARGV[4])[1]
+    if entry and entry[2][6] == ARGV[3] then return 0 end
+  end
 end
+redis.call('DEL', KEYS[4])
 return redis.call('DEL', KEYS[1])
+";
+
+/// Begins a seeding, unless another goes on: 1 if it did.
+const BEGIN: &str = r"
+if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'EX', ARGV[2]) then return 1 end
+return 2
 ";
 
 /// Writes the generation, if the seeding goes on that began with a token and every batch is there.
@@ -91,12 +107,24 @@ impl RedisStore {
     }
 
     pub(super) async fn begin_seeding(&self) -> Result<Seeding, Failure> {
+        self.begin(false).await?.ok_or(Failure::SeedInterrupted)
+    }
+
+    /// `None` where somebody else has seeded already.
+    pub(super) async fn begin_first_seeding(&self) -> Result<Option<Seeding>, Failure> {
+        self.begin(true).await
+    }
+
+    async fn begin(&self, is_first: bool) -> Result<Option<Seeding>, Failure> {
         let seeding = Seeding { token: random()?, batches: 0 };
-        let mut command = ::redis::cmd("SET");
-        command.arg(&self.0.space.seeding).arg(seeding.value());
-        command.arg("NX").arg("EX").arg(SEEDING_SECONDS);
-        let done: Option<String> = self.0.link.send(&command).await?;
-        done.map(|_| seeding).ok_or(Failure::SeedInterrupted)
+        let mut command = ::redis::cmd("EVAL");
+        command.arg(BEGIN).arg(2).arg(&self.0.space.generation).arg(&self.0.space.seeding);
+        command.arg(seeding.value()).arg(SEEDING_SECONDS).arg(u8::from(is_first));
+        match self.0.link.send(&command).await? {
+            0_u8 => Ok(None),
+            1 => Ok(Some(seeding)),
+            _ => Err(Failure::SeedInterrupted),
+        }
     }
 
     pub(super) async fn seed_batch(
@@ -136,9 +164,10 @@ impl RedisStore {
 /// The command that removes the generation, because data was lost.
 pub(super) fn forsaking(space: &Space, Lost(mark): &Lost) -> Cmd {
     let mut command = ::redis::cmd("EVAL");
-    command.arg(FORSAKE).arg(2).arg(&space.generation).arg(&space.count);
+    command.arg(FORSAKE).arg(4).arg(&space.generation).arg(&space.count);
+    command.arg(&space.changes).arg(&space.seeding);
     command.arg(&*mark.generation).arg(twenty_digits(mark.count));
-    command.arg(hex(&mark.tip.to_be_bytes()));
+    command.arg(hex(&mark.tip.to_be_bytes())).arg(format!("{}-0", mark.count));
     command
 }
 

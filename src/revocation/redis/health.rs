@@ -8,7 +8,7 @@ use super::{
     dial::Connection,
     error::Failure,
     generation::forsaking,
-    mark::{Lost, Mark, MarkReply, Seen, read_tip},
+    mark::{Lost, Mark, MarkReply, Objection, Seen, read_tip},
     names::Space,
 };
 
@@ -56,7 +56,7 @@ impl Health {
         }
         if let Err(failure) = evicts(&memory, &stats) {
             if let Ok(mark) = Mark::of(&mark) {
-                self.forsake(connection, &Mark::never(&mark.generation)).await;
+                self.lose(connection, &Mark::never(&mark.generation)).await;
             }
             return Err(failure);
         }
@@ -64,7 +64,7 @@ impl Health {
             Ok(mark)
                 if before.as_ref().is_some_and(|before| is_replaced(before, &mark, &entry)) =>
             {
-                self.forsake(connection, &Mark::never(&mark.generation)).await;
+                self.lose(connection, &Mark::never(&mark.generation)).await;
                 Err(Failure::WentBackwards)
             }
             Ok(mark) => self.judge(connection, before.as_ref(), mark).await,
@@ -81,17 +81,25 @@ impl Health {
     ) -> Result<Mark, Failure> {
         match self.seen.judge(before, &mark) {
             Ok(()) => Ok(mark),
-            Err(lost) => {
+            Err(Objection::Lost(lost)) => {
                 self.forsake(connection, &lost).await;
                 Err(Failure::WentBackwards)
             }
+            Err(Objection::Overtaken) => Err(Failure::Overtaken),
         }
     }
 
-    /// Tells the fleet that data was lost. Whoever noticed does not depend on it, so it may fail.
+    async fn lose(&self, connection: &Connection, lost: &Lost) {
+        self.seen.lose(lost);
+        self.forsake(connection, lost).await;
+    }
+
+    /// Tells the fleet that data was lost. Where it fails, the loss is not settled, and the next answer leads here again.
     async fn forsake(&self, connection: &Connection, lost: &Lost) {
         let command = forsaking(&self.space, lost);
-        let _: Result<u64, _> = command.query_async(&mut connection.0.clone()).await;
+        if let Ok(0_u64) = command.query_async(&mut connection.0.clone()).await {
+            self.seen.settle(lost);
+        }
     }
 }
 

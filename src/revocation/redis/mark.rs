@@ -32,6 +32,14 @@ pub(super) type MarkReply = (Option<Vec<u8>>, Option<Vec<u8>>);
 #[must_use = "the fleet has to be told"]
 pub(super) struct Lost(pub(super) Mark);
 
+/// Why an answer is not taken.
+pub(super) enum Objection {
+    Lost(Lost),
+    /// It came under another generation than was known when it was asked for, and than is known now: which of the two is
+    /// the newer one, the next answer tells.
+    Overtaken,
+}
+
 impl Mark {
     /// The question.
     pub(super) fn command(space: &Space) -> Cmd {
@@ -86,6 +94,9 @@ struct History {
     latest: Option<Mark>,
     /// Generations that others have followed: they never come again, unless with old data.
     superseded: VecDeque<Arc<str>>,
+    /// The loss that was noticed and not settled yet: until then no answer of that generation is taken, however far its
+    /// count has come meanwhile.
+    lost: Option<Mark>,
 }
 
 impl Seen {
@@ -95,45 +106,74 @@ impl Seen {
 
     /// Whether what was answered is all the data, as far as this process can tell, and notes it if it is. `before` was
     /// the latest when the question was sent.
-    pub(super) fn judge(&self, before: Option<&Mark>, mark: &Mark) -> Result<(), Lost> {
+    pub(super) fn judge(&self, before: Option<&Mark>, mark: &Mark) -> Result<(), Objection> {
         let mut history = self.lock();
         if history.superseded.contains(&mark.generation) {
-            return Err(Mark::never(&mark.generation));
+            return Err(Objection::Lost(Mark::never(&mark.generation)));
         }
-        let latest = history.latest.as_ref();
-        for known in before.into_iter().chain(latest) {
-            let is_other = known.count == mark.count && known.tip != mark.tip;
-            if known.generation == mark.generation && is_other {
-                return Err(Lost(known.clone()));
-            }
+        if let Some(lost) = history.what_it_lacks(before, mark) {
+            history.lost = Some(lost.clone());
+            return Err(Objection::Lost(Lost(lost)));
         }
-        if let Some(before) = before
-            && before.generation == mark.generation
-            && mark.count < before.count
+        history.note(before, mark)
+    }
+
+    /// To be settled, as a loss that [`judge`](Self::judge) has found.
+    pub(super) fn lose(&self, Lost(mark): &Lost) {
+        self.lock().lost = Some(mark.clone());
+    }
+
+    /// Redis has said that this was not lost, or that the generation is another by now.
+    pub(super) fn settle(&self, Lost(mark): &Lost) {
+        let mut history = self.lock();
+        if history.lost.as_ref() == Some(mark) {
+            history.lost = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, History> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl History {
+    /// What was known and is not in an answer.
+    fn what_it_lacks(&self, before: Option<&Mark>, mark: &Mark) -> Option<Mark> {
+        if let Some(lost) = &self.lost
+            && lost.generation == mark.generation
+            && lost != mark
         {
-            return Err(Lost(before.clone()));
+            return Some(lost.clone());
         }
-        match &mut history.latest {
+        let of_it = |known: &&Mark| known.generation == mark.generation;
+        let before = before.filter(of_it);
+        let is_other = |known: &&Mark| known.count == mark.count && known.tip != mark.tip;
+        let known = before.into_iter().chain(self.latest.as_ref().filter(of_it)).find(is_other);
+        known.or(before.filter(|before| mark.count < before.count)).cloned()
+    }
+
+    fn note(&mut self, before: Option<&Mark>, mark: &Mark) -> Result<(), Objection> {
+        match &mut self.latest {
             // Answers may overtake each other.
             Some(latest) if latest.generation == mark.generation => {
                 if latest.count < mark.count {
                     *latest = mark.clone();
                 }
             }
+            Some(latest) if before.is_none_or(|before| before.generation != latest.generation) => {
+                return Err(Objection::Overtaken);
+            }
             latest => {
                 if let Some(superseded) = latest.replace(mark.clone()) {
-                    history.superseded.push_back(superseded.generation);
-                    if SUPERSEDED < history.superseded.len() {
-                        history.superseded.pop_front();
+                    self.superseded.push_back(superseded.generation);
+                    if SUPERSEDED < self.superseded.len() {
+                        self.superseded.pop_front();
                     }
                 }
             }
         }
+        self.lost = None;
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, History> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,7 +186,37 @@ mod tests {
     }
 
     fn judge(seen: &Seen, mark: &Mark) -> Result<(), Mark> {
-        seen.judge(seen.mark().as_ref(), mark).map_err(|Lost(mark)| mark)
+        seen.judge(seen.mark().as_ref(), mark).map_err(|objection| match objection {
+            Objection::Lost(Lost(mark)) => mark,
+            Objection::Overtaken => panic!("asked under the latest"),
+        })
+    }
+
+    #[test]
+    fn a_loss_is_not_forgotten_when_the_count_has_gone_beyond_it() {
+        let seen = Seen::default();
+        let (known, beyond) = (mark("g", 10, 100), mark("g", 12, 121));
+        assert!(judge(&seen, &known).is_ok());
+        assert!(judge(&seen, &mark("g", 9, 90)).is_err());
+        for _ in 0..2 {
+            assert!(judge(&seen, &beyond).is_err_and(|lost| lost == known));
+        }
+        seen.settle(&Lost(known));
+        assert!(judge(&seen, &beyond).is_ok(), "Redis said that it was there");
+
+        seen.lose(&Mark::never(&"g".into()));
+        assert!(judge(&seen, &beyond).is_err());
+        assert!(judge(&seen, &mark("h", 0, 0)).is_ok(), "seeded again");
+    }
+
+    #[test]
+    fn a_generation_that_is_met_late_takes_the_place_of_no_newer_one() {
+        let seen = Seen::default();
+        let asked = seen.mark();
+        assert!(judge(&seen, &mark("new", 0, 0)).is_ok());
+        let late = seen.judge(asked.as_ref(), &mark("old", 0, 0));
+        assert!(matches!(late, Err(Objection::Overtaken)));
+        assert!(judge(&seen, &mark("new", 1, 10)).is_ok());
     }
 
     #[test]

@@ -55,6 +55,8 @@
 //! * **Who is the master.** A server that has become a replica, or whose connection ends, is left within a second and the
 //!   command timeout: in a failover "the bound" is the bound and about 1.5 seconds. A master that is cut off from its
 //!   replacement, and goes on answering, is believed by whoever still reaches it: to stop it is the failover's work.
+//!   One that refuses writes, as `min-replicas-to-write` makes it, cannot be told of a loss: meanwhile those who have noticed
+//!   it are unavailable, and no others.
 //! * **What else is in that server.** Evictions of anybody's keys count, and a snapshot of a [`DenyList`] reads them all: a
 //!   server of its own is best. After an eviction: set `noeviction`, `CONFIG RESETSTAT` (a restart does it, too), and seed
 //!   again. That order; the first process that has looked has removed the generation.
@@ -127,7 +129,7 @@ use self::{
     generation::forsaking,
     health::Health,
     link::Link,
-    mark::{Mark, MarkReply, Seen},
+    mark::{Mark, MarkReply, Objection, Seen},
     names::{Dates, Name, Space},
     record::Record,
     waiting::Waiting,
@@ -210,11 +212,15 @@ impl RedisStore {
     async fn judge(&self, before: Option<Mark>, mark: Mark) -> Result<Mark, Failure> {
         match self.0.seen.judge(before.as_ref(), &mark) {
             Ok(()) => Ok(mark),
-            Err(lost) => {
-                // Whoever noticed does not depend on it, so it may fail.
-                let _: Result<u64, _> = self.0.link.send(&forsaking(&self.0.space, &lost)).await;
+            Err(Objection::Lost(lost)) => {
+                // Where it fails, the next answer leads here again.
+                let removed = self.0.link.send(&forsaking(&self.0.space, &lost)).await;
+                if let Ok(0_u64) = removed {
+                    self.0.seen.settle(&lost);
+                }
                 Err(Failure::WentBackwards)
             }
+            Err(Objection::Overtaken) => Err(Failure::Overtaken),
         }
     }
 
@@ -225,9 +231,10 @@ impl RedisStore {
         self.judge(before, Mark::of(&reply)?).await
     }
 
-    async fn record(&self, denials: &[(Revocable, u64)]) -> Result<(), Failure> {
+    /// Tells whether there was a generation: without one, nobody would notice that what was recorded is lost again.
+    async fn record(&self, denials: &[(Revocable, u64)]) -> Result<bool, Failure> {
         if denials.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut before = self.0.seen.mark();
         if before.is_none() {
@@ -237,17 +244,17 @@ impl RedisStore {
         let generation = before.as_ref().map(|mark| &*mark.generation);
         let command = Record::of(&self.0.space, denials).command(generation);
         let reply: MarkReply = self.0.link.send(&command).await?;
-        match Mark::of(&reply) {
+        let is_seeded = match Mark::of(&reply) {
             // What was acknowledged must not be gone when this process asks next.
-            Ok(mark) => drop(self.judge(before, mark).await?),
+            Ok(mark) => self.judge(before, mark).await.map(|_| true)?,
             // It is there when look-ups are answered.
-            Err(Failure::NotSeeded) => {}
+            Err(Failure::NotSeeded) => false,
             Err(failure) => return Err(failure),
+        };
+        if let Some(waiting) = &self.0.waiting {
+            waiting.confirm(&self.0.space, mark::count_of(&reply)?).await?;
         }
-        match &self.0.waiting {
-            None => Ok(()),
-            Some(waiting) => waiting.confirm(&self.0.space, mark::count_of(&reply)?).await,
-        }
+        Ok(is_seeded)
     }
 }
 
@@ -261,7 +268,7 @@ impl RevocationStore for RedisStore {
         what: &'a Revocable,
         keep_until: u64,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move { Ok(self.record(&[(what.clone(), keep_until)]).await?) })
+        Box::pin(async move { Ok(self.record(&[(what.clone(), keep_until)]).await.map(drop)?) })
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     RedisStore,
     error::Failure,
+    generation::Seeding,
     pauses::{jittered, wait},
 };
 use crate::{
@@ -75,8 +76,10 @@ impl OutboxRelay {
     /// # Errors
     /// When either side fails, or another relay is seeding. What was not confirmed is kept for the next call.
     pub async fn carry(&self) -> Result<usize, StoreError> {
-        if !self.redis.is_seeded().await? {
-            self.seed().await?;
+        if !self.redis.is_seeded().await?
+            && let Some(seeding) = self.redis.begin_first_seeding().await?
+        {
+            self.go_on_seeding(seeding).await?;
         }
         let mut carried = 0;
         loop {
@@ -88,7 +91,10 @@ impl OutboxRelay {
                 .iter()
                 .map(|entry| (entry.denial.what.clone(), entry.denial.keep_until))
                 .collect();
-            self.redis.record(&denials).await?;
+            if !self.redis.record(&denials).await? {
+                // It has been lost since: the entries stay until it is seeded, and are carried then.
+                return Err(Failure::NotSeeded.into());
+            }
             let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
             self.store.outbox_done(&ids).await?;
             carried += entries.len();
@@ -100,7 +106,11 @@ impl OutboxRelay {
     /// # Errors
     /// When either side fails, Redis loses its data meanwhile, or another relay is seeding.
     pub async fn seed(&self) -> Result<(), StoreError> {
-        let mut seeding = self.redis.begin_seeding().await?;
+        let seeding = self.redis.begin_seeding().await?;
+        self.go_on_seeding(seeding).await
+    }
+
+    async fn go_on_seeding(&self, mut seeding: Seeding) -> Result<(), StoreError> {
         let mut after: Option<Revocable> = None;
         loop {
             let denials = self.store.denials(after.as_ref(), BATCH).await?;
