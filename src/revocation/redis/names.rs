@@ -156,6 +156,7 @@ pub(super) mod tests {
         ]
     }
 
+    #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
     #[test]
     fn names_tell_kinds_issuers_and_ids_apart_and_not_cut_offs() {
         let [token, subject, session, key] = every_kind().map(|what| Name::of(&what).hex());
