@@ -19,7 +19,7 @@ use crate::{
 const GROWTH_KIB: u64 = 4 * 1024;
 const GROWTH_FILES: u64 = 8;
 /// Shorter runs are still filling caches, whose growth is no leak.
-const FILLS: Duration = Duration::from_secs(300);
+const FILLS: Duration = Duration::from_secs(600);
 /// The longest pause between two attempts to fetch keys is a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(63);
 
