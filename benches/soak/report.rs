@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What the median of the last quarter may exceed that of the second by: an allocator's arenas still settle then, and
-/// a leak of a byte for each request is more in ten minutes.
+/// a leak of ten bytes for each request is more in ten minutes.
 const GROWTH_KIB: u64 = 4 * 1024;
 const GROWTH_FILES: u64 = 8;
 /// Shorter runs are still filling caches, whose growth is no leak.

@@ -111,6 +111,7 @@ impl RedisStore {
     }
 
     /// `None` where somebody else has seeded already.
+    #[cfg(feature = "issuing")]
     pub(super) async fn begin_first_seeding(&self) -> Result<Option<Seeding>, Failure> {
         self.begin(true).await
     }

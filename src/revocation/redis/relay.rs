@@ -58,7 +58,7 @@ impl OutboxRelay {
     /// Carries for as long as it is polled: spawn it in at least one process, better in each.
     ///
     /// Where store or Redis fails, it comes again after the interval, for as long as it takes, and says so by the events and
-    /// metrics of [`telemetry`](crate::telemetry): meanwhile no process hears of what was revoked, and their bound does not
+    /// metrics of [`telemetry`]: meanwhile no process hears of what was revoked, and their bound does not
     /// help.
     pub async fn run(&self) {
         let (begin, warnings) = (Instant::now(), Pace::default());
