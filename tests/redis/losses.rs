@@ -71,6 +71,28 @@ async fn an_idle_process_notices_a_loss_and_tells_the_fleet() {
     drop(idle);
 }
 
+/// It could not be told when it was noticed, and the count went on before it could.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_that_redis_could_not_be_told_of_is_not_forgotten() {
+    let Some(server) = Server::start() else { return };
+    let one = Service::with(&server.url(), Default::default(), NONE).await;
+    one.store.initialise().await.unwrap();
+    let backup = server.backup();
+    one.revoke(id("lost")).await;
+    server.restore(&backup);
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert_eq!(one.ask(&token("a")).await, Unavailable);
+
+    let other = Service::with(&server.url(), Default::default(), NONE).await;
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    for further in ["b", "c"] {
+        let _ = other.store.revoke(&id(further), now() + 600).await;
+    }
+    assert_eq!(one.ask(&token("a")).await, Unavailable);
+    assert!(!server.has_a_generation());
+    assert_eq!(other.ask(&token("lost")).await, Unavailable);
+}
+
 /// As many others were revoked before anybody asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loss_is_noticed_when_the_count_has_caught_up_or_gone_beyond() {
