@@ -9,8 +9,10 @@ use super::{
 
 /// For SQLite and for PostgreSQL, in order: what is here is never changed, only added to. The version of a database is
 /// how many of them it has seen.
-const MIGRATIONS: [(&str, &str); 1] =
-    [(include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql")),
+    (include_str!("schema/sqlite_2.sql"), include_str!("schema/postgres_2.sql")),
+];
 
 /// Of no meaning but to be the same in every process.
 const LOCK: i64 = 0x746f_7765_7262_6561;
