@@ -37,10 +37,10 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
         let mut others = [Process::start(&server.url(), mode), Process::start(&server.url(), mode)];
         let mut delays = [Vec::new(), Vec::new()];
         let database = Database::new();
-        let (store, revocations): (Box<dyn RevocationStore>, usize) = match mode {
-            Mode::Pushes | Mode::DenyList => (Box::new(redis), scale.revocations),
-            // Each waits for the relay.
-            Mode::Relay => (Box::new(database.relayed_to(redis).await), scale.revocations / 5),
+        let revocations = scale.revocations;
+        let store: Box<dyn RevocationStore> = match mode {
+            Mode::Pushes | Mode::DenyList => Box::new(redis),
+            Mode::Relay => Box::new(database.relayed_to(redis).await),
         };
         for number in 0..revocations {
             let name = format!("t{number}");

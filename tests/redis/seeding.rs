@@ -21,7 +21,7 @@ async fn an_empty_redis_is_unavailable_until_it_is_initialised() {
 async fn what_is_seeded_is_refused_and_pushed_revocations_stay() {
     let Some(server) = Server::start() else { return };
     let service = Service::at(&server.url()).await;
-    service.revoke(id("before")).await;
+    assert!(service.store.revoke(&id("before"), now() + 600).await.is_err(), "no generation yet");
     let many = (0..1_234).map(|number| (id(&format!("t{number}")), now() + 600));
     let kinds = every_kind("kinds").map(|what| (what, now() + 600));
     service.store.seed(many.chain(kinds.clone())).await.unwrap();
