@@ -11,7 +11,7 @@
 //!    stream does not reach back that far, the relay cannot tell, and seeds.
 //! 3. **A comparison is worth one connection and one generation.** The relay records over the same connection only,
 //!    so on the same server. If the connection breaks, or Redis answers with another generation, the entries stay and
-//!    the relay compares again.
+//!    the relay compares again. With the lease, it also looks again and again whether the store keeps that generation.
 //! 4. **A seeding first replaces the kept generation, and then reads the store.** What left the outbox before is
 //!    among the denials that it reads. An older generation removes no entry afterwards, however slow its relay is. So
 //!    a seeding that stops in the middle is noticed, too: Redis does not have the generation that is kept.
@@ -51,6 +51,15 @@ struct Basis {
     generation: Arc<str>,
 }
 
+/// Whether to ask the store if Redis was complete over this connection and with this generation before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// `outbox_done` finds out whether the store keeps that generation still.
+    IsEnough,
+    /// A relay that seeds another server replaces it.
+    MayBeOver,
+}
+
 /// What Redis has, compared with what the store keeps as acknowledged.
 enum Compared {
     Complete(Basis),
@@ -69,7 +78,7 @@ impl Ledger {
 
     /// Records up to [`BATCH`] entries in Redis and removes them from the outbox.
     pub(super) async fn publish(&self, entries: &[OutboxEntry]) -> Result<(), StoreError> {
-        let Compared::Complete(basis) = self.compare().await? else {
+        let Compared::Complete(basis) = self.compare(Known::IsEnough).await? else {
             // They stay until it is seeded.
             return Err(Failure::NotSeeded.into());
         };
@@ -89,7 +98,7 @@ impl Ledger {
 
     /// Seeds Redis unless it has everything that it had acknowledged.
     pub(super) async fn complete(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
-        let only_if_missing = match self.compare().await? {
+        let only_if_missing = match self.compare(Known::MayBeOver).await? {
             Compared::Complete(_) => return Ok(()),
             Compared::NotSeeded => true,
             Compared::Unknown => false,
@@ -111,8 +120,7 @@ impl Ledger {
         self.go_on_seeding(seeding, None).await
     }
 
-    /// Looks at Redis. Asks the store only if it was not yet compared over this connection and with this generation.
-    async fn compare(&self) -> Result<Compared, StoreError> {
+    async fn compare(&self, known: Known) -> Result<Compared, StoreError> {
         let link = self.redis.0.link.current().await?;
         let mark = match self.redis.mark_over(link).await {
             Ok(mark) => mark,
@@ -120,7 +128,8 @@ impl Ledger {
             Err(failure) => return Err(failure.into()),
         };
         let basis = Basis { link, generation: mark.generation };
-        if self.basis().as_ref() == Some(&basis) {
+        let is_known = self.basis().as_ref() == Some(&basis);
+        if is_known && known == Known::IsEnough {
             return Ok(Compared::Complete(basis));
         }
         let Some(kept) = self.store.acknowledged(&self.redis.0.space.prefix).await? else {
@@ -128,6 +137,9 @@ impl Ledger {
         };
         if kept.generation != fingerprint(&basis.generation) {
             return Ok(Compared::Differs(basis));
+        }
+        if is_known {
+            return Ok(Compared::Complete(basis));
         }
         let (generation, tip) = (Arc::clone(&basis.generation), u64::from_be_bytes(kept.hash));
         let kept = Mark { generation, count: kept.count, tip };

@@ -269,9 +269,9 @@ impl RevocationStore for RedisStore {
         Box::pin(async move { Ok(self.ask(token).await?) })
     }
 
-    /// An error of the kind `not_seeded` means that Redis has no generation: it was emptied, or is being seeded. The
-    /// revocation was written, and a seeding keeps it. But nobody would notice if Redis loses it before the seeding has
-    /// finished, so it is not acknowledged: revoke again until it succeeds.
+    /// It fails while Redis has no generation, because it was emptied or is being seeded. The revocation was written all
+    /// the same, and a seeding keeps it. But nobody would notice if Redis loses it before the seeding has finished, so
+    /// it is not acknowledged: revoke again until it succeeds.
     fn revoke<'a>(
         &'a self,
         what: &'a Revocable,

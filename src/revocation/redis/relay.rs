@@ -31,8 +31,9 @@ const READ: usize = 10_000;
 ///    that loses the lease while it works may repeat one batch of 200 entries. The clocks of the processes should
 ///    agree: a denial that comes into force at a time, as that of a rotated token, is carried by the clock of one, and
 ///    a seeding in that very moment by one whose clock is behind leaves it out.
-/// 4. **One store for each prefix.** Two stores that feed one fleet seed it in turn, and each seeding lacks what only
-///    the other store knows.
+/// 4. **One store for each prefix, and one Redis for each store.** Two stores that feed one fleet seed it in turn, and
+///    each seeding lacks what only the other store knows. Two servers that relays of one store feed under one prefix
+///    are seeded in turn, again and again. Each is unavailable meanwhile.
 ///
 /// **Delay.** What its own process writes, through the same store object or a clone of it, a relay publishes at once.
 /// That takes three questions, to Redis, Redis and the store. Everything else is in the backlog: what a process has
