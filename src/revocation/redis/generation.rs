@@ -39,15 +39,15 @@ return redis.call('DEL', KEYS[1])
 
 /// Writes a generation if there is none: 1 if it did. 2 while a seeding goes on, which is not complete yet.
 const INITIALISE: &str = r"
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-if redis.call('EXISTS', KEYS[2]) == 1 then return 2 end
+if redis.call('GET', KEYS[1]) then return 0 end
+if redis.call('GET', KEYS[2]) then return 2 end
 redis.call('SET', KEYS[1], ARGV[1])
 return 1
 ";
 
 /// Begins a seeding, unless another goes on: 1 if it did.
 const BEGIN: &str = r"
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+if ARGV[3] == '1' and redis.call('GET', KEYS[1]) then return 0 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'EX', ARGV[2]) then return 1 end
 return 2
 ";
@@ -72,7 +72,8 @@ impl RedisStore {
     ///
     /// For setting up a fleet whose only truth is Redis. **After a loss of data it declares the loss to be no matter**:
     /// whatever was revoked and is not there any more is good again. So it is somebody's decision, and belongs into no
-    /// start-up script. Where the truth is elsewhere, [`seed`](Self::seed) from there.
+    /// start-up script. Where the truth is elsewhere, [`seed`](Self::seed) from there. Where an outbox relay runs, it is not
+    /// needed, and the relay seeds all the same.
     ///
     /// # Errors
     /// When Redis did not confirm, or is being seeded.

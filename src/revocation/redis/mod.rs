@@ -43,8 +43,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Where a [`TokenStore`](crate::issuing::store::TokenStore) is the truth, [`OutboxRelay`] carries its revocations here and seeds an
-//! empty Redis. For fleets that want no look-up at all, [`DenyList`] holds everything that is revoked in each process.
+//! Where a [`TokenStore`](crate::issuing::store::TokenStore) is the truth, [`OutboxRelay`] carries its revocations here and seeds a
+//! Redis that is empty or has lost some. For fleets that want no look-up at all, [`DenyList`] holds everything that is revoked in each process.
 //!
 //! # What the operator decides
 //!
