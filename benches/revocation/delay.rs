@@ -85,6 +85,8 @@ impl Database {
         let url = format!("sqlite:{}", self.0.join("store.db").display());
         let store = SqlStore::open(&url).await.unwrap();
         let relay = OutboxRelay::new(store.clone(), redis);
+        // Seeds: what is measured is a fleet that runs.
+        relay.carry().await.unwrap();
         tokio::spawn(async move { relay.run().await });
         store
     }
