@@ -275,7 +275,8 @@ impl TokenStore for MemoryTokenStore {
     }
 
     fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
-        done(self.step(|state| denials.iter().cloned().for_each(|denial| state.deny(denial))))
+        self.step(|state| denials.iter().cloned().for_each(|denial| state.deny(denial)));
+        done(())
     }
 
     fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
@@ -333,7 +334,8 @@ impl RevocationStore for MemoryTokenStore {
         what: &'a Revocable,
         keep_until: u64,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        done(self.step(|state| state.deny(Denial::new(what.clone(), keep_until))))
+        self.step(|state| state.deny(Denial::new(what.clone(), keep_until)));
+        done(())
     }
 }
 

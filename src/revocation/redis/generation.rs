@@ -102,7 +102,8 @@ impl RedisStore {
     }
 
     /// Writes all that is revoked, with the second until which each must be kept, and then a new generation: look-ups
-    /// are answered from then on. What is in Redis already stays.
+    /// are answered from then on. What is in Redis already stays. Where an outbox relay runs, it seeds again afterwards,
+    /// because its store does not know this generation.
     ///
     /// `denials` must be read after this is called. Revocations that are made meanwhile have to reach Redis on their own,
     /// by [`revoke`](super::super::RevocationStore::revoke) or the outbox.
