@@ -163,10 +163,32 @@ async fn a_relay_that_cannot_read_its_store_gives_the_lease_up() {
     let database = Database::new("broken");
     let relay = run(&server.url(), &database.open().await, Duration::from_millis(200)).await;
     eventually("it has the lease", async || owner(&server).len() == 32).await;
-    let mut connection =
-        <sqlx::SqliteConnection as sqlx::Connection>::connect(&database.url()).await.unwrap();
-    sqlx::query("ALTER TABLE bearer_outbox RENAME TO gone").execute(&mut connection).await.unwrap();
+    break_database(&database, "ALTER TABLE bearer_outbox RENAME TO gone").await;
     let is_free = async || server.command(&["EXISTS", "tower-bearer:relay"]) == ":0";
     eventually("given up", is_free).await;
     relay.abort();
+}
+
+/// So that another relay need not wait until it expires.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seeding_whose_store_fails_is_abandoned() {
+    let Some(server) = Server::start() else { return };
+    let database = Database::new("abandoned");
+    let truth = database.open().await;
+    break_database(&database, "ALTER TABLE bearer_denials RENAME TO gone").await;
+    let redis = RedisStore::connect(&server.url()).await.unwrap();
+    let relay = OutboxRelay::new(truth, redis.clone());
+    assert!(relay.carry().await.is_err());
+    assert_eq!(server.command(&["EXISTS", "tower-bearer:seeding"]), ":0");
+    assert!(!redis.is_seeded().await.unwrap());
+    break_database(&database, "ALTER TABLE gone RENAME TO bearer_denials").await;
+    relay.carry().await.unwrap();
+    assert!(redis.is_seeded().await.unwrap());
+}
+
+/// Or mends it.
+async fn break_database(database: &Database, sql: &'static str) {
+    let mut connection =
+        <sqlx::SqliteConnection as sqlx::Connection>::connect(&database.url()).await.unwrap();
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
 }

@@ -72,8 +72,8 @@ impl RedisStore {
     ///
     /// For setting up a fleet whose only truth is Redis. **After a loss of data it declares the loss to be no matter**:
     /// whatever was revoked and is not there any more is good again. So it is somebody's decision, and belongs into no
-    /// start-up script. Where the truth is elsewhere, [`seed`](Self::seed) from there. Where an outbox relay runs, it is not
-    /// needed, and the relay seeds all the same.
+    /// start-up script. Where the truth is elsewhere, [`seed`](Self::seed) from there. Where an outbox relay runs,
+    /// it is not needed, and the relay seeds all the same.
     ///
     /// # Errors
     /// When Redis did not confirm, or is being seeded.

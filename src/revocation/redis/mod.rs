@@ -43,16 +43,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Where a [`TokenStore`](crate::issuing::store::TokenStore) is the truth, [`OutboxRelay`] carries its revocations here and seeds a
-//! Redis that is empty or has lost some. For fleets that want no look-up at all, [`DenyList`] holds everything that is revoked in each process.
+//! Where a [`TokenStore`](crate::issuing::store::TokenStore) is the truth, [`OutboxRelay`] carries its revocations here
+//! and seeds a Redis that is empty or has lost some. For fleets that want no look-up at all, [`DenyList`] holds
+//! everything that is revoked in each process.
 //!
 //! # What the operator decides
 //!
 //! * **How lasting the data is.** Rule 3 needs a process that remembers. A fleet that is restarted together with a Redis
 //!   that has lost its last revocations cannot know: use `appendonly yes` with `appendfsync always`, or keep the truth
 //!   in SQL, from where the outbox relay (feature `issuing`) carries it here. The database remembers what Redis has
-//!   acknowledged to the relay, and the relay seeds a Redis that has lost it. Nor can a fleet know what is lost within the
-//!   second before anybody but a process that is gone, too, has seen it, or what was replaced beyond the 100 000 latest
+//!   acknowledged to the relay, and the relay seeds a Redis that has lost it. Nor can a fleet know what is lost within
+//!   the second before anybody but a process that is gone, too, has seen it, or what was replaced beyond the 100 000 latest
 //!   revocations, which the stream of changes holds.
 //! * **Who is the master.** A server that has become a replica, or whose connection ends, is left within a second and the
 //!   command timeout: in a failover "the bound" is the bound and about 1.5 seconds. A master that is cut off from its
@@ -269,8 +270,8 @@ impl RevocationStore for RedisStore {
         Box::pin(async move { Ok(self.ask(token).await?) })
     }
 
-    /// It fails while Redis has no generation, because it was emptied or is being seeded. The revocation was written all
-    /// the same, and a seeding keeps it. But nobody would notice if Redis loses it before the seeding has finished, so
+    /// It fails while Redis has no generation, because it was emptied or is being seeded. The revocation was written
+    /// all the same, and a seeding keeps it. But nobody would notice if Redis loses it before the seeding has finished, so
     /// it is not acknowledged: revoke again until it succeeds.
     fn revoke<'a>(
         &'a self,
