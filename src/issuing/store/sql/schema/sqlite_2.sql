@@ -21,3 +21,4 @@ CREATE TABLE bearer_secrets (
 
 CREATE INDEX bearer_refresh_tokens_owner_expiry ON bearer_refresh_tokens (issuer, subject, expires_at);
 CREATE INDEX bearer_private_tokens_owner_expiry ON bearer_private_tokens (issuer, subject, expires_at);
+CREATE INDEX bearer_refresh_tokens_session_expiry ON bearer_refresh_tokens (issuer, session_id, expires_at);
