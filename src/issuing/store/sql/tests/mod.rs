@@ -6,6 +6,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "processes start, work and end in their own time")]
 
+mod connections;
 mod crash;
 mod plans;
 mod processes;

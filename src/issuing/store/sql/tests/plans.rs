@@ -1,7 +1,12 @@
 //! Statements find their rows by an index.
 
 use super::{
-    super::{SqlStore, database::Database, denials::LOOK_UP, value::Sql},
+    super::{
+        SqlStore,
+        database::{Database, Writes},
+        denials::LOOK_UP,
+        value::Sql,
+    },
     token,
 };
 use crate::issuing::store::{Denial, TokenStore};
@@ -68,7 +73,7 @@ async fn postgres_looks_up_by_an_index() {
     let Some(server) = super::server::Server::start() else { return };
     let store = SqlStore::open(&server.database("plans").await).await.unwrap();
     fill(&store).await;
-    let mut transaction = store.database.begin().await.unwrap();
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
     transaction.run(MANY).await.unwrap();
     transaction.commit().await.unwrap();
     let chosen = plan(&store.database, "EXPLAIN", LOOK_UP, 0).await;

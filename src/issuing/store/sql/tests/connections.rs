@@ -1,0 +1,144 @@
+//! How many connections there are, and who waits for whom.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+#[cfg(feature = "postgres")]
+use sqlx::{Connection as _, Executor as _, Row as _};
+
+use super::{
+    super::{
+        SqlStore, SqlStoreOptions,
+        database::{Database, Writes},
+    },
+    HOUR, NOW, caller, create, listed, owner, private, token,
+};
+use crate::{
+    issuing::store::{Denial, ListQuery, TokenStore},
+    revocation::{RevocationStore, Verdict},
+};
+
+/// Few connections, and a short patience, so that what waits for one fails soon.
+fn small() -> SqlStoreOptions {
+    SqlStoreOptions::new().with_max_connections(2).with_patience(Duration::from_millis(500))
+}
+
+#[cfg(feature = "postgres")]
+async fn backends(observer: &mut sqlx::PgConnection) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+               AND backend_type = 'client backend' AND application_name = ''";
+    observer.fetch_one(sql).await.unwrap().get(0)
+}
+
+/// A caller that goes away, wherever its call is.
+#[cfg(feature = "postgres")]
+async fn drop_a_call(store: &SqlStore, number: usize) {
+    let moment = Duration::from_millis(10);
+    match number % 5 {
+        0 => {
+            let new = private(&format!("dropped {number}"));
+            let caller = caller();
+            drop(tokio::time::timeout(moment, store.create_private(&caller, &new)).await);
+        }
+        1 => {
+            let (caller, query) = (caller(), ListQuery::new());
+            drop(tokio::time::timeout(moment, store.list_private(&caller, &query, NOW)).await);
+        }
+        2 => drop(tokio::time::timeout(moment, store.look_up(&[token("a")])).await),
+        3 => drop(tokio::time::timeout(moment, store.revoke_owner(&owner(), 1, NOW)).await),
+        _ => drop(tokio::time::timeout(moment, store.outbox(10)).await),
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_calls_never_exceed_the_pools() {
+    let Some(server) = super::server::Server::start() else { return };
+    let url = server.database("dropped").await;
+    let store = SqlStoreOptions::new().with_max_connections(3).open(&url).await.unwrap();
+    let named = format!("{url}&application_name=observer");
+    let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
+    let mut locker = sqlx::PgConnection::connect(&named).await.unwrap();
+    create(&store, "before").await;
+
+    let tables = "BEGIN; LOCK TABLE bearer_private_tokens, bearer_denials, bearer_outbox";
+    locker.execute(sqlx::raw_sql(tables)).await.unwrap();
+    let mut most = 0;
+    for number in 0..100 {
+        drop_a_call(&store, number).await;
+        most = most.max(backends(&mut observer).await);
+    }
+    assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for look-ups");
+    locker.execute("ROLLBACK").await.unwrap();
+
+    create(&store, "after").await;
+    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    assert!(listed(&store).await.iter().any(|token| &*token.name == "after"));
+    store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
+    assert_eq!(listed(&store).await.len(), 0);
+    assert_eq!(backends(&mut observer).await, 9);
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn revocations_do_not_wait_for_other_connections() {
+    let Some(server) = super::server::Server::start() else { return };
+    let store = small().open(&server.database("revocations").await).await.unwrap();
+    let id = create(&store, "mine").await.id;
+    #[allow(irrefutable_let_patterns, reason = "with one database there is no other")]
+    let Database::Postgres { all, look_ups, .. } = store.database.clone() else { unreachable!() };
+    let mut held = Vec::new();
+    for connections in [&all, &all, &look_ups, &look_ups, &look_ups, &look_ups] {
+        held.push(connections.acquire().await.unwrap());
+    }
+    store.create_private(&caller(), &private("late")).await.unwrap_err();
+    assert!(store.revoke_private(&caller(), id, NOW).await.unwrap().done().unwrap().is_some());
+    store.deny(&[Denial::new(super::session("s"), NOW + HOUR)]).await.unwrap();
+    store.revoke(&token("t"), NOW + HOUR).await.unwrap();
+    store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
+    drop(held);
+    assert_eq!(store.outbox(10).await.unwrap().len(), 4);
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
+    let directory = super::Directory::new();
+    let store = SqlStore::open(&directory.url("tokens.db")).await.unwrap();
+    let transaction = store.database.begin(Writes::All).await.unwrap();
+    let done = Arc::new(AtomicUsize::new(0));
+    let others: Vec<_> = (0..50)
+        .map(|number| {
+            let (store, done) = (store.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let new = private(&number.to_string());
+                store.create_private(&caller(), &new).await.unwrap();
+                done.fetch_add(1, SeqCst);
+            })
+        })
+        .collect();
+    settle().await;
+    let (revoking, before) = (store.clone(), Arc::clone(&done));
+    let revocation = tokio::spawn(async move {
+        revoking.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
+        before.load(SeqCst)
+    });
+    settle().await;
+    drop(transaction);
+    assert!(revocation.await.unwrap() <= 1, "50 other writes wait");
+    for other in others {
+        other.await.unwrap();
+    }
+}
+
+/// Every task comes as far as it can.
+async fn settle() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}
