@@ -259,9 +259,9 @@ pub(super) async fn record(transaction: &mut Transaction, denial: &Denial) -> Re
     let mut values = row(from);
     values.push(Value::Bytes(name.hash().into()));
     transaction.execute(RECORD, values).await?;
-    let rows = transaction.fetch(TELL, row(denial.from)).await?;
+    let rows = transaction.fetch(TELL, row(from)).await?;
     let id = rows.first().ok_or(Failure::Unreadable)?.int(0)?;
-    transaction.add_entry(OutboxEntry::new(id, denial.clone()));
+    transaction.add_entry(OutboxEntry::new(id, denial.clone().with_from(from)));
     Ok(())
 }
 
@@ -301,11 +301,17 @@ pub(super) async fn outbox(
     now: u64,
     limit: usize,
 ) -> Result<Vec<OutboxEntry>, Failure> {
-    let sql = "SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_outbox
-               WHERE starts_at <= $1 OR kind <> 0 ORDER BY id LIMIT $2";
-    let rows = database.read(sql, &[Value::time(now), Value::limit(limit)]).await?;
+    let rows = database.read(OUTBOX, &[Value::time(now), Value::limit(limit)]).await?;
     rows.iter().map(entry).collect()
 }
+
+/// Entries that are not in force yet can be many, and are older than the newest. So those in force are found by an index
+/// on their beginning: at once (0) before all others, and in the order of their ids.
+pub(super) const OUTBOX: &str = "
+    SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM (
+        SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_outbox
+        WHERE starts_at <= $1 ORDER BY starts_at, id LIMIT $2) AS due
+    ORDER BY id";
 
 /// By the hash of the name.
 pub(super) async fn list(

@@ -8,6 +8,7 @@
 
 mod connections;
 mod crash;
+mod many;
 mod plans;
 mod processes;
 #[cfg(feature = "postgres")]
