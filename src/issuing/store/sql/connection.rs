@@ -89,7 +89,8 @@ pub(super) struct Connection {
     /// `None` once it is being settled.
     either: Option<Either>,
     state: State,
-    patience: Duration,
+    /// For how long an answer of PostgreSQL is waited for.
+    limit: Duration,
 }
 
 pub(super) enum Either {
@@ -131,7 +132,7 @@ macro_rules! query {
 
 impl Connection {
     pub(super) fn new(either: Either, patience: Duration) -> Self {
-        Self { either: Some(either), state: State::Idle, patience }
+        Self { either: Some(either), state: State::Idle, limit: give_up_after(patience) }
     }
 
     /// Runs one statement outside of a transaction.
@@ -159,7 +160,7 @@ impl Connection {
         values: Vec<Value>,
     ) -> Result<Vec<Row>, Failure> {
         #[cfg(feature = "postgres")]
-        let limit = give_up_after(self.patience);
+        let limit = self.limit;
         match self.either.as_mut().ok_or(Failure::Over)? {
             #[cfg(feature = "sqlite")]
             Either::Sqlite(connection) => {
@@ -179,7 +180,7 @@ impl Connection {
     /// How many rows were changed.
     pub(super) async fn execute(&mut self, sql: Sql, values: Vec<Value>) -> Result<u64, Failure> {
         #[cfg(feature = "postgres")]
-        let limit = give_up_after(self.patience);
+        let limit = self.limit;
         match self.either.as_mut().ok_or(Failure::Over)? {
             #[cfg(feature = "sqlite")]
             Either::Sqlite(connection) => {
@@ -197,7 +198,7 @@ impl Connection {
     /// Runs statements without values, as they stand.
     pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
         #[cfg(feature = "postgres")]
-        let limit = give_up_after(self.patience);
+        let limit = self.limit;
         match self.either.as_mut().ok_or(Failure::Over)? {
             #[cfg(feature = "sqlite")]
             Either::Sqlite(connection) => {
@@ -207,6 +208,15 @@ impl Connection {
             Either::Postgres(connection) => {
                 answered(limit, sqlx::raw_sql(sql).execute(&mut **connection)).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// For the rest of the transaction. SQLite has no such timeouts.
+    pub(super) async fn without_timeouts(&mut self) -> Result<(), Failure> {
+        if self.is_postgres() {
+            self.limit = Duration::MAX;
+            self.run("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
         }
         Ok(())
     }
@@ -244,7 +254,7 @@ impl Drop for Connection {
             State::InTransaction => "ROLLBACK",
         };
         let Some(either) = self.either.take() else { return };
-        let busy = Self { either: Some(either), state: State::Idle, patience: self.patience };
+        let busy = Self { either: Some(either), state: State::Idle, limit: self.limit };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(busy.settle(sql))),
             // Nothing can be waited for: the process or the runtime ends.

@@ -259,6 +259,11 @@ impl Transaction {
         Ok(())
     }
 
+    /// Takes as long as it takes, from now on.
+    pub(super) async fn without_timeouts(&mut self) -> Result<(), Failure> {
+        self.connection.without_timeouts().await
+    }
+
     pub(super) async fn commit(self) -> Result<(), Failure> {
         self.connection.commit().await
     }

@@ -9,8 +9,9 @@
 //! 2. **Acknowledged is written**: SQLite with a write-ahead log that is synced at each commit; PostgreSQL with
 //!    `synchronous_commit` raised to `on` where it would wait for less. A future that is dropped, a statement that fails and a process that dies leave
 //!    nothing half done: a transaction that was not committed is rolled back before its connection is used again.
-//! 3. **A revocation and its outbox entry are of one transaction**, and no token is in any table: only ids, and
-//!    SHA-256 of claims. Passwords are there as their hashes.
+//! 3. **A revocation and its outbox entry are of one transaction**, whose work does not grow with the number of tokens
+//!    that it ends. It does not wait for a connection that other steps keep busy (SQLite: for one other write at most).
+//!    No token is in any table: only ids, and SHA-256 of claims. Passwords are there as their hashes.
 //! 4. **A look-up is one indexed query**, one round trip, on a connection that nothing else keeps busy. It sees what was
 //!    committed, by any process, before it was sent.
 //! 5. **The tables are made and brought up to date when the store is opened**, by one process at a time. Tables of a

@@ -105,6 +105,27 @@ async fn revocations_do_not_wait_for_other_connections() {
     assert_eq!(store.outbox(10).await.unwrap().len(), 4);
 }
 
+/// An index of a large table takes longer to make than any other step may.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn only_a_migration_has_no_timeouts() {
+    let Some(server) = super::server::Server::start() else { return };
+    let url = server.database("timeouts").await;
+    let store = small().with_max_connections(1).open(&url).await.unwrap();
+    for (is_migration, expected) in [(true, ["0", "0"]), (false, ["1s", "500ms"])] {
+        let mut transaction = store.database.begin(Writes::All).await.unwrap();
+        if is_migration {
+            transaction.without_timeouts().await.unwrap();
+        }
+        for (sql, expected) in ["SHOW statement_timeout", "SHOW lock_timeout"].iter().zip(expected)
+        {
+            let rows = transaction.fetch(*sql, vec![]).await.unwrap();
+            assert_eq!(rows[0].text(0).unwrap(), expected, "{sql}");
+        }
+        transaction.commit().await.unwrap();
+    }
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
