@@ -11,7 +11,7 @@ use std::{
 
 use self::{
     denials::{DenialRows, in_force_at},
-    rows::{PrivateRows, RefreshRow, RefreshRows},
+    rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
 };
 use super::{
     Acknowledged, Called, Caller, Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken,
@@ -232,7 +232,8 @@ impl State {
     fn sweep(&mut self, now: u64, limit: usize) -> usize {
         let is_over = |expires_at: u64| expires_at.saturating_add(KEEP_AFTER_EXPIRY) < now;
         let mut swept = self.refresh.sweep(limit, |row| is_over(row.token.expires_at));
-        swept += self.private.sweep(limit - swept, |row| is_over(row.token.expires_at));
+        let is_ended = |row: &PrivateRow| is_over(row.token.expires_at.min(row.dies_at));
+        swept += self.private.sweep(limit - swept, is_ended);
         swept += self.denials.sweep(limit - swept, now);
         let over = self.outbox.iter().filter(|(_, denial)| denial.keep_until < now);
         let over: Vec<i64> = over.map(|(id, _)| *id).take(limit - swept).collect();

@@ -163,7 +163,8 @@ pub trait TokenStore: RevocationStore {
     /// among them or not; the outbox has them.
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>>;
 
-    /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry,
+    /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry, private
+    /// tokens also after the end that a denial or a rotation has set (whoever makes and revokes tokens leaves no rows),
     /// denials, cut-offs and outbox entries after their `keep_until`. Returns how many: below `limit`, none is left.
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize>;
 

@@ -100,6 +100,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             the_outbox_is_read_in_order_and_in_parts,
             all_denials_in_force_are_listed_once_and_in_parts,
             what_concerns_nobody_is_swept_and_nothing_else,
+            private_tokens_that_have_ended_are_swept_before_they_expire,
             a_sweep_keeps_to_its_limit,
             the_latest_use_counts,
         }

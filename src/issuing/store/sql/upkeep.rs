@@ -17,7 +17,7 @@ pub(super) async fn sweep(
     let expired = now.saturating_sub(KEEP_AFTER_EXPIRY);
     let mut swept = 0;
     for (find, table, date, id) in SWEEPS {
-        let before = if date == "expires_at" { expired } else { now };
+        let before = if date == "keep_until" { now } else { expired };
         let values = vec![Value::time(before), Value::limit(limit.saturating_sub(swept))];
         let rows = transaction.fetch(find, values).await?;
         let ids: Result<Vec<Value>, Failure> = rows.iter().map(id).collect();
@@ -42,7 +42,7 @@ type ReadId = fn(&Row) -> Result<Value, Failure>;
 /// They are found in the order of the date, which has an index: in another order, each sweep would read the whole table,
 /// under SQLite's one lock. They are deleted by another statement: a planner that does not know how many a limit will
 /// find may read the whole table to delete them.
-pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 4] = [
+pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 5] = [
     (
         "SELECT id FROM bearer_refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
         "bearer_refresh_tokens",
@@ -53,6 +53,14 @@ pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 4] = [
         "SELECT id FROM bearer_private_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
         "bearer_private_tokens",
         "expires_at",
+        |row| row.int(0).map(Value::Int),
+    ),
+    // The second condition is that of the index, which holds no token that nobody has ended.
+    (
+        "SELECT id FROM bearer_private_tokens WHERE dies_at < $1 AND dies_at < 9223372036854775807
+         ORDER BY dies_at LIMIT $2",
+        "bearer_private_tokens",
+        "dies_at",
         |row| row.int(0).map(Value::Int),
     ),
     (
