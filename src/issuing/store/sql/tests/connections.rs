@@ -84,6 +84,70 @@ async fn dropped_calls_never_exceed_the_pools() {
     assert_eq!(backends(&mut observer).await, 9);
 }
 
+/// A wire to the server's socket. While it is stalled, questions pass, and neither answers nor the ends of connections.
+#[cfg(feature = "postgres")]
+async fn wire_to(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
+    let (stall, stalls) = tokio::sync::watch::channel(false);
+    let (database, rest) = url.strip_prefix("postgres:///").unwrap().split_once("?host=").unwrap();
+    let socket = format!("{}/.s.PGSQL.5432", rest.split('&').next().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = UnixStream::connect(&socket).await.unwrap();
+            let (near_read, near_write) = TcpStream::into_split(near);
+            let (far_read, far_write) = far.into_split();
+            tokio::spawn(carry(near_read, far_write, false, stalls.clone()));
+            tokio::spawn(carry(far_read, near_write, true, stalls.clone()));
+        }
+    });
+    (format!("postgres://tester@{address}/{database}?sslmode=disable"), stall)
+}
+
+#[cfg(feature = "postgres")]
+async fn carry(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    is_answer: bool,
+    mut stalls: tokio::sync::watch::Receiver<bool>,
+) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut bytes = [0; 4096];
+    loop {
+        let count = from.read(&mut bytes).await.unwrap_or(0);
+        if is_answer || count == 0 {
+            drop(stalls.wait_for(|is_stalled| !is_stalled).await);
+        }
+        if count == 0 || to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
+    let Some(server) = super::server::Server::start() else { return };
+    let direct = server.database("stalled").await;
+    let (url, stall) = wire_to(&direct).await;
+    let store = SqlStoreOptions::new().with_max_connections(3).open(&url).await.unwrap();
+    let named = format!("{direct}&application_name=observer");
+    let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
+    stall.send_replace(true);
+    let mut most = 0;
+    for number in 0..100 {
+        drop_a_call(&store, number).await;
+        most = most.max(backends(&mut observer).await);
+    }
+    assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for look-ups");
+    stall.send_replace(false);
+    create(&store, "after").await;
+    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
+    assert!(backends(&mut observer).await <= 9);
+}
+
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn revocations_do_not_wait_for_other_connections() {
