@@ -65,6 +65,11 @@ pub enum PrivateTokenError {
         /// The longest lifetime.
         maximum: Duration,
     },
+    /// The caller has as many private tokens as the operator allows: 400. For a rotation with an overlap: twice as many.
+    TooMany {
+        /// The operator's setting.
+        maximum: u32,
+    },
     /// The caller has no such private token: 404.
     NotFound,
     /// The list has no such page: 404.
@@ -132,6 +137,7 @@ errors! {
         Self::NulInName => "a NUL in a name",
         Self::ExpiryPast => "an expiry that is not in the future",
         Self::ExpiryTooFar { .. } => "an expiry beyond the longest lifetime",
+        Self::TooMany { .. } => "as many private tokens as the operator allows",
         Self::NotFound => "no such private token",
         Self::InvalidPage => "no such page",
         Self::Unavailable(_) => "private tokens are not available",

@@ -49,6 +49,7 @@ struct Settings {
     refresh_lifetime: Duration,
     max_private_lifetime: Duration,
     max_overlap: Duration,
+    max_private_tokens: u32,
     reuse_grace: Duration,
 }
 
@@ -197,6 +198,10 @@ impl TokenIssuer {
 
     pub(super) fn max_overlap(&self) -> Duration {
         self.0.settings.max_overlap
+    }
+
+    pub(super) fn max_private_tokens(&self) -> u32 {
+        self.0.settings.max_private_tokens
     }
 
     pub(super) fn reuse_grace(&self) -> u64 {

@@ -38,6 +38,7 @@ impl TokenIssuer {
                     return Ok(CreatedPrivateToken { token, data });
                 }
                 Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
+                Insertion::QuotaReached => return Err(self.too_many()),
             }
         }
     }
@@ -95,6 +96,7 @@ impl TokenIssuer {
             match done(self.store().rotate_private(caller, &rotation).await?)? {
                 PrivateRotation::NotFound => return Err(PrivateTokenError::NotFound),
                 PrivateRotation::CutOff(cut_off) => date.go_behind(cut_off, self)?,
+                PrivateRotation::QuotaReached => return Err(self.too_many()),
                 PrivateRotation::Rotated { new: token, old } => {
                     if old.from <= now {
                         self.apply(&old);
@@ -136,6 +138,10 @@ impl TokenIssuer {
         Ok(())
     }
 
+    fn too_many(&self) -> PrivateTokenError {
+        PrivateTokenError::TooMany { maximum: self.max_private_tokens() }
+    }
+
     fn new_private(
         &self,
         owner: &Owner,
@@ -150,7 +156,8 @@ impl TokenIssuer {
         let (jti, sid) = (private_id().map_err(no_signature)?, random_id().map_err(no_signature)?);
         let claims = self.claims(TokenType::Private, owner, [&jti, &sid], [iat, exp])?;
         let hash = claims.hash();
-        let record = NewPrivateToken::new(owner.clone(), jti, sid, name, [iat, exp], hash);
+        let record = NewPrivateToken::new(owner.clone(), jti, sid, name, [iat, exp], hash)
+            .with_quota(self.max_private_tokens().into());
         Ok(Private { claims, record })
     }
 }

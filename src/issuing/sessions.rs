@@ -163,6 +163,9 @@ impl TokenIssuer {
             match self.store().open_session(&first.record).await? {
                 Insertion::Done(()) => return self.pair(&first),
                 Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
+                Insertion::QuotaReached => {
+                    return Err(StoreError::new("sessions have no quota"));
+                }
             }
         }
     }

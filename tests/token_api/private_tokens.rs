@@ -36,6 +36,31 @@ async fn a_new_token_is_shown_once_and_listed_without_itself() {
 }
 
 #[tokio::test]
+async fn more_than_the_maximum_is_400_and_nothing_is_kept() {
+    let api = Api::build(|builder| builder.with_max_private_tokens(2), |api| api);
+    let ada = api.log_in("ada").await;
+    let expiration_time = "2027-01-16T08:00:00Z";
+    let full =
+        r#"{"non_field_errors":["No more than 2 private tokens are allowed. Revoke one first."]}"#;
+    let (first, _) = api.create(&ada.access, "a").await;
+    api.create(&ada.access, "b").await;
+    let new = json!({"name": "c", "expiration_time": expiration_time});
+    let answer = api.post("/private_tokens/", Some(&ada.access), new).await;
+    answer.is(400, &[], full);
+    assert_eq!(api.count(&ada.access).await, 2);
+
+    let rotate = async |overlap: u64| {
+        let body = json!({"expiration_time": expiration_time, "overlap_seconds": overlap});
+        api.post(&format!("/private_tokens/{first}/rotate/"), Some(&ada.access), body).await
+    };
+    assert_eq!(rotate(60).await.status, StatusCode::CREATED);
+    assert_eq!(rotate(60).await.status, StatusCode::CREATED);
+    rotate(60).await.is(400, &[], full);
+    assert_eq!(rotate(0).await.status, StatusCode::CREATED);
+    assert_eq!(api.count(&ada.access).await, 4);
+}
+
+#[tokio::test]
 async fn a_list_of_nothing_is_a_page() {
     let api = Api::new();
     let ada = api.log_in("ada").await;

@@ -53,6 +53,7 @@ impl TokenIssuerBuilder {
                 refresh_lifetime: DAY,
                 max_private_lifetime: 366 * DAY,
                 max_overlap: DAY,
+                max_private_tokens: 1000,
                 reuse_grace: Duration::ZERO,
             },
         }
@@ -85,6 +86,16 @@ impl TokenIssuerBuilder {
         self
     }
 
+    /// How many private tokens a subject may have that are neither expired nor revoked, in place of 1000. The next one is
+    /// refused: [`PrivateTokenError::TooMany`](crate::issuing::PrivateTokenError::TooMany), 400 in the HTTP API.
+    ///
+    /// A rotation without an overlap is always possible. During overlaps, a subject has at most twice as many tokens. To
+    /// lower the number ends no token.
+    pub fn with_max_private_tokens(mut self, count: u32) -> Self {
+        self.settings.max_private_tokens = count;
+        self
+    }
+
     /// Answers a refresh token that is presented again this soon after its first use with the same successor, as long
     /// as that is unused; at most 30 seconds. By default every repeat ends the session.
     ///
@@ -106,10 +117,15 @@ impl TokenIssuerBuilder {
     ///
     /// # Errors
     /// An empty name or audience, and [`ConfigError::OutOfRange`] for a lifetime of less than a second or more than
-    /// 100 years, or a grace above 30 seconds.
+    /// 100 years, a maximum of no private tokens, or a grace above 30 seconds.
     pub fn build(self) -> Result<TokenIssuer, ConfigError> {
-        let Settings { refresh_lifetime, max_private_lifetime, max_overlap, reuse_grace } =
-            self.settings;
+        let Settings {
+            refresh_lifetime,
+            max_private_lifetime,
+            max_overlap,
+            max_private_tokens,
+            reuse_grace,
+        } = self.settings;
         let lifetimes = Duration::from_secs(1)..=MAX_LIFETIME;
         if !lifetimes.contains(&refresh_lifetime) {
             return Err(ConfigError::OutOfRange("refresh lifetime, 1 second to 100 years"));
@@ -121,6 +137,9 @@ impl TokenIssuerBuilder {
         }
         if max_overlap > MAX_LIFETIME {
             return Err(ConfigError::OutOfRange("maximum overlap, up to 100 years"));
+        }
+        if max_private_tokens == 0 {
+            return Err(ConfigError::OutOfRange("maximum number of private tokens, at least 1"));
         }
         if reuse_grace > MAX_REUSE_GRACE {
             return Err(ConfigError::OutOfRange("grace for reuse, up to 30 seconds"));

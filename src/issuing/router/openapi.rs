@@ -154,7 +154,7 @@ pub(super) struct ListQuery {
     page_size: Option<u32>,
 }
 
-/// What is wrong, by field.
+/// What is wrong, by field; `non_field_errors` where it is about no field.
 #[derive(ToSchema)]
 #[schema(example = json!({"expiration_time": ["This field is required."]}))]
 pub(super) struct FieldErrors(std::collections::HashMap<String, Vec<String>>);

@@ -11,7 +11,7 @@ use std::{
 
 use self::{
     denials::{DenialRows, in_force_at},
-    rows::{PrivateRows, RefreshRow, RefreshRows},
+    rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
 };
 use super::{
     Acknowledged, Called, Caller, Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken,
@@ -82,18 +82,25 @@ impl MemoryTokenStore {
 
 impl State {
     /// The rows end, the denial stands, others are told: one step.
-    fn deny(&mut self, denial: Denial) {
+    fn deny(&mut self, mut denial: Denial) {
         match &denial.what {
             Revocable::Token { issuer, id } => {
                 self.refresh.end_token(issuer, id, denial.from);
                 self.private.end_token(issuer, id, denial.from);
             }
             Revocable::Session { issuer, id } => {
+                let is_concerned = |token: &NewRefreshToken| {
+                    token.session_id == *id && token.owner.issuer == *issuer
+                };
+                let [_, expires_at] = self.refresh.latest_of(is_concerned);
+                denial.keep_until = denial.keep_until.max(keep_until_after(expires_at));
                 self.refresh.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
                 self.private.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
             }
             Revocable::Subject { issuer, subject, issued_at } => {
                 let owner = Owner::new(Arc::clone(issuer), Arc::clone(subject));
+                let [_, expires_at] = self.latest_of(&owner);
+                denial.keep_until = denial.keep_until.max(keep_until_after(expires_at));
                 self.refresh.end(|row| row.issued_at <= *issued_at && row.owner == owner);
                 self.private.end(|row| row.issued_at <= *issued_at && row.owner == owner);
             }
@@ -157,11 +164,21 @@ impl State {
         RefreshUse::Reused
     }
 
+    /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
+    fn latest_of(&self, owner: &Owner) -> [u64; 2] {
+        let [a, b] = self.refresh.latest_of(|token| token.owner == *owner);
+        let [c, d] = self.private.latest_of(owner);
+        [a.max(c), b.max(d)]
+    }
+
     fn create_private(&mut self, token: &NewPrivateToken) -> Insertion<PrivateToken> {
-        match self.in_the_way(&token.owner, token.issued_at) {
-            Some(cut_off) => Insertion::CutOff(cut_off),
-            None => Insertion::Done(self.private.insert(token.clone()).view()),
+        if let Some(cut_off) = self.in_the_way(&token.owner, token.issued_at) {
+            return Insertion::CutOff(cut_off);
         }
+        if self.private.count_live(&token.owner, token.issued_at) >= token.quota {
+            return Insertion::QuotaReached;
+        }
+        Insertion::Done(self.private.insert(token.clone()).view())
     }
 
     fn rotate_private(&mut self, rotation: &RotatedPrivateToken) -> PrivateRotation {
@@ -171,6 +188,10 @@ impl State {
         };
         if let Some(cut_off) = self.in_the_way(owner, rotation.successor.issued_at) {
             return PrivateRotation::CutOff(cut_off);
+        }
+        let live = self.private.count_live(owner, rotation.now);
+        if rotation.most_before().is_some_and(|most| live >= most) {
+            return PrivateRotation::QuotaReached;
         }
         let mut successor = rotation.successor.clone();
         successor.name = Arc::clone(&old.token.name);
@@ -186,11 +207,8 @@ impl State {
     }
 
     fn revoke_owner(&mut self, owner: &Owner, now: u64, keep_until: u64) -> u64 {
-        let rows = [self.refresh.latest_of(owner), self.private.latest_of(owner)];
-        let [issued_at, expires_at] =
-            rows.into_iter().fold([0; 2], |[a, b], [c, d]| [a.max(c), b.max(d)]);
+        let [issued_at, _] = self.latest_of(owner);
         let cut_off = now.max(issued_at).max(self.denials.cut_off(owner).unwrap_or(0));
-        let keep_until = keep_until.max(expires_at.saturating_add(KEEP_AFTER_EXPIRY));
         let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
         let what = Revocable::Subject { issuer, subject, issued_at: cut_off };
         self.deny(Denial::new(what, keep_until));
@@ -214,7 +232,8 @@ impl State {
     fn sweep(&mut self, now: u64, limit: usize) -> usize {
         let is_over = |expires_at: u64| expires_at.saturating_add(KEEP_AFTER_EXPIRY) < now;
         let mut swept = self.refresh.sweep(limit, |row| is_over(row.token.expires_at));
-        swept += self.private.sweep(limit - swept, |row| is_over(row.token.expires_at));
+        let is_ended = |row: &PrivateRow| is_over(row.token.expires_at.min(row.dies_at));
+        swept += self.private.sweep(limit - swept, is_ended);
         swept += self.denials.sweep(limit - swept, now);
         let over = self.outbox.iter().filter(|(_, denial)| denial.keep_until < now);
         let over: Vec<i64> = over.map(|(id, _)| *id).take(limit - swept).collect();
@@ -337,6 +356,11 @@ impl RevocationStore for MemoryTokenStore {
         self.step(|state| state.deny(Denial::new(what.clone(), keep_until)));
         done(())
     }
+}
+
+/// 0 where there are no rows.
+fn keep_until_after(latest_expiry: u64) -> u64 {
+    if latest_expiry == 0 { 0 } else { latest_expiry.saturating_add(KEEP_AFTER_EXPIRY) }
 }
 
 fn done<'a, T: Send + 'a>(answer: T) -> Step<'a, T> {

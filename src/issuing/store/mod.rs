@@ -71,6 +71,7 @@ pub trait TokenStore: RevocationStore {
     /// Keeps a private token of the caller's.
     ///
     /// [`Insertion::CutOff`] where `token.issued_at` is not later than the owner's cut-off; nothing is kept then.
+    /// [`Insertion::QuotaReached`] where the owner has `token.quota` good tokens, however many calls there are at once.
     fn create_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -96,6 +97,8 @@ pub trait TokenStore: RevocationStore {
     /// An old token that has not died yet can be rotated again: whoever lost the answer to the first call comes again.
     /// Of several calls that would have it die at once, one succeeds. What dies at once is denied from the second 0 on
     /// ([`RotatedPrivateToken::old_from`]), so that it is dead by every clock.
+    ///
+    /// [`PrivateRotation::QuotaReached`] where the owner has [`RotatedPrivateToken::most_before`] good tokens.
     fn rotate_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -119,7 +122,8 @@ pub trait TokenStore: RevocationStore {
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
 
     /// Writes several denials in one step, each as [`RevocationStore::revoke`] would: rows that they concern end, those
-    /// of a token at the denial's `from`.
+    /// of a token at the denial's `from`. A denial of a subject or a session is kept for [`KEEP_AFTER_EXPIRY`] after the
+    /// latest `expires_at` among the rows that it ends, if that is later than its `keep_until`.
     fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()>;
 
     /// Up to `limit` entries of the outbox that are in force by now and not done, oldest first.
@@ -159,7 +163,8 @@ pub trait TokenStore: RevocationStore {
     /// among them or not; the outbox has them.
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>>;
 
-    /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry,
+    /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry, private
+    /// tokens also after the end that a denial or a rotation has set (whoever makes and revokes tokens leaves no rows),
     /// denials, cut-offs and outbox entries after their `keep_until`. Returns how many: below `limit`, none is left.
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize>;
 

@@ -137,10 +137,12 @@ pub struct NewPrivateToken {
     pub expires_at: u64,
     /// SHA-256 of the claims as they are signed.
     pub hash: [u8; 32],
+    /// How many private tokens its owner may have that are good at once. It is not stored.
+    pub quota: u64,
 }
 
 impl NewPrivateToken {
-    /// A private token; [`RotatedPrivateToken`] takes the name from the old one, whatever is given here.
+    /// A private token without a quota; [`RotatedPrivateToken`] takes the name from the old one, whatever is given here.
     #[must_use]
     pub fn new(
         owner: Owner,
@@ -158,7 +160,19 @@ impl NewPrivateToken {
             issued_at,
             expires_at,
             hash,
+            quota: u64::MAX,
         }
+    }
+
+    /// Is kept only if its owner has at most this many private tokens afterwards. Default: any number.
+    ///
+    /// Only tokens count that are good at the time of the step: not expired, not revoked, and issued after the owner's
+    /// cut-off. A rotation with an overlap may exceed the quota, up to twice the quota. A rotation without an overlap is
+    /// never refused, because it does not change the number.
+    #[must_use]
+    pub fn with_quota(mut self, quota: u64) -> Self {
+        self.quota = quota;
+        self
     }
 }
 
@@ -213,6 +227,13 @@ impl RotatedPrivateToken {
     pub fn old_from(&self) -> u64 {
         if self.old_dies_at <= self.now { 0 } else { self.old_dies_at }
     }
+
+    /// The number of good tokens at which this rotation is refused, or `None` if it does not change their number. For
+    /// stores.
+    #[must_use]
+    pub fn most_before(&self) -> Option<u64> {
+        (self.old_from() > 0).then(|| self.successor.quota.saturating_mul(2))
+    }
 }
 
 /// What became of the rotation of a private token.
@@ -223,6 +244,8 @@ pub enum PrivateRotation {
     NotFound,
     /// The successor's `issued_at` is not later than this cut-off of the owner; nothing has changed.
     CutOff(u64),
+    /// The overlap would exceed twice the successor's quota; nothing has changed.
+    QuotaReached,
     /// Done.
     Rotated {
         /// The new token.
@@ -240,6 +263,9 @@ pub enum Insertion<T> {
     Done(T),
     /// Its `issued_at` is not later than this cut-off of its owner; nothing is kept.
     CutOff(u64),
+    /// Its owner has as many private tokens as [`NewPrivateToken::quota`] allows; nothing is kept. Only
+    /// [`TokenStore::create_private`](super::TokenStore::create_private) answers this.
+    QuotaReached,
 }
 
 /// A revocation, with its dates.
@@ -351,6 +377,7 @@ impl fmt::Debug for PrivateRotation {
         match self {
             Self::NotFound => f.write_str("NotFound"),
             Self::CutOff(cut_off) => f.debug_tuple("CutOff").field(cut_off).finish(),
+            Self::QuotaReached => f.write_str("QuotaReached"),
             Self::Rotated { new, old } => {
                 f.debug_struct("Rotated").field("new", new).field("old", old).finish()
             }
@@ -363,6 +390,7 @@ impl<T: fmt::Debug> fmt::Debug for Insertion<T> {
         match self {
             Self::Done(row) => f.debug_tuple("Done").field(row).finish(),
             Self::CutOff(cut_off) => f.debug_tuple("CutOff").field(cut_off).finish(),
+            Self::QuotaReached => f.write_str("QuotaReached"),
         }
     }
 }

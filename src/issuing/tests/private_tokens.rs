@@ -92,6 +92,29 @@ async fn an_overlap_is_cut_to_the_operators_and_the_old_token_dies_within_the_bo
 }
 
 #[tokio::test]
+async fn the_operators_maximum_of_private_tokens_is_kept() {
+    let clock = ManualClock::at(NOW);
+    assert!(super::builder(&clock).with_max_private_tokens(0).build().is_err());
+    let issuer = super::builder(&clock).with_max_private_tokens(2).build().unwrap();
+    let (_, access) = log_in(&issuer, "ada").await;
+    let create = async || issuer.create_private_token(&access, "ci", NOW + DAY).await;
+    let rotate = async |id, overlap| {
+        issuer.rotate_private_token(&access, id, NOW + DAY, Duration::from_secs(overlap)).await
+    };
+    let first = create().await.unwrap().token.id;
+    create().await.unwrap();
+    use PrivateTokenError::TooMany;
+    assert!(matches!(create().await, Err(TooMany { maximum: 2 })));
+    rotate(first, 60).await.unwrap();
+    rotate(first, 60).await.unwrap();
+    assert!(matches!(rotate(first, 60).await, Err(TooMany { maximum: 2 })));
+    rotate(first, 0).await.unwrap();
+    assert!(matches!(create().await, Err(TooMany { maximum: 2 })));
+    let (_, bob) = log_in(&issuer, "bob").await;
+    issuer.create_private_token(&bob, "ci", NOW + DAY).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_private_token_manages_no_tokens() {
     let (issuer, _) = issuer();
     let (tokens, access) = log_in(&issuer, "ada").await;

@@ -39,7 +39,7 @@ const EXPIRATION_TIME: &str = "expiration_time";
     request_body = openapi::NewPrivateToken,
     responses(
         (status = 201, description = "The token, shown only here", body = Created<'static>),
-        (status = 400, description = "Fields are missing or wrong", body = openapi::FieldErrors),
+        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = openapi::FieldErrors),
         (status = 429, description = "Too many new private tokens, or calls at once; `Retry-After` says when to come again", body = openapi::Detail),
     )
 ))]
@@ -121,7 +121,7 @@ async fn list(api: &TokenApi, parts: &Parts, path: &str) -> Outcome {
     request_body = openapi::Rotation,
     responses(
         (status = 201, description = "The new token, shown only here, under the same name", body = Created<'static>),
-        (status = 400, description = "Fields are missing or wrong", body = openapi::FieldErrors),
+        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = openapi::FieldErrors),
         (status = 404, description = "The caller has no such token", body = openapi::Detail),
         (status = 429, description = "Too many new private tokens, or calls at once; `Retry-After` says when to come again", body = openapi::Detail),
     )
@@ -249,10 +249,16 @@ fn refusal(error: PrivateTokenError) -> Refusal {
     }
     match error {
         PrivateTokenError::NotAccess => not_access(),
+        PrivateTokenError::TooMany { maximum } => too_many(maximum),
         PrivateTokenError::NotFound => not_found().into(),
         PrivateTokenError::InvalidPage => invalid_page(),
         _ => unavailable(),
     }
+}
+
+fn too_many(maximum: u32) -> Refusal {
+    let message = format!("No more than {maximum} private tokens are allowed. Revoke one first.");
+    FieldErrors::of_none(message).into()
 }
 
 fn invalid_page() -> Refusal {

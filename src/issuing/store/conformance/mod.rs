@@ -68,6 +68,9 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             an_overlap_does_not_outlive_the_token_nor_an_earlier_end,
             an_expired_token_is_listed,
             a_revoked_caller_does_nothing,
+            no_more_than_the_quota_is_created_at_once,
+            only_good_tokens_count_for_the_quota,
+            a_rotation_keeps_to_twice_the_quota,
         }
         listing {
             orders_are_stable_and_go_both_ways,
@@ -85,6 +88,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             a_cut_off_refuses_what_was_issued_by_it,
             a_cut_off_reaches_what_another_clock_has_dated_later,
             a_cut_off_outlives_the_tokens_that_it_reaches,
+            a_short_denial_is_kept_as_long_as_the_rows_that_it_ends,
             nothing_is_issued_behind_a_cut_off,
         }
         upkeep {
@@ -96,6 +100,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             the_outbox_is_read_in_order_and_in_parts,
             all_denials_in_force_are_listed_once_and_in_parts,
             what_concerns_nobody_is_swept_and_nothing_else,
+            private_tokens_that_have_ended_are_swept_before_they_expire,
             a_sweep_keeps_to_its_limit,
             the_latest_use_counts,
         }
@@ -170,7 +175,7 @@ impl<S: TokenStore> Bench<S> {
     async fn create_token(&self, new: NewPrivateToken) -> PrivateToken {
         match called(self.store.create_private(&by(new.owner.clone()), &new).await) {
             super::Insertion::Done(token) => token,
-            super::Insertion::CutOff(cut_off) => panic!("behind a cut-off at {cut_off}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -5,8 +5,8 @@ use super::{
     side_by_side, subject, token,
 };
 use crate::issuing::store::{
-    Called, Caller, Denial, KEEP_AFTER_EXPIRY, ListQuery, Owner, PrivateRotation, PrivateToken,
-    TokenStore,
+    Called, Caller, Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, Owner, PrivateRotation,
+    PrivateToken, TokenStore,
 };
 use crate::revocation::Revocable;
 
@@ -16,7 +16,7 @@ impl<S: TokenStore> Bench<S> {
         match called(self.store.rotate_private(&by(ada()), &rotation).await) {
             PrivateRotation::Rotated { new, .. } => Some(new),
             PrivateRotation::NotFound => None,
-            PrivateRotation::CutOff(cut_off) => panic!("behind a cut-off at {cut_off}"),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -194,6 +194,64 @@ pub(super) async fn a_revoked_caller_does_nothing<S: TokenStore>(bench: Bench<S>
     bench.does_nothing(cut_off, id).await;
     assert!(bench.listed(ada(), NOW).await.is_empty(), "by the cut-off and nothing before");
     assert!(!bench.is_refused(token("p.1")).await);
+}
+
+pub(super) async fn no_more_than_the_quota_is_created_at_once<S: TokenStore>(bench: Bench<S>) {
+    let answers = side_by_side(&bench.store, |store, n| async move {
+        let new = private(ada(), &format!("p.{n}"), "a").with_quota(5);
+        store.create_private(&by(ada()), &new).await
+    })
+    .await;
+    let done = answers.iter().filter(|answer| matches!(answer, Called::Done(Insertion::Done(_))));
+    assert_eq!(done.count(), 5);
+    let full = Called::Done(Insertion::QuotaReached);
+    assert_eq!(answers.iter().filter(|answer| **answer == full).count(), answers.len() - 5);
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 5);
+    bench.create_token(private(bob(), "p.bob", "a").with_quota(1)).await;
+}
+
+pub(super) async fn only_good_tokens_count_for_the_quota<S: TokenStore>(bench: Bench<S>) {
+    let is_full = async |token_id: &str, now| {
+        let mut new = private(ada(), token_id, "a").with_quota(1);
+        new.issued_at = now;
+        match called(bench.store.create_private(&by(ada()), &new).await) {
+            Insertion::Done(_) => false,
+            Insertion::QuotaReached => true,
+            other => panic!("{other:?}"),
+        }
+    };
+    let revoked = bench.create(ada(), "p.revoked", "a").await.id;
+    assert!(is_full("p.1", NOW).await);
+    called(bench.store.revoke_private(&by(ada()), revoked, NOW).await);
+    let mut short = private(ada(), "p.expires", "a").with_quota(1);
+    short.expires_at = NOW + 10;
+    bench.create_token(short).await;
+    assert!(is_full("p.2", NOW + 9).await);
+    assert!(!is_full("p.3", NOW + 10).await);
+    assert!(is_full("p.4", NOW + 10).await);
+    answered(bench.store.revoke_owner(&ada(), NOW + 20, NOW + HOUR).await);
+    assert!(!is_full("p.5", NOW + 21).await);
+    assert!(is_full("p.6", NOW + 21).await);
+}
+
+pub(super) async fn a_rotation_keeps_to_twice_the_quota<S: TokenStore>(bench: Bench<S>) {
+    let first = bench.create(ada(), "p.1", "a").await.id;
+    let second = bench.create(ada(), "p.2", "a").await.id;
+    let rotate = async |id, successor: &str, dies_at| {
+        let mut rotation = rotated(ada(), id, successor, dies_at);
+        rotation.successor.quota = 2;
+        called(bench.store.rotate_private(&by(ada()), &rotation).await)
+    };
+    let is_done = |answer| matches!(answer, PrivateRotation::Rotated { .. });
+    assert!(is_done(rotate(first, "p.3", NOW + 60).await));
+    assert!(is_done(rotate(second, "p.4", NOW + 60).await));
+    assert_eq!(rotate(second, "p.5", NOW + 60).await, PrivateRotation::QuotaReached);
+    let told = bench.outbox().await;
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 4, "nothing has changed");
+    assert!(is_done(rotate(second, "p.5", NOW).await), "the number stays the same");
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 4);
+    assert_eq!(bench.outbox().await.len(), told.len() + 1);
+    assert_eq!(rotate(second, "p.6", NOW + 60).await, PrivateRotation::NotFound);
 }
 
 impl<S: TokenStore> Bench<S> {

@@ -164,6 +164,24 @@ pub(super) async fn a_cut_off_outlives_the_tokens_that_it_reaches<S: TokenStore>
     assert!(!bench.is_refused(subject("ada", NOW)).await, "and no longer");
 }
 
+pub(super) async fn a_short_denial_is_kept_as_long_as_the_rows_that_it_ends<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let private = bench.create(ada(), "p.1", "a").await.id;
+    for (owner, session) in [(ada(), "a"), (bob(), "b")] {
+        answered(bench.store.open_session(&refresh(owner, session, session)).await);
+    }
+    for (what, owner, session) in [(subject("ada", NOW), ada(), "a"), (session("b"), bob(), "b")] {
+        answered(bench.store.revoke(&what, NOW + 1).await);
+        answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY, 10).await);
+        assert!(bench.is_refused(what).await);
+        let used = rotation(owner, session, session, "next");
+        assert_eq!(answered(bench.store.use_refresh(&used).await), RefreshUse::Revoked);
+    }
+    assert!(bench.listed(ada(), NOW).await.is_empty());
+    assert_eq!(called(bench.store.revoke_private(&by(ada()), private, NOW).await), None);
+}
+
 pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Bench<S>) {
     let old = {
         let mut later = private(ada(), "p.old", "a");

@@ -173,6 +173,25 @@ pub(super) async fn what_concerns_nobody_is_swept_and_nothing_else<S: TokenStore
     assert_eq!(used, RefreshUse::Unknown);
 }
 
+pub(super) async fn private_tokens_that_have_ended_are_swept_before_they_expire<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let revoked = bench.create(ada(), "p.revoked", "a").await.id;
+    called(bench.store.revoke_private(&by(ada()), revoked, NOW).await);
+    let old = bench.create(ada(), "p.old", "a").await.id;
+    called(bench.store.rotate_private(&by(ada()), &rotated(ada(), old, "p.new", NOW + 60)).await);
+    let last = NOW + 60 + KEEP_AFTER_EXPIRY;
+    assert!(last < NOW + HOUR);
+    assert_eq!(answered(bench.store.sweep(NOW, 10).await), 1, "the revoked one");
+    assert_eq!(answered(bench.store.sweep(last, 10).await), 0);
+    assert_eq!(answered(bench.store.sweep(last + 1, 10).await), 1, "the rotated one");
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 1);
+    assert!(bench.is_refused(token("p.revoked")).await, "its denial is kept");
+    bench.clock.advance(Duration::from_secs(60));
+    assert!(bench.is_refused(token("p.old")).await);
+    assert_eq!(bench.outbox().await, [token("p.revoked"), token("p.old")]);
+}
+
 pub(super) async fn a_sweep_keeps_to_its_limit<S: TokenStore>(bench: Bench<S>) {
     for n in 0..5 {
         bench.create(ada(), &format!("p.{n}"), "a").await;

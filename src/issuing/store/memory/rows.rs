@@ -60,10 +60,10 @@ impl RefreshRows {
         }
     }
 
-    /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
-    pub(super) fn latest_of(&self, owner: &Owner) -> [u64; 2] {
-        let own = self.0.values().filter(|row| row.token.owner == *owner);
-        own.fold([0; 2], |[issued_at, expires_at], RefreshRow { token, .. }| {
+    /// The latest `issued_at` and the latest `expires_at` of these rows.
+    pub(super) fn latest_of(&self, concerned: impl Fn(&NewRefreshToken) -> bool) -> [u64; 2] {
+        let rows = self.0.values().filter(|row| concerned(&row.token));
+        rows.fold([0; 2], |[issued_at, expires_at], RefreshRow { token, .. }| {
             [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
         })
     }
@@ -151,6 +151,12 @@ impl PrivateRows {
         own.fold([0; 2], |[issued_at, expires_at], PrivateRow { token, .. }| {
             [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
         })
+    }
+
+    /// How many of an owner's tokens are good at `now`.
+    pub(super) fn count_live(&self, owner: &Owner, now: u64) -> u64 {
+        let is_live = |row: &&PrivateRow| row.is_listed(owner, now) && now < row.token.expires_at;
+        self.rows.values().filter(is_live).count() as u64
     }
 
     pub(super) fn list(

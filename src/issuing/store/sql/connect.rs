@@ -1,6 +1,7 @@
 //! From a URL to connections.
 
 use super::{
+    connection::Connections,
     database::Database,
     options::{OpenError, SqlStoreOptions},
 };
@@ -9,6 +10,10 @@ use super::{
 /// requests with tokens go on.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 const LOOK_UP_CONNECTIONS: u32 = 4;
+
+/// How many connections to PostgreSQL take nothing but steps that revoke.
+#[cfg(feature = "postgres")]
+const REVOCATION_CONNECTIONS: u32 = 2;
 
 pub(super) async fn connect(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
     match url.split_once(':') {
@@ -27,6 +32,7 @@ mod sqlite {
         path::Path,
         str::FromStr as _,
         sync::{Arc, Mutex},
+        time::Duration,
     };
 
     use sqlx::{
@@ -35,8 +41,8 @@ mod sqlite {
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     };
 
-    use super::{Database, LOOK_UP_CONNECTIONS, OpenError, SqlStoreOptions};
-    use crate::issuing::store::sql::{database::pause_before, failure::Failure};
+    use super::{Connections, Database, LOOK_UP_CONNECTIONS, OpenError, SqlStoreOptions};
+    use crate::issuing::store::sql::{database::Retries, failure::Failure};
 
     pub(super) async fn connect(
         url: &str,
@@ -70,29 +76,35 @@ mod sqlite {
             }
         }
 
-        let first = first_connection(&settings).await?;
-        let readers_wanted = options.max_connections.saturating_sub(1).max(1);
-        let writer = pool(&settings, options, 1);
-        let readers =
-            if is_memory { writer.clone() } else { pool(&settings, options, readers_wanted) };
-        let look_ups =
-            if is_memory { writer.clone() } else { pool(&settings, options, LOOK_UP_CONNECTIONS) };
-        let keeps_memory = is_memory.then(|| Arc::new(Mutex::new(first)));
-        Ok(Database::Sqlite { writer, readers, look_ups, _keeps_memory: keeps_memory })
+        let patience = options.patience;
+        let first = first_connection(&settings, patience).await?;
+        let one = pool(&settings, options, 1);
+        let some = |most: u32| match is_memory {
+            true => Connections::new(one.clone(), 1, patience),
+            false => Connections::new(pool(&settings, options, most), most, patience),
+        };
+        let readers = some(options.max_connections.saturating_sub(1).max(1));
+        let look_ups = some(LOOK_UP_CONNECTIONS);
+        Ok(Database::Sqlite {
+            writer: Connections::new(one.clone(), 1, patience),
+            revocations: Connections::new(one, 1, patience),
+            readers,
+            look_ups,
+            _keeps_memory: is_memory.then(|| Arc::new(Mutex::new(first))),
+            patience,
+        })
     }
 
     /// The first connection turns the log on, for which nobody else may have the file open that moment; SQLite doesn't
     /// wait for that by itself.
     async fn first_connection(
         settings: &SqliteConnectOptions,
+        patience: Duration,
     ) -> Result<SqliteConnection, Failure> {
-        let mut attempt = 0;
+        let mut retries = Retries::within(patience);
         loop {
             match settings.connect().await.map_err(Failure::from) {
-                Err(failure) if failure.is_conflict() => {
-                    attempt += 1;
-                    pause_before(attempt, failure).await?;
-                }
+                Err(failure) if failure.is_conflict() => retries.pause_after(failure).await?,
                 connected => return connected,
             }
         }
@@ -141,7 +153,10 @@ mod postgres {
         postgres::PgConnectOptions,
     };
 
-    use super::{Database, LOOK_UP_CONNECTIONS, OpenError, SqlStoreOptions};
+    use super::{
+        Connections, Database, LOOK_UP_CONNECTIONS, OpenError, REVOCATION_CONNECTIONS,
+        SqlStoreOptions,
+    };
 
     /// A connection that was not used for so long is asked whether it is alive; one that was is not, which saves a
     /// round trip.
@@ -177,10 +192,15 @@ mod postgres {
                     async move { connection.execute(AssertSqlSafe(session)).await.map(|_| ()) },
                 )
             });
-        let look_ups = pool.clone().max_connections(LOOK_UP_CONNECTIONS);
+        let some = |most: u32| {
+            let pool = pool.clone().max_connections(most).connect_lazy_with(settings.clone());
+            Connections::new(pool, most, options.patience)
+        };
         Ok(Database::Postgres {
-            look_ups: look_ups.connect_lazy_with(settings.clone()),
-            pool: pool.max_connections(options.max_connections).connect_lazy_with(settings),
+            all: some(options.max_connections),
+            revocations: some(REVOCATION_CONNECTIONS),
+            look_ups: some(LOOK_UP_CONNECTIONS),
+            patience: options.patience,
         })
     }
 }

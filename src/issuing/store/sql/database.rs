@@ -2,35 +2,40 @@
 
 use std::{mem, time::Duration};
 
-use sqlx::{AssertSqlSafe, Pool, SqlSafeStr as _, pool::PoolConnection};
+use tokio::time::Instant;
 
 use super::{
+    connection::{Connection, Connections, Either},
     failure::Failure,
     value::{Row, Sql, Value},
 };
 use crate::issuing::store::OutboxEntry;
 
-/// How often a step is tried when others are in its way, or its connection turns out to be dead.
-pub(super) const ATTEMPTS: u32 = 6;
-
 #[derive(Clone)]
 pub(super) enum Database {
     #[cfg(feature = "sqlite")]
     Sqlite {
-        /// One connection: SQLite has one writer at a time, and a queue is fairer than its waiting by trying.
-        writer: Pool<sqlx::Sqlite>,
+        /// The one connection that writes: SQLite has one writer at a time, and a queue is fairer than its waiting by
+        /// trying. One write at a time is in the pool's queue; the others wait before it.
+        writer: Connections<sqlx::Sqlite>,
+        /// The same connection for what revokes: it waits for one other write at most.
+        revocations: Connections<sqlx::Sqlite>,
         /// Readers see the last commit and wait for nobody.
-        readers: Pool<sqlx::Sqlite>,
+        readers: Connections<sqlx::Sqlite>,
         /// Readers that only [`Database::look_up`] uses.
-        look_ups: Pool<sqlx::Sqlite>,
+        look_ups: Connections<sqlx::Sqlite>,
         /// A database in memory lives as long as it has a connection.
         _keeps_memory: Option<std::sync::Arc<std::sync::Mutex<sqlx::SqliteConnection>>>,
+        patience: Duration,
     },
     #[cfg(feature = "postgres")]
     Postgres {
-        pool: Pool<sqlx::Postgres>,
+        all: Connections<sqlx::Postgres>,
+        /// Those that only steps use that revoke.
+        revocations: Connections<sqlx::Postgres>,
         /// Those that only [`Database::look_up`] uses.
-        look_ups: Pool<sqlx::Postgres>,
+        look_ups: Connections<sqlx::Postgres>,
+        patience: Duration,
     },
 }
 
@@ -41,24 +46,12 @@ enum For {
     LookUps,
 }
 
-/// Binds and runs on a connection of the one database or the other.
-macro_rules! query {
-    ($database:ty, $sql:expr, $values:expr) => {{
-        let (text, is_fixed) = match $sql {
-            Sql::Fixed(text) => (text.into_sql_str(), true),
-            Sql::Built(text) => (AssertSqlSafe(text).into_sql_str(), false),
-        };
-        let mut query = sqlx::query::<$database>(text).persistent(is_fixed);
-        for value in $values {
-            query = match value {
-                Value::Int(value) => query.bind(value),
-                Value::OptionalInt(value) => query.bind(value),
-                Value::Text(value) => query.bind(value),
-                Value::Bytes(value) => query.bind(value),
-            };
-        }
-        query
-    }};
+/// Which connections a transaction is taken on.
+#[derive(Clone, Copy)]
+pub(super) enum Writes {
+    All,
+    /// Those that revoke have connections that nothing else can keep busy.
+    Revocations,
 }
 
 impl Database {
@@ -95,12 +88,11 @@ impl Database {
         sql: impl Fn() -> Sql,
         values: &[Value],
     ) -> Result<Vec<Row>, Failure> {
-        let mut attempt = 0;
+        let mut retries = self.retries();
         loop {
             match self.read_once(connections, sql(), values.to_vec()).await {
                 Err(failure) if failure.is_conflict() || failure.is_broken() => {
-                    attempt += 1;
-                    pause_before(attempt, failure).await?;
+                    retries.pause_after(failure).await?;
                 }
                 rows => return rows,
             }
@@ -113,63 +105,73 @@ impl Database {
         sql: Sql,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, Failure> {
-        match self {
+        let either = match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite { readers, look_ups, .. } => {
-                let readers = match connections {
-                    For::All => readers,
-                    For::LookUps => look_ups,
-                };
-                let rows = query!(sqlx::Sqlite, sql, values).fetch_all(readers).await?;
-                Ok(rows.into_iter().map(Row::Sqlite).collect())
-            }
+            Self::Sqlite { readers, look_ups, .. } => Either::Sqlite(match connections {
+                For::All => readers.acquire().await?,
+                For::LookUps => look_ups.acquire().await?,
+            }),
             #[cfg(feature = "postgres")]
-            Self::Postgres { pool, look_ups } => {
-                let pool = match connections {
-                    For::All => pool,
-                    For::LookUps => look_ups,
-                };
-                let rows = query!(sqlx::Postgres, sql, values).fetch_all(pool).await?;
-                Ok(rows.into_iter().map(Row::Postgres).collect())
-            }
-        }
+            Self::Postgres { all, look_ups, .. } => Either::Postgres(match connections {
+                For::All => all.acquire().await?,
+                For::LookUps => look_ups.acquire().await?,
+            }),
+        };
+        Connection::new(either, self.patience()).read(sql, values).await
     }
 
     /// Begins a transaction that writes. A connection that breaks before anything was done is replaced.
-    pub(super) async fn begin(&self) -> Result<Transaction, Failure> {
-        let mut attempt = 0;
+    pub(super) async fn begin(&self, writes: Writes) -> Result<Transaction, Failure> {
+        let mut retries = self.retries();
         loop {
-            match self.begin_once().await {
-                Err(failure) if failure.is_broken() => {
-                    attempt += 1;
-                    pause_before(attempt, failure).await?;
-                }
+            match self.begin_once(writes).await {
+                Err(failure) if failure.is_broken() => retries.pause_after(failure).await?,
                 begun => return begun,
             }
         }
     }
 
-    async fn begin_once(&self) -> Result<Transaction, Failure> {
-        let (connection, begin) = match self {
+    async fn begin_once(&self, writes: Writes) -> Result<Transaction, Failure> {
+        let (either, begin) = match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite { writer, .. } => {
+            Self::Sqlite { writer, revocations, .. } => {
                 // IMMEDIATE takes the writer's lock now: a transaction that reads first and writes later may find that
                 // what it has read is no longer so.
-                let connection = writer.acquire().await?;
-                (Connection::Sqlite(Some(connection)), "BEGIN IMMEDIATE")
+                let connection = match writes {
+                    Writes::All => writer.acquire().await?,
+                    Writes::Revocations => revocations.acquire().await?,
+                };
+                (Either::Sqlite(connection), "BEGIN IMMEDIATE")
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres { pool, .. } => {
+            Self::Postgres { all, revocations, .. } => {
                 // READ COMMITTED, whatever the server's default is: after waiting for a lock, the next statement must
                 // see what its last holder has committed.
-                let connection = pool.acquire().await?;
+                let connection = match writes {
+                    Writes::All => all.acquire().await?,
+                    Writes::Revocations => revocations.acquire().await?,
+                };
                 let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-                (Connection::Postgres(Some(connection)), begin)
+                (Either::Postgres(connection), begin)
             }
         };
-        let mut transaction = Transaction::on(connection);
-        transaction.run(begin).await?;
-        Ok(transaction)
+        let mut connection = Connection::new(either, self.patience());
+        connection.begin(begin).await?;
+        Ok(Transaction { connection, entries: Vec::new() })
+    }
+
+    fn patience(&self) -> Duration {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { patience, .. } => *patience,
+            #[cfg(feature = "postgres")]
+            Self::Postgres { patience, .. } => *patience,
+        }
+    }
+
+    /// The retries of a step that begins now.
+    pub(super) fn retries(&self) -> Retries {
+        Retries::within(self.patience())
     }
 
     /// Whether the database can keep, and so find, such a text: PostgreSQL has no NUL in texts.
@@ -202,27 +204,15 @@ impl Database {
     }
 }
 
-/// A transaction that writes. Dropped before [`commit`](Self::commit) has succeeded, it takes its connection with it,
-/// and the database undoes what was done: no connection goes back to the pool in a state that nobody knows, whichever
-/// statement failed and wherever the future was dropped.
+/// A transaction that writes. Dropped before [`commit`](Self::commit) has succeeded, it is rolled back before its
+/// connection goes back to the pool, whichever statement failed and wherever the future was dropped.
 pub(super) struct Transaction {
     connection: Connection,
     /// What it has written to the outbox.
     entries: Vec<OutboxEntry>,
 }
 
-enum Connection {
-    #[cfg(feature = "sqlite")]
-    Sqlite(Option<PoolConnection<sqlx::Sqlite>>),
-    #[cfg(feature = "postgres")]
-    Postgres(Option<PoolConnection<sqlx::Postgres>>),
-}
-
 impl Transaction {
-    fn on(connection: Connection) -> Self {
-        Self { connection, entries: Vec::new() }
-    }
-
     /// Notes an entry that it has written to the outbox.
     pub(super) fn add_entry(&mut self, entry: OutboxEntry) {
         self.entries.push(entry);
@@ -238,22 +228,7 @@ impl Transaction {
         sql: impl Into<Sql>,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, Failure> {
-        match &mut self.connection {
-            #[cfg(feature = "sqlite")]
-            Connection::Sqlite(connection) => {
-                let connection = connection.as_mut().ok_or(Failure::Over)?;
-                let query = query!(sqlx::Sqlite, sql.into(), values);
-                let rows = query.fetch_all(&mut **connection).await?;
-                Ok(rows.into_iter().map(Row::Sqlite).collect())
-            }
-            #[cfg(feature = "postgres")]
-            Connection::Postgres(connection) => {
-                let connection = connection.as_mut().ok_or(Failure::Over)?;
-                let query = query!(sqlx::Postgres, sql.into(), values);
-                let rows = query.fetch_all(&mut **connection).await?;
-                Ok(rows.into_iter().map(Row::Postgres).collect())
-            }
-        }
+        self.connection.fetch(sql.into(), values).await
     }
 
     /// How many rows were changed.
@@ -262,94 +237,65 @@ impl Transaction {
         sql: impl Into<Sql>,
         values: Vec<Value>,
     ) -> Result<u64, Failure> {
-        match &mut self.connection {
-            #[cfg(feature = "sqlite")]
-            Connection::Sqlite(connection) => {
-                let connection = connection.as_mut().ok_or(Failure::Over)?;
-                let query = query!(sqlx::Sqlite, sql.into(), values);
-                Ok(query.execute(&mut **connection).await?.rows_affected())
-            }
-            #[cfg(feature = "postgres")]
-            Connection::Postgres(connection) => {
-                let connection = connection.as_mut().ok_or(Failure::Over)?;
-                let query = query!(sqlx::Postgres, sql.into(), values);
-                Ok(query.execute(&mut **connection).await?.rows_affected())
-            }
-        }
+        self.connection.execute(sql.into(), values).await
     }
 
     /// Runs statements without values, as they stand.
     pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
-        match &mut self.connection {
-            #[cfg(feature = "sqlite")]
-            Connection::Sqlite(connection) => {
-                let connection = connection.as_mut().ok_or(Failure::Over)?;
-                sqlx::raw_sql(sql).execute(&mut **connection).await?;
-            }
-            #[cfg(feature = "postgres")]
-            Connection::Postgres(connection) => {
-                let connection = connection.as_mut().ok_or(Failure::Over)?;
-                sqlx::raw_sql(sql).execute(&mut **connection).await?;
-            }
-        }
-        Ok(())
+        self.connection.run(sql).await
     }
 
     /// Lets no other transaction hold a lock of the same name until this one ends. SQLite has one writer at a time, so
     /// there is nothing to do. In one order, so that two that want the same locks do not wait for each other.
-    #[cfg_attr(
-        not(feature = "postgres"),
-        allow(clippy::unused_async, reason = "SQLite needs no locks")
-    )]
     pub(super) async fn lock(&mut self, mut names: Vec<i64>) -> Result<(), Failure> {
+        if !self.connection.is_postgres() {
+            return Ok(());
+        }
         names.sort_unstable();
         names.dedup();
-        match &mut self.connection {
-            #[cfg(feature = "sqlite")]
-            Connection::Sqlite(_) => Ok(()),
-            #[cfg(feature = "postgres")]
-            Connection::Postgres(_) => {
-                for name in names {
-                    let sql = "SELECT 1 FROM pg_advisory_xact_lock($1)";
-                    self.fetch(sql, vec![Value::Int(name)]).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) async fn commit(mut self) -> Result<(), Failure> {
-        self.run("COMMIT").await?;
-        // Without the connection, dropping the transaction does nothing.
-        match &mut self.connection {
-            #[cfg(feature = "sqlite")]
-            Connection::Sqlite(connection) => drop(connection.take()),
-            #[cfg(feature = "postgres")]
-            Connection::Postgres(connection) => drop(connection.take()),
+        for name in names {
+            self.fetch(LOCK, vec![Value::Int(name)]).await?;
         }
         Ok(())
     }
+
+    /// Takes as long as it takes, from now on.
+    pub(super) async fn without_timeouts(&mut self) -> Result<(), Failure> {
+        self.connection.without_timeouts().await
+    }
+
+    pub(super) async fn commit(self) -> Result<(), Failure> {
+        self.connection.commit().await
+    }
 }
 
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        match &mut self.connection {
-            #[cfg(feature = "sqlite")]
-            Connection::Sqlite(connection) => drop(connection.take().map(PoolConnection::detach)),
-            #[cfg(feature = "postgres")]
-            Connection::Postgres(connection) => drop(connection.take().map(PoolConnection::detach)),
+const LOCK: &str = "SELECT 1 FROM pg_advisory_xact_lock($1)";
+
+/// How often a step is tried when others are in its way, or its connection turns out to be dead.
+const ATTEMPTS: u32 = 6;
+
+/// The attempts of one step: a few, and none begins after the patience. So a step whose attempts each wait as long as
+/// they may is not tried again.
+pub(super) struct Retries {
+    attempt: u32,
+    until: Instant,
+}
+
+impl Retries {
+    pub(super) fn within(patience: Duration) -> Self {
+        Self { attempt: 0, until: Instant::now() + patience }
+    }
+
+    /// Waits before the next attempt; gives the failure back after the last.
+    #[expect(clippy::disallowed_methods, reason = "who is in the way does not say when it is gone")]
+    pub(super) async fn pause_after(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.attempt += 1;
+        if self.attempt >= ATTEMPTS || Instant::now() >= self.until {
+            return Err(failure);
         }
+        // Who waits longest differs from attempt to attempt, so that two that met do not meet again.
+        let spread = u64::from(std::process::id() % 7) + u64::from(self.attempt);
+        tokio::time::sleep(Duration::from_millis((2 << self.attempt) + spread)).await;
+        Ok(())
     }
-}
-
-/// Waits before the attempt after the one of this number; gives the failure back after the last.
-#[expect(clippy::disallowed_methods, reason = "who is in the way does not say when it is gone")]
-pub(super) async fn pause_before(attempt: u32, failure: Failure) -> Result<(), Failure> {
-    if attempt >= ATTEMPTS {
-        return Err(failure);
-    }
-    // Who waits longest differs from attempt to attempt, so that two that met do not meet again.
-    let spread = u64::from(std::process::id() % 7) + u64::from(attempt);
-    tokio::time::sleep(Duration::from_millis((2 << attempt) + spread)).await;
-    Ok(())
 }

@@ -8,7 +8,7 @@ use super::{
     value::{Row, Value, time_to_int},
 };
 use crate::{
-    issuing::store::{Caller, Denial, KEEP_AFTER_EXPIRY, OutboxEntry, Owner},
+    issuing::store::{Caller, Denial, KEEP_AFTER_EXPIRY, NewRefreshToken, OutboxEntry, Owner},
     jws,
     revocation::{Revocable, Verdict},
 };
@@ -148,10 +148,26 @@ pub(super) async fn cut_off(
     transaction: &mut Transaction,
     owner: &Owner,
 ) -> Result<Option<u64>, Failure> {
-    let id = Name::of(&subject(owner, 0)).hash();
-    let sql = "SELECT cut_off FROM bearer_denials WHERE id = $1";
-    let rows = transaction.fetch(sql, vec![Value::Bytes(id.into())]).await?;
+    let rows = transaction.fetch(CUT_OFF, vec![id_of_cut_off(owner)]).await?;
     rows.first().map(|row| row.time(0)).transpose()
+}
+
+const CUT_OFF: &str = "SELECT cut_off FROM bearer_denials WHERE id = $1";
+
+/// By what an owner's cut-off is found in `bearer_denials`.
+pub(super) fn id_of_cut_off(owner: &Owner) -> Value {
+    Value::Bytes(Name::of(&subject(owner, 0)).hash().into())
+}
+
+/// Whether a refresh token is behind its owner's cut-off, or its session is denied. Under the locks of both.
+pub(super) async fn is_ended(
+    transaction: &mut Transaction,
+    token: &NewRefreshToken,
+) -> Result<bool, Failure> {
+    let (issuer, id) = (Arc::clone(&token.owner.issuer), Arc::clone(&token.session_id));
+    let what = [subject(&token.owner, token.issued_at), Revocable::Session { issuer, id }];
+    let asked = Asked::of(&what);
+    asked.is_among(&transaction.fetch(LOOK_UP, asked.values()).await?, u64::MAX)
 }
 
 /// Several denials in one step.
@@ -162,46 +178,68 @@ pub(super) async fn deny(transaction: &mut Transaction, denials: &[Denial]) -> R
     });
     transaction.lock(locks.collect()).await?;
     for denial in denials {
-        end_rows(transaction, denial).await?;
-        record(transaction, denial).await?;
+        let latest_expiry = end_rows(transaction, denial).await?;
+        let mut denial = denial.clone();
+        denial.keep_until = denial.keep_until.max(keep_until_after(latest_expiry));
+        record(transaction, &denial).await?;
     }
     Ok(())
 }
 
-/// Ends the rows that a denial concerns; under the lock of its session or subject, if that is what it denies.
-pub(super) async fn end_rows(
-    transaction: &mut Transaction,
-    denial: &Denial,
-) -> Result<(), Failure> {
-    let Name { kind, issuer, name, cut_off } = Name::of(&denial.what);
-    let (statements, dates) = match kind {
-        TOKEN => (END_TOKEN, vec![Value::time(denial.from)]),
-        SESSION => (END_SESSION, vec![]),
-        SUBJECT => (END_SUBJECT, vec![Value::time(cut_off)]),
-        _ => return Ok(()),
-    };
-    for sql in statements {
-        let mut values = vec![Value::id(issuer), Value::id(name)];
-        values.extend_from_slice(&dates);
-        transaction.execute(sql, values).await?;
+/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the rows that end by the
+/// denial itself: it must be kept as long as they are.
+///
+/// A subject and a session can have any number of rows, and a revocation must not depend on their number. So these rows
+/// are not written: every reader compares them with the cut-off of their subject and the denial of their session.
+async fn end_rows(transaction: &mut Transaction, denial: &Denial) -> Result<u64, Failure> {
+    let Name { kind, issuer, name, .. } = Name::of(&denial.what);
+    let mut values = vec![Value::id(issuer), Value::id(name)];
+    match kind {
+        TOKEN => {
+            values.push(Value::time(denial.from));
+            for sql in END_TOKEN {
+                transaction.execute(sql, values.clone()).await?;
+            }
+            Ok(0)
+        }
+        SESSION => {
+            transaction.execute(END_SESSION, values.clone()).await?;
+            latest(&transaction.fetch(LATEST_OF_SESSION, values).await?, &[0])
+        }
+        SUBJECT => latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[2, 3]),
+        _ => Ok(0),
     }
-    Ok(())
+}
+
+/// The latest time in these columns of the one row.
+fn latest(rows: &[Row], columns: &[usize]) -> Result<u64, Failure> {
+    let row = rows.first().ok_or(Failure::Unreadable)?;
+    let mut latest = 0;
+    for column in columns {
+        latest = latest.max(row.optional_time(*column)?.unwrap_or(0));
+    }
+    Ok(latest)
+}
+
+/// 0 where there are no rows.
+fn keep_until_after(latest_expiry: u64) -> u64 {
+    if latest_expiry == 0 { 0 } else { latest_expiry.saturating_add(KEEP_AFTER_EXPIRY) }
 }
 
 const END_TOKEN: [&str; 2] = [
     "UPDATE bearer_refresh_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
     "UPDATE bearer_private_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
 ];
-const END_SESSION: [&str; 2] = [
-    "UPDATE bearer_refresh_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
-    "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
-];
-const END_SUBJECT: [&str; 2] = [
-    "UPDATE bearer_refresh_tokens SET dies_at = 0
-     WHERE issuer = $1 AND subject = $2 AND issued_at <= $3 AND dies_at > 0",
-    "UPDATE bearer_private_tokens SET dies_at = 0
-     WHERE issuer = $1 AND subject = $2 AND issued_at <= $3 AND dies_at > 0",
-];
+/// A private token shares its session with no other token.
+const END_SESSION: &str = "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0";
+const LATEST_OF_SESSION: &str =
+    "SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND session_id = $2";
+/// Each maximum is the end of an index.
+const LATEST_OF_OWNER: &str = "
+    SELECT (SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
+           (SELECT max(issued_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2),
+           (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
+           (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2)";
 
 /// Writes a denial and its entry in the outbox. Nothing is ever weakened: the earlier beginning, the later end and the
 /// later cut-off hold.
@@ -221,9 +259,9 @@ pub(super) async fn record(transaction: &mut Transaction, denial: &Denial) -> Re
     let mut values = row(from);
     values.push(Value::Bytes(name.hash().into()));
     transaction.execute(RECORD, values).await?;
-    let rows = transaction.fetch(TELL, row(denial.from)).await?;
+    let rows = transaction.fetch(TELL, row(from)).await?;
     let id = rows.first().ok_or(Failure::Unreadable)?.int(0)?;
-    transaction.add_entry(OutboxEntry::new(id, denial.clone()));
+    transaction.add_entry(OutboxEntry::new(id, denial.clone().with_from(from)));
     Ok(())
 }
 
@@ -249,39 +287,31 @@ pub(super) async fn revoke_owner(
     keep_until: u64,
 ) -> Result<u64, Failure> {
     transaction.lock(vec![lock_of_owner(owner)]).await?;
-    let mut latest = now.max(cut_off(transaction, owner).await?.unwrap_or(0));
-    let mut keep_until = keep_until;
-    for sql in LATEST {
-        let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
-        for row in transaction.fetch(sql, values).await? {
-            latest = latest.max(row.optional_time(0)?.unwrap_or(0));
-            let expires_at = row.optional_time(1)?.unwrap_or(0);
-            keep_until = keep_until.max(expires_at.saturating_add(KEEP_AFTER_EXPIRY));
-        }
-    }
-    let denial = Denial::new(subject(owner, latest), keep_until);
-    end_rows(transaction, &denial).await?;
-    record(transaction, &denial).await?;
-    Ok(latest)
+    let earlier = cut_off(transaction, owner).await?.unwrap_or(0);
+    let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
+    let rows = transaction.fetch(LATEST_OF_OWNER, values).await?;
+    let cut_off = now.max(earlier).max(latest(&rows, &[0, 1])?);
+    let keep_until = keep_until.max(keep_until_after(latest(&rows, &[2, 3])?));
+    record(transaction, &Denial::new(subject(owner, cut_off), keep_until)).await?;
+    Ok(cut_off)
 }
-
-const LATEST: [&str; 2] = [
-    "SELECT max(issued_at), max(expires_at) FROM bearer_refresh_tokens
-     WHERE issuer = $1 AND subject = $2",
-    "SELECT max(issued_at), max(expires_at) FROM bearer_private_tokens
-     WHERE issuer = $1 AND subject = $2",
-];
 
 pub(super) async fn outbox(
     database: &Database,
     now: u64,
     limit: usize,
 ) -> Result<Vec<OutboxEntry>, Failure> {
-    let sql = "SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_outbox
-               WHERE starts_at <= $1 OR kind <> 0 ORDER BY id LIMIT $2";
-    let rows = database.read(sql, &[Value::time(now), Value::limit(limit)]).await?;
+    let rows = database.read(OUTBOX, &[Value::time(now), Value::limit(limit)]).await?;
     rows.iter().map(entry).collect()
 }
+
+/// Entries that are not in force yet can be many, and are older than the newest. So those in force are found by an index
+/// on their beginning: at once (0) before all others, and in the order of their ids.
+pub(super) const OUTBOX: &str = "
+    SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM (
+        SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_outbox
+        WHERE starts_at <= $1 ORDER BY starts_at, id LIMIT $2) AS due
+    ORDER BY id";
 
 /// By the hash of the name.
 pub(super) async fn list(

@@ -8,9 +8,10 @@
 //!    or a session's end that is being written at the same time. What conflicts is tried a few times.
 //! 2. **Acknowledged is written**: SQLite with a write-ahead log that is synced at each commit; PostgreSQL with
 //!    `synchronous_commit` raised to `on` where it would wait for less. A future that is dropped, a statement that fails and a process that dies leave
-//!    nothing half done: a transaction that was not committed takes its connection with it.
-//! 3. **A revocation and its outbox entry are of one transaction**, and no token is in any table: only ids, and
-//!    SHA-256 of claims. Passwords are there as their hashes.
+//!    nothing half done: a transaction that was not committed is rolled back before its connection is used again.
+//! 3. **A revocation and its outbox entry are of one transaction**, whose work does not grow with the number of tokens
+//!    that it ends. It does not wait for a connection that other steps keep busy (SQLite: for one other write at most).
+//!    No token is in any table: only ids, and SHA-256 of claims. Passwords are there as their hashes.
 //! 4. **A look-up is one indexed query**, one round trip, on a connection that nothing else keeps busy. It sees what was
 //!    committed, by any process, before it was sent.
 //! 5. **The tables are made and brought up to date when the store is opened**, by one process at a time. Tables of a
@@ -49,6 +50,7 @@
 
 mod accounts;
 mod connect;
+mod connection;
 mod database;
 mod denials;
 mod failure;
@@ -64,7 +66,7 @@ mod value;
 use std::{fmt, slice, sync::Arc};
 
 pub use self::accounts::NewAccount;
-use self::database::Database;
+use self::database::{Database, Writes};
 pub use self::options::{OpenError, SqlStoreOptions};
 use super::{
     Acknowledged, Called, Caller, Denial, Insertion, ListQuery, NewPrivateToken, NewRefreshToken,
@@ -114,13 +116,16 @@ impl SqlStore {
 /// One transaction, taken again while others are in its way. A failure after which nobody knows whether the commit
 /// has happened is never such a conflict.
 macro_rules! step {
-    ($store:expr, |$transaction:ident| $work:expr) => {{
+    ($store:expr, |$transaction:ident| $work:expr) => {
+        step!($store, crate::issuing::store::sql::database::Writes::All, |$transaction| $work)
+    };
+    ($store:expr, $writes:expr, |$transaction:ident| $work:expr) => {{
         let store = $store;
         let step: BoxFuture<'_, Result<_, StoreError>> = Box::pin(async move {
-            let mut attempt = 0;
+            let mut retries = store.database.retries();
             loop {
                 let taken = async {
-                    let mut $transaction = store.database.begin().await?;
+                    let mut $transaction = store.database.begin($writes).await?;
                     let answer = $work.await?;
                     let entries = $transaction.take_entries();
                     $transaction.commit().await?;
@@ -130,9 +135,7 @@ macro_rules! step {
                     taken.await;
                 match taken {
                     Err(failure) if failure.is_conflict() => {
-                        attempt += 1;
-                        crate::issuing::store::sql::database::pause_before(attempt, failure)
-                            .await?;
+                        retries.pause_after(failure).await?;
                     }
                     taken => {
                         let (answer, entries) = taken?;
@@ -187,15 +190,19 @@ impl TokenStore for SqlStore {
         id: i64,
         now: u64,
     ) -> Step<'a, Called<Option<Denial>>> {
-        step!(self, |transaction| private_tokens::revoke(&mut transaction, caller, id, now))
+        step!(self, Writes::Revocations, |transaction| {
+            private_tokens::revoke(&mut transaction, caller, id, now)
+        })
     }
 
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
-        step!(self, |transaction| denials::revoke_owner(&mut transaction, owner, now, keep_until))
+        step!(self, Writes::Revocations, |transaction| {
+            denials::revoke_owner(&mut transaction, owner, now, keep_until)
+        })
     }
 
     fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
-        step!(self, |transaction| denials::deny(&mut transaction, denials))
+        step!(self, Writes::Revocations, |transaction| denials::deny(&mut transaction, denials))
     }
 
     fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
@@ -245,7 +252,9 @@ impl RevocationStore for SqlStore {
         keep_until: u64,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let denial = Denial::new(what.clone(), keep_until);
-        step!(self, |transaction| denials::deny(&mut transaction, slice::from_ref(&denial)))
+        step!(self, Writes::Revocations, |transaction| {
+            denials::deny(&mut transaction, slice::from_ref(&denial))
+        })
     }
 }
 

@@ -14,21 +14,31 @@ pub struct SqlStoreOptions {
 }
 
 impl SqlStoreOptions {
-    /// 10 connections and those for look-ups, and 5 seconds of patience.
+    /// 10 connections besides those for look-ups and revocations, and 5 seconds of patience.
     pub fn new() -> Self {
         Self { max_connections: 10, patience: Duration::from_secs(5) }
     }
 
-    /// At most this many connections, in place of 10; between 1 and 1000. SQLite uses one to write, and the others to
-    /// read. Besides them there are up to 4 for look-ups of revocations alone, which so never wait for lists and writes.
-    /// A database in memory has one connection for everything.
+    /// At most this many connections for everything but look-ups and revocations, in place of 10; between 1 and 1000.
+    ///
+    /// How many connections a store and its clones have at most, whatever their callers do:
+    ///
+    /// * PostgreSQL: this many, 2 that take only steps that revoke, and 4 that take only look-ups. By default 16. Each is
+    ///   a backend of the server: `max_connections` of the server must allow for those of all processes.
+    /// * SQLite: 1 that writes, one less than this many (but at least 1) that read, and 4 that take only look-ups. By
+    ///   default 14. A step that revokes waits for at most one other write, however many others wait.
+    /// * SQLite in memory: 1 for everything, and 1 that keeps the database in memory.
+    ///
+    /// A server that cannot be reached may keep a connection for longer than the store does. The store waits for an
+    /// answer for four times the [patience](Self::with_patience) and a second.
     pub fn with_max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.clamp(1, 1000);
         self
     }
 
     /// How long a step waits for a connection, and then for locks of others, in place of 5 seconds; between 100
-    /// milliseconds and a minute. After it the step fails.
+    /// milliseconds and a minute. After it the step fails. A step that meets a conflict or a broken connection is tried
+    /// again within this time only. PostgreSQL ends a statement that takes twice as long.
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience.clamp(Duration::from_millis(100), Duration::from_secs(60));
         self

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     database::{Database, Transaction},
-    denials::{in_the_way, is_revoked, lock_of_owner, look_up, record},
+    denials::{id_of_cut_off, in_the_way, is_revoked, lock_of_owner, look_up, record},
     failure::Failure,
     value::{Row, Sql, Value},
 };
@@ -26,10 +26,14 @@ pub(super) async fn create(
     if is_revoked(transaction, caller).await? {
         return Ok(Called::Revoked);
     }
-    Ok(Called::Done(match in_the_way(transaction, &token.owner, token.issued_at).await? {
-        Some(cut_off) => Insertion::CutOff(cut_off),
-        None => Insertion::Done(insert(transaction, token, Arc::clone(&token.name)).await?),
-    }))
+    if let Some(cut_off) = in_the_way(transaction, &token.owner, token.issued_at).await? {
+        return Ok(Called::Done(Insertion::CutOff(cut_off)));
+    }
+    if has_live(transaction, &token.owner, token.quota, token.issued_at).await? {
+        return Ok(Called::Done(Insertion::QuotaReached));
+    }
+    let token = insert(transaction, token, Arc::clone(&token.name)).await?;
+    Ok(Called::Done(Insertion::Done(token)))
 }
 
 pub(super) async fn rotate(
@@ -43,14 +47,17 @@ pub(super) async fn rotate(
     if is_revoked(transaction, caller).await? {
         return Ok(Called::Revoked);
     }
+    let values = of_owner(owner, [Value::Int(*id), Value::time(*now), id_of_cut_off(owner)]);
+    if transaction.fetch(IS_LISTED, values).await?.is_empty() {
+        return Ok(Called::Done(PrivateRotation::NotFound));
+    }
     if let Some(cut_off) = in_the_way(transaction, owner, successor.issued_at).await? {
-        let values = of_owner(owner, [Value::Int(*id), Value::time(*now)]);
-        let is_listed = !transaction.fetch(IS_LISTED, values).await?.is_empty();
-        return Ok(Called::Done(if is_listed {
-            PrivateRotation::CutOff(cut_off)
-        } else {
-            PrivateRotation::NotFound
-        }));
+        return Ok(Called::Done(PrivateRotation::CutOff(cut_off)));
+    }
+    if let Some(most) = rotation.most_before()
+        && has_live(transaction, owner, most, *now).await?
+    {
+        return Ok(Called::Done(PrivateRotation::QuotaReached));
     }
     let Some((old, name)) = end(transaction, owner, *id, rotation.old_from(), *now).await? else {
         return Ok(Called::Done(PrivateRotation::NotFound));
@@ -89,8 +96,8 @@ async fn end(
     from: u64,
     now: u64,
 ) -> Result<Option<(Denial, Arc<str>)>, Failure> {
-    let values = of_owner(owner, [Value::Int(id), Value::time(now), Value::time(from)]);
-    let rows = transaction.fetch(END, values).await?;
+    let dates = [Value::Int(id), Value::time(now), id_of_cut_off(owner), Value::time(from)];
+    let rows = transaction.fetch(END, of_owner(owner, dates)).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let what = Revocable::Token { issuer: Arc::clone(&owner.issuer), id: row.id(0)? };
     let keep_until = row.time(2)?.saturating_add(KEEP_AFTER_EXPIRY);
@@ -100,14 +107,37 @@ async fn end(
 
 const END: &str = "
     UPDATE bearer_private_tokens SET dies_at = CASE
-        WHEN $5 <= expires_at AND $5 <= dies_at THEN $5
+        WHEN $6 <= expires_at AND $6 <= dies_at THEN $6
         WHEN expires_at <= dies_at THEN expires_at
         ELSE dies_at END
     WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4
+      AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)
     RETURNING token_id, name, expires_at, dies_at";
 const IS_LISTED: &str = "
     SELECT id FROM bearer_private_tokens
-    WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4";
+    WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4
+      AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)";
+
+/// Whether an owner has this many tokens, or more, that are good at `now`. Under the owner's lock.
+async fn has_live(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    many: u64,
+    now: u64,
+) -> Result<bool, Failure> {
+    let values = of_owner(owner, [Value::time(now), id_of_cut_off(owner), Value::time(many)]);
+    let rows = transaction.fetch(COUNT_LIVE, values).await?;
+    Ok(rows.first().ok_or(Failure::Unreadable)?.time(0)? >= many)
+}
+
+/// Counts no further than asked. By the index on `issued_at` (the `+` forbids the one on `expires_at`), so that tokens
+/// before the cut-off cost nothing.
+const COUNT_LIVE: &str = "
+    SELECT count(*) FROM (
+        SELECT id FROM bearer_private_tokens
+        WHERE issuer = $1 AND subject = $2 AND dies_at > $3 AND +expires_at > $3
+          AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)
+        LIMIT $5) AS live";
 
 fn of_owner<const N: usize>(owner: &Owner, more: [Value; N]) -> Vec<Value> {
     let mut values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
@@ -171,39 +201,46 @@ async fn page(
         Page::Number(number) => number.saturating_sub(1).saturating_mul(size),
         Page::Last => 0,
     };
-    let mut values = of_owner(owner, [Value::time(now), Value::time(size), Value::time(before)]);
+    let dates = [Value::time(now), id_of_cut_off(owner), Value::time(size), Value::time(before)];
+    let mut values = of_owner(owner, dates);
     let search = match search {
         None => "",
         // No name that the database holds contains it.
         Some(search) if !database.can_hold(&search) => " AND 1 = 0",
         Some(search) => {
             values.push(Value::Text(search));
-            database.spell(" AND instr(name_folded, $6) > 0", " AND strpos(name_folded, $6) > 0")
+            database.spell(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0")
         }
     };
-    let offset = match query.page {
-        Page::Number(_) => "$5",
-        // $5 is 0 here; it is named because every parameter must be.
-        Page::Last => {
-            "$5 + (SELECT CASE WHEN count(*) > 0 THEN (count(*) - 1) / $4 * $4 ELSE 0 END FROM found)"
-        }
-    };
-    let order = order(query);
-    let sql = format!(
-        "WITH found AS (
-             SELECT id, name, issued_at, expires_at, last_used_at FROM bearer_private_tokens
-             WHERE issuer = $1 AND subject = $2 AND dies_at > $3{search}
-         )
-         SELECT total.number, page.id, page.name, page.issued_at, page.expires_at, page.last_used_at
-         FROM (SELECT count(*) AS number FROM found) AS total
-         LEFT JOIN (SELECT * FROM found ORDER BY {order} LIMIT $4 OFFSET {offset}) AS page ON 1 = 1
-         ORDER BY {order}"
-    );
+    let sql = page_sql(query, search);
     let rows = database.read_built(|| Sql::Built(sql.clone()), &values).await?;
     let count = rows.first().ok_or(Failure::Unreadable)?.time(0)?;
     let Some((number, _)) = query.locate(count) else { return Ok(None) };
     let tokens: Result<Vec<_>, _> = rows.iter().filter_map(|row| view(row).transpose()).collect();
     Ok(Some(PrivateTokenPage::new(count, number, tokens?)))
+}
+
+/// `search` is a condition, or empty.
+pub(super) fn page_sql(query: &ListQuery, search: &str) -> String {
+    let offset = match query.page {
+        Page::Number(_) => "$6",
+        // $6 is 0 here; it is named because every parameter must be.
+        Page::Last => {
+            "$6 + (SELECT CASE WHEN count(*) > 0 THEN (count(*) - 1) / $5 * $5 ELSE 0 END FROM found)"
+        }
+    };
+    let order = order(query);
+    format!(
+        "WITH found AS (
+             SELECT id, name, issued_at, expires_at, last_used_at FROM bearer_private_tokens
+             WHERE issuer = $1 AND subject = $2 AND dies_at > $3
+               AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1){search}
+         )
+         SELECT total.number, page.id, page.name, page.issued_at, page.expires_at, page.last_used_at
+         FROM (SELECT count(*) AS number FROM found) AS total
+         LEFT JOIN (SELECT * FROM found ORDER BY {order} LIMIT $5 OFFSET {offset}) AS page ON 1 = 1
+         ORDER BY {order}"
+    )
 }
 
 /// `None` for the row of an empty page, which has the count only.

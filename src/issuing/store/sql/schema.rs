@@ -1,7 +1,7 @@
 //! The tables, and how they are brought up to date.
 
 use super::{
-    database::{Database, Transaction},
+    database::{Database, Transaction, Writes},
     failure::Failure,
     options::OpenError,
     value::Value,
@@ -22,7 +22,9 @@ const LOCK: i64 = 0x746f_7765_7262_6561;
 ///
 /// What is up to date is only read, so that a role may serve which must not create tables.
 pub(super) async fn migrate(database: &Database) -> Result<(), OpenError> {
-    let mut transaction = database.begin().await?;
+    let mut transaction = database.begin(Writes::All).await?;
+    // To make an index can take longer than any other step may, and the other processes wait for it.
+    transaction.without_timeouts().await?;
     transaction.lock(vec![LOCK]).await?;
     let found = version(database, &mut transaction).await?;
     let known = MIGRATIONS.len() as u64;

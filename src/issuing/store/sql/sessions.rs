@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     database::Transaction,
-    denials::{deny, in_the_way, lock_of_owner, lock_of_session},
+    denials::{deny, in_the_way, is_ended, lock_of_owner, lock_of_session},
     failure::Failure,
     value::Value,
 };
@@ -45,7 +45,7 @@ pub(super) async fn use_once(
     {
         return Ok(RefreshUse::Unknown);
     }
-    if row.dies_at <= *now || in_the_way(transaction, owner, row.token.issued_at).await?.is_some() {
+    if row.dies_at <= *now || is_ended(transaction, &row.token).await? {
         return Ok(RefreshUse::Revoked);
     }
     let Some((at, next)) = row.used else {

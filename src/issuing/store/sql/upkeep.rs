@@ -3,7 +3,7 @@
 use super::{
     database::{Database, Transaction},
     failure::Failure,
-    value::{Sql, Value},
+    value::{Row, Sql, Value},
 };
 use crate::issuing::store::{Acknowledged, KEEP_AFTER_EXPIRY};
 
@@ -12,35 +12,76 @@ pub(super) async fn sweep(
     now: u64,
     limit: usize,
 ) -> Result<usize, Failure> {
+    // Two that sweep at once would delete the same rows in different orders.
+    transaction.lock(vec![SWEEP_LOCK]).await?;
     let expired = now.saturating_sub(KEEP_AFTER_EXPIRY);
-    let steps = [
-        (SWEEP_REFRESH, expired),
-        (SWEEP_PRIVATE, expired),
-        (SWEEP_DENIALS, now),
-        (SWEEP_OUTBOX, now),
-    ];
     let mut swept = 0;
-    for (sql, before) in steps {
+    for (find, table, date, id) in SWEEPS {
+        let before = if date == "keep_until" { now } else { expired };
         let values = vec![Value::time(before), Value::limit(limit.saturating_sub(swept))];
-        let rows = transaction.execute(sql, values).await?;
-        swept += usize::try_from(rows).unwrap_or(usize::MAX);
+        let rows = transaction.fetch(find, values).await?;
+        let ids: Result<Vec<Value>, Failure> = rows.iter().map(id).collect();
+        for some in ids?.chunks(500) {
+            let mut values = vec![Value::time(before)];
+            values.extend_from_slice(some);
+            let sql = Sql::Built(sweep_sql(table, date, some.len()));
+            let rows = transaction.execute(sql, values).await?;
+            swept += usize::try_from(rows).unwrap_or(usize::MAX);
+        }
     }
     Ok(swept)
 }
 
-const SWEEP_REFRESH: &str = "
-    DELETE FROM bearer_refresh_tokens WHERE id IN
-        (SELECT id FROM bearer_refresh_tokens WHERE expires_at < $1 ORDER BY id LIMIT $2)";
-const SWEEP_PRIVATE: &str = "
-    DELETE FROM bearer_private_tokens WHERE id IN
-        (SELECT id FROM bearer_private_tokens WHERE expires_at < $1 ORDER BY id LIMIT $2)";
+/// Of no meaning but to be the same in every process.
+const SWEEP_LOCK: i64 = 0x746f_7765_7262_7377;
+
+type ReadId = fn(&Row) -> Result<Value, Failure>;
+
+/// What finds rows that are over, their table, the column of the date, and how an id is read.
+///
+/// They are found in the order of the date, which has an index: in another order, each sweep would read the whole table,
+/// under SQLite's one lock. They are deleted by another statement: a planner that does not know how many a limit will
+/// find may read the whole table to delete them.
+pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 5] = [
+    (
+        "SELECT id FROM bearer_refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
+        "bearer_refresh_tokens",
+        "expires_at",
+        |row| row.int(0).map(Value::Int),
+    ),
+    (
+        "SELECT id FROM bearer_private_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
+        "bearer_private_tokens",
+        "expires_at",
+        |row| row.int(0).map(Value::Int),
+    ),
+    // The second condition is that of the index, which holds no token that nobody has ended.
+    (
+        "SELECT id FROM bearer_private_tokens WHERE dies_at < $1 AND dies_at < 9223372036854775807
+         ORDER BY dies_at LIMIT $2",
+        "bearer_private_tokens",
+        "dies_at",
+        |row| row.int(0).map(Value::Int),
+    ),
+    (
+        "SELECT id FROM bearer_denials WHERE keep_until < $1 ORDER BY keep_until LIMIT $2",
+        "bearer_denials",
+        "keep_until",
+        |row| row.bytes(0).map(Value::Bytes),
+    ),
+    (
+        "SELECT id FROM bearer_outbox WHERE keep_until < $1 ORDER BY keep_until LIMIT $2",
+        "bearer_outbox",
+        "keep_until",
+        |row| row.int(0).map(Value::Int),
+    ),
+];
+
 /// The date is asked for again: a denial that was prolonged since it was found stays.
-const SWEEP_DENIALS: &str = "
-    DELETE FROM bearer_denials WHERE keep_until < $1 AND id IN
-        (SELECT id FROM bearer_denials WHERE keep_until < $1 ORDER BY id LIMIT $2)";
-const SWEEP_OUTBOX: &str = "
-    DELETE FROM bearer_outbox WHERE id IN
-        (SELECT id FROM bearer_outbox WHERE keep_until < $1 ORDER BY id LIMIT $2)";
+pub(super) fn sweep_sql(table: &str, date: &str, count: usize) -> String {
+    let places: Vec<String> = (2..=count + 1).map(|place| format!("${place}")).collect();
+    format!("DELETE FROM {table} WHERE {date} < $1 AND id IN ({})", places.join(", "))
+}
 
 /// Removes entries that a fleet has acknowledged, unless it is of another generation by now.
 pub(super) async fn forget_entries(
@@ -56,12 +97,15 @@ pub(super) async fn forget_entries(
     ids.sort_unstable();
     // SQLite takes 32766 values in a statement, PostgreSQL twice as many.
     for some in ids.chunks(500) {
-        let places: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();
-        let sql = format!("DELETE FROM bearer_outbox WHERE id IN ({})", places.join(", "));
         let values = some.iter().copied().map(Value::Int).collect();
-        transaction.execute(Sql::Built(sql), values).await?;
+        transaction.execute(Sql::Built(forget_sql(some.len())), values).await?;
     }
     Ok(true)
+}
+
+pub(super) fn forget_sql(count: usize) -> String {
+    let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
+    format!("DELETE FROM bearer_outbox WHERE id IN ({})", places.join(", "))
 }
 
 const ADVANCE: &str = "

@@ -6,7 +6,9 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "processes start, work and end in their own time")]
 
+mod connections;
 mod crash;
+mod many;
 mod plans;
 mod processes;
 #[cfg(feature = "postgres")]

@@ -1,95 +1,205 @@
-//! Statements find their rows by an index.
+//! Every statement finds its rows by an index.
+//!
+//! The statements are read from the source, so that a new one is among them.
 
-use super::{
-    super::{SqlStore, database::Database, denials::LOOK_UP, value::Sql},
-    token,
+use std::{fs, path::Path};
+
+use super::super::{
+    SqlStore, SqlStoreOptions,
+    database::{Database, Writes},
+    denials::{LOOK_UP, OUTBOX},
+    private_tokens::page_sql,
+    upkeep::{SWEEPS, forget_sql, sweep_sql},
+    value::Sql,
 };
-use crate::issuing::store::{Denial, TokenStore};
+use crate::issuing::store::{ListQuery, Page, SortBy};
 
-/// Statements with ids in place of their other values, and the column by which the index must find.
-const OTHERS: [(&str, &str); 6] = [
+/// Every text in the source of this module that is a statement about its tables, and those that are put together.
+///
+/// The statements of `schema.rs` are left out: they run when a store is opened, on a table of one row.
+fn statements(database: &Database) -> Vec<String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/issuing/store/sql");
+    let mut all = Vec::new();
+    for file in fs::read_dir(source).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with(".rs") && name != "schema.rs" {
+            all.extend(texts(&fs::read_to_string(path).unwrap()));
+        }
+    }
+    let verbs = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "];
+    all.retain(|text| {
+        verbs.iter().any(|verb| text.trim_start().starts_with(verb))
+            && (text.contains("bearer_") || text.contains('{'))
+    });
+    assert!(all.iter().any(|text| text == LOOK_UP) && all.iter().any(|text| text == OUTBOX));
+    let count = all.len();
+    all.retain(|text| !text.contains('{'));
+    // One sets up a connection and reads no table; the other three are added below.
+    assert_eq!(count - all.len(), 4, "a new text that is put together must be added below");
+    let search =
+        database.spell(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0");
+    let by_name = ListQuery::new().add_ordering(SortBy::Name, true);
+    all.push(page_sql(&ListQuery::new(), search));
+    all.push(page_sql(&by_name.with_page(Page::Last), ""));
+    all.push(forget_sql(3));
+    all.extend(SWEEPS.iter().map(|(_, table, date, _)| sweep_sql(table, date, 9)));
+    assert!(all.len() > 30, "{}", all.len());
+    all
+}
+
+/// The contents of all string literals.
+fn texts(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some(at) = rest.find(['"', '\'', '/']) {
+        let (mark, after) = rest[at..].split_at(1);
+        rest = match mark {
+            "/" if after.starts_with('/') => after.split_once('\n').map_or("", |(_, rest)| rest),
+            "'" if after.starts_with('\\') => &after[3..],
+            "'" if after[1..].starts_with('\'') => &after[2..],
+            "\"" => {
+                let mut end = 0;
+                while !after[end..].starts_with('"') {
+                    end += if after[end..].starts_with('\\') { 2 } else { 1 };
+                    while !after.is_char_boundary(end) {
+                        end += 1;
+                    }
+                }
+                found.push(after[..end].to_owned());
+                &after[end + 1..]
+            }
+            _ => after,
+        };
+    }
+    found
+}
+
+/// How many parameters a statement has.
+fn parameters(sql: &str) -> usize {
+    (1..20).rev().find(|place| sql.contains(&format!("${place}"))).unwrap_or(0)
+}
+
+/// Many rows of many owners, sessions and dates. Few have expired, and most of the outbox is not in force.
+const MANY: [(&str, &str); 5] = [
     (
-        "UPDATE bearer_refresh_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
-        "session_id",
+        "bearer_refresh_tokens (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at)",
+        "BYTES('i'), BYTES(n), BYTES(n % 1000), BYTES(n % 7000), n, 1000000 + n, BYTES(n), 9223372036854775807",
     ),
     (
-        "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
-        "session_id",
+        "bearer_private_tokens (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at)",
+        "BYTES('i'), BYTES(n), BYTES(n % 1000), BYTES(n), 'a', 'a', n, 1000000 + n, BYTES(n), 9223372036854775807",
     ),
     (
-        "SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2",
-        "subject",
+        "bearer_denials (id, kind, issuer, name, starts_at, cut_off, keep_until)",
+        "BYTES(n), 0, BYTES('i'), BYTES(n), 0, 0, 1000000 + n",
     ),
     (
-        "SELECT max(issued_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2",
-        "subject",
+        "bearer_outbox (kind, issuer, name, starts_at, cut_off, keep_until)",
+        "0, BYTES('i'), BYTES(n), 500000 + n, 0, 1000000 + n",
     ),
     (
-        "UPDATE bearer_private_tokens SET last_used_at = 1 WHERE issuer = $1 AND token_id = $2",
-        "token_id",
-    ),
-    (
-        "UPDATE bearer_refresh_tokens SET used_at = 1 WHERE issuer = $1 AND token_id = $2",
-        "token_id",
+        "bearer_accounts (subject, email_key, email, username, password_hash, is_active, is_verified, profile)",
+        "TEXT(n), TEXT(n), 'a', 'a', 'a', 1, 1, '{}'",
     ),
 ];
 
+/// More tables, whose rows are few; many here, so that an index is worth its while.
+const MORE: [(&str, &str); 1] =
+    [("bearer_fleets (name, generation, count, hash)", "TEXT(n), 'g', 0, BYTES(n)")];
+
 async fn fill(store: &SqlStore) {
-    let denials: Vec<Denial> =
-        (0..3000).map(|n| Denial::new(token(&n.to_string()), super::NOW)).collect();
-    store.deny(&denials).await.unwrap();
+    let database = &store.database;
+    let [numbers, bytes, text] = [
+        ("WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)", "WITH numbers AS (SELECT generate_series(1, 20000) AS n)"),
+        ("CAST(($) AS BLOB)", "convert_to(($)::text, 'UTF8')"),
+        ("CAST(($) AS TEXT)", "($)::text"),
+    ]
+    .map(|(sqlite, postgres)| database.spell(sqlite, postgres));
+    let mut transaction = database.begin(Writes::All).await.unwrap();
+    for (table, values) in MANY.into_iter().chain(MORE) {
+        let values = called(&called(values, "BYTES(", bytes), "TEXT(", text);
+        let sql = format!("{numbers} INSERT INTO {table} SELECT {values} FROM numbers");
+        let sql = match database.spell("sqlite", "postgres") {
+            "sqlite" => format!("INSERT INTO {table} {numbers} SELECT {values} FROM numbers"),
+            _ => sql,
+        };
+        transaction.execute(Sql::Built(sql), vec![]).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
 }
 
-/// The plan as text, one line for each step.
-async fn plan(database: &Database, explain: &str, sql: &str, column: usize) -> String {
-    let mut sql = format!("{explain} {sql}");
-    let literal = database.spell("x'07'", "'\\x07'::bytea");
-    for place in ["$1", "$2", "$3", "$4"] {
-        sql = sql.replace(place, literal);
+/// Writes `template` in the place of each call of `function`, with the argument in the place of `$`.
+fn called(sql: &str, function: &str, template: &str) -> String {
+    let mut parts = sql.split(function);
+    let mut written = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (argument, rest) = part.split_once(')').unwrap();
+        written += &template.replace('$', argument);
+        written += rest;
     }
-    let rows = database.read_built(|| Sql::Built(sql.clone()), &[]).await.unwrap();
-    rows.iter().map(|row| row.text(column).unwrap() + "\n").collect()
+    written
+}
+
+async fn analyze(store: &SqlStore) {
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    transaction.run("ANALYZE").await.unwrap();
+    transaction.commit().await.unwrap();
 }
 
 #[cfg(feature = "sqlite")]
 #[tokio::test]
-async fn sqlite_searches_by_an_index_and_never_scans() {
+async fn sqlite_finds_all_rows_by_an_index() {
     let store = SqlStore::open("sqlite::memory:").await.unwrap();
     fill(&store).await;
-    for (sql, column) in [(LOOK_UP, "id")].into_iter().chain(OTHERS) {
-        let plan = plan(&store.database, "EXPLAIN QUERY PLAN", sql, 3).await;
-        assert!(plan.contains(&format!("{column}=?")) && !plan.contains("SCAN"), "{sql}: {plan}");
+    // Nobody may have called ANALYZE, and somebody may.
+    for _ in 0..2 {
+        for sql in statements(&store.database) {
+            let explain = || Sql::Built(format!("EXPLAIN QUERY PLAN {sql}"));
+            let rows = store.database.read_built(explain, &[]).await.unwrap();
+            let lines: Vec<String> = rows.iter().map(|row| row.text(3).unwrap()).collect();
+            for line in &lines {
+                let is_scan = line.starts_with("SCAN bearer_") || line.starts_with("SCAN d ");
+                assert!(!is_scan && !line.ends_with("(issuer=?)"), "{sql}: {lines:#?}");
+            }
+            let by_cut_off = lines.iter().any(|line| line.contains("issued_at>?"));
+            assert!(by_cut_off || !is_about_all_of_an_owner(&sql), "{sql}: {lines:#?}");
+        }
+        analyze(&store).await;
     }
+}
+
+/// Tokens before the cut-off must cost nothing.
+fn is_about_all_of_an_owner(sql: &str) -> bool {
+    sql.contains("count(*)") && sql.contains("bearer_private_tokens")
 }
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
-async fn postgres_looks_up_by_an_index() {
+async fn postgres_finds_all_rows_by_an_index() {
     let Some(server) = super::server::Server::start() else { return };
-    let store = SqlStore::open(&server.database("plans").await).await.unwrap();
+    let url = server.database("plans").await;
+    let store = SqlStoreOptions::new().with_max_connections(1).open(&url).await.unwrap();
     fill(&store).await;
-    let mut transaction = store.database.begin().await.unwrap();
-    transaction.run(MANY).await.unwrap();
-    transaction.commit().await.unwrap();
-    let chosen = plan(&store.database, "EXPLAIN", LOOK_UP, 0).await;
-    assert!(chosen.contains("bearer_denials_pkey") && !chosen.contains("Seq Scan"), "{chosen}");
-    for (sql, column) in OTHERS {
-        let chosen = plan(&store.database, "EXPLAIN", sql, 0).await;
-        let column = format!("({column} = ");
-        let mut lines = chosen.lines();
-        let found = lines.any(|line| line.contains("Index Cond") && line.contains(&column));
-        assert!(found && !chosen.contains("Seq Scan"), "{sql}: {chosen}");
+    analyze(&store).await;
+    let all = statements(&store.database);
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    // Whatever the values are: a statement that was prepared is not always planned anew.
+    transaction.run("SET LOCAL plan_cache_mode = force_generic_plan").await.unwrap();
+    for (number, sql) in all.into_iter().enumerate() {
+        let prepare = Sql::Built(format!("PREPARE p{number} AS {sql}"));
+        transaction.execute(prepare, vec![]).await.unwrap();
+        let nulls = vec!["NULL"; parameters(&sql)].join(", ");
+        let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+        let explain = Sql::Built(format!("EXPLAIN (COSTS OFF) EXECUTE p{number}{nulls}"));
+        let rows = transaction.fetch(explain, vec![]).await.unwrap();
+        let plan: String = rows.iter().map(|row| row.text(0).unwrap() + "\n").collect();
+        assert!(!plan.contains("Seq Scan"), "{sql}: {plan}");
+        let [scans, conditions] = ["Index Scan|Index Only Scan|Bitmap Index Scan", "Index Cond"]
+            .map(|words| plan.lines().filter(|l| words.split('|').any(|w| l.contains(w))).count());
+        assert_eq!(scans, conditions, "an index is read as a whole: {sql}: {plan}");
+        assert!(!plan.contains("Index Cond: (issuer = $1)\n"), "{sql}: {plan}");
+        let by_cut_off = plan.contains("(issued_at > COALESCE(");
+        assert!(by_cut_off || !is_about_all_of_an_owner(&sql), "{sql}: {plan}");
     }
 }
-
-/// Enough rows of one issuer that reading them all, or all of the issuer's, is dear.
-#[cfg(feature = "postgres")]
-const MANY: &str = "
-    INSERT INTO bearer_refresh_tokens
-        (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at)
-    SELECT '\\x07', name, name, name, 1, 1, name, 1
-    FROM (SELECT convert_to(n::text, 'UTF8') AS name FROM generate_series(1, 5000) AS n) AS names;
-    INSERT INTO bearer_private_tokens
-        (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at)
-    SELECT issuer, token_id, subject, session_id, '', '', 1, 1, hash, 1 FROM bearer_refresh_tokens;
-    ANALYZE";

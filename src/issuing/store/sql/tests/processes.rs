@@ -8,7 +8,7 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    super::{OpenError, SqlStore, SqlStoreOptions, private_tokens},
+    super::{OpenError, SqlStore, SqlStoreOptions, database::Writes, private_tokens},
     HOUR, ISSUER, NOW, caller, create, listed, private, refresh, rotation, session, token,
 };
 use crate::{
@@ -186,7 +186,7 @@ async fn dropped_steps_leave_nothing_behind(url: &str) {
 async fn what_was_not_committed_is_not_committed_by_the_next_step(url: &str) {
     let store = one_connection(url).await;
     for n in 0..5 {
-        let mut transaction = store.database.begin().await.unwrap();
+        let mut transaction = store.database.begin(Writes::All).await.unwrap();
         let dropped = private(&format!("dropped {n}"));
         private_tokens::create(&mut transaction, &caller(), &dropped).await.unwrap();
         drop(transaction);
@@ -266,7 +266,7 @@ async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(u
 
 async fn a_newer_schema_is_refused_and_left_alone(url: &str) {
     let store = SqlStore::open(url).await.unwrap();
-    let mut transaction = store.database.begin().await.unwrap();
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
     transaction.run("UPDATE bearer_schema SET version = 99").await.unwrap();
     transaction.commit().await.unwrap();
     let refusal = SqlStore::open(url).await.unwrap_err();

@@ -224,8 +224,8 @@ async fn look_ups_in_postgresql_do_not_wait_for_lists_and_writes() {
     let Some(server) = super::server::Server::start() else { return };
     let store = small().open(&server.database("look_ups").await).await.unwrap();
     #[allow(irrefutable_let_patterns, reason = "with one database there is no other")]
-    let Database::Postgres { pool, .. } = store.database.clone() else { unreachable!() };
-    let held = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+    let Database::Postgres { all, .. } = store.database.clone() else { unreachable!() };
+    let held = (all.acquire().await.unwrap(), all.acquire().await.unwrap());
     assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
     assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
     drop(held);

@@ -1,0 +1,288 @@
+//! Connections, and how many there are at most.
+//!
+//! 1. **The size of a pool bounds the backends of the server**, whatever callers do. A caller that is dropped while a
+//!    connection is being made, or while a statement runs, does not drop the connection: a task waits for the server's
+//!    answer, rolls back, and only then gives the connection back to its pool.
+//! 2. **A dropped caller that only waits leaves the queue.** It starts no work.
+//! 3. **A server that does not answer is given up** after [`give_up_after`]. By then, its own timeouts have ended the
+//!    statement and the transaction.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{AssertSqlSafe, Pool, SqlSafeStr as _, pool::PoolConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    failure::Failure,
+    value::{Row, Sql, Value},
+};
+
+/// Some of the connections of a pool: so many at once.
+pub(super) struct Connections<D: sqlx::Database> {
+    pool: Pool<D>,
+    turns: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl<D: sqlx::Database> Connections<D> {
+    pub(super) fn new(pool: Pool<D>, most: u32, patience: Duration) -> Self {
+        let turns = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX >> 3)));
+        Self { pool, turns, patience }
+    }
+
+    /// A connection, after at most the patience. The first to ask is the first to get one.
+    pub(super) async fn acquire(&self) -> Result<Held<D>, Failure> {
+        let acquired = tokio::time::timeout(self.patience, async {
+            let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::Over)?;
+            let pool = self.pool.clone();
+            // A caller that is dropped would drop a connection that is half made. The server would still have it.
+            let connecting = tokio::spawn(async move {
+                let connection = pool.acquire().await?;
+                Ok(Held { connection, _turn: turn })
+            });
+            connecting.await.map_err(|_| Failure::Broken("connecting has ended early".into()))?
+        });
+        acquired.await.unwrap_or(Err(Failure::NoConnection))
+    }
+}
+
+/// A derive would ask the database itself to be `Clone`.
+impl<D: sqlx::Database> Clone for Connections<D> {
+    fn clone(&self) -> Self {
+        let Self { pool, turns, patience } = self;
+        Self { pool: pool.clone(), turns: Arc::clone(turns), patience: *patience }
+    }
+}
+
+/// A connection, and the right to use it.
+pub(super) struct Held<D: sqlx::Database> {
+    connection: PoolConnection<D>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl<D: sqlx::Database> Deref for Held<D> {
+    type Target = D::Connection;
+
+    fn deref(&self) -> &D::Connection {
+        &self.connection
+    }
+}
+
+impl<D: sqlx::Database> DerefMut for Held<D> {
+    fn deref_mut(&mut self) -> &mut D::Connection {
+        &mut self.connection
+    }
+}
+
+/// For how long a connection is waited for that does not answer: a statement may take twice the patience, and so may a
+/// transaction that waits for its next statement.
+fn give_up_after(patience: Duration) -> Duration {
+    patience * 4 + Duration::from_secs(1)
+}
+
+/// A connection of either database. Dropped while it is busy, it is settled by a task before anybody else gets it.
+pub(super) struct Connection {
+    /// `None` once it is being settled.
+    either: Option<Either>,
+    state: State,
+    /// For how long an answer of PostgreSQL is waited for.
+    limit: Duration,
+}
+
+pub(super) enum Either {
+    #[cfg(feature = "sqlite")]
+    Sqlite(Held<sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(Held<sqlx::Postgres>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is open: it can go back to its pool.
+    Idle,
+    /// A statement was sent, and its answer has not been read.
+    Busy,
+    /// In a transaction, or it may be.
+    InTransaction,
+}
+
+/// Binds and runs on a connection of the one database or the other.
+macro_rules! query {
+    ($database:ty, $sql:expr, $values:expr) => {{
+        let (text, is_fixed) = match $sql {
+            Sql::Fixed(text) => (text.into_sql_str(), true),
+            Sql::Built(text) => (AssertSqlSafe(text).into_sql_str(), false),
+        };
+        let mut query = sqlx::query::<$database>(text).persistent(is_fixed);
+        for value in $values {
+            query = match value {
+                Value::Int(value) => query.bind(value),
+                Value::OptionalInt(value) => query.bind(value),
+                Value::Text(value) => query.bind(value),
+                Value::Bytes(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+impl Connection {
+    pub(super) fn new(either: Either, patience: Duration) -> Self {
+        Self { either: Some(either), state: State::Idle, limit: give_up_after(patience) }
+    }
+
+    /// Runs one statement outside of a transaction.
+    pub(super) async fn read(mut self, sql: Sql, values: Vec<Value>) -> Result<Vec<Row>, Failure> {
+        self.state = State::Busy;
+        let rows = self.fetch(sql, values).await?;
+        self.state = State::Idle;
+        Ok(rows)
+    }
+
+    pub(super) async fn begin(&mut self, begin: &'static str) -> Result<(), Failure> {
+        self.state = State::InTransaction;
+        self.run(begin).await
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), Failure> {
+        self.run("COMMIT").await?;
+        self.state = State::Idle;
+        Ok(())
+    }
+
+    pub(super) async fn fetch(
+        &mut self,
+        sql: Sql,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, Failure> {
+        #[cfg(feature = "postgres")]
+        let limit = self.limit;
+        match self.either.as_mut().ok_or(Failure::Over)? {
+            #[cfg(feature = "sqlite")]
+            Either::Sqlite(connection) => {
+                let query = query!(sqlx::Sqlite, sql, values);
+                let rows = query.fetch_all(&mut **connection).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            #[cfg(feature = "postgres")]
+            Either::Postgres(connection) => {
+                let query = query!(sqlx::Postgres, sql, values);
+                let rows = answered(limit, query.fetch_all(&mut **connection)).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    /// How many rows were changed.
+    pub(super) async fn execute(&mut self, sql: Sql, values: Vec<Value>) -> Result<u64, Failure> {
+        #[cfg(feature = "postgres")]
+        let limit = self.limit;
+        match self.either.as_mut().ok_or(Failure::Over)? {
+            #[cfg(feature = "sqlite")]
+            Either::Sqlite(connection) => {
+                let query = query!(sqlx::Sqlite, sql, values);
+                Ok(query.execute(&mut **connection).await?.rows_affected())
+            }
+            #[cfg(feature = "postgres")]
+            Either::Postgres(connection) => {
+                let query = query!(sqlx::Postgres, sql, values);
+                Ok(answered(limit, query.execute(&mut **connection)).await?.rows_affected())
+            }
+        }
+    }
+
+    /// Runs statements without values, as they stand.
+    pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
+        #[cfg(feature = "postgres")]
+        let limit = self.limit;
+        match self.either.as_mut().ok_or(Failure::Over)? {
+            #[cfg(feature = "sqlite")]
+            Either::Sqlite(connection) => {
+                sqlx::raw_sql(sql).execute(&mut **connection).await?;
+            }
+            #[cfg(feature = "postgres")]
+            Either::Postgres(connection) => {
+                answered(limit, sqlx::raw_sql(sql).execute(&mut **connection)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// For the rest of the transaction. SQLite has no such timeouts.
+    pub(super) async fn without_timeouts(&mut self) -> Result<(), Failure> {
+        if self.is_postgres() {
+            self.limit = Duration::MAX;
+            self.run("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_postgres(&self) -> bool {
+        match &self.either {
+            #[cfg(feature = "postgres")]
+            Some(Either::Postgres(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Waits for what is under way and rolls back. The connection goes back to its pool if that succeeds, and is closed
+    /// otherwise.
+    async fn settle(mut self, sql: &'static str) {
+        if self.run(sql).await.is_ok() {
+            self.state = State::Idle;
+            return;
+        }
+        match self.either.take() {
+            #[cfg(feature = "sqlite")]
+            Some(Either::Sqlite(held)) => drop(held.connection.close().await),
+            #[cfg(feature = "postgres")]
+            Some(Either::Postgres(held)) => drop(held.connection.detach()),
+            None => {}
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let sql = match self.state {
+            State::Idle => return,
+            State::Busy => "SELECT 1",
+            State::InTransaction => "ROLLBACK",
+        };
+        let Some(either) = self.either.take() else { return };
+        let busy = Self { either: Some(either), state: State::Idle, limit: self.limit };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(busy.settle(sql))),
+            // Nothing can be waited for: the process or the runtime ends.
+            Err(_) => busy.leave(),
+        }
+    }
+}
+
+impl Connection {
+    /// Closes the connection at once, without a task.
+    fn leave(mut self) {
+        match self.either.take() {
+            #[cfg(feature = "sqlite")]
+            Some(Either::Sqlite(held)) => drop(held.connection.detach()),
+            #[cfg(feature = "postgres")]
+            Some(Either::Postgres(held)) => drop(held.connection.detach()),
+            None => {}
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+async fn answered<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failure::Broken("the server does not answer".into())),
+    }
+}
