@@ -1,25 +1,31 @@
 //! Sessions: log in, refresh, log out.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
-    AccountsError, Credentials, LogOutError, Login, LoginError, RefreshError, TokenIssuer,
+    Account, AccountsError, Credentials, LogOutError, Login, LoginError, RefreshError, TokenIssuer,
     TokenPair,
     claims::{
         ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, REFRESH_TYP, RefreshClaims, TokenType, random_id,
     },
-    issuer::{IsUnavailable, no_signature},
+    issuer::{MayHaveRevoked, no_signature},
     normalize_email,
+    revoking::subject,
     store::{
         Denial, Insertion, KEEP_AFTER_EXPIRY, NewRefreshToken, Owner, RefreshRotation, RefreshUse,
     },
+    throttle::Attempt,
 };
 use crate::{
     Authenticated,
+    claims::DEFAULT_LEEWAY,
     jws::{self, Compact, Header, Scratch},
-    revocation::{Revocable, StoreError},
+    revocation::{Revocable, StoreError, Verdict},
     telemetry::{self, RefreshOutcome},
 };
+
+/// When to come again after too many refreshes at once: those before are done in a moment.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// No refresh token of ours is longer, unless a subject is thousands of bytes long.
 const MAX_LENGTH: usize = 8 * 1024;
@@ -48,28 +54,85 @@ impl TokenIssuer {
         credentials: &Credentials,
         peer: Option<IpAddr>,
     ) -> Result<Login, LoginError> {
-        let attempt = self
-            .throttle()
-            .begin(&normalize_email(&credentials.username), peer)
-            .map_err(|retry_after| LoginError::Throttled { retry_after })?;
-        let account = match self.accounts().authenticate(credentials).await {
-            Ok(account) => {
-                attempt.succeeded();
-                account
-            }
+        if !self.accounts().is_well_formed(credentials) {
+            return Err(LoginError::NoActiveAccount);
+        }
+        let name = normalize_email(&credentials.username);
+        let attempt = self.begin_attempt(&name, peer).await?;
+        let login = match self.open(credentials).await {
+            Ok(login) => login,
             // The attempt is not given back: it has failed.
-            Err(AccountsError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
-            Err(AccountsError::Busy) => {
+            Err(LoginError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
+            Err(other) => {
                 attempt.was_none();
-                return Err(LoginError::Busy);
-            }
-            Err(AccountsError::Unavailable(error)) => {
-                attempt.was_none();
-                return Err(error.into());
+                return Err(other);
             }
         };
-        let tokens = self.open_session(&self.owner(&account.subject)).await?;
-        Ok(Login { account, tokens })
+        attempt.succeeded();
+        if let Some(peer) = peer {
+            self.known_devices().note(self.store(), &name, peer).await;
+        }
+        Ok(login)
+    }
+
+    /// Lets an attempt through. One that the throttle of this process would turn away is let through from where another
+    /// process has seen the account log in.
+    async fn begin_attempt(
+        &self,
+        name: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Attempt<'_>, LoginError> {
+        let begin = || {
+            let begun = self.throttle().begin(name, peer);
+            begun.map_err(|retry_after| LoginError::Throttled { retry_after })
+        };
+        let throttled = match begin() {
+            Ok(attempt) => return Ok(attempt),
+            Err(throttled) => throttled,
+        };
+        let Some(peer) = peer.filter(|peer| !self.throttle().knows(name, *peer)) else {
+            return Err(throttled);
+        };
+        if !self.known_devices().knows(self.store(), name, peer).await {
+            return Err(throttled);
+        }
+        self.throttle().learn(name, peer);
+        begin()
+    }
+
+    /// Begins a session for credentials, and makes its tokens only if no revocation came between the two.
+    ///
+    /// The credentials may have been read long before the session is written. Whoever changes an account revokes after
+    /// that. A revocation that is written after the session reaches it, whatever the clocks say: a cut-off covers all
+    /// rows of its owner. One that is written before it is seen by `was_cut_off_since`, as long as clocks differ by less
+    /// than the leeway. Then the credentials are read once more, after the change.
+    async fn open(&self, credentials: &Credentials) -> Result<Login, LoginError> {
+        let begun = self.now();
+        let mut account = self.authenticate(credentials).await?;
+        let owner = self.owner(&account.subject);
+        let session = self.open_session(&owner).await?;
+        if self.was_cut_off_since(begun, &owner).await? {
+            account = self.authenticate(credentials).await?;
+            if account.subject != owner.subject {
+                return Err(LoginError::NoActiveAccount);
+            }
+        }
+        Ok(Login { account, tokens: self.pair(&session)? })
+    }
+
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Account, LoginError> {
+        self.accounts().authenticate(credentials).await.map_err(|error| match error {
+            AccountsError::NoActiveAccount => LoginError::NoActiveAccount,
+            AccountsError::Busy => LoginError::Busy,
+            AccountsError::Unavailable(error) => error.into(),
+        })
+    }
+
+    /// Whether the subject has a cut-off of this time or later, or of less than the leeway before: its clock may be behind.
+    async fn was_cut_off_since(&self, time: u64, owner: &Owner) -> Result<bool, StoreError> {
+        let earliest = time.saturating_sub(DEFAULT_LEEWAY.as_secs());
+        let verdict = self.store().look_up(&[subject(owner, earliest)]).await?;
+        Ok(verdict == Verdict::Revoked)
     }
 
     /// New tokens for a refresh token, which is used up by this.
@@ -84,6 +147,7 @@ impl TokenIssuer {
             Ok(Used::Renewed(tokens)) => (Ok(tokens), RefreshOutcome::Succeeded),
             Ok(Used::Reused) => (Err(RefreshError::NotValid), RefreshOutcome::Reused),
             Err(RefreshError::NotValid) => (Err(RefreshError::NotValid), RefreshOutcome::NotValid),
+            Err(error @ RefreshError::Throttled { .. }) => (Err(error), RefreshOutcome::Throttled),
             Err(error @ RefreshError::Unavailable(_)) => (Err(error), RefreshOutcome::Unavailable),
         };
         telemetry::refreshed(told);
@@ -91,12 +155,16 @@ impl TokenIssuer {
     }
 
     async fn use_refresh(&self, refresh_token: &str) -> Result<Used, RefreshError> {
+        let (used, used_hash) = self.read_refresh(refresh_token).ok_or(RefreshError::NotValid)?;
+        let is_over = |now| now >= used.exp || self.refreshes().is_dead(&used_hash);
+        if is_over(self.now()) {
+            return Err(RefreshError::NotValid);
+        }
+        let turn = self.refreshes().turn(&used.sid).await;
+        let turn = turn.ok_or(RefreshError::Throttled { retry_after: A_MOMENT })?;
+        // By now it may have expired, or the refresh before this one has found it dead.
         let now = self.now();
-        let (used, used_hash) = self
-            .read_refresh(refresh_token)
-            .filter(|(claims, _)| now < claims.exp)
-            .ok_or(RefreshError::NotValid)?;
-        if !self.accounts().is_active(&used.sub).await? {
+        if is_over(now) || !self.accounts().is_active(&used.sub).await? {
             return Err(RefreshError::NotValid);
         }
         let owner = self.owner(&used.sub);
@@ -108,21 +176,31 @@ impl TokenIssuer {
             RefreshRotation::new(used.jti, used_hash, successor.record.clone(), now, keep_until)
                 .with_reuse_grace(self.reuse_grace());
         let issuer = self.clone();
-        self.to_the_end(async move {
-            match issuer.store().use_refresh(&rotation).await? {
-                RefreshUse::Rotated => Ok(Used::Renewed(issuer.pair(&successor)?)),
-                RefreshUse::Repeated(record) => {
-                    let again = issuer.again(record)?.ok_or(RefreshError::NotValid)?;
-                    Ok(Used::Renewed(issuer.pair(&again)?))
-                }
-                RefreshUse::Reused => {
-                    issuer.revocation().apply(issuer.session(&used.sid), ends_by);
-                    Ok(Used::Reused)
-                }
-                RefreshUse::Unknown | RefreshUse::Revoked => Err(RefreshError::NotValid),
+        let step = self.to_the_end::<_, StoreError>(async move {
+            // The turn ends with the step, also if the client hangs up.
+            let _turn = turn;
+            let outcome = issuer.store().use_refresh(&rotation).await?;
+            if outcome == RefreshUse::Reused {
+                issuer.revocation().apply(issuer.session(&used.sid), ends_by);
             }
-        })
-        .await
+            let is_dead =
+                [RefreshUse::Unknown, RefreshUse::Revoked, RefreshUse::Reused].contains(&outcome);
+            if is_dead {
+                issuer.refreshes().remember_dead(used_hash);
+            }
+            Ok(outcome)
+        });
+        let next = match step.await? {
+            RefreshUse::Rotated => successor,
+            RefreshUse::Repeated(record) => self.again(record)?.ok_or(RefreshError::NotValid)?,
+            RefreshUse::Reused => return Ok(Used::Reused),
+            RefreshUse::Unknown | RefreshUse::Revoked => return Err(RefreshError::NotValid),
+        };
+        // The account may have been closed since it was asked for, and its tokens may not have been revoked.
+        if !self.accounts().is_active(&owner.subject).await? {
+            return Err(RefreshError::NotValid);
+        }
+        Ok(Used::Renewed(self.pair(&next)?))
     }
 
     /// Ends the session of the access token and that of the refresh token, which usually are one. An expired or revoked
@@ -155,13 +233,14 @@ impl TokenIssuer {
         self.to_the_end(async move { Ok(issuer.store().deny(&denials).await?) }).await
     }
 
-    async fn open_session(&self, owner: &Owner) -> Result<TokenPair, StoreError> {
+    /// The first refresh token of a new session, as it is in the store now. It is not signed yet.
+    async fn open_session(&self, owner: &Owner) -> Result<Refresh, StoreError> {
         let sid = random_id().map_err(no_signature)?;
         let mut date = self.date();
         loop {
             let first = self.new_refresh(owner, &sid, date.iat)?;
             match self.store().open_session(&first.record).await? {
-                Insertion::Done(()) => return self.pair(&first),
+                Insertion::Done(()) => return Ok(first),
                 Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
             }
         }
@@ -240,14 +319,9 @@ struct Refresh {
     record: NewRefreshToken,
 }
 
-impl IsUnavailable for RefreshError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
-
-impl IsUnavailable for LogOutError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+impl MayHaveRevoked for LogOutError {
+    /// Before the store is asked, this process refuses all that a log-out ends.
+    fn may_have_revoked(&self) -> bool {
+        false
     }
 }

@@ -1,6 +1,7 @@
 //! How often a log-in may be tried.
 //!
-//! 1. **Failures**, counted before the password is looked at: however many attempts run side by side, no more than the
+//! 1. **Failures**, counted before the password is looked at (what is not [well
+//!    formed](super::Accounts::is_well_formed) is never looked at, and is not counted): however many attempts run side by side, no more than the
 //!    limit reach the hash. A success gives its count back. An account takes [`ACCOUNT`], an address [`ADDRESS`] (of IPv6
 //!    its /64, which is what one customer gets).
 //! 2. **Successes**, against wider limits: [`ACCOUNT_SUCCESSES`] and [`ADDRESS_SUCCESSES`]. Whoever has an account cannot
@@ -8,7 +9,8 @@
 //! 3. **Where clients' addresses are known, nobody can lock out whoever logged in before**: from an address where an account
 //!    was logged in to, the account has a limit of its own for failures, [`KNOWN`], in place of those of account and address.
 //!    An attack on the account from elsewhere, or on others from behind the same address, does not touch it. Whoever shares
-//!    that address and tries this very account does. For a new address the account opens again as soon as the attack ends,
+//!    that address and tries this very account does. Replicas share which addresses are known through the store
+//!    ([`known_devices`](super::known_devices)), and learn it when they would turn somebody away. For a new address the account opens again as soon as the attack ends,
 //!    after [`ACCOUNT`]'s interval at the latest.
 //!
 //!    Without addresses (no `ConnectInfo` and no `with_peer_address`), and where all clients have the address of one proxy,
@@ -21,7 +23,7 @@
 //! 6. **Memory is constant**: counters stand in tables, at a place that a randomly seeded hash chooses. Two accounts that
 //!    share a place share a limit: one in 65 536 pairs, and nobody can choose which. Nothing is evicted, so that no
 //!    flood of names makes a counter be forgotten. Only which addresses are known is: the least used first, beyond
-//!    [`KNOWN_PAIRS`], and with the process.
+//!    [`KNOWN_PAIRS`], and with the process. The store still has them.
 
 use std::{
     fmt,
@@ -116,9 +118,9 @@ impl Throttle {
         peer: Option<IpAddr>,
     ) -> Result<Attempt<'_>, Duration> {
         let now = self.now();
+        let pair = peer.map(|peer| self.pair(account, peer));
         let account = self.place.hash_one(account);
         let network = peer.map(network_of);
-        let pair = network.map(|network| self.place.hash_one((account, network)));
         let mut attempt = Attempt { of: self, pair, charges: Vec::with_capacity(4) };
         match attempt.charge_all(account, network, now) {
             Ok(()) => Ok(attempt),
@@ -127,6 +129,26 @@ impl Throttle {
                 attempt.was_none();
                 Err(retry_after)
             }
+        }
+    }
+
+    /// Whether the account was logged in to from there, as far as this process knows.
+    pub(super) fn knows(&self, account: &str, peer: IpAddr) -> bool {
+        self.known.get(&self.pair(account, peer)).is_some()
+    }
+
+    /// The account was logged in to from there, as another process has noted.
+    pub(super) fn learn(&self, account: &str, peer: IpAddr) {
+        self.insert(self.pair(account, peer));
+    }
+
+    fn pair(&self, account: &str, peer: IpAddr) -> u64 {
+        self.place.hash_one((self.place.hash_one(account), network_of(peer)))
+    }
+
+    fn insert(&self, pair: u64) {
+        if self.known.get(&pair).is_none() {
+            self.known.insert(pair, Arc::default());
         }
     }
 
@@ -177,10 +199,7 @@ impl<'a> Attempt<'a> {
         self.give_back(Of::Failures);
         self.charges.clear();
         if let Some(pair) = self.pair {
-            let known = &self.of.known;
-            if known.get(&pair).is_none() {
-                known.insert(pair, Arc::default());
-            }
+            self.of.insert(pair);
         }
     }
 
@@ -204,7 +223,7 @@ impl Drop for Attempt<'_> {
 }
 
 /// An IPv4 address, also one in IPv6's clothes, or the /64 of an IPv6 address.
-fn network_of(address: IpAddr) -> u128 {
+pub(super) fn network_of(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits() >> 64 | 1 << 64,

@@ -154,4 +154,16 @@ impl TokenStore for Wire {
     fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
         self.through(self.store.touch(uses))
     }
+
+    fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]> {
+        self.through(self.store.shared_key(name, candidate))
+    }
+
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+        self.through(self.store.note_device(device, keep_until))
+    }
+
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool> {
+        self.through(self.store.knows_device(device, now))
+    }
 }

@@ -7,8 +7,8 @@ use crate::{
     ConfigError, RevocationCache,
     claims::{Clock, Moment, SystemClock},
     issuing::{
-        Accounts, SigningKeys, TokenStore, claims::ACCESS_LIFETIME, last_used::LastUsed,
-        throttle::Throttle,
+        Accounts, SigningKeys, TokenStore, claims::ACCESS_LIFETIME, known_devices::KnownDevices,
+        last_used::LastUsed, refreshes::Refreshes, throttle::Throttle,
     },
 };
 
@@ -54,6 +54,7 @@ impl TokenIssuerBuilder {
                 max_private_lifetime: 366 * DAY,
                 max_overlap: DAY,
                 reuse_grace: Duration::ZERO,
+                known_device_retention: 90 * DAY,
             },
         }
     }
@@ -95,6 +96,18 @@ impl TokenIssuerBuilder {
         self
     }
 
+    /// Keeps for this long in the store, since the last log-in, from which networks an account was logged in to. Default:
+    /// 90 days. Zero turns it off: then each replica only knows the log-ins that it has seen itself, and an attack on an
+    /// account locks its owner out of the other replicas.
+    ///
+    /// Kept are keyed hashes of account and network (an IPv4 address, or the /64 of an IPv6 address), which
+    /// [`maintain`](TokenIssuer::maintain) deletes within two days after their time. They stay for that long when an account is closed or deleted.
+    /// To change the setting does not change the time of what was kept before. Without client addresses nothing is kept.
+    pub fn with_known_device_retention(mut self, retention: Duration) -> Self {
+        self.settings.known_device_retention = retention;
+        self
+    }
+
     /// After how long at the latest a process sees what another has revoked, in place of 30 seconds: the bound of the
     /// [`RevocationCache`]. What is revoked in this process is seen by the next request, whatever the bound.
     pub fn with_revocation_bound(mut self, bound: Duration) -> Self {
@@ -106,10 +119,15 @@ impl TokenIssuerBuilder {
     ///
     /// # Errors
     /// An empty name or audience, and [`ConfigError::OutOfRange`] for a lifetime of less than a second or more than
-    /// 100 years, or a grace above 30 seconds.
+    /// 100 years, a grace above 30 seconds, or a retention of known devices above 100 years.
     pub fn build(self) -> Result<TokenIssuer, ConfigError> {
-        let Settings { refresh_lifetime, max_private_lifetime, max_overlap, reuse_grace } =
-            self.settings;
+        let Settings {
+            refresh_lifetime,
+            max_private_lifetime,
+            max_overlap,
+            reuse_grace,
+            known_device_retention,
+        } = self.settings;
         let lifetimes = Duration::from_secs(1)..=MAX_LIFETIME;
         if !lifetimes.contains(&refresh_lifetime) {
             return Err(ConfigError::OutOfRange("refresh lifetime, 1 second to 100 years"));
@@ -125,6 +143,11 @@ impl TokenIssuerBuilder {
         if reuse_grace > MAX_REUSE_GRACE {
             return Err(ConfigError::OutOfRange("grace for reuse, up to 30 seconds"));
         }
+        if known_device_retention > MAX_LIFETIME {
+            return Err(ConfigError::OutOfRange("retention of known devices, up to 100 years"));
+        }
+        let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
+        let known_devices = KnownDevices::new(name, clock, known_device_retention);
         let revocation = RevocationCache::new(Arc::clone(&self.store), self.revocation_bound)
             .with_clock(Arc::clone(&self.clock));
         let verifying = Verifying {
@@ -144,6 +167,8 @@ impl TokenIssuerBuilder {
             accounts: self.accounts,
             settings: self.settings,
             throttle: Throttle::new(self.clock),
+            known_devices,
+            refreshes: Refreshes::new(),
             authenticator,
             access_authenticator,
         })))

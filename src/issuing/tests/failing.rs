@@ -74,6 +74,9 @@ mute! {
     outbox_done(ids: &'a [i64]) -> ();
     denials(after: Option<&'a Revocable>, limit: usize) -> Vec<Denial>;
     touch(uses: &'a [TokenUse]) -> ();
+    shared_key(name: &'a str, candidate: &'a [u8; 32]) -> [u8; 32];
+    note_device(device: &'a [u8; 32], keep_until: u64) -> ();
+    knows_device(device: &'a [u8; 32], now: u64) -> bool;
 }
 
 impl RevocationStore for Mute {

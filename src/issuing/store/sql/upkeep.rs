@@ -18,6 +18,7 @@ pub(super) async fn sweep(
         (SWEEP_PRIVATE, expired),
         (SWEEP_DENIALS, now),
         (SWEEP_OUTBOX, now),
+        (SWEEP_DEVICES, now),
     ];
     let mut swept = 0;
     for (sql, before) in steps {
@@ -41,6 +42,10 @@ const SWEEP_DENIALS: &str = "
 const SWEEP_OUTBOX: &str = "
     DELETE FROM bearer_outbox WHERE id IN
         (SELECT id FROM bearer_outbox WHERE keep_until < $1 ORDER BY id LIMIT $2)";
+/// By the index, in its order. The date is asked for again, as with denials.
+const SWEEP_DEVICES: &str = "
+    DELETE FROM bearer_known_devices WHERE keep_until < $1 AND id IN
+        (SELECT id FROM bearer_known_devices WHERE keep_until < $1 ORDER BY keep_until LIMIT $2)";
 
 pub(super) async fn forget_entries(
     transaction: &mut Transaction,
