@@ -38,7 +38,8 @@ impl TokenIssuer {
     ///
     /// # Errors
     /// [`LoginError::NoActiveAccount`] for unknown users, inactive ones and wrong passwords alike;
-    /// [`LoginError::Throttled`] without looking at the password.
+    /// [`LoginError::Throttled`] without looking at the password. An attempt over the limit waits while others of its
+    /// account are in progress, because a success makes room: 5 run at once, and 16 wait.
     pub async fn log_in(
         &self,
         credentials: &Credentials,
@@ -75,29 +76,23 @@ impl TokenIssuer {
         Ok(login)
     }
 
-    /// Lets an attempt through. One that the throttle of this process would turn away is let through from where another
-    /// process has seen the account log in.
+    /// Lets an attempt through, or rejects it. Before that it waits for attempts in progress, and asks the store whether
+    /// another process has seen the account log in from there.
     async fn begin_attempt(
         &self,
         name: &str,
         peer: Option<IpAddr>,
     ) -> Result<Attempt<'_>, LoginError> {
-        let begin = || {
-            let begun = self.throttle().begin(name, peer);
-            begun.map_err(|retry_after| LoginError::Throttled { retry_after })
-        };
-        let throttled = match begin() {
-            Ok(attempt) => return Ok(attempt),
-            Err(throttled) => throttled,
-        };
-        let Some(peer) = peer.filter(|peer| !self.throttle().knows(name, *peer)) else {
-            return Err(throttled);
-        };
-        if !self.known_devices().knows(self.store(), name, peer).await {
-            return Err(throttled);
+        if let Ok(attempt) = self.throttle().begin(name, peer) {
+            return Ok(attempt);
         }
-        self.throttle().learn(name, peer);
-        begin()
+        if let Some(peer) = peer.filter(|peer| !self.throttle().knows(name, *peer))
+            && self.known_devices().knows(self.store(), name, peer).await
+        {
+            self.throttle().learn(name, peer);
+        }
+        let begun = self.throttle().wait_and_begin(name, peer).await;
+        begun.map_err(|retry_after| LoginError::Throttled { retry_after })
     }
 
     /// Begins a session for credentials, and makes its tokens only if no revocation came between the two.

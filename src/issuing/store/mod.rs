@@ -161,7 +161,8 @@ pub trait TokenStore: RevocationStore {
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>>;
 
     /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry,
-    /// denials, cut-offs, outbox entries and known devices after their `keep_until`. Returns how many: below `limit`, none is left.
+    /// denials, cut-offs, outbox entries and known devices after their `keep_until`. Returns how many: below `limit`, none
+    /// is left.
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize>;
 
     /// Notes when private tokens were last used: the latest time wins, and unknown tokens are no error.

@@ -158,7 +158,7 @@ mod none {
         [0; 32]
     }
 
-    /// Never called: without a backend no store connects.
+    /// Never called: without a backend no store connects and no issuer has keys.
     #[cfg(any(feature = "issuing", feature = "redis"))]
     pub(super) fn hmac_sha256(_: &[u8], _: &[u8]) -> [u8; 32] {
         [0; 32]
