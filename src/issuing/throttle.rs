@@ -201,8 +201,7 @@ impl Throttle {
     ) -> Result<Attempt<'a>, OverLimit> {
         let mut in_progress = queue.in_progress();
         let pair = tried.pair;
-        let mut attempt =
-            Attempt { of: self, pair, charges: Vec::with_capacity(4), queue: None };
+        let mut attempt = Attempt { of: self, pair, charges: Vec::with_capacity(4), queue: None };
         match attempt.charge_all(tried, known, self.now()) {
             Ok(()) => {
                 *in_progress += 1;

@@ -2,12 +2,10 @@ use super::{Bench, NOW, answered, hash, side_by_side};
 use crate::issuing::store::TokenStore;
 
 pub(super) async fn all_processes_get_the_key_that_was_kept_first<S: TokenStore>(bench: Bench<S>) {
-    let keys =
-        side_by_side(
-            &bench.store,
-            |store, n| async move { store.shared_key("a key", &hash(&n.to_string())).await },
-        )
-        .await;
+    let keys = side_by_side(&bench.store, |store, n| async move {
+        store.shared_key("a key", &hash(&n.to_string())).await
+    })
+    .await;
     let first = keys.first().copied();
     assert!(keys.iter().all(|key| Some(*key) == first), "all get one key");
     let other = answered(bench.store.shared_key("another key", &[0xff; 32]).await);

@@ -7,8 +7,11 @@
 #![allow(clippy::disallowed_methods, reason = "processes start, work and end in their own time")]
 
 mod crash;
+mod log_ins;
 mod plans;
 mod processes;
+#[cfg(feature = "postgres")]
+mod replays;
 #[cfg(feature = "postgres")]
 mod server;
 mod upkeep;
