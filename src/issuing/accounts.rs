@@ -32,19 +32,25 @@ impl fmt::Debug for Credentials {
 
 /// Turns credentials into an account. The service author's; [`Passwords`](super::Passwords) is a ready one.
 pub trait Accounts: Send + Sync + 'static {
-    /// Whether the credentials are worth a look: `false` for credentials that no account can have, whatever is stored.
+    /// Whether an account could have these credentials. Default: `true`.
     ///
-    /// They get the answer of a wrong password and are not counted by the throttle. So this must not look anything up or
-    /// hash. Default: `true`. [`Passwords`](super::Passwords) says `false` beyond its limits of length.
+    /// If this is `false`, the log-in gets the answer of a wrong password and is not counted by the throttle. So this
+    /// must be cheap: it must not look anything up or hash, and must not depend on what is stored.
+    /// [`Passwords`](super::Passwords) answers `false` for credentials beyond its limits of length, or with a NUL.
     fn is_well_formed(&self, credentials: &Credentials) -> bool {
         let _ = credentials;
         true
     }
 
-    /// The active account that the credentials open, by what is stored when this is called or later.
+    /// The active account that the credentials open. It must read the account after this is called, not before.
     ///
-    /// It is called a second time with the same credentials if the subject's tokens were revoked during the log-in or up
-    /// to 30 seconds before it. Credentials that can be checked only once fail then, and the user has to log in again.
+    /// It is called a second time with the same credentials if the subject's tokens were revoked during the log-in, or
+    /// up to 30 seconds before it. Credentials that can be checked only once fail then, and the user has to log in
+    /// again.
+    ///
+    /// A log-in counts from the moment at which the account was read. If you change a password or close an account,
+    /// call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) after it: then no log-in with the old
+    /// credentials succeeds, also if it was already in progress. Without that call one that was in progress succeeds.
     ///
     /// Unknown users, inactive ones and wrong passwords are one answer, [`AccountsError::NoActiveAccount`], and should
     /// be one cost: whoever measures must not learn who has an account.
@@ -61,8 +67,8 @@ pub trait Accounts: Send + Sync + 'static {
     /// expire: call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) as well.
     ///
     /// # Errors
-    /// When the accounts cannot be asked: the refresh is answered 503. The token is not used, unless they fail only when
-    /// they are asked again.
+    /// When the accounts cannot be asked: the refresh is answered 503. The token is not used, unless they fail only
+    /// when they are asked again.
     fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
@@ -246,9 +252,9 @@ impl<T: AccountStore + ?Sized> AccountStore for Arc<T> {
 
 /// The form in which e-mail addresses are compared and stored: ASCII letters in lower case, nothing else.
 ///
-/// Mail servers may tell `A@` from `a@` but none does; two accounts that differ in it would be one person's. White space
-/// is kept, so that an address with a space in front is simply unknown. Letters beyond ASCII are left alone: to fold
-/// them makes different addresses one (RFC 6530 leaves their comparison to the receiver).
+/// Mail servers may tell `A@` from `a@` but none does; two accounts that differ in it would be one person's. White
+/// space is kept, so that an address with a space in front is simply unknown. Letters beyond ASCII are left alone: to
+/// fold them makes different addresses one (RFC 6530 leaves their comparison to the receiver).
 #[must_use]
 pub fn normalize_email(email: &str) -> String {
     email.to_ascii_lowercase()

@@ -272,8 +272,8 @@ impl TokenIssuer {
         claims.sign(&self.0.verifying.keys.active(), typ).map_err(no_signature)
     }
 
-    /// Takes steps to their end, whoever hangs up. If they fail and may have revoked something that this process does not
-    /// know of, no earlier answer about revocation is trusted.
+    /// Takes steps to their end, whoever hangs up. If they fail and may have revoked something that this process does
+    /// not know of, no earlier answer about revocation is trusted.
     pub(super) async fn to_the_end<T, E>(
         &self,
         steps: impl Future<Output = Result<T, E>> + Send + 'static,

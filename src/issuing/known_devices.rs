@@ -159,3 +159,41 @@ impl fmt::Debug for KnownDevices {
         f.debug_struct("KnownDevices").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::ManualClock;
+
+    fn devices() -> (KnownDevices, ManualClock) {
+        let clock = ManualClock::at(1_000);
+        let day = Duration::from_secs(DAY);
+        (KnownDevices::new("issuer".into(), Arc::new(clock.clone()), day), clock)
+    }
+
+    fn network(n: u32) -> IpAddr {
+        IpAddr::V4(n.into())
+    }
+
+    #[test]
+    fn lookups_for_rejected_strangers_are_bounded() {
+        let (devices, clock) = devices();
+        let strangers = || (0..10_000).map(|n| (format!("account {n}"), network(n)));
+        let let_through = || {
+            let all = strangers().filter(|(account, peer)| devices.may_look_up(account, *peer));
+            all.count()
+        };
+        assert_eq!(let_through(), 200, "those of all networks, and those of all accounts");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(let_through(), 200);
+    }
+
+    #[test]
+    fn an_attack_from_one_network_leaves_lookups_to_others() {
+        let (devices, _) = devices();
+        let attack = (0..1_000).filter(|_| devices.may_look_up("ada", network(1))).count();
+        assert_eq!(attack, 20, "those of the network, and those of the account");
+        assert!(devices.may_look_up("ada", network(2)), "its owner elsewhere");
+        assert!(devices.may_look_up("bob", network(1)), "another account there");
+    }
+}

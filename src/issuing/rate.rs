@@ -1,4 +1,4 @@
-//! How often something may be done (the generic cell rate algorithm), and how many times at once. Both in constant memory.
+//! Limits how often something is done (the generic cell rate algorithm) and how many times at once, in constant memory.
 
 use std::{
     sync::{

@@ -1,8 +1,8 @@
 //! Keeps replays of one refresh token from the store.
 //!
-//! 1. **One at once**: of one session's refreshes one runs and [`WAITING`] wait; more are rejected. The limit is by session
-//!    and not by subject: a stolen token that is dead blocks no other session of its owner. In its own session it may,
-//!    because its first replay ends that session.
+//! 1. **One at once**: one refresh of a session runs, and [`WAITING`] wait. More are rejected. The limit is by session
+//!    and not by subject, so that a stolen token that is dead blocks no other session of its owner. It may block its
+//!    own session, because its first replay ends that session.
 //! 2. **Dead tokens are remembered**: the store is not asked again about a token that it has called unknown, revoked or
 //!    reused. None of these answers can change.
 //! 3. **Memory is constant.** Sessions have places in a table, which a randomly seeded hash chooses. Of dead tokens the

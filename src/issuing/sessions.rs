@@ -76,8 +76,8 @@ impl TokenIssuer {
         Ok(login)
     }
 
-    /// Lets an attempt through, or rejects it. Before that it waits for attempts in progress, and asks the store whether
-    /// another process has seen the account log in from there.
+    /// Lets an attempt through, or rejects it. Before that it waits for attempts in progress, and asks the store
+    /// whether another process has seen the account log in from there.
     async fn begin_attempt(
         &self,
         name: &str,
@@ -95,12 +95,14 @@ impl TokenIssuer {
         begun.map_err(|retry_after| LoginError::Throttled { retry_after })
     }
 
-    /// Begins a session for credentials, and makes its tokens only if no revocation came between the two.
+    /// Begins a session for credentials. Makes its tokens only if the credentials are right after every revocation that
+    /// the session does not fall under.
     ///
-    /// The credentials may have been read long before the session is written. Whoever changes an account revokes after
-    /// that. A revocation that is written after the session reaches it, whatever the clocks say: a cut-off covers all
-    /// rows of its owner. One that is written before it is seen by `was_cut_off_since`, as long as clocks differ by less
-    /// than the leeway. Then the credentials are read once more, after the change.
+    /// Whoever changes an account revokes after that, and the credentials may have been read before. If the cut-off is
+    /// written after the session, it covers the session whatever the clocks say, because a cut-off covers all rows of
+    /// its owner. If it is written before the session, `was_cut_off_since` finds it, as long as clocks differ by less
+    /// than the leeway. Then the credentials are read once more, which is after the change. The session was dated
+    /// behind that cut-off, so the user of a right password gets in within the same second.
     async fn open(&self, credentials: &Credentials) -> Result<Login, LoginError> {
         let begun = self.now();
         let mut account = self.authenticate(credentials).await?;
@@ -123,7 +125,8 @@ impl TokenIssuer {
         })
     }
 
-    /// Whether the subject has a cut-off of this time or later, or of less than the leeway before: its clock may be behind.
+    /// Whether the subject has a cut-off of this time or later, or of up to the leeway before it: the clock that dated
+    /// the cut-off may be behind.
     async fn was_cut_off_since(&self, time: u64, owner: &Owner) -> Result<bool, StoreError> {
         let earliest = time.saturating_sub(DEFAULT_LEEWAY.as_secs());
         let verdict = self.store().look_up(&[subject(owner, earliest)]).await?;
@@ -133,7 +136,9 @@ impl TokenIssuer {
     /// New tokens for a refresh token, which is used up by this.
     ///
     /// A token that was used before ends its session: whoever has the successor, the client or a thief, is logged out.
-    /// Who has no [active account](super::Accounts::is_active) any more gets none, and the token stays as it is.
+    /// Without an [active account](super::Accounts::is_active) there are no new tokens, and the token stays as it is.
+    /// The account is asked for again after the store's step. So an account that was closed before the answer is sent
+    /// gets no tokens, or only tokens that a later [`revoke_subject`](Self::revoke_subject) covers.
     ///
     /// # Errors
     /// [`RefreshError::NotValid`] for whatever is no refresh token of this issuer that is good now.
@@ -264,8 +269,8 @@ impl TokenIssuer {
 
     /// A refresh token with an access token of the same session, each signed.
     ///
-    /// Both bear the date that the store has compared with the subject's cut-off: a later one could lie behind a cut-off
-    /// that was written since.
+    /// Both bear the date that the store has compared with the subject's cut-off: a later one could lie behind a
+    /// cut-off that was written since.
     fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
         let Refresh { claims, record } = refresh;
         let jti = random_id().map_err(no_signature)?;

@@ -97,13 +97,13 @@ impl TokenIssuerBuilder {
     }
 
     /// Sets for how long the store keeps, since the last log-in, from which networks an account was logged in to.
-    /// Default: 90 days. Zero turns it off: then a replica knows only the log-ins that it has seen itself, and an attack
-    /// on an account locks its owner out of the other replicas.
+    /// Default: 90 days. Zero turns it off: then a replica knows only the log-ins that it has seen itself, and an
+    /// attack on an account locks its owner out of the other replicas.
     ///
     /// The store keeps keyed hashes of account and network (an IPv4 address, or the /64 of an IPv6 address).
-    /// [`maintain`](TokenIssuer::maintain) deletes them after their time, which is up to a day shorter than the setting:
-    /// a pair is written once a day. They stay until then if an account is closed or deleted. A change of the setting does
-    /// not change the time of what is already kept. Without client addresses nothing is kept.
+    /// [`maintain`](TokenIssuer::maintain) deletes them after their time, which is up to a day shorter than the
+    /// setting: a pair is written once a day. They stay until then if an account is closed or deleted. A change of the
+    /// setting does not change the time of what is already kept. Without client addresses nothing is kept.
     pub fn with_known_device_retention(mut self, retention: Duration) -> Self {
         self.settings.known_device_retention = retention;
         self

@@ -55,8 +55,8 @@ pub type Step<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// A place for sessions, private tokens, revocations and the outbox. The rules are in the [module](self)'s list.
 ///
-/// An error means that the step was not, or may not have been, taken. With [`StoreError::with_nothing_written`] the store
-/// says that it was certainly not taken.
+/// An error means that the step was not, or may not have been, taken. With [`StoreError::with_nothing_written`] the
+/// store says that it was certainly not taken.
 pub trait TokenStore: RevocationStore {
     /// Begins a session: keeps its first refresh token.
     ///
@@ -104,8 +104,8 @@ pub trait TokenStore: RevocationStore {
     ) -> Step<'a, Called<PrivateRotation>>;
 
     /// Denies a private token that [`list_private`](Self::list_private) would list at `now`, from the second 0 on, so
-    /// that it is dead by every clock, and until its expiry and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the caller has no such token: somebody else's and one that
-    /// was revoked before are alike.
+    /// that it is dead by every clock, and until its expiry and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the
+    /// caller has no such token: somebody else's and one that was revoked before are alike.
     fn revoke_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -115,8 +115,8 @@ pub trait TokenStore: RevocationStore {
 
     /// Denies all that an owner was issued so far: at `now` or before, and also what a clock ahead of the caller's has
     /// dated later. It is kept until `keep_until`, or [`KEEP_AFTER_EXPIRY`] after the latest `expires_at` among the
-    /// owner's rows if that is later: no setting of today outdates tokens of before. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
-    /// whichever is latest.
+    /// owner's rows if that is later: no setting of today outdates tokens of before. Returns the cut-off: `now`, the
+    /// latest `issued_at` among the owner's rows, or the earlier cut-off, whichever is latest.
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
 
     /// Writes several denials in one step, each as [`RevocationStore::revoke`] would: rows that they concern end, those
@@ -161,8 +161,8 @@ pub trait TokenStore: RevocationStore {
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>>;
 
     /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry,
-    /// denials, cut-offs, outbox entries and known devices after their `keep_until`. Returns how many: below `limit`, none
-    /// is left.
+    /// denials, cut-offs, outbox entries and known devices after their `keep_until`. Returns how many: below `limit`,
+    /// none is left.
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize>;
 
     /// Notes when private tokens were last used: the latest time wins, and unknown tokens are no error.
@@ -171,8 +171,8 @@ pub trait TokenStore: RevocationStore {
     /// Returns the key that all processes on this store share under `name`. Keeps `candidate` if there is none yet.
     fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]>;
 
-    /// Keeps `device` until `keep_until`, or until a later time that was noted before. It is the keyed hash of an account
-    /// and a network from which that account was logged in to.
+    /// Keeps `device` until `keep_until`, or until a later time that was noted before. It is the keyed hash of an
+    /// account and a network from which that account was logged in to.
     fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()>;
 
     /// Whether `device` was noted and is kept at `now`. One indexed read.

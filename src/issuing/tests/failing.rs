@@ -33,7 +33,8 @@ impl Mute {
     fn lost<'a, T: Send + 'a>(&self, step: impl FnOnce() -> Step<'a, T>) -> Step<'a, T> {
         let is_mute = Arc::clone(&self.is_mute);
         if self.is_gone.load(Ordering::Relaxed) {
-            return Box::pin(std::future::ready(Err(StoreError::timed_out())));
+            let error = StoreError::timed_out().with_nothing_written();
+            return Box::pin(std::future::ready(Err(error)));
         }
         let step = step();
         Box::pin(async move {
@@ -139,6 +140,36 @@ async fn revoke_all_holds_here_although_the_store_is_gone() {
     let lost = issuer.revoke_all(&access).await;
     assert!(matches!(lost, Err(RevokeAllError::Unavailable(_))));
     assert_eq!(refusal(&issuer, &tokens.access_token).await, Some(RejectionKind::Revoked));
+}
+
+#[tokio::test]
+async fn only_a_step_that_may_have_revoked_makes_cached_answers_doubtful() {
+    let [is_mute, is_gone] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let issuer = issuer_on(Arc::clone(&is_mute), Arc::clone(&is_gone));
+    let (bob, _) = log_in(&issuer, "bob").await;
+    let (ada, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
+    let look_ups = async || {
+        assert_eq!(refusal(&issuer, &bob.access_token).await, None);
+        issuer.revocation().stats().look_ups
+    };
+    let before = look_ups().await;
+
+    is_gone.store(true, Ordering::Relaxed);
+    issuer.refresh(&ada.refresh_token).await.unwrap_err();
+    issuer.log_out(&access, &ada.refresh_token).await.unwrap_err();
+    issuer.revoke_private_token(&access, made.token.id).await.unwrap_err();
+    issuer.revoke_subject("eve").await.unwrap_err();
+    assert_eq!(look_ups().await, before, "nothing was written");
+
+    is_gone.store(false, Ordering::Relaxed);
+    is_mute.store(true, Ordering::Relaxed);
+    issuer.log_out(&access, &ada.refresh_token).await.unwrap_err();
+    assert_eq!(look_ups().await, before, "this process refuses all that a log-out ends");
+    issuer.refresh(&ada.refresh_token).await.unwrap_err();
+    assert_eq!(look_ups().await, before + 1);
+    issuer.revoke_private_token(&access, made.token.id).await.unwrap_err();
+    assert_eq!(look_ups().await, before + 2);
 }
 
 #[tokio::test]

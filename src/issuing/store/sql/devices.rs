@@ -47,5 +47,5 @@ pub(super) async fn knows(
     Ok(!database.read(KNOWS, &values).await?.is_empty())
 }
 
-pub(super) const KNOWS: &str =
+const KNOWS: &str =
     "SELECT keep_until FROM bearer_known_devices WHERE id = $1 AND keep_until >= $2";

@@ -7,7 +7,8 @@ use super::{
 use crate::issuing::store::{Denial, TokenStore};
 
 /// Statements with ids in place of their other values, and the column by which the index must find.
-const OTHERS: [(&str, &str); 6] = [
+const OTHERS: [(&str, &str); 7] = [
+    ("SELECT keep_until FROM bearer_known_devices WHERE id = $1 AND keep_until >= 1", "id"),
     (
         "UPDATE bearer_refresh_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
         "session_id",
@@ -92,4 +93,5 @@ const MANY: &str = "
     INSERT INTO bearer_private_tokens
         (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at)
     SELECT issuer, token_id, subject, session_id, '', '', 1, 1, hash, 1 FROM bearer_refresh_tokens;
+    INSERT INTO bearer_known_devices (id, keep_until) SELECT token_id, 1 FROM bearer_refresh_tokens;
     ANALYZE";
