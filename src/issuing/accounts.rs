@@ -252,9 +252,9 @@ impl<T: AccountStore + ?Sized> AccountStore for Arc<T> {
 
 /// The form in which e-mail addresses are compared and stored: ASCII letters in lower case, nothing else.
 ///
-/// Mail servers may tell `A@` from `a@` but none does; two accounts that differ in it would be one person's. White
-/// space is kept, so that an address with a space in front is simply unknown. Letters beyond ASCII are left alone: to
-/// fold them makes different addresses one (RFC 6530 leaves their comparison to the receiver).
+/// Mail servers may tell `A@` from `a@` but none does; two accounts that differ in it would be one person's. White space
+/// is kept, so that an address with a space in front is simply unknown. Letters beyond ASCII are left alone: to fold
+/// them makes different addresses one (RFC 6530 leaves their comparison to the receiver).
 #[must_use]
 pub fn normalize_email(email: &str) -> String {
     email.to_ascii_lowercase()

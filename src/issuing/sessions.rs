@@ -269,8 +269,8 @@ impl TokenIssuer {
 
     /// A refresh token with an access token of the same session, each signed.
     ///
-    /// Both bear the date that the store has compared with the subject's cut-off: a later one could lie behind a
-    /// cut-off that was written since.
+    /// Both bear the date that the store has compared with the subject's cut-off: a later one could lie behind a cut-off
+    /// that was written since.
     fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
         let Refresh { claims, record } = refresh;
         let jti = random_id().map_err(no_signature)?;

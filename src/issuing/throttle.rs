@@ -13,16 +13,16 @@
 //!    ([`known_devices`](super::known_devices)). A replica looks there before it rejects an attempt. For a new address
 //!    the account opens again as soon as the attack ends, after [`ACCOUNT`]'s interval at the latest.
 //!
-//!    Without addresses (no `ConnectInfo` and no `with_peer_address`), and where all clients have the address of one
-//!    proxy, this does not hold: whoever guesses locks the account out for everybody, and behind one proxy's address
-//!    all new ones. **Guesses at one account**: 5 at once and then 8640 a day from all addresses together where it
-//!    never was logged in to, and as many from each address where it was. Each process counts for itself, so that n
-//!    processes allow n times that. **What the limit tells**: an account that does not exist is counted like one that
-//!    does. But whoever has reached the limit of an account or an address, and is let in there again by rule 3, learns
-//!    that this account was logged in to from this address. Nothing is told about it anywhere else.
-//! 6. **Memory is constant**: counters stand in tables, at a place that a randomly seeded hash chooses. Two accounts
-//!    that share a place share a limit: one in 65 536 pairs, and nobody can choose which. Nothing is evicted, so that
-//!    no flood of names makes a counter be forgotten. Only which addresses are known is: the least used first, beyond
+//!    Without addresses (no `ConnectInfo` and no `with_peer_address`), and where all clients have the address of one proxy,
+//!    this does not hold: whoever guesses locks the account out for everybody, and behind one proxy's address all new ones.
+//! 4. **Guesses at one account**: 5 at once and then 8640 a day from all addresses together where it never was logged in to,
+//!    and as many from each address where it was. Each process counts for itself, so that n processes allow n times that.
+//! 5. **What the limit tells**: an account that does not exist is counted like one that does. But whoever has reached the
+//!    limit of an account or an address, and is let in there again by rule 3, learns that this account was logged in to from
+//!    this address. Nothing is told about it anywhere else.
+//! 6. **Memory is constant**: counters stand in tables, at a place that a randomly seeded hash chooses. Two accounts that
+//!    share a place share a limit: one in 65 536 pairs, and nobody can choose which. Nothing is evicted, so that no
+//!    flood of names makes a counter be forgotten. Only which addresses are known is: the least used first, beyond
 //!    [`KNOWN_PAIRS`], and with the process. The store still has them.
 //! 7. **Attempts in progress are waited for.** An attempt over the limit waits while other attempts of its account are
 //!    in progress, because each success makes room. So parallel jobs can log in to one account at once. At most

@@ -104,8 +104,8 @@ pub trait TokenStore: RevocationStore {
     ) -> Step<'a, Called<PrivateRotation>>;
 
     /// Denies a private token that [`list_private`](Self::list_private) would list at `now`, from the second 0 on, so
-    /// that it is dead by every clock, and until its expiry and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the
-    /// caller has no such token: somebody else's and one that was revoked before are alike.
+    /// that it is dead by every clock, and until its expiry and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the caller has no such token: somebody else's and one that
+    /// was revoked before are alike.
     fn revoke_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -115,8 +115,8 @@ pub trait TokenStore: RevocationStore {
 
     /// Denies all that an owner was issued so far: at `now` or before, and also what a clock ahead of the caller's has
     /// dated later. It is kept until `keep_until`, or [`KEEP_AFTER_EXPIRY`] after the latest `expires_at` among the
-    /// owner's rows if that is later: no setting of today outdates tokens of before. Returns the cut-off: `now`, the
-    /// latest `issued_at` among the owner's rows, or the earlier cut-off, whichever is latest.
+    /// owner's rows if that is later: no setting of today outdates tokens of before. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
+    /// whichever is latest.
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
 
     /// Writes several denials in one step, each as [`RevocationStore::revoke`] would: rows that they concern end, those
