@@ -200,7 +200,7 @@ async fn what_was_not_committed_is_not_committed_by_the_next_step(url: &str) {
 async fn a_step_that_was_not_begun_says_that_nothing_was_written(url: &str) {
     let options = SqlStoreOptions::new().with_max_connections(1);
     let store =
-        options.with_patience(std::time::Duration::from_millis(100)).open(url).await.unwrap();
+        options.with_patience(std::time::Duration::from_millis(500)).open(url).await.unwrap();
     store.open_session(&refresh("s", "1")).await.unwrap();
     let held = store.database.begin().await.unwrap();
     let failure = store.create_private(&caller(), &private("a")).await.unwrap_err();
