@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
+use axum::body::Body;
 use futures_util::FutureExt;
+use tower::ServiceExt;
 
 use super::{DAY, ISSUER, NOW, refusal};
 use crate::{
@@ -233,14 +235,21 @@ async fn a_log_in_that_waits_for_its_hash_is_checked_again<S: TokenStore>(
     };
 
     let slot = slots.acquire().await.unwrap();
-    let mut waiting: Vec<_> = (0..5).map(|_| Box::pin(log_in("old"))).collect();
+    let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(log_in("old"))).collect();
     for one in &mut waiting {
         assert!(one.as_mut().now_or_never().is_none(), "it waits for the slot");
     }
+    let body = r#"{"username": "ada@example.org", "password": "old"}"#;
+    let request = http::Request::post("/login/").header("content-type", "application/json");
+    let mut over_http = Box::pin(issuer.router().oneshot(request.body(Body::from(body)).unwrap()));
+    assert!(over_http.as_mut().now_or_never().is_none(), "it waits, too");
     set_password("new");
     issuer.revoke_subject("1").await.unwrap();
     drop(slot);
-    for one in futures_util::future::join_all(waiting).await {
-        assert!(matches!(one, Err(LoginError::NoActiveAccount)));
+    // All at once: a slot is given to the one that has waited longest.
+    let (outcomes, answer) = tokio::join!(futures_util::future::join_all(waiting), over_http);
+    for outcome in outcomes {
+        assert!(matches!(outcome, Err(LoginError::NoActiveAccount)));
     }
+    assert_eq!(answer.unwrap().status(), http::StatusCode::UNAUTHORIZED);
 }
