@@ -98,6 +98,9 @@
 //! | leeway on its own `exp` | none | its lifetime is a promise, and the clock is the same | [`policy`](crate::issuing::TokenIssuer::policy) for verifiers elsewhere |
 //! | password hashes | Argon2id, 19 MiB, 2 passes; as many at once as there are processors, 4 at most, and 64 wait | what OWASP recommends; bounded, so that log-ins cannot take all memory | [`with_limits`](crate::issuing::Passwords::with_limits) |
 //! | failed log-ins | 5 at once for an account and then one in 10 seconds; 20 for an address and then one in 3 seconds | | not at all |
+//! | log-ins of one account at once | 5 run and 16 wait, as long as those before them may succeed; more are 429 | parallel jobs log in to one account | not at all |
+//! | refreshes of one session at once | 1 runs and 16 wait; more are 429 | replays of a stolen token must not keep the store busy | not at all |
+//! | networks from which an account was logged in to | kept for 90 days as keyed hashes | an attack on an account does not lock its owner out on any replica | [`with_known_device_retention`](crate::issuing::TokenIssuerBuilder::with_known_device_retention) |
 //! | new private tokens | 30 at once for a subject, then one in 10 seconds | they write, and what they write stays | [`with_private_token_rate`](crate::issuing::TokenApi::with_private_token_rate) |
 //!
 //! # How refusals look

@@ -32,7 +32,25 @@ impl fmt::Debug for Credentials {
 
 /// Turns credentials into an account. The service author's; [`Passwords`](super::Passwords) is a ready one.
 pub trait Accounts: Send + Sync + 'static {
-    /// The active account that the credentials open.
+    /// Whether an account could have these credentials. Default: `true`.
+    ///
+    /// If this is `false`, the log-in gets the answer of a wrong password and is not counted by the throttle. So this
+    /// must be cheap: it must not look anything up or hash, and must not depend on what is stored.
+    /// [`Passwords`](super::Passwords) answers `false` for credentials beyond its limits of length, or with a NUL.
+    fn is_well_formed(&self, credentials: &Credentials) -> bool {
+        let _ = credentials;
+        true
+    }
+
+    /// The active account that the credentials open. It must read the account after this is called, not before.
+    ///
+    /// It is called a second time with the same credentials if the subject's tokens were revoked during the log-in, or
+    /// up to 30 seconds before it. Credentials that can be checked only once fail then, and the user has to log in
+    /// again.
+    ///
+    /// A log-in counts from the moment at which the account was read. If you change a password or close an account,
+    /// call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) after it: then no log-in with the old
+    /// credentials succeeds, also if it was already in progress. Without that call one that was in progress succeeds.
     ///
     /// Unknown users, inactive ones and wrong passwords are one answer, [`AccountsError::NoActiveAccount`], and should
     /// be one cost: whoever measures must not learn who has an account.
@@ -41,18 +59,24 @@ pub trait Accounts: Send + Sync + 'static {
         credentials: &'a Credentials,
     ) -> BoxFuture<'a, Result<Account, AccountsError>>;
 
-    /// Whether a subject's account is there and active: asked at each refresh, which is refused otherwise. There is no
-    /// default, because the one that costs nothing would let people who left go on for as long as they refresh.
+    /// Whether a subject's account is there and active: asked at each refresh, which is refused otherwise, before the
+    /// token is used and again after it. There is no default, because the one that costs nothing would let people who
+    /// left go on for as long as they refresh.
     ///
     /// Access tokens of an account that is closed or suspended live for their hour, and its private tokens until they
     /// expire: call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) as well.
     ///
     /// # Errors
-    /// When the accounts cannot be asked: the refresh is answered 503, and the token is not used.
+    /// When the accounts cannot be asked: the refresh is answered 503. The token is not used, unless they fail only
+    /// when they are asked again.
     fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
 impl<T: Accounts + ?Sized> Accounts for Arc<T> {
+    fn is_well_formed(&self, credentials: &Credentials) -> bool {
+        (**self).is_well_formed(credentials)
+    }
+
     fn authenticate<'a>(
         &'a self,
         credentials: &'a Credentials,

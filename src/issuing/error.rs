@@ -28,6 +28,11 @@ pub enum RefreshError {
     /// It is no valid refresh token of this issuer, it was used or revoked, or its subject has no active account any
     /// more: 401.
     NotValid,
+    /// Too many refreshes of one session at once: 429. The token was not used.
+    Throttled {
+        /// When to come again, in whole seconds.
+        retry_after: Duration,
+    },
     /// Store or accounts could not be asked: 503. The token may have been used.
     Unavailable(StoreError),
 }
@@ -122,6 +127,7 @@ errors! {
     }
     RefreshError {
         Self::NotValid => "no valid refresh token",
+        Self::Throttled { .. } => "too many refreshes of one session at once",
         Self::Unavailable(_) => "refreshing is not available",
     }
     LogOutError {

@@ -12,8 +12,10 @@ use self::verifying::Verifying;
 use super::{
     Accounts, SigningKeys, TokenStore,
     claims::{ACCESS_LIFETIME, Claims, ClaimsText, TokenType, token_type},
+    known_devices::KnownDevices,
     last_used::LastUsed,
     maintenance::over_by,
+    refreshes::Refreshes,
     store::{Caller, KEEP_AFTER_EXPIRY, Owner},
     throttle::Throttle,
 };
@@ -38,6 +40,8 @@ struct Shared {
     accounts: Arc<dyn Accounts>,
     settings: Settings,
     throttle: Throttle,
+    known_devices: KnownDevices,
+    refreshes: Refreshes,
     /// For access and private tokens.
     authenticator: Authenticator,
     /// For access tokens alone.
@@ -51,6 +55,7 @@ struct Settings {
     max_overlap: Duration,
     max_private_tokens: u32,
     reuse_grace: Duration,
+    known_device_retention: Duration,
 }
 
 impl TokenIssuer {
@@ -188,6 +193,14 @@ impl TokenIssuer {
         &self.0.throttle
     }
 
+    pub(super) fn known_devices(&self) -> &KnownDevices {
+        &self.0.known_devices
+    }
+
+    pub(super) fn refreshes(&self) -> &Refreshes {
+        &self.0.refreshes
+    }
+
     pub(super) fn last_used(&self) -> &LastUsed {
         &self.0.verifying.last_used
     }
@@ -264,20 +277,20 @@ impl TokenIssuer {
         claims.sign(&self.0.verifying.keys.active(), typ).map_err(no_signature)
     }
 
-    /// Takes steps to their end, whoever hangs up, and on another's failure to answer trusts no earlier answer: the
-    /// steps may have been taken.
+    /// Takes steps to their end, whoever hangs up. If they fail and may have revoked something that this process does
+    /// not know of, no earlier answer about revocation is trusted.
     pub(super) async fn to_the_end<T, E>(
         &self,
         steps: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + IsUnavailable + Send + 'static,
+        E: From<StoreError> + MayHaveRevoked + Send + 'static,
     {
         let revocation = self.0.verifying.revocation.clone();
         let steps = tokio::spawn(async move {
             let outcome = steps.await;
-            if outcome.as_ref().is_err_and(E::is_unavailable) {
+            if outcome.as_ref().is_err_and(E::may_have_revoked) {
                 revocation.doubt();
             }
             outcome
@@ -289,9 +302,15 @@ impl TokenIssuer {
     }
 }
 
-/// Whether it is open what has happened.
-pub(super) trait IsUnavailable {
-    fn is_unavailable(&self) -> bool;
+/// Whether the steps that failed with this error may have revoked something that this process does not know of.
+pub(super) trait MayHaveRevoked {
+    fn may_have_revoked(&self) -> bool;
+}
+
+impl MayHaveRevoked for StoreError {
+    fn may_have_revoked(&self) -> bool {
+        !self.is_nothing_written()
+    }
 }
 
 /// Neither the caller's fault nor the store's: the same answer as when the store is away.

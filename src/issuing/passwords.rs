@@ -85,9 +85,15 @@ impl<S: AccountStore> Passwords<S> {
         self
     }
 
+    /// The slots for hashes, for tests that hold them.
+    #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    pub(super) fn slots(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.running)
+    }
+
     async fn open(&self, credentials: &Credentials) -> Result<Account, AccountsError> {
         let Credentials { username, password } = credentials;
-        if password.len() > MAX_PASSWORD || username.len() > MAX_EMAIL || username.contains('\0') {
+        if !is_bounded(credentials) {
             return Err(AccountsError::NoActiveAccount);
         }
         let admitted = Arc::clone(&self.admitted);
@@ -115,6 +121,10 @@ impl<S: AccountStore> Passwords<S> {
 }
 
 impl<S: AccountStore> Accounts for Passwords<S> {
+    fn is_well_formed(&self, credentials: &Credentials) -> bool {
+        is_bounded(credentials)
+    }
+
     fn authenticate<'a>(
         &'a self,
         credentials: &'a Credentials,
@@ -134,6 +144,10 @@ impl<S> fmt::Debug for Passwords<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passwords").finish_non_exhaustive()
     }
+}
+
+fn is_bounded(Credentials { username, password }: &Credentials) -> bool {
+    password.len() <= MAX_PASSWORD && username.len() <= MAX_EMAIL && !username.contains('\0')
 }
 
 /// The hash of a new password, as a PHC string for [`StoredAccount`]. It takes tens of milliseconds: not for an

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     CreatedPrivateToken, ListQuery, PrivateTokenError, PrivateTokenPage, TokenIssuer,
     claims::{ACCESS_TYP, ClaimsText, TokenType, private_id, random_id},
-    issuer::{IsUnavailable, no_signature},
+    issuer::{MayHaveRevoked, no_signature},
     store::{
         Called, Caller, Insertion, NewPrivateToken, Owner, PrivateRotation, RotatedPrivateToken,
     },
@@ -188,8 +188,8 @@ pub(super) fn checked_name(name: &str) -> Result<&str, PrivateTokenError> {
     Ok(name)
 }
 
-impl IsUnavailable for PrivateTokenError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+impl MayHaveRevoked for PrivateTokenError {
+    fn may_have_revoked(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if error.may_have_revoked())
     }
 }

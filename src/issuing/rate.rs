@@ -1,9 +1,14 @@
-//! How often something may be done: the generic cell rate algorithm, in constant memory.
+//! Limits how often something is done (the generic cell rate algorithm) and how many times at once, in constant memory.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A number at once, and then one for each interval.
 #[derive(Clone, Copy, Debug)]
@@ -61,5 +66,40 @@ impl Counters {
     pub(super) fn of(&self, hash: u64) -> &Counter {
         let place = usize::try_from(hash % Self::PLACES as u64).ok();
         place.and_then(|place| self.places.get(place)).unwrap_or(&self.other)
+    }
+}
+
+/// Limits how many calls run at once and how many more wait, at places that hashes choose.
+pub(super) struct Turns(Box<[TurnPlace]>);
+
+struct TurnPlace {
+    running: Arc<Semaphore>,
+    /// Those that run and those that wait.
+    admitted: Arc<Semaphore>,
+}
+
+/// A call that runs, until it is dropped.
+#[must_use = "dropped at once it limits nothing"]
+pub(super) struct Turn {
+    _running: OwnedSemaphorePermit,
+    _admitted: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    pub(super) fn new(places: usize, running: usize, waiting: usize) -> Self {
+        let place = || TurnPlace {
+            running: Arc::new(Semaphore::new(running)),
+            admitted: Arc::new(Semaphore::new(running + waiting)),
+        };
+        Self((0..places).map(|_| place()).collect())
+    }
+
+    /// Waits for a turn; `None` at once if too many wait already.
+    pub(super) async fn take(&self, hash: u64) -> Option<Turn> {
+        let place = usize::try_from(hash % self.0.len().max(1) as u64).ok()?;
+        let place = self.0.get(place)?;
+        let admitted = Arc::clone(&place.admitted).try_acquire_owned().ok()?;
+        let running = Arc::clone(&place.running).acquire_owned().await.ok()?;
+        Some(Turn { _running: running, _admitted: admitted })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     RevokeAllError, TokenIssuer,
-    issuer::IsUnavailable,
+    issuer::MayHaveRevoked,
     store::{Denial, KEEP_AFTER_EXPIRY, Owner},
 };
 use crate::{
@@ -92,13 +92,13 @@ impl Date {
     }
 }
 
-fn subject(owner: &Owner, issued_at: u64) -> Revocable {
+pub(super) fn subject(owner: &Owner, issued_at: u64) -> Revocable {
     let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
     Revocable::Subject { issuer, subject, issued_at }
 }
 
-impl IsUnavailable for RevokeAllError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+impl MayHaveRevoked for RevokeAllError {
+    fn may_have_revoked(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if error.may_have_revoked())
     }
 }

@@ -1,25 +1,31 @@
 //! Sessions: log in, refresh, log out.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
-    AccountsError, Credentials, LogOutError, Login, LoginError, RefreshError, TokenIssuer,
+    Account, AccountsError, Credentials, LogOutError, Login, LoginError, RefreshError, TokenIssuer,
     TokenPair,
     claims::{
         ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, REFRESH_TYP, RefreshClaims, TokenType, random_id,
     },
-    issuer::{IsUnavailable, no_signature},
+    issuer::{MayHaveRevoked, no_signature},
     normalize_email,
+    revoking::subject,
     store::{
         Denial, Insertion, KEEP_AFTER_EXPIRY, NewRefreshToken, Owner, RefreshRotation, RefreshUse,
     },
+    throttle::Attempt,
 };
 use crate::{
     Authenticated,
+    claims::DEFAULT_LEEWAY,
     jws::{self, Compact, Header, Scratch},
-    revocation::{Revocable, StoreError},
+    revocation::{Revocable, StoreError, Verdict},
     telemetry::{self, RefreshOutcome},
 };
+
+/// When to come again after too many refreshes at once: those before are done in a moment.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// No refresh token of ours is longer, unless a subject is thousands of bytes long.
 const MAX_LENGTH: usize = 8 * 1024;
@@ -32,7 +38,8 @@ impl TokenIssuer {
     ///
     /// # Errors
     /// [`LoginError::NoActiveAccount`] for unknown users, inactive ones and wrong passwords alike;
-    /// [`LoginError::Throttled`] without looking at the password.
+    /// [`LoginError::Throttled`] without looking at the password. An attempt over the limit waits while others of its
+    /// account are in progress, because a success makes room: 5 run at once, and 16 wait.
     pub async fn log_in(
         &self,
         credentials: &Credentials,
@@ -48,34 +55,90 @@ impl TokenIssuer {
         credentials: &Credentials,
         peer: Option<IpAddr>,
     ) -> Result<Login, LoginError> {
-        let attempt = self
-            .throttle()
-            .begin(&normalize_email(&credentials.username), peer)
-            .map_err(|retry_after| LoginError::Throttled { retry_after })?;
-        let account = match self.accounts().authenticate(credentials).await {
-            Ok(account) => {
-                attempt.succeeded();
-                account
-            }
+        if !self.accounts().is_well_formed(credentials) {
+            return Err(LoginError::NoActiveAccount);
+        }
+        let name = normalize_email(&credentials.username);
+        let attempt = self.begin_attempt(&name, peer).await?;
+        let login = match self.open(credentials).await {
+            Ok(login) => login,
             // The attempt is not given back: it has failed.
-            Err(AccountsError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
-            Err(AccountsError::Busy) => {
+            Err(LoginError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
+            Err(other) => {
                 attempt.was_none();
-                return Err(LoginError::Busy);
-            }
-            Err(AccountsError::Unavailable(error)) => {
-                attempt.was_none();
-                return Err(error.into());
+                return Err(other);
             }
         };
-        let tokens = self.open_session(&self.owner(&account.subject)).await?;
-        Ok(Login { account, tokens })
+        attempt.succeeded();
+        if let Some(peer) = peer {
+            self.known_devices().note(self.store(), &name, peer).await;
+        }
+        Ok(login)
+    }
+
+    /// Lets an attempt through, or rejects it. Before that it waits for attempts in progress, and asks the store
+    /// whether another process has seen the account log in from there.
+    async fn begin_attempt(
+        &self,
+        name: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Attempt<'_>, LoginError> {
+        if let Ok(attempt) = self.throttle().begin(name, peer) {
+            return Ok(attempt);
+        }
+        if let Some(peer) = peer.filter(|peer| !self.throttle().knows(name, *peer))
+            && self.known_devices().knows(self.store(), name, peer).await
+        {
+            self.throttle().learn(name, peer);
+        }
+        let begun = self.throttle().wait_and_begin(name, peer).await;
+        begun.map_err(|retry_after| LoginError::Throttled { retry_after })
+    }
+
+    /// Begins a session for credentials. Makes its tokens only if the credentials are right after every revocation that
+    /// the session does not fall under.
+    ///
+    /// Whoever changes an account revokes after that, and the credentials may have been read before. If the cut-off is
+    /// written after the session, it covers the session whatever the clocks say, because a cut-off covers all rows of
+    /// its owner. If it is written before the session, `was_cut_off_since` finds it, as long as clocks differ by less
+    /// than the leeway. Then the credentials are read once more, which is after the change. The session was dated
+    /// behind that cut-off, so the user of a right password gets in within the same second.
+    async fn open(&self, credentials: &Credentials) -> Result<Login, LoginError> {
+        let begun = self.now();
+        let mut account = self.authenticate(credentials).await?;
+        let owner = self.owner(&account.subject);
+        let session = self.open_session(&owner).await?;
+        if self.was_cut_off_since(begun, &owner).await? {
+            account = self.authenticate(credentials).await?;
+            if account.subject != owner.subject {
+                return Err(LoginError::NoActiveAccount);
+            }
+        }
+        Ok(Login { account, tokens: self.pair(&session)? })
+    }
+
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Account, LoginError> {
+        self.accounts().authenticate(credentials).await.map_err(|error| match error {
+            AccountsError::NoActiveAccount => LoginError::NoActiveAccount,
+            AccountsError::Busy => LoginError::Busy,
+            AccountsError::Unavailable(error) => error.into(),
+        })
+    }
+
+    /// Whether the subject has a cut-off of this time or later, or of up to the leeway before it: the clock that dated
+    /// the cut-off may be behind.
+    async fn was_cut_off_since(&self, time: u64, owner: &Owner) -> Result<bool, StoreError> {
+        let earliest = time.saturating_sub(DEFAULT_LEEWAY.as_secs());
+        let verdict = self.store().look_up(&[subject(owner, earliest)]).await?;
+        Ok(verdict == Verdict::Revoked)
     }
 
     /// New tokens for a refresh token, which is used up by this.
     ///
     /// A token that was used before ends its session: whoever has the successor, the client or a thief, is logged out.
-    /// Who has no [active account](super::Accounts::is_active) any more gets none, and the token stays as it is.
+    /// Without an [active account](super::Accounts::is_active) there are no new tokens, and the token stays as it is.
+    /// The account is asked for again after the store's step. So an account that was closed before the answer is sent
+    /// gets no tokens, or only tokens that a later [`revoke_subject`](Self::revoke_subject) covers.
     ///
     /// # Errors
     /// [`RefreshError::NotValid`] for whatever is no refresh token of this issuer that is good now.
@@ -84,6 +147,7 @@ impl TokenIssuer {
             Ok(Used::Renewed(tokens)) => (Ok(tokens), RefreshOutcome::Succeeded),
             Ok(Used::Reused) => (Err(RefreshError::NotValid), RefreshOutcome::Reused),
             Err(RefreshError::NotValid) => (Err(RefreshError::NotValid), RefreshOutcome::NotValid),
+            Err(error @ RefreshError::Throttled { .. }) => (Err(error), RefreshOutcome::Throttled),
             Err(error @ RefreshError::Unavailable(_)) => (Err(error), RefreshOutcome::Unavailable),
         };
         telemetry::refreshed(told);
@@ -91,12 +155,16 @@ impl TokenIssuer {
     }
 
     async fn use_refresh(&self, refresh_token: &str) -> Result<Used, RefreshError> {
+        let (used, used_hash) = self.read_refresh(refresh_token).ok_or(RefreshError::NotValid)?;
+        let is_over = |now| now >= used.exp || self.refreshes().is_dead(&used_hash);
+        if is_over(self.now()) {
+            return Err(RefreshError::NotValid);
+        }
+        let turn = self.refreshes().turn(&used.sid).await;
+        let turn = turn.ok_or(RefreshError::Throttled { retry_after: A_MOMENT })?;
+        // By now it may have expired, or the refresh before this one has found it dead.
         let now = self.now();
-        let (used, used_hash) = self
-            .read_refresh(refresh_token)
-            .filter(|(claims, _)| now < claims.exp)
-            .ok_or(RefreshError::NotValid)?;
-        if !self.accounts().is_active(&used.sub).await? {
+        if is_over(now) || !self.accounts().is_active(&used.sub).await? {
             return Err(RefreshError::NotValid);
         }
         let owner = self.owner(&used.sub);
@@ -108,21 +176,31 @@ impl TokenIssuer {
             RefreshRotation::new(used.jti, used_hash, successor.record.clone(), now, keep_until)
                 .with_reuse_grace(self.reuse_grace());
         let issuer = self.clone();
-        self.to_the_end(async move {
-            match issuer.store().use_refresh(&rotation).await? {
-                RefreshUse::Rotated => Ok(Used::Renewed(issuer.pair(&successor)?)),
-                RefreshUse::Repeated(record) => {
-                    let again = issuer.again(record)?.ok_or(RefreshError::NotValid)?;
-                    Ok(Used::Renewed(issuer.pair(&again)?))
-                }
-                RefreshUse::Reused => {
-                    issuer.revocation().apply(issuer.session(&used.sid), ends_by);
-                    Ok(Used::Reused)
-                }
-                RefreshUse::Unknown | RefreshUse::Revoked => Err(RefreshError::NotValid),
+        let step = self.to_the_end::<_, StoreError>(async move {
+            // The turn ends with the step, also if the client hangs up.
+            let _turn = turn;
+            let outcome = issuer.store().use_refresh(&rotation).await?;
+            if outcome == RefreshUse::Reused {
+                issuer.revocation().apply(issuer.session(&used.sid), ends_by);
             }
-        })
-        .await
+            let is_dead =
+                [RefreshUse::Unknown, RefreshUse::Revoked, RefreshUse::Reused].contains(&outcome);
+            if is_dead {
+                issuer.refreshes().remember_dead(used_hash);
+            }
+            Ok(outcome)
+        });
+        let next = match step.await? {
+            RefreshUse::Rotated => successor,
+            RefreshUse::Repeated(record) => self.again(record)?.ok_or(RefreshError::NotValid)?,
+            RefreshUse::Reused => return Ok(Used::Reused),
+            RefreshUse::Unknown | RefreshUse::Revoked => return Err(RefreshError::NotValid),
+        };
+        // The account may have been closed since it was asked for, and its tokens may not have been revoked.
+        if !self.accounts().is_active(&owner.subject).await? {
+            return Err(RefreshError::NotValid);
+        }
+        Ok(Used::Renewed(self.pair(&next)?))
     }
 
     /// Ends the session of the access token and that of the refresh token, which usually are one. An expired or revoked
@@ -155,13 +233,14 @@ impl TokenIssuer {
         self.to_the_end(async move { Ok(issuer.store().deny(&denials).await?) }).await
     }
 
-    async fn open_session(&self, owner: &Owner) -> Result<TokenPair, StoreError> {
+    /// The first refresh token of a new session, as it is in the store now. It is not signed yet.
+    async fn open_session(&self, owner: &Owner) -> Result<Refresh, StoreError> {
         let sid = random_id().map_err(no_signature)?;
         let mut date = self.date();
         loop {
             let first = self.new_refresh(owner, &sid, date.iat)?;
             match self.store().open_session(&first.record).await? {
-                Insertion::Done(()) => return self.pair(&first),
+                Insertion::Done(()) => return Ok(first),
                 Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
                 Insertion::QuotaReached => {
                     return Err(StoreError::new("sessions have no quota"));
@@ -243,14 +322,9 @@ struct Refresh {
     record: NewRefreshToken,
 }
 
-impl IsUnavailable for RefreshError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
-
-impl IsUnavailable for LogOutError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+impl MayHaveRevoked for LogOutError {
+    /// Before the store is asked, this process refuses all that a log-out ends.
+    fn may_have_revoked(&self) -> bool {
+        false
     }
 }

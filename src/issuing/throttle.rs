@@ -2,14 +2,16 @@
 //!
 //! 1. **Failures**, counted before the password is looked at: however many attempts run side by side, no more than the
 //!    limit reach the hash. A success gives its count back. An account takes [`ACCOUNT`], an address [`ADDRESS`] (of IPv6
-//!    its /64, which is what one customer gets).
+//!    its /64, which is what one customer gets). Credentials that are not
+//!    [well formed](super::Accounts::is_well_formed) are never hashed and are not counted.
 //! 2. **Successes**, against wider limits: [`ACCOUNT_SUCCESSES`] and [`ADDRESS_SUCCESSES`]. Whoever has an account cannot
 //!    keep the hash busy with it without end. A failure gives this count back, so that only who has the password uses it up.
 //! 3. **Where clients' addresses are known, nobody can lock out whoever logged in before**: from an address where an account
 //!    was logged in to, the account has a limit of its own for failures, [`KNOWN`], in place of those of account and address.
 //!    An attack on the account from elsewhere, or on others from behind the same address, does not touch it. Whoever shares
-//!    that address and tries this very account does. For a new address the account opens again as soon as the attack ends,
-//!    after [`ACCOUNT`]'s interval at the latest.
+//!    that address and tries this very account does. Replicas share the known addresses through the store
+//!    ([`known_devices`](super::known_devices)). A replica looks there before it rejects an attempt. For a new address
+//!    the account opens again as soon as the attack ends, after [`ACCOUNT`]'s interval at the latest.
 //!
 //!    Without addresses (no `ConnectInfo` and no `with_peer_address`), and where all clients have the address of one proxy,
 //!    this does not hold: whoever guesses locks the account out for everybody, and behind one proxy's address all new ones.
@@ -21,18 +23,23 @@
 //! 6. **Memory is constant**: counters stand in tables, at a place that a randomly seeded hash chooses. Two accounts that
 //!    share a place share a limit: one in 65 536 pairs, and nobody can choose which. Nothing is evicted, so that no
 //!    flood of names makes a counter be forgotten. Only which addresses are known is: the least used first, beyond
-//!    [`KNOWN_PAIRS`], and with the process.
+//!    [`KNOWN_PAIRS`], and with the process. The store still has them.
+//! 7. **Attempts in progress are waited for.** An attempt over the limit waits while other attempts of its account are
+//!    in progress, because each success makes room. So parallel jobs can log in to one account at once. At most
+//!    [`WAITING`] attempts of an account wait (of an account and address, where rule 3 applies). The next one is
+//!    rejected, and so is one that still finds no room when no attempt is in progress any more.
 
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     ops::Deref,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use quick_cache::sync::Cache;
+use tokio::sync::{Notify, Semaphore};
 
 use super::rate::{Counter, Counters, Limit};
 use crate::claims::Clock;
@@ -51,6 +58,12 @@ const ADDRESS_SUCCESSES: Limit = Limit { at_once: 120, interval_ms: 500 };
 /// How many pairs of account and address are known; more than that are forgotten, the least used first.
 const KNOWN_PAIRS: usize = 100_000;
 
+/// How many attempts of an account wait for those in progress.
+const WAITING: usize = 16;
+
+/// How many queues there are. Accounts that share one wait for each other's attempts, and share no limit.
+const QUEUES: usize = 4096;
+
 pub(super) struct Throttle {
     clock: Arc<dyn Clock>,
     place: RandomState,
@@ -59,6 +72,17 @@ pub(super) struct Throttle {
     account_successes: Counters,
     address_successes: Counters,
     known: Cache<u64, Arc<Counter>>,
+    queues: Box<[Queue]>,
+    /// Where a hash has no place, which is nowhere.
+    other: Queue,
+}
+
+/// The attempts of an account that are in progress, and those that wait for them.
+struct Queue {
+    in_progress: Mutex<usize>,
+    waiting: Semaphore,
+    /// One attempt has ended, and has given back what it gives back.
+    ended: Notify,
 }
 
 /// One attempt that was let through. Dropped, it counts as a failure: whoever hangs up early gains nothing.
@@ -66,6 +90,22 @@ pub(super) struct Attempt<'a> {
     of: &'a Throttle,
     pair: Option<u64>,
     charges: Vec<Charge<'a>>,
+    /// Where it is in progress.
+    queue: Option<&'a Queue>,
+}
+
+/// An attempt over the limit.
+struct OverLimit {
+    retry_after: Duration,
+    /// Whether another attempt is in progress, and may make room.
+    may_wait: bool,
+}
+
+/// What is tried, as places in the tables.
+struct Tried {
+    account: u64,
+    network: Option<u128>,
+    pair: Option<u64>,
 }
 
 struct Charge<'a> {
@@ -106,27 +146,108 @@ impl Throttle {
             account_successes: Counters::new(),
             address_successes: Counters::new(),
             known: Cache::new(KNOWN_PAIRS),
+            queues: (0..QUEUES).map(|_| Queue::new()).collect(),
+            other: Queue::new(),
         }
     }
 
-    /// Lets an attempt through, or says after how long to come again.
+    /// Lets an attempt through, or says after how long to come again. Never waits.
     pub(super) fn begin(
         &self,
         account: &str,
         peer: Option<IpAddr>,
     ) -> Result<Attempt<'_>, Duration> {
-        let now = self.now();
-        let account = self.place.hash_one(account);
-        let network = peer.map(network_of);
-        let pair = network.map(|network| self.place.hash_one((account, network)));
-        let mut attempt = Attempt { of: self, pair, charges: Vec::with_capacity(4) };
-        match attempt.charge_all(account, network, now) {
-            Ok(()) => Ok(attempt),
-            Err(retry_after) => {
-                // Turned away before the password was looked at: nothing was used up.
-                attempt.was_none();
-                Err(retry_after)
+        let tried = self.tried(account, peer);
+        let known = tried.pair.and_then(|pair| self.known.get(&pair));
+        let queue = self.queue(&tried, known.is_some());
+        self.begin_in(queue, &tried, known).map_err(|over| over.retry_after)
+    }
+
+    /// As [`begin`](Self::begin), but waits for attempts in progress that may make room.
+    pub(super) async fn wait_and_begin(
+        &self,
+        account: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Attempt<'_>, Duration> {
+        let tried = self.tried(account, peer);
+        let mut place = None;
+        loop {
+            // A success can make the pair known, which is another queue.
+            let known = tried.pair.and_then(|pair| self.known.get(&pair));
+            let queue = self.queue(&tried, known.is_some());
+            // Made before the look at the counters, so that no end is missed.
+            let ended = queue.ended.notified();
+            let over = match self.begin_in(queue, &tried, known) {
+                Ok(attempt) => return Ok(attempt),
+                Err(over) => over,
+            };
+            if !over.may_wait {
+                return Err(over.retry_after);
             }
+            if place.is_none() {
+                place = Some(queue.waiting.try_acquire().map_err(|_| over.retry_after)?);
+            }
+            ended.await;
+        }
+    }
+
+    /// The queue is locked while the attempt is counted: if there is no room and nothing is in progress, there will be
+    /// no room soon.
+    fn begin_in<'a>(
+        &'a self,
+        queue: &'a Queue,
+        tried: &Tried,
+        known: Option<Arc<Counter>>,
+    ) -> Result<Attempt<'a>, OverLimit> {
+        let mut in_progress = queue.in_progress();
+        let pair = tried.pair;
+        let mut attempt = Attempt { of: self, pair, charges: Vec::with_capacity(4), queue: None };
+        match attempt.charge_all(tried, known, self.now()) {
+            Ok(()) => {
+                *in_progress += 1;
+                attempt.queue = Some(queue);
+                Ok(attempt)
+            }
+            Err(retry_after) => {
+                // Rejected before the password was looked at: nothing was used up.
+                attempt.was_none();
+                Err(OverLimit { retry_after, may_wait: *in_progress > 0 })
+            }
+        }
+    }
+
+    fn tried(&self, account: &str, peer: Option<IpAddr>) -> Tried {
+        Tried {
+            account: self.place.hash_one(account),
+            network: peer.map(network_of),
+            pair: peer.map(|peer| self.pair(account, peer)),
+        }
+    }
+
+    /// Where a pair is known it has a queue of its own, which an attack from elsewhere does not fill.
+    fn queue(&self, tried: &Tried, is_known: bool) -> &Queue {
+        let hash = tried.pair.filter(|_| is_known).unwrap_or(tried.account);
+        let place = usize::try_from(hash % QUEUES as u64).unwrap_or_default();
+        self.queues.get(place).unwrap_or(&self.other)
+    }
+
+    /// Whether the account was logged in to from there, as far as this process knows.
+    pub(super) fn knows(&self, account: &str, peer: IpAddr) -> bool {
+        self.known.get(&self.pair(account, peer)).is_some()
+    }
+
+    /// The account was logged in to from there, as another process has noted.
+    pub(super) fn learn(&self, account: &str, peer: IpAddr) {
+        self.insert(self.pair(account, peer));
+    }
+
+    fn pair(&self, account: &str, peer: IpAddr) -> u64 {
+        self.place.hash_one((self.place.hash_one(account), network_of(peer)))
+    }
+
+    fn insert(&self, pair: u64) {
+        if self.known.get(&pair).is_none() {
+            self.known.insert(pair, Arc::default());
         }
     }
 
@@ -135,15 +256,30 @@ impl Throttle {
     }
 }
 
+impl Queue {
+    fn new() -> Self {
+        Self {
+            in_progress: Mutex::default(),
+            waiting: Semaphore::new(WAITING),
+            ended: Notify::new(),
+        }
+    }
+
+    fn in_progress(&self) -> MutexGuard<'_, usize> {
+        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<'a> Attempt<'a> {
     fn charge_all(
         &mut self,
-        account: u64,
-        network: Option<u128>,
+        tried: &Tried,
+        known: Option<Arc<Counter>>,
         now: u64,
     ) -> Result<(), Duration> {
         let of = self.of;
-        match self.pair.and_then(|pair| of.known.get(&pair)) {
+        let Tried { account, network, .. } = *tried;
+        match known {
             Some(known) => self.charge(Place::Known(known), &KNOWN, Of::Failures, now)?,
             None => {
                 if let Some(address) = network.map(|network| of.place.hash_one(network)) {
@@ -177,10 +313,7 @@ impl<'a> Attempt<'a> {
         self.give_back(Of::Failures);
         self.charges.clear();
         if let Some(pair) = self.pair {
-            let known = &self.of.known;
-            if known.get(&pair).is_none() {
-                known.insert(pair, Arc::default());
-            }
+            self.of.insert(pair);
         }
     }
 
@@ -200,11 +333,17 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         self.give_back(Of::Successes);
+        if let Some(queue) = self.queue {
+            let mut in_progress = queue.in_progress();
+            *in_progress = in_progress.saturating_sub(1);
+            drop(in_progress);
+            queue.ended.notify_waiters();
+        }
     }
 }
 
 /// An IPv4 address, also one in IPv6's clothes, or the /64 of an IPv6 address.
-fn network_of(address: IpAddr) -> u128 {
+pub(super) fn network_of(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits() >> 64 | 1 << 64,
@@ -342,6 +481,76 @@ mod tests {
         let (throttle, _) = throttle();
         let running: Vec<_> = (0..100).filter_map(|_| throttle.begin("a", None).ok()).collect();
         assert_eq!(running.len(), 5);
+    }
+
+    /// Logs in many times at once: each attempt is in progress until all that are let in or wait have begun.
+    async fn log_in_at_once(
+        throttle: &Throttle,
+        count: usize,
+        peer: Option<IpAddr>,
+        is_right: bool,
+    ) -> usize {
+        let one = async || {
+            let attempt = throttle.wait_and_begin("a", peer).await.ok()?;
+            tokio::task::yield_now().await;
+            if is_right {
+                attempt.succeeded();
+            }
+            Some(())
+        };
+        let all = futures_util::future::join_all((0..count).map(|_| one())).await;
+        all.into_iter().flatten().count()
+    }
+
+    #[tokio::test]
+    async fn eight_correct_log_ins_of_one_account_at_once_succeed() {
+        for peer in [None, HOME] {
+            let (throttle, _) = throttle();
+            drop(throttle.begin("a", ELSEWHERE));
+            assert_eq!(log_in_at_once(&throttle, 8, peer, true).await, 8);
+            assert_eq!(log_in_at_once(&throttle, 8, peer, true).await, 8, "and once more");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_queue_of_log_ins_is_bounded_and_the_next_is_rejected() {
+        for peer in [None, HOME] {
+            let (throttle, _) = throttle();
+            assert_eq!(log_in_at_once(&throttle, 25, peer, true).await, 5 + WAITING);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_wrong_passwords_is_rejected_in_the_end() {
+        let (throttle, _) = throttle();
+        assert_eq!(log_in_at_once(&throttle, 20, None, false).await, 5);
+        assert_eq!(log_in_at_once(&throttle, 1, None, true).await, 0, "nothing is in progress");
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_while_it_waits_leaves_its_place_to_others() {
+        let (throttle, _) = throttle();
+        let running: Vec<_> = (0..5).filter_map(|_| throttle.begin("a", None).ok()).collect();
+        for _ in 0..2 * WAITING {
+            let waits = futures_util::FutureExt::now_or_never(throttle.wait_and_begin("a", None));
+            assert!(waits.is_none(), "it waits");
+        }
+        running.into_iter().for_each(Attempt::succeeded);
+        assert_eq!(log_in_at_once(&throttle, 8, None, true).await, 8);
+    }
+
+    #[tokio::test]
+    async fn an_attack_from_elsewhere_does_not_fill_the_queue_of_a_known_address() {
+        let (throttle, _) = throttle();
+        throttle.begin("a", HOME).unwrap_or_else(|_| unreachable!()).succeeded();
+        let _running: Vec<_> = (0..5).filter_map(|_| throttle.begin("a", ELSEWHERE).ok()).collect();
+        let mut waiting: Vec<_> =
+            (0..WAITING).map(|_| Box::pin(throttle.wait_and_begin("a", ELSEWHERE))).collect();
+        for one in &mut waiting {
+            assert!(futures_util::FutureExt::now_or_never(one.as_mut()).is_none());
+        }
+        assert!(throttle.wait_and_begin("a", ELSEWHERE).await.is_err(), "the queue is full");
+        assert_eq!(log_in_at_once(&throttle, 8, HOME, true).await, 8);
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// HMAC with SHA-256 (RFC 2104).
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "issuing", feature = "redis"))]
 pub(crate) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     backend::hmac_sha256(secret, message)
 }

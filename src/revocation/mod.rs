@@ -130,6 +130,7 @@ pub struct StoreError {
     /// `None`: it did not answer in time.
     source: Option<Box<dyn Error + Send + Sync>>,
     kind: &'static str,
+    nothing_written: bool,
 }
 
 impl StoreError {
@@ -143,13 +144,29 @@ impl StoreError {
         kind: &'static str,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { source: Some(source.into()), kind }
+        Self { source: Some(source.into()), kind, nothing_written: false }
     }
 
     /// The store gave no answer within its time box.
     #[must_use]
     pub fn timed_out() -> Self {
-        Self { source: None, kind: "timed_out" }
+        Self { source: None, kind: "timed_out", nothing_written: false }
+    }
+
+    /// States that the store has certainly written nothing: no transaction was begun, or it was rolled back.
+    ///
+    /// By default a failed step may have been taken, and the process then distrusts its cached answers. Use this only
+    /// if the failure proves the opposite, so that an overloaded store does not cost the process its cache as well.
+    #[must_use]
+    pub fn with_nothing_written(mut self) -> Self {
+        self.nothing_written = true;
+        self
+    }
+
+    /// Whether the store has certainly written nothing.
+    #[must_use]
+    pub fn is_nothing_written(&self) -> bool {
+        self.nothing_written
     }
 
     pub(crate) fn kind(&self) -> &'static str {

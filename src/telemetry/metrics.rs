@@ -95,6 +95,7 @@ pub(super) fn refreshed(outcome: super::RefreshOutcome) {
         RefreshOutcome::Succeeded => value::SUCCEEDED,
         RefreshOutcome::Reused => value::REUSED,
         RefreshOutcome::NotValid => value::NOT_VALID,
+        RefreshOutcome::Throttled => value::THROTTLED,
         RefreshOutcome::Unavailable => value::UNAVAILABLE,
     };
     count(&key(&names::REFRESHES, &[outcome]));

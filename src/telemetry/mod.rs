@@ -169,6 +169,7 @@ pub(crate) enum RefreshOutcome {
     Succeeded,
     Reused,
     NotValid,
+    Throttled,
     Unavailable,
 }
 

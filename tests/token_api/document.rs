@@ -135,9 +135,14 @@ async fn every_call_and_every_status_is_in_the_document_and_the_other_way_round(
     }
 
     let ada = observed.api.log_in("bob").await;
-    let (lists, revocations) =
-        (observed.api.wire.lists.clone(), observed.api.wire.revocations.clone());
-    let held = (lists.write().await, revocations.write().await);
+    let other = json!({"refresh_token": observed.api.log_in("bob").await.refresh});
+    let wire = observed.api.wire.clone();
+    let held =
+        (wire.lists.write().await, wire.refreshes.write().await, wire.revocations.write().await);
+    for _ in 0..17 {
+        observed.api.start(Call::new(Method::POST, "/refresh/").json(&other)).await;
+    }
+    observed.see("/refresh/", Call::new(Method::POST, "/refresh/").json(&other), "POST").await;
     for _ in 0..20 {
         let [list, revocation] =
             [(Method::GET, "/private_tokens/"), (Method::DELETE, "/private_tokens/1/")]

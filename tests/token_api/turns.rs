@@ -85,6 +85,35 @@ async fn a_revocation_keeps_its_turn_when_the_client_hangs_up() {
 }
 
 #[tokio::test]
+async fn one_refresh_of_a_session_runs_sixteen_wait_and_more_are_429() {
+    let api = Api::new();
+    let (ada, other) = (api.log_in("ada").await, api.log_in("ada").await);
+    let refreshes = api.wire.refreshes.clone();
+    let held = refreshes.write().await;
+    let refresh = |token: &str| {
+        let body = json!({"refresh_token": token});
+        Call::new(Method::POST, "/refresh/").json(&body)
+    };
+    let mut calls = Vec::new();
+    for _ in 0..17 {
+        calls.push(api.start(refresh(&ada.refresh)).await);
+    }
+    assert_eq!(api.wire.arrived(), 1);
+    api.call(refresh(&ada.refresh)).await.is(429, &[("retry-after", "1")], A_MOMENT);
+    calls.push(api.start(refresh(&other.refresh)).await);
+    assert_eq!(api.wire.arrived(), 2, "another session of the subject");
+
+    drop(held);
+    let mut outcomes = Vec::new();
+    for call in calls {
+        outcomes.push(call.await.unwrap());
+    }
+    let is_good = |status: &&StatusCode| **status == StatusCode::OK;
+    assert_eq!(outcomes.iter().filter(is_good).count(), 2, "{outcomes:?}");
+    assert_eq!(api.wire.arrived(), 3, "a token that was found dead is not looked up again");
+}
+
+#[tokio::test]
 async fn thirty_private_tokens_are_made_at_once_and_then_one_in_ten_seconds() {
     let api = Api::new();
     let (ada, bob) = (api.log_in("ada").await.access, api.log_in("bob").await.access);

@@ -23,8 +23,9 @@ use tower_bearer::{
 pub(crate) struct Wire {
     store: Arc<MemoryTokenStore>,
     is_cut: Arc<AtomicBool>,
-    /// Who has it to write holds up lists, or revocations of private tokens.
+    /// Who has it to write holds up lists, refreshes, or revocations of private tokens.
     pub(crate) lists: Arc<RwLock<()>>,
+    pub(crate) refreshes: Arc<RwLock<()>>,
     pub(crate) revocations: Arc<RwLock<()>>,
     arrived: Arc<AtomicUsize>,
 }
@@ -35,12 +36,13 @@ impl Wire {
             store: Arc::new(store),
             is_cut: Arc::default(),
             lists: Arc::default(),
+            refreshes: Arc::default(),
             revocations: Arc::default(),
             arrived: Arc::default(),
         }
     }
 
-    /// How many lists and revocations of private tokens have reached the store.
+    /// How many lists, refreshes and revocations of private tokens have reached the store.
     pub(crate) fn arrived(&self) -> usize {
         self.arrived.load(SeqCst)
     }
@@ -90,7 +92,7 @@ impl TokenStore for Wire {
     }
 
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {
-        self.through(self.store.use_refresh(rotation))
+        self.held(&self.refreshes, self.store.use_refresh(rotation))
     }
 
     fn create_private<'a>(
@@ -161,5 +163,17 @@ impl TokenStore for Wire {
 
     fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
         self.through(self.store.touch(uses))
+    }
+
+    fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]> {
+        self.through(self.store.shared_key(name, candidate))
+    }
+
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+        self.through(self.store.note_device(device, keep_until))
+    }
+
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool> {
+        self.through(self.store.knows_device(device, now))
     }
 }

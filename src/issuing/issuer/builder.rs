@@ -7,8 +7,8 @@ use crate::{
     ConfigError, RevocationCache,
     claims::{Clock, Moment, SystemClock},
     issuing::{
-        Accounts, SigningKeys, TokenStore, claims::ACCESS_LIFETIME, last_used::LastUsed,
-        throttle::Throttle,
+        Accounts, SigningKeys, TokenStore, claims::ACCESS_LIFETIME, known_devices::KnownDevices,
+        last_used::LastUsed, refreshes::Refreshes, throttle::Throttle,
     },
 };
 
@@ -55,6 +55,7 @@ impl TokenIssuerBuilder {
                 max_overlap: DAY,
                 max_private_tokens: 1000,
                 reuse_grace: Duration::ZERO,
+                known_device_retention: 90 * DAY,
             },
         }
     }
@@ -106,6 +107,19 @@ impl TokenIssuerBuilder {
         self
     }
 
+    /// Sets for how long the store keeps, since the last log-in, from which networks an account was logged in to.
+    /// Default: 90 days. Zero turns it off: then a replica knows only the log-ins that it has seen itself, and an
+    /// attack on an account locks its owner out of the other replicas.
+    ///
+    /// The store keeps keyed hashes of account and network (an IPv4 address, or the /64 of an IPv6 address).
+    /// [`maintain`](TokenIssuer::maintain) deletes them after their time, which is up to a day shorter than the
+    /// setting: a pair is written once a day. They stay until then if an account is closed or deleted. A change of the
+    /// setting does not change the time of what is already kept. Without client addresses nothing is kept.
+    pub fn with_known_device_retention(mut self, retention: Duration) -> Self {
+        self.settings.known_device_retention = retention;
+        self
+    }
+
     /// After how long at the latest a process sees what another has revoked, in place of 30 seconds: the bound of the
     /// [`RevocationCache`]. What is revoked in this process is seen by the next request, whatever the bound.
     pub fn with_revocation_bound(mut self, bound: Duration) -> Self {
@@ -117,7 +131,8 @@ impl TokenIssuerBuilder {
     ///
     /// # Errors
     /// An empty name or audience, and [`ConfigError::OutOfRange`] for a lifetime of less than a second or more than
-    /// 100 years, a maximum of no private tokens, or a grace above 30 seconds.
+    /// 100 years, a maximum of no private tokens, a grace above 30 seconds, or a retention of known devices above 100
+    /// years.
     pub fn build(self) -> Result<TokenIssuer, ConfigError> {
         let Settings {
             refresh_lifetime,
@@ -125,6 +140,7 @@ impl TokenIssuerBuilder {
             max_overlap,
             max_private_tokens,
             reuse_grace,
+            known_device_retention,
         } = self.settings;
         let lifetimes = Duration::from_secs(1)..=MAX_LIFETIME;
         if !lifetimes.contains(&refresh_lifetime) {
@@ -144,6 +160,11 @@ impl TokenIssuerBuilder {
         if reuse_grace > MAX_REUSE_GRACE {
             return Err(ConfigError::OutOfRange("grace for reuse, up to 30 seconds"));
         }
+        if known_device_retention > MAX_LIFETIME {
+            return Err(ConfigError::OutOfRange("retention of known devices, up to 100 years"));
+        }
+        let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
+        let known_devices = KnownDevices::new(name, clock, known_device_retention);
         let revocation = RevocationCache::new(Arc::clone(&self.store), self.revocation_bound)
             .with_clock(Arc::clone(&self.clock));
         let verifying = Verifying {
@@ -163,6 +184,8 @@ impl TokenIssuerBuilder {
             accounts: self.accounts,
             settings: self.settings,
             throttle: Throttle::new(self.clock),
+            known_devices,
+            refreshes: Refreshes::new(),
             authenticator,
             access_authenticator,
         })))

@@ -15,13 +15,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::{
     Authenticated,
     claims::{Clock, UntypedClaims},
     issuing::{
-        rate::{Counters, Limit},
+        rate::{Counters, Limit, Turn, Turns},
         router::answers::{Refusal, throttled},
     },
 };
@@ -46,20 +44,13 @@ pub(super) struct Owners {
     pub(super) new_token_rate: Limit,
 }
 
-/// A call that runs, until it is dropped.
-#[must_use = "dropped at once it limits nothing"]
-pub(super) struct Turn {
-    _running: OwnedSemaphorePermit,
-    _admitted: OwnedSemaphorePermit,
-}
-
 impl Owners {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             place: RandomState::new(),
-            calls: Turns::new(),
-            revocations: Turns::new(),
+            calls: Turns::new(PLACES, RUNNING, WAITING),
+            revocations: Turns::new(PLACES, RUNNING, WAITING),
             new_tokens: Counters::new(),
             new_token_rate: Limit { at_once: 30, interval_ms: 10_000 },
         }
@@ -67,13 +58,13 @@ impl Owners {
 
     /// Waits for the turn of a call that lists.
     pub(super) async fn call(&self, access: &Access) -> Result<Turn, Refusal> {
-        self.calls.take(self.hash(access)).await
+        self.calls.take(self.hash(access)).await.ok_or_else(no_turn)
     }
 
     /// Waits for the turn of a call that makes a private token, if it may make one now.
     pub(super) async fn new_token(&self, access: &Access) -> Result<Turn, Refusal> {
         let owner = self.hash(access);
-        let turn = self.calls.take(owner).await?;
+        let turn = self.calls.take(owner).await.ok_or_else(no_turn)?;
         let now = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
         match self.new_tokens.of(owner).charge(&self.new_token_rate, now) {
             Ok(()) => Ok(turn),
@@ -83,7 +74,7 @@ impl Owners {
 
     /// Waits for the turn of a call that revokes a private token.
     pub(super) async fn revocation(&self, access: &Access) -> Result<Turn, Refusal> {
-        self.revocations.take(self.hash(access)).await
+        self.revocations.take(self.hash(access)).await.ok_or_else(no_turn)
     }
 
     fn hash(&self, access: &Access) -> u64 {
@@ -92,32 +83,6 @@ impl Owners {
 }
 
 type Access = Authenticated<UntypedClaims>;
-
-struct Turns(Box<[Place]>);
-
-struct Place {
-    running: Arc<Semaphore>,
-    /// Those that run and those that wait.
-    admitted: Arc<Semaphore>,
-}
-
-impl Turns {
-    fn new() -> Self {
-        let place = || Place {
-            running: Arc::new(Semaphore::new(RUNNING)),
-            admitted: Arc::new(Semaphore::new(RUNNING + WAITING)),
-        };
-        Self((0..PLACES).map(|_| place()).collect())
-    }
-
-    async fn take(&self, hash: u64) -> Result<Turn, Refusal> {
-        let place = usize::try_from(hash % PLACES as u64).ok();
-        let place = place.and_then(|place| self.0.get(place)).ok_or_else(no_turn)?;
-        let admitted = Arc::clone(&place.admitted).try_acquire_owned().map_err(|_| no_turn())?;
-        let running = Arc::clone(&place.running).acquire_owned().await.map_err(|_| no_turn())?;
-        Ok(Turn { _running: running, _admitted: admitted })
-    }
-}
 
 fn no_turn() -> Refusal {
     throttled(A_MOMENT).into()

@@ -42,6 +42,9 @@ struct State {
     denials: DenialRows,
     outbox: BTreeMap<i64, Denial>,
     last_entry: i64,
+    keys: HashMap<String, [u8; 32]>,
+    /// Until when they are kept.
+    devices: HashMap<[u8; 32], u64>,
     /// What is kept of each fleet, by its name.
     fleets: HashMap<String, Acknowledged>,
 }
@@ -240,6 +243,12 @@ impl State {
         for id in &over {
             self.outbox.remove(id);
         }
+        swept += over.len();
+        let over = self.devices.iter().filter(|(_, keep_until)| **keep_until < now);
+        let over: Vec<[u8; 32]> = over.map(|(id, _)| *id).take(limit - swept).collect();
+        for id in &over {
+            self.devices.remove(id);
+        }
         swept + over.len()
     }
 }
@@ -337,6 +346,21 @@ impl TokenStore for MemoryTokenStore {
             state.private.touch(&one.issuer, &one.token_id, one.at);
         }
         done(())
+    }
+
+    fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]> {
+        done(*self.state().keys.entry(name.to_owned()).or_insert(*candidate))
+    }
+
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+        let mut state = self.state();
+        let kept = state.devices.entry(*device).or_insert(keep_until);
+        *kept = keep_until.max(*kept);
+        done(())
+    }
+
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool> {
+        done(self.state().devices.get(device).is_some_and(|keep_until| *keep_until >= now))
     }
 }
 

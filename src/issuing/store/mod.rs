@@ -55,7 +55,8 @@ pub type Step<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// A place for sessions, private tokens, revocations and the outbox. The rules are in the [module](self)'s list.
 ///
-/// An error means that the step was not, or may not have been, taken.
+/// An error means that the step was not, or may not have been, taken. With [`StoreError::with_nothing_written`] the
+/// store says that it was certainly not taken.
 pub trait TokenStore: RevocationStore {
     /// Begins a session: keeps its first refresh token.
     ///
@@ -163,13 +164,23 @@ pub trait TokenStore: RevocationStore {
     /// among them or not; the outbox has them.
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>>;
 
-    /// Forgets up to `limit` rows that concern nobody any more: tokens [`KEEP_AFTER_EXPIRY`] after their expiry, private
-    /// tokens also after the end that a denial or a rotation has set (whoever makes and revokes tokens leaves no rows),
-    /// denials, cut-offs and outbox entries after their `keep_until`. Returns how many: below `limit`, none is left.
+    /// Deletes up to `limit` rows that are no longer needed: tokens [`KEEP_AFTER_EXPIRY`] after their expiry, private
+    /// tokens also after the end that a denial or a rotation has set, and denials, cut-offs, outbox entries and known
+    /// devices after their `keep_until`. Returns how many. Fewer than `limit` means that none is left.
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize>;
 
     /// Notes when private tokens were last used: the latest time wins, and unknown tokens are no error.
     fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()>;
+
+    /// Returns the key that all processes on this store share under `name`. Keeps `candidate` if there is none yet.
+    fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]>;
+
+    /// Keeps `device` until `keep_until`, or until a later time that was noted before. It is the keyed hash of an
+    /// account and a network from which that account was logged in to.
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()>;
+
+    /// Whether `device` was noted and is kept at `now`. One indexed read.
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool>;
 }
 
 /// How long rows and denials are kept after the token's expiry, in seconds: every leeway, and a minute.

@@ -1,8 +1,11 @@
 //! A store that takes a step and then does not answer, or is gone.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use super::{DAY, Everybody, ISSUER, NOW, log_in, refusal};
@@ -10,7 +13,7 @@ use crate::{
     Algorithm, BoxFuture, RejectionKind,
     claims::ManualClock,
     issuing::{
-        PrivateTokenError, RefreshError, RevokeAllError, TokenIssuer,
+        Credentials, PrivateTokenError, RefreshError, RevokeAllError, TokenIssuer,
         store::{
             Acknowledged, Called, Caller, Denial, Insertion, ListQuery, MemoryTokenStore,
             NewPrivateToken, NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken,
@@ -27,13 +30,23 @@ struct Mute {
     store: MemoryTokenStore,
     is_mute: Arc<AtomicBool>,
     is_gone: Arc<AtomicBool>,
+    /// No device is noted while this is set.
+    is_forgetful: Arc<AtomicBool>,
+    /// How often a device was to be noted.
+    noted: Arc<AtomicUsize>,
 }
 
 impl Mute {
+    fn on(store: MemoryTokenStore) -> Self {
+        let [is_mute, is_gone, is_forgetful] = [(); 3].map(|()| Arc::default());
+        Self { store, is_mute, is_gone, is_forgetful, noted: Arc::default() }
+    }
+
     fn lost<'a, T: Send + 'a>(&self, step: impl FnOnce() -> Step<'a, T>) -> Step<'a, T> {
         let is_mute = Arc::clone(&self.is_mute);
         if self.is_gone.load(Ordering::Relaxed) {
-            return Box::pin(std::future::ready(Err(StoreError::timed_out())));
+            let error = StoreError::timed_out().with_nothing_written();
+            return Box::pin(std::future::ready(Err(error)));
         }
         let step = step();
         Box::pin(async move {
@@ -59,6 +72,14 @@ macro_rules! mute {
             fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
                 self.lost(|| self.store.sweep(now, limit))
             }
+
+            fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+                self.noted.fetch_add(1, Ordering::Relaxed);
+                if self.is_forgetful.load(Ordering::Relaxed) {
+                    return Box::pin(std::future::ready(Err(StoreError::timed_out())));
+                }
+                self.lost(|| self.store.note_device(device, keep_until))
+            }
         }
     };
 }
@@ -77,6 +98,8 @@ mute! {
     begin_generation(new: &'a Acknowledged) -> ();
     denials(after: Option<&'a Revocable>, limit: usize) -> Vec<Denial>;
     touch(uses: &'a [TokenUse]) -> ();
+    shared_key(name: &'a str, candidate: &'a [u8; 32]) -> [u8; 32];
+    knows_device(device: &'a [u8; 32], now: u64) -> bool;
 }
 
 impl RevocationStore for Mute {
@@ -101,7 +124,7 @@ fn issuer() -> (TokenIssuer, Arc<AtomicBool>) {
 fn issuer_on(is_mute: Arc<AtomicBool>, is_gone: Arc<AtomicBool>) -> TokenIssuer {
     let clock = ManualClock::at(NOW);
     let store = MemoryTokenStore::new().with_clock(clock.clone());
-    let store = Mute { store, is_mute, is_gone };
+    let store = Mute { is_mute, is_gone, ..Mute::on(store) };
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     let builder = TokenIssuer::builder(ISSUER, "api", key, store, Everybody).with_clock(clock);
     builder.build().unwrap()
@@ -139,6 +162,36 @@ async fn revoke_all_holds_here_although_the_store_is_gone() {
 }
 
 #[tokio::test]
+async fn only_a_step_that_may_have_revoked_makes_cached_answers_doubtful() {
+    let [is_mute, is_gone] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let issuer = issuer_on(Arc::clone(&is_mute), Arc::clone(&is_gone));
+    let (bob, _) = log_in(&issuer, "bob").await;
+    let (ada, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
+    let look_ups = async || {
+        assert_eq!(refusal(&issuer, &bob.access_token).await, None);
+        issuer.revocation().stats().look_ups
+    };
+    let before = look_ups().await;
+
+    is_gone.store(true, Ordering::Relaxed);
+    issuer.refresh(&ada.refresh_token).await.unwrap_err();
+    issuer.log_out(&access, &ada.refresh_token).await.unwrap_err();
+    issuer.revoke_private_token(&access, made.token.id).await.unwrap_err();
+    issuer.revoke_subject("eve").await.unwrap_err();
+    assert_eq!(look_ups().await, before, "nothing was written");
+
+    is_gone.store(false, Ordering::Relaxed);
+    is_mute.store(true, Ordering::Relaxed);
+    issuer.log_out(&access, &ada.refresh_token).await.unwrap_err();
+    assert_eq!(look_ups().await, before, "this process refuses all that a log-out ends");
+    issuer.refresh(&ada.refresh_token).await.unwrap_err();
+    assert_eq!(look_ups().await, before + 1);
+    issuer.revoke_private_token(&access, made.token.id).await.unwrap_err();
+    assert_eq!(look_ups().await, before + 2);
+}
+
+#[tokio::test]
 async fn who_hangs_up_does_not_stop_a_revocation() {
     let (issuer, _) = issuer();
     let (_, access) = log_in(&issuer, "ada").await;
@@ -150,6 +203,29 @@ async fn who_hangs_up_does_not_stop_a_revocation() {
         tokio::task::yield_now().await;
     }
     assert_eq!(refusal(&issuer, &made.data).await, Some(RejectionKind::Revoked));
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_noted_fails_no_log_in_and_is_noted_by_the_next() {
+    let clock = ManualClock::at(NOW);
+    let store = Mute::on(MemoryTokenStore::new().with_clock(clock.clone()));
+    let (is_forgetful, noted) = (Arc::clone(&store.is_forgetful), Arc::clone(&store.noted));
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let builder = TokenIssuer::builder(ISSUER, "api", key, store, Everybody);
+    let issuer = builder.with_clock(clock.clone()).build().unwrap();
+    let noted_by_a_log_in = async || {
+        noted.store(0, Ordering::Relaxed);
+        let home = Some([198, 51, 100, 7].into());
+        issuer.log_in(&Credentials::new("ada", "right"), home).await.unwrap();
+        noted.load(Ordering::Relaxed)
+    };
+    is_forgetful.store(true, Ordering::Relaxed);
+    assert_eq!(noted_by_a_log_in().await, 1);
+    is_forgetful.store(false, Ordering::Relaxed);
+    assert_eq!(noted_by_a_log_in().await, 1, "tried again");
+    assert_eq!(noted_by_a_log_in().await, 0, "once a day");
+    clock.advance(Duration::from_secs(DAY));
+    assert_eq!(noted_by_a_log_in().await, 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! The issuer as a whole, on the memory store.
 
 mod failing;
+pub(super) mod overtaken;
 mod private_tokens;
+pub(super) mod replicas;
 mod sessions;
 mod verifying;
 
@@ -22,7 +24,7 @@ const DAY: u64 = 24 * 3600;
 
 /// Everybody's password is `right`, and the user name is the subject. `gone` has left since, and about `away` nobody
 /// can be asked.
-struct Everybody;
+pub(super) struct Everybody;
 
 impl Accounts for Everybody {
     fn authenticate<'a>(

@@ -37,7 +37,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "issuing", feature = "redis"))]
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message);
     let mut bytes = [0; 32];

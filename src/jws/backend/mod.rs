@@ -121,7 +121,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     chosen::sha256(bytes)
 }
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "issuing", feature = "redis"))]
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     chosen::hmac_sha256(secret, message)
 }
@@ -158,8 +158,8 @@ mod none {
         [0; 32]
     }
 
-    /// Never called: without a backend no store connects.
-    #[cfg(feature = "redis")]
+    /// Never called: without a backend no store connects and no issuer has keys.
+    #[cfg(any(feature = "issuing", feature = "redis"))]
     pub(super) fn hmac_sha256(_: &[u8], _: &[u8]) -> [u8; 32] {
         [0; 32]
     }

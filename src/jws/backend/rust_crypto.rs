@@ -28,7 +28,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "issuing", feature = "redis"))]
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     keyed(secret)
         .map_or([0; 32], |keyed| keyed.chain_update(message).finalize().into_bytes().into())
@@ -40,7 +40,7 @@ pub(super) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> b
 }
 
 /// There is always one: HMAC takes a secret of any length.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "issuing", feature = "redis"))]
 fn keyed(secret: &[u8]) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(secret).ok()
 }

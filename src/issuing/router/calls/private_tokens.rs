@@ -16,6 +16,7 @@ use crate::issuing::router::openapi;
 use crate::issuing::{
     CreatedPrivateToken, PrivateToken, PrivateTokenError,
     private_tokens::checked_name,
+    rate::Turn,
     router::{
         Shared, TokenApi,
         answers::{FieldErrors, Outcome, Refusal, detail, empty, json, not_found},
@@ -23,7 +24,6 @@ use crate::issuing::{
         date_time,
         fields::{Fields, Space},
         list, public_url,
-        turns::Turn,
     },
 };
 

@@ -74,6 +74,7 @@ async fn log_in(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
         (status = 200, description = "A new access token, and the refresh token that follows", body = Refreshed<'static>),
         (status = 400, description = "The field is missing or wrong", body = openapi::FieldErrors),
         (status = 401, description = "Not a valid refresh token; one that was used before ends its session", body = openapi::Coded),
+        (status = 429, description = "Too many refreshes of one session at once; `Retry-After`", body = openapi::Detail),
         (status = 503, description = "Accounts, store or keys cannot be asked; `Retry-After`", body = openapi::Coded),
     )
 ))]
@@ -90,6 +91,7 @@ async fn renew(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
     match api.issuer.refresh(&refresh_token).await {
         Ok(tokens) => Ok(json(StatusCode::OK, &Refreshed::new(&tokens))),
         Err(RefreshError::NotValid) => Err(RejectionKind::WrongTokenUse.into()),
+        Err(RefreshError::Throttled { retry_after }) => Err(throttled(retry_after).into()),
         Err(RefreshError::Unavailable(_)) => Err(unavailable()),
     }
 }

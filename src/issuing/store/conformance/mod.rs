@@ -11,6 +11,7 @@
 //! Two of a store's duties it cannot check: that what was acknowledged outlives a crash, and that several processes see
 //! the same rows.
 
+mod devices;
 mod listing;
 mod private_tokens;
 mod revocation;
@@ -103,6 +104,11 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             private_tokens_that_have_ended_are_swept_before_they_expire,
             a_sweep_keeps_to_its_limit,
             the_latest_use_counts,
+        }
+        devices {
+            all_processes_get_the_key_that_was_kept_first,
+            a_device_is_known_until_the_latest_time_that_was_noted,
+            an_expired_device_is_swept_and_no_other,
         }
     }
 }

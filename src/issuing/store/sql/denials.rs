@@ -164,10 +164,22 @@ pub(super) async fn is_ended(
     transaction: &mut Transaction,
     token: &NewRefreshToken,
 ) -> Result<bool, Failure> {
-    let (issuer, id) = (Arc::clone(&token.owner.issuer), Arc::clone(&token.session_id));
-    let what = [subject(&token.owner, token.issued_at), Revocable::Session { issuer, id }];
-    let asked = Asked::of(&what);
+    let asked = Asked::of(&ends_of(token));
     asked.is_among(&transaction.fetch(LOOK_UP, asked.values()).await?, u64::MAX)
+}
+
+/// As [`is_ended`], without a transaction and without locks: `true` stays true.
+pub(super) async fn was_ended(
+    database: &Database,
+    token: &NewRefreshToken,
+) -> Result<bool, Failure> {
+    let asked = Asked::of(&ends_of(token));
+    asked.is_among(&database.read(LOOK_UP, &asked.values()).await?, u64::MAX)
+}
+
+fn ends_of(token: &NewRefreshToken) -> [Revocable; 2] {
+    let (issuer, id) = (Arc::clone(&token.owner.issuer), Arc::clone(&token.session_id));
+    [subject(&token.owner, token.issued_at), Revocable::Session { issuer, id }]
 }
 
 /// Several denials in one step.

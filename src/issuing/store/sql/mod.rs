@@ -53,6 +53,7 @@ mod connect;
 mod connection;
 mod database;
 mod denials;
+mod devices;
 mod failure;
 mod options;
 mod private_tokens;
@@ -114,7 +115,7 @@ impl SqlStore {
 }
 
 /// One transaction, taken again while others are in its way. A failure after which nobody knows whether the commit
-/// has happened is never such a conflict.
+/// has happened is never such a conflict. Before the commit is sent, a failure means that nothing was written.
 macro_rules! step {
     ($store:expr, |$transaction:ident| $work:expr) => {
         step!($store, crate::issuing::store::sql::database::Writes::All, |$transaction| $work)
@@ -124,10 +125,12 @@ macro_rules! step {
         let step: BoxFuture<'_, Result<_, StoreError>> = Box::pin(async move {
             let mut retries = store.database.retries();
             loop {
+                let mut is_committing = false;
                 let taken = async {
                     let mut $transaction = store.database.begin($writes).await?;
                     let answer = $work.await?;
                     let entries = $transaction.take_entries();
+                    is_committing = true;
                     $transaction.commit().await?;
                     Ok((answer, entries))
                 };
@@ -135,7 +138,13 @@ macro_rules! step {
                     taken.await;
                 match taken {
                     Err(failure) if failure.is_conflict() => {
-                        retries.pause_after(failure).await?;
+                        let paused = retries.pause_after(failure).await;
+                        paused.map_err(|conflict| {
+                            StoreError::from(conflict).with_nothing_written()
+                        })?;
+                    }
+                    Err(failure) if !is_committing => {
+                        return Err(StoreError::from(failure).with_nothing_written());
                     }
                     taken => {
                         let (answer, entries) = taken?;
@@ -156,7 +165,15 @@ impl TokenStore for SqlStore {
     }
 
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {
-        step!(self, |transaction| sessions::use_once(&mut transaction, rotation))
+        Box::pin(async move {
+            let dead = sessions::find_dead(&self.database, rotation).await;
+            match dead.map_err(|failure| StoreError::from(failure).with_nothing_written())? {
+                Some(answer) => Ok(answer),
+                None => {
+                    step!(self, |transaction| sessions::use_once(&mut transaction, rotation)).await
+                }
+            }
+        })
     }
 
     fn create_private<'a>(
@@ -237,6 +254,18 @@ impl TokenStore for SqlStore {
 
     fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
         step!(self, |transaction| private_tokens::touch(&mut transaction, uses))
+    }
+
+    fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]> {
+        step!(self, |transaction| devices::shared_key(&mut transaction, name, candidate))
+    }
+
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+        step!(self, |transaction| devices::note(&mut transaction, device, keep_until))
+    }
+
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool> {
+        Box::pin(async move { Ok(devices::knows(&self.database, device, now).await?) })
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    database::Transaction,
-    denials::{deny, in_the_way, is_ended, lock_of_owner, lock_of_session},
+    database::{Database, Transaction},
+    denials::{deny, in_the_way, is_ended, lock_of_owner, lock_of_session, was_ended},
     failure::Failure,
-    value::Value,
+    value::{Row, Value},
 };
 use crate::{
     issuing::store::{Denial, Insertion, NewRefreshToken, RefreshRotation, RefreshUse},
@@ -25,26 +25,38 @@ pub(super) async fn open(
     Ok(Insertion::Done(()))
 }
 
+/// Answers for a token that is unknown or has ended, without a transaction and without locks: neither can change, and a
+/// flood of dead tokens must not hold the locks and connections that revocations need. `None` for all other tokens.
+pub(super) async fn find_dead(
+    database: &Database,
+    rotation: &RefreshRotation,
+) -> Result<Option<RefreshUse>, Failure> {
+    let RefreshRotation { used, successor, now, .. } = rotation;
+    let values = [Value::id(&successor.owner.issuer), Value::id(used)];
+    let rows = database.read(FIND, &values).await?;
+    let row = rows.first().map(|row| found(row, successor, used)).transpose()?;
+    let Some(row) = row.filter(|row| is_meant(row, rotation)) else {
+        return Ok(Some(RefreshUse::Unknown));
+    };
+    let is_dead = row.dies_at <= *now || was_ended(database, &row.token).await?;
+    Ok(is_dead.then_some(RefreshUse::Revoked))
+}
+
 /// Under the locks of the owner and the session: neither a cut-off nor the session's end can come between the look at
 /// the used token and the writing of its successor, which they would miss.
 pub(super) async fn use_once(
     transaction: &mut Transaction,
     rotation: &RefreshRotation,
 ) -> Result<RefreshUse, Failure> {
-    let RefreshRotation { used, used_hash, successor, now, .. } = rotation;
+    let RefreshRotation { used, successor, now, .. } = rotation;
     let (owner, session_id) = (&successor.owner, &successor.session_id);
     let locks = vec![lock_of_owner(owner), lock_of_session(&owner.issuer, session_id)];
     transaction.lock(locks).await?;
 
-    let Some(row) = find(transaction, successor, used).await? else {
+    let row = find(transaction, successor, used).await?;
+    let Some(row) = row.filter(|row| is_meant(row, rotation)) else {
         return Ok(RefreshUse::Unknown);
     };
-    if row.token.hash != *used_hash
-        || row.token.owner != *owner
-        || row.token.session_id != *session_id
-    {
-        return Ok(RefreshUse::Unknown);
-    }
     if row.dies_at <= *now || is_ended(transaction, &row.token).await? {
         return Ok(RefreshUse::Revoked);
     }
@@ -91,7 +103,10 @@ async fn find(
 ) -> Result<Option<FoundToken>, Failure> {
     let values = vec![Value::id(&like.owner.issuer), Value::id(id)];
     let rows = transaction.fetch(FIND, values).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
+    rows.first().map(|row| found(row, like, id)).transpose()
+}
+
+fn found(row: &Row, like: &NewRefreshToken, id: &str) -> Result<FoundToken, Failure> {
     let mut token = like.clone();
     token.owner.subject = row.id(0)?;
     token.token_id = id.into();
@@ -103,7 +118,15 @@ async fn find(
         (Some(at), Some(_)) => Some((at, row.id(6)?)),
         _ => None,
     };
-    Ok(Some(FoundToken { token, used, dies_at: row.time(7)? }))
+    Ok(FoundToken { token, used, dies_at: row.time(7)? })
+}
+
+/// Whether this is the token that is used: by its hash, owner and session.
+fn is_meant(row: &FoundToken, rotation: &RefreshRotation) -> bool {
+    let RefreshRotation { used_hash, successor, .. } = rotation;
+    row.token.hash == *used_hash
+        && row.token.owner == successor.owner
+        && row.token.session_id == successor.session_id
 }
 
 const FIND: &str = "

@@ -42,7 +42,7 @@ type ReadId = fn(&Row) -> Result<Value, Failure>;
 /// They are found in the order of the date, which has an index: in another order, each sweep would read the whole table,
 /// under SQLite's one lock. They are deleted by another statement: a planner that does not know how many a limit will
 /// find may read the whole table to delete them.
-pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 5] = [
+pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 6] = [
     (
         "SELECT id FROM bearer_refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
         "bearer_refresh_tokens",
@@ -74,6 +74,12 @@ pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 5] = [
         "bearer_outbox",
         "keep_until",
         |row| row.int(0).map(Value::Int),
+    ),
+    (
+        "SELECT id FROM bearer_known_devices WHERE keep_until < $1 ORDER BY keep_until LIMIT $2",
+        "bearer_known_devices",
+        "keep_until",
+        |row| row.bytes(0).map(Value::Bytes),
     ),
 ];
 

@@ -8,9 +8,12 @@
 
 mod connections;
 mod crash;
+mod log_ins;
 mod many;
 mod plans;
 mod processes;
+#[cfg(feature = "postgres")]
+mod replays;
 #[cfg(feature = "postgres")]
 mod server;
 mod upkeep;

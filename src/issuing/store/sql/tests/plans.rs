@@ -105,8 +105,11 @@ const MANY: [(&str, &str); 5] = [
 ];
 
 /// More tables, whose rows are few; many here, so that an index is worth its while.
-const MORE: [(&str, &str); 1] =
-    [("bearer_fleets (name, generation, count, hash)", "TEXT(n), 'g', 0, BYTES(n)")];
+const MORE: [(&str, &str); 3] = [
+    ("bearer_fleets (name, generation, count, hash)", "TEXT(n), 'g', 0, BYTES(n)"),
+    ("bearer_known_devices (id, keep_until)", "BYTES(n), 1000000 + n"),
+    ("bearer_secrets (name, value)", "TEXT(n), BYTES(n)"),
+];
 
 async fn fill(store: &SqlStore) {
     let database = &store.database;

@@ -49,6 +49,7 @@ on_each_database! {
     of_two_stores_one_rotates
     dropped_steps_leave_nothing_behind
     what_was_not_committed_is_not_committed_by_the_next_step
+    a_step_that_was_not_begun_says_that_nothing_was_written
     a_newer_schema_is_refused_and_left_alone
     new_entries_go_to_the_store_that_has_written_them
     entries_that_are_removed_while_a_seeding_begins_are_among_its_denials
@@ -194,6 +195,22 @@ async fn what_was_not_committed_is_not_committed_by_the_next_step(url: &str) {
     }
     let names: Vec<_> = listed(&store).await.iter().map(|token| token.name.to_string()).collect();
     assert_eq!(names, ["0", "1", "2", "3", "4"]);
+}
+
+async fn a_step_that_was_not_begun_says_that_nothing_was_written(url: &str) {
+    let options = SqlStoreOptions::new().with_max_connections(1);
+    let store =
+        options.with_patience(std::time::Duration::from_millis(500)).open(url).await.unwrap();
+    store.open_session(&refresh("s", "1")).await.unwrap();
+    let held =
+        store.database.begin(crate::issuing::store::sql::database::Writes::All).await.unwrap();
+    let failure = store.create_private(&caller(), &private("a")).await.unwrap_err();
+    assert!(failure.is_nothing_written(), "{failure}");
+    let failure = store.use_refresh(&rotation("s", "1", "2")).await.unwrap_err();
+    assert!(failure.is_nothing_written(), "{failure}");
+    drop(held);
+    let used = store.use_refresh(&rotation("s", "1", "2")).await.unwrap();
+    assert_eq!(used, RefreshUse::Rotated);
 }
 
 /// To write, at least.

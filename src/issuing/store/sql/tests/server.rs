@@ -69,6 +69,11 @@ impl Server {
         format!("postgres:///{database}?host={}&user=tester", self.directory.display())
     }
 
+    /// The socket that it listens on.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.directory.join(".s.PGSQL.5432")
+    }
+
     /// As if the machine had stopped, but for what the kernel still holds; then it is started again.
     pub(super) fn kill_and_restart(&mut self) {
         self.process.kill().unwrap();

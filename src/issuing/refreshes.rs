@@ -1,0 +1,62 @@
+//! Keeps replays of one refresh token from the store.
+//!
+//! 1. **One at once**: one refresh of a session runs, and [`WAITING`] wait. More are rejected. The limit is by session
+//!    and not by subject, so that a stolen token that is dead blocks no other session of its owner. It may block its
+//!    own session, because its first replay ends that session.
+//! 2. **Dead tokens are remembered**: the store is not asked again about a token that it has called unknown, revoked or
+//!    reused. None of these answers can change.
+//! 3. **Memory is constant.** Sessions have places in a table, which a randomly seeded hash chooses. Of dead tokens the
+//!    least used are forgotten, and then the store answers again.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+};
+
+use quick_cache::sync::Cache;
+
+use super::rate::{Turn, Turns};
+
+const PLACES: usize = 4096;
+
+/// How many refreshes of one session wait.
+const WAITING: usize = 16;
+
+/// How many dead tokens are remembered.
+const DEAD: usize = 16 * 1024;
+
+pub(super) struct Refreshes {
+    place: RandomState,
+    turns: Turns,
+    /// SHA-256 of their claims.
+    dead: Cache<[u8; 32], ()>,
+}
+
+impl Refreshes {
+    pub(super) fn new() -> Self {
+        Self {
+            place: RandomState::new(),
+            turns: Turns::new(PLACES, 1, WAITING),
+            dead: Cache::new(DEAD),
+        }
+    }
+
+    /// Waits for the turn of a refresh; `None` if too many wait already.
+    pub(super) async fn turn(&self, session_id: &str) -> Option<Turn> {
+        self.turns.take(self.place.hash_one(session_id)).await
+    }
+
+    pub(super) fn is_dead(&self, claims_hash: &[u8; 32]) -> bool {
+        self.dead.get(claims_hash).is_some()
+    }
+
+    pub(super) fn remember_dead(&self, claims_hash: [u8; 32]) {
+        self.dead.insert(claims_hash, ());
+    }
+}
+
+impl fmt::Debug for Refreshes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refreshes").finish_non_exhaustive()
+    }
+}
