@@ -1,6 +1,13 @@
 //! What a verifier demands of the tokens of one issuer.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::Guard;
 
@@ -85,6 +92,8 @@ impl IssuerWithoutAudience {
 #[derive(Clone)]
 #[must_use = "an issuer does nothing until a verifier takes it"]
 pub struct Issuer {
+    /// Of this policy and its clones alone in this process.
+    number: u64,
     /// The issuer's own name, under which revocations are kept.
     name: Arc<str>,
     other_names: Vec<Arc<str>>,
@@ -111,7 +120,9 @@ impl Issuer {
     /// absent, `JWT` or `at+jwt`.
     #[expect(clippy::new_ret_no_self, reason = "an issuer begins without its audience")]
     pub fn new(name: impl Into<Arc<str>>, keys: impl Into<KeySource>) -> IssuerWithoutAudience {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         IssuerWithoutAudience(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
             other_names: Vec::new(),
             keys: keys.into(),
@@ -250,6 +261,11 @@ impl Issuer {
             #[cfg(feature = "jwks")]
             Kind::Remote(keys) => keys.validate(&self.name),
         }
+    }
+
+    /// Tells the tokens of this policy and its clones from those of others, which may have the same name.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Every spelling, the issuer's own first.

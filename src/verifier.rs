@@ -59,6 +59,8 @@ use crate::{
 pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
 
 struct Shared<C> {
+    /// Of this verifier and its clones alone in this process.
+    number: u64,
     issuers: Vec<Issuer>,
     by_name: HashMap<Arc<str>, usize>,
     max_token_length: usize,
@@ -182,6 +184,8 @@ impl<C> Verifier<C> {
             registered,
             revocation_id,
             refused_from: issuer.refused_from(times),
+            verifier: self.0.number,
+            policy: issuer.number(),
             issuer: position,
             named_key: NamedKey::new(header.key_id(), key),
             key: key.clone(),
@@ -193,10 +197,13 @@ impl<C> Verifier<C> {
         Ok(token)
     }
 
-    /// Looks again at a token that was verified before, by this verifier or another: its end, and all synchronous checks.
+    /// Checks a token again that this verifier or a clone of it has verified: its end, and all synchronous checks.
+    ///
+    /// A token of another verifier is rejected. That verifier may have other keys and a weaker policy under the same
+    /// issuer name.
     pub(crate) fn recheck(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
-        if !self.0.by_name.contains_key(token.registered().issuer()) {
-            return Err(RejectionKind::UnknownIssuer);
+        if token.verifier() != self.0.number {
+            return Err(RejectionKind::OtherVerifier);
         }
         if self.unix_seconds() >= token.refused_from() {
             return Err(RejectionKind::Expired);
