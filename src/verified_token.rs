@@ -98,6 +98,10 @@ impl<C> VerifiedToken<C> {
         self.0.key.key_id()
     }
 
+    pub(crate) fn key_thumbprint(&self) -> &str {
+        self.0.key.thumbprint()
+    }
+
     pub(crate) fn revocation_id(&self) -> &str {
         match &self.0.revocation_id {
             RevocationId::Claim(span) => self.0.registered.at(*span),
@@ -163,6 +167,7 @@ impl<C> VerifiedToken<C> {
             issued_at: registered.issued_at().unwrap_or(0),
             session_id: registered.session_id(),
             key_id: self.0.key.key_id_arc(),
+            key_thumbprint: self.0.key.thumbprint_arc(),
             expires_at: registered.expires_at(),
         }
     }

@@ -226,7 +226,8 @@ impl TokenIssuer {
         }
         let owner = self.owner(claims.subject()?);
         let (token_id, session_id) = (claims.token_id()?, claims.session_id()?);
-        let caller = Caller::new(owner, token_id, session_id, claims.issued_at()?);
+        let caller = Caller::new(owner, token_id, session_id, claims.issued_at()?)
+            .with_key_thumbprint(access.key_thumbprint());
         Some(match access.key_id() {
             Some(key_id) => caller.with_key_id(key_id),
             None => caller,

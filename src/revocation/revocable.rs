@@ -37,11 +37,15 @@ pub enum Revocable {
         /// The token's `sid`.
         id: Arc<str>,
     },
-    /// Every token that was signed with a key, by `kid`.
+    /// Every token that a key verifies, by the key's configured id or by its thumbprint.
+    ///
+    /// The `kid` of a token's header does not count: whoever makes a token chooses it, and a key without an id
+    /// verifies tokens with any `kid`.
     Key {
         /// The issuer's own name.
         issuer: Arc<str>,
-        /// The `kid` of the key that verified the token.
+        /// The key's own id ([`Key::key_id`](crate::Key::key_id)), if it has one, or its
+        /// [thumbprint](crate::Key::thumbprint), which every key has.
         id: Arc<str>,
     },
 }
@@ -68,6 +72,7 @@ pub(crate) struct TokenFacts<'a> {
     pub(crate) issued_at: u64,
     pub(crate) session_id: Option<&'a str>,
     pub(crate) key_id: Option<&'a Arc<str>>,
+    pub(crate) key_thumbprint: &'a Arc<str>,
     /// Seconds.
     pub(crate) expires_at: u64,
 }

@@ -44,7 +44,7 @@ async fn fill(store: &SqlStore) {
 async fn plan(database: &Database, explain: &str, sql: &str, column: usize) -> String {
     let mut sql = format!("{explain} {sql}");
     let literal = database.spell("x'07'", "'\\x07'::bytea");
-    for place in ["$1", "$2", "$3", "$4"] {
+    for place in ["$1", "$2", "$3", "$4", "$5"] {
         sql = sql.replace(place, literal);
     }
     let rows = database.read_built(|| Sql::Built(sql.clone()), &[]).await.unwrap();
