@@ -1,6 +1,7 @@
 //! From a token's text to the witness that every check passed. Knows no HTTP: WebSockets, GraphQL
 //! subscriptions and message queues use it as the layer does.
 
+mod revoking;
 #[cfg(feature = "jwks")]
 mod unknown_key;
 

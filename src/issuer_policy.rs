@@ -18,6 +18,9 @@ use crate::{
     claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
 
+/// How long tokens are taken to live where the policy sets no maximum: longer than access tokens of known providers.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
 /// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`] whose set can be replaced
 /// while requests are served. With the feature `jwks` also a `RemoteJwks`, which is fetched over the network.
 #[derive(Clone, Debug)]
@@ -220,7 +223,8 @@ impl Issuer {
     /// Refuses tokens that live longer than this from `iat` to `exp`; `iat` is then required. No maximum by
     /// default.
     ///
-    /// Subject-wide revocations need be kept no longer than this.
+    /// [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) keeps its cut-off no longer than this.
+    /// Without a maximum it is kept for 400 days.
     pub fn with_max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = Some(lifetime);
         self
@@ -345,6 +349,17 @@ impl Issuer {
         typ.is_some_and(|typ| types.iter().any(|accepted| same_type(typ, accepted)))
     }
 
+    /// The latest `iat` of a token that is accepted at `now`: the issuer's clock may be ahead by the leeway.
+    pub(crate) fn latest_issued_at(&self, now: u64) -> u64 {
+        now.saturating_add(self.leeway.as_secs())
+    }
+
+    /// The latest `exp` of the tokens that are accepted at `now`, as far as the policy says.
+    pub(crate) fn tokens_expire_by(&self, now: u64) -> u64 {
+        let lifetime = self.max_lifetime.unwrap_or(LONGEST_LIFETIME);
+        self.latest_issued_at(now).saturating_add(lifetime.as_secs())
+    }
+
     /// The first second at which a token is refused, by its `exp` or its maximum age.
     pub(crate) fn refused_from(&self, times: Times) -> u64 {
         let too_old_from = self.max_age.zip(times.issued_at).map(|(age, issued_at)| {
@@ -366,7 +381,7 @@ impl Issuer {
         if now >= self.expired_from(expires_at) {
             return Err(RejectionKind::Expired);
         }
-        let latest = now.saturating_add(self.leeway.as_secs());
+        let latest = self.latest_issued_at(now);
         if not_before.is_some_and(|not_before| not_before > latest) {
             return Err(RejectionKind::NotYetValid);
         }

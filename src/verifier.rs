@@ -255,8 +255,22 @@ impl<C> Verifier<C> {
         self.0.checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
     }
 
-    fn unix_seconds(&self) -> u64 {
+    pub(crate) fn unix_seconds(&self) -> u64 {
         self.0.clock.unix_time().as_secs()
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    /// The issuer of this name, in whichever of its spellings.
+    pub(crate) fn issuer_named(&self, name: &str) -> Option<&Issuer> {
+        self.0.by_name.get(name).and_then(|position| self.0.issuers.get(*position))
+    }
+
+    /// The own name of every issuer.
+    pub(crate) fn issuer_names(&self) -> Vec<Arc<str>> {
+        self.0.issuers.iter().map(|issuer| Arc::clone(issuer.own_name())).collect()
     }
 
     fn issuer_of(&self, claims: &ClaimsSet<'_>) -> Result<(usize, &Issuer), RejectionKind> {

@@ -22,6 +22,9 @@ pub enum Revocable {
     ///
     /// Asked about a token, `issued_at` is its `iat` (0 where it has none, so that any cut-off refuses it);
     /// in a revocation it is the cut-off.
+    ///
+    /// `iat` is a date by the issuer's clock. A cut-off of the current second misses the newest tokens of an issuer
+    /// whose clock is ahead. [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) adds the leeway.
     Subject {
         /// The issuer's own name.
         issuer: Arc<str>,

@@ -9,6 +9,7 @@ use crate::{
     claims::{ManualClock, UntypedClaims},
     issuing::{ListQuery, LogOutError, PrivateTokenError, RevokeAllError},
     jws::SigningKey,
+    revocation::RevokeError,
 };
 
 async fn status(layer: BearerLayer, token: &str) -> StatusCode {
@@ -102,6 +103,32 @@ async fn calls_reject_a_token_of_another_verifier_with_the_same_name() {
 
     let own = authenticate(issuer.policy(), &tokens.access_token).await;
     assert!(issuer.create_private_token(&own, "ci", NOW + DAY).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_revoked_signing_key_ends_what_it_signed_and_nothing_else() {
+    let (issuer, _) = issuer();
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    let private = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap().data;
+    let old = access.key_thumbprint().to_owned();
+    assert_eq!(access.key_id(), Some(&*old));
+    let next = SigningKey::generate(Algorithm::EdDSA).unwrap().with_key_id("next");
+    let next_thumbprint = next.verifying_key().thumbprint().to_owned();
+    issuer.rotate_key(next);
+    let (new, _) = log_in(&issuer, "ada").await;
+    match issuer.revoke_key("another").await {
+        Err(RevokeError::UnknownKey { known }) => {
+            let known: Vec<&str> = known.iter().map(|known| &**known).collect();
+            assert_eq!(known, ["next", &*next_thumbprint, &*old]);
+        }
+        other => panic!("{other:?}"),
+    }
+    issuer.revoke_key(&old).await.unwrap();
+    assert_eq!(refusal(&issuer, &tokens.access_token).await, Some(RejectionKind::Revoked));
+    assert_eq!(refusal(&issuer, &private).await, Some(RejectionKind::Revoked));
+    assert_eq!(refusal(&issuer, &new.access_token).await, None);
+    let created = issuer.create_private_token(&access, "x", NOW + DAY).await;
+    assert!(matches!(created, Err(PrivateTokenError::NotAccess)));
 }
 
 #[tokio::test]
