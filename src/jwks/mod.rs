@@ -89,7 +89,7 @@
 //! * A token without `kid` whose key is not there is 401 until the next refresh: any forged token looks like it, so it
 //!   triggers no fetch.
 //! * A withdrawn key is trusted until the next refresh, and through an outage up to the stale limit. To stop a stolen key now,
-//!   revoke it ([`Revocable::Key`](crate::revocation::Revocable::Key)).
+//!   revoke it ([`Authenticator::revoke_key`](crate::Authenticator::revoke_key)).
 //! * TLS of the ready client is AWS-LC even where `rust-crypto` verifies signatures.
 
 mod address;
