@@ -23,9 +23,8 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// none. A token that lives longer is accepted again after that. Until then a token without `iat` is rejected,
     /// whenever it was issued.
     ///
-    /// `issuer` is a name of an issuer of the verifier. For the tokens of a
-    /// [`TokenIssuer`](crate::issuing::TokenIssuer) call its
-    /// [`revoke_subject`](crate::issuing::TokenIssuer::revoke_subject): it is exact to the second.
+    /// `issuer` is a name of an issuer of the verifier. For tokens of your own `TokenIssuer` (feature `issuing`) call
+    /// `TokenIssuer::revoke_subject`: its cut-off is exact, because the store's clock decides both dates.
     ///
     /// ```
     /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
