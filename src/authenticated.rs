@@ -57,10 +57,18 @@ impl<C> Authenticated<C> {
         self.0.algorithm()
     }
 
-    /// The id of the key that verified the token, where the key has one.
+    /// The configured id of the key that verified the token, if the key has one. It is not the `kid` of the token's
+    /// header: a key without an id verifies tokens with any `kid`.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.0.key_id()
+    }
+
+    /// The [thumbprint](crate::Key::thumbprint) of the key that verified the token. The key can be
+    /// [revoked](crate::revocation::Revocable::Key) by it.
+    #[must_use]
+    pub fn key_thumbprint(&self) -> &str {
+        self.0.key_thumbprint()
     }
 
     /// What identifies the token for revocation: `jti`, the claim that the policy names, or the SHA-256 of

@@ -1,6 +1,7 @@
 //! From a token's text to the witness that every check passed. Knows no HTTP: WebSockets, GraphQL
 //! subscriptions and message queues use it as the layer does.
 
+mod revoking;
 #[cfg(feature = "jwks")]
 mod unknown_key;
 
@@ -86,8 +87,12 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// Looks again at a token that was authenticated before, for streams and WebSockets that outlast it:
     /// expiry and maximum age, the service author's checks, and revocation. Keys are not looked at again.
     ///
+    /// This authenticator, or another with a clone of the same [`Verifier`], must have authenticated the token. A
+    /// token of another verifier is rejected, even if both verifiers trust an issuer of the same name: call
+    /// [`authenticate`](Self::authenticate) with its text.
+    ///
     /// # Errors
-    /// As [`authenticate`](Self::authenticate).
+    /// [`RejectionKind::OtherVerifier`] for a token of another verifier, else as [`authenticate`](Self::authenticate).
     pub async fn recheck(&self, authenticated: &Authenticated<C>) -> Result<(), Rejection> {
         let token = authenticated.token().clone();
         self.0.verifier.recheck(&token)?;

@@ -1,6 +1,13 @@
 //! What a verifier demands of the tokens of one issuer.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::Guard;
 
@@ -10,6 +17,9 @@ use crate::{
     ConfigError, Key, KeySet, KeySetHandle, RejectionKind,
     claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
+
+/// How long tokens are taken to live where the policy sets no maximum: longer than access tokens of known providers.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`] whose set can be replaced
 /// while requests are served. With the feature `jwks` also a `RemoteJwks`, which is fetched over the network.
@@ -85,6 +95,8 @@ impl IssuerWithoutAudience {
 #[derive(Clone)]
 #[must_use = "an issuer does nothing until a verifier takes it"]
 pub struct Issuer {
+    /// Of this policy and its clones alone in this process.
+    number: u64,
     /// The issuer's own name, under which revocations are kept.
     name: Arc<str>,
     other_names: Vec<Arc<str>>,
@@ -111,7 +123,9 @@ impl Issuer {
     /// absent, `JWT` or `at+jwt`.
     #[expect(clippy::new_ret_no_self, reason = "an issuer begins without its audience")]
     pub fn new(name: impl Into<Arc<str>>, keys: impl Into<KeySource>) -> IssuerWithoutAudience {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         IssuerWithoutAudience(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             name: name.into(),
             other_names: Vec::new(),
             keys: keys.into(),
@@ -209,7 +223,8 @@ impl Issuer {
     /// Refuses tokens that live longer than this from `iat` to `exp`; `iat` is then required. No maximum by
     /// default.
     ///
-    /// Subject-wide revocations need be kept no longer than this.
+    /// [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) keeps its cut-off no longer than this.
+    /// Without a maximum it is kept for 400 days.
     pub fn with_max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = Some(lifetime);
         self
@@ -250,6 +265,11 @@ impl Issuer {
             #[cfg(feature = "jwks")]
             Kind::Remote(keys) => keys.validate(&self.name),
         }
+    }
+
+    /// Tells the tokens of this policy and its clones from those of others, which may have the same name.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Every spelling, the issuer's own first.
@@ -329,6 +349,17 @@ impl Issuer {
         typ.is_some_and(|typ| types.iter().any(|accepted| same_type(typ, accepted)))
     }
 
+    /// The latest `iat` of a token that is accepted at `now`: the issuer's clock may be ahead by the leeway.
+    pub(crate) fn latest_issued_at(&self, now: u64) -> u64 {
+        now.saturating_add(self.leeway.as_secs())
+    }
+
+    /// The latest `exp` of the tokens that are accepted at `now`, as far as the policy says.
+    pub(crate) fn tokens_expire_by(&self, now: u64) -> u64 {
+        let lifetime = self.max_lifetime.unwrap_or(LONGEST_LIFETIME);
+        self.latest_issued_at(now).saturating_add(lifetime.as_secs())
+    }
+
     /// The first second at which a token is refused, by its `exp` or its maximum age.
     pub(crate) fn refused_from(&self, times: Times) -> u64 {
         let too_old_from = self.max_age.zip(times.issued_at).map(|(age, issued_at)| {
@@ -350,7 +381,7 @@ impl Issuer {
         if now >= self.expired_from(expires_at) {
             return Err(RejectionKind::Expired);
         }
-        let latest = now.saturating_add(self.leeway.as_secs());
+        let latest = self.latest_issued_at(now);
         if not_before.is_some_and(|not_before| not_before > latest) {
             return Err(RejectionKind::NotYetValid);
         }

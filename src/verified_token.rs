@@ -26,6 +26,14 @@ pub(crate) struct Verified<C> {
     pub(crate) revocation_id: RevocationId,
     /// The first second at which the token is refused: by `exp` or maximum age, and the policy's leeway.
     pub(crate) refused_from: u64,
+    /// The number of the verifier.
+    pub(crate) verifier: u64,
+    /// The number of the issuer's policy.
+    #[cfg_attr(
+        not(feature = "issuing"),
+        expect(dead_code, reason = "only a token issuer reads it")
+    )]
+    pub(crate) policy: u64,
     /// Position of the issuer in its verifier.
     pub(crate) issuer: usize,
     pub(crate) key: Key,
@@ -90,6 +98,10 @@ impl<C> VerifiedToken<C> {
         self.0.key.key_id()
     }
 
+    pub(crate) fn key_thumbprint(&self) -> &str {
+        self.0.key.thumbprint()
+    }
+
     pub(crate) fn revocation_id(&self) -> &str {
         match &self.0.revocation_id {
             RevocationId::Claim(span) => self.0.registered.at(*span),
@@ -99,6 +111,15 @@ impl<C> VerifiedToken<C> {
 
     pub(crate) fn refused_from(&self) -> u64 {
         self.0.refused_from
+    }
+
+    pub(crate) fn verifier(&self) -> u64 {
+        self.0.verifier
+    }
+
+    #[cfg(feature = "issuing")]
+    pub(crate) fn policy(&self) -> u64 {
+        self.0.policy
     }
 
     pub(crate) fn issuer(&self) -> usize {
@@ -146,6 +167,7 @@ impl<C> VerifiedToken<C> {
             issued_at: registered.issued_at().unwrap_or(0),
             session_id: registered.session_id(),
             key_id: self.0.key.key_id_arc(),
+            key_thumbprint: self.0.key.thumbprint_arc(),
             expires_at: registered.expires_at(),
         }
     }

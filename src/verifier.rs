@@ -59,6 +59,8 @@ use crate::{
 pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
 
 struct Shared<C> {
+    /// Of this verifier and its clones alone in this process.
+    number: u64,
     issuers: Vec<Issuer>,
     by_name: HashMap<Arc<str>, usize>,
     max_token_length: usize,
@@ -182,6 +184,8 @@ impl<C> Verifier<C> {
             registered,
             revocation_id,
             refused_from: issuer.refused_from(times),
+            verifier: self.0.number,
+            policy: issuer.number(),
             issuer: position,
             named_key: NamedKey::new(header.key_id(), key),
             key: key.clone(),
@@ -193,10 +197,13 @@ impl<C> Verifier<C> {
         Ok(token)
     }
 
-    /// Looks again at a token that was verified before, by this verifier or another: its end, and all synchronous checks.
+    /// Checks a token again that this verifier or a clone of it has verified: its end, and all synchronous checks.
+    ///
+    /// A token of another verifier is rejected. That verifier may have other keys and a weaker policy under the same
+    /// issuer name.
     pub(crate) fn recheck(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
-        if !self.0.by_name.contains_key(token.registered().issuer()) {
-            return Err(RejectionKind::UnknownIssuer);
+        if token.verifier() != self.0.number {
+            return Err(RejectionKind::OtherVerifier);
         }
         if self.unix_seconds() >= token.refused_from() {
             return Err(RejectionKind::Expired);
@@ -248,8 +255,22 @@ impl<C> Verifier<C> {
         self.0.checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
     }
 
-    fn unix_seconds(&self) -> u64 {
+    pub(crate) fn unix_seconds(&self) -> u64 {
         self.0.clock.unix_time().as_secs()
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    /// The issuer of this name, in whichever of its spellings.
+    pub(crate) fn issuer_named(&self, name: &str) -> Option<&Issuer> {
+        self.0.by_name.get(name).and_then(|position| self.0.issuers.get(*position))
+    }
+
+    /// The own name of every issuer.
+    pub(crate) fn issuer_names(&self) -> Vec<Arc<str>> {
+        self.0.issuers.iter().map(|issuer| Arc::clone(issuer.own_name())).collect()
     }
 
     fn issuer_of(&self, claims: &ClaimsSet<'_>) -> Result<(usize, &Issuer), RejectionKind> {

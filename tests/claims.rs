@@ -543,10 +543,31 @@ fn a_second_look_knows_of_the_maximum_age_and_of_the_issuer() {
     clock.advance(Duration::from_secs(1));
     assert_eq!(block_on(aged.authenticate(&token)).unwrap_err().kind(), RejectionKind::TooOld);
     assert_eq!(block_on(aged.recheck(&authenticated)).unwrap_err().kind(), RejectionKind::Expired);
+}
 
-    let other = Issuer::new("https://other.example", Key::hs256(SECRET).unwrap()).audience("a");
-    let kind = block_on(authenticator(other, &clock).recheck(&authenticated)).unwrap_err().kind();
-    assert_eq!(kind, RejectionKind::UnknownIssuer);
+#[test]
+fn recheck_rejects_a_token_that_another_verifier_verified() {
+    let clock = ManualClock::at(NOW);
+    let lax = authenticator(issuer().require_typ("JWT"), &clock);
+    let strict = authenticator(issuer().require_typ("at+jwt"), &clock);
+    let members =
+        format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, NOW + 60);
+    let token = sign_hs256(r#"{"alg":"HS256","typ":"JWT"}"#, &members);
+    let of_lax = block_on(lax.authenticate(&token)).unwrap();
+    let refused = block_on(strict.authenticate(&token)).unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::WrongType);
+    let refused = block_on(strict.recheck(&of_lax)).unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::OtherVerifier);
+
+    let other_key = Issuer::new("https://issuer.example", Key::hs256([9; 32]).unwrap());
+    let refused = authenticator(other_key.audience("api://orders"), &clock);
+    let refused = block_on(refused.recheck(&of_lax)).unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::OtherVerifier);
+
+    let store = tower_bearer::revocation::MemoryStore::new();
+    let cache = tower_bearer::RevocationCache::new(store, Duration::from_secs(1));
+    let same_verifier = lax.clone().with_revocation(cache);
+    assert_eq!(block_on(same_verifier.recheck(&of_lax)), Ok(()));
 }
 
 #[test]

@@ -72,6 +72,7 @@
 //! | how long a request waits for its key | 2 seconds | | [`with_time_box`](crate::jwks::RemoteJwks::with_time_box) |
 //! | one exchange with the server | 5 seconds, 1 MiB, no redirects | whoever can answer must not send us elsewhere, or fill the memory | [`with_time_limit`](crate::jwks::RemoteJwks::with_time_limit), [`with_fetcher`](crate::jwks::RemoteJwks::with_fetcher) |
 //! | plain `http` | to the own machine only | whoever is on the way could put in keys of their own | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
+//! | a `jwks_uri` at a loopback or link-local address | rejected, unless the issuer itself is there | an issuer elsewhere must not send this process to its own ports or to instance metadata | not at all |
 //!
 //! # Redis (feature `redis`)
 //!

@@ -11,7 +11,16 @@
 //! | [`Token`](crate::revocation::Revocable::Token) | one token | `jti`, the claim that the policy names, or the SHA-256 of header and claims |
 //! | [`Subject`](crate::revocation::Revocable::Subject) | all that were issued to a subject at a moment or before | `sub`, and the cut-off |
 //! | [`Session`](crate::revocation::Revocable::Session) | all of one log-in | `sid` |
-//! | [`Key`](crate::revocation::Revocable::Key) | all that one key signed | `kid` |
+//! | [`Key`](crate::revocation::Revocable::Key) | all that one key verifies | the key's configured id, or its [thumbprint](crate::Key::thumbprint); never the `kid` of a token |
+//!
+//! Revoke one token with [`revoke_token`](crate::RevocationCache::revoke_token). For the rest use
+//! [`revoke_subject`](crate::Authenticator::revoke_subject), [`revoke_session`](crate::Authenticator::revoke_session) and
+//! [`revoke_key`](crate::Authenticator::revoke_key) of the authenticator. They compute how long the revocation is kept, and
+//! an issuer or a key that is not configured is an error. [`RevocationCache::revoke`](crate::RevocationCache::revoke) asks
+//! no questions: a name that matches nothing is not an error there.
+//!
+//! The clock of another issuer may be ahead. A cut-off "as of now" therefore lies 30 seconds in the future, or whatever
+//! leeway the policy accepts on `iat`. A token of a new log-in within that time is rejected too.
 //!
 //! Always together with the issuer, so that no tenant revokes another's tokens. A token without `iat` is refused by any
 //! cut-off of its subject: its age cannot be told. Cut-offs count whole seconds: what was issued in the very second of one

@@ -141,7 +141,8 @@
 //! * **A stolen token opens the door until it expires or is revoked.** Keep lifetimes short, and revoke. Tokens that are
 //!   bound to a key (DPoP, mTLS) need a check of that proof in front of this layer.
 //! * **A secret that can be guessed** (row 8), **an issuer that signs what it should not**, and **a private key that
-//!   leaks** are not seen from here. Revoke the key: [`Revocable::Key`](crate::revocation::Revocable::Key).
+//!   leaks** are not seen from here. Revoke the key:
+//!   [`Authenticator::revoke_key`](crate::Authenticator::revoke_key).
 //! * **Plain HTTP** shows every token to whoever is on the way: TLS is the server's.
 //! * **Floods** of any kind cost CPU time: a forged RS256 token costs a signature check. Limits by address belong in front
 //!   of this layer, limits by user behind it.

@@ -92,8 +92,12 @@ impl TokenIssuer {
     ///
     /// Tokens that live longer than the operator's maximum are refused, so that a subject's cut-off need not be kept
     /// for longer: to lower the maximum ends older tokens that exceed it.
+    ///
+    /// Calls that take an [`Authenticated`], such as [`log_out`](Self::log_out), accept only tokens that were verified
+    /// under this policy: by [`authenticator`](Self::authenticator), a layer of this issuer, a verifier of
+    /// [`verifier_builder`](Self::verifier_builder), or a verifier of yours that was given this policy.
     pub fn policy(&self) -> Issuer {
-        self.0.verifying.policy()
+        self.0.verifying.policy.clone()
     }
 
     /// A verifier of access and private tokens for claims of your own type, which also notes when private tokens are
@@ -227,9 +231,12 @@ impl TokenIssuer {
 
     /// Who calls with an access token of this issuer; `None` for any other token, and for one that has expired since it
     /// was verified. Whether it was revoked since, the store tells.
+    ///
+    /// The token must have been verified under this issuer's own [`policy`](Self::policy). Another policy can have the
+    /// same issuer name and other keys.
     pub(super) fn caller<C>(&self, access: &Authenticated<C>) -> Option<Caller> {
         let claims = access.registered();
-        let is_access = claims.issuer() == self.name()
+        let is_access = access.token().policy() == self.0.verifying.policy.number()
             && token_type(claims.as_json()) == Some(TokenType::Access)
             && self.now() < claims.expires_at();
         if !is_access {
@@ -237,7 +244,8 @@ impl TokenIssuer {
         }
         let owner = self.owner(claims.subject()?);
         let (token_id, session_id) = (claims.token_id()?, claims.session_id()?);
-        let caller = Caller::new(owner, token_id, session_id, claims.issued_at()?);
+        let caller = Caller::new(owner, token_id, session_id, claims.issued_at()?)
+            .with_key_thumbprint(access.key_thumbprint());
         Some(match access.key_id() {
             Some(key_id) => caller.with_key_id(key_id),
             None => caller,

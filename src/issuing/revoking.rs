@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Authenticated,
     claims::DEFAULT_LEEWAY,
-    revocation::{Revocable, StoreError},
+    revocation::{Revocable, RevokeError, StoreError},
 };
 
 /// How often a token is dated anew behind cut-offs that move.
@@ -39,6 +39,19 @@ impl TokenIssuer {
     /// When the store fails: [`RevokeAllError::Unavailable`]. The tokens are refused in this process all the same.
     pub async fn revoke_subject(&self, subject: &str) -> Result<(), RevokeAllError> {
         self.revoke_owner(self.owner(subject), self.now()).await
+    }
+
+    /// Revokes every access and private token that one of the issuer's keys signed, by the key's id or thumbprint: for a
+    /// stolen key. [Rotate](Self::rotate_key) first: the key that signs now can be revoked too, and then new tokens are
+    /// rejected at once.
+    ///
+    /// Refresh tokens are not affected: the store knows each of them by its hash, so nobody can forge one.
+    ///
+    /// # Errors
+    /// [`RevokeError::UnknownKey`] lists the ids and thumbprints of the keys that sign, are announced, or are retired.
+    /// [`RevokeError::Unavailable`] when the store fails: the tokens are rejected in this process all the same.
+    pub async fn revoke_key(&self, key: &str) -> Result<(), RevokeError> {
+        self.authenticator().revoke_key(self.name(), key).await
     }
 
     async fn revoke_owner(&self, owner: Owner, cut_off: u64) -> Result<(), RevokeAllError> {

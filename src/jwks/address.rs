@@ -4,13 +4,17 @@ use std::{fmt, net::IpAddr};
 
 use http::Uri;
 
+use super::local::is_local_host;
 use crate::ConfigError;
 
 /// An absolute `http` or `https` address without credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Address {
     url: Box<str>,
+    host: Box<str>,
     is_secure: bool,
+    /// Metadata named it, and it must not be on this machine or its link.
+    must_be_remote: bool,
 }
 
 impl Address {
@@ -30,7 +34,20 @@ impl Address {
             Some("http") => is_loopback(host),
             _ => return Err(ConfigError::InvalidUrl("a URL that begins with https://")),
         };
-        Ok(Self { url: url.into(), is_secure })
+        Ok(Self { url: url.into(), host: host.into(), is_secure, must_be_remote: false })
+    }
+
+    /// This address, as the metadata at `source` name it; `None` if it leads from elsewhere to this machine or its link.
+    pub(super) fn named_by(mut self, source: &Self) -> Option<Self> {
+        let is_same_origin =
+            self.origin_and_path().0.eq_ignore_ascii_case(source.origin_and_path().0);
+        self.must_be_remote = !is_same_origin && !is_local_host(&source.host);
+        (!self.must_be_remote || !is_local_host(&self.host)).then_some(self)
+    }
+
+    /// Whether a client must not connect to this machine or its link, whatever the name resolves to.
+    pub(super) fn must_be_remote(&self) -> bool {
+        self.must_be_remote
     }
 
     pub(super) fn as_str(&self) -> &str {

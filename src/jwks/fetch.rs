@@ -15,7 +15,8 @@ use crate::{BoxFuture, ConfigError};
 ///
 /// * **does not follow redirects**: whoever can answer for the address could point anywhere;
 /// * stops reading after [`MAX_LENGTH`] bytes: a longer document is refused, but only once it is there;
-/// * checks certificates.
+/// * checks certificates;
+/// * resolves names to other machines only, where [`FetchRequest::must_be_remote`] says so.
 ///
 /// ```
 /// use tower_bearer::{
@@ -64,17 +65,26 @@ pub const MAX_LENGTH: usize = 1024 * 1024;
 pub struct FetchRequest<'a> {
     url: &'a str,
     etag: Option<&'a str>,
+    must_be_remote: bool,
 }
 
 impl<'a> FetchRequest<'a> {
-    pub(super) fn new(url: &'a str, etag: Option<&'a str>) -> Self {
-        Self { url, etag }
+    pub(super) fn new(url: &'a str, etag: Option<&'a str>, must_be_remote: bool) -> Self {
+        Self { url, etag, must_be_remote }
     }
 
     /// The address: `https`, or `http` where that is allowed.
     #[must_use]
     pub fn url(&self) -> &'a str {
         self.url
+    }
+
+    /// Whether the client must not connect to a loopback, link-local or unspecified address: metadata of an issuer
+    /// elsewhere named this URL. The host is not spelled as such an address, but its name may resolve to one. A client
+    /// that resolves names checks the addresses; [`HttpFetcher`](super::HttpFetcher) does.
+    #[must_use]
+    pub fn must_be_remote(&self) -> bool {
+        self.must_be_remote
     }
 
     /// The `ETag` of the document that is there already, to be sent as `If-None-Match` (RFC 9110 section 13.1.2).
@@ -155,6 +165,8 @@ pub enum FetchError {
     /// Plain `http` to another machine, without
     /// [`allow_http`](super::RemoteJwks::allow_http).
     Insecure,
+    /// The metadata of an issuer elsewhere lead to a loopback or link-local address.
+    LocalAddress,
     /// The client panicked.
     Panicked,
     /// The engine was shut down, or its runtime was.
@@ -186,6 +198,9 @@ impl fmt::Display for FetchError {
             }
             Self::KeysAddress(_) => f.write_str("the metadata's `jwks_uri` cannot be used"),
             Self::Insecure => f.write_str("plain http to another machine is not allowed"),
+            Self::LocalAddress => f.write_str(
+                "the metadata's `jwks_uri` is a loopback or link-local address, and the issuer is not",
+            ),
             Self::Panicked => f.write_str("the client panicked"),
             Self::Stopped => f.write_str("fetching was stopped"),
         }

@@ -1,6 +1,11 @@
 //! The ready client.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
@@ -10,11 +15,23 @@ use http::{
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{
+            HttpConnector,
+            dns::{GaiResolver, Name},
+        },
+    },
     rt::TokioExecutor,
 };
+use rustls::ClientConfig;
+use tower_service::Service;
 
-use super::{FetchError, FetchJwks, FetchRequest, Fetched, fetch::MAX_LENGTH};
+use super::{
+    FetchError, FetchJwks, FetchRequest, Fetched,
+    fetch::MAX_LENGTH,
+    local::{is_local, is_local_host},
+};
 use crate::{BoxFuture, ConfigError, tls::Roots};
 
 /// Fetches over HTTP/1.1, with TLS where the address says `https`.
@@ -22,6 +39,8 @@ use crate::{BoxFuture, ConfigError, tls::Roots};
 /// * Certificates are checked against the bundled roots of Mozilla's programme, unless
 ///   [`with_system_roots`](Self::with_system_roots) or [`with_root_pem`](Self::with_root_pem) replaces them.
 /// * Redirects are not followed.
+/// * Where the metadata of an issuer elsewhere name the address, it connects to no loopback, link-local or unspecified
+///   address, also if a name resolves to one.
 /// * Reading stops after [`MAX_LENGTH`] bytes.
 /// * Every fetch has a connection of its own, so that a server that moves is found again; proxies are not used.
 ///
@@ -30,8 +49,12 @@ use crate::{BoxFuture, ConfigError, tls::Roots};
 #[derive(Clone)]
 pub struct HttpFetcher {
     roots: Roots,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: HttpClient<GaiResolver>,
+    /// Connects to other machines only.
+    remote_only: HttpClient<RemoteOnly>,
 }
+
+type HttpClient<R> = Client<HttpsConnector<HttpConnector<R>>, Empty<Bytes>>;
 
 impl HttpFetcher {
     /// A client that trusts the bundled roots.
@@ -68,14 +91,47 @@ impl HttpFetcher {
 
     fn with_roots(roots: Roots) -> Result<Self, ConfigError> {
         let config = roots.client()?.with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(config)
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client =
-            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { roots, client })
+        let builder = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).clone();
+        let client = builder.build(connector(config.clone(), GaiResolver::new()));
+        let remote_only = builder.build(connector(config, RemoteOnly(GaiResolver::new())));
+        Ok(Self { roots, client, remote_only })
+    }
+}
+
+fn connector<R>(config: ClientConfig, resolver: R) -> HttpsConnector<HttpConnector<R>> {
+    let mut connector = HttpConnector::new_with_resolver(resolver);
+    connector.enforce_http(false);
+    HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector)
+}
+
+/// Resolves names, and fails if an address is this machine or its link.
+#[derive(Clone)]
+struct RemoteOnly(GaiResolver);
+
+impl Service<Name> for RemoteOnly {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolving = self.0.call(name);
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = resolving.await?.collect();
+            match addresses.iter().any(|address| is_local(address.ip())) {
+                true => {
+                    Err(io::Error::other("the name resolves to a loopback or link-local address"))
+                }
+                false => Ok(addresses.into_iter()),
+            }
+        })
     }
 }
 
@@ -91,8 +147,17 @@ impl FetchJwks for HttpFetcher {
             if let Some(etag) = request.etag() {
                 builder = builder.header(IF_NONE_MATCH, etag);
             }
+            let must_be_remote = request.must_be_remote();
             let request = builder.body(Empty::new()).map_err(FetchError::client)?;
-            let response = self.client.request(request).await.map_err(FetchError::client)?;
+            // The connector does not ask its resolver about a host that is an address.
+            if must_be_remote && request.uri().host().is_none_or(is_local_host) {
+                return Err(FetchError::LocalAddress);
+            }
+            let response = match must_be_remote {
+                true => self.remote_only.request(request).await,
+                false => self.client.request(request).await,
+            };
+            let response = response.map_err(FetchError::client)?;
             let (head, body) = response.into_parts();
             let fetched = match head.status {
                 StatusCode::OK => {
@@ -203,5 +268,34 @@ mod tests {
             );
         }
         assert_eq!(format!("{fetcher:?}"), format!("HttpFetcher {{ roots: {bundled}, .. }}"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_to_this_machine_is_no_remote_address() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let fetcher = HttpFetcher::new().unwrap();
+        let fetch = async |host: &str, must_be_remote| {
+            let url = format!("http://{host}:{port}/");
+            let fetched = fetcher.fetch(FetchRequest::new(&url, None, must_be_remote)).await;
+            fetched.unwrap_err()
+        };
+        for spelled in ["127.0.0.1", "[::ffff:127.0.0.1]", "2130706433", "localhost."] {
+            assert!(matches!(fetch(spelled, true).await, FetchError::LocalAddress), "{spelled}");
+        }
+        let name: Name = "localhost".parse().unwrap();
+        let resolved = RemoteOnly(GaiResolver::new()).call(name).await;
+        assert!(resolved.unwrap_err().to_string().contains("resolves to a loopback"));
+        // None of these has connected: the first connection is the one that may.
+        let (_, accepted) = tokio::join!(fetch("localhost", false), async {
+            let (mut stream, _) = server.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(
+                &mut stream,
+                b"HTTP/1.1 404 x\r\ncontent-length: 0\r\n\r\n",
+            )
+            .await
+        });
+        accepted.unwrap();
+        assert!(tokio::time::timeout(Duration::ZERO, server.accept()).await.is_err());
     }
 }

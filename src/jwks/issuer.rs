@@ -41,7 +41,8 @@ impl Issuer {
     /// An issuer that is called `name` and whose metadata are had from `url`: for a server that is reached under another address
     /// than its clients know.
     ///
-    /// The `issuer` of the metadata must be `name`, byte for byte. Their `jwks_uri` is used as it stands.
+    /// The `issuer` of the metadata must be `name`, byte for byte. Their `jwks_uri` is used as it stands,
+    /// under rule 9 of the [module](super): that of an issuer elsewhere must not be a loopback or link-local address.
     ///
     /// # Errors
     /// As [`discover`](Self::discover).

@@ -22,6 +22,12 @@
 //! 8. **No fetch goes where a token says.** Addresses are the author's, or that which the metadata name under
 //!    [discovery](Issuer::discover); plain `http` only to the own machine, unless
 //!    [allowed](RemoteJwks::allow_http).
+//! 9. **Metadata of an issuer elsewhere do not lead to this machine or its link.** A `jwks_uri` whose host is a loopback,
+//!    link-local or unspecified address is rejected, also as `localhost`, as one number, in octal or hexadecimal, or inside
+//!    an IPv6 address (mapped, compatible, NAT64, 6to4). [`HttpFetcher`] also rejects a name that resolves to one. No
+//!    setting lifts this. It does not apply if the issuer's own address is spelled so, or has the same scheme, host and
+//!    port as the `jwks_uri`. Private networks stay allowed: key servers of a cluster are there. So is `fd00:ec2::254`,
+//!    where AWS serves instance metadata over IPv6.
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -83,7 +89,7 @@
 //! * A token without `kid` whose key is not there is 401 until the next refresh: any forged token looks like it, so it
 //!   triggers no fetch.
 //! * A withdrawn key is trusted until the next refresh, and through an outage up to the stale limit. To stop a stolen key now,
-//!   revoke it ([`Revocable::Key`](crate::revocation::Revocable::Key)).
+//!   revoke it ([`Authenticator::revoke_key`](crate::Authenticator::revoke_key)).
 //! * TLS of the ready client is AWS-LC even where `rust-crypto` verifies signatures.
 
 mod address;
@@ -92,6 +98,7 @@ mod engine;
 mod fetch;
 mod http;
 mod issuer;
+mod local;
 mod schedule;
 mod source;
 mod status;

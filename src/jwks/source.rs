@@ -127,15 +127,16 @@ impl Source {
         let not_modified = FetchError::Status(StatusCode::NOT_MODIFIED);
         let keys = discovery.read(&fetched.document.ok_or(not_modified)?)?;
         // A machine elsewhere does not send this one to its own ports.
-        let is_led_inwards = address.is_encrypted() && !keys.is_encrypted();
-        if is_led_inwards && !self.allows_http { Err(FetchError::Insecure) } else { Ok(keys) }
+        let keys = keys.named_by(address).ok_or(FetchError::LocalAddress)?;
+        let loses_encryption = address.is_encrypted() && !keys.is_encrypted();
+        if loses_encryption && !self.allows_http { Err(FetchError::Insecure) } else { Ok(keys) }
     }
 
     async fn fetch(&self, address: &Address, etag: Option<&str>) -> Result<Fetched, FetchError> {
         if !self.may_fetch(address) {
             return Err(FetchError::Insecure);
         }
-        let request = FetchRequest::new(address.as_str(), etag);
+        let request = FetchRequest::new(address.as_str(), etag, address.must_be_remote());
         // The call itself may panic, as may its future.
         let exchange = AssertUnwindSafe(async { self.fetcher.fetch(request).await }).catch_unwind();
         let fetched = tokio::time::timeout(self.time_limit, exchange)

@@ -48,6 +48,11 @@ impl Algorithm {
         }
     }
 
+    /// Whether its key is a secret that signs and verifies.
+    pub(crate) fn is_hmac(self) -> bool {
+        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
+    }
+
     /// The algorithm of that name, if it is one.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Some(match name {

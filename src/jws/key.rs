@@ -154,6 +154,37 @@ impl Key {
         self.0.key_id.as_deref()
     }
 
+    /// What identifies the key whatever its id: by it, or by the id, the key is
+    /// [revoked](crate::revocation::Revocable::Key).
+    ///
+    /// For a public key it is the thumbprint of RFC 7638 with SHA-256, in base64url. The same key has the same
+    /// thumbprint whether it was read from a JWK, PEM or DER, and for each of its algorithms. It is public.
+    ///
+    /// For an HMAC secret it is not the thumbprint of RFC 7638, which is a plain hash of the secret. It is the first
+    /// half of the HMAC-SHA256, under the secret, of a fixed text. It tells as much about the secret as a token does:
+    /// whoever has it can test guesses of a weak secret. Do not publish it for a secret that is not random.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
+    /// use tower_bearer::Key;
+    ///
+    /// // RFC 8037 appendix A.3.
+    /// let key = Key::from_jwk_json(
+    ///     r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+    /// )?;
+    /// assert_eq!(key.thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    /// # }
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn thumbprint(&self) -> &str {
+        self.thumbprint_arc()
+    }
+
+    pub(crate) fn thumbprint_arc(&self) -> &Arc<str> {
+        self.0.verifier.thumbprint()
+    }
+
     pub(crate) fn key_id_arc(&self) -> Option<&Arc<str>> {
         self.0.key_id.as_ref()
     }

@@ -2,6 +2,9 @@
 //!
 //! They are our own because the libraries let such keys pass, or differ from each other.
 
+use std::borrow::Cow;
+
+use base64_simd::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::{Algorithm, backend};
@@ -36,6 +39,15 @@ impl Curve {
             Self::P521 => 66,
         }
     }
+
+    /// `crv` of a JWK.
+    fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        }
+    }
 }
 
 impl Material<'_> {
@@ -60,6 +72,42 @@ impl Material<'_> {
             input.extend_from_slice(part);
         }
         backend::sha256(&input)
+    }
+
+    /// What [`Key::thumbprint`](super::Key::thumbprint) says. The material has passed [`check`](Self::check).
+    pub(super) fn thumbprint(&self) -> Result<String, ConfigError> {
+        if let Self::Secret(secret) = *self {
+            let tag = backend::hmac_sha256(secret, b"tower-bearer: id of a key");
+            return Ok(base64url(tag.first_chunk::<16>().map_or(&[][..], |half| half)));
+        }
+        Ok(base64url(&backend::sha256(self.public_members()?.as_bytes())))
+    }
+
+    /// The required members of a public JWK, in the order and form that RFC 7638 section 3 hashes.
+    pub(super) fn public_members(&self) -> Result<String, ConfigError> {
+        match *self {
+            Self::Secret(_) => Err(ConfigError::SecretInPublicKeySet),
+            Self::Rsa { modulus, exponent } => {
+                let n = base64url(without_leading_zeros(modulus));
+                let e = base64url(without_leading_zeros(exponent));
+                Ok(format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#))
+            }
+            Self::Ec { curve, point } => {
+                let whole = match point.first() {
+                    Some(4) => Cow::Borrowed(point),
+                    _ => Cow::Owned(backend::uncompressed(curve, point)?),
+                };
+                let coordinates = whole.get(1..).unwrap_or_default();
+                let (x, y) = coordinates
+                    .split_at_checked(curve.coordinate_length())
+                    .ok_or(ConfigError::InvalidPoint)?;
+                let (x, y, curve) = (base64url(x), base64url(y), curve.name());
+                Ok(format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#))
+            }
+            Self::Ed25519(point) => {
+                Ok(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(point)))
+            }
+        }
     }
 
     /// The key type and curve must be those of the algorithm (RFC 8725 section 3.1), and the numbers must
@@ -162,6 +210,10 @@ fn check_ed25519(_: &[u8]) -> Result<usize, ConfigError> {
 pub(super) fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     number.get(zeros..).unwrap_or_default()
+}
+
+pub(super) fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
 fn bit_length(number: &[u8]) -> usize {

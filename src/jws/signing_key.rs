@@ -5,13 +5,12 @@ mod tests;
 
 use std::{fmt, sync::Arc};
 
-use base64_simd::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::{
     Algorithm, Key,
     backend::{self, Public, Secret, Sign},
-    material::{Curve, Material},
+    material::{Curve, Material, base64url},
     pkcs8,
 };
 use crate::ConfigError;
@@ -21,7 +20,7 @@ use crate::ConfigError;
 /// ES256 is what every library verifies. RS256 needs the feature `aws-lc-rs`. With HS256 whoever verifies can also
 /// sign, so it is for a service that verifies its own tokens and for nobody else.
 ///
-/// Its id (`kid`) is the thumbprint of RFC 7638, so that the same key has the same id wherever it is read. Nothing of a
+/// Its id (`kid`) is its [thumbprint](Key::thumbprint), so that the same key has the same id wherever it is read. Nothing of a
 /// key is shown by `Debug`. A clone costs two counters.
 ///
 /// ```
@@ -123,15 +122,7 @@ impl SigningKey {
             ),
             (_, None) => return Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
         };
-        let key_id: Arc<str> = match &public {
-            Some(public) => base64url(&backend::sha256(members_of(public).as_bytes())),
-            // Tells no more about the secret than any token that is signed with it.
-            None => {
-                let tag = sign(b"tower-bearer: id of a key").ok();
-                base64url(tag.as_deref().and_then(|tag| tag.get(..16)).unwrap_or_default())
-            }
-        }
-        .into();
+        let key_id = Arc::clone(verifying.thumbprint_arc());
         let verifying = verifying.with_key_id(Arc::clone(&key_id));
         Ok(Self { algorithm, key_id, parts: Arc::new(Parts { secret, public, sign, verifying }) })
     }
@@ -164,7 +155,8 @@ impl SigningKey {
     /// The public half as a JSON Web Key (RFC 7517) with `use`, `alg` and `kid`; `None` for HMAC, which has none.
     #[must_use]
     pub fn public_jwk_json(&self) -> Option<String> {
-        let members = members_of(self.parts.public.as_ref()?);
+        let public = self.parts.public.as_ref()?;
+        let members = material_of(self.algorithm, public).public_members().ok()?;
         let id = serde_json::Value::from(self.key_id()).to_string();
         let members = members.strip_suffix('}')?;
         Some(format!(r#"{members},"use":"sig","alg":"{}","kid":{id}}}"#, self.algorithm.name()))
@@ -203,33 +195,10 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-fn base64url(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode_to_string(bytes)
-}
-
 fn material_of(algorithm: Algorithm, public: &Public) -> Material<'_> {
     match public {
         Public::Rsa { modulus, exponent } => Material::Rsa { modulus, exponent },
         Public::Point(point) if algorithm == Algorithm::EdDSA => Material::Ed25519(point),
         Public::Point(point) => Material::Ec { curve: Curve::P256, point },
-    }
-}
-
-/// The required members in the order and form that RFC 7638 section 3 hashes.
-fn members_of(public: &Public) -> String {
-    match public {
-        Public::Rsa { modulus, exponent } => {
-            let (n, e) = (base64url(modulus), base64url(exponent));
-            format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#)
-        }
-        Public::Point(point) => {
-            match point.split_first().map(|(_, rest)| rest.split_at(rest.len() / 2)) {
-                Some((x, y)) if point.len() == 65 => {
-                    let (x, y) = (base64url(x), base64url(y));
-                    format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)
-                }
-                _ => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(point)),
-            }
-        }
     }
 }

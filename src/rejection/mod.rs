@@ -215,6 +215,8 @@ kinds! {
     UnverifiedConfirmation => TokenNotValid, "unverified_confirmation";
     /// The claims do not fit the service author's type.
     ClaimsMismatch => TokenNotValid, "claims_mismatch";
+    /// [`Authenticator::recheck`](crate::Authenticator::recheck) was given a token that another verifier verified.
+    OtherVerifier => TokenNotValid, "other_verifier";
     /// A check of the service author refused.
     CheckFailed => TokenNotValid, "check_failed";
     /// The token, its subject, session or key is revoked.

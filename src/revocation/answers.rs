@@ -102,6 +102,7 @@ pub(super) struct Token {
     issued_at: u64,
     session_id: Option<Arc<str>>,
     key_id: Option<Arc<str>>,
+    key_thumbprint: Arc<str>,
     expires_at: u64,
 }
 
@@ -114,6 +115,7 @@ impl Token {
             issued_at: facts.issued_at,
             session_id: facts.session_id.map(Into::into),
             key_id: facts.key_id.cloned(),
+            key_thumbprint: Arc::clone(facts.key_thumbprint),
             expires_at: facts.expires_at,
         }
     }
@@ -126,6 +128,7 @@ impl Token {
             issued_at: self.issued_at,
             session_id: self.session_id.as_deref(),
             key_id: self.key_id.as_ref(),
+            key_thumbprint: &self.key_thumbprint,
             expires_at: self.expires_at,
         }
     }
@@ -148,8 +151,11 @@ impl Token {
             issued_at: self.issued_at,
         });
         let session = self.session_id.clone().map(|id| Revocable::Session { issuer: issuer(), id });
-        let key = self.key_id.clone().map(|id| Revocable::Key { issuer: issuer(), id });
-        [Some(self.itself()), subject, session, key].into_iter().flatten().collect()
+        // By default a key of our own has its thumbprint for its id: one question is enough.
+        let key_id = self.key_id.as_ref().filter(|id| **id != self.key_thumbprint);
+        let key = |id: &Arc<str>| Revocable::Key { issuer: issuer(), id: Arc::clone(id) };
+        let keys = [key_id.map(key), Some(key(&self.key_thumbprint))];
+        [Some(self.itself()), subject, session].into_iter().chain(keys).flatten().collect()
     }
 }
 
@@ -184,5 +190,6 @@ impl Equivalent<Token> for TokenFacts<'_> {
             && self.subject == token.subject.as_deref()
             && self.session_id == token.session_id.as_deref()
             && self.key_id == token.key_id.as_ref()
+            && *self.key_thumbprint == token.key_thumbprint
     }
 }

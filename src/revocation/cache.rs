@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 use super::{
-    Revocable, RevocationStats, RevocationStore, StoreError, TokenFacts, Verdict,
+    Revocable, RevocationStats, RevocationStore, RevokeError, TokenFacts, Verdict,
     answers::{Answers, RevocationMemo, Token},
     dated::{DatedAnswer, Sent},
     in_flight::{InFlight, LookUp, Reply},
@@ -175,6 +175,11 @@ impl RevocationCache {
 
     /// Revokes, here and in the store.
     ///
+    /// This knows no verifier, so it revokes unconditionally: also a key that was removed, or something of an issuer that
+    /// is not configured. A misspelt name or id is not an error and matches nothing. For subjects, sessions and keys
+    /// prefer [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) and its siblings, which check names
+    /// and compute dates.
+    ///
     /// `expires_at`, in seconds since the Unix epoch, is the latest `exp` of any token concerned: a token's
     /// own, or for a subject, session or key the time of revocation and the longest lifetime that is
     /// issued. The revocation is kept until [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY) and a minute after it,
@@ -185,18 +190,28 @@ impl RevocationCache {
     /// knows.
     ///
     /// # Errors
-    /// When the store did not confirm. The revocation **stays in force in this process**; other processes
-    /// may not know of it, and it may be lost when this one ends. Call again until it succeeds.
-    pub async fn revoke(&self, what: Revocable, expires_at: u64) -> Result<(), StoreError> {
+    /// [`RevokeError::Unavailable`] when the store did not confirm. The revocation **stays in force in this process**;
+    /// other processes may not know of it, and it may be lost when this one ends. Call again until it succeeds.
+    ///
+    /// [`RevokeError::Expired`] if the time until which the revocation is kept has passed: it has no effect.
+    pub async fn revoke(&self, what: Revocable, expires_at: u64) -> Result<(), RevokeError> {
+        let keep_until = keep_until(expires_at);
         self.deny(&what, expires_at);
-        self.asking.settings.store.revoke(&what, keep_until(expires_at)).await
+        self.asking.settings.store.revoke(&what, keep_until).await?;
+        // Told last: where this clock is wrong, others still learn of the revocation.
+        if keep_until < self.clock().unix_time().as_secs() {
+            return Err(RevokeError::Expired);
+        }
+        Ok(())
     }
 
     /// Revokes one token, until it has expired: [`revoke`](Self::revoke) with its own id and `exp`.
     ///
+    /// Any verifier may have verified the token: the revocation is kept under the name of the token's issuer.
+    ///
     /// # Errors
-    /// As [`revoke`](Self::revoke).
-    pub async fn revoke_token<C>(&self, token: &Authenticated<C>) -> Result<(), StoreError> {
+    /// As [`revoke`](Self::revoke): also for a token that has expired since.
+    pub async fn revoke_token<C>(&self, token: &Authenticated<C>) -> Result<(), RevokeError> {
         let token = Token::of(&token.token().facts());
         self.revoke(token.itself(), token.expires_at()).await
     }

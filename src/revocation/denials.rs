@@ -133,7 +133,8 @@ impl Denials {
             && (denied(Kind::Token, Some(token.token_id))
                 || denied(Kind::Subject, token.subject)
                 || denied(Kind::Session, token.session_id)
-                || denied(Kind::Key, token.key_id.map(|id| &**id)))
+                || denied(Kind::Key, token.key_id.map(|id| &**id))
+                || denied(Kind::Key, Some(token.key_thumbprint)))
     }
 
     /// Whether `what`, as a store is asked about it, is denied.

@@ -50,6 +50,7 @@ mod memory;
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;
 mod revocable;
+mod revoke_error;
 mod stats;
 mod sync;
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub use self::cache::{OnUnavailable, RevocationCache};
 pub use self::memory::MemoryStore;
 pub use self::revocable::Revocable;
 pub(crate) use self::revocable::TokenFacts;
+pub use self::revoke_error::RevokeError;
 pub use self::stats::RevocationStats;
 use crate::BoxFuture;
 

@@ -22,6 +22,9 @@ pub enum Revocable {
     ///
     /// Asked about a token, `issued_at` is its `iat` (0 where it has none, so that any cut-off refuses it);
     /// in a revocation it is the cut-off.
+    ///
+    /// `iat` is a date by the issuer's clock. A cut-off of the current second misses the newest tokens of an issuer
+    /// whose clock is ahead. [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) adds the leeway.
     Subject {
         /// The issuer's own name.
         issuer: Arc<str>,
@@ -37,11 +40,15 @@ pub enum Revocable {
         /// The token's `sid`.
         id: Arc<str>,
     },
-    /// Every token that was signed with a key, by `kid`.
+    /// Every token that a key verifies, by the key's configured id or by its thumbprint.
+    ///
+    /// The `kid` of a token's header does not count: whoever makes a token chooses it, and a key without an id
+    /// verifies tokens with any `kid`.
     Key {
         /// The issuer's own name.
         issuer: Arc<str>,
-        /// The `kid` of the key that verified the token.
+        /// The key's own id ([`Key::key_id`](crate::Key::key_id)), if it has one, or its
+        /// [thumbprint](crate::Key::thumbprint), which every key has.
         id: Arc<str>,
     },
 }
@@ -68,6 +75,7 @@ pub(crate) struct TokenFacts<'a> {
     pub(crate) issued_at: u64,
     pub(crate) session_id: Option<&'a str>,
     pub(crate) key_id: Option<&'a Arc<str>>,
+    pub(crate) key_thumbprint: &'a Arc<str>,
     /// Seconds.
     pub(crate) expires_at: u64,
 }

@@ -1,6 +1,14 @@
 //! How a verifier is put together.
 
-use std::{collections::HashMap, fmt, marker::PhantomData, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::de::DeserializeOwned;
 
@@ -160,7 +168,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
                 }
             }
         }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Verifier(Arc::new(Shared {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             issuers: self.issuers,
             by_name,
             max_token_length: self.max_token_length,

@@ -1,6 +1,9 @@
 //! Issuers that tell where their keys are.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tower_bearer::{
     BoxFuture, ConfigError, Issuer, Verifier,
@@ -248,14 +251,53 @@ async fn an_issuer_elsewhere_does_not_send_this_machine_to_its_own_ports() {
         let keys = keys.with_fetcher(Elsewhere(address));
         if allows_http { keys.allow_http() } else { keys }
     };
-    for inwards in ["http://127.0.0.1:9/x", "http://localhost/x", "HTTP://[::1]:80/x"] {
-        let keys = keys(inwards, false);
-        keys.spawn();
-        let wait = tokio::time::timeout(Duration::from_millis(50), keys.ready());
-        assert!(wait.await.is_err(), "{inwards}");
-        let health = keys.health();
-        assert!(matches!(health.last_error(), Some(FetchError::Insecure)), "{inwards}: {health:?}");
+    for inwards in [
+        "http://127.0.0.1:9/x",
+        "http://localhost/x",
+        "HTTP://[::1]:80/x",
+        "https://127.0.0.1:6379/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]:5432/",
+        "https://2130706433/",
+        "https://keys.localhost./",
+    ] {
+        for allows_http in [false, true] {
+            let keys = keys(inwards, allows_http);
+            keys.spawn();
+            let wait = tokio::time::timeout(Duration::from_millis(50), keys.ready());
+            assert!(wait.await.is_err(), "{inwards}");
+            let health = keys.health();
+            let error = health.last_error();
+            assert!(matches!(error, Some(FetchError::LocalAddress)), "{inwards}: {health:?}");
+        }
     }
-    keys("https://keys.example/x", false).ready().await.unwrap();
-    keys("http://127.0.0.1:9/x", true).ready().await.unwrap();
+    for elsewhere in ["https://keys.example/x", "https://10.0.0.1/x", "https://[fd00::1]/x"] {
+        keys(elsewhere, false).ready().await.unwrap();
+    }
+    keys("http://keys.example/x", true).ready().await.unwrap();
+}
+
+/// Asks for addresses of other machines where the metadata name another origin.
+#[tokio::test]
+async fn only_addresses_of_metadata_must_be_remote() {
+    struct Asks(Elsewhere, Arc<Mutex<Vec<bool>>>);
+    impl FetchJwks for Asks {
+        fn fetch<'a>(
+            &'a self,
+            request: FetchRequest<'a>,
+        ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+            self.1.lock().unwrap().push(request.must_be_remote());
+            self.0.fetch(request)
+        }
+    }
+    for (address, expected) in [
+        ("https://keys.example/x", true),
+        ("https://elsewhere.example:6379/x", true),
+        ("https://elsewhere.example/x", false),
+    ] {
+        let asked = Arc::new(Mutex::default());
+        let keys = RemoteJwks::discover("https://elsewhere.example").unwrap();
+        keys.with_fetcher(Asks(Elsewhere(address), Arc::clone(&asked))).ready().await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), [false, expected], "{address}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Settings, Shared, TokenIssuer, Verifying};
+use super::{Settings, Shared, TokenIssuer, Verifying, verifying::policy};
 use crate::{
     ConfigError, RevocationCache,
     claims::{Clock, Moment, SystemClock},
@@ -167,13 +167,15 @@ impl TokenIssuerBuilder {
         let known_devices = KnownDevices::new(name, clock, known_device_retention);
         let revocation = RevocationCache::new(Arc::clone(&self.store), self.revocation_bound)
             .with_clock(Arc::clone(&self.clock));
+        let longest_lifetime = max_private_lifetime.max(Duration::from_secs(ACCESS_LIFETIME));
         let verifying = Verifying {
             last_used: Arc::new(LastUsed::new(Arc::clone(&self.name))),
+            policy: policy(&self.name, &self.audience, &self.keys, longest_lifetime),
             name: self.name,
             audience: self.audience,
             keys: self.keys,
             clock: Arc::clone(&self.clock),
-            longest_lifetime: max_private_lifetime.max(Duration::from_secs(ACCESS_LIFETIME)),
+            longest_lifetime,
             revocation,
         };
         let [authenticator, access_authenticator] = verifying.authenticators()?;

@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Verifying {
     pub(super) name: Arc<str>,
     pub(super) audience: Arc<str>,
+    /// Made once: its number tells this issuer's tokens from others.
+    pub(super) policy: Issuer,
     pub(super) keys: SigningKeys,
     pub(super) clock: Arc<dyn Clock>,
     /// Of any token that is accepted.
@@ -27,22 +29,28 @@ pub(super) struct Verifying {
     pub(super) revocation: RevocationCache,
 }
 
-impl Verifying {
-    pub(super) fn policy(&self) -> Issuer {
-        let issuer = Issuer::new(Arc::clone(&self.name), self.keys.handle().clone())
-            .audience(&*self.audience)
-            .require_typ(ACCESS_TYP)
-            .with_expiry_leeway(Duration::ZERO)
-            .with_max_lifetime(self.longest_lifetime);
-        ["jti", "sub", "sid", "iat", "token_type"].into_iter().fold(issuer, Issuer::require_claim)
-    }
+/// What is demanded of access and private tokens.
+pub(super) fn policy(
+    name: &Arc<str>,
+    audience: &str,
+    keys: &SigningKeys,
+    longest_lifetime: Duration,
+) -> Issuer {
+    let issuer = Issuer::new(Arc::clone(name), keys.handle().clone())
+        .audience(audience)
+        .require_typ(ACCESS_TYP)
+        .with_expiry_leeway(Duration::ZERO)
+        .with_max_lifetime(longest_lifetime);
+    ["jti", "sub", "sid", "iat", "token_type"].into_iter().fold(issuer, Issuer::require_claim)
+}
 
+impl Verifying {
     pub(super) fn verifier_builder<C: DeserializeOwned + Send + Sync + 'static>(
         &self,
     ) -> VerifierBuilder<C> {
         let (last_used, clock) = (Arc::clone(&self.last_used), Arc::clone(&self.clock));
         Verifier::<C>::builder()
-            .issuer(self.policy())
+            .issuer(self.policy.clone())
             .with_clock(Arc::clone(&self.clock))
             .add_pure_check(|token| match kind_of(token) {
                 Some(TokenType::Access | TokenType::Private) => Ok(()),

@@ -18,8 +18,10 @@ pub struct Caller {
     pub session_id: Arc<str>,
     /// `iat`.
     pub issued_at: u64,
-    /// The id of the key that has signed it, if it names one.
+    /// The configured id of the key that verified it, if the key has one.
     pub key_id: Option<Arc<str>>,
+    /// The [thumbprint](crate::Key::thumbprint) of that key.
+    pub key_thumbprint: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -32,17 +34,24 @@ impl Caller {
         issued_at: u64,
     ) -> Self {
         let (token_id, session_id) = (token_id.into(), session_id.into());
-        Self { owner, token_id, session_id, issued_at, key_id: None }
+        Self { owner, token_id, session_id, issued_at, key_id: None, key_thumbprint: None }
     }
 
-    /// Names the key that has signed it. By default none is looked at.
+    /// Sets the id of the key that verified it. By default no key id is looked up.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
         self.key_id = Some(key_id.into());
         self
     }
 
-    /// What the token can be revoked by: four things at most.
+    /// Sets the thumbprint of the key that verified it. By default none is looked up.
+    #[must_use]
+    pub fn with_key_thumbprint(mut self, thumbprint: impl Into<Arc<str>>) -> Self {
+        self.key_thumbprint = Some(thumbprint.into());
+        self
+    }
+
+    /// What the token can be revoked by: five things at most.
     #[must_use]
     pub fn revocables(&self) -> Vec<Revocable> {
         let Owner { issuer, subject } = &self.owner;
@@ -55,8 +64,11 @@ impl Caller {
                 issued_at: self.issued_at,
             },
         ];
-        let key = self.key_id.as_ref();
-        all.extend(key.map(|id| Revocable::Key { issuer: Arc::clone(issuer), id: Arc::clone(id) }));
+        let key_id = self.key_id.iter().filter(|id| Some(*id) != self.key_thumbprint.as_ref());
+        let keys = key_id.chain(&self.key_thumbprint);
+        all.extend(
+            keys.map(|id| Revocable::Key { issuer: Arc::clone(issuer), id: Arc::clone(id) }),
+        );
         all
     }
 }

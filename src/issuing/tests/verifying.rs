@@ -7,7 +7,9 @@ use super::{DAY, NOW, builder, issuer, log_in, refusal};
 use crate::{
     Algorithm, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind, Verifier,
     claims::{ManualClock, UntypedClaims},
+    issuing::{ListQuery, LogOutError, PrivateTokenError, RevokeAllError},
     jws::SigningKey,
+    revocation::RevokeError,
 };
 
 async fn status(layer: BearerLayer, token: &str) -> StatusCode {
@@ -65,6 +67,68 @@ async fn another_service_verifies_by_the_public_keys_alone() {
     let elsewhere = Authenticator::new(verifier);
     assert!(elsewhere.authenticate(&tokens.access_token).await.is_ok());
     assert!(elsewhere.authenticate(&tokens.refresh_token).await.is_err());
+}
+
+/// A verifier with other keys must not give the tokens that open these calls.
+#[tokio::test]
+async fn calls_reject_a_token_of_another_verifier_with_the_same_name() {
+    let (issuer, clock) = issuer();
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    let foreign_key = SigningKey::generate(Algorithm::EdDSA).unwrap();
+    let claims = access.registered().as_json();
+    let forged = foreign_key.sign("at+jwt", claims).unwrap();
+    let policy = |keys: KeySet| Issuer::new(super::ISSUER, keys).audience("api");
+    let authenticate = async |policy: Issuer, token: &str| {
+        let verifier = Verifier::<UntypedClaims>::builder().issuer(policy);
+        let verifier = verifier.with_clock(clock.clone()).build().unwrap();
+        Authenticator::new(verifier).authenticate(token).await.unwrap()
+    };
+    let forged = authenticate(policy(foreign_key.verifying_key().into()), &forged).await;
+    let own_keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
+    let lax = authenticate(policy(own_keys), &tokens.access_token).await;
+    for foreign in [forged, lax] {
+        let created = issuer.create_private_token(&foreign, "ci", NOW + DAY).await;
+        assert!(matches!(created, Err(PrivateTokenError::NotAccess)));
+        let listed = issuer.list_private_tokens(&foreign, &ListQuery::new()).await;
+        assert!(matches!(listed, Err(PrivateTokenError::NotAccess)));
+        let rotated = issuer.rotate_private_token(&foreign, 1, 1, Duration::ZERO).await;
+        assert!(matches!(rotated, Err(PrivateTokenError::NotAccess)));
+        let revoked = issuer.revoke_private_token(&foreign, 1).await;
+        assert!(matches!(revoked, Err(PrivateTokenError::NotAccess)));
+        let logged_out = issuer.log_out(&foreign, &tokens.refresh_token).await;
+        assert!(matches!(logged_out, Err(LogOutError::NotAccess)));
+        let revoked = issuer.revoke_all(&foreign).await;
+        assert!(matches!(revoked, Err(RevokeAllError::NotAccess)));
+    }
+
+    let own = authenticate(issuer.policy(), &tokens.access_token).await;
+    assert!(issuer.create_private_token(&own, "ci", NOW + DAY).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_revoked_signing_key_ends_what_it_signed_and_nothing_else() {
+    let (issuer, _) = issuer();
+    let (tokens, access) = log_in(&issuer, "ada").await;
+    let private = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap().data;
+    let old = access.key_thumbprint().to_owned();
+    assert_eq!(access.key_id(), Some(&*old));
+    let next = SigningKey::generate(Algorithm::EdDSA).unwrap().with_key_id("next");
+    let next_thumbprint = next.verifying_key().thumbprint().to_owned();
+    issuer.rotate_key(next);
+    let (new, _) = log_in(&issuer, "ada").await;
+    match issuer.revoke_key("another").await {
+        Err(RevokeError::UnknownKey { known }) => {
+            let known: Vec<&str> = known.iter().map(|known| &**known).collect();
+            assert_eq!(known, ["next", &*next_thumbprint, &*old]);
+        }
+        other => panic!("{other:?}"),
+    }
+    issuer.revoke_key(&old).await.unwrap();
+    assert_eq!(refusal(&issuer, &tokens.access_token).await, Some(RejectionKind::Revoked));
+    assert_eq!(refusal(&issuer, &private).await, Some(RejectionKind::Revoked));
+    assert_eq!(refusal(&issuer, &new.access_token).await, None);
+    let created = issuer.create_private_token(&access, "x", NOW + DAY).await;
+    assert!(matches!(created, Err(PrivateTokenError::NotAccess)));
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@
 mod signing;
 
 use aws_lc_rs::{
-    digest, hmac,
+    digest,
+    encoding::AsDer as _,
+    hmac,
     signature::{self, ParsedPublicKey, VerificationAlgorithm},
 };
 use x509_cert::der::{Encode as _, asn1::UintRef};
@@ -12,7 +14,10 @@ use x509_cert::der::{Encode as _, asn1::UintRef};
 #[cfg(feature = "_signing")]
 pub(super) use self::signing::{generate_rsa, signer};
 use super::{Algorithm, Check, Material};
-use crate::{ConfigError, jws::material::without_leading_zeros};
+use crate::{
+    ConfigError,
+    jws::material::{Curve, without_leading_zeros},
+};
 
 pub(super) fn check(algorithm: Algorithm, material: Material<'_>) -> Result<Check, ConfigError> {
     match material {
@@ -37,7 +42,24 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-#[cfg(any(feature = "issuing", feature = "redis"))]
+pub(super) fn uncompressed(curve: Curve, point: &[u8]) -> Result<Vec<u8>, ConfigError> {
+    let scheme = scheme_of(match curve {
+        Curve::P256 => Algorithm::ES256,
+        Curve::P384 => Algorithm::ES384,
+        Curve::P521 => Algorithm::ES512,
+    })?;
+    let key = ParsedPublicKey::new(scheme, point).map_err(|_| ConfigError::InvalidPoint)?;
+    let der = key.as_der().map_err(|_| ConfigError::InvalidPoint)?;
+    // A `SubjectPublicKeyInfo` ends with the point.
+    let der = der.as_ref();
+    let start = der.len().checked_sub(1 + 2 * curve.coordinate_length());
+    let point = start.and_then(|start| der.get(start..));
+    point
+        .filter(|point| point.first() == Some(&4))
+        .map(<[u8]>::to_vec)
+        .ok_or(ConfigError::InvalidPoint)
+}
+
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message);
     let mut bytes = [0; 32];

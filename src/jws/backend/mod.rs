@@ -8,6 +8,8 @@ mod rust_crypto;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
 
+use std::sync::Arc;
+
 #[cfg(feature = "aws-lc-rs")]
 use self::aws_lc as chosen;
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -19,7 +21,10 @@ use zeroize::Zeroizing;
 
 #[cfg(feature = "_signing")]
 use super::SigningFailed;
-use super::{Algorithm, material::Material};
+use super::{
+    Algorithm,
+    material::{Curve, Material},
+};
 use crate::ConfigError;
 
 /// Whether a signature, the second argument, is one of the message, the first: a key that was parsed once.
@@ -29,6 +34,7 @@ type Check = Box<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 pub(super) struct Verifier {
     signature_length: usize,
     fingerprint: [u8; 32],
+    thumbprint: Arc<str>,
     check: Check,
 }
 
@@ -45,12 +51,19 @@ impl Verifier {
     ) -> Result<Self, ConfigError> {
         let signature_length = material.check(algorithm)?;
         let check = backend(algorithm, material)?;
-        Ok(Self { signature_length, fingerprint: material.fingerprint(algorithm), check })
+        let fingerprint = material.fingerprint(algorithm);
+        let thumbprint = material.thumbprint()?.into();
+        Ok(Self { signature_length, fingerprint, thumbprint, check })
     }
 
     /// [`Material::fingerprint`] of the key.
     pub(super) fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
+    }
+
+    /// [`Key::thumbprint`](super::Key::thumbprint).
+    pub(super) fn thumbprint(&self) -> &Arc<str> {
+        &self.thumbprint
     }
 
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -121,7 +134,12 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     chosen::sha256(bytes)
 }
 
-#[cfg(any(feature = "issuing", feature = "redis"))]
+/// The uncompressed form of a compressed point, as SEC 1 section 2.3.3 encodes both.
+pub(super) fn uncompressed(curve: Curve, point: &[u8]) -> Result<Vec<u8>, ConfigError> {
+    chosen::uncompressed(curve, point)
+}
+
+/// HMAC with SHA-256 (RFC 2104).
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     chosen::hmac_sha256(secret, message)
 }
@@ -158,12 +176,16 @@ mod none {
         [0; 32]
     }
 
-    /// Never called: without a backend no store connects and no issuer has keys.
-    #[cfg(any(feature = "issuing", feature = "redis"))]
+    pub(super) fn uncompressed(_: super::Curve, _: &[u8]) -> Result<Vec<u8>, ConfigError> {
+        Err(ConfigError::NoBackend)
+    }
+
+    /// Never called: without a backend there is no key, and no store connects.
     pub(super) fn hmac_sha256(_: &[u8], _: &[u8]) -> [u8; 32] {
         [0; 32]
     }
 
+    /// Never called: without a backend no store connects.
     #[cfg(feature = "redis")]
     pub(super) fn is_hmac_sha256(_: &[u8], _: &[u8], _: &[u8; 32]) -> bool {
         false

@@ -13,7 +13,7 @@ pub(super) use self::signing::generate_rsa;
 #[cfg(feature = "_signing")]
 pub(super) use self::signing::signer;
 use super::{Algorithm, Check, Material};
-use crate::ConfigError;
+use crate::{ConfigError, jws::material::Curve};
 
 pub(super) fn check(algorithm: Algorithm, material: Material<'_>) -> Result<Check, ConfigError> {
     match material {
@@ -28,7 +28,21 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-#[cfg(any(feature = "issuing", feature = "redis"))]
+pub(super) fn uncompressed(curve: Curve, point: &[u8]) -> Result<Vec<u8>, ConfigError> {
+    let off_curve = |_| ConfigError::InvalidPoint;
+    match curve {
+        Curve::P256 => {
+            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(off_curve)?;
+            Ok(key.to_sec1_point(false).as_bytes().to_vec())
+        }
+        Curve::P384 => {
+            let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(off_curve)?;
+            Ok(key.to_sec1_point(false).as_bytes().to_vec())
+        }
+        Curve::P521 => Err(ConfigError::UnsupportedByBackend(Algorithm::ES512)),
+    }
+}
+
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     keyed(secret)
         .map_or([0; 32], |keyed| keyed.chain_update(message).finalize().into_bytes().into())
@@ -40,7 +54,6 @@ pub(super) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> b
 }
 
 /// There is always one: HMAC takes a secret of any length.
-#[cfg(any(feature = "issuing", feature = "redis"))]
 fn keyed(secret: &[u8]) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(secret).ok()
 }

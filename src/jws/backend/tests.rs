@@ -349,3 +349,28 @@ fn what_one_backend_signs_the_other_verifies_under_the_same_public_key() {
         assert!(!by_one(b"message", &one(b"massage").unwrap()));
     }
 }
+
+/// The thumbprint of a compressed point must not depend on the backend.
+#[cfg(all(feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[test]
+fn both_backends_uncompress_a_point_alike() {
+    use crate::jws::material::Curve;
+
+    // The generator of P-256 (SEC 2 section 2.4.2), and its negative.
+    const X: &str = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+    const Y: &str = "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+    let bytes = |hex: &str| -> Vec<u8> {
+        let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect()
+    };
+    let whole = [&[4], &bytes(X)[..], &bytes(Y)[..]].concat();
+    for (first, is_generator) in [(3, true), (2, false)] {
+        let compressed = [&[first], &bytes(X)[..]].concat();
+        let one = super::aws_lc::uncompressed(Curve::P256, &compressed).unwrap();
+        assert_eq!(one, super::rust_crypto::uncompressed(Curve::P256, &compressed).unwrap());
+        assert_eq!(one == whole, is_generator);
+    }
+    let off_curve = [&[2], &[0xff; 32][..]].concat();
+    assert!(super::aws_lc::uncompressed(Curve::P256, &off_curve).is_err());
+    assert!(super::rust_crypto::uncompressed(Curve::P256, &off_curve).is_err());
+}

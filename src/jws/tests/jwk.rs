@@ -106,6 +106,33 @@ fn kid_becomes_the_key_id() {
 }
 
 #[test]
+fn a_public_key_has_the_thumbprint_of_rfc_7638() {
+    // RFC 7638 section 3.1.
+    let key = Key::from_jwk_json(
+        r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#,
+    );
+    assert_eq!(key.unwrap().thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    let leading_zero = rsa_with(&[&[0], &modulus()[..]].concat(), &[0, 1, 0, 1], "").unwrap();
+    let plain = rsa_with(&modulus(), &[1, 0, 1], "").unwrap();
+    assert_eq!(leading_zero.thumbprint(), plain.thumbprint());
+}
+
+#[test]
+fn the_thumbprint_of_a_secret_is_not_a_plain_hash_of_it() {
+    let key = Key::hs256([7; 32]).unwrap();
+    let k = base64_simd::URL_SAFE_NO_PAD.encode_to_string([7; 32]);
+    let rfc_7638 = crate::jws::sha256(format!(r#"{{"k":"{k}","kty":"oct"}}"#).as_bytes());
+    let plain = base64_simd::URL_SAFE_NO_PAD.encode_to_string(rfc_7638);
+    assert_ne!(key.thumbprint(), plain);
+    assert_eq!(key.thumbprint().len(), 22);
+    assert_eq!(
+        Key::from_jwk_json(&format!(r#"{{"kty":"oct","k":"{k}"}}"#)).unwrap().thumbprint(),
+        key.thumbprint()
+    );
+    assert_ne!(Key::hs256([8; 32]).unwrap().thumbprint(), key.thumbprint());
+}
+
+#[test]
 fn a_key_is_meant_to_verify() {
     assert!(rsa(r#","use":"sig","key_ops":["sign","verify"]"#).is_ok());
     for purpose in ["enc", "", "SIG", "sig "] {

@@ -5,6 +5,7 @@ use x509_cert::der::{Encode as _, asn1::UintRef};
 use super::*;
 use crate::jws::{
     Algorithm::*,
+    SigningKey,
     material::{Curve, Material},
 };
 
@@ -45,6 +46,23 @@ fn every_form_of_a_curve_key_verifies() {
     assert_verifies(key, &signed_with_p384());
     let key = Key::from_pem(EdDSA, fixture!("ed25519.public.pem")).unwrap();
     assert_verifies(key, &signed_with_ed25519());
+}
+
+#[test]
+fn every_form_of_a_key_has_the_same_thumbprint() {
+    let thumbprint = |algorithm, pem: &str| {
+        Key::from_pem(algorithm, pem).map(|key| key.thumbprint().to_owned()).unwrap()
+    };
+    let p256 = thumbprint(ES256, fixture!("p256.public.pem"));
+    assert_eq!(thumbprint(ES256, fixture!("p256.compressed.pem")), p256);
+    assert_eq!(thumbprint(ES256, fixture!("p256.certificate.pem")), p256);
+    let rsa = thumbprint(RS256, fixture!("rsa2048.public.pem"));
+    assert_eq!(thumbprint(RS256, fixture!("rsa2048.pkcs1.pem")), rsa);
+    assert_eq!(thumbprint(PS512, fixture!("rsa2048.certificate.pem")), rsa);
+    assert_ne!(thumbprint(RS256, fixture!("rsa3072.public.pem")), rsa);
+    let private = SigningKey::from_pkcs8_pem(ES256, fixture!("p256.private.pem")).unwrap();
+    let jwk = Key::from_jwk_json(&private.public_jwk_json().unwrap()).unwrap();
+    assert_eq!(jwk.with_key_id("mine").thumbprint(), private.verifying_key().thumbprint());
 }
 
 #[test]

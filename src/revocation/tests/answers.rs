@@ -200,7 +200,12 @@ async fn the_store_is_asked_about_every_fact_at_once() {
     assert_eq!(*store.0.lock().unwrap(), token("a").each_kind());
     let bare = Token { subject: None, session: None, key: None, ..token("b") };
     assert_eq!(check(&cache, &bare).await, Answer::NotRevoked);
-    assert_eq!(store.0.lock().unwrap()[4..], [bare.itself()]);
+    let [.., thumbprint] = token("b").each_kind();
+    assert_eq!(store.0.lock().unwrap()[5..], [bare.itself(), thumbprint.clone()]);
+    let same = Token { key: Some(bare.thumbprint.clone()), ..bare.clone() };
+    let same = Token { id: "c".into(), ..same };
+    assert_eq!(check(&cache, &same).await, Answer::NotRevoked);
+    assert_eq!(store.0.lock().unwrap()[7..], [same.itself(), thumbprint], "one name, asked once");
 }
 
 #[tokio::test]

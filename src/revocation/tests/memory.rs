@@ -6,7 +6,7 @@ async fn verdict(store: &MemoryStore, what: &[Revocable]) -> Verdict {
 
 #[tokio::test]
 async fn each_kind_is_revoked_for_clones_too_and_nothing_else_is() {
-    for kind in 0..4 {
+    for kind in 0..5 {
         let store = MemoryStore::default();
         let what = token("a").each_kind();
         assert_eq!(verdict(&store, &what).await, Verdict::NotRevoked);

@@ -34,6 +34,7 @@ struct Token {
     issued_at: u64,
     session: Option<Arc<str>>,
     key: Option<Arc<str>>,
+    thumbprint: Arc<str>,
 }
 
 fn token(id: &str) -> Token {
@@ -44,6 +45,7 @@ fn token(id: &str) -> Token {
         issued_at: NOW - 10,
         session: Some("session".into()),
         key: Some("key".into()),
+        thumbprint: "thumbprint".into(),
     }
 }
 
@@ -56,6 +58,7 @@ impl Token {
             issued_at: self.issued_at,
             session_id: self.session.as_deref(),
             key_id: self.key.as_ref(),
+            key_thumbprint: &self.thumbprint,
             expires_at: EXPIRES_AT,
         }
     }
@@ -70,13 +73,14 @@ impl Token {
     }
 
     /// One revocation of each kind that concerns it.
-    fn each_kind(&self) -> [Revocable; 4] {
+    fn each_kind(&self) -> [Revocable; 5] {
         let issuer = || self.issuer.clone();
         [
             self.itself(),
             self.subject_until(self.issued_at),
             Revocable::Session { issuer: issuer(), id: self.session.clone().unwrap() },
             Revocable::Key { issuer: issuer(), id: self.key.clone().unwrap() },
+            Revocable::Key { issuer: issuer(), id: self.thumbprint.clone() },
         ]
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_revocation_that_lands_during_a_look_up_wins() {
-    for kind in 0..4 {
+    for kind in 0..5 {
         let store = Store::by_hand();
         let (cache, _) = cache(&store);
         let answer = ask(&cache, &token("a"));

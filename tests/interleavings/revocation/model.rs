@@ -55,6 +55,7 @@ impl Shared {
             issued_at: NOW,
             session_id: Some("i"),
             key_id: Some(&self.key),
+            key_thumbprint: &self.key,
             expires_at: LATER,
         }
     }

@@ -186,7 +186,9 @@ pub(super) async fn a_revoked_caller_does_nothing<S: TokenStore>(bench: Bench<S>
     bench.does_nothing(caller("later", "good"), id).await;
     bench.does_nothing(caller("good", "sid"), id).await;
     bench.does_nothing(by_key, id).await;
-    let with_key = cut_off.clone().with_key_id("another");
+    let by_thumbprint = caller("good", "good").with_key_id("another");
+    bench.does_nothing(by_thumbprint.with_key_thumbprint("signed by this"), id).await;
+    let with_key = cut_off.clone().with_key_id("another").with_key_thumbprint("a third");
     let renamed = called(bench.store.list_private(&with_key, &ListQuery::new(), NOW).await);
     assert_eq!(renamed.map(|page| page.count), Some(1), "who is good is not refused");
 

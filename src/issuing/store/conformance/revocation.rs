@@ -34,6 +34,12 @@ pub(super) async fn what_is_denied_is_refused_and_nothing_else<S: TokenStore>(be
     let one_of_them = [token("y"), subject("y", NOW), session("x")];
     let verdict = answered(bench.store.look_up(&one_of_them).await);
     assert_eq!(verdict, crate::revocation::Verdict::Revoked);
+    let the_last = [token("y"), subject("y", NOW), session("y"), key("y"), key("x"), key("z")];
+    for count in [5, 6] {
+        let asked = the_last.get(6 - count..).unwrap_or_default();
+        let verdict = answered(bench.store.look_up(asked).await);
+        assert_eq!(verdict, crate::revocation::Verdict::Revoked);
+    }
     bench.clock.advance(Duration::from_secs(HOUR));
     assert!(bench.is_refused(token("x")).await, "kept as long as was asked");
 }

@@ -73,14 +73,17 @@ pub(super) fn subject(owner: &Owner, issued_at: u64) -> Revocable {
     Revocable::Subject { issuer, subject, issued_at }
 }
 
-/// One round trip for each four: a token can be revoked by four things.
+/// How many names one statement looks up: a token can be revoked by five things.
+const NAMES: usize = 5;
+
+/// One round trip for each five names.
 pub(super) async fn look_up(
     database: &Database,
     token: &[Revocable],
     now: u64,
 ) -> Result<Verdict, Failure> {
-    for four in token.chunks(4) {
-        let asked = Asked::of(four);
+    for some in token.chunks(NAMES) {
+        let asked = Asked::of(some);
         if asked.is_among(&database.look_up(LOOK_UP, &asked.values()).await?, now)? {
             return Ok(Verdict::Revoked);
         }
@@ -98,12 +101,12 @@ pub(super) async fn is_revoked(
     asked.is_among(&transaction.fetch(LOOK_UP, asked.values()).await?, u64::MAX)
 }
 
-/// Up to four names to look up, each with the time of issue.
+/// Up to [`NAMES`] names to look up, each with the time of issue.
 struct Asked(Vec<([u8; 32], u64)>);
 
 impl Asked {
-    fn of(four: &[Revocable]) -> Self {
-        let asked = four.iter().map(|what| match what {
+    fn of(some: &[Revocable]) -> Self {
+        let asked = some.iter().map(|what| match what {
             Revocable::Subject { issued_at, .. } => (Name::of(what).hash(), *issued_at),
             _ => (Name::of(what).hash(), 0),
         });
@@ -113,7 +116,7 @@ impl Asked {
     /// One statement for any number: what is missing is asked for twice.
     fn values(&self) -> Vec<Value> {
         let mut values: Vec<Value> = self.0.iter().map(|(id, _)| Value::Bytes(id.into())).collect();
-        while let (Some(last), true) = (values.last().cloned(), values.len() < 4) {
+        while let (Some(last), true) = (values.last().cloned(), values.len() < NAMES) {
             values.push(last);
         }
         values
@@ -132,7 +135,7 @@ impl Asked {
 }
 
 pub(super) const LOOK_UP: &str =
-    "SELECT id, starts_at, cut_off FROM bearer_denials WHERE id IN ($1, $2, $3, $4)";
+    "SELECT id, starts_at, cut_off FROM bearer_denials WHERE id IN ($1, $2, $3, $4, $5)";
 
 /// The owner's cut-off, if a row issued at `issued_at` would be behind it. Under the owner's lock.
 pub(super) async fn in_the_way(

@@ -1,0 +1,128 @@
+//! Revoking with what the verifier knows: its issuers, their keys, and how long their tokens live.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Authenticator;
+use crate::{
+    Issuer, KeySet, RevocationCache,
+    revocation::{Revocable, RevokeError},
+};
+
+/// How long a key revocation is kept at least. Who has a stolen key makes new tokens with it, however long they live.
+const KEEP_KEYS: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+impl<C: Send + Sync + 'static> Authenticator<C> {
+    /// Revokes every token of a subject that was issued until now: for changed passwords and stolen devices.
+    ///
+    /// The issuer's clock may be ahead of this one. The cut-off therefore includes the leeway that the issuer's policy
+    /// accepts on `iat`: it is now plus 30 seconds by default. **A token of a new log-in within that time is rejected
+    /// too.** If the issuer's clock is further ahead than the leeway, its newest tokens are rejected now and accepted
+    /// later: the cut-off does not reach them.
+    ///
+    /// The cut-off is kept for the policy's [maximum lifetime](Issuer::with_max_lifetime), or for 400 days if it has
+    /// none. A token that lives longer is accepted again after that. Until then a token without `iat` is rejected,
+    /// whenever it was issued.
+    ///
+    /// `issuer` is a name of an issuer of the verifier. For tokens of your own `TokenIssuer` (feature `issuing`) call
+    /// `TokenIssuer::revoke_subject`: its cut-off is exact, because the store's clock decides both dates.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use tower_bearer::{
+    ///     Authenticator, Issuer, Key, RevocationCache, Verifier, claims::UntypedClaims,
+    ///     revocation::{MemoryStore, RevokeError},
+    /// };
+    ///
+    /// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
+    ///     .audience("api://orders")
+    ///     .with_max_lifetime(Duration::from_secs(3600));
+    /// let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+    /// let authenticator = Authenticator::new(verifier)
+    ///     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+    ///
+    /// authenticator.revoke_subject("https://issuer.example", "ada").await?;
+    ///
+    /// let misspelt = authenticator.revoke_subject("https://issuer.example/", "ada").await;
+    /// assert!(matches!(misspelt, Err(RevokeError::UnknownIssuer { .. })));
+    /// # Ok(()) }
+    /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// [`RevokeError::NoRevocation`], [`RevokeError::UnknownIssuer`], and as [`RevocationCache::revoke`].
+    pub async fn revoke_subject(&self, issuer: &str, subject: &str) -> Result<(), RevokeError> {
+        let (cache, issuer) = self.revoking(issuer)?;
+        let now = self.0.verifier.unix_seconds();
+        let what = Revocable::Subject {
+            issuer: Arc::clone(issuer.own_name()),
+            subject: subject.into(),
+            issued_at: issuer.latest_issued_at(now),
+        };
+        cache.revoke(what, issuer.tokens_expire_by(now)).await
+    }
+
+    /// Revokes every token of a session, by its `sid`: for a log-out.
+    ///
+    /// The revocation is kept as long as that of [`revoke_subject`](Self::revoke_subject). End the session at its issuer
+    /// first: otherwise the issuer can give the session new tokens, which are accepted when the revocation is over.
+    ///
+    /// # Errors
+    /// As [`revoke_subject`](Self::revoke_subject).
+    pub async fn revoke_session(&self, issuer: &str, session_id: &str) -> Result<(), RevokeError> {
+        let (cache, issuer) = self.revoking(issuer)?;
+        let what =
+            Revocable::Session { issuer: Arc::clone(issuer.own_name()), id: session_id.into() };
+        cache.revoke(what, issuer.tokens_expire_by(self.0.verifier.unix_seconds())).await
+    }
+
+    /// Revokes every token that a key of an issuer verifies, by the key's id or [thumbprint](crate::Key::thumbprint):
+    /// for a stolen key.
+    ///
+    /// The id is the one that the key was configured with. The `kid` of a token's header does not count: a key without
+    /// an id verifies tokens with any `kid`. [`Authenticated`](crate::Authenticated) tells both of the key that verified
+    /// a token. An id also revokes what a later key with the same id verifies; a thumbprint reaches one key only.
+    ///
+    /// The revocation is kept for 400 days, or for the policy's maximum lifetime if that is longer. Remove the key from
+    /// the issuer's key set within that time: after it, new tokens of the thief are accepted. To revoke a key that is
+    /// already removed, which other processes may still have, give its thumbprint to [`RevocationCache::revoke`].
+    ///
+    /// # Errors
+    /// [`RevokeError::UnknownKey`] if the issuer has no such key now, and as [`revoke_subject`](Self::revoke_subject).
+    pub async fn revoke_key(&self, issuer: &str, key: &str) -> Result<(), RevokeError> {
+        let (cache, issuer) = self.revoking(issuer)?;
+        let verifier = &self.0.verifier;
+        let is_known = {
+            let keys = issuer.current_keys(verifier.clock());
+            let is_meant =
+                keys.iter().any(|known| known.key_id() == Some(key) || known.thumbprint() == key);
+            if is_meant { Ok(()) } else { Err(RevokeError::UnknownKey { known: names_of(&keys) }) }
+        };
+        is_known?;
+        let now = verifier.unix_seconds();
+        let kept = issuer.tokens_expire_by(now).max(now.saturating_add(KEEP_KEYS.as_secs()));
+        let what = Revocable::Key { issuer: Arc::clone(issuer.own_name()), id: key.into() };
+        cache.revoke(what, kept).await
+    }
+
+    fn revoking(&self, issuer: &str) -> Result<(&RevocationCache, &Issuer), RevokeError> {
+        let cache = self.0.revocation.as_ref().ok_or(RevokeError::NoRevocation)?;
+        let verifier = &self.0.verifier;
+        let issuer = verifier
+            .issuer_named(issuer)
+            .ok_or_else(|| RevokeError::UnknownIssuer { known: verifier.issuer_names() })?;
+        Ok((cache, issuer))
+    }
+}
+
+/// All ids and thumbprints, without the thumbprints of secrets.
+fn names_of(keys: &KeySet) -> Vec<Arc<str>> {
+    let names = keys.iter().flat_map(|key| {
+        let thumbprint = (!key.algorithm().is_hmac()).then(|| key.thumbprint_arc());
+        key.key_id_arc().into_iter().chain(thumbprint)
+    });
+    let mut names: Vec<Arc<str>> = names.cloned().collect();
+    names.dedup();
+    names
+}
