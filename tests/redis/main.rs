@@ -22,6 +22,9 @@ mod list_faults;
 mod look_ups;
 mod losses;
 mod moving;
+#[path = "../../src/issuing/store/sql/tests/server.rs"]
+#[allow(dead_code, reason = "the store's tests also kill it")]
+mod postgres;
 mod process;
 mod processes;
 mod proxy;

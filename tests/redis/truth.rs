@@ -11,6 +11,7 @@ use tower_bearer::{
 };
 
 use crate::{
+    postgres,
     proxy::Proxy,
     server::Server,
     service::{HOUR, eventually, id, now},
@@ -92,6 +93,14 @@ async fn an_older_dump_is_repaired(truth: impl TokenStore + Clone, server: &mut 
 async fn a_redis_restarted_from_an_older_dump_is_seeded_from_memory() {
     let Some(mut server) = Server::start() else { return };
     an_older_dump_is_repaired(MemoryTokenStore::new(), &mut server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_restarted_from_an_older_dump_is_seeded_from_postgresql() {
+    let Some(mut server) = Server::start() else { return };
+    let Some(postgres) = postgres::Server::start() else { return };
+    let url = postgres.database("truth").await;
+    an_older_dump_is_repaired(SqlStore::open(&url).await.unwrap(), &mut server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
