@@ -295,6 +295,9 @@ async fn row_15_a_key_that_is_not_for_verifying_verifies_nothing() {
         r#","key_ops":["verify"]"#,
         r#","key_ops":["sign","verify"]"#,
         r#","use":"sig","key_ops":["verify"]"#,
+        // .NET writes members without a value.
+        r#","use":null,"key_ops":[]"#,
+        r#","use":null,"key_ops":null,"alg":null,"x5c":[],"oth":[],"d":null"#,
     ] {
         let server = Server::trusting([issuer_with(keys(purpose))]).await;
         server.assert_admitted(&token).await;
@@ -308,11 +311,13 @@ async fn row_15_a_key_that_is_not_for_verifying_verifies_nothing() {
         r#","use":"sig","key_ops":["encrypt"]"#,
         r#","key_ops":["sign"]"#,
         r#","key_ops":["encrypt","wrapKey"]"#,
-        r#","key_ops":[]"#,
+        r#","key_ops":[""]"#,
+        r#","key_ops":{}"#,
         r#","key_ops":["VERIFY"]"#,
         r#","key_ops":"verify""#,
         r#","use":["sig"]"#,
-        r#","use":null"#,
+        r#","d":"""#,
+        r#","oth":[null]"#,
     ] {
         let server = Server::trusting([issuer_with(keys(purpose))]).await;
         server.assert_refused(&token, RejectionKind::UnknownKey).await;

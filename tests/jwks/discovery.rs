@@ -218,8 +218,9 @@ async fn metadata_of_many_tenants_name_the_template_as_entra_does() {
     server.serves("/keys", Answer::keys(&set(&[&a])));
     let url = server.url("/organizations/v2.0");
     let keys = RemoteJwks::discover_at(&url, template.as_str()).unwrap();
+    let keys = keys.with_clock(server.clock.clone());
     let issuer = Issuer::multi_tenant(template, keys).tenants([tenant]).audience(AUDIENCE);
-    let gate = Gate::of([issuer], ManualClock::at(NOW));
+    let gate = Gate::of([issuer], server.clock.clone());
     let iss = |tenant: &str| server.url(&format!("/{tenant}/v2.0"));
     let token = |iss: &str, tid: &str| a.token_with(iss, &format!(r#","tid":"{tid}""#));
     assert_eq!(gate.says(&token(&iss(tenant), tenant)).await, Ok(()));
