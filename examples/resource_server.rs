@@ -15,8 +15,8 @@ use axum::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tower_bearer::{
-    Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, KeySet, KeySource,
-    RevocationCache, Verifier,
+    Algorithm, Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, KeySet,
+    KeySource, RevocationCache, Verifier,
     claims::UntypedClaims,
     jwks::RemoteJwks,
     revocation::{
@@ -39,7 +39,17 @@ Settings, from the environment:
   JWKS_FILE      or: file with it
   HS256_SECRET   or: the secret that the issuer shares, 32 bytes or more
   ISSUER         the `iss` of its tokens; needed, but with OIDC_ISSUER only if it is another
+  TENANTS        for Microsoft Entra: tenants that may come in, with commas between them; ISSUER is then a
+                 template, https://login.microsoftonline.com/{tenantid}/v2.0, and OIDC_ISSUER is
+                 https://login.microsoftonline.com/organizations/v2.0 [one tenant, named in ISSUER]
   AUDIENCE       the `aud` that stands for this API; needed
+  RSA_ALGORITHMS algorithms of RSA keys that do not name one, with commas between them, such as
+                 RS256,PS256; for OIDC_ISSUER and JWKS_URL [RS256]
+  REFETCH_ON_BAD_SIGNATURE  true: also a token whose signature does not verify makes the keys be
+                 fetched again, at most once in 30 seconds; for OIDC_ISSUER and JWKS_URL [false]
+  ALLOW_NULL_CLAIMS  true: aud, nbf, jti and scope that are null count as absent [false]
+  INTEGER_SUBJECT  true: sub is an integer, and not a string [false]
+  MAX_TOKEN_LENGTH  the longest token that is accepted, in bytes [8192]
   ADDR           where to listen [127.0.0.1:3000]
   REDIS_URL      Redis or Valkey through which processes share what is revoked, redis:// or
                  rediss:// [memory of this process]
@@ -79,9 +89,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
         None => None,
     };
     let Trusted { issuer, remote, demo } = Trusted::from_environment()?;
+    let max_token_length = max_token_length()?;
 
     // Everything that the crate is about: who is trusted, what is revoked, what is guarded.
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
+    let verifier = verifier.with_max_token_length(max_token_length).build()?;
     let (revocation, pushes) = revocation().await?;
     let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
     let collector = Collector::new().add_authenticator(&authenticator);
@@ -206,6 +218,9 @@ async fn initialise_redis() -> Result<(), Box<dyn Error>> {
 /// Tokens are answered with 503 meanwhile.
 async fn warn_without_keys(keys: RemoteJwks) {
     if tokio::time::timeout(PATIENCE, keys.ready()).await.is_ok() {
+        for refused in keys.health().keys().refused() {
+            eprintln!("warning: a key of the set cannot be used: {refused}");
+        }
         return;
     }
     eprintln!("warning: there are no keys yet");
@@ -249,6 +264,28 @@ fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// A setting that is true or false.
+fn is_set(name: &str) -> Result<bool, String> {
+    match setting(name).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(format!("{name} is neither true nor false")),
+    }
+}
+
+fn max_token_length() -> Result<usize, String> {
+    let Some(text) = setting("MAX_TOKEN_LENGTH") else { return Ok(8 * 1024) };
+    let length = text.parse().ok().filter(|length| (1..=1024 * 1024).contains(length));
+    length.ok_or_else(|| "MAX_TOKEN_LENGTH is not a number of bytes from 1 to 1048576".to_owned())
+}
+
+fn rsa_algorithms() -> Result<Option<Vec<Algorithm>>, String> {
+    let Some(text) = setting("RSA_ALGORITHMS") else { return Ok(None) };
+    let names = text.split(',').map(|name| name.trim().parse::<Algorithm>());
+    let algorithms = names.collect::<Result<_, _>>();
+    algorithms.map(Some).map_err(|error| format!("RSA_ALGORITHMS: {error}"))
+}
+
 /// Whose tokens are accepted.
 struct Trusted {
     issuer: Issuer,
@@ -274,9 +311,13 @@ impl Trusted {
             "OIDC_ISSUER" => setting("ISSUER").unwrap_or_else(|| value.clone()),
             _ => needed("ISSUER")?,
         };
+        let tenants = setting("TENANTS");
+        if tenants.is_none() && name.contains(['{', '}']) {
+            return Err("ISSUER has braces: expected the full name, or TENANTS with it".into());
+        }
         let remote = match source {
-            "OIDC_ISSUER" => Some(RemoteJwks::discover_at(&value, name.as_str())?),
-            "JWKS_URL" => Some(RemoteJwks::new(&value)?),
+            "OIDC_ISSUER" => Some(with_settings(RemoteJwks::discover_at(&value, name.as_str())?)?),
+            "JWKS_URL" => Some(with_settings(RemoteJwks::new(&value)?)?),
             _ => None,
         };
         let keys: KeySource = match &remote {
@@ -284,15 +325,37 @@ impl Trusted {
             None if source == "JWKS_FILE" => keys_from_file(&value)?.into(),
             None => Key::hs256(value)?.into(),
         };
-        let issuer = Issuer::new(name, keys).audience(needed("AUDIENCE")?);
+        let issuer = match tenants {
+            Some(tenants) => {
+                Issuer::multi_tenant(name, keys).tenants(tenants.split(',').map(str::trim))
+            }
+            None => Issuer::new(name, keys),
+        };
+        let mut issuer = issuer.audience(needed("AUDIENCE")?);
+        if is_set("ALLOW_NULL_CLAIMS")? {
+            issuer = issuer.allow_null_claims();
+        }
+        if is_set("INTEGER_SUBJECT")? {
+            issuer = issuer.with_integer_subject();
+        }
         Ok(Self { issuer, remote, demo: None })
     }
+}
+
+fn with_settings(mut keys: RemoteJwks) -> Result<RemoteJwks, String> {
+    if let Some(algorithms) = rsa_algorithms()? {
+        keys = keys.with_rsa_algorithms(algorithms);
+    }
+    if is_set("REFETCH_ON_BAD_SIGNATURE")? {
+        keys = keys.refetch_on_bad_signature();
+    }
+    Ok(keys)
 }
 
 fn keys_from_file(path: &str) -> Result<KeySet, ConfigError> {
     let keys = KeySet::from_jwks_file(path)?;
     for refused in keys.refused() {
-        eprintln!("warning: {path}: key {} is left out: {}", refused.index(), refused.reason());
+        eprintln!("warning: {path}: a key cannot be used: {refused}");
     }
     Ok(keys)
 }

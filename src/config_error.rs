@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
 
-use crate::jws::Algorithm;
+use crate::jws::{Algorithm, RefusedKey, RefusedKeys};
 
 /// A key, policy or layer that was refused when it was set up.
 ///
@@ -38,14 +38,22 @@ pub enum ConfigError {
     InvalidPoint,
     /// A key parameter of the wrong length for its curve.
     KeyLength,
+    /// A coordinate of an EC JWK that is not as long as its curve demands, in bytes (RFC 7518 section 6.2.1.2). Keycloak
+    /// once cut off leading zeros.
+    CoordinateLength {
+        /// Length of the coordinate.
+        length: usize,
+        /// Length that the curve demands.
+        expected: usize,
+    },
     /// A JWK whose `use` is not `sig` (RFC 7517 section 4.2).
     KeyUse,
     /// A JWK whose `key_ops` lacks `verify` (RFC 7517 section 4.3).
     KeyOperations,
     /// An `oct` JWK in a set of public keys.
     SecretInPublicKeySet,
-    /// A key set in which no key could be used.
-    NoUsableKey,
+    /// A key set in which no key could be used: the keys, each with the rule that it breaks.
+    NoUsableKey(Vec<RefusedKey>),
     /// A key file that could not be read.
     KeyFile {
         /// The path as it was given.
@@ -59,6 +67,8 @@ pub enum ConfigError {
     DuplicateIssuer(String),
     /// An issuer without a name, or an empty audience.
     EmptyName(&'static str),
+    /// A name that no issuer can have; the string says what was expected.
+    InvalidIssuerName(&'static str),
     /// A leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
     LeewayTooLong(Duration),
     /// A setting outside of what it may be; the string names setting and limits.
@@ -117,14 +127,26 @@ impl fmt::Display for ConfigError {
                 f.write_str("a curve point that is off its curve, not canonical or of small order")
             }
             Self::KeyLength => f.write_str("a key parameter of the wrong length"),
+            Self::CoordinateLength { length, expected } => write!(
+                f,
+                "an EC coordinate of {length} bytes: expected {expected}, with leading zeros (RFC 7518 section 6.2.1.2)"
+            ),
             Self::KeyUse => f.write_str("a key whose `use` is not `sig`"),
             Self::KeyOperations => f.write_str("a key whose `key_ops` lacks `verify`"),
             Self::SecretInPublicKeySet => f.write_str("a symmetric key in a set of public keys"),
-            Self::NoUsableKey => f.write_str("no key of the set can be used"),
+            Self::NoUsableKey(refused) if refused.is_empty() => {
+                f.write_str("no key of the set can be used: the set is empty")
+            }
+            Self::NoUsableKey(refused) => {
+                write!(f, "no key of the set can be used: {}", RefusedKeys(refused))
+            }
             Self::KeyFile { path, .. } => write!(f, "cannot read the key file {}", path.display()),
             Self::NoIssuer => f.write_str("a verifier needs at least one issuer"),
             Self::DuplicateIssuer(name) => write!(f, "the issuer {name:?} is named twice"),
             Self::EmptyName(what) => write!(f, "an empty {what}"),
+            Self::InvalidIssuerName(expected) => {
+                write!(f, "unusable issuer name: expected {expected}")
+            }
             Self::LeewayTooLong(leeway) => write!(
                 f,
                 "a leeway of {} s, above {} s",

@@ -1,5 +1,8 @@
 //! What a verifier demands of the tokens of one issuer.
 
+mod key_source;
+mod tenants;
+
 use std::{
     fmt,
     sync::{
@@ -11,52 +14,23 @@ use std::{
 
 use arc_swap::Guard;
 
+pub use self::key_source::KeySource;
+use self::key_source::Kind;
+pub use self::tenants::IssuerWithoutTenants;
+pub(crate) use self::tenants::Tenants;
 #[cfg(feature = "jwks")]
 use crate::jwks::RemoteJwks;
 use crate::{
-    ConfigError, Key, KeySet, KeySetHandle, RejectionKind,
+    ConfigError, Key, KeySet, RejectionKind,
     claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
 
 /// How long tokens are taken to live where the policy sets no maximum: longer than access tokens of known providers.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`] whose set can be replaced
-/// while requests are served. With the feature `jwks` also a `RemoteJwks`, which is fetched over the network.
-#[derive(Clone, Debug)]
-pub struct KeySource(Kind);
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Local(KeySetHandle),
-    #[cfg(feature = "jwks")]
-    Remote(RemoteJwks),
-}
-
-impl KeySource {
-    #[cfg(feature = "jwks")]
-    pub(crate) fn remote(keys: RemoteJwks) -> Self {
-        Self(Kind::Remote(keys))
-    }
-}
-
-impl From<Key> for KeySource {
-    fn from(key: Key) -> Self {
-        KeySet::from(key).into()
-    }
-}
-
-impl From<KeySet> for KeySource {
-    fn from(keys: KeySet) -> Self {
-        KeySetHandle::new(keys).into()
-    }
-}
-
-impl From<KeySetHandle> for KeySource {
-    fn from(handle: KeySetHandle) -> Self {
-        Self(Kind::Local(handle))
-    }
-}
+/// Paths under which an issuer publishes metadata: no `iss` has one.
+pub(crate) const METADATA_PATHS: [&str; 2] =
+    ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
 /// An issuer whose audience is still to be named: the one decision that cannot be forgotten.
 ///
@@ -74,7 +48,7 @@ impl IssuerWithoutAudience {
     }
 
     /// Accepts tokens whatever their `aud`, and those without one. A present `aud` must still be a string or
-    /// an array of strings.
+    /// an array of strings, which may be empty.
     pub fn allow_any_audience(self) -> Issuer {
         self.0
     }
@@ -100,6 +74,8 @@ pub struct Issuer {
     /// The issuer's own name, under which revocations are kept.
     name: Arc<str>,
     other_names: Vec<Arc<str>>,
+    /// `None`: the issuer is one, and has one name.
+    tenants: Option<Arc<Tenants>>,
     keys: KeySource,
     /// `None`: any.
     audiences: Option<Vec<Box<str>>>,
@@ -114,6 +90,8 @@ pub struct Issuer {
     max_lifetime: Option<Duration>,
     token_id_claim: Option<Box<str>>,
     allow_unverified_cnf: bool,
+    allow_null_claims: bool,
+    has_integer_subject: bool,
 }
 
 impl Issuer {
@@ -123,12 +101,21 @@ impl Issuer {
     /// absent, `JWT` or `at+jwt`.
     #[expect(clippy::new_ret_no_self, reason = "an issuer begins without its audience")]
     pub fn new(name: impl Into<Arc<str>>, keys: impl Into<KeySource>) -> IssuerWithoutAudience {
+        Self::with_tenants(name.into(), None, keys.into())
+    }
+
+    fn with_tenants(
+        name: Arc<str>,
+        tenants: Option<Tenants>,
+        keys: KeySource,
+    ) -> IssuerWithoutAudience {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         IssuerWithoutAudience(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            name: name.into(),
+            name,
             other_names: Vec::new(),
-            keys: keys.into(),
+            tenants: tenants.map(Arc::new),
+            keys,
             audiences: None,
             audience_claim: "aud".into(),
             types: None,
@@ -140,10 +127,12 @@ impl Issuer {
             max_lifetime: None,
             token_id_claim: None,
             allow_unverified_cnf: false,
+            allow_null_claims: false,
+            has_integer_subject: false,
         })
     }
 
-    /// The issuer's name.
+    /// The issuer's name; of a multi-tenant issuer, its template.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -165,7 +154,8 @@ impl Issuer {
 
     /// Accepts another spelling of `iss`; revocations are kept under the issuer's own name whichever was used.
     ///
-    /// Google writes `accounts.google.com` beside `https://accounts.google.com`.
+    /// Google writes `accounts.google.com` beside `https://accounts.google.com`. A multi-tenant issuer cannot have one: the
+    /// verifier refuses to be built.
     pub fn add_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.other_names.push(name.into());
         self
@@ -247,10 +237,64 @@ impl Issuer {
         self
     }
 
+    /// Treats `aud`, `nbf`, `jti`, `scope` and `scp` that are `null` as absent. Off by default: then `null` is a wrong type,
+    /// and the token is rejected.
+    ///
+    /// For issuers that write every claim they know, and `null` where they have no value. An absent `aud` is still rejected,
+    /// unless any audience is allowed. Other claims may not be `null`: without `exp` a token has no end, and a token whose
+    /// `sub` or `sid` is not read cannot be revoked by it. It has no effect on claims that
+    /// [`audience_from`](Self::audience_from) and [`token_id_claim`](Self::token_id_claim) name.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
+    /// use tower_bearer::{Issuer, Key};
+    ///
+    /// // Accepts {"nbf":null,"jti":null,"aud":"api://orders",...}.
+    /// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
+    ///     .audience("api://orders")
+    ///     .allow_null_claims();
+    /// # let _ = issuer;
+    /// # }
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn allow_null_claims(mut self) -> Self {
+        self.allow_null_claims = true;
+        self
+    }
+
+    /// Demands that `sub` is an integer, where there is one, in place of a string. Its decimal text is the subject. Off by
+    /// default.
+    ///
+    /// For issuers that write ids as numbers, as Flask and MediaWiki do, against RFC 7519 section 4.1.2. A string is rejected
+    /// then: the integer 7 and the string "7" may be two users. The integer must fit into 64 bits with a sign, and have
+    /// no fraction and no exponent.
+    ///
+    /// To revoke all tokens of such a subject, name it by its decimal text.
+    pub fn with_integer_subject(mut self) -> Self {
+        self.has_integer_subject = true;
+        self
+    }
+
     /// Whether the policy makes sense.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if self.names().any(|name| name.is_empty()) {
             return Err(ConfigError::EmptyName("issuer name"));
+        }
+        let is_of_metadata =
+            |name: &Arc<str>| METADATA_PATHS.iter().any(|path| name.contains(path));
+        if self.names().any(is_of_metadata) {
+            return Err(ConfigError::InvalidIssuerName(
+                "the name in `iss`, without the `/.well-known/...` path of its metadata",
+            ));
+        }
+        match &self.tenants {
+            Some(tenants) => tenants.validate(&self.name, self.other_names.is_empty())?,
+            None if self.names().any(|name| name.contains(tenants::PLACEHOLDER)) => {
+                return Err(ConfigError::InvalidIssuerName(
+                    "a name without `{tenantid}`: for many tenants use `Issuer::multi_tenant`",
+                ));
+            }
+            None => {}
         }
         if self.audiences.iter().flatten().any(|audience| audience.is_empty()) {
             return Err(ConfigError::EmptyName("audience"));
@@ -279,6 +323,30 @@ impl Issuer {
 
     pub(crate) fn own_name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// The tenants, where the name is a template.
+    pub(crate) fn tenants(&self) -> Option<&Tenants> {
+        self.tenants.as_deref()
+    }
+
+    /// Whether the tenant that this name is of may come in now.
+    pub(crate) fn accepts_tenant_of(&self, name: &str) -> bool {
+        self.tenants().is_none_or(|tenants| tenants.accept(name))
+    }
+
+    /// Whether this key may sign under this `iss`. The sets of multi-tenant issuers have keys for one tenant alone.
+    pub(crate) fn may_sign(&self, key: &Key, iss: &str) -> bool {
+        let signs_for = |issuer: &str| issuer == iss || *issuer == *self.name;
+        self.tenants.is_none() || key.issuer().is_none_or(signs_for)
+    }
+
+    pub(crate) fn allows_null_claims(&self) -> bool {
+        self.allow_null_claims
+    }
+
+    pub(crate) fn has_integer_subject(&self) -> bool {
+        self.has_integer_subject
     }
 
     /// The keys that may be used now.
@@ -435,7 +503,7 @@ fn same_type(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::claims::ManualClock;
+    use crate::{KeySetHandle, claims::ManualClock};
 
     #[test]
     fn other_keys_have_another_number() {

@@ -18,14 +18,17 @@ mod de;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::{borrow::Cow, fmt};
 
 use smallvec::SmallVec;
 
 pub(crate) use self::de::deserialize;
-pub(crate) use self::reader::elements_of;
 use self::reader::{PRIVATE_TO_SERDE, Reader, is_same};
+pub(crate) use self::unread::elements_of;
+#[cfg(feature = "jwks")]
+pub(crate) use self::unread::{Found, members_of, string_of};
 
 /// The members of an object, in their order; a usual token needs no heap for them.
 pub(crate) struct Object<'a> {
@@ -127,6 +130,12 @@ impl<'a> Object<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Where the number at `position` stands, and its text.
+    pub(crate) fn number_at(&self, position: usize) -> Option<(Span, &'a str)> {
+        let member = self.members.get(position).filter(|member| member.kind == Kind::Number)?;
+        Some((member.value, member.value.of(self.text)?))
     }
 
     pub(crate) fn position(&self, name: &str) -> Option<usize> {

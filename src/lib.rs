@@ -142,7 +142,7 @@ pub use self::authenticator::Authenticator;
 pub use self::body::ResponseBody;
 pub use self::config_error::ConfigError;
 pub use self::future::ResponseFuture;
-pub use self::issuer_policy::{Issuer, IssuerWithoutAudience, KeySource};
+pub use self::issuer_policy::{Issuer, IssuerWithoutAudience, IssuerWithoutTenants, KeySource};
 pub use self::jws::{Algorithm, Key, KeySet, KeySetHandle};
 pub use self::layer::BearerLayer;
 pub use self::rejection::{Rejection, RejectionKind};

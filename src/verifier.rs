@@ -18,7 +18,7 @@ use crate::{
         scan::{ClaimsSet, Registered},
     },
     json::{Object, Span, Value},
-    jws::{self, Compact, Header, KnownHeaders, Scratch},
+    jws::{self, Compact, Header, Key, KnownHeaders, Scratch},
     revocation::RevocationMemo,
     token_cache::TokenCache,
     verified_token::{NamedKey, RevocationId, Verified},
@@ -30,14 +30,16 @@ use crate::{
 ///
 /// 1. The token is at most 8 KiB long.
 /// 2. It is a compact JWS: three parts of canonical base64url, exactly two dots (RFC 7515 section 7.1).
-/// 3. The protected header is a strict JSON object with a known `alg` and without `crit`, `b64`, `zip` and
+/// 3. The protected header is a strict JSON object with a known `alg` and without `crit`, `b64` and
 ///    `enc`. Keys and addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are never followed.
 /// 4. The claims are a strict JSON object (UTF-8, no duplicate names at any level, 32 levels).
-/// 5. `iss` is, byte by byte, the name of an issuer that is configured. So far it only selects whose keys and
-///    policy are used; what else it may mean rests on the signature.
+/// 5. `iss` is, byte by byte, the name of an issuer that is configured, or one that the template of a
+///    [multi-tenant issuer](Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used; what else
+///    it may mean rests on the signature.
 /// 6. `typ` is one that the issuer's policy accepts (RFC 8725 section 3.11).
 /// 7. One of at most four keys of that issuer, selected by `kid` and bound to just this `alg`, verifies the
-///    signature (RFC 8725 sections 3.1 and 3.8).
+///    signature (RFC 8725 sections 3.1 and 3.8). Under a multi-tenant issuer the key may sign for this tenant, `tid` is
+///    the tenant in `iss`, and the tenant is accepted.
 /// 8. `exp`, `nbf` and `iat` are numbers and hold now; then maximum age and lifetime.
 /// 9. `sub`, `jti`, `sid`, `scope` and `scp` have their types, and `aud` (or the claim that stands in for
 ///    it) names an audience that is configured.
@@ -63,6 +65,8 @@ struct Shared<C> {
     number: u64,
     issuers: Vec<Issuer>,
     by_name: HashMap<Arc<str>, usize>,
+    /// Positions of the issuers whose names are templates.
+    multi_tenant: Vec<usize>,
     max_token_length: usize,
     headers: KnownHeaders,
     clock: Arc<dyn Clock>,
@@ -131,6 +135,9 @@ impl<C> Verifier<C> {
             self.0.cache.forget(token);
             return None;
         }
+        if !issuer.accepts_tenant_of(known.registered().issuer()) {
+            return Some(Err(RejectionKind::UnknownIssuer));
+        }
         let times = issuer.check_times(self.unix_seconds(), known.registered().times());
         if times == Err(RejectionKind::Expired) {
             self.0.cache.forget(token);
@@ -157,6 +164,15 @@ impl<C> Verifier<C> {
         let mut claims = ClaimsSet::unread(&text);
         claims.read().ok_or(RejectionKind::MalformedClaims)?;
         let (position, issuer) = self.issuer_of(&claims)?;
+        if issuer.allows_null_claims() {
+            claims.forget_nulls(&[
+                Registered::Aud,
+                Registered::Nbf,
+                Registered::Jti,
+                Registered::Scope,
+                Registered::Scp,
+            ]);
+        }
         if !issuer.accepts_type(header.typ()) {
             return Err(RejectionKind::WrongType.into());
         }
@@ -169,6 +185,7 @@ impl<C> Verifier<C> {
             self.0.headers.remember(compact.encoded_header(), header);
         }
 
+        let name = check_name(issuer, key, &claims)?;
         let times = check_times(issuer, &claims, self.unix_seconds())?;
         let spans = registered_strings(issuer, &mut claims)?;
         check_required(issuer, &claims)?;
@@ -177,8 +194,7 @@ impl<C> Verifier<C> {
         let own_claims =
             (self.0.read_claims)(claims.members()).ok_or(RejectionKind::ClaimsMismatch)?;
         let unescaped = claims.take_unescaped();
-        let registered =
-            RegisteredClaims::new(text, &unescaped, Arc::clone(issuer.own_name()), spans, times);
+        let registered = RegisteredClaims::new(text, &unescaped, name, spans, times);
         let token = VerifiedToken::new(Verified {
             claims: own_claims,
             registered,
@@ -204,6 +220,12 @@ impl<C> Verifier<C> {
     pub(crate) fn recheck(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
         if token.verifier() != self.0.number {
             return Err(RejectionKind::OtherVerifier);
+        }
+        // A tenant that was shut out since is rejected, too.
+        let name = token.registered().issuer();
+        let issuer = self.position_of(name).and_then(|position| self.0.issuers.get(position));
+        if !issuer.is_some_and(|issuer| issuer.accepts_tenant_of(name)) {
+            return Err(RejectionKind::UnknownIssuer);
         }
         if self.unix_seconds() >= token.refused_from() {
             return Err(RejectionKind::Expired);
@@ -263,9 +285,9 @@ impl<C> Verifier<C> {
         &*self.0.clock
     }
 
-    /// The issuer of this name, in whichever of its spellings.
+    /// The issuer of this name, in whichever of its spellings, or of this tenant.
     pub(crate) fn issuer_named(&self, name: &str) -> Option<&Issuer> {
-        self.0.by_name.get(name).and_then(|position| self.0.issuers.get(*position))
+        self.position_of(name).and_then(|position| self.0.issuers.get(position))
     }
 
     /// The own name of every issuer.
@@ -277,13 +299,44 @@ impl<C> Verifier<C> {
         let name = claims.string(Registered::Iss)?.ok_or(RejectionKind::MissingClaim)?;
         let position = match self.0.issuers.as_slice() {
             // The usual case needs no hash.
-            [only] if name.is(only.own_name()) => Some(0),
-            _ => self.0.by_name.get(&*name.resolve()).copied(),
+            [only] if only.tenants().is_none() && name.is(only.own_name()) => Some(0),
+            _ => self.position_of(&name.resolve()),
         };
         position
             .and_then(|position| Some((position, self.0.issuers.get(position)?)))
             .ok_or(RejectionKind::UnknownIssuer)
     }
+
+    /// Where the issuer of this name stands: by its full name, or by a template that makes it.
+    fn position_of(&self, name: &str) -> Option<usize> {
+        let makes_name = |position: &usize| {
+            let tenants = self.0.issuers.get(*position).and_then(Issuer::tenants);
+            tenants.is_some_and(|tenants| tenants.tenant_of(name).is_some())
+        };
+        let by_template = || self.0.multi_tenant.iter().copied().find(makes_name);
+        self.0.by_name.get(name).copied().or_else(by_template)
+    }
+}
+
+/// The name under which the token is known. Of a multi-tenant issuer it is `iss`, whose tenant must be the one in `tid`,
+/// must be accepted, and must be one for which the key signs.
+fn check_name(
+    issuer: &Issuer,
+    key: &Key,
+    claims: &ClaimsSet<'_>,
+) -> Result<Arc<str>, RejectionKind> {
+    let Some(tenants) = issuer.tenants() else { return Ok(Arc::clone(issuer.own_name())) };
+    let iss = claims.string(Registered::Iss)?.ok_or(RejectionKind::MissingClaim)?.resolve();
+    if !issuer.may_sign(key, &iss) {
+        return Err(RejectionKind::BadSignature);
+    }
+    let tid = claims.members().get("tid").ok_or(RejectionKind::MissingClaim)?;
+    let tid = tid.as_text().ok_or(RejectionKind::InvalidClaim)?;
+    let is_named = tenants.tenant_of(&iss).is_some_and(|tenant| tid.is(tenant));
+    if !is_named || !tenants.accept(&iss) {
+        return Err(RejectionKind::UnknownIssuer);
+    }
+    Ok(iss.into())
 }
 
 fn check_times(issuer: &Issuer, claims: &ClaimsSet<'_>, now: u64) -> Result<Times, RejectionKind> {
@@ -297,8 +350,12 @@ fn check_times(issuer: &Issuer, claims: &ClaimsSet<'_>, now: u64) -> Result<Time
 }
 
 fn registered_strings(issuer: &Issuer, claims: &mut ClaimsSet<'_>) -> Result<Spans, RejectionKind> {
+    let subject = match issuer.has_integer_subject() {
+        true => claims.span_of_integer(Registered::Sub)?,
+        false => claims.span(Registered::Sub)?,
+    };
     let spans = Spans {
-        subject: claims.span(Registered::Sub)?,
+        subject,
         token_id: claims.span(Registered::Jti)?,
         session_id: claims.span(Registered::Sid)?,
         audience: claims.audience(issuer.audience_claim())?,
@@ -308,8 +365,11 @@ fn registered_strings(issuer: &Issuer, claims: &mut ClaimsSet<'_>) -> Result<Spa
     if issuer.accepts_audience(&mut audience) {
         return Ok(spans);
     }
-    let is_absent = spans.audience.is_empty();
-    Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::WrongAudience })
+    if !spans.audience.is_empty() {
+        return Err(RejectionKind::WrongAudience);
+    }
+    let is_absent = !claims.has_audience(issuer.audience_claim());
+    Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::InvalidClaim })
 }
 
 fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), RejectionKind> {

@@ -254,7 +254,95 @@ fn one_of_several_audiences_is_enough_and_any_can_be_allowed() {
         || Issuer::new("https://issuer.example", Key::hs256(SECRET).unwrap()).allow_any_audience();
     assert_eq!(of(any(), r#","aud":"api://bills""#), Ok(()));
     assert_eq!(of(any(), ""), Ok(()));
-    assert_eq!(of(any(), r#","aud":7"#), Err(RejectionKind::InvalidClaim));
+    for aud in ["[]", r#"[""]"#, "\"\"", r#"["x","y"]"#] {
+        assert_eq!(of(any(), &format!(r#","aud":{aud}"#)), Ok(()), "{aud}");
+    }
+    for aud in ["7", "null", "{}", "[1]", r#"["x",null]"#] {
+        let outcome = of(any(), &format!(r#","aud":{aud}"#));
+        assert_eq!(outcome, Err(RejectionKind::InvalidClaim), "{aud}");
+    }
+    // Named again, it is demanded again.
+    let named = any().add_audience("api://bills");
+    assert_eq!(of(named, r#","aud":[]"#), Err(RejectionKind::InvalidClaim));
+}
+
+#[test]
+fn null_claims_are_absent_only_where_that_is_allowed() {
+    let lenient = || issuer().allow_null_claims();
+    let with = |policy: Issuer, member: &str| {
+        outcome_of(policy, NOW, &format!(r#""exp":{},{member}"#, NOW + 1))
+    };
+    for name in ["nbf", "jti", "scope", "scp"] {
+        let member = format!("\"{name}\":null");
+        assert_eq!(with(issuer(), &member), Err(RejectionKind::InvalidClaim), "{name}");
+        assert_eq!(with(lenient(), &member), Ok(()), "{name}");
+        // Any other type is as wrong as before.
+        for value in ["{}", "true"] {
+            let member = format!("\"{name}\":{value}");
+            assert_eq!(with(lenient(), &member), Err(RejectionKind::InvalidClaim), "{member}");
+        }
+        let demanded = lenient().require_claim(name);
+        assert_eq!(with(demanded, &member), Err(RejectionKind::MissingClaim), "{name}");
+    }
+    for name in ["sub", "sid", "iat"] {
+        let outcome = with(lenient(), &format!("\"{name}\":null"));
+        assert_eq!(outcome, Err(RejectionKind::InvalidClaim), "{name}");
+    }
+    let outcome = outcome_of(lenient(), NOW, r#""exp":null"#);
+    assert_eq!(outcome, Err(RejectionKind::InvalidClaim));
+
+    let claims = format!(r#"{{"iss":"https://issuer.example","exp":{},"aud":null}}"#, NOW + 1);
+    let of = |policy: Issuer| {
+        authenticate(policy, NOW, &claims).map(drop).map_err(|rejection| rejection.kind())
+    };
+    let any =
+        || Issuer::new("https://issuer.example", Key::hs256(SECRET).unwrap()).allow_any_audience();
+    assert_eq!(of(lenient()), Err(RejectionKind::MissingClaim));
+    assert_eq!(of(any()), Err(RejectionKind::InvalidClaim));
+    assert_eq!(of(any().allow_null_claims()), Ok(()));
+}
+
+#[test]
+fn an_integer_subject_is_its_decimal_text_and_never_a_string() {
+    let policy = || issuer().with_integer_subject();
+    let claims = |sub: &str| {
+        let common = r#""iss":"https://issuer.example","aud":"api://orders""#;
+        format!(r#"{{{common},"exp":{},"sub":{sub}}}"#, NOW + 1)
+    };
+    for sub in ["7", "0", "-7", "9223372036854775807", "-9223372036854775808"] {
+        let user = authenticate(policy(), NOW, &claims(sub)).unwrap();
+        assert_eq!(user.registered().subject(), Some(sub));
+        let kind = authenticate(issuer(), NOW, &claims(sub)).unwrap_err().kind();
+        assert_eq!(kind, RejectionKind::InvalidClaim, "{sub} by default");
+    }
+    for sub in
+        [r#""7""#, "7.0", "7e0", "-0", "9223372036854775808", "null", "[7]", r#"{"id":7}"#, "true"]
+    {
+        let kind = authenticate(policy(), NOW, &claims(sub)).unwrap_err().kind();
+        assert_eq!(kind, RejectionKind::InvalidClaim, "{sub}");
+    }
+    let without = format!(r#""exp":{}"#, NOW + 1);
+    assert_eq!(outcome_of(policy(), NOW, &without), Ok(()));
+}
+
+#[test]
+fn a_name_that_no_issuer_can_have_is_refused_with_a_hint() {
+    let build = |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let named = |name: &str| Issuer::new(name, Key::hs256(SECRET).unwrap()).allow_any_audience();
+    let template = "https://login.example/{tenantid}/v2.0";
+    for (issuer, hint) in [
+        (named(template), "Issuer::multi_tenant"),
+        (named("https://a.example").add_name(template), "Issuer::multi_tenant"),
+        (named("https://a.example/.well-known/openid-configuration"), "without the `/.well-known"),
+        (
+            named("https://a.example/.well-known/oauth-authorization-server/x"),
+            "without the `/.well-known",
+        ),
+    ] {
+        let error = build(issuer).unwrap_err();
+        assert!(matches!(error, ConfigError::InvalidIssuerName(_)), "{error:?}");
+        assert!(error.to_string().contains(hint), "{error}");
+    }
 }
 
 #[test]

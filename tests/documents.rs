@@ -124,3 +124,73 @@ fn the_table_of_features_has_every_feature_and_no_other() {
         .collect();
     assert_eq!(named, features());
 }
+
+/// Public methods that take their builder and give it back: `Type::method`. Read from the source.
+fn settings() -> BTreeSet<String> {
+    let mut folders = vec![root().join("src")];
+    let mut settings = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                settings_of(&fs::read_to_string(path).expect("a text"), &mut settings);
+            }
+        }
+    }
+    settings
+}
+
+fn settings_of(source: &str, settings: &mut BTreeSet<String>) {
+    let mut name_of_type = "";
+    let mut rest_of_source = source;
+    for line in source.lines() {
+        if let Some(header) = line.strip_prefix("impl") {
+            name_of_type = type_of(header);
+        }
+        if let Some(name) = line.strip_prefix("    pub fn ")
+            && is_setter(rest_of_source)
+        {
+            let name = name.split(['(', '<']).next().unwrap_or_default();
+            settings.insert(format!("{name_of_type}::{name}"));
+        }
+        rest_of_source = rest_of_source.get(line.len() + 1..).unwrap_or_default();
+    }
+}
+
+/// The type in what stands behind `impl`.
+fn type_of(header: &str) -> &str {
+    let parameters = header.strip_prefix('<').and_then(|rest| rest.split_once("> "));
+    let header = parameters.map_or(header, |(_, header)| header).trim_start();
+    header.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default()
+}
+
+/// Whether the method at the beginning of this text takes its builder and gives it back, or the next step of it.
+fn is_setter(source: &str) -> bool {
+    let signature = source.split(" {\n").next().unwrap_or_default();
+    let parameters = signature.split_once('(').map_or("", |(_, it)| it).trim_start();
+    let returned = signature.rsplit_once("-> ").map_or("", |(_, it)| it);
+    (parameters.starts_with("self,")
+        || parameters.starts_with("self)")
+        || parameters.starts_with("mut self"))
+        && ["Self", "Result<Self, ConfigError>", "Issuer", "IssuerWithoutAudience"]
+            .contains(&returned)
+}
+
+/// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.
+const VALUES: [&str; 7] =
+    ["Caller", "Denial", "Fetched", "ListQuery", "RefreshRotation", "TestIssuer", "TestToken"];
+
+#[test]
+fn the_defaults_list_every_setting() {
+    let settings = settings();
+    assert!(settings.len() > 60, "only {} settings were found", settings.len());
+    let page = read("src/guide/defaults.rs");
+    let missing: Vec<_> = settings
+        .iter()
+        .filter(|setting| !VALUES.iter().any(|value| setting.starts_with(&format!("{value}::"))))
+        .filter(|setting| !page.contains(&format!("::{setting})")))
+        .collect();
+    assert!(missing.is_empty(), "guide::defaults lacks {missing:#?}");
+}

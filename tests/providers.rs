@@ -5,9 +5,21 @@
 
 mod common;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use base64::Engine as _;
 use common::tokens::{block_on, jwks_with, rsa_key, sign};
 use tower_bearer::{
-    Authenticated, Authenticator, Issuer, KeySet, RejectionKind, Verifier, claims::ManualClock,
+    Authenticated, Authenticator, ConfigError, Issuer, KeySet, RejectionKind, RevocationCache,
+    Verifier,
+    claims::{ManualClock, UntypedClaims},
+    revocation::{MemoryStore, RevokeError},
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -179,4 +191,217 @@ fn okta_lists_scopes_in_an_array() {
         authenticate(&issuer, header, &claims("nmdP1fcyvdVO11AL7ECm")).unwrap_err(),
         RejectionKind::WrongAudience
     );
+}
+
+const TEMPLATE: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+const TENANT_A: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+const TENANT_B: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+const ENTRA_HEADER: &str = r#"{"typ":"JWT","alg":"RS256","kid":"entra"}"#;
+
+/// The common keys of Entra, whose member `issuer` is this.
+fn entra_keys(issuer: &str) -> KeySet {
+    key_set("entra", &format!(r#""use":"sig","issuer":"{issuer}","#))
+}
+
+fn entra_name(tenant: &str) -> String {
+    TEMPLATE.replace("{tenantid}", tenant)
+}
+
+fn entra_claims(iss: &str, tid: &str) -> String {
+    format!(
+        r#"{{"aud":"api","iss":"{iss}","iat":{NOW},"exp":{},"sub":"same","oid":"690222be"{tid}}}"#,
+        NOW + 3_600
+    )
+}
+
+fn entra_token(iss: &str, tid: &str) -> String {
+    let claims = entra_claims(iss, tid);
+    sign(jsonwebtoken::Algorithm::RS256, &rsa_key(), ENTRA_HEADER, &claims)
+}
+
+#[test]
+fn entra_tenants_come_in_by_list_by_function_or_all() {
+    let multi = || Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE));
+    let of = |issuer: &Issuer, tenant: &str| {
+        let claims = entra_claims(&entra_name(tenant), &format!(r#","tid":"{tenant}""#));
+        authenticate(issuer, ENTRA_HEADER, &claims)
+            .map(|user| user.registered().issuer().to_owned())
+    };
+    let refused = Err(RejectionKind::UnknownIssuer);
+    let listed = multi().tenants([TENANT_A]).audience("api");
+    assert_eq!(listed.name(), TEMPLATE);
+    assert_eq!(of(&listed, TENANT_A), Ok(entra_name(TENANT_A)));
+    assert_eq!(of(&listed, TENANT_B), refused);
+    assert_eq!(of(&listed, &TENANT_A.to_ascii_uppercase()), refused);
+    let chosen = multi().tenants_by(|tenant| tenant == TENANT_B).audience("api");
+    assert_eq!(of(&chosen, TENANT_A), refused);
+    assert_eq!(of(&chosen, TENANT_B), Ok(entra_name(TENANT_B)));
+    let any = multi().allow_any_tenant().audience("api");
+    assert_eq!(of(&any, TENANT_A), Ok(entra_name(TENANT_A)));
+    assert_eq!(of(&any, TENANT_B), Ok(entra_name(TENANT_B)));
+}
+
+#[test]
+fn an_entra_token_names_one_tenant_in_iss_and_tid() {
+    let any = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
+    let any = any.audience("api");
+    let kind = |iss: &str, tid: &str| {
+        authenticate(&any, ENTRA_HEADER, &entra_claims(iss, tid)).map(drop).map_err(Some)
+    };
+    let tid = |tid: &str| format!(r#","tid":"{tid}""#);
+    assert_eq!(kind(&entra_name(TENANT_A), &tid(TENANT_A)), Ok(()));
+    for (iss, members, reason) in [
+        (entra_name(TENANT_A), tid(TENANT_B), RejectionKind::UnknownIssuer),
+        (entra_name(TENANT_A), String::new(), RejectionKind::MissingClaim),
+        (entra_name(TENANT_A), r#","tid":7"#.to_owned(), RejectionKind::InvalidClaim),
+        (entra_name(TENANT_A), tid(""), RejectionKind::UnknownIssuer),
+        (TEMPLATE.to_owned(), tid("{tenantid}"), RejectionKind::UnknownIssuer),
+        (entra_name(""), tid(""), RejectionKind::UnknownIssuer),
+        (entra_name("a/b"), tid("a/b"), RejectionKind::UnknownIssuer),
+        (entra_name(".."), tid(".."), RejectionKind::UnknownIssuer),
+        (entra_name(&"a".repeat(65)), tid(&"a".repeat(65)), RejectionKind::UnknownIssuer),
+        (format!("{}/", entra_name(TENANT_A)), tid(TENANT_A), RejectionKind::UnknownIssuer),
+        (format!("x{}", entra_name(TENANT_A)), tid(TENANT_A), RejectionKind::UnknownIssuer),
+    ] {
+        assert_eq!(kind(&iss, &members), Err(Some(reason)), "{iss} {members}");
+    }
+}
+
+#[test]
+fn an_entra_key_of_one_tenant_signs_for_no_other() {
+    let with_key_of = |issuer: &str| {
+        let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(issuer)).allow_any_tenant();
+        issuer.audience("api")
+    };
+    let of = |issuer: &Issuer, tenant: &str| {
+        let claims = entra_claims(&entra_name(tenant), &format!(r#","tid":"{tenant}""#));
+        authenticate(issuer, ENTRA_HEADER, &claims).map(drop)
+    };
+    let of_a = with_key_of(&entra_name(TENANT_A));
+    assert_eq!(of(&of_a, TENANT_A), Ok(()));
+    assert_eq!(of(&of_a, TENANT_B), Err(RejectionKind::BadSignature));
+    assert_eq!(
+        of(&with_key_of("https://other.example"), TENANT_A),
+        Err(RejectionKind::BadSignature)
+    );
+    // Anywhere else the member is one that nobody knows.
+    let single = Issuer::new(entra_name(TENANT_B), entra_keys(&entra_name(TENANT_A)));
+    assert_eq!(of(&single.audience("api"), TENANT_B), Ok(()));
+}
+
+#[test]
+fn what_one_entra_tenant_revokes_does_not_touch_another() {
+    let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
+    let clock = ManualClock::at(NOW);
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer.audience("api"));
+    let verifier = verifier.with_clock(clock.clone()).build().unwrap();
+    let store = MemoryStore::new().with_clock(clock.clone());
+    let cache = RevocationCache::new(store, Duration::from_secs(30)).with_clock(clock);
+    let authenticator = Authenticator::new(verifier).with_revocation(cache.clone());
+    let [of_a, of_b] = [TENANT_A, TENANT_B]
+        .map(|tenant| entra_token(&entra_name(tenant), &format!(r#","tid":"{tenant}""#)));
+    let of_nobody = block_on(authenticator.revoke_subject(TEMPLATE, "same"));
+    assert!(matches!(of_nobody, Err(RevokeError::UnknownIssuer { .. })));
+    block_on(authenticator.revoke_subject(&entra_name(TENANT_A), "same")).unwrap();
+    let kind = |token: &str| block_on(authenticator.authenticate(token)).map(drop);
+    assert_eq!(kind(&of_a).unwrap_err().kind(), RejectionKind::Revoked);
+    assert!(kind(&of_b).is_ok());
+}
+
+#[test]
+fn an_entra_tenant_that_is_shut_out_loses_remembered_tokens_too() {
+    let is_open = Arc::new(AtomicBool::new(true));
+    let shared = Arc::clone(&is_open);
+    let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE))
+        .tenants_by(move |_| shared.load(Ordering::Relaxed))
+        .audience("api");
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
+    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let authenticator = Authenticator::new(verifier);
+    let token = entra_token(&entra_name(TENANT_A), &format!(r#","tid":"{TENANT_A}""#));
+    let user = block_on(authenticator.authenticate(&token)).unwrap();
+    assert!(block_on(authenticator.authenticate(&token)).is_ok());
+    assert!(block_on(authenticator.recheck(&user)).is_ok());
+    is_open.store(false, Ordering::Relaxed);
+    let refused = block_on(authenticator.authenticate(&token)).unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::UnknownIssuer);
+    let refused = block_on(authenticator.recheck(&user)).unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::UnknownIssuer);
+}
+
+#[test]
+fn a_tenant_that_is_configured_by_its_full_name_has_its_own_policy() {
+    let any = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
+    let own = Issuer::new(entra_name(TENANT_A), entra_keys(TEMPLATE)).audience("other");
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(any.audience("api")).issuer(own);
+    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let authenticator = Authenticator::new(verifier);
+    let outcome = |tenant: &str| {
+        let token = entra_token(&entra_name(tenant), &format!(r#","tid":"{tenant}""#));
+        block_on(authenticator.authenticate(&token)).map(drop).map_err(|refused| refused.kind())
+    };
+    assert_eq!(outcome(TENANT_A), Err(RejectionKind::WrongAudience));
+    assert_eq!(outcome(TENANT_B), Ok(()));
+}
+
+#[test]
+fn a_template_that_makes_no_sense_is_refused() {
+    let build =
+        |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build().map(drop);
+    let of = |template: &str| {
+        Issuer::multi_tenant(template, entra_keys(TEMPLATE)).allow_any_tenant().audience("api")
+    };
+    assert!(build(of(TEMPLATE)).is_ok());
+    for template in [
+        "https://login.example/v2.0",
+        "https://login.example/{tenant}/v2.0",
+        "https://login.example/{tenantid}/{tenantid}",
+        "https://login.example/{tenantid}/{version}",
+    ] {
+        let refused = build(of(template));
+        assert!(
+            matches!(refused, Err(ConfigError::InvalidIssuerName(_))),
+            "{template}: {refused:?}"
+        );
+    }
+    let refused = build(of(TEMPLATE).add_name("https://sts.example"));
+    assert!(matches!(refused, Err(ConfigError::InvalidIssuerName(_))), "{refused:?}");
+    let listed = |tenants: &[&'static str]| {
+        let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE));
+        build(issuer.tenants(tenants.iter().copied()).audience("api"))
+    };
+    assert!(matches!(listed(&[]), Err(ConfigError::EmptyName(_))));
+    assert!(matches!(listed(&[TENANT_A, ""]), Err(ConfigError::InvalidIssuerName(_))));
+    assert!(matches!(listed(&["a/b"]), Err(ConfigError::InvalidIssuerName(_))));
+    let twice = Verifier::<UntypedClaims>::builder().issuer(of(TEMPLATE)).issuer(of(TEMPLATE));
+    assert!(matches!(twice.build().map(drop), Err(ConfigError::DuplicateIssuer(_))));
+}
+
+#[test]
+fn tokens_of_an_aws_load_balancer_stay_rejected_for_their_padding() {
+    let name = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_example";
+    let issuer = Issuer::new(name, key_set("alb", r#""alg":"RS256","#)).allow_any_audience();
+    let claims =
+        |pad: &str| format!(r#"{{"iss":"{name}","sub":"a","x":"{pad}","exp":{}}}"#, NOW + 120);
+    let pad = ["", "x", "xx"].into_iter().find(|pad| claims(pad).len() % 3 != 0).unwrap();
+    let header = r#"{"alg":"RS256","kid":"alb"}"#;
+    assert!(authenticate(&issuer, header, &claims(pad)).is_ok());
+    let encode = |text: &str| base64::engine::general_purpose::URL_SAFE.encode(text);
+    let signing_input = format!("{}.{}", encode(header), encode(&claims(pad)));
+    let (input, algorithm) = (signing_input.as_bytes(), jsonwebtoken::Algorithm::RS256);
+    let signature = jsonwebtoken::crypto::sign(input, &rsa_key(), algorithm).unwrap();
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
+    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    for token in [
+        format!("{signing_input}.{signature}"),
+        format!("{signing_input}.{signature}").replace('=', ""),
+    ] {
+        let authenticator = Authenticator::new(verifier.clone());
+        let refused = block_on(authenticator.authenticate(&token)).unwrap_err().kind();
+        let expected = match token.contains('=') {
+            true => RejectionKind::MalformedToken,
+            false => RejectionKind::BadSignature,
+        };
+        assert_eq!(refused, expected);
+    }
 }

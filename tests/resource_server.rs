@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "what was not run, or how often, is told")]
 
+mod common;
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
@@ -13,9 +15,13 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use common::tokens::sign_hs256_with;
+
 const ISSUER: &str = "https://pyjwt.example";
 const AUDIENCE: &str = "api://interop";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+const TEMPLATE: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
 
 const TOKEN_NOT_VALID: &str =
     r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
@@ -36,6 +42,12 @@ fn example() -> Command {
         "AUDIENCE",
         "REDIS_URL",
         "METRICS_ADDR",
+        "TENANTS",
+        "RSA_ALGORITHMS",
+        "REFETCH_ON_BAD_SIGNATURE",
+        "ALLOW_NULL_CLAIMS",
+        "INTEGER_SUBJECT",
+        "MAX_TOKEN_LENGTH",
     ] {
         command.env_remove(name);
     }
@@ -307,6 +319,68 @@ fn a_wrong_setting_is_told_in_one_line() {
             "error: keys from another machine over plain http",
         ),
         (&[("ADDR", "localhost")], "error: ADDR is no address and port"),
+        (&[("MAX_TOKEN_LENGTH", "0")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
+        (&[("MAX_TOKEN_LENGTH", "8k")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
+        (&[("MAX_TOKEN_LENGTH", "1048577")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
+        (
+            &[("HS256_SECRET", SECRET), ("ISSUER", TEMPLATE), ("AUDIENCE", AUDIENCE)],
+            "error: ISSUER has braces",
+        ),
+        (
+            &[("HS256_SECRET", SECRET), ("ISSUER", "https://{a}"), ("AUDIENCE", AUDIENCE)],
+            "error: ISSUER has braces",
+        ),
+        (
+            &[
+                ("HS256_SECRET", SECRET),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("TENANTS", "a,b"),
+            ],
+            "error: unusable issuer name: expected one name with `{tenantid}`",
+        ),
+        (
+            &[
+                ("JWKS_URL", "https://a.example/keys"),
+                ("ISSUER", "https://a.example/.well-known/openid-configuration"),
+                ("AUDIENCE", AUDIENCE),
+            ],
+            "error: unusable issuer name: expected the name in `iss`",
+        ),
+        (
+            &[
+                ("OIDC_ISSUER", "https://a.example/.well-known/openid-configuration"),
+                ("AUDIENCE", AUDIENCE),
+            ],
+            "error: unusable address of keys: expected the issuer's URL alone",
+        ),
+        (
+            &[
+                ("JWKS_URL", "https://a.example/keys"),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("RSA_ALGORITHMS", "RS256,none"),
+            ],
+            "error: RSA_ALGORITHMS: unsupported algorithm name",
+        ),
+        (
+            &[
+                ("JWKS_URL", "https://a.example/keys"),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("RSA_ALGORITHMS", "ES256"),
+            ],
+            "error: the key's type or curve does not fit ES256",
+        ),
+        (
+            &[
+                ("HS256_SECRET", SECRET),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("INTEGER_SUBJECT", "yes"),
+            ],
+            "error: INTEGER_SUBJECT is neither true nor false",
+        ),
     ] {
         let output = run(settings);
         assert_eq!(output.status.code(), Some(1), "{message}");
@@ -316,6 +390,31 @@ fn a_wrong_setting_is_told_in_one_line() {
     let output = example().arg("--help").output().unwrap();
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().contains("JWKS_FILE"));
+}
+
+#[test]
+fn settings_decide_on_length_null_claims_and_integer_subjects() {
+    let settings = [("HS256_SECRET", SECRET), ("ISSUER", TEMPLATE), ("AUDIENCE", AUDIENCE)];
+    let more = [
+        ("TENANTS", "tenant-a, tenant-b"),
+        ("ALLOW_NULL_CLAIMS", "true"),
+        ("INTEGER_SUBJECT", "true"),
+        ("MAX_TOKEN_LENGTH", "400"),
+    ];
+    let server = Server::start(&[&settings[..], &more].concat());
+    let status = |tenant: &str, more: &str| {
+        let iss = TEMPLATE.replace("{tenantid}", tenant);
+        let exp = jsonwebtoken::get_current_timestamp() + 60;
+        let claims =
+            format!(r#"{{"iss":"{iss}","tid":"{tenant}","aud":"{AUDIENCE}","exp":{exp}{more}}}"#);
+        let token = sign_hs256_with(SECRET.as_bytes(), r#"{"alg":"HS256"}"#, &claims);
+        (token.len() <= 400, server.call("GET", "/whoami", Some(&token)).status)
+    };
+    assert_eq!(status("tenant-b", r#","jti":null,"sub":7"#), (true, 200));
+    assert_eq!(status("tenant-c", r#","jti":null,"sub":7"#), (true, 401));
+    assert_eq!(status("tenant-b", r#","sub":"7""#), (true, 401));
+    let long = format!(r#","x":"{}""#, "x".repeat(200));
+    assert_eq!(status("tenant-b", &long), (false, 401));
 }
 
 #[test]

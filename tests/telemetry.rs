@@ -25,8 +25,8 @@ use common::{
 };
 use tower::Layer;
 use tower_bearer::{
-    BoxFuture, KeySet, RevocationCache,
-    claims::ManualClock,
+    Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, Verifier,
+    claims::{ManualClock, UntypedClaims},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     revocation::{MemoryStore, Revocable, RevocationStore, StoreError, Verdict, redis::RedisStore},
 };
@@ -138,6 +138,75 @@ fn a_fetch_of_keys_is_one_event_and_nothing_of_the_keys() {
             format!("DEBUG tower_bearer: keys fetched keys={count} modified=true"),
         ]
     );
+}
+
+const ED25519: &str =
+    r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+/// Has these documents, one after the other, and then the last again.
+struct Documents(Mutex<Vec<String>>);
+
+impl FetchJwks for Documents {
+    fn fetch<'a>(&'a self, _: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        let mut documents = self.0.lock().unwrap();
+        let document = match documents.len() {
+            1 => documents[0].clone(),
+            _ => documents.remove(0),
+        };
+        Box::pin(async { Ok(Fetched::document(document)) })
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_one_event_until_they_change() {
+    let with = |odd: &str| format!(r#"{{"keys":[{ED25519},{odd}]}}"#);
+    let enc = r#"{"kty":"RSA","use":"enc","kid":"e"}"#;
+    let odd = r#"{"kty":"new","kid":"n"}"#;
+    let events = events(async {
+        let clock = ManualClock::at(NOW);
+        let documents = [with(enc), with(enc), with(odd), format!(r#"{{"keys":[{odd}]}}"#)];
+        let keys = RemoteJwks::new("https://issuer.example/secret").unwrap();
+        let keys = keys.with_clock(clock.clone());
+        let keys = keys.with_fetcher(Documents(Mutex::new(documents.into())));
+        for attempt in 1..=4 {
+            let verifier = Verifier::<UntypedClaims>::builder()
+                .issuer(Issuer::new("https://issuer.example", keys.clone()).allow_any_audience())
+                .with_clock(clock.clone());
+            let authenticator = Authenticator::new(verifier.build().unwrap());
+            // {"alg":"RS256","kid":"a"}.{"iss":"https://issuer.example"}
+            let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIn0.AAA";
+            authenticator.authenticate(token).await.unwrap_err();
+            assert_eq!(keys.health().attempts(), attempt);
+            clock.advance(Duration::from_secs(30));
+        }
+    });
+    let fetched = "DEBUG tower_bearer: keys fetched keys=1 modified=true".to_owned();
+    let refused =
+        |reason: &str| format!("INFO tower_bearer: keys refused refused=1 reasons=key 1 {reason}");
+    assert_eq!(
+        events,
+        [
+            refused(r#"(kid "e"): a key whose `use` is not `sig`"#),
+            fetched.clone(),
+            fetched.clone(),
+            refused(r#"(kid "n"): unsupported key type"#),
+            fetched,
+            "WARN tower_bearer: keys not fetched error=the key server's answer is no key set that \
+             can be used: no key of the set can be used: key 0 (kid \"n\"): unsupported key type"
+                .to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn keys_of_a_file_that_cannot_be_used_are_one_event() {
+    let document = format!(r#"{{"keys":[{ED25519},{{"kty":"new","kid":"n"}}]}}"#);
+    let path = std::env::temp_dir().join(format!("tower-bearer-{}.json", std::process::id()));
+    std::fs::write(&path, document).unwrap();
+    let events = events(async { drop(KeySet::from_jwks_file(&path).unwrap()) });
+    std::fs::remove_file(&path).unwrap();
+    let reason = r#"key 1 (kid "n"): unsupported key type"#;
+    assert_eq!(events, [format!("INFO tower_bearer: keys refused refused=1 reasons={reason}")]);
 }
 
 /// Fails, quoting what it was asked.

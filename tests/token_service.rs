@@ -53,9 +53,37 @@ fn run_client(service: &Service) {
 #[test]
 fn the_printed_lines_work_as_they_stand() {
     let directory = Directory::new("lines");
-    let mut service = Service::start(&directory, &[]);
-    let lines = service.printed_lines();
-    let output = Command::new("bash").args(["-euo", "pipefail", "-c", &lines]).output().unwrap();
+    let (said, lines) = Service::start(&directory, &[]).assert_lines_work();
+    // The password that the operator chose is not printed.
+    for secret in [PASSWORD, r#"it's a \"demo\""#, "a \\\"demo"] {
+        assert!(!said.contains(secret) && !lines.contains(secret), "{said}{lines}");
+    }
+    assert!(said.contains("DEMO_PASSWORD"), "{said}");
+}
+
+#[test]
+fn a_password_that_was_made_is_printed_and_the_lines_work() {
+    let directory = Directory::new("made");
+    let mut command = example(&directory);
+    command.env_remove("DEMO_PASSWORD");
+    let (said, lines) = Service::run(command).assert_lines_work();
+    let password = said.split_once("password: ").unwrap().1.lines().next().unwrap();
+    assert!(password.len() == 16 && lines.contains(password), "{said}");
+}
+
+impl Service {
+    /// Runs the printed lines. What was printed before them, and the lines.
+    fn assert_lines_work(mut self) -> (String, String) {
+        let (before, lines) = self.printed_lines();
+        run_lines(&lines);
+        (before, lines)
+    }
+}
+
+fn run_lines(lines: &str) {
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", lines]).env("DEMO_PASSWORD", PASSWORD);
+    let output = shell.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{lines}\n{said}");
     let said: Vec<&str> = said.lines().map(str::trim_end).collect();
@@ -177,6 +205,23 @@ fn behind_a_proxy_the_address_that_it_adds_counts_and_no_other() {
 }
 
 #[test]
+fn a_refresh_token_that_is_sent_again_is_answered_within_the_grace_that_is_set() {
+    for (grace, again) in [("", 401), ("0", 401), ("30", 200)] {
+        let directory = Directory::new(&format!("grace-{grace}"));
+        let service = Service::start(&directory, &[("REFRESH_REUSE_GRACE", grace)]);
+        let body = json!({"username": EMAIL, "password": PASSWORD});
+        let login = service.call("POST", "/api/v1/auth/login/", None, Some(body)).json();
+        let refresh = || {
+            let body = json!({"refresh_token": login["refresh_token"]});
+            service.call("POST", "/api/v1/auth/refresh/", None, Some(body))
+        };
+        let first = refresh();
+        assert_eq!(first.status, 200, "{}", first.body);
+        assert_eq!(refresh().status, again, "{grace}");
+    }
+}
+
+#[test]
 fn help_is_printed_and_mistakes_are_told_with_exit_code_2() {
     let directory = Directory::new("help");
     let run = |argument: &[&str], (name, value)| -> Output {
@@ -193,6 +238,7 @@ fn help_is_printed_and_mistakes_are_told_with_exit_code_2() {
         "DEMO_PASSWORD",
         "PUBLIC_URL",
         "TRUSTED_PROXY_HEADER",
+        "REFRESH_REUSE_GRACE",
     ] {
         assert!(said.contains(name), "{name}");
     }
@@ -200,6 +246,9 @@ fn help_is_printed_and_mistakes_are_told_with_exit_code_2() {
         (&["--port"][..], "--port", ""),
         (&[], "ADDR", "nowhere"),
         (&[], "REVOCATION_BOUND", "soon"),
+        (&[], "REFRESH_REUSE_GRACE", "31"),
+        (&[], "REFRESH_REUSE_GRACE", "-1"),
+        (&[], "REFRESH_REUSE_GRACE", "soon"),
         (&[], "PUBLIC_URL", "ftp://x"),
         (&[], "TRUSTED_PROXY_HEADER", "no header"),
         (&[], "DATABASE_URL", "mysql://x"),
@@ -245,6 +294,7 @@ fn example(directory: &Directory) -> Command {
         "AUDIENCE",
         "REVOCATION_BOUND",
         "TRUSTED_PROXY_HEADER",
+        "REFRESH_REUSE_GRACE",
         "REDIS_URL",
     ] {
         command.env_remove(name);
@@ -297,17 +347,19 @@ impl Service {
         Self { process, address: address.to_owned(), output }
     }
 
-    /// From the first comment to the last line.
-    fn printed_lines(&mut self) -> String {
-        let mut lines = String::new();
+    /// What comes before the first comment, and from there to the last line.
+    fn printed_lines(&mut self) -> (String, String) {
+        let (mut before, mut lines) = (String::new(), String::new());
         loop {
             let mut line = String::new();
             self.output.read_line(&mut line).unwrap();
             if line.starts_with("# log in") || !lines.is_empty() {
                 lines.push_str(&line);
+            } else {
+                before.push_str(&line);
             }
             if line.contains("$NEW_TOKEN") && lines.contains("the documented 401") {
-                return lines;
+                return (before, lines);
             }
         }
     }

@@ -117,7 +117,10 @@ async fn issuer(settings: &Settings) -> Result<TokenIssuer, Box<dyn Error>> {
         store.clone(),
         Passwords::new(store.clone())?,
     );
-    let issuer = issuer.with_revocation_bound(settings.revocation_bound).build()?;
+    let issuer = issuer
+        .with_revocation_bound(settings.revocation_bound)
+        .with_refresh_reuse_grace(settings.refresh_reuse_grace)
+        .build()?;
     if let Some(url) = &settings.redis_url {
         share_revocations(url, store, &issuer).await?;
     }

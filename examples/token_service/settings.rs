@@ -18,8 +18,10 @@ Settings, from the environment:
   DATABASE_URL   sqlite:FILE, sqlite::memory: or postgres://... [sqlite:token_service.db]
   KEY_FILE       the signing key, PKCS#8 PEM; made if it is not there [token_service.pem]
   DEMO_EMAIL     the e-mail address of the demo account [ada@example.org]
-  DEMO_PASSWORD  its password [made and printed at each start]
+  DEMO_PASSWORD  its password, which is not printed [one is made and printed at each start]
   REVOCATION_BOUND  seconds after which a process sees what another has revoked [30]
+  REFRESH_REUSE_GRACE  seconds, up to 30, in which a refresh token that is sent again gets the same
+                 answer again; for clients that lose answers [0: it ends the session]
   REDIS_URL      Redis or Valkey by which processes tell each other at once what is revoked [none]
   PUBLIC_URL     what links begin with [http and the host of the request]
   TRUSTED_PROXY_HEADER  the header by which the proxy in front says who asks, such as
@@ -37,6 +39,9 @@ pub(crate) struct Settings {
     pub(crate) key_file: PathBuf,
     pub(crate) demo_email: String,
     pub(crate) demo_password: String,
+    /// Whether the operator chose it: then it is not printed.
+    pub(crate) has_own_password: bool,
+    pub(crate) refresh_reuse_grace: Duration,
     pub(crate) revocation_bound: Duration,
     pub(crate) redis_url: Option<String>,
     pub(crate) public_url: Option<String>,
@@ -56,7 +61,9 @@ impl Settings {
         let or = |name, default: &str| {
             setting(name).map(|value| value.unwrap_or_else(|| default.to_owned()))
         };
-        let demo_password = match setting("DEMO_PASSWORD")? {
+        let own_password = setting("DEMO_PASSWORD")?;
+        let has_own_password = own_password.is_some();
+        let demo_password = match own_password {
             Some(password) => password,
             None => random_password()?,
         };
@@ -73,6 +80,13 @@ impl Settings {
             key_file: or("KEY_FILE", "token_service.pem")?.into(),
             demo_email: or("DEMO_EMAIL", "ada@example.org")?,
             demo_password,
+            has_own_password,
+            refresh_reuse_grace: or("REFRESH_REUSE_GRACE", "0")?
+                .parse()
+                .ok()
+                .filter(|seconds| *seconds <= 30)
+                .map(Duration::from_secs)
+                .ok_or("REFRESH_REUSE_GRACE is not a number of seconds from 0 to 30")?,
             revocation_bound: or("REVOCATION_BOUND", "30")?
                 .parse()
                 .map(Duration::from_secs)

@@ -14,15 +14,16 @@ pub(crate) struct Walkthrough<'a> {
 
 impl fmt::Display for Walkthrough<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { demo_email, demo_password, issuer, audience, .. } = self.settings;
+        let Settings { demo_email, issuer, audience, .. } = self.settings;
         let address = self.address;
-        let login = quoted(&json!({ "username": demo_email, "password": demo_password }));
-        let create = quoted(&json!({ "name": "ci", "expiration_time": in_days(30) }));
-        let rotate = quoted(&json!({ "expiration_time": in_days(60), "overlap_seconds": 60 }));
+        let (password, login) = (self.password(), self.login());
+        let create = quoted(&json!({ "name": "ci", "expiration_time": in_days(30) }).to_string());
+        let rotate = json!({ "expiration_time": in_days(60), "overlap_seconds": 60 });
+        let rotate = quoted(&rotate.to_string());
         writeln!(
             f,
             r#"
-demo account: {demo_email}, password: {demo_password}
+demo account: {demo_email}, password: {password}
 tokens: iss={issuer} aud={audience}, keys at http://{address}/.well-known/jwks.json
 the API's document: http://{address}/
 
@@ -53,9 +54,30 @@ curl -si $API/me -H "Authorization: Bearer $NEW_TOKEN"; echo"#
     }
 }
 
+impl Walkthrough<'_> {
+    /// A password that the operator chose may be in use elsewhere: the output of a service is not the place for it.
+    fn password(&self) -> &str {
+        match self.settings.has_own_password {
+            true => "the one in DEMO_PASSWORD, which these lines need, too",
+            false => &self.settings.demo_password,
+        }
+    }
+
+    /// The body of the log-in, as words of a shell. A password that is not printed comes from the shell's own variable.
+    fn login(&self) -> String {
+        let Settings { demo_email, demo_password, has_own_password, .. } = self.settings;
+        if !has_own_password {
+            let body = json!({ "username": demo_email, "password": demo_password });
+            return quoted(&body.to_string());
+        }
+        let begin = quoted(&format!(r#"{{"username":{},"password":""#, json!(demo_email)));
+        format!(r#"{begin}"$(printf %s "$DEMO_PASSWORD" | sed 's/[\\"]/\\&/g')"'"}}'"#)
+    }
+}
+
 /// As one word of a shell.
-fn quoted(body: &serde_json::Value) -> String {
-    format!("'{}'", body.to_string().replace('\'', r"'\''"))
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn in_days(days: u64) -> String {

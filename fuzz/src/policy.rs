@@ -54,7 +54,7 @@ pub fn judge_header(header: &[u8]) -> Result<Signer, &'static str> {
 /// The same for a JWS of any type: whose it says it is, and its `typ`.
 pub fn judge_jws_header(header: &[u8]) -> Result<(Signer, Option<String>), &'static str> {
     let members = strict(header).ok_or("header")?;
-    if ["crit", "b64", "zip", "enc"].iter().any(|name| members.contains_key(*name)) {
+    if ["crit", "b64", "enc"].iter().any(|name| members.contains_key(*name)) {
         return Err("extension");
     }
     let alg = members.get("alg").and_then(Value::as_str).ok_or("alg")?;

@@ -43,7 +43,6 @@ enum HeaderName<'a> {
 enum Extension {
     Crit,
     B64,
-    Zip,
     Enc,
 }
 
@@ -58,6 +57,7 @@ enum ReadByThem {
     X5tS256,
     Url,
     Nonce,
+    Zip,
 }
 
 #[derive(Debug, PartialEq, Arbitrary)]
@@ -219,7 +219,6 @@ impl HeaderName<'_> {
             Self::Alg => "alg",
             Self::Extension(Extension::Crit) => "crit",
             Self::Extension(Extension::B64) => "b64",
-            Self::Extension(Extension::Zip) => "zip",
             Self::Extension(Extension::Enc) => "enc",
             Self::ReadByThem(ReadByThem::Jwk) => "jwk",
             Self::ReadByThem(ReadByThem::Jku) => "jku",
@@ -229,6 +228,7 @@ impl HeaderName<'_> {
             Self::ReadByThem(ReadByThem::X5tS256) => "x5t#S256",
             Self::ReadByThem(ReadByThem::Url) => "url",
             Self::ReadByThem(ReadByThem::Nonce) => "nonce",
+            Self::ReadByThem(ReadByThem::Zip) => "zip",
             Self::Other(name) => name,
         }
     }

@@ -23,7 +23,8 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// none. A token that lives longer is accepted again after that. Until then a token without `iat` is rejected,
     /// whenever it was issued.
     ///
-    /// `issuer` is a name of an issuer of the verifier. For tokens of your own `TokenIssuer` (feature `issuing`) call
+    /// `issuer` is a name of an issuer of the verifier; of a multi-tenant issuer, the name of one tenant, as in `iss`.
+    /// For tokens of your own `TokenIssuer` (feature `issuing`) call
     /// `TokenIssuer::revoke_subject`: its cut-off is exact, because the store's clock decides both dates.
     ///
     /// ```
@@ -53,10 +54,10 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// # Errors
     /// [`RevokeError::NoRevocation`], [`RevokeError::UnknownIssuer`], and as [`RevocationCache::revoke`].
     pub async fn revoke_subject(&self, issuer: &str, subject: &str) -> Result<(), RevokeError> {
-        let (cache, issuer) = self.revoking(issuer)?;
+        let (cache, issuer, name) = self.revoking(issuer)?;
         let now = self.0.verifier.unix_seconds();
         let what = Revocable::Subject {
-            issuer: Arc::clone(issuer.own_name()),
+            issuer: name,
             subject: subject.into(),
             issued_at: issuer.latest_issued_at(now),
         };
@@ -71,9 +72,8 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// # Errors
     /// As [`revoke_subject`](Self::revoke_subject).
     pub async fn revoke_session(&self, issuer: &str, session_id: &str) -> Result<(), RevokeError> {
-        let (cache, issuer) = self.revoking(issuer)?;
-        let what =
-            Revocable::Session { issuer: Arc::clone(issuer.own_name()), id: session_id.into() };
+        let (cache, issuer, name) = self.revoking(issuer)?;
+        let what = Revocable::Session { issuer: name, id: session_id.into() };
         cache.revoke(what, issuer.tokens_expire_by(self.0.verifier.unix_seconds())).await
     }
 
@@ -91,7 +91,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// # Errors
     /// [`RevokeError::UnknownKey`] if the issuer has no such key now, and as [`revoke_subject`](Self::revoke_subject).
     pub async fn revoke_key(&self, issuer: &str, key: &str) -> Result<(), RevokeError> {
-        let (cache, issuer) = self.revoking(issuer)?;
+        let (cache, issuer, name) = self.revoking(issuer)?;
         let verifier = &self.0.verifier;
         let is_known = {
             let keys = issuer.current_keys(verifier.clock());
@@ -102,17 +102,20 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         is_known?;
         let now = verifier.unix_seconds();
         let kept = issuer.tokens_expire_by(now).max(now.saturating_add(KEEP_KEYS.as_secs()));
-        let what = Revocable::Key { issuer: Arc::clone(issuer.own_name()), id: key.into() };
+        let what = Revocable::Key { issuer: name, id: key.into() };
         cache.revoke(what, kept).await
     }
 
-    fn revoking(&self, issuer: &str) -> Result<(&RevocationCache, &Issuer), RevokeError> {
+    /// The cache, the issuer of this name, and the name under which its tokens are known.
+    fn revoking(&self, name: &str) -> Result<(&RevocationCache, &Issuer, Arc<str>), RevokeError> {
         let cache = self.0.revocation.as_ref().ok_or(RevokeError::NoRevocation)?;
         let verifier = &self.0.verifier;
         let issuer = verifier
-            .issuer_named(issuer)
+            .issuer_named(name)
             .ok_or_else(|| RevokeError::UnknownIssuer { known: verifier.issuer_names() })?;
-        Ok((cache, issuer))
+        let known_as =
+            if issuer.tenants().is_some() { name.into() } else { Arc::clone(issuer.own_name()) };
+        Ok((cache, issuer, known_as))
     }
 }
 

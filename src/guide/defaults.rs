@@ -20,16 +20,23 @@
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
 //! | issuers | none: [`build`](crate::VerifierBuilder::build) fails | | [`issuer`](crate::VerifierBuilder::issuer) |
+//! | tenants of a [multi-tenant issuer](crate::Issuer::multi_tenant) | must be named, or it does not compile; looked at on every request | anyone can have a tenant of Microsoft Entra | [`tenants`](crate::IssuerWithoutTenants::tenants), [`tenants_by`](crate::IssuerWithoutTenants::tenants_by), [`allow_any_tenant`](crate::IssuerWithoutTenants::allow_any_tenant) |
 //! | `iss` | required; the issuer's name, byte by byte | a key of one issuer must sign nothing for another (RFC 8725 section 3.8) | [`add_name`](crate::Issuer::add_name) |
-//! | `aud` | required; must be named, or it does not compile | who does not look at it accepts what was written for somebody else (RFC 8725 section 3.9) | [`allow_any_audience`](crate::IssuerWithoutAudience::allow_any_audience), [`audience_from`](crate::Issuer::audience_from) |
+//! | `aud` | required; must be named, or it does not compile | who does not look at it accepts what was written for somebody else (RFC 8725 section 3.9) | [`audience`](crate::IssuerWithoutAudience::audience), [`add_audience`](crate::Issuer::add_audience), [`allow_any_audience`](crate::IssuerWithoutAudience::allow_any_audience), [`audience_from`](crate::Issuer::audience_from) |
 //! | `exp` | required | a token without an end cannot be waited out | not at all |
 //! | `nbf`, `iat` | may be absent; if there, must hold | both are optional in RFC 7519, and neither may lie in the future | [`require_claim`](crate::Issuer::require_claim) |
+//! | other claims | may be absent, and have any value | only you know what your issuer writes | [`require_claim`](crate::Issuer::require_claim), [`require_claim_value`](crate::Issuer::require_claim_value) |
+//! | claims that are `null` | rejected: a wrong type | `null` is not a string, and not a time | [`allow_null_claims`](crate::Issuer::allow_null_claims), for `aud`, `nbf`, `jti`, `scope` and `scp` |
+//! | `sub` | a string, where there is one | RFC 7519 section 4.1.2; 7 and "7" may be two users | [`with_integer_subject`](crate::Issuer::with_integer_subject) |
+//! | the token's id, for revocation | `jti`, or else the hash of header and claims | | [`token_id_claim`](crate::Issuer::token_id_claim) |
 //! | leeway | 30 seconds on all three times, 5 minutes at most | clocks differ by seconds; more than minutes is a fault to be mended | [`with_leeway`](crate::Issuer::with_leeway), [`with_expiry_leeway`](crate::Issuer::with_expiry_leeway) |
 //! | maximum age and lifetime | none | the issuer decides on `exp`; both need `iat`, which not everyone writes | [`with_max_age`](crate::Issuer::with_max_age), [`with_max_lifetime`](crate::Issuer::with_max_lifetime) |
 //! | `typ` | absent, `JWT` or `at+jwt` | large issuers write any of them; log-out and DPoP tokens have others | [`require_typ`](crate::Issuer::require_typ) |
 //! | `token_type` of `refresh` | refused | a refresh token opens no door | not at all |
 //! | `cnf` | refused | a token that is bound to a key is stolen goods without that key (RFC 9449 section 7.2) | [`allow_unverified_cnf`](crate::Issuer::allow_unverified_cnf) |
 //! | `kid` | selects keys; without it all that fit are tried, 4 at most | RFC 7515 leaves it optional; four bounds what a forged token costs | not at all |
+//! | your checks | none | | [`add_check`](crate::VerifierBuilder::add_check), [`add_async_check`](crate::VerifierBuilder::add_async_check), [`add_pure_check`](crate::VerifierBuilder::add_pure_check) |
+//! | the clock | the system's | tests move another | [`with_clock`](crate::VerifierBuilder::with_clock) |
 //! | your claims | any type, by serde; a token that does not fit is refused | | the parameter `C` |
 //!
 //! # Keys
@@ -38,7 +45,9 @@
 //! |---|---|---|---|
 //! | HMAC secrets | as long as their hash: 32, 48 or 64 bytes | RFC 7518 section 3.2; shorter ones can be guessed from one token, without asking the server | [`Key::allow_short_secret`](crate::Key::allow_short_secret) |
 //! | RSA | 2048 to 8192 bits, an odd exponent from 3 to 33 bits | RFC 7518 section 3.3; larger keys make each forged token expensive | not at all |
-//! | RSA keys without `alg` | RS256 | large providers publish them so | `alg` in the JWK |
+//! | RSA keys without `alg` | RS256 | large providers publish them so | `alg` in the JWK; [`with_rsa_algorithms`](crate::jwks::RemoteJwks::with_rsa_algorithms) |
+//! | the `kid` of a key | that of its JWK; none for others; a made one for a signing key | | [`with_key_id`](crate::Key::with_key_id), [`with_key_id`](crate::jws::SigningKey::with_key_id) |
+//! | `null` and empty arrays in a JWK | count as absent | .NET writes `"key_ops":[]` and `"d":null` into good keys | not at all |
 //! | keys that are not for verifying | left out: `use` other than `sig`, `key_ops` without `verify`, `oct` in a set, private keys | one such key does not lose the rest of the set; [`refused`](crate::KeySet::refused) lists them | not at all |
 //!
 //! # What is remembered
@@ -61,16 +70,20 @@
 //! | its time box | 1 second | a request should fail before its client gives up | [`with_time_box`](crate::RevocationCache::with_time_box) |
 //! | remembered "not revoked" | 100 000 answers | what is forgotten costs a question, no more | [`with_capacity`](crate::RevocationCache::with_capacity) |
 //! | remembered denials | all of them, until 6 minutes after the token's `exp` | a denial that is evicted is a door that opens | not at all |
+//! | the clocks | the system's | tests move others | [`with_clock`](crate::RevocationCache::with_clock), [`with_clock`](crate::revocation::MemoryStore::with_clock), [`with_clock`](crate::revocation::redis::DenyList::with_clock) |
 //!
 //! # Keys from the network (feature `jwks`)
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | lifetime of a set | `max-age`, from 1 minute to 24 hours; 10 minutes if the server says nothing; fetched again at 80% | | the server |
+//! | lifetime of a set | `max-age`, from 1 minute to 24 hours; 10 minutes if the server says nothing; fetched again at 80%, and after 1 hour at the latest | a key that is replaced under its `kid` should not be missing for a day | the server; [`with_max_refresh_interval`](crate::jwks::RemoteJwks::with_max_refresh_interval) |
 //! | fetches for unknown `kid`s | one in 30 seconds for each source; up to 64 requests wait for it | anybody can make up a `kid` | not at all |
+//! | fetches for bad signatures | none | a forged token looks like one of a new key | [`refetch_on_bad_signature`](crate::jwks::RemoteJwks::refetch_on_bad_signature), within the same budget |
 //! | a server that is down | the last good keys, up to 1 hour past their lifetime; then 503 | most outages are shorter; a stolen key must not be trusted for ever | [`with_stale_limit`](crate::jwks::RemoteJwks::with_stale_limit) |
 //! | how long a request waits for its key | 2 seconds | | [`with_time_box`](crate::jwks::RemoteJwks::with_time_box) |
 //! | one exchange with the server | 5 seconds, 1 MiB, no redirects | whoever can answer must not send us elsewhere, or fill the memory | [`with_time_limit`](crate::jwks::RemoteJwks::with_time_limit), [`with_fetcher`](crate::jwks::RemoteJwks::with_fetcher) |
+//! | whose certificates | the bundled roots of Mozilla's programme | the same everywhere | [`with_system_roots`](crate::jwks::HttpFetcher::with_system_roots), [`with_root_pem`](crate::jwks::HttpFetcher::with_root_pem), [`add_root_pem`](crate::jwks::HttpFetcher::add_root_pem) |
+//! | the clock | the system's | | [`with_clock`](crate::jwks::RemoteJwks::with_clock) |
 //! | plain `http` | to the own machine only | whoever is on the way could put in keys of their own | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
 //! | a `jwks_uri` at a loopback or link-local address | rejected, unless the issuer itself is there | an issuer elsewhere must not send this process to its own ports or to instance metadata | not at all |
 //!
@@ -81,10 +94,11 @@
 //! | an empty Redis | unavailable, until it is seeded | lost data must not be taken for "nothing is revoked" | [`initialise`](crate::revocation::redis::RedisStore::initialise), [`seed`](crate::revocation::redis::RedisStore::seed) |
 //! | a server that evicts, or is a replica | refused at start, unavailable later | either loses revocations in silence | the server's settings |
 //! | a Redis that cannot be reached at start | an error | a wrong address should not wait for its first user | [`allow_unreachable_at_start`](crate::revocation::redis::RedisBuilder::allow_unreachable_at_start) |
-//! | encryption | none with `redis://`; with `rediss://` certificates are checked, always | what the URL says | [`with_root_pem`](crate::revocation::redis::RedisBuilder::with_root_pem), [`with_client_certificate_pem`](crate::revocation::redis::RedisBuilder::with_client_certificate_pem) |
+//! | encryption | none with `redis://`; with `rediss://` certificates are checked, always | what the URL says | [`with_root_pem`](crate::revocation::redis::RedisBuilder::with_root_pem), [`add_root_pem`](crate::revocation::redis::RedisBuilder::add_root_pem), [`with_system_roots`](crate::revocation::redis::RedisBuilder::with_system_roots), [`with_client_certificate_pem`](crate::revocation::redis::RedisBuilder::with_client_certificate_pem) |
 //! | connecting; one command | 1 second; 500 milliseconds | less than the time box of the cache in front | [`with_connect_timeout`](crate::revocation::redis::RedisBuilder::with_connect_timeout), [`with_command_timeout`](crate::revocation::redis::RedisBuilder::with_command_timeout) |
 //! | replicas that must have a revocation | none but the master | each one waited for makes revoking slower | [`with_wait`](crate::revocation::redis::RedisBuilder::with_wait) |
 //! | names of keys and channel | begin with `tower-bearer:` | | [`with_prefix`](crate::revocation::redis::RedisBuilder::with_prefix) |
+//! | how often a relay looks for revocations to carry | every 200 milliseconds | | [`with_interval`](crate::revocation::redis::OutboxRelay::with_interval) |
 //!
 //! # Tokens of your own (feature `issuing`)
 //!
@@ -103,15 +117,27 @@
 //! | refreshes of one session at once | 1 runs and 16 wait; more are 429 | replays of a stolen token must not keep the store busy | not at all |
 //! | networks from which an account was logged in to | kept for 90 days as keyed hashes | an attack on an account does not lock its owner out on any replica | [`with_known_device_retention`](crate::issuing::TokenIssuerBuilder::with_known_device_retention) |
 //! | new private tokens | 30 at once for a subject, then one in 10 seconds | they write, and what they write stays | [`with_private_token_rate`](crate::issuing::TokenApi::with_private_token_rate) |
+//! | the client's address, by which log-ins are limited | the connection's | what a client can write itself is not believed | [`with_peer_address`](crate::issuing::TokenApi::with_peer_address) |
+//! | links | begin with `http` and the request's host | | [`with_public_url`](crate::issuing::TokenApi::with_public_url) |
+//! | realm, and bodies of refusals | as those of the layer | | [`with_realm`](crate::issuing::TokenApi::with_realm), [`with_responder`](crate::issuing::TokenApi::with_responder) |
+//! | connections to the database | 10; a step waits 5 seconds for one | | [`with_max_connections`](crate::issuing::store::sql::SqlStoreOptions::with_max_connections), [`with_patience`](crate::issuing::store::sql::SqlStoreOptions::with_patience) |
+//! | the clocks | the system's | tests move others | [`with_clock`](crate::issuing::TokenIssuerBuilder::with_clock), [`with_clock`](crate::issuing::store::MemoryTokenStore::with_clock), [`with_clock`](crate::issuing::store::sql::SqlStore::with_clock) |
 //!
 //! # How refusals look
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
 //! | realm | `api` | | [`with_realm`](crate::BearerLayer::with_realm) |
+//! | the address of the resource's metadata | none is named | RFC 9728 section 5.1 is optional | [`with_resource_metadata`](crate::BearerLayer::with_resource_metadata) |
 //! | bodies | `{"code", "detail"}` as JSON; trailers-only answers to gRPC | | [`with_responder`](crate::BearerLayer::with_responder) |
 //! | what a bad token is told | the same bytes, whatever was wrong | who forges tokens should learn nothing from it | your [`Responder`](crate::rejection::Responder); the reason is in [`Rejection::kind`](crate::Rejection::kind) |
 //! | caching | `Cache-Control: no-store` | a shared cache must not hand a refusal to somebody else | your `Responder` |
+//!
+//! # Telemetry
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | what a [`Collector`](crate::telemetry::Collector) collects | nothing until it is added | the parts are yours | [`add_authenticator`](crate::telemetry::Collector::add_authenticator), [`add_revocation`](crate::telemetry::Collector::add_revocation), [`add_pushes`](crate::telemetry::Collector::add_pushes), [`add_deny_list`](crate::telemetry::Collector::add_deny_list), [`add_token_issuer`](crate::telemetry::Collector::add_token_issuer) |
 //!
 //! # Seen in code
 //!
@@ -140,7 +166,12 @@
 //! let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
 //! assert!(shows(revocation, &["on_unavailable: Deny", "time_box: 1s", "capacity: 100000"]));
 //! let keys = RemoteJwks::new("https://issuer.example/keys")?;
-//! assert!(shows(keys, &["allows_http: false", "stale_limit: 3600s", "time_box: 2s"]));
+//! assert!(shows(keys, &[
+//!     "allows_http: false",
+//!     "stale_limit: 3600s",
+//!     "time_box: 2s",
+//!     "max_refresh_interval: 3600s",
+//! ]));
 //! let redis = RedisStore::builder("redis://redis.internal");
 //! assert!(shows(redis, &["\"tower-bearer:\"", "connect_timeout: 1s", "command_timeout: 500ms", "wait: None"]));
 //!

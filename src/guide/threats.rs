@@ -66,9 +66,9 @@
 //! | 33 | names in escapes, a byte order mark, UTF-16, half of a surrogate pair | an escaped name is the same name, and so may be a duplicate; the others are 401 | `attacks/json.rs` `row_33` |
 //! | 34 | header or claims that are no object, or go on after it | 401 | `attacks/json.rs` `row_34` |
 //! | 35 | deep nesting, numbers without end | 401; 32 levels at most, and no number that a `f64` cannot hold | `attacks/json.rs` `row_35` |
-//! | 36 | base64 with padding, other bits at its end, white space | 401 | `attacks/text.rs` `row_36` |
+//! | 36 | base64 with padding, other bits at its end, white space | 401; so are the tokens of AWS Application Load Balancers, which are padded | `attacks/text.rs` `row_36` |
 //! | 37 | a token of megabytes | 401 before anything else is done with it | `attacks/text.rs` `row_37` |
-//! | 38 | compressed or password-based encrypted tokens, which cost far more than they weigh (CVE-2024-28180) | 401: nothing is decompressed and no password stretched | `attacks/text.rs` `row_38` |
+//! | 38 | compressed or password-based encrypted tokens, which cost far more than they weigh (CVE-2024-28180) | 401: nothing is decompressed and no password stretched. `zip` is a member of encrypted tokens, and is ignored in a signed one (RFC 7515 section 4): a compressed payload is not JSON | `attacks/text.rs` `row_38` |
 //! | 39 | a token in a token, of which one is checked and the other used | 401 | `attacks/text.rs` `row_39` |
 //!
 //! # Times

@@ -14,37 +14,6 @@ pub(super) const PRIVATE_TO_SERDE: &str = "$serde_json::private::";
 /// stay cheap, and an object of a thousand names does not cost a million comparisons.
 const FEW_NAMES: usize = 16;
 
-/// The texts of the elements of the array `name` in an object, which has only one member of that name.
-///
-/// Values are told apart by their quotes and brackets and are not read: what is wrong with one is no matter of the
-/// others. Each is to be read, and judged, by itself.
-pub(crate) fn elements_of<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>> {
-    let mut reader = Reader::new(text, 0);
-    let mut array = None;
-    reader.skip_white_space();
-    reader.list(b'{', b'}', |reader| {
-        let (name_span, has_escapes) = reader.string()?;
-        let member = Text { raw: name_span.of(text)?, has_escapes };
-        reader.skip_white_space();
-        reader.expect(b':')?;
-        reader.skip_white_space();
-        let value = reader.unread_value()?;
-        (!member.is(name) || array.replace(value).is_none()).then_some(())
-    })?;
-    reader.skip_white_space();
-    if !reader.is_at_end() {
-        return None;
-    }
-
-    let mut elements = Vec::new();
-    let mut reader = Reader::new(array?, 0);
-    reader.list(b'[', b']', |reader| {
-        elements.push(reader.unread_value()?);
-        Some(())
-    })?;
-    Some(elements)
-}
-
 /// The string that checked text between quotes stands for.
 pub(super) fn resolve(raw: &str) -> String {
     let mut reader = Reader::new(raw, 0);
@@ -90,7 +59,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    pub(super) fn expect(&mut self, byte: u8) -> Option<()> {
         self.take(byte).then_some(())
     }
 
@@ -113,7 +82,7 @@ impl<'a> Reader<'a> {
 
     /// Items between brackets, with commas between them; `item` reads one.
     #[inline(always)]
-    fn list(
+    pub(super) fn list(
         &mut self,
         open: u8,
         close: u8,
@@ -177,7 +146,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a value, from its first quote or bracket to the one that closes it.
-    fn unread_value(&mut self) -> Option<&'a str> {
+    pub(super) fn unread_value(&mut self) -> Option<&'a str> {
         let start = self.at;
         let mut depth = 0_usize;
         loop {
@@ -304,7 +273,7 @@ impl<'a> Reader<'a> {
 
     /// A string: what stands between its quotes, and whether that has escapes, which are checked.
     #[inline(always)]
-    fn string(&mut self) -> Option<(Span, bool)> {
+    pub(super) fn string(&mut self) -> Option<(Span, bool)> {
         self.expect(b'"')?;
         let start = self.at;
         self.skip_plain_characters();

@@ -1,9 +1,12 @@
 //! Where an issuer publishes its keys, by its own word.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{FetchError, address::Address};
-use crate::{ConfigError, json::Object, json::Value};
+use crate::{
+    ConfigError,
+    json::{self, Found},
+};
 
 /// How much of a foreign issuer's name is repeated in an error.
 const SHOWN_NAME: usize = 256;
@@ -23,6 +26,16 @@ impl Discovery {
         let url = Address::parse(url)?;
         if url.as_str().contains('?') {
             return Err(ConfigError::InvalidUrl("an issuer's URL without a query"));
+        }
+        if url.as_str().contains(['{', '}']) {
+            return Err(ConfigError::InvalidUrl(
+                "an issuer's URL without braces; for the tenants of Microsoft Entra see `Issuer::multi_tenant`",
+            ));
+        }
+        if is_of_metadata(url.as_str()) {
+            return Err(ConfigError::InvalidUrl(
+                "the issuer's URL alone: its `/.well-known/...` path is added here",
+            ));
         }
         let (origin, path) = url.origin_and_path();
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -48,19 +61,34 @@ impl Discovery {
 
     /// The address of the keys. Of all the metadata only `issuer` and `jwks_uri` are looked at.
     pub(super) fn read(&self, document: &[u8]) -> Result<Address, FetchError> {
-        let text = str::from_utf8(document).map_err(|_| FetchError::UnreadableMetadata)?;
-        let metadata = Object::parse(text).ok_or(FetchError::UnreadableMetadata)?;
-        let string = |name| metadata.get(name).and_then(Value::as_cow);
+        let [issuer, keys] = str::from_utf8(document)
+            .ok()
+            .and_then(|text| json::members_of(text, ["issuer", "jwks_uri"]))
+            .ok_or(FetchError::UnreadableMetadata("a JSON object"))?;
         // RFC 8414 section 3.3: without this, one issuer could pass off its keys as another's.
-        let issuer = string("issuer").ok_or(FetchError::UnreadableMetadata)?;
+        let issuer = string(issuer)
+            .ok_or(FetchError::UnreadableMetadata("one member `issuer` that is a string"))?;
         if issuer != *self.issuer {
             return Err(FetchError::IssuerMismatch {
                 configured: self.issuer.as_ref().into(),
                 found: issuer.chars().take(SHOWN_NAME).collect(),
             });
         }
-        let keys = string("jwks_uri").ok_or(FetchError::UnreadableMetadata)?;
+        let keys = string(keys)
+            .ok_or(FetchError::UnreadableMetadata("one member `jwks_uri` that is a string"))?;
         Address::parse(&keys).map_err(FetchError::KeysAddress)
+    }
+}
+
+/// Whether an address is that of metadata, and so neither an issuer's nor that of a key set.
+pub(super) fn is_of_metadata(url: &str) -> bool {
+    crate::issuer_policy::METADATA_PATHS.iter().any(|path| url.contains(path))
+}
+
+fn string(member: Found<'_>) -> Option<Cow<'_, str>> {
+    match member {
+        Found::Once(text) => json::string_of(text),
+        Found::Absent | Found::Repeated => None,
     }
 }
 
@@ -129,13 +157,47 @@ mod tests {
             br#"{"issuer":"https://a.example"}"#,
             br#"{"jwks_uri":"https://keys.example"}"#,
             br#"{"issuer":["https://a.example"],"jwks_uri":"https://keys.example"}"#,
-            br#"{"issuer":"https://b.example","issuer":"https://a.example","jwks_uri":"https://k.example"}"#,
         ] {
-            assert!(matches!(read(document), Err(FetchError::UnreadableMetadata)));
+            assert!(matches!(read(document), Err(FetchError::UnreadableMetadata(_))));
         }
         for address in ["", "keys", "file:///keys", "https://u:p@keys.example"] {
             let document = format!(r#"{{"issuer":"https://a.example","jwks_uri":"{address}"}}"#);
             assert!(matches!(read(document.as_bytes()), Err(FetchError::KeysAddress(_))));
+        }
+    }
+
+    #[test]
+    fn a_repeated_member_is_named_and_one_that_is_not_used_does_not_matter() {
+        let read = |members: &str| {
+            let document = format!("{{{members}}}");
+            discovery("https://a.example").read(document.as_bytes())
+        };
+        let (issuer, keys) =
+            (r#""issuer":"https://a.example""#, r#""jwks_uri":"https://k.example""#);
+        let others = r#""scopes_supported":[],"scopes_supported":[{"a":1,"a":2}]"#;
+        let address = read(&format!("{others},{issuer},{keys}")).unwrap();
+        assert_eq!(address.as_str(), "https://k.example");
+        for (members, named) in [
+            (format!("{issuer},{issuer},{keys}"), "`issuer`"),
+            (format!(r#"{issuer},"\u0069ssuer":"https://b.example",{keys}"#), "`issuer`"),
+            (format!("{issuer},{keys},{keys}"), "`jwks_uri`"),
+            (format!("{issuer},{others}"), "`jwks_uri`"),
+            (format!(r#""issuer":null,{keys}"#), "`issuer`"),
+        ] {
+            let error = read(&members).unwrap_err().to_string();
+            assert!(error.contains(named), "{members}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_metadata_is_not_an_issuer() {
+        for url in [
+            "https://a.example/.well-known/openid-configuration",
+            "https://a.example/realms/one/.well-known/openid-configuration",
+            "https://a.example/.well-known/oauth-authorization-server/realms/one",
+        ] {
+            let error = Discovery::new(url, "https://a.example".into()).unwrap_err().to_string();
+            assert!(error.contains("the issuer's URL alone"), "{error}");
         }
     }
 

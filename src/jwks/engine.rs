@@ -29,6 +29,7 @@ use super::{
 use crate::{
     KeySet, KeySetHandle, RejectionKind,
     claims::{Clock, Moment},
+    jws::RefusedKeys,
     telemetry,
 };
 
@@ -41,6 +42,10 @@ pub(super) struct Settings {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stale_limit: Duration,
     pub(super) time_box: Duration,
+    /// The longest time between two fetches.
+    pub(super) longest_interval: Duration,
+    /// Whether a bad signature is reason enough for a fetch.
+    pub(super) refetches_on_bad_signature: bool,
 }
 
 pub(super) struct Engine {
@@ -174,7 +179,8 @@ impl Engine {
             let now = self.now();
             let (due_in, usable_for) = {
                 let status = self.status.borrow();
-                (status.due_in(now), status.usable_for(now, self.settings.stale_limit))
+                let due_in = status.due_in(now, self.settings.longest_interval);
+                (due_in, status.usable_for(now, self.settings.stale_limit))
             };
             if usable_for.is_zero() {
                 self.usable_until.store(0, Ordering::Release);
@@ -200,6 +206,10 @@ impl Engine {
                 let fetch = Fetch { sent, lifetime: schedule::lifetime(max_age) };
                 let is_modified = keys.is_some();
                 if let Some(keys) = keys {
+                    let refused = RefusedKeys(keys.refused()).to_string();
+                    if refused != RefusedKeys(self.keys.load().refused()).to_string() {
+                        telemetry::keys_refused(keys.refused());
+                    }
                     self.keys.replace(keys);
                 }
                 let usable = fetch.usable(self.settings.stale_limit);

@@ -15,6 +15,8 @@ use crate::{BoxFuture, ConfigError};
 ///
 /// * **does not follow redirects**: whoever can answer for the address could point anywhere;
 /// * stops reading after [`MAX_LENGTH`] bytes: a longer document is refused, but only once it is there;
+/// * asks for `application/json` and `application/jwk-set+json`: the API server of Kubernetes has nothing else;
+/// * hands over the document as it is, without a content coding such as gzip;
 /// * checks certificates;
 /// * resolves names to other machines only, where [`FetchRequest::must_be_remote`] says so.
 ///
@@ -151,8 +153,11 @@ pub enum FetchError {
     TooLong,
     /// The document is no set of keys, or has none that can be used.
     Unusable(ConfigError),
-    /// The document is no metadata of an issuer with strings `issuer` and `jwks_uri`.
-    UnreadableMetadata,
+    /// The document is encoded, as by gzip, although it was asked for as it is: the value of `Content-Encoding`, up to 64
+    /// characters of it.
+    ContentEncoding(Box<str>),
+    /// The document is not metadata of an issuer; the string says what was expected, and names the member.
+    UnreadableMetadata(&'static str),
     /// The metadata are those of another issuer (RFC 8414 section 3.3).
     IssuerMismatch {
         /// The name that was expected.
@@ -190,8 +195,12 @@ impl fmt::Display for FetchError {
             Self::Unusable(_) => {
                 f.write_str("the key server's answer is no key set that can be used")
             }
-            Self::UnreadableMetadata => {
-                f.write_str("the answer is no metadata with strings `issuer` and `jwks_uri`")
+            Self::ContentEncoding(coding) => write!(
+                f,
+                "the key server answered with the content encoding {coding:?}: expected none, as was asked for"
+            ),
+            Self::UnreadableMetadata(expected) => {
+                write!(f, "the answer is not metadata of an issuer: expected {expected}")
             }
             Self::IssuerMismatch { configured, found } => {
                 write!(f, "the metadata are of issuer {found:?}, not of {configured:?}")

@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, Request, StatusCode,
-    header::{ACCEPT, AGE, CACHE_CONTROL, ETAG, IF_NONE_MATCH, USER_AGENT},
+    header::{
+        ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH,
+        USER_AGENT,
+    },
 };
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -33,6 +36,12 @@ use super::{
     local::{is_local, is_local_host},
 };
 use crate::{BoxFuture, ConfigError, tls::Roots};
+
+/// The API server of Kubernetes has key sets as `application/jwk-set+json` only, and answers 406 to any other wish.
+const ACCEPTED: &str = "application/json, application/jwk-set+json, */*;q=0.1";
+
+/// How much of a content encoding is repeated in an error.
+const SHOWN_ENCODING: usize = 64;
 
 /// Fetches over HTTP/1.1, with TLS where the address says `https`.
 ///
@@ -142,7 +151,8 @@ impl FetchJwks for HttpFetcher {
     ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         Box::pin(async move {
             let mut builder = Request::get(request.url())
-                .header(ACCEPT, "application/json")
+                .header(ACCEPT, ACCEPTED)
+                .header(ACCEPT_ENCODING, "identity")
                 .header(USER_AGENT, concat!("tower-bearer/", env!("CARGO_PKG_VERSION")));
             if let Some(etag) = request.etag() {
                 builder = builder.header(IF_NONE_MATCH, etag);
@@ -161,6 +171,7 @@ impl FetchJwks for HttpFetcher {
             let (head, body) = response.into_parts();
             let fetched = match head.status {
                 StatusCode::OK => {
+                    check_encoding(&head.headers)?;
                     let body = Limited::new(body, MAX_LENGTH).collect().await;
                     Fetched::document(body.map_err(unread)?.to_bytes())
                 }
@@ -170,6 +181,18 @@ impl FetchJwks for HttpFetcher {
             Ok(with_metadata(fetched, &head.headers))
         })
     }
+}
+
+/// Nothing is decompressed here: what comes encoded all the same cannot be read.
+fn check_encoding(headers: &HeaderMap) -> Result<(), FetchError> {
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let coding = String::from_utf8_lossy(value.as_bytes());
+        let coding = coding.trim();
+        if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
+            return Err(FetchError::ContentEncoding(coding.chars().take(SHOWN_ENCODING).collect()));
+        }
+    }
+    Ok(())
 }
 
 fn unread(error: Box<dyn std::error::Error + Send + Sync>) -> FetchError {

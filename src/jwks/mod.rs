@@ -5,7 +5,8 @@
 //! 1. **Requests read, they do not fetch.** A token whose key is there is verified without waiting, as with keys of a
 //!    file. One background task fetches.
 //! 2. **Keys are fetched again at 80% of their lifetime**: `max-age` of `Cache-Control`, taken as a minute at least and 24
-//!    hours at most, or 10 minutes where the server does not say. An `ETag` is sent back.
+//!    hours at most, or 10 minutes where the server does not say. They are fetched again after
+//!    [an hour](RemoteJwks::with_max_refresh_interval) at the latest. An `ETag` is sent back.
 //! 3. **A `kid` that is not in the set triggers a fetch**, at most one in 30 seconds for each source, counted from the last
 //!    attempt of any kind. Up to 64 requests wait for its end, each for up to the
 //!    [time box](RemoteJwks::with_time_box); all others are answered at once, by what the last attempt said. A request that
@@ -70,24 +71,35 @@
 //!
 //! # Sets of large providers
 //!
-//! * **Keys without `alg`** (Microsoft Entra) count for the algorithm that type and curve imply: RS256 for RSA. A provider
-//!   that signs with PS256 has to say so in `alg`.
+//! * **Keys without `alg`** (Microsoft Entra) count for the algorithm that type and curve imply: RS256 for RSA. If a
+//!   provider signs with others and does not say so in `alg`, list them by
+//!   [`with_rsa_algorithms`](RemoteJwks::with_rsa_algorithms).
 //! * **Unknown key types, curves and uses** (`enc`, X25519, `AKP`) are left out one by one, and so are keys that are weak.
-//!   [`JwksHealth::keys`] lists what was [refused](KeySet::refused), and why.
+//!   [`JwksHealth::keys`] lists what was [refused](KeySet::refused), and why. With the feature `tracing` an event names
+//!   each refused key whenever the list changes.
+//! * **`null` and empty arrays** in a JWK count as absent: .NET writes `"key_ops":[]` and `"d":null` into good keys. A byte
+//!   order mark before the set is skipped.
+//! * **EC keys with coordinates of 31 bytes** are refused, and the reason names the length: old versions of Keycloak cut
+//!   off leading zeros. Upgrade Keycloak, or have it make another key.
+//! * **Tokens of AWS Application Load Balancers** (`x-amzn-oidc-data`) are rejected as malformed: their parts are padded with
+//!   `=`, which RFC 7515 section 2 forbids. The padding is part of what is signed, so that removing it does not help.
+//!   Verify the access token in `x-amzn-oidc-accesstoken` instead, which comes from your provider.
 //! * **Two keys with one `kid`** are both tried.
 //! * **`x5c`, `x5t` and `x5u` are ignored**: what counts is the key itself, not the dates of its certificate.
 //! * **`oct` keys and private keys** in a document that is published are secret no more, and are refused.
 //! * **Other spellings of `iss`** (Google) are [`Issuer::add_name`]; **an issuer that is reached under another address** is
-//!   [`Issuer::discover_at`]. Entra's metadata for `common` name a template, `{tenantid}`, as their issuer: configure each
-//!   tenant, by its own issuer.
+//!   [`Issuer::discover_at`].
+//! * **Applications of many Entra tenants**: the metadata for `common` and `organizations` name a template as their issuer,
+//!   `https://login.microsoftonline.com/{tenantid}/v2.0`. See [`Issuer::multi_tenant`].
 //!
 //! # Caveats
 //!
 //! * Between two processes, and between a server and this one, keys may differ for as long as the lifetime. Issuers
 //!   publish a key a lifetime before they sign with it; one that does not gets 401 for up to 30 seconds, until the unknown `kid`
 //!   has been asked for.
-//! * A token without `kid` whose key is not there is 401 until the next refresh: any forged token looks like it, so it
-//!   triggers no fetch.
+//! * A token whose key was replaced under the same `kid`, or that has no `kid`, is 401 until the next refresh, up to an hour:
+//!   any forged token looks like it, so it triggers no fetch. With
+//!   [`refetch_on_bad_signature`](RemoteJwks::refetch_on_bad_signature) it does.
 //! * A withdrawn key is trusted until the next refresh, and through an outage up to the stale limit. To stop a stolen key now,
 //!   revoke it ([`Authenticator::revoke_key`](crate::Authenticator::revoke_key)).
 //! * TLS of the ready client is AWS-LC even where `rust-crypto` verifies signatures.
@@ -120,7 +132,7 @@ use self::{
 #[cfg(doc)]
 use crate::Issuer;
 use crate::{
-    ConfigError, KeySet, RejectionKind,
+    Algorithm, ConfigError, KeySet, RejectionKind,
     claims::{Clock, SystemClock},
     jws,
 };
@@ -145,9 +157,14 @@ impl RemoteJwks {
     /// The key set at `url`.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] for anything but an absolute `https` or `http` URL without credentials and fragment,
-    /// [`ConfigError::NoBackend`] without one, and as [`HttpFetcher::new`].
+    /// [`ConfigError::InvalidUrl`] for anything but an absolute `https` or `http` URL without credentials and fragment, and
+    /// for the address of metadata, [`ConfigError::NoBackend`] without one, and as [`HttpFetcher::new`].
     pub fn new(url: &str) -> Result<Self, ConfigError> {
+        if discovery::is_of_metadata(url) {
+            return Err(ConfigError::InvalidUrl(
+                "the URL of a key set; for metadata pass the issuer's URL to `discover`",
+            ));
+        }
         Self::at(Place::KeySet(Address::parse(url)?))
     }
 
@@ -155,7 +172,8 @@ impl RemoteJwks {
     /// change.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`ConfigError::InvalidUrl`] for a URL with a query.
+    /// As [`new`](Self::new), and [`ConfigError::InvalidUrl`] for a URL with a query, with braces, or with the
+    /// `/.well-known/...` path of the metadata.
     pub fn discover(issuer: &str) -> Result<Self, ConfigError> {
         Self::discover_at(issuer, issuer)
     }
@@ -177,10 +195,13 @@ impl RemoteJwks {
                 fetcher: Arc::new(HttpFetcher::new()?),
                 allows_http: false,
                 time_limit: Duration::from_secs(5),
+                rsa_algorithms: vec![Algorithm::RS256],
             },
             clock: Arc::new(SystemClock),
             stale_limit: Duration::from_secs(60 * 60),
             time_box: Duration::from_secs(2),
+            longest_interval: schedule::LONGEST_INTERVAL,
+            refetches_on_bad_signature: false,
         }))
     }
 
@@ -215,6 +236,59 @@ impl RemoteJwks {
     #[must_use]
     pub fn with_stale_limit(self, limit: Duration) -> Self {
         self.with(|settings| settings.stale_limit = limit)
+    }
+
+    /// The longest time between two fetches, however long the server's `max-age` is. Default: 1 hour. At least 30 seconds:
+    /// less counts as that. It has no effect where 80% of the lifetime is shorter.
+    ///
+    /// A key that is replaced under the same `kid`, or withdrawn, is noticed after this time at the latest. Raise it for a
+    /// server that cannot bear a fetch an hour.
+    #[must_use]
+    pub fn with_max_refresh_interval(self, interval: Duration) -> Self {
+        self.with(|settings| settings.longest_interval = interval)
+    }
+
+    /// Lets RSA keys of the set that have no `alg` verify each of these algorithms. Default: RS256 alone. It has no effect on
+    /// keys with `alg`, and on keys of other types.
+    ///
+    /// Each algorithm makes a [`Key`](crate::Key) of its own, so that a key still has one algorithm. Use it for a provider
+    /// that signs with PS256, or with several algorithms, and leaves `alg` out of its key set. An empty list, and an
+    /// algorithm that is not one of RSA, are errors when the verifier is built.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
+    /// use tower_bearer::{Algorithm, Issuer, jwks::RemoteJwks};
+    ///
+    /// let keys = RemoteJwks::discover("https://issuer.example")?
+    ///     .with_rsa_algorithms([Algorithm::RS256, Algorithm::PS256]);
+    /// let issuer = Issuer::new("https://issuer.example", keys).audience("api://orders");
+    /// # let _ = issuer;
+    /// # }
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn with_rsa_algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.with(|settings| {
+            let listed = &mut settings.source.rsa_algorithms;
+            listed.clear();
+            for algorithm in algorithms {
+                if !listed.contains(&algorithm) {
+                    listed.push(algorithm);
+                }
+            }
+        })
+    }
+
+    /// Lets a token whose signature does not verify trigger a fetch too, although its `kid` is in the set or it names none.
+    /// Off by default: then only an unknown `kid` does.
+    ///
+    /// Use it for a provider that replaces a key under the same `kid`, or publishes keys without `kid`. Without it, tokens of
+    /// the new key are 401 until the next refresh. The budget is the same: one fetch in 30 seconds for each source, for
+    /// which up to 64 requests wait. Anyone can send a bad signature, so expect fetches at that rate under attack. While the
+    /// last attempt has failed, such a token is answered with 503, because the key may be a new one.
+    #[must_use]
+    pub fn refetch_on_bad_signature(self) -> Self {
+        self.with(|settings| settings.refetches_on_bad_signature = true)
     }
 
     /// How long a request waits for an unknown key before it is answered with 503. Default: 2 seconds.
@@ -281,6 +355,10 @@ impl RemoteJwks {
         }
     }
 
+    pub(crate) fn refetches_on_bad_signature(&self) -> bool {
+        self.engine().settings().refetches_on_bad_signature
+    }
+
     /// The keys that may be used now.
     pub(crate) fn current(&self, clock: &dyn Clock) -> Guard<Arc<KeySet>> {
         self.engine().current(clock)
@@ -303,12 +381,14 @@ impl RemoteJwks {
 
 impl fmt::Debug for RemoteJwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { source, stale_limit, time_box, .. } = self.engine().settings();
+        let Settings { source, stale_limit, time_box, longest_interval, .. } =
+            self.engine().settings();
         f.debug_struct("RemoteJwks")
             .field("place", &source.place)
             .field("allows_http", &source.allows_http)
             .field("stale_limit", stale_limit)
             .field("time_box", time_box)
+            .field("max_refresh_interval", longest_interval)
             .finish_non_exhaustive()
     }
 }

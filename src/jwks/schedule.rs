@@ -12,6 +12,9 @@ const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
+/// The longest time between two fetches, unless a setting says otherwise.
+pub(super) const LONGEST_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -20,9 +23,10 @@ pub(super) fn lifetime(max_age: Option<Duration>) -> Duration {
     max_age.unwrap_or(DEFAULT_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME)
 }
 
-/// The age at which keys are fetched again: early enough for several attempts while they are fresh.
-pub(super) fn refresh_after(lifetime: Duration) -> Duration {
-    lifetime * 4 / 5
+/// The age at which keys are fetched again: early enough for several attempts while they are fresh, and no later than
+/// `longest`.
+pub(super) fn refresh_after(lifetime: Duration, longest: Duration) -> Duration {
+    (lifetime * 4 / 5).min(longest.max(COOL_DOWN))
 }
 
 /// The pause after so many failures in a row: doubled each time up to a minute, and between half and all of that, so
@@ -65,7 +69,15 @@ mod tests {
         ] {
             assert_eq!(lifetime(max_age.map(seconds)), seconds(fresh), "{max_age:?}");
         }
-        assert_eq!(refresh_after(seconds(600)), seconds(480));
+    }
+
+    #[test]
+    fn keys_are_fetched_again_within_the_longest_interval() {
+        for (lifetime, longest, after) in
+            [(600, 3_600, 480), (86_400, 3_600, 3_600), (86_400, 100_000, 69_120), (600, 0, 30)]
+        {
+            assert_eq!(refresh_after(seconds(lifetime), seconds(longest)), seconds(after));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     FetchError, FetchJwks, FetchRequest, Fetched, address::Address, discovery::Discovery,
     fetch::MAX_LENGTH, schedule,
 };
-use crate::{ConfigError, KeySet, claims::Moment};
+use crate::{Algorithm, ConfigError, KeySet, claims::Moment};
 
 /// The longest `ETag` that is sent back.
 const MAX_ETAG: usize = 1024;
@@ -22,6 +22,8 @@ pub(super) struct Source {
     pub(super) fetcher: Arc<dyn FetchJwks>,
     pub(super) allows_http: bool,
     pub(super) time_limit: Duration,
+    /// For RSA keys that name no algorithm.
+    pub(super) rsa_algorithms: Vec<Algorithm>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,8 +53,16 @@ pub(super) struct Learnt {
 }
 
 impl Source {
-    /// Whether all that is configured may be fetched.
+    /// Whether all that is configured may be fetched, and makes sense.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        if self.rsa_algorithms.is_empty() {
+            return Err(ConfigError::OutOfRange(
+                "algorithms for RSA keys without `alg`, at least one",
+            ));
+        }
+        if let Some(other) = self.rsa_algorithms.iter().find(|algorithm| !algorithm.is_of_rsa()) {
+            return Err(ConfigError::KeyAlgorithmMismatch(*other));
+        }
         let addresses = match &self.place {
             Place::KeySet(address) => [address, address],
             Place::Discovered(discovery) => [discovery.openid(), discovery.oauth()],
@@ -86,7 +96,7 @@ impl Source {
                 None => Err(FetchError::Status(StatusCode::NOT_MODIFIED)),
             };
         };
-        let keys = read_keys(&document)?;
+        let keys = self.read_keys(&document)?;
         memory.etag =
             fetched.etag.filter(|etag| etag.len() <= MAX_ETAG).map(|value| Etag { address, value });
         Ok(Learnt { keys: Some(keys), max_age: fetched.max_age })
@@ -111,9 +121,9 @@ impl Source {
         use FetchError::{Status, UnreadableMetadata};
 
         let openid = self.read_metadata_at(discovery.openid(), discovery).await;
-        let Err(first @ (Status(_) | UnreadableMetadata)) = openid else { return openid };
+        let Err(first @ (Status(_) | UnreadableMetadata(_))) = openid else { return openid };
         match self.read_metadata_at(discovery.oauth(), discovery).await {
-            Err(Status(_) | UnreadableMetadata) => Err(first),
+            Err(Status(_) | UnreadableMetadata(_)) => Err(first),
             oauth => oauth,
         }
     }
@@ -149,6 +159,13 @@ impl Source {
         }
     }
 
+    fn read_keys(&self, document: &Bytes) -> Result<KeySet, FetchError> {
+        str::from_utf8(document)
+            .map_err(|_| ConfigError::UnreadableKey("a JSON object with an array `keys`"))
+            .and_then(|json| KeySet::read_jwks(json, MAX_KEYS, &self.rsa_algorithms))
+            .map_err(FetchError::Unusable)
+    }
+
     fn may_fetch(&self, address: &Address) -> bool {
         self.allows_http || address.is_secure()
     }
@@ -156,10 +173,3 @@ impl Source {
 
 /// The longest set that is read: each key takes time to check, and each that is refused is remembered.
 const MAX_KEYS: usize = 1_000;
-
-fn read_keys(document: &Bytes) -> Result<KeySet, FetchError> {
-    str::from_utf8(document)
-        .map_err(|_| ConfigError::UnreadableKey("a JSON object with an array `keys`"))
-        .and_then(|json| KeySet::from_jwks_json_of(json, MAX_KEYS))
-        .map_err(FetchError::Unusable)
-}

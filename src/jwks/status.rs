@@ -70,9 +70,11 @@ impl Status {
     }
 
     /// How long until the next attempt that nobody has to ask for.
-    pub(super) fn due_in(&self, now: Moment) -> Duration {
-        let refresh =
-            || Some((self.fetched?.sent, schedule::refresh_after(self.fetched?.lifetime)));
+    pub(super) fn due_in(&self, now: Moment, longest_interval: Duration) -> Duration {
+        let refresh = || {
+            let Fetch { sent, lifetime } = self.fetched?;
+            Some((sent, schedule::refresh_after(lifetime, longest_interval)))
+        };
         self.failed
             .or_else(refresh)
             .map_or(Duration::ZERO, |(since, wait)| wait.saturating_sub(now.age_of(since)))
@@ -156,13 +158,16 @@ impl JwksHealth {
         self.is_running
     }
 
-    /// Why the last attempt failed; `None` if it did not.
+    /// Why the last attempt failed; `None` if it did not. Where no key of the document can be used,
+    /// [`FetchError::Unusable`] holds [`ConfigError::NoUsableKey`](crate::ConfigError::NoUsableKey), which names each key
+    /// with its reason.
     #[must_use]
     pub fn last_error(&self) -> Option<&FetchError> {
         self.last_error.as_deref()
     }
 
-    /// The ids of the keys that came last, in their order; keys without one are left out.
+    /// The ids of the keys that came last, in their order; keys without one are left out. The id of an RSA key without
+    /// `alg` comes once for each of its [algorithms](super::RemoteJwks::with_rsa_algorithms).
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().filter_map(|key| key.key_id())
     }

@@ -53,6 +53,14 @@ impl Algorithm {
         matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
     }
 
+    #[cfg(feature = "jwks")]
+    pub(crate) fn is_of_rsa(self) -> bool {
+        matches!(
+            self,
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512
+        )
+    }
+
     /// The algorithm of that name, if it is one.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Some(match name {

@@ -21,6 +21,8 @@ const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 /// A JWK whose names are unique; nothing else of it is known to be right.
 ///
 /// Members that nobody asks for are ignored. `x5c`, `x5t` and `x5u` are among them: none is followed.
+///
+/// A member that is `null` or an empty array counts as absent: .NET writes `"key_ops":[]` and `"d":null` into good keys.
 pub(super) struct Jwk<'a>(Object<'a>);
 
 /// What `kty` and `crv` say.
@@ -40,21 +42,34 @@ impl<'a> Jwk<'a> {
     }
 
     pub(super) fn is_secret(&self) -> bool {
-        self.0.get("kty").and_then(Value::as_text).is_some_and(|kty| kty.is("oct"))
+        self.get("kty").and_then(Value::as_text).is_some_and(|kty| kty.is("oct"))
     }
 
     pub(super) fn key_id(&self) -> Option<Cow<'a, str>> {
-        self.0.get("kid").and_then(Value::as_cow)
+        self.get("kid").and_then(Value::as_cow)
     }
 
+    /// The key. An RSA key that names no algorithm is one for RS256.
     pub(super) fn to_key(&self) -> Result<Key, ConfigError> {
+        self.to_key_for(Algorithm::RS256)
+    }
+
+    /// The key; of an RSA key that names no algorithm, one for each of `rsa_algorithms`.
+    pub(super) fn to_keys(&self, rsa_algorithms: &[Algorithm]) -> Result<Vec<Key>, ConfigError> {
+        if !matches!(self.kind()?, Kind::Rsa) || self.get("alg").is_some() {
+            return Ok(vec![self.to_key()?]);
+        }
+        rsa_algorithms.iter().map(|algorithm| self.to_key_for(*algorithm)).collect()
+    }
+
+    fn to_key_for(&self, rsa_algorithm: Algorithm) -> Result<Key, ConfigError> {
         let kind = self.kind()?;
-        let is_private = |name| self.0.get(name).is_some();
+        let is_private = |name| self.get(name).is_some();
         if !matches!(kind, Kind::Secret) && PRIVATE_MEMBERS.into_iter().any(is_private) {
             return Err(ConfigError::PrivateKey);
         }
         self.check_purpose()?;
-        let algorithm = self.algorithm(kind)?;
+        let algorithm = self.algorithm(kind, rsa_algorithm)?;
         let key = match kind {
             Kind::Secret => Key::from_secret(algorithm, &self.bytes("k")?)?,
             Kind::Rsa => {
@@ -70,8 +85,12 @@ impl<'a> Jwk<'a> {
                 Key::new(algorithm, Verifier::new(algorithm, Material::Ed25519(point))?)
             }
         };
-        Ok(match self.text("kid", "a `kid` that is a string")? {
+        let key = match self.text("kid", "a `kid` that is a string")? {
             Some(key_id) => key.with_key_id(key_id),
+            None => key,
+        };
+        Ok(match self.get("issuer").and_then(Value::as_cow) {
+            Some(issuer) => key.with_issuer(&issuer),
             None => key,
         })
     }
@@ -98,7 +117,7 @@ impl<'a> Jwk<'a> {
         if self.text("use", "a `use` that is a string")?.is_some_and(|purpose| purpose != "sig") {
             return Err(ConfigError::KeyUse);
         }
-        if let Some(operations) = self.0.get("key_ops") {
+        if let Some(operations) = self.get("key_ops") {
             let unreadable = ConfigError::UnreadableKey("a `key_ops` that is an array of strings");
             let operations = operations.as_strings().ok_or(unreadable)?;
             if !operations.iter().any(|operation| operation == "verify") {
@@ -109,12 +128,12 @@ impl<'a> Jwk<'a> {
     }
 
     /// The algorithm that is named, else the one that type and curve imply.
-    fn algorithm(&self, kind: Kind) -> Result<Algorithm, ConfigError> {
+    fn algorithm(&self, kind: Kind, rsa_algorithm: Algorithm) -> Result<Algorithm, ConfigError> {
         match self.text("alg", "an `alg` that is a string")? {
             Some(name) => name.parse(),
             None => Ok(match kind {
                 Kind::Secret => Algorithm::HS256,
-                Kind::Rsa => Algorithm::RS256,
+                Kind::Rsa => rsa_algorithm,
                 Kind::Ec(Curve::P256) => Algorithm::ES256,
                 Kind::Ec(Curve::P384) => Algorithm::ES384,
                 Kind::Ec(Curve::P521) => Algorithm::ES512,
@@ -126,8 +145,11 @@ impl<'a> Jwk<'a> {
     /// Both coordinates at full length (RFC 7518 section 6.2.1.2), as an uncompressed point.
     fn point(&self, curve: Curve) -> Result<Vec<u8>, ConfigError> {
         let (x, y) = (self.bytes("x")?, self.bytes("y")?);
-        if x.len() != curve.coordinate_length() || y.len() != curve.coordinate_length() {
-            return Err(ConfigError::KeyLength);
+        let expected = curve.coordinate_length();
+        for coordinate in [&x, &y] {
+            if coordinate.len() != expected {
+                return Err(ConfigError::CoordinateLength { length: coordinate.len(), expected });
+            }
         }
         Ok([&[4], x.as_slice(), y.as_slice()].concat())
     }
@@ -138,16 +160,30 @@ impl<'a> Jwk<'a> {
         expected: &'static str,
     ) -> Result<Option<Cow<'a, str>>, ConfigError> {
         let as_text = |value: Value<'a>| value.as_cow().ok_or(ConfigError::UnreadableKey(expected));
-        self.0.get(name).map(as_text).transpose()
+        self.get(name).map(as_text).transpose()
+    }
+
+    fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.0.get(name).filter(|value| !is_empty(*value))
     }
 
     /// A member in canonical base64url. Whether or not it is secret, it is wiped.
     fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-        self.0
-            .get(name)
+        self.get(name)
             .and_then(Value::as_cow)
             .and_then(|text| decode_base64url(text.as_bytes()))
             .map(Zeroizing::new)
             .ok_or(ConfigError::UnreadableKey("each key parameter as base64url without padding"))
+    }
+}
+
+fn is_empty(value: Value<'_>) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(text) => {
+            let elements = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+            elements.is_some_and(|elements| elements.trim_ascii().is_empty())
+        }
+        _ => false,
     }
 }

@@ -32,6 +32,8 @@ pub struct Key(Arc<Parts>);
 struct Parts {
     algorithm: Algorithm,
     key_id: Option<Arc<str>>,
+    /// The only issuer of a multi-tenant set that may use it, or the template of all (see `Tenants`).
+    issuer: Option<Arc<str>>,
     verifier: Arc<Verifier>,
 }
 
@@ -120,7 +122,8 @@ impl Key {
     ///
     /// The algorithm is the one that `alg` names, else the one that type and curve imply: RS256 for RSA,
     /// ES256, ES384 or ES512 for a curve, EdDSA for Ed25519, HS256 for `oct`. `kid` becomes the key's id.
-    /// Member names must be unique; unknown members are ignored, and no URL or certificate is followed.
+    /// Member names must be unique; unknown members are ignored, and no URL or certificate is followed. A member that is
+    /// `null` or an empty array counts as absent.
     ///
     /// # Errors
     /// [`ConfigError::KeyUse`] and [`ConfigError::KeyOperations`] for a key that is not meant to verify,
@@ -140,6 +143,16 @@ impl Key {
     pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
         Arc::make_mut(&mut self.0).key_id = Some(key_id.into());
         self
+    }
+
+    pub(super) fn with_issuer(mut self, issuer: &str) -> Self {
+        Arc::make_mut(&mut self.0).issuer = Some(issuer.into());
+        self
+    }
+
+    /// The member `issuer` of its JWK, which Microsoft Entra writes.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.0.issuer.as_deref()
     }
 
     /// The only algorithm that this key verifies.
@@ -201,7 +214,12 @@ impl Key {
     }
 
     pub(super) fn new(algorithm: Algorithm, verifier: Verifier) -> Self {
-        Self(Arc::new(Parts { algorithm, key_id: None, verifier: Arc::new(verifier) }))
+        Self(Arc::new(Parts {
+            algorithm,
+            key_id: None,
+            issuer: None,
+            verifier: Arc::new(verifier),
+        }))
     }
 
     pub(super) fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, ConfigError> {

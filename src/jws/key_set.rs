@@ -18,7 +18,7 @@ use std::{
 use foldhash::fast::RandomState;
 
 use super::{Algorithm, Compact, Header, JwsError, Key, Scratch, backend, jwk::Jwk};
-use crate::{ConfigError, json};
+use crate::{ConfigError, json, telemetry};
 
 /// How many keys are tried for one token.
 const MAX_TRIED: usize = 4;
@@ -77,7 +77,9 @@ impl KeySet {
     pub(crate) fn still_means(&self, key: &Key, key_id: Option<&str>) -> bool {
         self.candidates(key.algorithm(), key_id).is_ok_and(|mut candidates| {
             let first = candidates.find(|candidate| candidate.verifies_as(key));
-            first.is_some_and(|first| first.key_id() == key.key_id())
+            first.is_some_and(|first| {
+                first.key_id() == key.key_id() && first.issuer() == key.issuer()
+            })
         })
     }
 
@@ -86,7 +88,8 @@ impl KeySet {
     /// One odd key does not spoil the set: keys that cannot be used are left out one by one and listed in
     /// [`refused`](Self::refused), for the reasons at [`Key::from_jwk_json`] and because they are secrets:
     /// an `oct` key does not belong into a document that is published. Read one with
-    /// [`Key::from_jwk_json`] if it is yours. The size of the document is not limited.
+    /// [`Key::from_jwk_json`] if it is yours. With the feature `tracing` they are also named in an event. The size of the
+    /// document is not limited. A byte order mark before it is skipped.
     ///
     /// ```
     /// use tower_bearer::{Algorithm, KeySet};
@@ -104,27 +107,34 @@ impl KeySet {
     ///
     /// # Errors
     /// [`ConfigError::UnreadableKey`] where the document is no JSON object with an array `keys`, and
-    /// [`ConfigError::NoUsableKey`] where no key is left.
+    /// [`ConfigError::NoUsableKey`] where no key is left, which names each key and the rule that it breaks.
     pub fn from_jwks_json(json: &str) -> Result<Self, ConfigError> {
-        Self::from_jwks_json_of(json, usize::MAX)
+        let set = Self::read_jwks(json, usize::MAX, &[Algorithm::RS256])?;
+        telemetry::keys_refused(&set.refused);
+        Ok(set)
     }
 
-    /// The same, for at most so many keys.
-    pub(crate) fn from_jwks_json_of(json: &str, max_keys: usize) -> Result<Self, ConfigError> {
+    /// Reads at most `max_keys` keys. Of an RSA key without `alg` there is one key for each of `rsa_algorithms`.
+    pub(crate) fn read_jwks(
+        json: &str,
+        max_keys: usize,
+        rsa_algorithms: &[Algorithm],
+    ) -> Result<Self, ConfigError> {
         backend::require()?;
         let mut set = Self::empty();
+        let json = json.strip_prefix('\u{feff}').unwrap_or(json);
         let elements = json::elements_of(json, "keys")
             .ok_or(ConfigError::UnreadableKey("a JSON object with an array `keys`"))?;
         if elements.len() > max_keys {
             return Err(ConfigError::UnreadableKey("a set of fewer keys"));
         }
         for (index, json) in elements.into_iter().enumerate() {
-            match read_public(json) {
-                Ok(key) => set.add(key),
+            match read_public(json, rsa_algorithms) {
+                Ok(keys) => keys.into_iter().for_each(|key| set.add(key)),
                 Err((key_id, reason)) => set.refused.push(RefusedKey { index, key_id, reason }),
             }
         }
-        if set.is_empty() { Err(ConfigError::NoUsableKey) } else { Ok(set) }
+        if set.is_empty() { Err(ConfigError::NoUsableKey(set.refused)) } else { Ok(set) }
     }
 
     /// Reads a JSON Web Key Set of public keys from a file.
@@ -279,13 +289,27 @@ impl fmt::Debug for KeySet {
     }
 }
 
-fn read_public(json: &str) -> Result<Key, (Option<Box<str>>, ConfigError)> {
+fn read_public(
+    json: &str,
+    rsa_algorithms: &[Algorithm],
+) -> Result<Vec<Key>, (Option<Box<str>>, ConfigError)> {
     let jwk = Jwk::parse(json).map_err(|reason| (None, reason))?;
-    let key = if jwk.is_secret() { Err(ConfigError::SecretInPublicKeySet) } else { jwk.to_key() };
-    key.map_err(|reason| (jwk.key_id().map(Cow::into), reason))
+    let keys = match jwk.is_secret() {
+        true => Err(ConfigError::SecretInPublicKeySet),
+        false => jwk.to_keys(rsa_algorithms),
+    };
+    keys.map_err(|reason| (jwk.key_id().map(Cow::into), reason))
 }
 
+/// How many characters of a refused key's `kid` are shown.
+const SHOWN_KEY_ID: usize = 64;
+
+/// How many refused keys are shown.
+const SHOWN_KEYS: usize = 16;
+
 /// A key of a document that is not used.
+///
+/// It displays as its position, its `kid` (up to 64 characters of it) and the rule that it breaks.
 pub struct RefusedKey {
     index: usize,
     key_id: Option<Box<str>>,
@@ -319,5 +343,32 @@ impl fmt::Debug for RefusedKey {
             .field("index", &self.index)
             .field("reason", &self.reason)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for RefusedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {}", self.index)?;
+        if let Some(key_id) = self.key_id() {
+            let shown: String = key_id.chars().take(SHOWN_KEY_ID).collect();
+            let more = if shown.len() < key_id.len() { "..." } else { "" };
+            write!(f, " (kid {shown:?}{more})")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// Displays the first refused keys of a document, and how many more there are.
+pub(crate) struct RefusedKeys<'a>(pub(crate) &'a [RefusedKey]);
+
+impl fmt::Display for RefusedKeys<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, key) in self.0.iter().take(SHOWN_KEYS).enumerate() {
+            write!(f, "{}{key}", if position == 0 { "" } else { "; " })?;
+        }
+        match self.0.len().saturating_sub(SHOWN_KEYS) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }

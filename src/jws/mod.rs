@@ -29,6 +29,7 @@ pub(crate) use self::backend::require as require_backend;
 pub(crate) use self::compact::{Compact, Scratch};
 pub(crate) use self::header::Header;
 pub use self::key::Key;
+pub(crate) use self::key_set::RefusedKeys;
 pub use self::key_set::{KeySet, RefusedKey};
 pub use self::key_set_handle::KeySetHandle;
 pub(crate) use self::known_headers::KnownHeaders;
@@ -50,8 +51,8 @@ pub enum JwsError {
     MalformedHeader,
     /// `alg` is `none` or a name that this crate does not know (RFC 8725 section 3.1).
     UnsupportedAlgorithm,
-    /// `crit`, `b64`, `zip` or `enc`: extensions that change what the bytes mean (RFC 7515 section 4.1.11,
-    /// RFC 7797 section 7).
+    /// `crit`, `b64` or `enc`: extensions that change what the bytes mean (RFC 7515 section 4.1.11, RFC 7797
+    /// section 7).
     UnsupportedHeader,
     /// No key of the set can be meant.
     UnknownKey,

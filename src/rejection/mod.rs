@@ -179,7 +179,7 @@ kinds! {
     MalformedHeader => TokenNotValid, "malformed_header";
     /// `alg` is `none` or unknown (RFC 8725 section 3.1).
     UnsupportedAlgorithm => TokenNotValid, "unsupported_algorithm";
-    /// `crit`, `b64`, `zip` or `enc` (RFC 7515 section 4.1.11).
+    /// `crit`, `b64` or `enc` (RFC 7515 section 4.1.11).
     UnsupportedHeader => TokenNotValid, "unsupported_header";
     /// The claims are no strict JSON object.
     MalformedClaims => TokenNotValid, "malformed_claims";

@@ -220,6 +220,8 @@ impl Totals {
             self.merge(&names::KEYS_AGE, labels(), age.as_secs(), u64::max);
         }
         self.merge(&names::KEYS_USABLE, labels(), health.is_usable().into(), u64::min);
+        let refused = health.keys().refused().len() as u64;
+        self.merge(&names::KEYS_REFUSED, labels(), refused, u64::max);
         for (outcome, count) in [
             (value::CHANGED, health.modified()),
             (value::UNCHANGED, health.not_modified()),

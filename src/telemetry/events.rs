@@ -1,11 +1,14 @@
 //! Events of `tracing`.
 
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::names::events::*;
-use crate::RejectionKind;
 #[cfg(feature = "jwks")]
 use crate::jwks::FetchError;
+use crate::{
+    RejectionKind,
+    jws::{RefusedKey, RefusedKeys},
+};
 
 pub(super) fn refused(kind: RejectionKind) {
     debug!(target: TARGET, reason = kind.as_str(), "{REQUEST_REFUSED}");
@@ -29,10 +32,21 @@ pub(super) fn keys_fetched(keys: usize, is_modified: bool) {
     debug!(target: TARGET, keys, modified = is_modified, "{KEYS_FETCHED}");
 }
 
-/// Nothing of the answer but the name in an issuer's metadata.
+/// Names keys by position and id. Not above: a key for encryption in a set is usual.
+pub(super) fn keys_refused(refused: &[RefusedKey]) {
+    info!(target: TARGET, refused = refused.len(), reasons = %RefusedKeys(refused), "{KEYS_REFUSED}");
+}
+
+/// Nothing of the answer but the name in an issuer's metadata, and the ids of keys that cannot be used. The words of a
+/// client are left out: they may quote.
 #[cfg(feature = "jwks")]
 pub(super) fn keys_not_fetched(error: &FetchError) {
-    warn!(target: TARGET, %error, "{KEYS_NOT_FETCHED}");
+    match error {
+        FetchError::Unusable(reason) | FetchError::KeysAddress(reason) => {
+            warn!(target: TARGET, error = %format_args!("{error}: {reason}"), "{KEYS_NOT_FETCHED}");
+        }
+        _ => warn!(target: TARGET, %error, "{KEYS_NOT_FETCHED}"),
+    }
 }
 
 #[cfg(all(feature = "issuing", feature = "redis"))]
@@ -46,7 +60,7 @@ pub(super) fn not_carried(kind: &'static str, is_news: bool) {
 
 #[cfg(feature = "redis")]
 pub(super) fn redis_connected() {
-    tracing::info!(target: TARGET, "{REDIS_CONNECTED}");
+    info!(target: TARGET, "{REDIS_CONNECTED}");
 }
 
 #[cfg(feature = "redis")]
@@ -56,7 +70,7 @@ pub(super) fn redis_lost(kind: &'static str) {
 
 #[cfg(feature = "redis")]
 pub(super) fn pushes_connected() {
-    tracing::info!(target: TARGET, "{PUSHES_CONNECTED}");
+    info!(target: TARGET, "{PUSHES_CONNECTED}");
 }
 
 #[cfg(feature = "redis")]

@@ -2,7 +2,8 @@
 //! [`metrics`](https://docs.rs/metrics).
 //!
 //! 1. **Nothing of a request or a token**: no token, claim, id, e-mail address, secret or key is in any event or metric,
-//!    nor what a store was asked. Errors of stores are named by their kind, because their texts may quote.
+//!    nor what a store was asked. Errors of stores are named by their kind, because their texts may quote. Keys of a key set
+//!    that cannot be used are named by their `kid`, which is public.
 //! 2. **Labels have few values**: all are in the table, but for the names of issuers, which are configuration. No request
 //!    can make a new one.
 //! 3. **What an attacker can bring about is DEBUG** at most; what is above has a pace of its own.
@@ -109,9 +110,9 @@ pub(crate) use self::{
     counting::{Admissions, Admitted, LookUpOutcome, LookUpTimer, Tally},
     pace::Pace,
 };
-use crate::RejectionKind;
 #[cfg(feature = "jwks")]
 use crate::jwks::FetchError;
+use crate::{RejectionKind, jws::RefusedKey};
 
 /// A request was refused.
 pub(crate) fn refused(kind: RejectionKind) {
@@ -140,6 +141,14 @@ pub(crate) fn doubted() {
 pub(crate) fn keys_fetched(keys: usize, is_modified: bool) {
     #[cfg(feature = "tracing")]
     events::keys_fetched(keys, is_modified);
+}
+
+/// A document has keys that cannot be used.
+pub(crate) fn keys_refused(refused: &[RefusedKey]) {
+    #[cfg(feature = "tracing")]
+    if !refused.is_empty() {
+        events::keys_refused(refused);
+    }
 }
 
 /// An attempt did not.

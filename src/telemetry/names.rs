@@ -14,6 +14,7 @@ pub(super) mod events {
 
     pub(in crate::telemetry) const REQUEST_REFUSED: &str = "request refused";
     pub(in crate::telemetry) const KEYS_FETCHED: &str = "keys fetched";
+    pub(in crate::telemetry) const KEYS_REFUSED: &str = "keys refused";
     pub(in crate::telemetry) const KEYS_NOT_FETCHED: &str = "keys not fetched";
     pub(in crate::telemetry) const STORE_FAILED: &str = "revocation store failed";
     pub(in crate::telemetry) const DOUBTED: &str = "revocation answers doubted";
@@ -28,6 +29,7 @@ pub(super) mod events {
     pub(in crate::telemetry) const ALL: &[&str] = &[
         REQUEST_REFUSED,
         KEYS_FETCHED,
+        KEYS_REFUSED,
         KEYS_NOT_FETCHED,
         STORE_FAILED,
         DOUBTED,
@@ -133,6 +135,8 @@ mod metrics {
             "how long ago the keys of an issuer were asked for with success";
         KEYS_USABLE: Gauge, Count, "tower_bearer_keys_usable", [ISSUER],
             "1 while there are keys of an issuer that may be used, or 0";
+        KEYS_REFUSED: Gauge, Count, "tower_bearer_keys_refused", [ISSUER],
+            "keys in the key set of an issuer that cannot be used";
         KEYS_FETCHES: Counter, Count, "tower_bearer_keys_fetches_total", [ISSUER, OUTCOME],
             "attempts to fetch the keys of an issuer";
         LOG_INS: Counter, Count, "tower_bearer_log_ins_total", [OUTCOME],

@@ -153,26 +153,32 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
     /// The verifier.
     ///
     /// # Errors
-    /// Without an issuer, with two issuers of one name, an empty name or audience, or a leeway above
-    /// [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
+    /// Without an issuer, with two issuers of one name, an empty name or audience, a name that is a template or the address
+    /// of metadata, or a leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
     pub fn build(self) -> Result<Verifier<C>, ConfigError> {
         if self.issuers.is_empty() {
             return Err(ConfigError::NoIssuer);
         }
-        let mut by_name = HashMap::new();
+        let (mut by_name, mut multi_tenant) = (HashMap::new(), Vec::new());
         for (index, issuer) in self.issuers.iter().enumerate() {
             issuer.validate()?;
+            if issuer.tenants().is_some() {
+                multi_tenant.push(index);
+            }
             for name in issuer.names() {
                 if by_name.insert(Arc::clone(name), index).is_some() {
                     return Err(ConfigError::DuplicateIssuer(name.to_string()));
                 }
             }
         }
+        // A template is not a name that a token may have.
+        by_name.retain(|_, index| !multi_tenant.contains(index));
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Verifier(Arc::new(Shared {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             issuers: self.issuers,
             by_name,
+            multi_tenant,
             max_token_length: self.max_token_length,
             headers: KnownHeaders::new(),
             clock: self.clock,

@@ -12,7 +12,8 @@ pub(crate) enum NotVerified {
     UnknownKey(UnknownKey),
 }
 
-/// A token that names a key which is not there, or for which there are no keys at all.
+/// A token that names a key which is not there, or for which there are no keys at all; with
+/// `refetch_on_bad_signature` also one that no key verifies.
 #[cfg(feature = "jwks")]
 #[derive(Clone, Copy)]
 pub(crate) struct UnknownKey {
@@ -37,7 +38,7 @@ impl NotVerified {
         let is_unknown = keys.is_empty() || header.key_id().is_some_and(|id| !keys.has_key_id(id));
         let kind = error.into();
         match issuer.remote_keys() {
-            Some(_) if is_unknown => {
+            Some(remote) if is_unknown || remote.refetches_on_bad_signature() => {
                 Self::UnknownKey(UnknownKey { kind, issuer: position, key_set: keys.number() })
             }
             _ => Self::Refused(kind),

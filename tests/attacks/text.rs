@@ -286,14 +286,26 @@ async fn row_37_one_byte_over_the_limit_is_too_long() {
     server.assert_refused(&"a".repeat(8_192), RejectionKind::MalformedToken).await;
 }
 
+/// Claims of a good token in DEFLATE (RFC 1951).
+const DEFLATED_CLAIMS: &[u8] = b"\xab\x56\xca\x2c\x2e\x56\xb2\x52\xca\x28\x29\x29\x28\xb6\xd2\xd7\
+    \x07\xf2\x4a\x53\x8b\xf4\x52\x2b\x12\x73\x0b\x72\x52\x95\x74\x94\x12\x4b\x53\x80\xd2\x89\x05\x99\
+    \x40\xc9\xfc\xa2\x94\xd4\xa2\x62\xa0\x60\x71\x69\x12\x48\x30\x25\x11\xc8\x4e\xad\x28\x50\xb2\x32\
+    \xb4\x30\x00\x03\x33\x83\x5a\x00";
+
 #[tokio::test]
 async fn row_38_nothing_is_decompressed_and_no_password_is_stretched() {
     let (server, good) = server().await;
     let [_, c, s] = parts(&good);
+    // `zip` is a member of a JWE alone: what a JWS does not know it ignores, and so does not decompress (RFC 7515 section 4).
+    for zip in [r#""DEF""#, r#""RS256""#, r#""NONE""#, "null", "1"] {
+        let header = format!(r#"{{"alg":"HS256","zip":{zip}}}"#);
+        server.assert_admitted(&hs256(&header)).await;
+        let compressed = sign_with_secret(&header, DEFLATED_CLAIMS);
+        server.assert_refused(&compressed, RejectionKind::MalformedClaims).await;
+        let jwe = format!("{}.AAAA.AAAA.{c}.{s}", base64url(header));
+        server.assert_refused(&jwe, RejectionKind::MalformedToken).await;
+    }
     for header in [
-        r#"{"alg":"HS256","zip":"DEF"}"#,
-        r#"{"alg":"HS256","zip":"none"}"#,
-        r#"{"alg":"HS256","zip":null}"#,
         r#"{"alg":"HS256","enc":"A128GCM"}"#,
         r#"{"alg":"dir","enc":"A128GCM","zip":"DEF"}"#,
         r#"{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":2147483647,"p2s":"AA"}"#,

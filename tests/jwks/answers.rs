@@ -37,6 +37,10 @@ fn bad_answers(server: &Server) -> Vec<(Answer, &'static str)> {
         (Answer::Endless, "the key server answered more than 1048576 bytes"),
         (says(&large), "the key server answered more than 1048576 bytes"),
         (Answer::BreaksOff, "the exchange with the key server failed"),
+        (
+            Answer::Says(200, "Content-Encoding: gzip\r\n".to_owned(), set(&[&Signer::new("z")])),
+            "the key server answered with the content encoding \"gzip\": expected none, as was asked for",
+        ),
         (says(""), unusable),
         (says("<!DOCTYPE html><html><body>sign in</body></html>"), unusable),
         (says("{}"), unusable),
@@ -193,6 +197,47 @@ async fn rsa_keys_without_alg_are_for_rs256() {
 }
 
 #[tokio::test]
+async fn rsa_keys_without_alg_are_for_the_algorithms_that_are_listed() {
+    use tower_bearer::{Algorithm::*, ConfigError, Issuer, Verifier, claims::UntypedClaims};
+
+    let keys: serde_json::Value = serde_json::from_slice(&fixture("../jwks.json")).unwrap();
+    let (n, e) = (&keys["keys"][0]["n"], &keys["keys"][0]["e"]);
+    let body = format!(r#"{{"keys":[{{"kty":"RSA","use":"sig","kid":"rsa","n":{n},"e":{e}}}]}}"#);
+    let server = Server::start().await;
+    server.serves("/keys", says(&body));
+    let keys = server.keys("/keys").with_rsa_algorithms([PS256, RS512, PS256]);
+    let gate = Gate::new(&keys, server.clock.clone());
+    let claims = format!(
+        r#"{{"iss":"{}","aud":"{}","exp":{}}}"#,
+        crate::signer::ISSUER,
+        crate::signer::AUDIENCE,
+        NOW + 60
+    );
+    let sign = |name: &str, algorithm| {
+        let header = format!(r#"{{"alg":"{name}","kid":"rsa"}}"#);
+        crate::common::tokens::sign(algorithm, &crate::common::tokens::rsa_key(), &header, &claims)
+    };
+    assert_eq!(gate.says(&sign("PS256", jsonwebtoken::Algorithm::PS256)).await, Ok(()));
+    assert_eq!(gate.says(&sign("RS512", jsonwebtoken::Algorithm::RS512)).await, Ok(()));
+    assert!(gate.says(&sign("RS256", jsonwebtoken::Algorithm::RS256)).await.is_err());
+    // One key still has one algorithm.
+    assert!(gate.says(&sign("PS256", jsonwebtoken::Algorithm::RS512)).await.is_err());
+    assert_eq!(keys.health().keys().len(), 2);
+
+    let build = |listed: &[tower_bearer::Algorithm]| {
+        let keys = server.keys("/keys").with_rsa_algorithms(listed.iter().copied());
+        let issuer = Issuer::new(crate::signer::ISSUER, keys).allow_any_audience();
+        Verifier::<UntypedClaims>::builder().issuer(issuer).build().map(drop)
+    };
+    assert!(build(&[RS256]).is_ok());
+    assert!(matches!(build(&[]), Err(ConfigError::OutOfRange(_))));
+    for other in [HS256, ES256, EdDSA] {
+        let refused = build(&[RS256, other]);
+        assert!(matches!(refused, Err(ConfigError::KeyAlgorithmMismatch(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_client_says_what_it_wants_and_who_it_is() {
     let a = Signer::new("a");
     let server = Server::start().await;
@@ -201,7 +246,12 @@ async fn the_client_says_what_it_wants_and_who_it_is() {
     let request = &server.requests()[0];
     assert!(request.head.starts_with("get /keys?p=b2c http/1.1\r\n"), "{}", request.head);
     let host = server.origin.trim_start_matches("http://");
-    for line in ["accept: application/json", &format!("host: {host}")] {
+    for line in [
+        // The API server of Kubernetes answers 406 unless it is asked for its own type.
+        "accept: application/json, application/jwk-set+json, */*;q=0.1",
+        "accept-encoding: identity",
+        &format!("host: {host}"),
+    ] {
         assert!(request.head.lines().any(|this| this == line), "{}", request.head);
     }
     assert!(request.head.contains("\r\nuser-agent: tower-bearer/"));

@@ -6,18 +6,19 @@ use std::{
 };
 
 use tower_bearer::{
-    BoxFuture, ConfigError, Issuer, Verifier,
+    BoxFuture, ConfigError, Issuer, RejectionKind, Verifier,
     claims::{ManualClock, SystemClock, UntypedClaims},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
 };
 
 use crate::{
     common::requests::NOW,
-    gate::{Gate, UNAVAILABLE, UNKNOWN},
+    gate::{Gate, Said, UNAVAILABLE, UNKNOWN},
     server::{Answer, Server},
     signer::{AUDIENCE, Signer, set},
 };
 
+const UNKNOWN_ISSUER: Said = Err((401, RejectionKind::UnknownIssuer));
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
@@ -208,6 +209,67 @@ async fn plain_http_to_another_machine_is_never_fetched_even_without_a_verifier(
         tokio::task::yield_now().await;
     }
     assert!(matches!(keys.health().last_error(), Some(FetchError::Insecure)));
+}
+
+#[tokio::test]
+async fn metadata_of_many_tenants_name_the_template_as_entra_does() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    let (template, tenant) = (server.url("/{tenantid}/v2.0"), "9188040d-6c67-4c5b-b112");
+    let metadata = metadata(&template, &server.url("/keys"));
+    server.serves(&format!("/organizations/v2.0{OPENID}"), metadata);
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    let url = server.url("/organizations/v2.0");
+    let keys = RemoteJwks::discover_at(&url, template.as_str()).unwrap();
+    let keys = keys.with_clock(server.clock.clone());
+    let issuer = Issuer::multi_tenant(template, keys).tenants([tenant]).audience(AUDIENCE);
+    let gate = Gate::of([issuer], server.clock.clone());
+    let iss = |tenant: &str| server.url(&format!("/{tenant}/v2.0"));
+    let token = |iss: &str, tid: &str| a.token_with(iss, &format!(r#","tid":"{tid}""#));
+    assert_eq!(gate.says(&token(&iss(tenant), tenant)).await, Ok(()));
+    assert_eq!(gate.says_at_once(&token(&iss("other"), "other")), Some(UNKNOWN_ISSUER));
+    assert_eq!(gate.says_at_once(&token(&iss(tenant), "other")), Some(UNKNOWN_ISSUER));
+}
+
+#[tokio::test]
+async fn a_repeated_member_that_is_not_used_does_not_make_metadata_unusable() {
+    let a = Signer::new("a");
+    let server = Server::start().await;
+    let body = |more: &str| {
+        let (issuer, keys) = (&server.origin, server.url("/keys"));
+        let text = format!(r#"{{"x":1,"x":2,"issuer":"{issuer}","jwks_uri":"{keys}"{more}}}"#);
+        Answer::Says(200, String::new(), text)
+    };
+    server.serves("/keys", Answer::keys(&set(&[&a])));
+    server.serves(OPENID, body(""));
+    RemoteJwks::discover(&server.origin).unwrap().ready().await.unwrap();
+
+    server.serves(OPENID, body(r#","jwks_uri":"https://keys.example""#));
+    let keys = RemoteJwks::discover(&server.origin).unwrap();
+    keys.spawn();
+    while keys.health().failures() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let error = keys.health().last_error().unwrap().to_string();
+    assert!(error.contains("one member `jwks_uri`"), "{error}");
+}
+
+#[test]
+fn an_address_that_is_mistaken_for_another_is_told_with_a_hint() {
+    let well_known = format!("https://issuer.example{OPENID}");
+    for (error, hint) in [
+        (Issuer::discover(&well_known).map(drop), "the issuer's URL alone"),
+        (RemoteJwks::discover_at(&well_known, "x").map(drop), "the issuer's URL alone"),
+        (RemoteJwks::new(&well_known).map(drop), "pass the issuer's URL to `discover`"),
+        (
+            Issuer::discover("https://login.example/{tenantid}/v2.0").map(drop),
+            "Issuer::multi_tenant",
+        ),
+    ] {
+        let error = error.unwrap_err();
+        assert!(matches!(error, ConfigError::InvalidUrl(_)), "{error:?}");
+        assert!(error.to_string().contains(hint), "{error}");
+    }
 }
 
 #[test]

@@ -31,9 +31,29 @@ async fn keys_are_fetched_again_at_80_percent_of_their_lifetime() {
     assert_eq!(asked_within(1_000, with_max_age(500)).await, [0, 400, 800]);
     assert_eq!(asked_within(100, with_max_age(0)).await, [0, 48, 96]);
     assert_eq!(asked_within(100, with_max_age(59)).await, [0, 48, 96]);
-    let a_day = [0, 69_120, 138_240];
-    assert_eq!(asked_within(hours(40), with_max_age(hours(24))).await, a_day);
-    assert_eq!(asked_within(hours(40), with_max_age(u64::MAX)).await, a_day);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_again_after_an_hour_unless_that_is_set() {
+    let with_max_age = |seconds| {
+        Fetched::document(set(&[&Signer::new("a")])).with_max_age(Duration::from_secs(seconds))
+    };
+    let hourly = [0, 3_600, 7_200, 10_800];
+    assert_eq!(asked_within(hours(3), with_max_age(hours(24))).await, hourly);
+    assert_eq!(asked_within(hours(3), with_max_age(u64::MAX)).await, hourly);
+    assert_eq!(asked_within(4_000, with_max_age(4_500)).await, [0, 3_600]);
+
+    let asked_within_interval = async |interval| {
+        let script = Script::that(Habit::Serves(with_max_age(hours(24))));
+        let keys = script.keys().with_max_refresh_interval(Duration::from_secs(interval));
+        keys.spawn();
+        script.clock().reaches(hours(40)).await;
+        script.asked_at()
+    };
+    assert_eq!(asked_within_interval(hours(24)).await, [0, 69_120, 138_240]);
+    assert_eq!(asked_within_interval(hours(12)).await, [0, 43_200, 86_400, 129_600]);
+    // No setting makes a loop of it.
+    assert_eq!(asked_within_interval(0).await.len(), 40 * 3_600 / 30 + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +61,7 @@ async fn unchanged_keys_stay_by_their_etag() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let tagged = Fetched::document(set(&[&a])).with_etag("\"1\"");
     let script = Script::that(Habit::Serves(tagged));
-    let keys = script.keys();
+    let keys = script.keys().with_max_refresh_interval(Duration::from_secs(hours(24)));
     let gate = Gate::new(&keys, script.clock());
     assert_eq!(gate.says(&a.token()).await, Ok(()));
 
@@ -104,9 +124,28 @@ async fn health_tells_ages_ids_and_what_was_refused() {
     assert_eq!(health.key_ids().collect::<Vec<_>>(), ["a"]);
     assert_eq!(health.keys().len(), 2);
     assert_eq!(health.keys().refused()[0].key_id(), Some("c"));
+    assert_eq!(
+        health.keys().refused()[0].to_string(),
+        "key 1 (kid \"c\"): a symmetric key in a set of public keys"
+    );
     assert_eq!(health.age().unwrap().as_secs(), 30);
     assert!(health.is_fresh() && health.is_usable() && health.is_running());
     assert_eq!((health.attempts(), health.failures(), health.not_modified()), (1, 0, 0));
     assert!(health.last_error().is_none());
     assert!(!format!("{health:?}{keys:?}").contains("\"a\""), "ids are not printed by chance");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_tells_why_no_key_of_a_set_can_be_used() {
+    let script = Script::serves(r#"{"keys":[{"kty":"new","kid":"a"},{"kty":"oct","k":"AAAA"}]}"#);
+    let keys = script.keys();
+    keys.spawn();
+    script.clock().reaches(0).await;
+    let health = keys.health();
+    let reason = health.last_error().and_then(std::error::Error::source).unwrap();
+    assert_eq!(
+        reason.to_string(),
+        "no key of the set can be used: key 0 (kid \"a\"): unsupported key type; \
+         key 1: a symmetric key in a set of public keys"
+    );
 }

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use tower_bearer::{RejectionKind, jwks::Fetched};
+
 use crate::{
-    gate::{Gate, UNKNOWN},
-    script::Script,
+    gate::{Gate, Said, UNAVAILABLE, UNKNOWN},
+    script::{Habit, Script},
     server::{Answer, Server},
     signer::{Signer, set},
 };
+
+const BAD_SIGNATURE: Said = Err((401, RejectionKind::BadSignature));
 
 #[tokio::test(start_paused = true)]
 async fn no_good_token_is_refused_in_a_rotation_of_a_key_that_was_published_before_use() {
@@ -116,4 +120,57 @@ async fn keys_without_ids_serve_tokens_that_name_an_id_until_one_has_it() {
         assert!(gate.says_at_once(&token).unwrap().is_err());
     }
     assert_eq!(server.count("/keys"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_signature_triggers_a_fetch_only_where_that_is_set() {
+    let (a, same_id, without_id) = (Signer::new("a"), Signer::new("a"), Signer::new("c"));
+    let script = Script::serves(&set(&[&a]));
+    let keys = script.keys().refetch_on_bad_signature();
+    let gate = Gate::new(&keys, script.clock());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+
+    // The issuer replaces the key and keeps its id.
+    script.turns_to_serve(&set(&[&same_id]));
+    script.clock().reaches(30).await;
+    assert_eq!(gate.says(&same_id.token()).await, Ok(()));
+    assert_eq!(script.asked_at(), [0, 30]);
+
+    // Whoever sends bad signatures gets one fetch in 30 seconds, as with unknown ids.
+    for second in 31..60 {
+        script.clock().reaches(second).await;
+        for forged in [a.token(), a.token_without_key_id()] {
+            assert_eq!(gate.says_at_once(&forged), Some(BAD_SIGNATURE), "at {second}");
+        }
+    }
+    assert_eq!(script.asked_at(), [0, 30]);
+
+    // The same for a token that names no id.
+    let keys_without_ids = format!(r#"{{"keys":[{}]}}"#, without_id.jwk_with(""));
+    script.turns_to_serve(&keys_without_ids);
+    script.clock().reaches(60).await;
+    assert_eq!(gate.says(&without_id.token_without_key_id()).await, Ok(()));
+    assert_eq!(script.asked_at(), [0, 30, 60]);
+
+    // After a failed attempt it is not known whether the key is a new one.
+    script.turns_to(Habit::Fails);
+    script.clock().reaches(90).await;
+    assert_eq!(gate.says(&a.token()).await, UNAVAILABLE);
+    assert_eq!(gate.says_at_once(&without_id.token()), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_a_key_replaced_under_its_id_is_noticed_within_an_hour() {
+    let (a, same_id) = (Signer::new("a"), Signer::new("a"));
+    let day = Duration::from_secs(24 * 3_600);
+    let with_max_age = |signer: &Signer| Fetched::document(set(&[signer])).with_max_age(day);
+    let script = Script::that(Habit::Serves(with_max_age(&a)));
+    let gate = Gate::new(&script.keys(), script.clock());
+    assert_eq!(gate.says(&a.token()).await, Ok(()));
+    script.turns_to(Habit::Serves(with_max_age(&same_id)));
+    script.clock().reaches(3_599).await;
+    assert_eq!(gate.says_at_once(&same_id.token()), Some(BAD_SIGNATURE));
+    script.clock().reaches(3_600).await;
+    assert_eq!(gate.says_at_once(&same_id.token()), Some(Ok(())));
+    assert_eq!(script.asked_at(), [0, 3_600]);
 }

@@ -33,11 +33,16 @@ impl Signer {
     }
 
     pub(crate) fn token_of(&self, issuer: &str) -> String {
-        self.sign(&format!(r#"{{"alg":"EdDSA","kid":"{}"}}"#, self.key_id), issuer)
+        self.token_with(issuer, "")
+    }
+
+    /// With these further claims, each after a comma.
+    pub(crate) fn token_with(&self, issuer: &str, members: &str) -> String {
+        self.sign(&format!(r#"{{"alg":"EdDSA","kid":"{}"}}"#, self.key_id), issuer, members)
     }
 
     pub(crate) fn token_without_key_id(&self) -> String {
-        self.sign(r#"{"alg":"EdDSA"}"#, ISSUER)
+        self.sign(r#"{"alg":"EdDSA"}"#, ISSUER, "")
     }
 
     /// Well made, but by a key that nobody knows.
@@ -45,10 +50,11 @@ impl Signer {
         Self::new(key_id).token()
     }
 
-    fn sign(&self, header: &str, issuer: &str) -> String {
+    fn sign(&self, header: &str, issuer: &str, members: &str) -> String {
         let expires_at = NOW + 30 * 24 * 3_600;
-        let claims =
-            format!(r#"{{"iss":"{issuer}","aud":"{AUDIENCE}","sub":"me","exp":{expires_at}}}"#);
+        let claims = format!(
+            r#"{{"iss":"{issuer}","aud":"{AUDIENCE}","sub":"me","exp":{expires_at}{members}}}"#
+        );
         let signing_input = format!("{}.{}", base64url(header), base64url(claims));
         let signature = self.key_pair.sign(signing_input.as_bytes());
         format!("{signing_input}.{}", base64url(signature.as_ref()))

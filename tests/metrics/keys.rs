@@ -9,7 +9,7 @@ use std::{
 };
 
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, Verifier,
+    Authenticator, BoxFuture, Issuer, KeySet, Verifier,
     claims::{ManualClock, UntypedClaims},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     telemetry::Collector,
@@ -71,6 +71,8 @@ fn keys_have_an_age_and_fetches_by_outcome_for_each_issuer() {
         clock.advance(Duration::from_secs(42));
         collector.collect();
     });
+    let document = String::from_utf8(fixture("../jwks.json")).unwrap();
+    let refused = KeySet::from_jwks_json(&document).unwrap().refused().len() as f64;
     let fetches = |outcome: &str| {
         format!(r#"keys_fetches_total{{issuer="https://issuer.example",outcome="{outcome}"}}"#)
     };
@@ -81,6 +83,7 @@ fn keys_have_an_age_and_fetches_by_outcome_for_each_issuer() {
             (&*fetches("changed"), 1.0),
             (&*fetches("failed"), 1.0),
             (&*fetches("unchanged"), 1.0),
+            (r#"keys_refused{issuer="https://issuer.example"}"#, refused),
             (r#"keys_usable{issuer="https://issuer.example"}"#, 1.0),
         ]
     );

@@ -66,6 +66,23 @@ async fn no_error_repeats_what_the_server_was_sent() {
     assert!(!chain(&error).contains("hunter2"), "{error:?}");
 }
 
+#[tokio::test]
+async fn a_redis_that_demands_a_password_is_told_by_its_code() {
+    let Some(server) = Server::start() else { return };
+    server.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
+    let error = RedisStore::connect(&server.url()).await.unwrap_err();
+    let said = chain(&error);
+    assert!(said.contains("NOAUTH (Extension)") && !said.contains("no code"), "{said}");
+
+    let wrong = server.url().replace("redis://", "redis://:wrong@");
+    let said = chain(&RedisStore::connect(&wrong).await.unwrap_err());
+    assert!(said.contains("AuthenticationFailed") && !said.contains("no code"), "{said}");
+    assert!(!said.contains("wrong"), "{said}");
+
+    let right = server.url().replace("redis://", "redis://:hunter2@");
+    RedisStore::connect(&right).await.unwrap();
+}
+
 /// Everything that an error and its causes can be made to say.
 fn chain(error: &dyn Error) -> String {
     let (mut text, mut cause) = (format!("{error:?}"), Some(error));

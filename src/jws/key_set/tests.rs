@@ -206,6 +206,8 @@ fn odd_keys_of_a_document_are_refused_one_by_one() {
 #[test]
 fn a_document_is_an_object_with_an_array_of_keys() {
     assert!(KeySet::from_jwks_json(&format!("\n {{\"keys\":[{ED25519}]}}\n")).is_ok());
+    // Tools on Windows write a byte order mark.
+    assert!(KeySet::from_jwks_json(&format!("\u{feff}{{\"keys\":[{ED25519}]}}")).is_ok());
     for document in [
         "",
         "<html>",
@@ -218,7 +220,8 @@ fn a_document_is_an_object_with_an_array_of_keys() {
         ED25519,
         &format!(r#"{{"keys":[{ED25519}],"keys":[{ED25519}]}}"#),
         &format!(r#"{{"keys":[{ED25519}]}}x"#),
-        &format!("\u{feff}{{\"keys\":[{ED25519}]}}"),
+        &format!("\u{feff}\u{feff}{{\"keys\":[{ED25519}]}}"),
+        &format!("{{\"keys\":[{ED25519}]}}\u{feff}"),
     ] {
         let refused = KeySet::from_jwks_json(document);
         assert!(matches!(refused, Err(ConfigError::UnreadableKey(_))), "{document}: {refused:?}");
@@ -228,9 +231,9 @@ fn a_document_is_an_object_with_an_array_of_keys() {
 #[test]
 fn a_document_of_more_keys_than_allowed_is_refused_whole() {
     let document = format!(r#"{{"keys":[{ED25519},null]}}"#);
-    assert!(KeySet::from_jwks_json_of(&document, 2).is_ok());
-    assert!(KeySet::from_jwks_json_of(&document, 3).is_ok());
-    let refused = KeySet::from_jwks_json_of(&document, 1);
+    let read = |max_keys| KeySet::read_jwks(&document, max_keys, &[Algorithm::RS256]);
+    assert!(read(2).is_ok() && read(3).is_ok());
+    let refused = read(1);
     assert!(matches!(refused, Err(ConfigError::UnreadableKey("a set of fewer keys"))));
 }
 
@@ -238,8 +241,55 @@ fn a_document_of_more_keys_than_allowed_is_refused_whole() {
 fn a_document_without_a_usable_key_is_refused() {
     for keys in ["", r#"{"kty":"oct","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}"#, "{}"] {
         let refused = KeySet::from_jwks_json(&format!(r#"{{"keys":[{keys}]}}"#));
-        assert!(matches!(refused, Err(ConfigError::NoUsableKey)), "{refused:?}");
+        assert!(matches!(refused, Err(ConfigError::NoUsableKey(_))), "{refused:?}");
     }
+}
+
+#[test]
+fn an_error_names_each_refused_key_with_index_kid_and_reason() {
+    let error = |keys: &[String]| {
+        let document = format!(r#"{{"keys":[{}]}}"#, keys.join(","));
+        KeySet::from_jwks_json(&document).unwrap_err().to_string()
+    };
+    let keys = [r#"{"kty":"RSA","kid":"a\nb","use":"enc"}"#, r#"{"kty":"new"}"#];
+    assert_eq!(
+        error(&keys.map(str::to_owned)),
+        "no key of the set can be used: key 0 (kid \"a\\nb\"): a key whose `use` is not `sig`; \
+         key 1: unsupported key type"
+    );
+    assert_eq!(error(&[]), "no key of the set can be used: the set is empty");
+}
+
+#[test]
+fn an_error_repeats_a_bounded_part_of_the_refused_keys() {
+    let key = |number: usize| format!(r#"{{"kty":"new","kid":"{number}{}"}}"#, "k".repeat(10_000));
+    let keys: Vec<String> = (0..100).map(key).collect();
+    let error = KeySet::from_jwks_json(&format!(r#"{{"keys":[{}]}}"#, keys.join(","))).unwrap_err();
+    let text = error.to_string();
+    assert!(text.ends_with("; and 84 more") && text.contains("key 15 (kid "), "{text}");
+    assert!(text.contains("k\"...)") && text.len() < 16 * 150, "{}", text.len());
+    let ConfigError::NoUsableKey(refused) = error else { panic!("{error:?}") };
+    assert_eq!(refused.len(), 100);
+}
+
+#[test]
+fn each_listed_algorithm_of_an_rsa_key_without_alg_is_a_key() {
+    use Algorithm::{PS256, RS256, RS512};
+
+    let fixture = include_str!("../../../tests/fixtures/jwks.json");
+    let fixture: serde_json::Value = serde_json::from_str(fixture).unwrap();
+    let (n, e) = (&fixture["keys"][0]["n"], &fixture["keys"][0]["e"]);
+    let rsa = |more: &str| format!(r#"{{"kty":"RSA","n":{n},"e":{e}{more}}}"#);
+    let document = format!(r#"{{"keys":[{},{ED25519},{}]}}"#, rsa(""), rsa(r#","alg":"RS512""#));
+    let keys = KeySet::read_jwks(&document, 3, &[PS256, RS256]).unwrap();
+    let algorithms: Vec<_> = keys.iter().map(Key::algorithm).collect();
+    assert_eq!(algorithms, [PS256, RS256, Algorithm::EdDSA, RS512]);
+    for algorithm in [PS256, RS256, RS512] {
+        assert_verdict(&keys, &signed_with_rsa(algorithm), Ok(()));
+    }
+    assert_verdict(&keys, &signed_with_rsa(Algorithm::RS384), Err(JwsError::AlgorithmMismatch));
+    let keys = KeySet::from_jwks_json(&document).unwrap();
+    assert_verdict(&keys, &signed_with_rsa(PS256), Err(JwsError::AlgorithmMismatch));
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn alg_names_an_algorithm_of_the_type_and_curve() {
         let key = rsa(&format!(r#","alg":"{name}""#));
         assert_refused!(key, ConfigError::UnsupportedKey("algorithm name"));
     }
-    assert_refused!(rsa(r#","alg":null"#), ConfigError::UnreadableKey(_));
+    assert_refused!(rsa(r#","alg":["RS256"]"#), ConfigError::UnreadableKey(_));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn kid_becomes_the_key_id() {
     assert_eq!(rsa("").unwrap().key_id(), None);
     assert_eq!(rsa(r#","kid":"a\u002fb""#).unwrap().key_id(), Some("a/b"));
     assert_eq!(rsa(r#","kid":"a""#).unwrap().with_key_id("b").key_id(), Some("b"));
-    for kid in ["1", "null", "[]"] {
+    for kid in ["1", "true", "[1]", "{}"] {
         assert_refused!(rsa(&format!(r#","kid":{kid}"#)), ConfigError::UnreadableKey(_));
     }
 }
@@ -138,12 +138,17 @@ fn a_key_is_meant_to_verify() {
     for purpose in ["enc", "", "SIG", "sig "] {
         assert_refused!(rsa(&format!(r#","use":"{purpose}""#)), ConfigError::KeyUse);
     }
-    for operations in ["[]", r#"["sign"]"#, r#"["encrypt","wrapKey"]"#, r#"["Verify"]"#] {
+    for operations in [r#"["sign"]"#, r#"["encrypt","wrapKey"]"#, r#"["Verify"]"#] {
         let key = rsa(&format!(r#","use":"sig","key_ops":{operations}"#));
         assert_refused!(key, ConfigError::KeyOperations);
     }
-    for member in [r#""use":["sig"]"#, r#""use":null"#, r#""key_ops":"verify""#, r#""key_ops":[1]"#]
-    {
+    for member in [
+        r#""use":["sig"]"#,
+        r#""use":{}"#,
+        r#""key_ops":"verify""#,
+        r#""key_ops":[1]"#,
+        r#""key_ops":[[]]"#,
+    ] {
         assert_refused!(rsa(&format!(",{member}")), ConfigError::UnreadableKey(_));
     }
 }
@@ -156,8 +161,28 @@ fn private_members_are_refused() {
             assert_refused!(key, ConfigError::PrivateKey);
         }
     }
-    assert_refused!(p256(r#","d":null"#), ConfigError::PrivateKey);
+    for value in ["\"\"", "0", "false", "{}", r#"[{"r":"AQAB"}]"#] {
+        assert_refused!(p256(&format!(r#","d":{value}"#)), ConfigError::PrivateKey);
+        assert_refused!(rsa(&format!(r#","oth":{value}"#)), ConfigError::PrivateKey);
+    }
     assert_refused!(p256(r#","\u0064":"AQAB""#), ConfigError::PrivateKey);
+}
+
+#[test]
+fn null_and_empty_arrays_are_absent_as_dotnet_writes_them() {
+    let empty = r#","key_ops":[],"oth":[ ],"x5c":[],"use":null,"alg":null,"d":null,"kid":null"#;
+    assert_verifies(rsa(empty).unwrap(), &signed_with_rsa(RS256));
+    assert_verifies(p256(empty).unwrap(), &signed_with_p256());
+    assert_verifies(ed25519(empty).unwrap(), &signed_with_ed25519());
+    assert_eq!(rsa(empty).unwrap().key_id(), None);
+    for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "use", "key_ops", "alg", "kid"] {
+        for value in ["null", "[]", "[\n\t]"] {
+            assert!(rsa(&format!(r#","{name}":{value}"#)).is_ok(), "{name} {value}");
+        }
+    }
+    // What is needed is missing then.
+    let no_modulus = Key::from_jwk_json(r#"{"kty":"RSA","n":null,"e":"AQAB"}"#);
+    assert_refused!(no_modulus, ConfigError::UnreadableKey(_));
 }
 
 #[test]
@@ -249,9 +274,14 @@ fn coordinates_have_full_length_and_name_a_point_of_the_curve() {
         (&x, &[&[0], &y[..]].concat()),
         (&[], &[]),
     ] {
-        assert_refused!(ec_with("P-256", x, y, ""), ConfigError::KeyLength);
+        let key = ec_with("P-256", x, y, "");
+        assert_refused!(key, ConfigError::CoordinateLength { expected: 32, .. });
     }
-    assert_refused!(ec_with("P-384", &x, &y, ""), ConfigError::KeyLength);
+    let key = ec_with("P-384", &x, &y, "");
+    assert_refused!(key, ConfigError::CoordinateLength { length: 32, expected: 48 });
+    // Old versions of Keycloak cut off a leading zero.
+    let reason = ec_with("P-256", &x, &y[..31], "").unwrap_err().to_string();
+    assert!(reason.contains("31 bytes") && reason.contains("leading zeros"), "{reason}");
     let mut off = y.clone();
     off[31] ^= 1;
     assert_refused!(ec_with("P-256", &x, &off, ""), ConfigError::InvalidPoint);

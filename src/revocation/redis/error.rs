@@ -105,21 +105,29 @@ pub(super) enum Failure {
 #[derive(Debug)]
 pub(super) struct Refusal {
     kind: ErrorKind,
-    code: String,
+    /// `None` where redis-rs does not tell it, or it is not one.
+    code: Option<String>,
 }
 
 impl Refusal {
-    fn of(error: &RedisError) -> Self {
-        let is_code =
-            |code: &&str| code.len() <= 16 && code.bytes().all(|b| b.is_ascii_uppercase());
-        let code = error.code().filter(is_code);
-        Self { kind: error.kind(), code: code.unwrap_or("no code").to_owned() }
+    fn of(error: RedisError) -> Self {
+        let is_code = |code: &String| {
+            (1..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase())
+        };
+        let (kind, code) = (error.kind(), error.code().map(str::to_owned));
+        // The error of a pipeline has no code of its own: its commands have.
+        let of_commands = || Some(error.into_server_errors()?.first()?.1.code().to_owned());
+        let code = code.or_else(of_commands).filter(is_code);
+        Self { kind, code }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.code, self.kind)
+        match &self.code {
+            Some(code) => write!(f, "{code} ({:?})", self.kind),
+            None => write!(f, "{:?}", self.kind),
+        }
     }
 }
 
@@ -220,7 +228,7 @@ impl From<RedisError> for Failure {
         match error.kind() {
             _ if error.is_timeout() => Self::TimedOut,
             ErrorKind::Io => Self::Wire(error),
-            _ => Self::Redis(Refusal::of(&error)),
+            _ => Self::Redis(Refusal::of(error)),
         }
     }
 }
