@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, path::PathBuf};
 
+use tokio::task::JoinHandle;
 use tower_bearer::{
     issuing::store::SqlStore,
     revocation::{
@@ -36,11 +37,11 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
         redis.initialise().await.unwrap();
         let mut others = [Process::start(&server.url(), mode), Process::start(&server.url(), mode)];
         let mut delays = [Vec::new(), Vec::new()];
-        let database = Database::new();
-        let (store, revocations): (Box<dyn RevocationStore>, usize) = match mode {
-            Mode::Pushes | Mode::DenyList => (Box::new(redis), scale.revocations),
-            // Each waits for the relay.
-            Mode::Relay => (Box::new(database.relayed_to(redis).await), scale.revocations / 5),
+        let mut database = Database::new();
+        let revocations = scale.revocations;
+        let store: Box<dyn RevocationStore> = match mode {
+            Mode::Pushes | Mode::DenyList => Box::new(redis),
+            Mode::Relay => Box::new(database.relayed_to(redis).await),
         };
         for number in 0..revocations {
             let name = format!("t{number}");
@@ -70,28 +71,37 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
     page + "\n"
 }
 
-/// An SQLite file, by its directory.
-struct Database(PathBuf);
+/// An SQLite file, by its directory, and the relay that carries from it.
+struct Database {
+    directory: PathBuf,
+    relay: Option<JoinHandle<()>>,
+}
 
 impl Database {
     fn new() -> Self {
         let directory =
             std::env::temp_dir().join(format!("bearer-bench-revocation-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        Self(directory)
+        Self { directory, relay: None }
     }
 
-    async fn relayed_to(&self, redis: RedisStore) -> SqlStore {
-        let url = format!("sqlite:{}", self.0.join("store.db").display());
+    async fn relayed_to(&mut self, redis: RedisStore) -> SqlStore {
+        let url = format!("sqlite:{}", self.directory.join("store.db").display());
         let store = SqlStore::open(&url).await.unwrap();
         let relay = OutboxRelay::new(store.clone(), redis);
-        tokio::spawn(async move { relay.run().await });
+        // Seeds: what is measured is a fleet that runs.
+        relay.carry().await.unwrap();
+        self.relay = Some(tokio::spawn(async move { relay.run().await }));
         store
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        // It would seed the Redis of the next measurement.
+        if let Some(relay) = &self.relay {
+            relay.abort();
+        }
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

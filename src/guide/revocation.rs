@@ -94,10 +94,11 @@
 //! | Redis has lost its data | | noticed: 503 until it is seeded again | the same, at once |
 //!
 //! Where an SQL database is the truth, [`SqlStore`](crate::issuing::store::SqlStore) answers look-ups itself; or an
-//! [`OutboxRelay`](crate::revocation::redis::OutboxRelay) carries its revocations into Redis and seeds an empty one, and
-//! the fleet is as in the middle column, later by the relay's interval and two round trips. The bound then counts from
-//! when a revocation was carried: a relay that cannot reach the database, or may not write to Redis, delays it without
-//! end, and only its events and metrics tell.
+//! [`OutboxRelay`](crate::revocation::redis::OutboxRelay) in each process carries its revocations into Redis, and seeds
+//! a Redis that is empty or has lost some. The fleet is then as in the middle column, later by a few milliseconds. If
+//! the process that revoked has died, it is later by the relay's interval, and by the lease of 2 seconds if that process
+//! had it. The bound then counts from when a revocation was carried: a relay that cannot reach the database, or may not
+//! write to Redis, delays it without end, and only its events and metrics tell.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

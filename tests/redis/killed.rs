@@ -117,7 +117,7 @@ async fn what_redis_has_recorded_and_the_outbox_still_holds_is_carried_again() {
     let (wire, database) = (Proxy::to(server.port).await, Database::new("between"));
     let mut process = start(&wire.url(), &database);
     let redis = RedisStore::connect(&server.url()).await.unwrap();
-    wire.swallow_answers_to("EVAL");
+    wire.swallow_answers_to("tower-bearer:d:");
     process.say("revoke a");
     assert_eq!(process.line(), "revoked");
     let is_recorded = async || redis.look_up(&[id("a")]).await.unwrap() == Verdict::Revoked;

@@ -152,6 +152,19 @@ impl Server {
         self.wait();
     }
 
+    /// What it would start from now, as a file.
+    pub(crate) fn dump(&self) -> Vec<u8> {
+        assert_eq!(self.command(&["SAVE"]), "+OK");
+        std::fs::read(self.directory.join("dump.rdb")).unwrap()
+    }
+
+    /// Kills it, and starts it again with the data of that dump.
+    pub(crate) fn restart_from(&mut self, dump: &[u8]) {
+        self.kill();
+        std::fs::write(self.directory.join("dump.rdb"), dump).unwrap();
+        self.restart();
+    }
+
     /// Takes its data away; to be called while it is killed.
     pub(crate) fn lose_data(&self) {
         std::fs::remove_dir_all(&self.directory).unwrap();

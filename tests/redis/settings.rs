@@ -1,8 +1,11 @@
 use std::{error::Error, time::Duration};
 
-use tower_bearer::revocation::{
-    RevocationStore, Verdict,
-    redis::{ConnectError, DenyList, RedisStore},
+use tower_bearer::{
+    issuing::store::{MemoryTokenStore, TokenStore},
+    revocation::{
+        RevocationStore, Verdict,
+        redis::{ConnectError, DenyList, OutboxRelay, RedisStore},
+    },
 };
 
 use crate::{
@@ -128,6 +131,25 @@ async fn an_acl_user_needs_no_more_than_the_docs_say() {
         let is_refused =
             async || list.look_up(&[id("b")]).await.is_ok_and(|it| it == Verdict::Revoked);
         eventually("followed", is_refused).await;
+        server.command(&["FLUSHALL"]);
+        assert!(other.initialise().await.unwrap());
+        let truth = MemoryTokenStore::new();
+        for begin in ["with a generation", "with another", "without one"] {
+            truth.revoke(&id(begin), now() + 600).await.unwrap();
+            let relay = OutboxRelay::new(truth.clone(), other.clone());
+            assert_eq!(relay.carry().await.unwrap(), 1, "{begin}");
+            server.command(&["DEL", "fleet:generation"]);
+            if begin == "with a generation" {
+                assert!(other.initialise().await.unwrap());
+            }
+        }
+        let relay = OutboxRelay::new(truth.clone(), other.clone());
+        let relay = tokio::spawn(async move { relay.run().await });
+        truth.revoke(&id("c"), now() + 600).await.unwrap();
+        eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
+        assert_eq!(other.look_up(&[id("c")]).await.unwrap(), Verdict::Revoked);
+        assert_eq!(server.command(&["EXISTS", "fleet:relay"]), ":1");
+        relay.abort();
         server.command(&["FLUSHALL"]);
     }
     let wrong = format!("redis://service:wrong@127.0.0.1:{}", server.port);

@@ -11,9 +11,9 @@ use tower_bearer::{
     issuing::{
         ListQuery, PrivateToken, PrivateTokenPage, TokenStore,
         store::{
-            Called, Caller, Denial, Insertion, MemoryTokenStore, NewPrivateToken, NewRefreshToken,
-            OutboxEntry, Owner, PrivateRotation, RefreshRotation, RefreshUse, RotatedPrivateToken,
-            Step, TokenUse,
+            Acknowledged, Called, Caller, Denial, Insertion, MemoryTokenStore, NewPrivateToken,
+            NewRefreshToken, OutboxEntry, Owner, PrivateRotation, RefreshRotation, RefreshUse,
+            RotatedPrivateToken, Step, TokenUse,
         },
     },
     revocation::{Revocable, RevocationStore, StoreError, Verdict},
@@ -143,8 +143,16 @@ impl TokenStore for Wire {
         self.through(self.store.denials(after, limit))
     }
 
-    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
-        self.through(self.store.outbox_done(ids))
+    fn outbox_done<'a>(&'a self, ids: &'a [i64], acknowledged: &'a Acknowledged) -> Step<'a, bool> {
+        self.through(self.store.outbox_done(ids, acknowledged))
+    }
+
+    fn acknowledged<'a>(&'a self, fleet: &'a str) -> Step<'a, Option<Acknowledged>> {
+        self.through(self.store.acknowledged(fleet))
+    }
+
+    fn begin_generation<'a>(&'a self, new: &'a Acknowledged) -> Step<'a, ()> {
+        self.through(self.store.begin_generation(new))
     }
 
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {

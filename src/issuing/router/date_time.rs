@@ -1,7 +1,8 @@
 //! Dates with a time and an offset (RFC 3339), to the second.
 //!
-//! Read are the forms that the error message names: seconds and their fraction may be missing, `T` may be a space, and
-//! the fraction is cut off. Only the offset may not be missing: without it nobody can tell when a token dies.
+//! 1. Seconds and their fraction may be missing. The fraction is cut off.
+//! 2. As in Django, `T` may be a space, the fraction may follow a comma, and the offset may be `+0200` or `+02`.
+//! 3. The offset is mandatory: without it the expiry of a token is not known.
 
 use jiff::{Timestamp, civil, tz::Offset};
 
@@ -61,7 +62,7 @@ impl Reader<'_> {
 
     fn seconds(&mut self) -> Option<i8> {
         let second = self.two_digits()?;
-        if self.one_of(b".").is_some() {
+        if self.one_of(b".,").is_some() {
             let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
             self.0 = self.0.get(digits..).filter(|_| digits > 0)?;
         }
@@ -74,8 +75,10 @@ impl Reader<'_> {
         }
         let sign = if self.one_of(b"+-")? == b'-' { -1 } else { 1 };
         let hours = self.two_digits().filter(|hours| *hours < 24)?;
-        self.one_of(b":")?;
-        let minutes = self.two_digits().filter(|minutes| *minutes < 60)?;
+        let minutes = match self.one_of(b":") {
+            None if self.0.is_empty() => 0,
+            _ => self.two_digits().filter(|minutes| *minutes < 60)?,
+        };
         Offset::from_seconds(sign * (i32::from(hours) * 3600 + i32::from(minutes) * 60)).ok()
     }
 
@@ -99,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_that_the_message_names_is_read() {
+    fn every_form_that_django_reads_is_read() {
         for text in [
             "2027-01-15T08:00:00Z",
             "2027-01-15t08:00:00z",
@@ -109,6 +112,11 @@ mod tests {
             "2027-01-15T09:30:00+01:30",
             "2027-01-14T20:00:00-12:00",
             "2027-01-15T08:00:00-00:00",
+            "2027-01-15T10:00:00+0200",
+            "2027-01-15T10:00:00+02",
+            "2027-01-15 02:30-0530",
+            "2027-01-15T08:00:00,5Z",
+            "2027-01-15T10:00:00,123456+02",
         ] {
             assert_eq!(parse(text), Ok(1_800_000_000), "{text}");
         }
@@ -135,7 +143,12 @@ mod tests {
             "2027-01-15T08:00:00.Z",
             "2027-01-15T08:00:00+24:00",
             "2027-01-15T08:00:00+01:60",
-            "2027-01-15T08:00:00+0100",
+            "2027-01-15T08:00:00+01:",
+            "2027-01-15T08:00:00+1",
+            "2027-01-15T08:00:00+010",
+            "2027-01-15T08:00:00+01000",
+            "2027-01-15T08:00:00+0160",
+            "2027-01-15T08:00:00,Z",
             "2027-01-15T08:00:00Z ",
             " 2027-01-15T08:00:00Z",
             "2027-01-15T08:00:00ZZ",

@@ -4,7 +4,7 @@ mod denials;
 mod rows;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt, future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -14,9 +14,10 @@ use self::{
     rows::{PrivateRows, RefreshRow, RefreshRows},
 };
 use super::{
-    Called, Caller, Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken,
+    Acknowledged, Called, Caller, Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken,
     NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage,
     RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse,
+    new_entries::NewEntries,
 };
 use crate::{
     BoxFuture,
@@ -30,6 +31,7 @@ use crate::{
 pub struct MemoryTokenStore {
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,
+    new_entries: Arc<NewEntries>,
 }
 
 /// Behind one lock, so that every method is one step.
@@ -40,13 +42,15 @@ struct State {
     denials: DenialRows,
     outbox: BTreeMap<i64, Denial>,
     last_entry: i64,
+    /// What is kept of each fleet, by its name.
+    fleets: HashMap<String, Acknowledged>,
 }
 
 impl MemoryTokenStore {
     /// An empty store, on the system's clock.
     #[must_use]
     pub fn new() -> Self {
-        Self { clock: Arc::new(SystemClock), state: Arc::default() }
+        Self { clock: Arc::new(SystemClock), state: Arc::default(), new_entries: Arc::default() }
     }
 
     /// Tells by `clock` which denials are in force. Default: [`SystemClock`].
@@ -62,6 +66,17 @@ impl MemoryTokenStore {
 
     fn now(&self) -> u64 {
         self.clock.unix_time().as_secs()
+    }
+
+    /// Takes a step that may write outbox entries, and hands those to a relay.
+    fn step<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        let before = state.last_entry;
+        let answer = step(&mut state);
+        let new = state.outbox.range(before.saturating_add(1)..);
+        let new = new.map(|(id, denial)| OutboxEntry::new(*id, denial.clone())).collect();
+        self.new_entries.add(new, self.now());
+        answer
     }
 }
 
@@ -182,6 +197,20 @@ impl State {
         cut_off
     }
 
+    fn outbox_done(&mut self, ids: &[i64], acknowledged: &Acknowledged) -> bool {
+        let kept = self.fleets.get_mut(&acknowledged.fleet);
+        let Some(kept) = kept.filter(|kept| kept.generation == acknowledged.generation) else {
+            return false;
+        };
+        if kept.count < acknowledged.count {
+            kept.clone_from(acknowledged);
+        }
+        for id in ids {
+            self.outbox.remove(id);
+        }
+        true
+    }
+
     fn sweep(&mut self, now: u64, limit: usize) -> usize {
         let is_over = |expires_at: u64| expires_at.saturating_add(KEEP_AFTER_EXPIRY) < now;
         let mut swept = self.refresh.sweep(limit, |row| is_over(row.token.expires_at));
@@ -202,7 +231,7 @@ impl TokenStore for MemoryTokenStore {
     }
 
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {
-        done(self.state().use_refresh(rotation))
+        done(self.step(|state| state.use_refresh(rotation)))
     }
 
     fn create_private<'a>(
@@ -227,7 +256,7 @@ impl TokenStore for MemoryTokenStore {
         caller: &'a Caller,
         rotation: &'a RotatedPrivateToken,
     ) -> Step<'a, Called<PrivateRotation>> {
-        done(self.state().called(caller, |state| state.rotate_private(rotation)))
+        done(self.step(|state| state.called(caller, |state| state.rotate_private(rotation))))
     }
 
     fn revoke_private<'a>(
@@ -236,16 +265,17 @@ impl TokenStore for MemoryTokenStore {
         id: i64,
         now: u64,
     ) -> Step<'a, Called<Option<Denial>>> {
-        done(self.state().called(caller, |state| state.revoke_private(&caller.owner, id, now)))
+        done(self.step(|state| {
+            state.called(caller, |state| state.revoke_private(&caller.owner, id, now))
+        }))
     }
 
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
-        done(self.state().revoke_owner(owner, now, keep_until))
+        done(self.step(|state| state.revoke_owner(owner, now, keep_until)))
     }
 
     fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
-        let mut state = self.state();
-        denials.iter().cloned().for_each(|denial| state.deny(denial));
+        self.step(|state| denials.iter().cloned().for_each(|denial| state.deny(denial)));
         done(())
     }
 
@@ -261,12 +291,21 @@ impl TokenStore for MemoryTokenStore {
         done(self.state().denials.list(after, limit, now))
     }
 
-    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
-        let mut state = self.state();
-        for id in ids {
-            state.outbox.remove(id);
-        }
+    fn outbox_done<'a>(&'a self, ids: &'a [i64], acknowledged: &'a Acknowledged) -> Step<'a, bool> {
+        done(self.state().outbox_done(ids, acknowledged))
+    }
+
+    fn acknowledged<'a>(&'a self, fleet: &'a str) -> Step<'a, Option<Acknowledged>> {
+        done(self.state().fleets.get(fleet).cloned())
+    }
+
+    fn begin_generation<'a>(&'a self, new: &'a Acknowledged) -> Step<'a, ()> {
+        self.state().fleets.insert(new.fleet.clone(), new.clone());
         done(())
+    }
+
+    fn new_entries(&self) -> BoxFuture<'_, Vec<OutboxEntry>> {
+        Box::pin(self.new_entries.take())
     }
 
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
@@ -295,7 +334,7 @@ impl RevocationStore for MemoryTokenStore {
         what: &'a Revocable,
         keep_until: u64,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.state().deny(Denial::new(what.clone(), keep_until));
+        self.step(|state| state.deny(Denial::new(what.clone(), keep_until)));
         done(())
     }
 }

@@ -6,7 +6,8 @@
 //! 1. **Each method is one atomic step**: it happens wholly or not at all, however many processes call, whoever hangs
 //!    up, and whenever the machine stops. What was acknowledged is not lost.
 //! 2. **What changes revocation writes an outbox entry in the same step**, so that no revocation can be recorded and
-//!    then not be told to others.
+//!    then not be told to others. An entry is removed in the same step in which the store keeps what the fleet has
+//!    acknowledged ([`Acknowledged`]).
 //! 3. **A denial of a token, session or subject ends the rows that it concerns**: after any of them, refresh tokens
 //!    concerned are [`RefreshUse::Revoked`] and private tokens concerned are not listed, and found by no method.
 //! 4. **Nothing is issued behind a cut-off**: a row whose `issued_at` is not later than its owner's cut-off is
@@ -20,17 +21,20 @@
 //!    [`Clock`](crate::claims::Clock) for them, which
 //!    should be the issuer's.
 
+mod acknowledged;
 mod caller;
 #[cfg(any(test, feature = "test-util"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod conformance;
 mod list;
 mod memory;
+mod new_entries;
 mod records;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 pub mod sql;
 
+pub use self::acknowledged::Acknowledged;
 pub use self::caller::{Called, Caller};
 pub use self::list::{ListQuery, Page, PrivateTokenPage, SortBy, fold};
 pub use self::memory::MemoryTokenStore;
@@ -123,8 +127,32 @@ pub trait TokenStore: RevocationStore {
     /// An entry is given again until it is done: whoever passes it on does so at least once.
     fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>>;
 
-    /// Removes entries from the outbox that were passed on. Unknown ids are no error.
-    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()>;
+    /// Removes entries from the outbox that a fleet has acknowledged, and keeps how far that fleet has come. Unknown
+    /// ids are not an error.
+    ///
+    /// Both happen in one step, and only if the generation that the store keeps for `acknowledged.fleet` is
+    /// `acknowledged.generation`. Otherwise nothing is removed, and the answer is `false`: the fleet was seeded since,
+    /// or is being seeded, and may lack these entries. The count that is kept never becomes lower.
+    fn outbox_done<'a>(&'a self, ids: &'a [i64], acknowledged: &'a Acknowledged) -> Step<'a, bool>;
+
+    /// What the fleet of this name has acknowledged, or `None` if it was never seeded from this store.
+    fn acknowledged<'a>(&'a self, fleet: &'a str) -> Step<'a, Option<Acknowledged>>;
+
+    /// Keeps the generation of a seeding that begins, in place of what is kept for its fleet.
+    ///
+    /// The caller reads [`denials`](Self::denials) afterwards. What left the outbox before this step is among them, and
+    /// [`outbox_done`](Self::outbox_done) of an older generation removes nothing from then on.
+    fn begin_generation<'a>(&'a self, new: &'a Acknowledged) -> Step<'a, ()>;
+
+    /// Waits for entries that this store object, or a clone of it, has written to the outbox and that are in force, and
+    /// gives each of them to one caller. They stay in the outbox.
+    ///
+    /// So a relay in this process can publish them at once. It is an optimisation: entries may be left out, such as
+    /// those from before the first call and those beyond a limit. The answer is never empty. Dropping the future loses
+    /// nothing. By default it waits for ever, and a relay finds entries in the [`outbox`](Self::outbox) only.
+    fn new_entries(&self) -> BoxFuture<'_, Vec<OutboxEntry>> {
+        Box::pin(std::future::pending())
+    }
 
     /// Up to `limit` denials that are in force by now, in an order of the store's own, from behind `after`: all of them
     /// when it is called again with the last of each answer until that is empty. Denials that are made meanwhile may be

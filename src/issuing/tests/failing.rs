@@ -12,9 +12,10 @@ use crate::{
     issuing::{
         PrivateTokenError, RefreshError, RevokeAllError, TokenIssuer,
         store::{
-            Called, Caller, Denial, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken,
-            NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage,
-            RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse,
+            Acknowledged, Called, Caller, Denial, Insertion, ListQuery, MemoryTokenStore,
+            NewPrivateToken, NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken,
+            PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenStore,
+            TokenUse,
         },
     },
     jws::SigningKey,
@@ -71,7 +72,9 @@ mute! {
     revoke_private(caller: &'a Caller, id: i64, now: u64) -> Called<Option<Denial>>;
     revoke_owner(owner: &'a Owner, now: u64, keep_until: u64) -> u64;
     deny(denials: &'a [Denial]) -> ();
-    outbox_done(ids: &'a [i64]) -> ();
+    outbox_done(ids: &'a [i64], acknowledged: &'a Acknowledged) -> bool;
+    acknowledged(fleet: &'a str) -> Option<Acknowledged>;
+    begin_generation(new: &'a Acknowledged) -> ();
     denials(after: Option<&'a Revocable>, limit: usize) -> Vec<Denial>;
     touch(uses: &'a [TokenUse]) -> ();
 }

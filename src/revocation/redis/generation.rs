@@ -37,9 +37,17 @@ redis.call('DEL', KEYS[4])
 return redis.call('DEL', KEYS[1])
 ";
 
+/// Writes a generation if there is none: 1 if it did. 2 while a seeding goes on, which is not complete yet.
+const INITIALISE: &str = r"
+if redis.call('GET', KEYS[1]) then return 0 end
+if redis.call('GET', KEYS[2]) then return 2 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+";
+
 /// Begins a seeding, unless another goes on: 1 if it did.
 const BEGIN: &str = r"
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+if ARGV[3] == '1' and redis.call('GET', KEYS[1]) then return 0 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'EX', ARGV[2]) then return 1 end
 return 2
 ";
@@ -52,22 +60,33 @@ redis.call('DEL', KEYS[2])
 return 1
 ";
 
+/// Ends a seeding without a generation.
+#[cfg(feature = "issuing")]
+const ABANDON: &str = r"
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+";
+
 impl RedisStore {
     /// Declares that what is in Redis is all that was revoked, unless that has been declared already; tells whether it
     /// was done now.
     ///
     /// For setting up a fleet whose only truth is Redis. **After a loss of data it declares the loss to be no matter**:
     /// whatever was revoked and is not there any more is good again. So it is somebody's decision, and belongs into no
-    /// start-up script. Where the truth is elsewhere, [`seed`](Self::seed) from there.
+    /// start-up script. Where the truth is elsewhere, [`seed`](Self::seed) from there. Where an outbox relay runs,
+    /// it is not needed, and the relay seeds all the same.
     ///
     /// # Errors
-    /// When Redis did not confirm.
+    /// When Redis did not confirm, or is being seeded.
     pub async fn initialise(&self) -> Result<bool, StoreError> {
-        let mut command = ::redis::cmd("SET");
-        command.arg(&self.0.space.generation).arg(random()?).arg("NX");
-        let done: Option<String> = self.0.link.send(&command).await?;
+        let mut command = ::redis::cmd("EVAL");
+        command.arg(INITIALISE).arg(2).arg(&self.0.space.generation).arg(&self.0.space.seeding);
+        command.arg(random()?);
+        let outcome: u8 = self.0.link.send(&command).await?;
+        if outcome == 2 {
+            return Err(Failure::SeedInterrupted.into());
+        }
         self.meet_the_generation().await?;
-        Ok(done.is_some())
+        Ok(outcome == 1)
     }
 
     /// Whether look-ups are answered: there is a generation, and nothing that this process knows of was lost.
@@ -83,18 +102,20 @@ impl RedisStore {
     }
 
     /// Writes all that is revoked, with the second until which each must be kept, and then a new generation: look-ups
-    /// are answered from then on. What is in Redis already stays.
+    /// are answered from then on. What is in Redis already stays. Where an outbox relay runs, it seeds again afterwards,
+    /// because its store does not know this generation.
     ///
     /// `denials` must be read after this is called. Revocations that are made meanwhile have to reach Redis on their own,
     /// by [`revoke`](super::super::RevocationStore::revoke) or the outbox.
     ///
     /// # Errors
-    /// When Redis did not confirm every step, lost its data in between, or is being seeded by somebody else.
+    /// When Redis did not confirm every step, lost its data or its connection in between, or is being seeded by
+    /// somebody else.
     pub async fn seed(
         &self,
         denials: impl IntoIterator<Item = (Revocable, u64)>,
     ) -> Result<(), StoreError> {
-        let mut seeding = self.begin_seeding().await?;
+        let mut seeding = self.begin_seeding(false).await?.ok_or(Failure::SeedInterrupted)?;
         let mut denials = denials.into_iter();
         loop {
             let batch: Vec<_> = denials.by_ref().take(BATCH).collect();
@@ -106,22 +127,17 @@ impl RedisStore {
         Ok(self.finish_seeding(seeding).await?)
     }
 
-    pub(super) async fn begin_seeding(&self) -> Result<Seeding, Failure> {
-        self.begin(false).await?.ok_or(Failure::SeedInterrupted)
-    }
-
-    /// `None` where somebody else has seeded already.
-    #[cfg(feature = "issuing")]
-    pub(super) async fn begin_first_seeding(&self) -> Result<Option<Seeding>, Failure> {
-        self.begin(true).await
-    }
-
-    async fn begin(&self, is_first: bool) -> Result<Option<Seeding>, Failure> {
-        let seeding = Seeding { token: random()?, batches: 0 };
+    /// `None` if `only_if_missing` and there is a generation: somebody else has seeded already.
+    pub(super) async fn begin_seeding(
+        &self,
+        only_if_missing: bool,
+    ) -> Result<Option<Seeding>, Failure> {
+        let link = self.0.link.current().await?;
+        let seeding = Seeding { token: random()?, batches: 0, link };
         let mut command = ::redis::cmd("EVAL");
         command.arg(BEGIN).arg(2).arg(&self.0.space.generation).arg(&self.0.space.seeding);
-        command.arg(seeding.value()).arg(SEEDING_SECONDS).arg(u8::from(is_first));
-        match self.0.link.send(&command).await? {
+        command.arg(seeding.value()).arg(SEEDING_SECONDS).arg(u8::from(only_if_missing));
+        match self.0.link.send_over(link, &command).await? {
             0_u8 => Ok(None),
             1 => Ok(Some(seeding)),
             _ => Err(Failure::SeedInterrupted),
@@ -137,7 +153,7 @@ impl RedisStore {
         seeding.batches = seeding.batches.wrapping_add(1);
         let record = Record::of(&self.0.space, denials);
         let command = record.seed_command(&from, &seeding.value(), SEEDING_SECONDS);
-        let goes_on: bool = self.0.link.send(&command).await?;
+        let goes_on: bool = self.0.link.send_over(seeding.link, &command).await?;
         if goes_on { Ok(()) } else { Err(Failure::SeedInterrupted) }
     }
 
@@ -145,11 +161,39 @@ impl RedisStore {
         let mut command = ::redis::cmd("EVAL");
         command.arg(FINISH).arg(2).arg(&self.0.space.generation).arg(&self.0.space.seeding);
         command.arg(seeding.value()).arg(&seeding.token);
-        let done: bool = self.0.link.send(&command).await?;
+        let done: bool = self.0.link.send_over(seeding.link, &command).await?;
         if !done {
             return Err(Failure::SeedInterrupted);
         }
         self.meet_the_generation().await
+    }
+
+    /// Lets others seed, unless Redis has another seeding by now.
+    #[cfg(feature = "issuing")]
+    pub(super) async fn abandon_seeding(&self, seeding: &Seeding) -> Result<(), Failure> {
+        let mut command = ::redis::cmd("EVAL");
+        command.arg(ABANDON).arg(1).arg(&self.0.space.seeding).arg(seeding.value());
+        self.0.link.send_over(seeding.link, &command).await
+    }
+
+    /// Whether Redis has everything up to a mark that it had acknowledged, as far as count and stream can tell. If not,
+    /// the generation is removed.
+    #[cfg(feature = "issuing")]
+    pub(super) async fn still_has(
+        &self,
+        link: u64,
+        acknowledged: super::mark::Mark,
+    ) -> Result<bool, Failure> {
+        if acknowledged.count == 0 {
+            return Ok(true);
+        }
+        self.forsake(link, &Lost(acknowledged)).await.map(|is_removed| !is_removed)
+    }
+
+    /// Removes the generation because of a loss, and tells whether it did. Look-ups fail from then on.
+    #[cfg(feature = "issuing")]
+    pub(super) async fn forsake(&self, link: u64, lost: &Lost) -> Result<bool, Failure> {
+        self.0.link.send_over(link, &forsaking(&self.0.space, lost)).await
     }
 
     /// Knows the generation from now on, and waits for replicas where that is asked.
@@ -174,9 +218,14 @@ pub(super) fn forsaking(space: &Space, Lost(mark): &Lost) -> Cmd {
 
 /// A seeding that goes on: its token will be the generation. The batches that were written stand beside the token in
 /// Redis, so that none can be lost in a failover that the token outlives.
+///
+/// Every step goes over the connection that it began on. If that breaks, the server may have lost what others have
+/// recorded since, so the seeding fails.
 pub(super) struct Seeding {
-    token: String,
+    /// The generation that it ends with.
+    pub(super) token: String,
     batches: u64,
+    link: u64,
 }
 
 impl Seeding {
@@ -185,7 +234,7 @@ impl Seeding {
     }
 }
 
-fn random() -> Result<String, Failure> {
+pub(super) fn random() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| Failure::NoRandomness)?;
     Ok(hex(&bytes))

@@ -95,26 +95,46 @@ impl Link {
     }
 
     pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
-        let mut connection = self.connection().await?;
+        let (mut connection, _) = self.connection().await?;
         let answer = command.query_async(&mut connection.0).await;
         self.note(answer)
+    }
+
+    /// Sends over the connection with this number, and fails if another has replaced it. So the answer comes from the
+    /// server that answered before over the same connection.
+    pub(super) async fn send_over<T: FromRedisValue>(
+        &self,
+        number: u64,
+        command: &Cmd,
+    ) -> Result<T, Failure> {
+        let (mut connection, current) = self.connection().await?;
+        if current != number {
+            return Err(Failure::Down(None));
+        }
+        let answer = command.query_async(&mut connection.0).await;
+        self.note(answer)
+    }
+
+    /// The number of the current connection, for [`send_over`](Self::send_over).
+    pub(super) async fn current(&self) -> Result<u64, Failure> {
+        Ok(self.connection().await?.1)
     }
 
     pub(super) async fn send_all<T: FromRedisValue>(
         &self,
         commands: &Pipeline,
     ) -> Result<T, Failure> {
-        let mut connection = self.connection().await?;
+        let (mut connection, _) = self.connection().await?;
         let answer = commands.query_async(&mut connection.0).await;
         self.note(answer)
     }
 
     /// The connection of the moment. Where there is none, only the first attempt to make another is waited for.
-    async fn connection(&self) -> Result<Connection, Failure> {
+    async fn connection(&self) -> Result<(Connection, u64), Failure> {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| !matches!(state, State::Lost)).await;
         match settled.as_deref() {
-            Ok(State::Up(connection, _)) => Ok(connection.clone()),
+            Ok(State::Up(connection, number)) => Ok((connection.clone(), *number)),
             Ok(State::Down(reason)) => Err(Failure::Down(Some(Arc::clone(reason)))),
             _ => Err(Failure::Down(None)),
         }

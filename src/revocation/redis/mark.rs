@@ -68,11 +68,6 @@ impl Mark {
     }
 }
 
-/// How far the data had come, without asking whether it is all.
-pub(super) fn count_of((_, count): &MarkReply) -> Result<u64, Failure> {
-    Ok(read_count(count.as_deref().ok_or(Failure::Unreadable)?)?.0)
-}
-
 /// The value of the count: a number, a blank, and the tip in sixteen digits.
 fn read_count(value: &[u8]) -> Result<(u64, u64), Failure> {
     let blank = value.iter().position(|byte| *byte == b' ').ok_or(Failure::Unreadable)?;

@@ -11,7 +11,8 @@
 //!    knows, or a generation that another has followed, it removes the generation: the whole fleet is unavailable until it
 //!    is seeded again. That is what a restart from an old snapshot, or a failover to a replica that lagged, looks like.
 //! 4. **A revocation is one atomic step**: the denial, its place in the count, the stream and the message to
-//!    the fleet. With [`with_wait`](RedisBuilder::with_wait) it is acknowledged only when replicas have it.
+//!    the fleet. With [`with_wait`](RedisBuilder::with_wait) it is acknowledged only when replicas have it. Without a
+//!    generation `revoke` writes it and answers with an error, because rule 3 does not protect it yet.
 //! 5. **Nothing may evict**, nor have evicted: a `maxmemory-policy` other than `noeviction`, or `evicted_keys` above 0, is
 //!    refused at start and looked for once a second. Either removes the generation, because what was evicted does not
 //!    come back with the right setting. A server that is a replica is refused as well.
@@ -42,15 +43,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Where a [`TokenStore`](crate::issuing::store::TokenStore) is the truth, [`OutboxRelay`] carries its revocations here and seeds an
-//! empty Redis. For fleets that want no look-up at all, [`DenyList`] holds everything that is revoked in each process.
+//! Where a [`TokenStore`](crate::issuing::store::TokenStore) is the truth, [`OutboxRelay`] carries its revocations here
+//! and seeds a Redis that is empty or has lost some. For fleets that want no look-up at all, [`DenyList`] holds
+//! everything that is revoked in each process.
 //!
 //! # What the operator decides
 //!
 //! * **How lasting the data is.** Rule 3 needs a process that remembers. A fleet that is restarted together with a Redis
 //!   that has lost its last revocations cannot know: use `appendonly yes` with `appendfsync always`, or keep the truth
-//!   in SQL, from where the outbox relay (feature `issuing`) carries it here. Nor can it know what is lost within the
-//!   second before anybody but a process that is gone, too, has seen it, or what was replaced beyond the 100 000 latest
+//!   in SQL, from where the outbox relay (feature `issuing`) carries it here. The database remembers what Redis has
+//!   acknowledged to the relay, and the relay seeds a Redis that has lost it. Nor can a fleet know what is lost within
+//!   the second before anybody but a process that is gone, too, has seen it, or what was replaced beyond the 100 000 latest
 //!   revocations, which the stream of changes holds.
 //! * **Who is the master.** A server that has become a replica, or whose connection ends, is left within a second and the
 //!   command timeout: in a failover "the bound" is the bound and about 1.5 seconds. A master that is cut off from its
@@ -101,6 +104,10 @@ mod dial;
 mod error;
 mod generation;
 mod health;
+#[cfg(feature = "issuing")]
+mod lease;
+#[cfg(feature = "issuing")]
+mod ledger;
 mod link;
 mod mark;
 mod message;
@@ -226,35 +233,35 @@ impl RedisStore {
 
     /// What stands in Redis now about generation and count.
     async fn look_at_the_mark(&self) -> Result<Mark, Failure> {
+        self.mark_over(self.0.link.current().await?).await
+    }
+
+    /// As [`look_at_the_mark`](Self::look_at_the_mark), over the connection with this number only.
+    async fn mark_over(&self, link: u64) -> Result<Mark, Failure> {
         let before = self.0.seen.mark();
-        let reply: MarkReply = self.0.link.send(&Mark::command(&self.0.space)).await?;
+        let command = Mark::command(&self.0.space);
+        let reply: MarkReply = self.0.link.send_over(link, &command).await?;
         self.judge(before, Mark::of(&reply)?).await
     }
 
-    /// Tells whether there was a generation: without one, nobody would notice that what was recorded is lost again.
-    async fn record(&self, denials: &[(Revocable, u64)]) -> Result<bool, Failure> {
-        if denials.is_empty() {
-            return Ok(true);
-        }
+    /// Writes entries over the connection with this number only, and returns the mark that Redis has acknowledged them
+    /// with. `NotSeeded` means that they were written and are not safe: without a generation nobody would notice that
+    /// Redis loses them again.
+    async fn record(&self, link: u64, denials: &[(Revocable, u64)]) -> Result<Mark, Failure> {
         let mut before = self.0.seen.mark();
         if before.is_none() {
             // It is not seeded, or was seeded just now.
-            before = self.look_at_the_mark().await.ok();
+            before = self.mark_over(link).await.ok();
         }
         let generation = before.as_ref().map(|mark| &*mark.generation);
         let command = Record::of(&self.0.space, denials).command(generation);
-        let reply: MarkReply = self.0.link.send(&command).await?;
-        let is_seeded = match Mark::of(&reply) {
-            // What was acknowledged must not be gone when this process asks next.
-            Ok(mark) => self.judge(before, mark).await.map(|_| true)?,
-            // It is there when look-ups are answered.
-            Err(Failure::NotSeeded) => false,
-            Err(failure) => return Err(failure),
-        };
+        let reply: MarkReply = self.0.link.send_over(link, &command).await?;
+        // What was acknowledged must not be gone when this process asks next.
+        let mark = self.judge(before, Mark::of(&reply)?).await?;
         if let Some(waiting) = &self.0.waiting {
-            waiting.confirm(&self.0.space, mark::count_of(&reply)?).await?;
+            waiting.confirm(&self.0.space, mark.count).await?;
         }
-        Ok(is_seeded)
+        Ok(mark)
     }
 }
 
@@ -263,12 +270,19 @@ impl RevocationStore for RedisStore {
         Box::pin(async move { Ok(self.ask(token).await?) })
     }
 
+    /// It fails while Redis has no generation, because it was emptied or is being seeded. The revocation was written
+    /// all the same, and a seeding keeps it. But nobody would notice if Redis loses it before the seeding has finished, so
+    /// it is not acknowledged: revoke again until it succeeds.
     fn revoke<'a>(
         &'a self,
         what: &'a Revocable,
         keep_until: u64,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move { Ok(self.record(&[(what.clone(), keep_until)]).await.map(drop)?) })
+        Box::pin(async move {
+            let link = self.0.link.current().await?;
+            self.record(link, &[(what.clone(), keep_until)]).await?;
+            Ok(())
+        })
     }
 }
 

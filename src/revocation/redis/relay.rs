@@ -1,4 +1,4 @@
-//! From the outbox of a token store to the fleet.
+//! Carries revocations from the outbox of a token store to the fleet.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,38 +6,47 @@ use tokio::time::Instant;
 
 use super::{
     RedisStore,
-    error::Failure,
-    generation::Seeding,
+    lease::Lease,
+    ledger::{BATCH, Ledger},
     pauses::{jittered, wait},
 };
 use crate::{
     issuing::store::TokenStore,
-    revocation::{Revocable, StoreError},
+    revocation::StoreError,
     telemetry::{self, Pace},
 };
 
-/// Entries in one step: few enough that nobody else waits long for Redis.
-const BATCH: usize = 200;
+/// Entries of the backlog that are read at once.
+const READ: usize = 10_000;
 
 /// Carries what a [`TokenStore`] has revoked into Redis, and from there to every process, where the store is the truth.
 ///
 /// 1. **At least once.** The store writes a revocation and its outbox entry in one step; the entry is removed only
 ///    after Redis has confirmed. Whatever stops in between, the entry is carried again, which changes nothing.
-/// 2. **An empty Redis is seeded from the store**: with every denial in force, before look-ups are answered again.
-/// 3. **Any number of relays may run**, in as many processes. What is carried twice is told twice. Their clocks should
-///    agree: a denial that comes into force at a time, as that of a rotated token, is carried by the clock of one, and a
-///    seeding in that very moment by one whose clock is behind leaves it out.
+/// 2. **A Redis that is empty, or has lost what it had acknowledged, is seeded from the store**: with every denial in
+///    force, before look-ups are answered again. The store keeps what Redis has acknowledged, and the relay compares at
+///    every connection. So it notices even if no process is left that remembers.
+/// 3. **Run a relay in each process.** It publishes what its own process writes at once. The backlog, which is what
+///    other processes have left behind, and the seeding belong to one relay at a time, by a lease in Redis. A relay
+///    that loses the lease while it works may repeat one batch of 200 entries. The clocks of the processes should
+///    agree: a denial that comes into force at a time, as that of a rotated token, is carried by the clock of one, and
+///    a seeding in that very moment by one whose clock is behind leaves it out.
+/// 4. **One store for each prefix, and one Redis for each store.** Two stores that feed one fleet seed it in turn, and
+///    each seeding lacks what only the other store knows. Two servers that relays of one store feed under one prefix
+///    are seeded in turn, again and again. Each is unavailable meanwhile.
 ///
-/// **Delay.** What the relay adds is the wait until it looks again, at most the [interval](Self::with_interval), which is
-/// 200 milliseconds by default, and then three questions, to Redis, the store and Redis, for each 200 entries that are
-/// in line. With relays in several processes the first to look carries. Where none runs, or either side cannot be
+/// **Delay.** What its own process writes, through the same store object or a clone of it, a relay publishes at once.
+/// That takes three questions, to Redis, Redis and the store. Everything else is in the backlog: what a process has
+/// written that has died or runs no relay, what could not be published, and everything of a store that does not
+/// implement [`new_entries`](TokenStore::new_entries). It waits for at most the [interval](Self::with_interval), and
+/// for the entries before it. If the process with the lease dies, the lease first has to expire, after 2 seconds; if it
+/// dies while it seeds, that seeding has to expire, after 30 seconds. Where no relay runs, or either side cannot be
 /// reached, revocations wait in the outbox.
 ///
 /// The bound of each cache holds beside that only where its look-ups are answered by the token store itself. A cache in
 /// front of Redis sees a revocation when it was carried: its bound counts from then.
 pub struct OutboxRelay {
-    store: Arc<dyn TokenStore>,
-    redis: RedisStore,
+    ledger: Ledger,
     interval: Duration,
 }
 
@@ -45,10 +54,15 @@ impl OutboxRelay {
     /// From `store`, or a clone of it, to `redis`.
     #[must_use]
     pub fn new(store: impl TokenStore, redis: RedisStore) -> Self {
-        Self { store: Arc::new(store), redis, interval: Duration::from_millis(200) }
+        let ledger = Ledger::new(Arc::new(store), redis);
+        Self { ledger, interval: Duration::from_millis(200) }
     }
 
-    /// How long [`run`](Self::run) waits before it looks again. Default: 200 milliseconds.
+    /// How long an entry of the backlog waits at most until [`run`](Self::run) carries it. It has no effect on what
+    /// this process writes, which is published at once. Default: 200 milliseconds.
+    ///
+    /// With the lease, a relay looks at the backlog twice in each interval. It carries the entries that were there at
+    /// the look before, because newer ones are being published by the process that has written them.
     #[must_use]
     pub fn with_interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
@@ -62,72 +76,110 @@ impl OutboxRelay {
     /// help.
     pub async fn run(&self) {
         let (begin, warnings) = (Instant::now(), Pace::default());
+        // What was not carried is still in the outbox.
+        let note = |error: &StoreError| {
+            telemetry::not_carried(error.kind(), &warnings, begin.elapsed());
+        };
+        tokio::join!(self.publish_new_entries(&note), self.carry_backlog(&note));
+    }
+
+    async fn publish_new_entries(&self, note: &(impl Fn(&StoreError) + Sync)) {
         loop {
-            // What was not carried is still there.
-            if let Err(error) = self.carry().await {
-                telemetry::not_carried(error.kind(), &warnings, begin.elapsed());
+            let entries = self.ledger.store.new_entries().await;
+            for batch in entries.chunks(BATCH) {
+                if let Err(error) = self.ledger.publish(batch).await {
+                    note(&error);
+                    break;
+                }
             }
-            wait(jittered(self.interval.max(Duration::from_millis(1)))).await;
         }
+    }
+
+    async fn carry_backlog(&self, note: &(impl Fn(&StoreError) + Sync)) {
+        let (mut lease, mut newest) = (None, i64::MIN);
+        loop {
+            if let Err(error) = self.look_at_the_backlog(&mut lease, &mut newest).await {
+                note(&error);
+                if let Some(lease) = &lease {
+                    // Another relay may still reach the store.
+                    lease.give_up(&self.ledger.redis).await;
+                }
+            }
+            // Twice in each interval.
+            wait(jittered((self.interval / 2).max(Duration::from_millis(1)))).await;
+        }
+    }
+
+    /// Carries the entries up to the newest of the look before, if this relay has the lease.
+    async fn look_at_the_backlog(
+        &self,
+        lease: &mut Option<Lease>,
+        newest: &mut i64,
+    ) -> Result<(), StoreError> {
+        let lease = match lease {
+            Some(lease) => lease,
+            none => none.insert(Lease::new()?),
+        };
+        if lease.hold(&self.ledger.redis).await? {
+            self.ledger.complete(Some(lease)).await?;
+            (_, *newest) = self.carry_up_to(*newest, Some(lease)).await?;
+        }
+        Ok(())
     }
 
     /// Seeds Redis if it has to be, carries all that is in the outbox by now, and tells how much that was.
     ///
+    /// It needs no lease. What another relay is carrying at the same time is carried twice.
+    ///
     /// # Errors
     /// When either side fails, or another relay is seeding. What was not confirmed is kept for the next call.
     pub async fn carry(&self) -> Result<usize, StoreError> {
-        if !self.redis.is_seeded().await?
-            && let Some(seeding) = self.redis.begin_first_seeding().await?
-        {
-            self.go_on_seeding(seeding).await?;
-        }
-        let mut carried = 0;
-        loop {
-            let entries = self.store.outbox(BATCH).await?;
-            if entries.is_empty() {
-                return Ok(carried);
-            }
-            let denials: Vec<(Revocable, u64)> = entries
-                .iter()
-                .map(|entry| (entry.denial.what.clone(), entry.denial.keep_until))
-                .collect();
-            if !self.redis.record(&denials).await? {
-                // It has been lost since: the entries stay until it is seeded, and are carried then.
-                return Err(Failure::NotSeeded.into());
-            }
-            let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
-            self.store.outbox_done(&ids).await?;
-            carried += entries.len();
-        }
+        self.ledger.complete(None).await?;
+        Ok(self.carry_up_to(i64::MAX, None).await?.0)
     }
 
     /// Writes every denial of the store into Redis, and then a new generation; see [`RedisStore::seed`].
     ///
     /// # Errors
-    /// When either side fails, Redis loses its data meanwhile, or another relay is seeding.
+    /// When either side fails, Redis loses its data or the connection meanwhile, or another relay is seeding.
     pub async fn seed(&self) -> Result<(), StoreError> {
-        let seeding = self.redis.begin_seeding().await?;
-        self.go_on_seeding(seeding).await
+        self.ledger.seed().await
     }
 
-    async fn go_on_seeding(&self, mut seeding: Seeding) -> Result<(), StoreError> {
-        let mut after: Option<Revocable> = None;
+    /// Carries entries up to one, and tells how many and which is the newest that it has seen. It stops when another
+    /// relay has the lease.
+    async fn carry_up_to(
+        &self,
+        last: i64,
+        lease: Option<&Lease>,
+    ) -> Result<(usize, i64), StoreError> {
+        let Ledger { store, redis, .. } = &self.ledger;
+        let mut carried = 0;
         loop {
-            let denials = self.store.denials(after.as_ref(), BATCH).await?;
-            let Some(last) = denials.last() else { break };
-            after = Some(last.what.clone());
-            let batch: Vec<(Revocable, u64)> =
-                denials.into_iter().map(|denial| (denial.what, denial.keep_until)).collect();
-            self.redis.seed_batch(&mut seeding, &batch).await?;
+            let entries = store.outbox(READ).await?;
+            let newest = entries.last().map_or(last, |entry| entry.id);
+            let due = entries.partition_point(|entry| entry.id <= last);
+            let due = entries.get(..due).unwrap_or_default();
+            if due.is_empty() {
+                return Ok((carried, newest));
+            }
+            for batch in due.chunks(BATCH) {
+                if let Some(lease) = lease
+                    && !lease.hold(redis).await?
+                {
+                    return Ok((carried, last));
+                }
+                self.ledger.publish(batch).await?;
+                carried += batch.len();
+            }
         }
-        self.redis.finish_seeding(seeding).await.map_err(Failure::into)
     }
 }
 
 impl fmt::Debug for OutboxRelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboxRelay")
-            .field("redis", &self.redis)
+            .field("redis", &self.ledger.redis)
             .field("interval", &self.interval)
             .finish_non_exhaustive()
     }

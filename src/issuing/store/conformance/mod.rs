@@ -20,8 +20,8 @@ mod upkeep;
 use std::sync::Arc;
 
 use super::{
-    Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation,
-    RotatedPrivateToken, TokenStore,
+    Acknowledged, Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken,
+    RefreshRotation, RotatedPrivateToken, TokenStore,
 };
 use crate::{
     claims::ManualClock,
@@ -89,6 +89,9 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
         }
         upkeep {
             every_revocation_is_in_the_outbox_until_it_is_done,
+            what_a_fleet_has_acknowledged_is_kept,
+            only_the_generation_that_is_kept_empties_the_outbox,
+            new_entries_are_in_the_outbox_and_in_force,
             the_outbox_waits_for_the_end_of_an_overlap,
             the_outbox_is_read_in_order_and_in_parts,
             all_denials_in_force_are_listed_once_and_in_parts,
@@ -180,6 +183,13 @@ impl<S: TokenStore> Bench<S> {
 
     async fn is_refused(&self, what: Revocable) -> bool {
         answered(self.store.look_up(&[what]).await) == Verdict::Revoked
+    }
+
+    /// A fleet acknowledges entries.
+    async fn outbox_done(&self, ids: &[i64]) {
+        let acknowledged = Acknowledged::new("fleet:", "generation", 0, [0; 8]);
+        answered(self.store.begin_generation(&acknowledged).await);
+        assert!(answered(self.store.outbox_done(ids, &acknowledged).await));
     }
 
     /// What is in the outbox, all of it.

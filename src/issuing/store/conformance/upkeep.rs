@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::{
     Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, refresh, rotated, rotation,
     session, subject, token,
 };
 use crate::issuing::store::{
-    Denial, KEEP_AFTER_EXPIRY, ListQuery, RefreshUse, TokenStore, TokenUse,
+    Acknowledged, Denial, KEEP_AFTER_EXPIRY, ListQuery, RefreshUse, TokenStore, TokenUse,
 };
 
 pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenStore>(
@@ -26,10 +28,65 @@ pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenS
 
     let entries = answered(bench.store.outbox(10).await);
     let done: Vec<i64> = entries.iter().take(2).map(|entry| entry.id).collect();
-    answered(bench.store.outbox_done(&done).await);
-    answered(bench.store.outbox_done(&done).await);
+    bench.outbox_done(&done).await;
+    bench.outbox_done(&done).await;
     assert_eq!(bench.outbox().await, [token("foreign"), subject("bob", NOW)]);
     assert!(bench.is_refused(token("p.1")).await, "what is passed on stays revoked");
+}
+
+pub(super) async fn what_a_fleet_has_acknowledged_is_kept<S: TokenStore>(bench: Bench<S>) {
+    let kept = async |fleet: &str| answered(bench.store.acknowledged(fleet).await);
+    let mark =
+        |generation: &str, count, hash| Acknowledged::new("a:", generation, count, [hash; 8]);
+    assert_eq!(kept("a:").await, None);
+    for new in [mark("g", 0, 0), mark("h", 7, 7), Acknowledged::new("b:", "i", 0, [0; 8])] {
+        answered(bench.store.begin_generation(&new).await);
+        assert_eq!(kept(&new.fleet).await, Some(new));
+    }
+    for (acknowledged, expected) in [
+        (mark("h", 9, 9), mark("h", 9, 9)),
+        (mark("h", 8, 8), mark("h", 9, 9)),
+        (mark("h", u64::from(u32::MAX) + 1, 255), mark("h", u64::from(u32::MAX) + 1, 255)),
+    ] {
+        assert!(answered(bench.store.outbox_done(&[], &acknowledged).await));
+        assert_eq!(kept("a:").await, Some(expected));
+    }
+    assert_eq!(kept("b:").await, Some(Acknowledged::new("b:", "i", 0, [0; 8])));
+}
+
+pub(super) async fn only_the_generation_that_is_kept_empties_the_outbox<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    answered(bench.store.revoke(&token("x"), NOW + HOUR).await);
+    let ids = [answered(bench.store.outbox(1).await)[0].id];
+    let mark = |generation: &str| Acknowledged::new("a:", generation, 5, [5; 8]);
+    assert!(!answered(bench.store.outbox_done(&ids, &mark("g")).await), "none is kept");
+    answered(bench.store.begin_generation(&mark("g")).await);
+    answered(bench.store.begin_generation(&Acknowledged::new("a:", "h", 0, [0; 8])).await);
+    assert!(!answered(bench.store.outbox_done(&ids, &mark("g")).await), "an older one");
+    let kept = answered(bench.store.acknowledged("a:").await);
+    assert_eq!(kept, Some(Acknowledged::new("a:", "h", 0, [0; 8])));
+    assert_eq!(bench.outbox().await, [token("x")]);
+    assert!(answered(bench.store.outbox_done(&ids, &mark("h")).await));
+    assert!(bench.outbox().await.is_empty());
+}
+
+/// A store may leave entries out, so only those that it gives are looked at.
+pub(super) async fn new_entries_are_in_the_outbox_and_in_force<S: TokenStore>(bench: Bench<S>) {
+    // From the first call on.
+    assert!(bench.store.new_entries().now_or_never().is_none());
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    called(bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + 60)).await);
+    answered(bench.store.deny(&[Denial::new(session("x"), NOW + HOUR)]).await);
+    answered(bench.store.revoke(&token("x"), NOW + HOUR).await);
+    let mut given = Vec::new();
+    while let Some(entries) = bench.store.new_entries().now_or_never() {
+        assert!(!entries.is_empty());
+        given.extend(entries);
+    }
+    let outbox = answered(bench.store.outbox(10).await);
+    assert!(given.iter().all(|entry| outbox.contains(entry)));
+    assert!(given.iter().map(|entry| entry.id).is_sorted_by(|one, other| one < other));
 }
 
 pub(super) async fn the_outbox_waits_for_the_end_of_an_overlap<S: TokenStore>(bench: Bench<S>) {
@@ -57,7 +114,7 @@ pub(super) async fn the_outbox_is_read_in_order_and_in_parts<S: TokenStore>(benc
         let ids: Vec<i64> = part.iter().map(|entry| entry.id).collect();
         assert!(ids.is_sorted());
         read.extend(part.into_iter().map(|entry| entry.denial.what));
-        answered(bench.store.outbox_done(&ids).await);
+        bench.outbox_done(&ids).await;
     }
     assert_eq!(read, all);
 }
@@ -74,7 +131,7 @@ pub(super) async fn all_denials_in_force_are_listed_once_and_in_parts<S: TokenSt
     answered(bench.store.revoke(&subject("x", NOW - 9), NOW).await);
     answered(bench.store.revoke(&token("over"), NOW - 1).await);
     for entry in answered(bench.store.outbox(10).await) {
-        answered(bench.store.outbox_done(&[entry.id]).await);
+        bench.outbox_done(&[entry.id]).await;
     }
 
     let mut listed: Vec<Denial> = Vec::new();

@@ -1,6 +1,6 @@
 //! Connections and transactions of either database.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use sqlx::{AssertSqlSafe, Pool, SqlSafeStr as _, pool::PoolConnection};
 
@@ -8,6 +8,7 @@ use super::{
     failure::Failure,
     value::{Row, Sql, Value},
 };
+use crate::issuing::store::OutboxEntry;
 
 /// How often a step is tried when others are in its way, or its connection turns out to be dead.
 pub(super) const ATTEMPTS: u32 = 6;
@@ -149,13 +150,13 @@ impl Database {
     }
 
     async fn begin_once(&self) -> Result<Transaction, Failure> {
-        let (mut transaction, begin) = match self {
+        let (connection, begin) = match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite { writer, .. } => {
                 // IMMEDIATE takes the writer's lock now: a transaction that reads first and writes later may find that
                 // what it has read is no longer so.
                 let connection = writer.acquire().await?;
-                (Transaction::Sqlite(Some(connection)), "BEGIN IMMEDIATE")
+                (Connection::Sqlite(Some(connection)), "BEGIN IMMEDIATE")
             }
             #[cfg(feature = "postgres")]
             Self::Postgres { pool, .. } => {
@@ -163,9 +164,10 @@ impl Database {
                 // see what its last holder has committed.
                 let connection = pool.acquire().await?;
                 let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-                (Transaction::Postgres(Some(connection)), begin)
+                (Connection::Postgres(Some(connection)), begin)
             }
         };
+        let mut transaction = Transaction::on(connection);
         transaction.run(begin).await?;
         Ok(transaction)
     }
@@ -203,7 +205,13 @@ impl Database {
 /// A transaction that writes. Dropped before [`commit`](Self::commit) has succeeded, it takes its connection with it,
 /// and the database undoes what was done: no connection goes back to the pool in a state that nobody knows, whichever
 /// statement failed and wherever the future was dropped.
-pub(super) enum Transaction {
+pub(super) struct Transaction {
+    connection: Connection,
+    /// What it has written to the outbox.
+    entries: Vec<OutboxEntry>,
+}
+
+enum Connection {
     #[cfg(feature = "sqlite")]
     Sqlite(Option<PoolConnection<sqlx::Sqlite>>),
     #[cfg(feature = "postgres")]
@@ -211,21 +219,35 @@ pub(super) enum Transaction {
 }
 
 impl Transaction {
+    fn on(connection: Connection) -> Self {
+        Self { connection, entries: Vec::new() }
+    }
+
+    /// Notes an entry that it has written to the outbox.
+    pub(super) fn add_entry(&mut self, entry: OutboxEntry) {
+        self.entries.push(entry);
+    }
+
+    /// The entries that it has written to the outbox.
+    pub(super) fn take_entries(&mut self) -> Vec<OutboxEntry> {
+        mem::take(&mut self.entries)
+    }
+
     pub(super) async fn fetch(
         &mut self,
         sql: impl Into<Sql>,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, Failure> {
-        match self {
+        match &mut self.connection {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(connection) => {
+            Connection::Sqlite(connection) => {
                 let connection = connection.as_mut().ok_or(Failure::Over)?;
                 let query = query!(sqlx::Sqlite, sql.into(), values);
                 let rows = query.fetch_all(&mut **connection).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => {
+            Connection::Postgres(connection) => {
                 let connection = connection.as_mut().ok_or(Failure::Over)?;
                 let query = query!(sqlx::Postgres, sql.into(), values);
                 let rows = query.fetch_all(&mut **connection).await?;
@@ -240,15 +262,15 @@ impl Transaction {
         sql: impl Into<Sql>,
         values: Vec<Value>,
     ) -> Result<u64, Failure> {
-        match self {
+        match &mut self.connection {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(connection) => {
+            Connection::Sqlite(connection) => {
                 let connection = connection.as_mut().ok_or(Failure::Over)?;
                 let query = query!(sqlx::Sqlite, sql.into(), values);
                 Ok(query.execute(&mut **connection).await?.rows_affected())
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => {
+            Connection::Postgres(connection) => {
                 let connection = connection.as_mut().ok_or(Failure::Over)?;
                 let query = query!(sqlx::Postgres, sql.into(), values);
                 Ok(query.execute(&mut **connection).await?.rows_affected())
@@ -258,14 +280,14 @@ impl Transaction {
 
     /// Runs statements without values, as they stand.
     pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
-        match self {
+        match &mut self.connection {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(connection) => {
+            Connection::Sqlite(connection) => {
                 let connection = connection.as_mut().ok_or(Failure::Over)?;
                 sqlx::raw_sql(sql).execute(&mut **connection).await?;
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => {
+            Connection::Postgres(connection) => {
                 let connection = connection.as_mut().ok_or(Failure::Over)?;
                 sqlx::raw_sql(sql).execute(&mut **connection).await?;
             }
@@ -282,11 +304,11 @@ impl Transaction {
     pub(super) async fn lock(&mut self, mut names: Vec<i64>) -> Result<(), Failure> {
         names.sort_unstable();
         names.dedup();
-        match self {
+        match &mut self.connection {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Ok(()),
+            Connection::Sqlite(_) => Ok(()),
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => {
+            Connection::Postgres(_) => {
                 for name in names {
                     let sql = "SELECT 1 FROM pg_advisory_xact_lock($1)";
                     self.fetch(sql, vec![Value::Int(name)]).await?;
@@ -299,11 +321,11 @@ impl Transaction {
     pub(super) async fn commit(mut self) -> Result<(), Failure> {
         self.run("COMMIT").await?;
         // Without the connection, dropping the transaction does nothing.
-        match &mut self {
+        match &mut self.connection {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(connection) => drop(connection.take()),
+            Connection::Sqlite(connection) => drop(connection.take()),
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => drop(connection.take()),
+            Connection::Postgres(connection) => drop(connection.take()),
         }
         Ok(())
     }
@@ -311,11 +333,11 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        match self {
+        match &mut self.connection {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(connection) => drop(connection.take().map(PoolConnection::detach)),
+            Connection::Sqlite(connection) => drop(connection.take().map(PoolConnection::detach)),
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => drop(connection.take().map(PoolConnection::detach)),
+            Connection::Postgres(connection) => drop(connection.take().map(PoolConnection::detach)),
         }
     }
 }

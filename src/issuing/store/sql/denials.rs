@@ -221,7 +221,9 @@ pub(super) async fn record(transaction: &mut Transaction, denial: &Denial) -> Re
     let mut values = row(from);
     values.push(Value::Bytes(name.hash().into()));
     transaction.execute(RECORD, values).await?;
-    transaction.execute(TELL, row(denial.from)).await?;
+    let rows = transaction.fetch(TELL, row(denial.from)).await?;
+    let id = rows.first().ok_or(Failure::Unreadable)?.int(0)?;
+    transaction.add_entry(OutboxEntry::new(id, denial.clone()));
     Ok(())
 }
 
@@ -237,7 +239,7 @@ const RECORD: &str = "
                           THEN excluded.keep_until ELSE bearer_denials.keep_until END";
 const TELL: &str = "
     INSERT INTO bearer_outbox (kind, issuer, name, starts_at, cut_off, keep_until)
-    VALUES ($1, $2, $3, $4, $5, $6)";
+    VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
 
 /// Denies all that an owner was issued so far; returns the cut-off.
 pub(super) async fn revoke_owner(

@@ -67,9 +67,9 @@ pub use self::accounts::NewAccount;
 use self::database::Database;
 pub use self::options::{OpenError, SqlStoreOptions};
 use super::{
-    Called, Caller, Denial, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, OutboxEntry,
-    Owner, PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
-    RotatedPrivateToken, Step, TokenStore, TokenUse,
+    Acknowledged, Called, Caller, Denial, Insertion, ListQuery, NewPrivateToken, NewRefreshToken,
+    OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation,
+    RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse, new_entries::NewEntries,
 };
 use crate::{
     BoxFuture,
@@ -82,6 +82,7 @@ use crate::{
 pub struct SqlStore {
     database: Database,
     clock: Arc<dyn Clock>,
+    new_entries: Arc<NewEntries>,
 }
 
 impl SqlStore {
@@ -102,7 +103,7 @@ impl SqlStore {
     }
 
     fn over(database: Database) -> Self {
-        Self { database, clock: Arc::new(SystemClock) }
+        Self { database, clock: Arc::new(SystemClock), new_entries: Arc::default() }
     }
 
     fn now(&self) -> u64 {
@@ -121,17 +122,23 @@ macro_rules! step {
                 let taken = async {
                     let mut $transaction = store.database.begin().await?;
                     let answer = $work.await?;
+                    let entries = $transaction.take_entries();
                     $transaction.commit().await?;
-                    Ok(answer)
+                    Ok((answer, entries))
                 };
-                let taken: Result<_, crate::issuing::store::sql::failure::Failure> = taken.await;
+                let taken: Result<(_, Vec<_>), crate::issuing::store::sql::failure::Failure> =
+                    taken.await;
                 match taken {
                     Err(failure) if failure.is_conflict() => {
                         attempt += 1;
                         crate::issuing::store::sql::database::pause_before(attempt, failure)
                             .await?;
                     }
-                    taken => return Ok(taken?),
+                    taken => {
+                        let (answer, entries) = taken?;
+                        store.new_entries.add(entries, store.now());
+                        return Ok(answer);
+                    }
                 }
             }
         });
@@ -201,8 +208,20 @@ impl TokenStore for SqlStore {
         Box::pin(async move { Ok(denials::list(&self.database, after, limit, now).await?) })
     }
 
-    fn outbox_done<'a>(&'a self, ids: &'a [i64]) -> Step<'a, ()> {
-        step!(self, |transaction| upkeep::forget_entries(&mut transaction, ids))
+    fn outbox_done<'a>(&'a self, ids: &'a [i64], acknowledged: &'a Acknowledged) -> Step<'a, bool> {
+        step!(self, |transaction| upkeep::forget_entries(&mut transaction, ids, acknowledged))
+    }
+
+    fn acknowledged<'a>(&'a self, fleet: &'a str) -> Step<'a, Option<Acknowledged>> {
+        Box::pin(async move { Ok(upkeep::acknowledged(&self.database, fleet).await?) })
+    }
+
+    fn begin_generation<'a>(&'a self, new: &'a Acknowledged) -> Step<'a, ()> {
+        step!(self, |transaction| upkeep::begin_generation(&mut transaction, new))
+    }
+
+    fn new_entries(&self) -> BoxFuture<'_, Vec<OutboxEntry>> {
+        Box::pin(self.new_entries.take())
     }
 
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {

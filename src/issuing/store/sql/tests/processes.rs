@@ -5,12 +5,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::FutureExt;
+
 use super::{
     super::{OpenError, SqlStore, SqlStoreOptions, private_tokens},
     HOUR, ISSUER, NOW, caller, create, listed, private, refresh, rotation, session, token,
 };
 use crate::{
-    issuing::store::{Called, Caller, Insertion, RefreshUse, TokenStore},
+    issuing::store::{Acknowledged, Called, Caller, Insertion, RefreshUse, TokenStore},
     revocation::{RevocationStore, Verdict},
 };
 
@@ -48,6 +50,8 @@ on_each_database! {
     dropped_steps_leave_nothing_behind
     what_was_not_committed_is_not_committed_by_the_next_step
     a_newer_schema_is_refused_and_left_alone
+    new_entries_go_to_the_store_that_has_written_them
+    entries_that_are_removed_while_a_seeding_begins_are_among_its_denials
 }
 
 async fn two(url: &str) -> (SqlStore, SqlStore) {
@@ -214,6 +218,49 @@ async fn connections_that_postgres_has_cut_are_replaced_unseen() {
         create(&store, &format!("{n} again")).await;
         assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), 1);
         assert_eq!(store.look_up(&[token(&name)]).await.unwrap(), Verdict::NotRevoked);
+    }
+}
+
+async fn new_entries_go_to_the_store_that_has_written_them(url: &str) {
+    let (one, other) = two(url).await;
+    for store in [&one, &other] {
+        assert!(store.new_entries().now_or_never().is_none(), "nothing is written yet");
+    }
+    for n in 0..3 {
+        one.revoke(&token(&n.to_string()), NOW + HOUR).await.unwrap();
+    }
+    let given = one.clone().new_entries().await;
+    assert_eq!(given, other.outbox(10).await.unwrap());
+    assert_eq!(given.len(), 3);
+    for store in [&one, &other] {
+        assert!(store.new_entries().now_or_never().is_none());
+    }
+}
+
+/// By a relay that is slow, and another that seeds at the same time.
+async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(url: &str) {
+    let (one, other) = two(url).await;
+    let mark = |generation: String| Acknowledged::new("a:", generation, 1, [1; 8]);
+    for n in 0..ROUNDS {
+        let (old, new) = (mark(format!("g{n}")), mark(format!("g{}", n + 1)));
+        one.begin_generation(&old).await.unwrap();
+        let (removed, denials) = tokio::join!(
+            async {
+                one.revoke(&token(&n.to_string()), NOW + HOUR).await.unwrap();
+                let id = one.outbox(1000).await.unwrap().pop().unwrap().id;
+                one.outbox_done(&[id], &old).await.unwrap()
+            },
+            async {
+                other.begin_generation(&new).await.unwrap();
+                other.denials(None, 1000).await.unwrap()
+            }
+        );
+        let is_there = denials.iter().any(|denial| denial.what == token(&n.to_string()));
+        let left = one.outbox(1000).await.unwrap();
+        let is_left = left.iter().any(|entry| entry.denial.what == token(&n.to_string()));
+        assert_ne!(removed, is_left);
+        assert!(is_there || is_left, "neither the outbox nor the seeding has it");
+        assert!(!one.outbox_done(&[], &old).await.unwrap());
     }
 }
 

@@ -1,0 +1,205 @@
+//! Records entries of a token store in Redis, and makes sure that Redis still has what it has acknowledged.
+//!
+//! # Why nothing is lost for good
+//!
+//! The store keeps, for each fleet, a generation and how far Redis had come under it ([`Acknowledged`]).
+//!
+//! 1. **Entries leave the outbox in the transaction that raises the kept mark**, and only while the kept generation is
+//!    the one that Redis has acknowledged them under.
+//! 2. **Before a relay records anything, it compares.** Redis must have the kept generation, and the kept mark must be
+//!    its latest or be in its stream. If not, Redis has lost acknowledged entries, and the relay seeds. Where the
+//!    stream does not reach back that far, the relay cannot tell, and seeds.
+//! 3. **A comparison is worth one connection and one generation.** The relay records over the same connection only,
+//!    so on the same server. If the connection breaks, or Redis answers with another generation, the entries stay and
+//!    the relay compares again. With the lease, it also looks again and again whether the store keeps that generation.
+//! 4. **A seeding first replaces the kept generation, and then reads the store.** What left the outbox before is
+//!    among the denials that it reads. An older generation removes no entry afterwards, however slow its relay is. So
+//!    a seeding that stops in the middle is noticed, too: Redis does not have the generation that is kept.
+//! 5. **Redis may be ahead.** A relay that stops between the two sides has recorded an entry that is still in the
+//!    outbox. It is recorded again, and the mark in Redis goes on from the kept one.
+//!
+//! If nothing is kept for a fleet that Redis has a generation for, because an older version of this crate or
+//! [`RedisStore::initialise`] has set it up, the relay seeds once. Look-ups go on meanwhile. If the generations differ,
+//! look-ups fail until the seeding has finished.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{
+    RedisStore, error::Failure, generation::Seeding, lease::Lease, mark::Mark, names::hex,
+};
+use crate::{
+    issuing::store::{Acknowledged, Denial, OutboxEntry, TokenStore},
+    jws,
+    revocation::{Revocable, StoreError},
+};
+
+/// Entries in one step: few enough that nobody else waits long for Redis.
+pub(super) const BATCH: usize = 200;
+
+/// A token store, and the fleet that it feeds.
+pub(super) struct Ledger {
+    pub(super) store: Arc<dyn TokenStore>,
+    pub(super) redis: RedisStore,
+    /// The last comparison that found Redis complete.
+    basis: Mutex<Option<Basis>>,
+}
+
+/// Redis was complete over this connection, with this generation.
+#[derive(Clone, PartialEq, Eq)]
+struct Basis {
+    link: u64,
+    generation: Arc<str>,
+}
+
+/// Whether to ask the store if Redis was complete over this connection and with this generation before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// `outbox_done` finds out whether the store keeps that generation still.
+    IsEnough,
+    /// A relay that seeds another server replaces it.
+    MayBeOver,
+}
+
+/// What Redis has, compared with what the store keeps as acknowledged.
+enum Compared {
+    Complete(Basis),
+    /// It has no generation, or had one and not everything that was acknowledged under it.
+    NotSeeded,
+    /// The store keeps nothing about it.
+    Unknown,
+    /// It has another generation than the store keeps.
+    Differs(Basis),
+}
+
+impl Ledger {
+    pub(super) fn new(store: Arc<dyn TokenStore>, redis: RedisStore) -> Self {
+        Self { store, redis, basis: Mutex::default() }
+    }
+
+    /// Records up to [`BATCH`] entries in Redis and removes them from the outbox.
+    pub(super) async fn publish(&self, entries: &[OutboxEntry]) -> Result<(), StoreError> {
+        let Compared::Complete(basis) = self.compare(Known::IsEnough).await? else {
+            // They stay until it is seeded.
+            return Err(Failure::NotSeeded.into());
+        };
+        let denials = to_record(entries.iter().map(|entry| &entry.denial));
+        let mark = self.redis.record(basis.link, &denials).await?;
+        if mark.generation != basis.generation {
+            return Err(Failure::Overtaken.into());
+        }
+        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        if !self.store.outbox_done(&ids, &self.acknowledged(&mark)).await? {
+            // Another relay seeds or has seeded, perhaps a different server.
+            *self.basis() = None;
+            return Err(Failure::Overtaken.into());
+        }
+        Ok(())
+    }
+
+    /// Seeds Redis unless it has everything that it had acknowledged.
+    pub(super) async fn complete(&self, lease: Option<&Lease>) -> Result<(), StoreError> {
+        let only_if_missing = match self.compare(Known::MayBeOver).await? {
+            Compared::Complete(_) => return Ok(()),
+            Compared::NotSeeded => true,
+            Compared::Unknown => false,
+            Compared::Differs(basis) => {
+                let lost = Mark::never(&basis.generation);
+                self.redis.forsake(basis.link, &lost).await?;
+                true
+            }
+        };
+        match self.redis.begin_seeding(only_if_missing).await? {
+            Some(seeding) => self.go_on_seeding(seeding, lease).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Seeds Redis, whatever it has.
+    pub(super) async fn seed(&self) -> Result<(), StoreError> {
+        let seeding = self.redis.begin_seeding(false).await?.ok_or(Failure::SeedInterrupted)?;
+        self.go_on_seeding(seeding, None).await
+    }
+
+    async fn compare(&self, known: Known) -> Result<Compared, StoreError> {
+        let link = self.redis.0.link.current().await?;
+        let mark = match self.redis.mark_over(link).await {
+            Ok(mark) => mark,
+            Err(Failure::NotSeeded | Failure::WentBackwards) => return Ok(Compared::NotSeeded),
+            Err(failure) => return Err(failure.into()),
+        };
+        let basis = Basis { link, generation: mark.generation };
+        let is_known = self.basis().as_ref() == Some(&basis);
+        if is_known && known == Known::IsEnough {
+            return Ok(Compared::Complete(basis));
+        }
+        let Some(kept) = self.store.acknowledged(&self.redis.0.space.prefix).await? else {
+            return Ok(Compared::Unknown);
+        };
+        if kept.generation != fingerprint(&basis.generation) {
+            return Ok(Compared::Differs(basis));
+        }
+        if is_known {
+            return Ok(Compared::Complete(basis));
+        }
+        let (generation, tip) = (Arc::clone(&basis.generation), u64::from_be_bytes(kept.hash));
+        let kept = Mark { generation, count: kept.count, tip };
+        if !self.redis.still_has(link, kept).await? {
+            return Ok(Compared::NotSeeded);
+        }
+        *self.basis() = Some(basis.clone());
+        Ok(Compared::Complete(basis))
+    }
+
+    async fn go_on_seeding(
+        &self,
+        mut seeding: Seeding,
+        lease: Option<&Lease>,
+    ) -> Result<(), StoreError> {
+        if let Err(error) = self.write_denials(&mut seeding, lease).await {
+            // So that another relay need not wait until it expires.
+            let _ = self.redis.abandon_seeding(&seeding).await;
+            return Err(error);
+        }
+        Ok(self.redis.finish_seeding(seeding).await?)
+    }
+
+    async fn write_denials(
+        &self,
+        seeding: &mut Seeding,
+        lease: Option<&Lease>,
+    ) -> Result<(), StoreError> {
+        // Before the denials are read, so that no entry is removed that is not among them.
+        let generation = fingerprint(&seeding.token);
+        let new = Acknowledged::new(&*self.redis.0.space.prefix, generation, 0, [0; 8]);
+        self.store.begin_generation(&new).await?;
+        let mut after: Option<Revocable> = None;
+        loop {
+            let denials = self.store.denials(after.as_ref(), BATCH).await?;
+            let Some(last) = denials.last() else { return Ok(()) };
+            after = Some(last.what.clone());
+            self.redis.seed_batch(seeding, &to_record(&denials)).await?;
+            if let Some(lease) = lease {
+                // Without it the seeding goes on: no other relay can seed meanwhile.
+                lease.hold(&self.redis).await?;
+            }
+        }
+    }
+
+    fn acknowledged(&self, mark: &Mark) -> Acknowledged {
+        let (prefix, generation) = (&*self.redis.0.space.prefix, fingerprint(&mark.generation));
+        Acknowledged::new(prefix, generation, mark.count, mark.tip.to_be_bytes())
+    }
+
+    fn basis(&self) -> MutexGuard<'_, Option<Basis>> {
+        self.basis.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn to_record<'a>(denials: impl IntoIterator<Item = &'a Denial>) -> Vec<(Revocable, u64)> {
+    denials.into_iter().map(|denial| (denial.what.clone(), denial.keep_until)).collect()
+}
+
+/// Stands for a generation where its readers must not be able to sign messages with it.
+fn fingerprint(generation: &str) -> String {
+    hex(&jws::sha256(generation.as_bytes()))
+}
