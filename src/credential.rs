@@ -7,8 +7,16 @@
 //! 3. A cookie, where the service author allowed one; looked at only if there is no header.
 //!
 //! More than one is none: which of two tokens was meant is not for a server to guess.
+//!
+//! A reader behind the layer may be more lenient than this one: it may trim white space, decode names, or look for
+//! `Bearer` further on in a value. A request must not pass as anonymous if such a reader could find a token in it:
+//!
+//! 1. An `Authorization` whose scheme cannot be parsed is malformed. HTTP/2 carries white space around a value.
+//! 2. [`Sources::resembles_a_credential`] finds the others. Optional layers reject them.
+//! 3. [`Sources::conceal`] and [`Sources::clear_query`] remove all of them where the credential is removed.
 
 mod cross_site;
+mod look_alike;
 #[cfg(test)]
 mod tests;
 
@@ -80,21 +88,48 @@ impl Sources {
         Ok(Some(token))
     }
 
-    /// Takes a query token out of the URI.
+    /// Whether the request has a header or cookie where a token may be, whatever is in it.
+    pub(crate) fn is_present(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(&self.header)
+            || self.cookie.as_deref().is_some_and(|name| {
+                cookie_pairs(headers).any(|pair| look_alike::is_cookie(pair, name))
+            })
+    }
+
+    /// Whether a lenient reader could find a token where [`find`](Self::find) found none.
+    pub(crate) fn resembles_a_credential(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let in_header = self.header == AUTHORIZATION
+            && headers.get_all(AUTHORIZATION).iter().any(|line| hides_bearer(line.as_bytes()));
+        // An empty cookie of exactly this name is how sites take a cookie back.
+        let is_other = |pair: &[u8], name: &str| {
+            cookie_value(pair, name).is_none() && look_alike::is_cookie(pair, name)
+        };
+        in_header
+            || self
+                .cookie
+                .as_deref()
+                .is_some_and(|name| cookie_pairs(headers).any(|pair| is_other(pair, name)))
+            || self
+                .query
+                .as_deref()
+                .is_some_and(|name| pairs_of(uri).any(|pair| look_alike::is_parameter(pair, name)))
+    }
+
+    /// Removes the token from the query, with all parameters that a lenient reader takes for it.
     ///
     /// # Errors
     /// When the URI cannot be put together without it.
     pub(crate) fn clear_query(&self, uri: &mut Uri) -> Result<(), RejectionKind> {
         if let Some(name) = &self.query
-            && parameters(uri, name).next().is_some()
+            && pairs_of(uri).any(|pair| look_alike::is_parameter(pair, name))
         {
             *uri = without_parameter(uri, name).ok_or(RejectionKind::MalformedCredential)?;
         }
         Ok(())
     }
 
-    /// Takes the header and cookie that can hold a token away, or marks every line of them as sensitive; `is_alone`
-    /// says that there is no second line of the header.
+    /// Removes the header and cookie that can hold a token, or marks every line of them as sensitive; `is_alone` says
+    /// that there is no second line of the header.
     pub(crate) fn conceal(&self, headers: &mut HeaderMap, is_alone: bool) {
         if self.strip {
             self.strip_header(headers);
@@ -126,18 +161,15 @@ impl Sources {
     /// An empty cookie is how sites take a cookie back, so it is no credential.
     fn in_cookie<'r>(&self, headers: &'r HeaderMap) -> Result<Option<&'r [u8]>, RejectionKind> {
         let Some(name) = &self.cookie else { return Ok(None) };
-        let values = headers
-            .get_all(COOKIE)
-            .iter()
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-            .filter_map(|pair| cookie_value(pair, name));
+        let values = cookie_pairs(headers).filter_map(|pair| cookie_value(pair, name));
         Ok(at_most_one(values)?.filter(|value| !value.is_empty()))
     }
 
     fn strip_header(&self, headers: &mut HeaderMap) {
-        let is_ours = self.header != AUTHORIZATION
-            || headers.get_all(AUTHORIZATION).iter().any(|line| is_bearer(line.as_bytes()));
-        if is_ours {
+        let is_ours = |line: &[u8]| !matches!(bearer(line), Ok(None)) || hides_bearer(line);
+        if self.header != AUTHORIZATION
+            || headers.get_all(AUTHORIZATION).iter().any(|line| is_ours(line.as_bytes()))
+        {
             headers.remove(&self.header);
         }
     }
@@ -151,25 +183,53 @@ fn at_most_one<T>(mut items: impl Iterator<Item = T>) -> Result<Option<T>, Rejec
     }
 }
 
-/// What follows the scheme, in an `Authorization` of the scheme `Bearer`; nothing for another scheme.
+/// What follows the scheme, in an `Authorization` of the scheme `Bearer`; nothing for another scheme, or no value.
 fn bearer(value: &[u8]) -> Result<Option<&[u8]>, RejectionKind> {
-    let scheme = value.split_at_checked("Bearer".len());
-    let Some((_, rest)) = scheme.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer"))
-    else {
-        // Bytes that no scheme can have are not the absence of a credential: somebody sent something.
-        let name = value.split(|byte| *byte == b' ').next().unwrap_or_default();
-        return if name.is_ascii() { Ok(None) } else { Err(RejectionKind::MalformedToken) };
-    };
-    match rest {
-        [b' ', token @ ..] => Ok(Some(skip_spaces(token))),
-        // A longer name: of a scheme that begins like ours. With nothing after it, a space was forgotten.
-        [next, ..] if is_token_character(*next) && rest.contains(&b' ') => Ok(None),
-        _ => Err(RejectionKind::MalformedCredential),
+    match value.split_at_checked("Bearer ".len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => {
+            Ok(Some(skip_spaces(token)))
+        }
+        _ => no_bearer(value).map(|()| None),
     }
 }
 
-fn is_bearer(value: &[u8]) -> bool {
-    !matches!(bearer(value), Ok(None))
+/// Whether a value that does not begin with `Bearer` and a space is of another scheme, or empty.
+///
+/// A scheme that cannot be parsed (RFC 9110 section 11.4) is not another scheme: an HTTP/1 server behind this one trims
+/// white space that HTTP/2 lets through, although RFC 9113 section 8.2.1 forbids it, and may then read a token.
+fn no_bearer(value: &[u8]) -> Result<(), RejectionKind> {
+    let (Some(first), Some(last)) = (value.first(), value.last()) else { return Ok(()) };
+    if is_white_space(*first) || is_white_space(*last) {
+        return Err(RejectionKind::MalformedCredential);
+    }
+    let mut parts = value.splitn(2, |byte| *byte == b' ');
+    let (scheme, has_more) = (parts.next().unwrap_or_default(), parts.next().is_some());
+    let starts_like_ours =
+        scheme.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer"));
+    match scheme.iter().all(|byte| is_token_character(*byte)) {
+        // With nothing after a name that begins like ours, a space was forgotten.
+        true if starts_like_ours && !has_more => Err(RejectionKind::MalformedCredential),
+        true => Ok(()),
+        // Bytes beyond ASCII are a bad token, unless they follow our name.
+        false if !scheme.is_ascii() && !starts_like_ours => Err(RejectionKind::MalformedToken),
+        false => Err(RejectionKind::MalformedCredential),
+    }
+}
+
+/// Whether the word `Bearer` stands somewhere in a value, with white space behind it: `Basic x, Bearer y`.
+fn hides_bearer(value: &[u8]) -> bool {
+    value.windows("Bearer ".len()).enumerate().any(|(at, window)| {
+        let (word, end) = window.split_at("Bearer".len());
+        let before = at.checked_sub(1).and_then(|before| value.get(before));
+        word.eq_ignore_ascii_case(b"Bearer")
+            && end.iter().all(|byte| is_white_space(*byte))
+            && !before.is_some_and(|byte| is_token_character(*byte))
+    })
+}
+
+/// `OWS` (RFC 9110 section 5.6.3).
+fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 fn skip_spaces(mut bytes: &[u8]) -> &[u8] {
@@ -213,6 +273,11 @@ fn is_b64_character(byte: u8) -> bool {
     is_letter | is_digit_dot_or_slash | (byte == b'_') | (byte == b'~') | (byte == b'+')
 }
 
+fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(COOKIE).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+}
+
 /// The value of a `name=value` pair of a `Cookie` line, if it has this name (RFC 6265 section 4.2.1).
 fn cookie_value<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
     pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")
@@ -221,8 +286,11 @@ fn cookie_value<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
 /// The values of a query parameter. Nothing is percent-decoded: a token needs no escapes, and a name that
 /// was escaped is another name.
 fn parameters<'r>(uri: &'r Uri, name: &str) -> impl Iterator<Item = &'r str> {
-    let query = uri.query().unwrap_or_default();
-    query.split('&').filter_map(move |pair| parameter_value(pair, name))
+    pairs_of(uri).filter_map(move |pair| parameter_value(pair, name))
+}
+
+fn pairs_of(uri: &Uri) -> impl Iterator<Item = &str> {
+    uri.query().unwrap_or_default().split('&')
 }
 
 fn parameter_value<'p>(pair: &'p str, name: &str) -> Option<&'p str> {
@@ -232,10 +300,10 @@ fn parameter_value<'p>(pair: &'p str, name: &str) -> Option<&'p str> {
     }
 }
 
-/// The URI without a query parameter; the others keep their order and bytes.
+/// The URI without a query parameter and what looks like it; the others keep their order and bytes.
 fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     let kept: Vec<&str> =
-        uri.query()?.split('&').filter(|pair| parameter_value(pair, name).is_none()).collect();
+        uri.query()?.split('&').filter(|pair| !look_alike::is_parameter(pair, name)).collect();
     let path_and_query = if kept.is_empty() {
         uri.path().to_owned()
     } else {
@@ -253,9 +321,10 @@ fn mark_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
     }
 }
 
-/// Takes every cookie of this name out of the `Cookie` lines; a line that held nothing else goes.
+/// Removes every cookie of this name, or one that looks like it, from the `Cookie` lines; a line that held nothing else
+/// goes.
 fn strip_cookie(headers: &mut HeaderMap, name: &str) {
-    let is_ours = |pair: &&[u8]| cookie_value(pair, name).is_some();
+    let is_ours = |pair: &&[u8]| look_alike::is_cookie(pair, name);
     let pairs = |line: &'_ HeaderValue| -> Vec<Vec<u8>> {
         line.as_bytes()
             .split(|byte| *byte == b';')

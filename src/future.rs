@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{
+    HeaderValue, Request, Response,
+    header::{CACHE_CONTROL, Entry},
+};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -36,7 +39,7 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, B, C, F> {
-        Calling { #[pin] future: F },
+        Calling { #[pin] future: F, is_private: bool },
         // By itself on the heap, so that the future of a request that does not wait stays small.
         Checking { waiting: Option<Box<Waiting<S, B, C>>> },
         Rejected { response: Option<Response<Bytes>> },
@@ -69,6 +72,7 @@ struct Waiting<S, B, C> {
     request: Request<B>,
     refusals: Arc<Refusals>,
     admissions: Admissions,
+    is_private: bool,
 }
 
 /// Why a request does not get to the service.
@@ -100,8 +104,9 @@ impl<S, B, C> ResponseFuture<S, B, C>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn calling(future: S::Future) -> Self {
-        Self { state: State::Calling { future } }
+    /// `is_private`: the response gets `Cache-Control: private`, unless the service set something.
+    pub(crate) fn calling(future: S::Future, is_private: bool) -> Self {
+        Self { state: State::Calling { future, is_private } }
     }
 
     pub(crate) fn checking(
@@ -110,10 +115,11 @@ where
         request: Request<B>,
         refusals: Arc<Refusals>,
         admissions: Admissions,
+        is_private: bool,
     ) -> Self {
         let check = Some(check);
-        let waiting = Some(Box::new(Waiting { check, service, request, refusals, admissions }));
-        Self { state: State::Checking { waiting } }
+        let waiting = Waiting { check, service, request, refusals, admissions, is_private };
+        Self { state: State::Checking { waiting: Some(Box::new(waiting)) } }
     }
 
     pub(crate) fn rejected(response: Response<Bytes>) -> Self {
@@ -132,8 +138,9 @@ where
         let mut state = self.project().state;
         loop {
             let waiting = match state.as_mut().project() {
-                StateProjection::Calling { future } => {
-                    return future.poll(cx).map_ok(|response| response.map(ResponseBody::inner));
+                StateProjection::Calling { future, is_private } => {
+                    let is_private = *is_private;
+                    return future.poll(cx).map_ok(|response| answered(response, is_private));
                 }
                 StateProjection::Rejected { response } => {
                     return Poll::Ready(Ok(refused(response.take().expect(FINISHED))));
@@ -141,10 +148,11 @@ where
                 StateProjection::Checking { waiting } => waiting,
             };
             let verdict = ready!(waiting.as_mut().expect(FINISHED).poll(cx));
-            let Waiting { service, request, refusals, .. } = *waiting.take().expect(FINISHED);
+            let Waiting { service, request, refusals, is_private, .. } = *waiting.take().expect(FINISHED);
             match verdict {
                 Ok(()) => {
-                    state.set(State::Calling { future: service.into_inner().call(request) });
+                    let future = service.into_inner().call(request);
+                    state.set(State::Calling { future, is_private });
                 }
                 Err(Stopped::Refused(rejection)) => {
                     let (request, _) = request.into_parts();
@@ -157,6 +165,13 @@ where
 }
 
 const FINISHED: &str = "polled after it was ready";
+
+fn answered<B>(mut response: Response<B>, is_private: bool) -> Response<ResponseBody<B>> {
+    if is_private && let Entry::Vacant(entry) = response.headers_mut().entry(CACHE_CONTROL) {
+        entry.insert(HeaderValue::from_static("private"));
+    }
+    response.map(ResponseBody::inner)
+}
 
 fn refused<B>(response: Response<Bytes>) -> Response<ResponseBody<B>> {
     response.map(ResponseBody::refusal)

@@ -32,7 +32,9 @@ use crate::{
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::convert::Infallible;
+/// use bytes::Bytes;
 /// use http::{Request, Response};
+/// use http_body_util::Empty;
 /// use tower::{Layer, ServiceExt, service_fn};
 /// use tower_bearer::{
 ///     Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::UntypedClaims,
@@ -42,12 +44,12 @@ use crate::{
 /// let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
 /// let layer = BearerLayer::new(Authenticator::new(verifier)).with_realm("orders")?;
 ///
-/// let service = layer.layer(service_fn(|request: Request<()>| async move {
+/// let service = layer.layer(service_fn(|request: Request<Empty<Bytes>>| async move {
 ///     let user: &Authenticated = request.extensions().get().expect("the layer put it there");
 ///     Ok::<_, Infallible>(Response::new(format!("{:?}", user.expires_at())))
 /// }));
 ///
-/// let response = service.oneshot(Request::new(())).await?;
+/// let response = service.oneshot(Request::new(Empty::new())).await?;
 /// assert_eq!(response.status(), 401);
 /// assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="orders""#);
 /// # Ok(()) }
@@ -63,6 +65,7 @@ pub(crate) struct Settings<C> {
     pub(crate) sources: Sources,
     pub(crate) optional: bool,
     pub(crate) allows_cors_preflight: bool,
+    pub(crate) private_responses: bool,
     /// By itself in an `Arc`, because requests without a token take it along.
     pub(crate) refusals: Arc<Refusals>,
 }
@@ -77,6 +80,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
                 sources,
                 optional: false,
                 allows_cors_preflight: false,
+                private_responses: false,
                 refusals: Arc::default(),
             }),
         }
@@ -88,20 +92,33 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// Behind such a layer the axum extractor `Authenticated<C>`, [`require`](Self::require) and
     /// [`require_scopes`](Self::require_scopes) refuse anonymous requests, and `Option<Authenticated<C>>`
     /// is `None`.
+    ///
+    /// A request is not anonymous if another reader could find a token in it. It is refused with 400 if
+    /// `Authorization` has another scheme and `Bearer` further on (`Basic x, Bearer y`), or if a cookie or query
+    /// parameter has the name of the credential only once it is decoded or trimmed (`access%5Ftoken=`).
     pub fn optional(mut self) -> Self {
         self.settings_mut().optional = true;
         self
     }
 
-    /// Lets CORS preflight requests through without a token: `OPTIONS` with `Origin` and
-    /// `Access-Control-Request-Method`, without content. By default they are refused like all others.
+    /// Lets CORS preflight requests through without a token. By default they are refused like all others.
     ///
-    /// Browsers send no credential with them, so this is for a CORS layer that stands behind this one. A
-    /// CORS layer outside of this one needs no such exception and is the better order.
+    /// A preflight request is `OPTIONS` with `Origin` and `Access-Control-Request-Method`, and without all of:
+    ///
+    /// * `Content-Type`, `Transfer-Encoding`, `Upgrade`, and a `Content-Length` other than 0;
+    /// * content: the body says that it has ended ([`Body::is_end_stream`](http_body::Body::is_end_stream)). The
+    ///   bodies of hyper, axum and tonic do, over HTTP/1 and HTTP/2. A layer outside of this one may wrap the body in
+    ///   a type that does not; then no request is a preflight request;
+    /// * a credential in the header or cookie of this layer. Browsers send none with preflights.
+    ///
+    /// Other requests need a token. So the service behind the layer gets no content without one.
+    ///
+    /// This is for a CORS layer that stands behind this one. A CORS layer outside of this one needs no such exception
+    /// and is the better order.
     ///
     /// **Whatever answers `OPTIONS` behind this layer is then open to everyone.** That includes services that do
-    /// not look at the method, such as axum's `any` and tonic's: never set it in front of those without a CORS
-    /// layer between.
+    /// not look at the method, such as axum's `any` and tonic's, which runs methods that stream requests without a
+    /// message: never set it in front of those without a CORS layer between.
     pub fn allow_cors_preflight(mut self) -> Self {
         self.settings_mut().allows_cors_preflight = true;
         self
@@ -137,8 +154,44 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         self
     }
 
+    /// Whether requests that look like gRPC (`POST` with a content type of `application/grpc`) get trailers-only
+    /// answers, which have the HTTP status 200. By default they do.
+    ///
+    /// `false` is for routes without gRPC: a client chooses its content type, and proxies, logs and alarms that count
+    /// 401 do not see a refusal with status 200. All requests then get the responder's answer with its HTTP status.
+    pub fn with_grpc_answers(mut self, grpc_answers: bool) -> Self {
+        self.refusals_mut().grpc_answers = grpc_answers;
+        self
+    }
+
+    /// Sets `Cache-Control: private` on responses to requests with a token, unless the service behind the layer has set
+    /// `Cache-Control`. By default the layer changes no response of the service.
+    ///
+    /// A shared cache must not store the response to a request with `Authorization` unless that response allows it
+    /// (RFC 9111 section 3.5). It knows nothing of tokens in a cookie, in another header or in the query: use this
+    /// setting with [`allow_cookie`](Self::allow_cookie), [`credential_header`](Self::credential_header) and
+    /// [`allow_query`](Self::allow_query), or set the header in the service. It has no effect on refusals, which have
+    /// `no-store`, nor on responses to anonymous and preflight requests.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+    /// # fn layer(authenticator: tower_bearer::Authenticator) -> tower_bearer::BearerLayer {
+    /// use tower_bearer::BearerLayer;
+    ///
+    /// BearerLayer::new(authenticator).allow_cookie("session").with_private_responses()
+    /// # }
+    /// ```
+    pub fn with_private_responses(mut self) -> Self {
+        self.settings_mut().private_responses = true;
+        self
+    }
+
     /// Reads the token from this header, where it stands alone without a scheme, and no longer from
     /// `Authorization`. Some proxies send it so, as in `cf-access-jwt-assertion`.
+    ///
+    /// Shared caches do not know that the response is for one user: see
+    /// [`with_private_responses`](Self::with_private_responses). [`strip_credential`](Self::strip_credential) then
+    /// removes this header and leaves `Authorization`.
     ///
     /// Naming `authorization` restores the default, with its scheme.
     pub fn credential_header(mut self, name: HeaderName) -> Self {
@@ -151,9 +204,13 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// A header wins over the cookie, which browsers send unasked. An empty cookie counts as none. Other
     /// sites can make a browser send it, so on methods that are not safe (RFC 9110 section 9.2.1) and on
     /// WebSocket upgrades the request must be of the same origin, by `Sec-Fetch-Site` or else by `Origin`;
-    /// if it is not, or has neither, the answer is 403. A proxy in front must keep `Host`.
+    /// if it is not, or has neither, the answer is 403. A proxy in front must keep `Host`, and the scheme if it
+    /// forwards HTTP/2.
     ///
     /// On safe methods nothing is demanded: they must not change anything.
+    ///
+    /// Shared caches do not know that the response is for one user: see
+    /// [`with_private_responses`](Self::with_private_responses).
     pub fn allow_cookie(mut self, name: impl Into<Box<str>>) -> Self {
         self.settings_mut().sources.cookie = Some(name.into());
         self
@@ -172,16 +229,21 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     ///
     /// URLs end up in logs and histories, so this is for clients that can send nothing else, such as a
     /// browser's `WebSocket` and `EventSource`. The parameter is taken out of the URI before the service
-    /// behind the layer and the [`Responder`] see it. Whatever stands in front of the layer sees it, and
+    /// behind the layer and the [`Responder`] see it, with every parameter that has this name once it is decoded
+    /// or trimmed. Whatever stands in front of the layer sees it, and
     /// so does what copied the URI there (axum's `OriginalUri`). A response to it should have
-    /// `Cache-Control: private`.
+    /// `Cache-Control: private`: see [`with_private_responses`](Self::with_private_responses).
     pub fn allow_query(mut self, name: impl Into<Box<str>>) -> Self {
         self.settings_mut().sources.query = Some(name.into());
         self
     }
 
-    /// Takes the header or cookie with the token out of the request. By default the service behind the layer
-    /// sees them, marked as sensitive.
+    /// Removes the header and cookie of the credential from the request. By default the service behind the layer sees
+    /// them, marked as sensitive.
+    ///
+    /// Removed is also what another reader could take for them: an `Authorization` with `Bearer` anywhere in it, and
+    /// cookies that have the name once it is decoded or trimmed (`session =x`). An `Authorization` of another
+    /// scheme stays.
     pub fn strip_credential(mut self) -> Self {
         self.settings_mut().sources.strip = true;
         self
@@ -253,6 +315,7 @@ impl<C> Clone for Settings<C> {
             sources: self.sources.clone(),
             optional: self.optional,
             allows_cors_preflight: self.allows_cors_preflight,
+            private_responses: self.private_responses,
             refusals: Arc::clone(&self.refusals),
         }
     }
@@ -265,6 +328,7 @@ impl<C> fmt::Debug for Settings<C> {
             .field("sources", &self.sources)
             .field("optional", &self.optional)
             .field("allows_cors_preflight", &self.allows_cors_preflight)
+            .field("private_responses", &self.private_responses)
             .field("refusals", &self.refusals)
             .finish()
     }

@@ -7,11 +7,13 @@ use std::{
 };
 
 use http::{
-    HeaderMap, Method, Request, Response,
+    Method, Request, Response,
     header::{
         ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING,
+        UPGRADE,
     },
 };
+use http_body::Body;
 use tower_service::Service;
 
 use crate::{
@@ -42,6 +44,7 @@ impl<S, C> BearerAuth<S, C> {
 impl<S, C, ReqB, ResB> Service<Request<ReqB>> for BearerAuth<S, C>
 where
     S: Service<Request<ReqB>, Response = Response<ResB>> + Clone,
+    ReqB: Body,
     C: Send + Sync + 'static,
 {
     type Response = Response<ResponseBody<ResB>>;
@@ -54,7 +57,10 @@ where
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         match self.settings.admit(&mut request) {
-            Admission::Admitted => ResponseFuture::calling(self.inner.call(request)),
+            Admission::Admitted { has_token } => {
+                let is_private = has_token && self.settings.private_responses;
+                ResponseFuture::calling(self.inner.call(request), is_private)
+            }
             Admission::Refused(rejection) => {
                 // The inner service may have reserved something for this call (a permit, a place in a queue),
                 // which others wait for. A clone has reserved nothing.
@@ -73,6 +79,7 @@ where
                     request,
                     refusals,
                     admissions,
+                    self.settings.private_responses,
                 )
             }
             #[cfg(feature = "jwks")]
@@ -88,6 +95,7 @@ where
                     request,
                     refusals,
                     admissions,
+                    self.settings.private_responses,
                 )
             }
         }
@@ -95,7 +103,10 @@ where
 }
 
 enum Admission<C> {
-    Admitted,
+    Admitted {
+        /// Otherwise the request is anonymous, or a preflight.
+        has_token: bool,
+    },
     Refused(Rejection),
     Checking(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
     #[cfg(feature = "jwks")]
@@ -104,18 +115,15 @@ enum Admission<C> {
 
 impl<C: Send + Sync + 'static> Settings<C> {
     /// Decides on a request as far as that needs no waiting, and prepares it for the inner service.
-    fn admit<B>(&self, request: &mut Request<B>) -> Admission<C> {
+    fn admit<B: Body>(&self, request: &mut Request<B>) -> Admission<C> {
         // Only what this layer puts there is to be found behind it.
         request.extensions_mut().remove::<Authenticated<C>>();
         request.extensions_mut().remove::<Anonymous<C>>();
 
-        let is_preflight =
-            self.allows_cors_preflight && is_cors_preflight(request.method(), request.headers());
-        let token = if is_preflight {
-            Ok(None)
-        } else {
-            self.sources.find(request.method(), request.uri(), request.headers())
-        };
+        let is_preflight = self.allows_cors_preflight
+            && is_cors_preflight(request)
+            && !self.sources.is_present(request.headers());
+        let token = if is_preflight { Ok(None) } else { self.find(request) };
         // The token is borrowed from the request, so it is looked at before the request is changed.
         let progress = match token {
             Ok(Some(token)) => match self.authenticator.begin(token) {
@@ -137,7 +145,7 @@ impl<C: Send + Sync + 'static> Settings<C> {
             Ok(Some(Progress::Done(Ok(authenticated)))) => {
                 request.extensions_mut().insert(authenticated);
                 self.authenticator.admissions().count(Admitted::Token);
-                Admission::Admitted
+                Admission::Admitted { has_token: true }
             }
             Ok(Some(Progress::Done(Err(rejection)))) => Admission::Refused(rejection),
             Ok(Some(Progress::Pending(check))) => Admission::Checking(check),
@@ -148,23 +156,38 @@ impl<C: Send + Sync + 'static> Settings<C> {
                 request.extensions_mut().insert(anonymous);
                 let admitted = if is_preflight { Admitted::Preflight } else { Admitted::Anonymous };
                 self.authenticator.admissions().count(admitted);
-                Admission::Admitted
+                Admission::Admitted { has_token: false }
             }
             Ok(None) => Admission::Refused(RejectionKind::MissingCredential.into()),
             Err(kind) => Admission::Refused(kind.into()),
+        }
+    }
+
+    /// The token of a request. An optional layer does not take one that could be read elsewhere for none.
+    fn find<'r, B>(&self, request: &'r Request<B>) -> Result<Option<&'r [u8]>, RejectionKind> {
+        let (uri, headers) = (request.uri(), request.headers());
+        match self.sources.find(request.method(), uri, headers)? {
+            None if self.optional && self.sources.resembles_a_credential(uri, headers) => {
+                Err(RejectionKind::MalformedCredential)
+            }
+            found => Ok(found),
         }
     }
 }
 
 /// A CORS-preflight request (Fetch standard, section 4.8). It has no content: what has any is a request that
 /// wants something done.
-fn is_cors_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    method == Method::OPTIONS
+///
+/// HTTP/2 needs no header for content, so the body itself has to say that it has ended. One that cannot tell counts as
+/// content. After an upgrade more bytes follow, whatever the body says.
+fn is_cors_preflight<B: Body>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::OPTIONS
         && headers.contains_key(ORIGIN)
         && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-        && !headers.contains_key(CONTENT_TYPE)
-        && !headers.contains_key(TRANSFER_ENCODING)
-        && headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0")
+        && [CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE].iter().all(|name| !headers.contains_key(name))
+        && headers.get_all(CONTENT_LENGTH).iter().all(|length| length == "0")
+        && request.body().is_end_stream()
 }
 
 impl<S: Clone, C> Clone for BearerAuth<S, C> {

@@ -126,7 +126,7 @@ struct Seen(Parts);
 fuzz_target!(|input: Input<'_>| {
     let Some(request) = request(&input) else { return };
     let (before, ()) = request.clone().into_parts();
-    let open = service_fn(async |request: Request<()>| {
+    let open = service_fn(async |request: Request<String>| {
         let mut response = Response::new(Full::<Bytes>::default());
         response.extensions_mut().insert(Seen(request.into_parts().0));
         Ok::<_, Infallible>(response)
@@ -177,7 +177,7 @@ fn layer(settings: Settings) -> BearerLayer {
     layer
 }
 
-fn request(input: &Input<'_>) -> Option<Request<()>> {
+fn request(input: &Input<'_>) -> Option<Request<String>> {
     let mut target = format!("/{}", input.path);
     for (place, parameter) in input.query.iter().flatten().enumerate() {
         target.push(if place == 0 { '?' } else { '&' });
@@ -195,7 +195,7 @@ fn request(input: &Input<'_>) -> Option<Request<()>> {
         Verb::Connect => Method::CONNECT,
     };
     let uri = target.parse::<Uri>().ok()?;
-    let mut request = Request::builder().method(method).uri(uri).body(()).ok()?;
+    let mut request = Request::builder().method(method).uri(uri).body(String::new()).ok()?;
     for (name, pieces) in input.headers.iter().take(8) {
         let name = match name {
             Name::Authorization => header::AUTHORIZATION,

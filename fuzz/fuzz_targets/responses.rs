@@ -101,7 +101,7 @@ fn check(input: &Input<'_>) {
     let (token, request) = request(input);
     let expected = expected(input, request.headers());
     let is_grpc = is_grpc(&request);
-    let open = service_fn(async |_: Request<()>| {
+    let open = service_fn(async |_: Request<String>| {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"open"))))
     });
     let inner = layer.require_scopes(&input.scopes).layer(open);
@@ -136,14 +136,14 @@ fn authenticator(check: Check) -> Authenticator {
     Authenticator::new(verifier.build().unwrap())
 }
 
-fn request(input: &Input<'_>) -> (Arc<str>, Request<()>) {
+fn request(input: &Input<'_>) -> (Arc<str>, Request<String>) {
     let granted = serde_json::to_string(input.granted).unwrap();
     let claims = format!(
         r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{},"scope":{granted}}}"#,
         NOW + 60
     );
     let token = Signer::Hs256.sign(br#"{"alg":"HS256"}"#, claims.as_bytes());
-    let mut request = Request::new(());
+    let mut request = Request::new(String::new());
     if input.is_post {
         *request.method_mut() = Method::POST;
     }
@@ -228,7 +228,7 @@ fn expected(input: &Input<'_>, headers: &http::HeaderMap) -> Option<Refusal> {
     (!has_all).then_some(Refusal::PermissionDenied)
 }
 
-fn is_grpc(request: &Request<()>) -> bool {
+fn is_grpc(request: &Request<String>) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let text = content_type.map(|value| value.as_bytes().to_ascii_lowercase()).unwrap_or_default();
     let is_grpc = match text.strip_prefix(b"application/grpc") {

@@ -122,9 +122,9 @@ fn is_refused(
     if bytes.trim_ascii_start() == token.as_bytes() {
         return;
     }
-    let open = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(())));
+    let open = service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(())));
     let service = BearerLayer::new(caching.clone()).layer(open);
-    let request = Request::get("/").header(AUTHORIZATION, header).body(()).unwrap();
+    let request = Request::get("/").header(AUTHORIZATION, header).body(String::new()).unwrap();
     let status = block_on(service.oneshot(request)).unwrap().status();
     assert!(
         matches!(status, StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST),

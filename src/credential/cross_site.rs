@@ -2,7 +2,8 @@
 //!
 //! A browser adds cookies to requests that other sites cause. Where that could do harm, the browser must
 //! have said that this is not one of them: in `Sec-Fetch-Site` (Fetch Metadata), or, where it sends none, in
-//! an `Origin` (RFC 6454 section 7) that is the host of the request.
+//! an `Origin` (RFC 6454 section 7) that is the scheme, host and port of the request. The scheme is compared where the
+//! request has one: in HTTP/2, and in the absolute form of HTTP/1.
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,10 @@ fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
         "http" => 80,
         _ => return false,
     };
-    // The request's own scheme is not known behind a proxy that ends TLS, so the origin's is taken for both.
+    // HTTP/1 does not say by which scheme it was asked; then the origin's is taken for both.
+    if uri.scheme_str().is_some_and(|own| own != scheme) {
+        return false;
+    }
     let target = match uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => only(headers, HOST),

@@ -1,8 +1,10 @@
 //! Members that were read, handed to serde.
 //!
-//! Strings, whole numbers and names, which are nearly all that claims consist of, are handed over as they were read;
-//! values of other kinds are left to serde_json. Where a type asks for something unusual, or does not fit, serde_json
-//! reads the whole text and has the last word.
+//! What comes out is what serde_json makes of the same text, whatever the type. serde_json itself is not asked: features
+//! that any crate of a build can enable change what it hands to a visitor. `arbitrary_precision` makes a number an object,
+//! so that another variant of an untagged enum fits; `float_roundtrip` changes the last bit of a double. Here a number is
+//! always a `u64`, else an `i64`, else the nearest `f64`, at every level. Only a `RawValue` is left to serde_json, which
+//! alone can make one.
 
 #[cfg(test)]
 mod tests;
@@ -10,25 +12,32 @@ mod tests;
 use std::fmt;
 
 use serde::{
-    Deserializer,
-    de::{self, DeserializeOwned, DeserializeSeed, MapAccess, Visitor},
+    Deserialize, Deserializer,
+    de::{
+        self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess,
+        VariantAccess, Visitor, value::SeqDeserializer,
+    },
     forward_to_deserialize_any,
 };
+use smallvec::SmallVec;
 
-use super::{Kind, Member, Object, PRIVATE_TO_SERDE, Span, Text};
+use super::{
+    Kind, Member, Members, Object, PRIVATE_TO_SERDE, Span, Text,
+    reader::{Reader, is_number},
+};
 
 /// `T` out of an object, as serde_json makes it of its text; `None` where it does not fit.
 pub(crate) fn deserialize<T: DeserializeOwned>(object: &Object<'_>) -> Option<T> {
-    T::deserialize(Whole(object)).ok().or_else(|| serde_json::from_str(object.text).ok())
+    T::deserialize(Whole(object)).ok()
 }
 
-/// Not this way.
+/// The type does not fit. What does not fit is nobody's business: it may be a claim.
 #[derive(Debug)]
 struct Unfit;
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not read this way")
+        f.write_str("the type does not fit")
     }
 }
 
@@ -40,7 +49,7 @@ impl de::Error for Unfit {
     }
 }
 
-/// Methods for what an object or a name is not.
+/// Methods for what an object is not.
 macro_rules! unfit {
     ($($method:ident($($argument:ty),*))*) => {
         $(
@@ -58,10 +67,16 @@ impl<'de> Deserializer<'de> for Whole<'_, 'de> {
     type Error = Unfit;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        let Object { text, members } = self.0;
-        let mut members = Entries { text, rest: members.iter(), current: None };
-        let value = visitor.visit_map(&mut members)?;
-        if members.rest.next().is_some() { Err(Unfit) } else { Ok(value) }
+        visit_members(self.0.text, &self.0.members, visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        visit_only_member(self.0.text, &self.0.members, visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
@@ -74,7 +89,7 @@ impl<'de> Deserializer<'de> for Whole<'_, 'de> {
         visitor: V,
     ) -> Result<V::Value, Unfit> {
         if name.starts_with(PRIVATE_TO_SERDE) {
-            return Err(Unfit);
+            return raw(self.0.text.trim_ascii(), name, visitor);
         }
         visitor.visit_newtype_struct(self)
     }
@@ -91,9 +106,41 @@ impl<'de> Deserializer<'de> for Whole<'_, 'de> {
         deserialize_u128() deserialize_f32() deserialize_f64() deserialize_char() deserialize_str()
         deserialize_string() deserialize_bytes() deserialize_byte_buf() deserialize_unit()
         deserialize_unit_struct(&'static str) deserialize_seq() deserialize_tuple(usize)
-        deserialize_tuple_struct(&'static str, usize)
-        deserialize_enum(&'static str, &'static [&'static str]) deserialize_identifier()
+        deserialize_tuple_struct(&'static str, usize) deserialize_identifier()
     }
+}
+
+fn visit_members<'de, V: Visitor<'de>>(
+    text: &'de str,
+    members: &[Member],
+    visitor: V,
+) -> Result<V::Value, Unfit> {
+    let mut members = Entries { text, rest: members.iter(), current: None };
+    let value = visitor.visit_map(&mut members)?;
+    if members.rest.next().is_some() { Err(Unfit) } else { Ok(value) }
+}
+
+/// A variant with its content is an object of one member.
+fn visit_only_member<'de, V: Visitor<'de>>(
+    text: &'de str,
+    members: &[Member],
+    visitor: V,
+) -> Result<V::Value, Unfit> {
+    let [member] = members else { return Err(Unfit) };
+    let name = member.name_in(text).ok_or(Unfit)?;
+    let content = Some(Element { text, value: member.value, kind: member.kind });
+    visitor.visit_enum(Variant { name, content })
+}
+
+/// serde_json on one value, for its `RawValue`.
+fn raw<'de, V: Visitor<'de>>(
+    json: &'de str,
+    name: &'static str,
+    visitor: V,
+) -> Result<V::Value, Unfit> {
+    serde_json::Deserializer::from_str(json)
+        .deserialize_newtype_struct(name, visitor)
+        .map_err(|_| Unfit)
 }
 
 /// The members, one after the other.
@@ -129,8 +176,56 @@ fn visit_text<'de, V: Visitor<'de>>(text: Text<'de>, visitor: V) -> Result<V::Va
     }
 }
 
-/// A member's name.
+fn visit_bytes<'de, V: Visitor<'de>>(text: Text<'de>, visitor: V) -> Result<V::Value, Unfit> {
+    match text.plain() {
+        Some(plain) => visitor.visit_borrowed_bytes(plain.as_bytes()),
+        None => visitor.visit_bytes(text.resolve().as_bytes()),
+    }
+}
+
+/// A number as serde_json reads it without `arbitrary_precision`: minus zero is a double.
+fn visit_number<'de, V: Visitor<'de>>(number: &str, visitor: V) -> Result<V::Value, Unfit> {
+    if let Ok(number) = number.parse() {
+        return visitor.visit_u64(number);
+    }
+    match number.parse() {
+        Ok(number) if number != 0 => visitor.visit_i64(number),
+        _ => visitor.visit_f64(number.parse().map_err(|_| Unfit)?),
+    }
+}
+
+/// Methods for numbers: those of up to 64 bits, and those that hold whole numbers of 128.
+macro_rules! numbers {
+    () => {
+        numbers! { @any deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8
+            deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64 }
+        numbers! { @wide deserialize_i128 visit_i128 deserialize_u128 visit_u128 }
+    };
+    (@any $($method:ident)*) => {
+        $(
+            fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+                visit_number(self.as_number().ok_or(Unfit)?, visitor)
+            }
+        )*
+    };
+    (@wide $($method:ident $visit:ident)*) => {
+        $(
+            fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+                let number = self.as_number().ok_or(Unfit)?;
+                visitor.$visit(number.parse().map_err(|_| Unfit)?)
+            }
+        )*
+    };
+}
+
+/// A member's name. As the key of a map it may be made into more than text.
 struct Name<'de>(Text<'de>);
+
+impl<'de> Name<'de> {
+    fn as_number(&self) -> Option<&'de str> {
+        self.0.plain().filter(|name| is_number(name))
+    }
+}
 
 impl<'de> Deserializer<'de> for Name<'de> {
     type Error = Unfit;
@@ -139,22 +234,51 @@ impl<'de> Deserializer<'de> for Name<'de> {
         visit_text(self.0, visitor)
     }
 
-    forward_to_deserialize_any! { str string identifier ignored_any }
+    numbers! {}
 
-    // A map with numbers for names, say.
-    unfit! {
-        deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32() deserialize_i64()
-        deserialize_i128() deserialize_u8() deserialize_u16() deserialize_u32() deserialize_u64()
-        deserialize_u128() deserialize_f32() deserialize_f64() deserialize_char() deserialize_bytes()
-        deserialize_byte_buf() deserialize_option() deserialize_unit()
-        deserialize_unit_struct(&'static str) deserialize_newtype_struct(&'static str)
-        deserialize_seq() deserialize_tuple(usize) deserialize_tuple_struct(&'static str, usize)
-        deserialize_map() deserialize_struct(&'static str, &'static [&'static str])
-        deserialize_enum(&'static str, &'static [&'static str])
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        match self.0.plain() {
+            Some("true") => visitor.visit_bool(true),
+            Some("false") => visitor.visit_bool(false),
+            _ => Err(Unfit),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        visitor.visit_enum(Variant { name: self.0, content: None })
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        visit_bytes(self.0, visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        visit_bytes(self.0, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        char str string unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
-/// A member's value.
+/// A value, at any level.
 struct Element<'de> {
     text: &'de str,
     value: Span,
@@ -171,16 +295,42 @@ impl<'de> Element<'de> {
         Some(Text { raw: self.value.of(self.text)?, has_escapes })
     }
 
-    fn as_whole_number(&self) -> Option<u64> {
-        if self.kind == Kind::Number { self.value.of(self.text)?.parse().ok() } else { None }
+    fn as_number(&self) -> Option<&'de str> {
+        if self.kind == Kind::Number { self.value.of(self.text) } else { None }
     }
 
-    /// serde_json on the value, with its quotes if it is a string.
-    fn as_json(&self) -> Result<serde_json::Deserializer<serde_json::de::StrRead<'de>>, Unfit> {
+    /// The value's text, with its quotes if it is a string.
+    fn as_json(&self) -> Option<&'de str> {
         let Span { start, end } = self.value;
         let quote = u32::from(self.as_text().is_some());
-        let json = Span { start: start.saturating_sub(quote), end: end.saturating_add(quote) };
-        json.of(self.text).map(serde_json::Deserializer::from_str).ok_or(Unfit)
+        Span { start: start.saturating_sub(quote), end: end.saturating_add(quote) }.of(self.text)
+    }
+
+    fn reader(&self) -> Reader<'de> {
+        Reader::new(self.text, self.value.start as usize)
+    }
+
+    fn members(&self) -> Result<Members, Unfit> {
+        let mut members = Members::new();
+        self.reader().object(1, &mut members).ok_or(Unfit)?;
+        Ok(members)
+    }
+
+    fn elements(&self) -> Result<SmallVec<[Self; 8]>, Unfit> {
+        let mut elements = SmallVec::new();
+        let read = self.reader().elements(1, |kind, value| {
+            elements.push(Self { text: self.text, value, kind });
+            Some(())
+        });
+        read.map(|()| elements).ok_or(Unfit)
+    }
+}
+
+impl<'de> IntoDeserializer<'de, Unfit> for Element<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
     }
 }
 
@@ -194,48 +344,42 @@ macro_rules! strings {
     };
 }
 
-macro_rules! integers {
-    ($($method:ident)*) => {
-        $(
-            fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-                match self.as_whole_number() {
-                    Some(number) => visitor.visit_u64(number),
-                    None => self.as_json()?.$method(visitor).map_err(|_| Unfit),
-                }
-            }
-        )*
-    };
-}
-
-macro_rules! left_to_serde_json {
-    ($($method:ident($($name:ident: $argument:ty),*))*) => {
-        $(
-            fn $method<V: Visitor<'de>>(self, $($name: $argument,)* visitor: V) -> Result<V::Value, Unfit> {
-                self.as_json()?.$method($($name,)* visitor).map_err(|_| Unfit)
-            }
-        )*
-    };
-}
-
 impl<'de> Deserializer<'de> for Element<'de> {
     type Error = Unfit;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        match (self.kind, self.as_text()) {
-            (_, Some(text)) => visit_text(text, visitor),
-            (Kind::Null, _) => visitor.visit_unit(),
-            (Kind::True, _) => visitor.visit_bool(true),
-            (Kind::False, _) => visitor.visit_bool(false),
-            // What a number is to `any` depends on features of serde_json.
-            _ => self.as_json()?.deserialize_any(visitor).map_err(|_| Unfit),
+        match self.kind {
+            Kind::Null => visitor.visit_unit(),
+            Kind::True => visitor.visit_bool(true),
+            Kind::False => visitor.visit_bool(false),
+            Kind::Number => self.deserialize_f64(visitor),
+            Kind::String | Kind::StringWithEscapes => self.deserialize_str(visitor),
+            Kind::Array => self.deserialize_seq(visitor),
+            Kind::Object => self.deserialize_map(visitor),
         }
     }
 
-    strings! { deserialize_str deserialize_string deserialize_identifier }
+    numbers! {}
 
-    integers! {
-        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+    strings! { deserialize_char deserialize_str deserialize_string deserialize_identifier }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        match self.kind {
+            Kind::True => visitor.visit_bool(true),
+            Kind::False => visitor.visit_bool(false),
+            _ => Err(Unfit),
+        }
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        match self.as_text() {
+            Some(text) => visit_bytes(text, visitor),
+            None => self.deserialize_seq(visitor),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        self.deserialize_bytes(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
@@ -245,27 +389,131 @@ impl<'de> Deserializer<'de> for Element<'de> {
         }
     }
 
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        if self.kind == Kind::Null { visitor.visit_unit() } else { Err(Unfit) }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        self.deserialize_unit(visitor)
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Unfit> {
         if name.starts_with(PRIVATE_TO_SERDE) {
-            return self.as_json()?.deserialize_newtype_struct(name, visitor).map_err(|_| Unfit);
+            return raw(self.as_json().ok_or(Unfit)?, name, visitor);
         }
         visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        if self.kind != Kind::Array {
+            return Err(Unfit);
+        }
+        let mut elements = SeqDeserializer::new(self.elements()?.into_iter());
+        let value = visitor.visit_seq(&mut elements)?;
+        elements.end().map(|()| value)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Unfit> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        if self.kind != Kind::Object {
+            return Err(Unfit);
+        }
+        visit_members(self.text, &self.members()?, visitor)
+    }
+
+    /// serde_json takes arrays for structs, too.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        match self.kind {
+            Kind::Array => self.deserialize_seq(visitor),
+            _ => self.deserialize_map(visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        match (self.kind, self.as_text()) {
+            (_, Some(name)) => visitor.visit_enum(Variant { name, content: None }),
+            (Kind::Object, None) => visit_only_member(self.text, &self.members()?, visitor),
+            _ => Err(Unfit),
+        }
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
         visitor.visit_unit()
     }
+}
 
-    left_to_serde_json! {
-        deserialize_bool() deserialize_i128() deserialize_u128() deserialize_f32() deserialize_f64()
-        deserialize_char() deserialize_bytes() deserialize_byte_buf() deserialize_unit()
-        deserialize_unit_struct(name: &'static str) deserialize_seq() deserialize_tuple(length: usize)
-        deserialize_tuple_struct(name: &'static str, length: usize) deserialize_map()
-        deserialize_struct(name: &'static str, fields: &'static [&'static str])
-        deserialize_enum(name: &'static str, variants: &'static [&'static str])
+/// A variant of an enum.
+struct Variant<'de> {
+    name: Text<'de>,
+    /// None if the name stands alone, as a string.
+    content: Option<Element<'de>>,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'de> {
+    type Error = Unfit;
+    type Variant = Content<'de>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Content<'de>), Unfit> {
+        let variant = seed.deserialize(Name(self.name))?;
+        Ok((variant, Content(self.content)))
+    }
+}
+
+struct Content<'de>(Option<Element<'de>>);
+
+impl<'de> VariantAccess<'de> for Content<'de> {
+    type Error = Unfit;
+
+    fn unit_variant(self) -> Result<(), Unfit> {
+        self.0.map_or(Ok(()), Deserialize::deserialize)
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Unfit> {
+        seed.deserialize(self.0.ok_or(Unfit)?)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Unfit> {
+        self.0.ok_or(Unfit)?.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        self.0.ok_or(Unfit)?.deserialize_struct("", fields, visitor)
     }
 }

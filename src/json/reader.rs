@@ -30,6 +30,12 @@ pub(super) fn resolve(raw: &str) -> String {
     }
 }
 
+/// Whether this is exactly one number.
+pub(super) fn is_number(text: &str) -> bool {
+    let mut reader = Reader::new(text, 0);
+    reader.number().is_some() && reader.is_at_end()
+}
+
 pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,

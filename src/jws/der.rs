@@ -67,6 +67,13 @@ pub(super) fn read_der(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, Con
     }
 }
 
+/// Whether this is a public key or a certificate, of whatever algorithm.
+pub(super) fn is_public_key(der: &[u8]) -> bool {
+    SubjectPublicKeyInfoRef::from_der(der).is_ok()
+        || Certificate::from_der(der).is_ok()
+        || matches!(Vec::<UintRef<'_>>::from_der(der).as_deref(), Ok([_, _]))
+}
+
 /// The key of a certificate, which is a mere container here: trust comes from whoever configured it.
 fn read_certificate(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> {
     let spki = Certificate::from_der(der)
@@ -121,6 +128,6 @@ fn read_rsa(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> {
     Verifier::new(algorithm, Material::Rsa { modulus, exponent })
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }

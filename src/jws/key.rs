@@ -8,6 +8,7 @@ use super::{
     der,
     jwk::Jwk,
     material::{Material, hash_length},
+    public_text,
 };
 use crate::ConfigError;
 
@@ -53,7 +54,8 @@ impl Key {
     ///
     /// # Errors
     /// [`ConfigError::SecretTooShort`] below 32 bytes (RFC 7518 section 3.2), and
-    /// [`ConfigError::KeyAlgorithmMismatch`] for a PEM file: a public key is no secret.
+    /// [`ConfigError::KeyAlgorithmMismatch`] for a public key, in PEM, DER, base64 or JSON: a public key is not a
+    /// secret. A bare number or point of a key, such as the `n` of a JWK, cannot be recognised.
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::from_secret(Algorithm::HS256, secret.as_ref())
     }
@@ -61,7 +63,8 @@ impl Key {
     /// A secret for HMAC with SHA-384, of 48 bytes at least.
     ///
     /// # Errors
-    /// [`ConfigError::SecretTooShort`] below 48 bytes (RFC 7518 section 3.2).
+    /// [`ConfigError::SecretTooShort`] below 48 bytes (RFC 7518 section 3.2), and
+    /// [`ConfigError::KeyAlgorithmMismatch`] as [`hs256`](Self::hs256).
     pub fn hs384(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::from_secret(Algorithm::HS384, secret.as_ref())
     }
@@ -69,7 +72,8 @@ impl Key {
     /// A secret for HMAC with SHA-512, of 64 bytes at least.
     ///
     /// # Errors
-    /// [`ConfigError::SecretTooShort`] below 64 bytes (RFC 7518 section 3.2).
+    /// [`ConfigError::SecretTooShort`] below 64 bytes (RFC 7518 section 3.2), and
+    /// [`ConfigError::KeyAlgorithmMismatch`] as [`hs256`](Self::hs256).
     pub fn hs512(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::from_secret(Algorithm::HS512, secret.as_ref())
     }
@@ -80,15 +84,15 @@ impl Key {
     /// against, without asking the server. RFC 7518 section 3.2 forbids such secrets.
     ///
     /// # Errors
-    /// [`ConfigError::KeyAlgorithmMismatch`] for other algorithms than HS256, HS384 and HS512, and
-    /// [`ConfigError::SecretTooShort`] for an empty secret.
+    /// [`ConfigError::KeyAlgorithmMismatch`] for other algorithms than HS256, HS384 and HS512, and for a public key, as
+    /// [`hs256`](Self::hs256); [`ConfigError::SecretTooShort`] for an empty secret.
     pub fn allow_short_secret(
         algorithm: Algorithm,
         secret: impl AsRef<[u8]>,
     ) -> Result<Self, ConfigError> {
         backend::require()?;
-        // Whoever can read a public key could sign with it.
-        if secret.as_ref().trim_ascii_start().starts_with(b"-----BEGIN ") {
+        // Everybody who can read a public key could sign with it.
+        if public_text::is_public_key(secret.as_ref()) {
             return Err(ConfigError::KeyAlgorithmMismatch(algorithm));
         }
         Verifier::new(algorithm, Material::Secret(secret.as_ref()))

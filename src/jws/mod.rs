@@ -16,6 +16,7 @@ mod material;
 mod no_backend;
 #[cfg(feature = "_signing")]
 mod pkcs8;
+mod public_text;
 #[cfg(feature = "_signing")]
 mod signing_key;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]

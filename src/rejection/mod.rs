@@ -167,7 +167,8 @@ kinds! {
     MissingCredential => NotAuthenticated, "missing_credential";
     /// More than one credential, or one in two places (RFC 6750 section 2).
     MultipleCredentials => InvalidRequest, "multiple_credentials";
-    /// `Bearer` followed by nothing or by bytes that are no b64token (RFC 6750 section 2.1).
+    /// `Bearer` followed by nothing or by bytes that are not a b64token (RFC 6750 section 2.1); an `Authorization`
+    /// whose scheme cannot be parsed; and, at an optional layer, a credential that another reader could find.
     MalformedCredential => InvalidRequest, "malformed_credential";
     /// A credential in a cookie on an unsafe method or a WebSocket upgrade that is not same-origin.
     CrossSite => PermissionDenied, "cross_site";

@@ -21,11 +21,17 @@ const RETRY_AFTER_SECONDS: &str = "5";
 pub(crate) struct Refusals {
     pub(crate) responder: Arc<dyn Responder>,
     pub(crate) challenges: Challenges,
+    /// Whether gRPC requests get answers of their own.
+    pub(crate) grpc_answers: bool,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
-        Self { responder: Arc::new(TokenApiResponder), challenges: Challenges::default() }
+        Self {
+            responder: Arc::new(TokenApiResponder),
+            challenges: Challenges::default(),
+            grpc_answers: true,
+        }
     }
 }
 
@@ -44,7 +50,7 @@ impl Refusals {
         request: &Parts,
     ) -> Response<Bytes> {
         telemetry::refused(rejection.kind());
-        let is_grpc = grpc::is_grpc(request);
+        let is_grpc = self.grpc_answers && grpc::is_grpc(request);
         let mut response = if is_grpc {
             let own = self.responder.respond_to_grpc(&rejection, request);
             own.unwrap_or_else(|| grpc::refusal(rejection.answer()))
@@ -73,7 +79,10 @@ impl Refusals {
 
 impl fmt::Debug for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusals").field("challenges", &self.challenges).finish_non_exhaustive()
+        f.debug_struct("Refusals")
+            .field("challenges", &self.challenges)
+            .field("grpc_answers", &self.grpc_answers)
+            .finish_non_exhaustive()
     }
 }
 

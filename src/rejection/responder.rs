@@ -10,7 +10,8 @@ use super::{Answer, Rejection};
 /// A closure will do. What a refusal must carry, the layer adds to any response that has not set it:
 /// `WWW-Authenticate` (RFC 6750 section 3), `Cache-Control: no-store` and, with 503, `Retry-After`. It also
 /// puts the [`Rejection`] into the response's extensions. gRPC requests get trailers-only answers, unless
-/// [`respond_to_grpc`](Self::respond_to_grpc) says otherwise.
+/// [`respond_to_grpc`](Self::respond_to_grpc) says otherwise, or the layer has
+/// [`with_grpc_answers(false)`](crate::BearerLayer::with_grpc_answers).
 ///
 /// The request is as the service behind the layer would see it: a token in the query is already gone.
 ///

@@ -58,9 +58,9 @@
 //! };
 //!
 //! async fn status(layer: &BearerLayer, bearer: HeaderValue) -> u16 {
-//!     let handler = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(())));
+//!     let handler = service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(())));
 //!     let app = layer.layer(layer.require_scopes(["orders:read"]).layer(handler));
-//!     let request = Request::get("/orders").header(AUTHORIZATION, bearer).body(()).unwrap();
+//!     let request = Request::get("/orders").header(AUTHORIZATION, bearer).body(String::new()).unwrap();
 //!     app.oneshot(request).await.unwrap().status().as_u16()
 //! }
 //!

@@ -26,7 +26,7 @@ use crate::{Authenticated, claims::UntypedClaims};
 /// use tower::{Layer, ServiceExt, service_fn};
 /// use tower_bearer::{Authenticated, claims::UntypedClaims, test_util::{PassAnyoneAs, TestIssuer}};
 ///
-/// let handler = service_fn(async |request: Request<()>| {
+/// let handler = service_fn(async |request: Request<String>| {
 ///     let user = request.extensions().get::<Authenticated>().expect("somebody put it there");
 ///     Ok::<_, Infallible>(Response::new(user.registered().subject().map(str::to_owned)))
 /// });
@@ -34,11 +34,11 @@ use crate::{Authenticated, claims::UntypedClaims};
 /// let ada = issuer.token().subject("ada").authenticated::<UntypedClaims>();
 ///
 /// let as_ada = PassAnyoneAs::new(ada);
-/// let response = as_ada.layer(handler).oneshot(Request::new(())).await?;
+/// let response = as_ada.layer(handler).oneshot(Request::new(String::new())).await?;
 /// assert_eq!(response.body().as_deref(), Some("ada"));
 ///
 /// let guarded = as_ada.layer(issuer.layer::<UntypedClaims>().layer(handler));
-/// assert_eq!(guarded.oneshot(Request::new(())).await?.status(), 401);
+/// assert_eq!(guarded.oneshot(Request::new(String::new())).await?.status(), 401);
 /// # Ok(()) }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```

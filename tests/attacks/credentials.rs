@@ -1,10 +1,14 @@
-//! Rows 54 to 56: where a token stands in a request.
+//! Rows 54 to 56, 73 and 74: where a token stands in a request.
 
+use axum::{Router, http::HeaderMap};
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use http_body_util::{Empty, Full};
 use tower_bearer::{BearerLayer, RejectionKind};
 
 use crate::{
     common::requests::{layer, token},
-    server::{Server, bearer},
+    server::{Server, bearer, documented},
 };
 
 use RejectionKind::{MalformedCredential, MalformedToken, MissingCredential, MultipleCredentials};
@@ -97,14 +101,21 @@ async fn row_54_a_scheme_that_only_begins_like_bearer_is_another_one() {
         format!("DPoP {token}"),
         format!("Basic {token}"),
         format!("Basic x, Bearer {token}"),
-        format!("\"Bearer\" {token}"),
         token.clone(),
         "Beare".to_owned(),
         String::new(),
     ] {
         server.assert_refuses(authorization(format!(" {value}")), MissingCredential).await;
     }
-    server.assert_refuses(authorization(format!(" Bearer{token}")), MalformedCredential).await;
+    // Names that no scheme can have: another reader may take them for ours.
+    for value in [
+        format!("Bearer{token}"),
+        format!("\"Bearer\" {token}"),
+        format!(", Bearer {token}"),
+        format!("@ Bearer {token}"),
+    ] {
+        server.assert_refuses(authorization(format!(" {value}")), MalformedCredential).await;
+    }
 }
 
 #[tokio::test]
@@ -276,4 +287,150 @@ async fn row_56_a_second_token_in_a_cookie_is_a_bad_request() {
     // The header decides even when it is bad.
     let bad = format!("{}{cookie}", bearer("a.b.c"));
     server.assert_refuses_request(get("/", &bad), RejectionKind::MalformedToken).await;
+}
+
+/// Shows the headers that pass the layer.
+async fn showing_headers(layer: BearerLayer) -> Server {
+    let shown = async |headers: HeaderMap| {
+        let shown =
+            headers.iter().filter(|(name, _)| !["host", "connection"].contains(&name.as_str()));
+        let lines =
+            shown.map(|(name, value)| format!("{name}: {}\n", value.as_bytes().escape_ascii()));
+        lines.collect::<String>()
+    };
+    Server::behind(move |_| Router::new().fallback(shown).layer(layer)).await
+}
+
+/// `GET /` with this header, whose value HTTP/2 carries with the white space around it.
+fn over_http_2(name: &str, value: &str) -> Request<Empty<Bytes>> {
+    let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+    Request::get("http://api.example/").header(name, value).body(Empty::new()).unwrap()
+}
+
+/// hyper trims values over HTTP/1 only, and an HTTP/1 server behind this one trims what it is sent.
+#[tokio::test]
+async fn row_73_a_credential_that_http_1_would_read_is_never_anonymous() {
+    let token = token();
+    let optional = showing_headers(layer().optional().strip_credential()).await;
+    let required = showing_headers(layer().strip_credential()).await;
+    let bearer = format!("Bearer {token}");
+    for server in [&optional, &required] {
+        let reply = server.send_over_http_2(over_http_2("authorization", &bearer)).await;
+        assert_eq!((reply.status.as_str(), reply.body.as_str()), ("200 OK", ""));
+        for value in [
+            format!(" {bearer}"),
+            format!("\t{bearer}"),
+            format!(" \t {bearer}"),
+            format!("{bearer} "),
+            format!("{bearer}\t"),
+            format!("Bearer\t{token}"),
+            format!(", {bearer}"),
+            format!("\"Bearer\" {token}"),
+            format!(" {token}"),
+            " Basic dXNlcjpwYXNz".to_owned(),
+            "Basic dXNlcjpwYXNz\t".to_owned(),
+            " ".to_owned(),
+            "\t".to_owned(),
+        ] {
+            let reply = server.send_over_http_2(over_http_2("authorization", &value)).await;
+            let expected = documented(MalformedCredential).without_version();
+            assert_eq!(reply, expected, "{}", value.escape_debug());
+            assert_eq!(server.reason(), Some(MalformedCredential));
+        }
+    }
+    // Another scheme with ours behind it, over both protocols.
+    for value in [
+        format!("Basic dXNlcjpwYXNz, {bearer}"),
+        format!("Basic dXNlcjpwYXNz,{bearer}"),
+        format!("Basic {bearer}"),
+        format!("Basic x\tbearer\t{token}"),
+    ] {
+        optional.assert_refuses(authorization(&value), MalformedCredential).await;
+        required.assert_refuses(authorization(&value), MissingCredential).await;
+    }
+    // Without a credential, and with one that is not ours, a request is anonymous.
+    let anonymous = Request::get("http://api.example/").body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(optional.send_over_http_2(anonymous).await.body, "");
+    let basic = optional.send_over_http_2(over_http_2("authorization", "Basic eDp5")).await;
+    assert_eq!(basic.body, "authorization: Basic eDp5\n");
+}
+
+#[tokio::test]
+async fn row_73_other_places_of_a_credential_have_no_white_space_either() {
+    let token = token();
+    let custom = http::HeaderName::from_static("x-token");
+    let header =
+        showing_headers(layer().credential_header(custom).optional().strip_credential()).await;
+    let cookie =
+        showing_headers(layer().allow_cookie("session").optional().strip_credential()).await;
+    for (server, name, good, bad) in [
+        (
+            &header,
+            "x-token",
+            token.clone(),
+            vec![format!(" {token}"), format!("\t{token}"), format!("{token} "), " ".to_owned()],
+        ),
+        (
+            &cookie,
+            "cookie",
+            format!("session={token}"),
+            vec![
+                format!("session ={token}"),
+                format!("sessio%6e={token}"),
+                format!("a=1,session={token}"),
+                format!("session= {token}"),
+            ],
+        ),
+    ] {
+        let reply = server.send_over_http_2(over_http_2(name, &good)).await;
+        assert_eq!((reply.status.as_str(), reply.body.as_str()), ("200 OK", ""));
+        for value in bad {
+            let reply = server.send_over_http_2(over_http_2(name, &value)).await;
+            let expected = documented(MalformedCredential).without_version();
+            assert_eq!(reply, expected, "{}", value.escape_debug());
+        }
+    }
+    // White space before a cookie is usual.
+    let spaced = format!(" \tsession={token} ");
+    let reply = cookie.send_over_http_2(over_http_2("cookie", &spaced)).await;
+    assert_eq!((reply.status.as_str(), reply.body.as_str()), ("200 OK", ""));
+    // Beside a token of the header, what another reader takes for the cookie is removed.
+    let both = format!("{}cookie: a=1; session =x; sessio%6e=x; b=2\r\n", bearer(&token));
+    let reply = cookie.get(both).await;
+    assert!(reply.body.ends_with("cookie: a=1; b=2\n"), "{}", reply.body);
+}
+
+/// A call of a gRPC method: a message without content.
+const MESSAGE: &[u8] = b"\0\0\0\0\0";
+
+#[tokio::test]
+async fn row_74_options_with_content_is_not_a_preflight() {
+    let server = server_for(|layer| layer.allow_cors_preflight()).await;
+    let preflight = || {
+        Request::options("http://api.example/shop.Orders/Cancel")
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "POST")
+    };
+    // Without content-type and content-length, only the DATA frame says that there is content.
+    let unsized_body = || http_body_util::BodyStream::new(Full::<Bytes>::from(MESSAGE));
+    let with_content = preflight().body(http_body_util::StreamBody::new(unsized_body())).unwrap();
+    let reply = server.send_over_http_2(with_content).await;
+    assert_eq!(reply, documented(MissingCredential).without_version());
+    let with_length = preflight().body(Full::<Bytes>::from(MESSAGE)).unwrap();
+    let reply = server.send_over_http_2(with_length).await;
+    assert_eq!(reply, documented(MissingCredential).without_version());
+    assert_eq!(server.reached(), 0);
+    let without = preflight().body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(server.send_over_http_2(without).await.status, "200 OK");
+    assert_eq!(server.reached(), 1);
+
+    // HTTP/1 says it in its headers.
+    let start = "OPTIONS / HTTP/1.1\r\nhost: api.example\r\nconnection: close\r\norigin: \
+                 https://app.example\r\naccess-control-request-method: POST\r\n";
+    for further in ["content-length: 1\r\n\r\nx", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        server.assert_refuses_request(format!("{start}{further}"), MissingCredential).await;
+    }
+    for further in ["\r\n", "content-length: 0\r\n\r\n"] {
+        assert_eq!(server.send(format!("{start}{further}")).await.status, OK);
+    }
 }

@@ -1,4 +1,8 @@
 //! A server on a loopback socket with the layer in front of it, and a client that sends whatever bytes it is given.
+//!
+//! Each request is sent twice: its very bytes over HTTP/1, and then the same method, target, headers and body over
+//! HTTP/2 with prior knowledge. Both must get the same answer for the same reason. Not sent over HTTP/2 are requests
+//! that it cannot carry, such as folded lines, and `CONNECT`, whose answers have rules of their own there.
 
 use std::{
     net::SocketAddr,
@@ -9,6 +13,14 @@ use std::{
 };
 
 use axum::{Router, response::Response};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, uri::Authority};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -28,7 +40,7 @@ pub(crate) struct Server {
     address: SocketAddr,
     /// Why the latest request was refused, read outside of the layer: no client can see it.
     reason: Arc<Mutex<Option<RejectionKind>>>,
-    /// How many requests have reached the service behind the layer.
+    /// How many requests have reached the service behind the layer. One that is sent over both protocols counts once.
     reached: Arc<AtomicUsize>,
 }
 
@@ -57,7 +69,17 @@ impl Server {
             }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async { axum::serve(listener, router).await });
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(router.clone());
+                tokio::spawn(async move {
+                    let mut http = auto::Builder::new(TokioExecutor::new());
+                    // As long headers as HTTP/1 has.
+                    http.http2().max_header_list_size(1 << 20);
+                    http.serve_connection_with_upgrades(TokioIo::new(stream), service).await
+                });
+            }
+        });
         Self { address, reason, reached }
     }
 
@@ -78,11 +100,53 @@ impl Server {
         Self::with(BearerLayer::new(authenticator_at(now, issuers))).await
     }
 
-    /// Sends a request's very bytes, and reads to the end of the connection.
+    /// Sends a request over both protocols, which must agree. Returns the reply of HTTP/1.
     pub(crate) async fn send(&self, request: impl AsRef<[u8]>) -> Reply {
+        let request = request.as_ref();
+        let before = self.reached();
+        let reply = self.send_over_http_1(request).await;
+        let Some(same) = over_http_2(request) else { return reply };
+        let (reason, reached) = (self.reason(), self.reached());
+        let second = self.send_over_http_2(same).await;
+        let shown = request.escape_ascii();
+        assert_eq!(second, reply.without_version(), "{shown}");
+        assert_eq!(self.reason(), reason, "over HTTP/2: {shown}");
+        assert_eq!(self.reached() - reached, reached - before, "over HTTP/2: {shown}");
+        self.reached.store(reached, Ordering::SeqCst);
+        reply
+    }
+
+    /// Sends a request on a new HTTP/2 connection. The reply has no version and no header of the connection.
+    pub(crate) async fn send_over_http_2<B>(&self, request: Request<B>) -> Reply
+    where
+        B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync>
+            + Send
+            + Unpin
+            + 'static,
+    {
+        *self.reason.lock().unwrap() = None;
+        let stream = TokioIo::new(TcpStream::connect(self.address).await.unwrap());
+        let (mut client, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        let (parts, body) = client.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let mut headers: Vec<_> = parts
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "date")
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        headers.sort_unstable();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        Reply { status: parts.status.to_string(), headers, body }
+    }
+
+    /// Sends a request's very bytes, and reads to the end of the connection.
+    async fn send_over_http_1(&self, request: &[u8]) -> Reply {
         *self.reason.lock().unwrap() = None;
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_ref()).await.unwrap();
+        stream.write_all(request).await.unwrap();
         let mut response = Vec::new();
         let mut block = [0; 4096];
         // A server that has refused a request unread may reset the connection behind its answer.
@@ -166,6 +230,17 @@ pub(crate) fn authenticator_at(
 }
 
 impl Reply {
+    /// As HTTP/2 has it.
+    pub(crate) fn without_version(&self) -> Self {
+        let (_, status) = self.status.split_once(' ').unwrap_or_default();
+        let headers = self.headers.iter().filter(|line| !line.starts_with("connection:"));
+        Self {
+            status: status.to_owned(),
+            headers: headers.cloned().collect(),
+            body: self.body.clone(),
+        }
+    }
+
     fn parse(response: &str) -> Self {
         let (head, body) = response.split_once("\r\n\r\n").unwrap_or((response, ""));
         let mut lines = head.split("\r\n").map(str::to_owned);
@@ -174,6 +249,47 @@ impl Reply {
         headers.sort_unstable();
         Self { status, headers, body: body.to_owned() }
     }
+}
+
+/// The request of these bytes as HTTP/2 carries it; `None` if it cannot.
+fn over_http_2(request: &[u8]) -> Option<Request<Full<Bytes>>> {
+    let end = request.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let (head, body) = (&request[..end], Bytes::copy_from_slice(&request[end + 4..]));
+    let mut lines =
+        head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut start = lines.next()?.split(|byte| *byte == b' ');
+    let method = Method::from_bytes(start.next()?).ok()?;
+    if method == Method::CONNECT {
+        return None;
+    }
+    let target = Uri::try_from(start.next()?).ok()?.into_parts();
+    let mut authority = target.authority;
+    let mut built = Request::new(Full::new(body));
+    for line in lines {
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
+        let name = HeaderName::from_bytes(name).ok()?;
+        let value = HeaderValue::from_bytes(value[1..].trim_ascii()).ok()?;
+        match name.as_str() {
+            "connection" | "upgrade" => {}
+            "transfer-encoding" => return None,
+            // A host that no URI can have stays a header.
+            "host" if Authority::try_from(value.as_bytes()).is_ok() => {
+                authority = authority.or(Authority::try_from(value.as_bytes()).ok());
+            }
+            _ => {
+                built.headers_mut().append(name, value);
+            }
+        }
+    }
+    let authority = authority.unwrap_or_else(|| Authority::from_static("api.example"));
+    *built.method_mut() = method;
+    *built.uri_mut() = Uri::builder()
+        .scheme("http")
+        .authority(authority)
+        .path_and_query(target.path_and_query?)
+        .build()
+        .ok()?;
+    Some(built)
 }
 
 /// The documented answer, written out: status, every header and the body.

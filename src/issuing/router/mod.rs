@@ -125,7 +125,8 @@ impl TokenApi {
     pub fn new(issuer: &TokenIssuer) -> Self {
         Self {
             issuer: issuer.clone(),
-            layer: issuer.access_layer(),
+            // No route is gRPC, whatever a client's content type says.
+            layer: issuer.access_layer().with_grpc_answers(false),
             public_url: None,
             peer_address: Arc::new(of_connection),
             owners: Owners::new(Arc::clone(issuer.clock())),

@@ -13,11 +13,11 @@ use crate::{
 };
 
 async fn status(layer: BearerLayer, token: &str) -> StatusCode {
-    let service = layer.layer(service_fn(async |_: Request<()>| {
+    let service = layer.layer(service_fn(async |_: Request<String>| {
         Ok::<_, std::convert::Infallible>(Response::new(String::new()))
     }));
     let request = Request::get("/").header("authorization", format!("Bearer {token}"));
-    service.oneshot(request.body(()).unwrap()).await.unwrap().status()
+    service.oneshot(request.body(String::new()).unwrap()).await.unwrap().status()
 }
 
 #[tokio::test]

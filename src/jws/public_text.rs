@@ -1,0 +1,46 @@
+//! Recognises public keys among what is given as an HMAC secret (RFC 8725 section 3.1).
+//!
+//! Everybody knows a public key, so an HMAC with it proves nothing. Servers read secrets and keys from files and
+//! variables, where one is easily taken for the other (CVE-2023-48223, CVE-2026-34950). Recognised are:
+//!
+//! 1. DER: a `SubjectPublicKeyInfo`, an `RSAPublicKey`, a certificate.
+//! 2. Text with a PEM block anywhere in it, whatever stands before.
+//! 3. A JSON Web Key or a set of them.
+//! 4. Any of these in base64 or base64url, with or without padding, in lines, and again within it.
+//!
+//! In text, white space, byte order marks and the zeros of UTF-16 do not count.
+
+use base64_simd::STANDARD_NO_PAD;
+use zeroize::Zeroizing;
+
+use super::der;
+
+pub(super) fn is_public_key(secret: &[u8]) -> bool {
+    der::is_public_key(secret) || is_public_text(secret)
+}
+
+fn is_public_text(secret: &[u8]) -> bool {
+    let is_text = |byte: &u8| {
+        !matches!(byte, b' ' | b'\t'..=b'\r' | 0 | 0xEF | 0xBB | 0xBF | 0xFE | 0xFF)
+    };
+    let mut text = Zeroizing::new(Vec::with_capacity(secret.len()));
+    text.extend(secret.iter().copied().filter(is_text));
+    let is_json = matches!(text.first(), Some(b'{' | b'['));
+    der::contains(&text, b"-----BEGIN")
+        || is_json && der::contains(&text, b"\"kty\"")
+        || from_base64(&mut text).is_some_and(|bytes| is_public_key(&bytes))
+}
+
+/// The bytes of text in either alphabet. Padding is not needed.
+fn from_base64(text: &mut [u8]) -> Option<Zeroizing<Vec<u8>>> {
+    for byte in text.iter_mut() {
+        match byte {
+            b'-' => *byte = b'+',
+            b'_' => *byte = b'/',
+            _ => {}
+        }
+    }
+    let end = text.iter().rposition(|byte| *byte != b'=')? + 1;
+    let text = text.get(..end)?;
+    STANDARD_NO_PAD.decode_to_vec(text).ok().map(Zeroizing::new)
+}

@@ -1,0 +1,1 @@
+//! Empty: this crate has only tests.
