@@ -75,6 +75,72 @@ fn every_test_that_the_guide_names_is_there() {
     assert!(tests > 70, "only {tests} tests were found");
 }
 
+/// Checks tests that are named as `path/file.rs` `name`, `another_name`, and returns how many there are.
+fn named_tests(text: &str) -> usize {
+    let (mut file, mut tests) = (None, 0);
+    for name in quoted(text) {
+        if name.ends_with(".rs") {
+            file = Some(name);
+            continue;
+        }
+        let Some(file) = file else { continue };
+        assert!(read(file).contains(&format!("fn {name}")), "{file} has no test {name}");
+        tests += 1;
+    }
+    tests
+}
+
+/// The part of a document under a heading of the second level.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let rest = text.split(&format!("\n## {heading}\n")).nth(1).expect(heading);
+    rest.split("\n## ").next().unwrap_or_default()
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let text = read("SECURITY.md");
+    let promises = section(&text, "Promises and their tests").lines();
+    let promises = promises.filter(|line| line.starts_with("| ") && !line.starts_with("| promise"));
+    let mut count = 0;
+    for row in promises {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        assert!(named_tests(tests) > 0, "no test: {row}");
+        count += 1;
+    }
+    assert!(count > 25, "only {count} promises were found");
+}
+
+#[test]
+fn every_decision_names_tests_that_exist_or_what_shows_it() {
+    let text = read("DESIGN.md");
+    let mut count = 0;
+    for decision in section(&text, "Decisions").split("\n\n").flat_map(numbered) {
+        match decision.split_once("Tests: ") {
+            Some((_, tests)) => assert!(named_tests(tests) > 0, "no test: {decision}"),
+            None => assert!(decision.contains(" is the test"), "no test: {decision}"),
+        }
+        count += 1;
+    }
+    assert!(count > 35, "only {count} decisions were found");
+}
+
+/// The items of a numbered list.
+fn numbered(text: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let is_first = line.split_once(". ").is_some_and(|(n, _)| n.parse::<u8>().is_ok());
+        match items.last_mut() {
+            _ if is_first => items.push(line.to_owned()),
+            Some(item) => {
+                item.push('\n');
+                item.push_str(line);
+            }
+            None => {}
+        }
+    }
+    items
+}
+
 #[test]
 fn every_reason_that_the_guide_names_is_one() {
     let text = read("src/guide/threats.rs");
@@ -179,8 +245,17 @@ fn is_setter(source: &str) -> bool {
 }
 
 /// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.
-const VALUES: [&str; 7] =
-    ["Caller", "Denial", "Fetched", "ListQuery", "RefreshRotation", "TestIssuer", "TestToken"];
+const VALUES: [&str; 9] = [
+    "Caller",
+    "Denial",
+    "Fetched",
+    "ListQuery",
+    "NewPrivateToken",
+    "RefreshRotation",
+    "StoreError",
+    "TestIssuer",
+    "TestToken",
+];
 
 #[test]
 fn the_defaults_list_every_setting() {

@@ -116,6 +116,7 @@
 //! | log-ins of one account at once | 5 run and 16 wait, as long as those before them may succeed; more are 429 | parallel jobs log in to one account | not at all |
 //! | refreshes of one session at once | 1 runs and 16 wait; more are 429 | replays of a stolen token must not keep the store busy | not at all |
 //! | networks from which an account was logged in to | kept for 90 days as keyed hashes | an attack on an account does not lock its owner out on any replica | [`with_known_device_retention`](crate::issuing::TokenIssuerBuilder::with_known_device_retention) |
+//! | private tokens of a subject | 1 000 that are valid at once; one more is 400 | a stolen log-in must not fill the database | [`with_max_private_tokens`](crate::issuing::TokenIssuerBuilder::with_max_private_tokens) |
 //! | new private tokens | 30 at once for a subject, then one in 10 seconds | they write, and what they write stays | [`with_private_token_rate`](crate::issuing::TokenApi::with_private_token_rate) |
 //! | the client's address, by which log-ins are limited | the connection's | what a client can write itself is not believed | [`with_peer_address`](crate::issuing::TokenApi::with_peer_address) |
 //! | links | begin with `http` and the request's host | | [`with_public_url`](crate::issuing::TokenApi::with_public_url) |
