@@ -11,9 +11,10 @@
 //!    stream does not reach back that far, the relay cannot tell, and seeds.
 //! 3. **A comparison is worth one connection and one generation.** The relay records over the same connection only,
 //!    so on the same server. If the connection breaks, or Redis answers with another generation, the entries stay and
-//!    the relay compares again. A comparison with another server that finds the kept mark there replaces the kept
-//!    server, but only if the store has kept nothing else meanwhile. So no entry leaves the outbox that only the server
-//!    before has acknowledged, however slow its relay is. With the lease, it also looks again and again whether the store keeps that generation.
+//!    the relay compares again. With the lease, it also looks again and again whether the store keeps that generation.
+//!    If the relay finds the kept mark on another server than the kept one, it keeps that server instead. It does so
+//!    only if the store has kept nothing else meanwhile; otherwise it compares again. The server before removes no entry
+//!    afterwards, however slow its relay is, because the new server may lack that entry.
 //! 4. **A seeding first replaces the kept generation, and then reads the store.** What left the outbox before is
 //!    among the denials that it reads. An older generation removes no entry afterwards, however slow its relay is. So
 //!    a seeding that stops in the middle is noticed, too: Redis does not have the generation that is kept.
@@ -66,7 +67,7 @@ struct Basis {
 /// Whether to ask the store if Redis was complete over this connection and with this generation before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// `outbox_done` finds out whether the store keeps that generation still.
+    /// `outbox_done` finds out whether the store still keeps that generation and that server.
     IsEnough,
     /// A relay that seeds another server replaces it.
     MayBeOver,
