@@ -13,8 +13,8 @@
 //!    so on the same server. If the connection breaks, or Redis answers with another generation, the entries stay and
 //!    the relay compares again. With the lease, it also looks again and again whether the store keeps that generation.
 //!    If the relay finds the kept mark on another server than the kept one, it keeps that server instead. It does so
-//!    only if the store has kept nothing else meanwhile; otherwise it compares again. The server before removes no entry
-//!    afterwards, however slow its relay is, because the new server may lack that entry.
+//!    only if the store has kept nothing else meanwhile; otherwise it compares again. The server before removes no
+//!    entry afterwards, however slow its relay is, because the new server may lack that entry.
 //! 4. **A seeding first replaces the kept generation, and then reads the store.** What left the outbox before is
 //!    among the denials that it reads. An older generation removes no entry afterwards, however slow its relay is. So
 //!    a seeding that stops in the middle is noticed, too: Redis does not have the generation that is kept.
@@ -23,12 +23,12 @@
 //!
 //! If nothing is kept for a fleet that Redis has a generation for, because an older version of this crate or
 //! [`RedisStore::initialise`] has set it up, the relay seeds once. Lookups are answered meanwhile, unless the lease
-//! expires during the seeding: the next relay then finds that the generations differ. If the generations differ, lookups
-//! fail until the seeding has finished.
+//! expires during the seeding: the next relay then finds that the generations differ. If the generations differ,
+//! lookups fail until the seeding has finished.
 //!
-//! A server is one process and its replication history. A restart and a failover end it, also a failover that leads back
-//! to the same process. But nothing tells the relay that somebody replaces the data of a running process, as `FLUSHALL`
-//! and `RESTORE` do. Restore a backup by a restart.
+//! A server is one process and its replication history. A restart and a failover end it, also a failover that leads
+//! back to the same process. But nothing tells the relay that somebody replaces the data of a running process, as
+//! `FLUSHALL` and `RESTORE` do. Restore a backup by a restart.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
