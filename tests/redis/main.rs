@@ -36,6 +36,7 @@ mod seeding;
 mod server;
 mod service;
 mod settings;
+mod slow_store;
 mod snapshots;
 mod starting;
 mod telemetry;

@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use tokio::task::JoinHandle;
 use tower_bearer::{
     issuing::store::{Acknowledged, Denial, MemoryTokenStore, SqlStore, TokenStore},
     revocation::{
-        RevocationStore, Verdict,
+        RevocationStore, StoreError, Verdict,
         redis::{DenyList, OutboxRelay, RedisStore},
     },
 };
@@ -13,8 +14,9 @@ use tower_bearer::{
 use crate::{
     postgres,
     proxy::Proxy,
-    server::Server,
+    server::{Server, free_port},
     service::{HOUR, eventually, id, now},
+    slow_store::SlowStore,
 };
 
 /// An SQLite file, by its directory.
@@ -197,7 +199,7 @@ async fn a_stream_that_does_not_reach_back_to_the_mark_has_redis_seeded() {
 
 /// Empties the outbox as if a fleet had acknowledged it.
 async fn acknowledge_all(truth: &impl TokenStore, fleet: &str) {
-    let mark = Acknowledged::new(fleet, "generation", 1, [0; 8]);
+    let mark = Acknowledged::new(fleet, "generation", "server", 1, [0; 8]);
     truth.begin_generation(&mark).await.unwrap();
     let ids: Vec<i64> = truth.outbox(10).await.unwrap().iter().map(|entry| entry.id).collect();
     assert!(truth.outbox_done(&ids, &mark).await.unwrap());
@@ -267,6 +269,121 @@ async fn a_server_that_another_relay_has_replaced_is_seeded_when_it_is_back() {
     // Over the connection of before, with the generation of before.
     relay.carry().await.unwrap();
     assert!(is_revoked(&redis, "c").await);
+}
+
+/// Redis has acknowledged two entries of the store, and the store knows it.
+async fn acknowledged_two(truth: &MemoryTokenStore, server: &Server) {
+    for name in ["kept", "also kept"] {
+        revoke(truth, name).await;
+        carry(truth, server).await;
+    }
+    assert_eq!(kept(truth).await.count, 2);
+}
+
+async fn kept(truth: &MemoryTokenStore) -> Acknowledged {
+    truth.acknowledged("tower-bearer:").await.unwrap().unwrap()
+}
+
+/// A relay that has recorded `lost` in Redis and waits for the store to remove it. It sees nothing more of Redis.
+async fn recorded_but_not_removed(
+    store: &SlowStore,
+    server: &Server,
+) -> JoinHandle<Result<usize, StoreError>> {
+    let proxy = Proxy::to(server.port).await;
+    revoke(store, "lost").await;
+    let redis = RedisStore::connect(&proxy.url()).await.unwrap();
+    let relay = OutboxRelay::new(store.clone(), redis);
+    let carrying = tokio::spawn(async move { relay.carry().await });
+    eventually("recorded", async || store.outbox_done.arrived() == 1).await;
+    proxy.lead_to(free_port());
+    proxy.cut();
+    carrying
+}
+
+/// A relay that compares, and publishes what its own process writes from now on.
+async fn run_without_backlog(truth: &MemoryTokenStore, server: &Server) -> JoinHandle<()> {
+    let redis = RedisStore::connect(&server.url()).await.unwrap();
+    let relay = OutboxRelay::new(truth.clone(), redis).with_interval(HOUR);
+    tokio::spawn(async move { relay.run().await })
+}
+
+/// Another relay brings the kept mark to where the mark of `lost` is.
+async fn others_are_published(truth: &MemoryTokenStore, server: &Server) {
+    let relay = run_without_backlog(truth, server).await;
+    let is_published = async || {
+        revoke(truth, "other").await;
+        kept(truth).await.count > 2
+    };
+    eventually("published", is_published).await;
+    relay.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_only_the_redis_before_a_restart_had_is_not_removed() {
+    let Some(mut server) = Server::start() else { return };
+    let truth = MemoryTokenStore::new();
+    acknowledged_two(&truth, &server).await;
+    let (dump, slow) = (server.dump(), SlowStore::on(&truth));
+    let gate = slow.outbox_done.close().await;
+    let carrying = recorded_but_not_removed(&slow, &server).await;
+
+    server.restart_from(&dump);
+    others_are_published(&truth, &server).await;
+    drop(gate);
+    let _ = carrying.await.unwrap();
+    assert!(is_revoked(&carry(&truth, &server).await, "lost").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_removed_during_a_comparison_has_it_repeated() {
+    let Some(mut server) = Server::start() else { return };
+    let truth = MemoryTokenStore::new();
+    acknowledged_two(&truth, &server).await;
+    let (dump, slow) = (server.dump(), SlowStore::on(&truth));
+    let gate = slow.outbox_done.close().await;
+    let carrying = recorded_but_not_removed(&slow, &server).await;
+
+    server.restart_from(&dump);
+    let comparison = slow.change_server.close().await;
+    let redis = RedisStore::connect(&server.url()).await.unwrap();
+    let relay = OutboxRelay::new(slow.clone(), redis.clone());
+    let comparing = tokio::spawn(async move { relay.carry().await });
+    eventually("found complete", async || slow.change_server.arrived() == 1).await;
+    drop(gate);
+    carrying.await.unwrap().unwrap();
+    assert!(truth.outbox(10).await.unwrap().is_empty());
+    drop(comparison);
+    comparing.await.unwrap().unwrap();
+    assert!(is_revoked(&redis, "lost").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_a_replica_for_a_while_is_another_server() {
+    let options = ["--repl-diskless-sync-delay", "0"];
+    let Some(one) = Server::start_with(&options) else { return };
+    let (two, truth) = (Server::start_with(&options).unwrap(), MemoryTokenStore::new());
+    acknowledged_two(&truth, &one).await;
+    let follow = async |replica: &Server, master: &Server| {
+        replica.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
+        let is_up = async || replica.info_text("master_link_status").as_deref() == Some("up");
+        eventually("replicated", is_up).await;
+    };
+    follow(&two, &one).await;
+    two.command(&["REPLICAOF", "NO", "ONE"]);
+    let slow = SlowStore::on(&truth);
+    let gate = slow.outbox_done.close().await;
+    let carrying = recorded_but_not_removed(&slow, &one).await;
+
+    let before = kept(&truth).await.server;
+    let relay = run_without_backlog(&truth, &two).await;
+    eventually("moved", async || kept(&truth).await.server != before).await;
+    relay.abort();
+    follow(&one, &two).await;
+    one.command(&["REPLICAOF", "NO", "ONE"]);
+    others_are_published(&truth, &one).await;
+    drop(gate);
+    let _ = carrying.await.unwrap();
+    assert!(is_revoked(&carry(&truth, &one).await, "lost").await);
 }
 
 /// One that stops in the middle has replaced what the store keeps.

@@ -157,6 +157,10 @@ impl TokenStore for Wire {
         self.through(self.store.begin_generation(new))
     }
 
+    fn change_server<'a>(&'a self, kept: &'a Acknowledged, server: &'a str) -> Step<'a, bool> {
+        self.through(self.store.change_server(kept, server))
+    }
+
     fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
         self.through(self.store.sweep(now, limit))
     }

@@ -10,6 +10,9 @@ pub struct Acknowledged {
     pub fleet: String,
     /// Identifies the seeding that the data began with. It is a hash, because the generation itself signs messages.
     pub generation: String,
+    /// Identifies the process that holds the data, and changes where the data may have gone back: at a restart and at
+    /// a failover. In Redis, its `run_id` and its `master_replid`.
+    pub server: String,
     /// How many revocations the fleet had recorded.
     pub count: u64,
     /// A hash over all of them: two histories with the same count have two.
@@ -22,9 +25,11 @@ impl Acknowledged {
     pub fn new(
         fleet: impl Into<String>,
         generation: impl Into<String>,
+        server: impl Into<String>,
         count: u64,
         hash: [u8; 8],
     ) -> Self {
-        Self { fleet: fleet.into(), generation: generation.into(), count, hash }
+        let (fleet, generation, server) = (fleet.into(), generation.into(), server.into());
+        Self { fleet, generation, server, count, hash }
     }
 }

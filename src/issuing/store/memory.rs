@@ -220,7 +220,9 @@ impl State {
 
     fn outbox_done(&mut self, ids: &[i64], acknowledged: &Acknowledged) -> bool {
         let kept = self.fleets.get_mut(&acknowledged.fleet);
-        let Some(kept) = kept.filter(|kept| kept.generation == acknowledged.generation) else {
+        let Some(kept) = kept.filter(|kept| {
+            kept.generation == acknowledged.generation && kept.server == acknowledged.server
+        }) else {
             return false;
         };
         if kept.count < acknowledged.count {
@@ -229,6 +231,13 @@ impl State {
         for id in ids {
             self.outbox.remove(id);
         }
+        true
+    }
+
+    fn change_server(&mut self, kept: &Acknowledged, server: &str) -> bool {
+        let now = self.fleets.get_mut(&kept.fleet).filter(|now| **now == *kept);
+        let Some(now) = now else { return false };
+        server.clone_into(&mut now.server);
         true
     }
 
@@ -330,6 +339,10 @@ impl TokenStore for MemoryTokenStore {
     fn begin_generation<'a>(&'a self, new: &'a Acknowledged) -> Step<'a, ()> {
         self.state().fleets.insert(new.fleet.clone(), new.clone());
         done(())
+    }
+
+    fn change_server<'a>(&'a self, kept: &'a Acknowledged, server: &'a str) -> Step<'a, bool> {
+        done(self.state().change_server(kept, server))
     }
 
     fn new_entries(&self) -> BoxFuture<'_, Vec<OutboxEntry>> {

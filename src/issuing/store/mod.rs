@@ -135,9 +135,9 @@ pub trait TokenStore: RevocationStore {
     /// Removes entries from the outbox that a fleet has acknowledged, and keeps how far that fleet has come. Unknown
     /// ids are not an error.
     ///
-    /// Both happen in one step, and only if the generation that the store keeps for `acknowledged.fleet` is
-    /// `acknowledged.generation`. Otherwise nothing is removed, and the answer is `false`: the fleet was seeded since,
-    /// or is being seeded, and may lack these entries. The count that is kept never becomes lower.
+    /// Both happen in one step, and only if the store keeps `acknowledged.generation` and `acknowledged.server` for
+    /// `acknowledged.fleet`. Otherwise nothing is removed, and the answer is `false`: the fleet was seeded or has moved
+    /// to another server since, and may lack these entries. The count that is kept never becomes lower.
     fn outbox_done<'a>(&'a self, ids: &'a [i64], acknowledged: &'a Acknowledged) -> Step<'a, bool>;
 
     /// What the fleet of this name has acknowledged, or `None` if it was never seeded from this store.
@@ -148,6 +148,13 @@ pub trait TokenStore: RevocationStore {
     /// The caller reads [`denials`](Self::denials) afterwards. What left the outbox before this step is among them, and
     /// [`outbox_done`](Self::outbox_done) of an older generation removes nothing from then on.
     fn begin_generation<'a>(&'a self, new: &'a Acknowledged) -> Step<'a, ()>;
+
+    /// Keeps `server` in place of `kept.server`, but only if the store still keeps exactly `kept`. Returns whether it
+    /// did.
+    ///
+    /// The caller has found everything up to `kept` on `server`. [`outbox_done`](Self::outbox_done) of the server
+    /// before removes nothing from then on, because `server` may lack what that one has acknowledged later.
+    fn change_server<'a>(&'a self, kept: &'a Acknowledged, server: &'a str) -> Step<'a, bool>;
 
     /// Waits for entries that this store object, or a clone of it, has written to the outbox and that are in force, and
     /// gives each of them to one caller. They stay in the outbox.

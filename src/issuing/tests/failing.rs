@@ -96,6 +96,7 @@ mute! {
     outbox_done(ids: &'a [i64], acknowledged: &'a Acknowledged) -> bool;
     acknowledged(fleet: &'a str) -> Option<Acknowledged>;
     begin_generation(new: &'a Acknowledged) -> ();
+    change_server(kept: &'a Acknowledged, server: &'a str) -> bool;
     denials(after: Option<&'a Revocable>, limit: usize) -> Vec<Denial>;
     touch(uses: &'a [TokenUse]) -> ();
     shared_key(name: &'a str, candidate: &'a [u8; 32]) -> [u8; 32];

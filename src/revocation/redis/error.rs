@@ -85,7 +85,7 @@ pub(super) enum Failure {
     TooFewReplicas,
     /// What is held in this process is older than the bound.
     OutOfDate,
-    /// Redis was seeded while it was asked.
+    /// Redis was seeded, or another server has replaced it, while it was asked.
     Overtaken,
     /// Somebody else seeds, or the data was lost meanwhile.
     SeedInterrupted,
@@ -199,7 +199,7 @@ impl fmt::Display for Failure {
             Self::Replica => "the Redis server has become a replica",
             Self::TooFewReplicas => "too few replicas have confirmed the revocation",
             Self::OutOfDate => "the deny-list is out of date",
-            Self::Overtaken => "Redis was seeded while it was asked",
+            Self::Overtaken => "Redis was seeded or replaced while it was asked",
             Self::SeedInterrupted => "seeding was interrupted by another or by a loss of data",
             Self::NoRandomness => "the operating system has no random bytes",
             Self::Dial(_) => "cannot connect to Redis",

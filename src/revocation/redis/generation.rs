@@ -102,8 +102,10 @@ impl RedisStore {
     }
 
     /// Writes all that is revoked, with the second until which each must be kept, and then a new generation: look-ups
-    /// are answered from then on. What is in Redis already stays. Where an outbox relay runs, it seeds again afterwards,
-    /// because its store does not know this generation.
+    /// are answered from then on. What is in Redis already stays.
+    ///
+    /// If an outbox relay runs, it finds that Redis has another generation than its store keeps. It removes the new
+    /// generation, and lookups fail until the relay has seeded again.
     ///
     /// `denials` must be read after this is called. Revocations that are made meanwhile have to reach Redis on their own,
     /// by [`revoke`](super::super::RevocationStore::revoke) or the outbox.
@@ -225,7 +227,7 @@ pub(super) struct Seeding {
     /// The generation that it ends with.
     pub(super) token: String,
     batches: u64,
-    link: u64,
+    pub(super) link: u64,
 }
 
 impl Seeding {

@@ -125,6 +125,14 @@ fn evicts(memory: &str, stats: &str) -> Result<(), Failure> {
     }
 }
 
+/// Identifies the process that has answered `INFO`, and its replication history: a process that was a replica for a
+/// while may have lost data, and has another history afterwards.
+#[cfg(feature = "issuing")]
+pub(super) fn server(info: &str) -> Result<String, Failure> {
+    let read = |name| field(info, name).ok_or(Failure::Unreadable);
+    Ok(format!("{} {}", read("run_id")?, read("master_replid")?))
+}
+
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }

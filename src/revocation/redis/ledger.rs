@@ -2,16 +2,19 @@
 //!
 //! # Why nothing is lost for good
 //!
-//! The store keeps, for each fleet, a generation and how far Redis had come under it ([`Acknowledged`]).
+//! The store keeps, for each fleet, a generation, a server, and how far Redis had come with them ([`Acknowledged`]).
 //!
-//! 1. **Entries leave the outbox in the transaction that raises the kept mark**, and only while the kept generation is
-//!    the one that Redis has acknowledged them under.
+//! 1. **Entries leave the outbox in the transaction that raises the kept mark**, and only while the kept generation and
+//!    the kept server are those that have acknowledged them.
 //! 2. **Before a relay records anything, it compares.** Redis must have the kept generation, and the kept mark must be
 //!    its latest or be in its stream. If not, Redis has lost acknowledged entries, and the relay seeds. Where the
 //!    stream does not reach back that far, the relay cannot tell, and seeds.
 //! 3. **A comparison is worth one connection and one generation.** The relay records over the same connection only,
 //!    so on the same server. If the connection breaks, or Redis answers with another generation, the entries stay and
 //!    the relay compares again. With the lease, it also looks again and again whether the store keeps that generation.
+//!    If the relay finds the kept mark on another server than the kept one, it keeps that server instead. It does so
+//!    only if the store has kept nothing else meanwhile; otherwise it compares again. The server before removes no
+//!    entry afterwards, however slow its relay is, because the new server may lack that entry.
 //! 4. **A seeding first replaces the kept generation, and then reads the store.** What left the outbox before is
 //!    among the denials that it reads. An older generation removes no entry afterwards, however slow its relay is. So
 //!    a seeding that stops in the middle is noticed, too: Redis does not have the generation that is kept.
@@ -19,8 +22,13 @@
 //!    outbox. It is recorded again, and the mark in Redis goes on from the kept one.
 //!
 //! If nothing is kept for a fleet that Redis has a generation for, because an older version of this crate or
-//! [`RedisStore::initialise`] has set it up, the relay seeds once. Look-ups go on meanwhile. If the generations differ,
-//! look-ups fail until the seeding has finished.
+//! [`RedisStore::initialise`] has set it up, the relay seeds once. Lookups are answered meanwhile, unless the lease
+//! expires during the seeding: the next relay then finds that the generations differ. If the generations differ,
+//! lookups fail until the seeding has finished.
+//!
+//! A server is one process and its replication history. A restart and a failover end it, also a failover that leads
+//! back to the same process. But nothing tells the relay that somebody replaces the data of a running process, as
+//! `FLUSHALL` and `RESTORE` do. Restore a backup by a restart.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +44,9 @@ use crate::{
 /// Entries in one step: few enough that nobody else waits long for Redis.
 pub(super) const BATCH: usize = 200;
 
+/// How often a relay compares again at once because the store has kept something else meanwhile.
+const COMPARISONS: usize = 5;
+
 /// A token store, and the fleet that it feeds.
 pub(super) struct Ledger {
     pub(super) store: Arc<dyn TokenStore>,
@@ -45,16 +56,18 @@ pub(super) struct Ledger {
 }
 
 /// Redis was complete over this connection, with this generation.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Basis {
     link: u64,
     generation: Arc<str>,
+    /// The server behind the connection, as the store keeps it.
+    server: Arc<str>,
 }
 
 /// Whether to ask the store if Redis was complete over this connection and with this generation before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// `outbox_done` finds out whether the store keeps that generation still.
+    /// `outbox_done` finds out whether the store still keeps that generation and that server.
     IsEnough,
     /// A relay that seeds another server replaces it.
     MayBeOver,
@@ -67,8 +80,11 @@ enum Compared {
     NotSeeded,
     /// The store keeps nothing about it.
     Unknown,
-    /// It has another generation than the store keeps.
-    Differs(Basis),
+    /// It has this generation, and the store keeps another.
+    Differs {
+        link: u64,
+        generation: Arc<str>,
+    },
 }
 
 impl Ledger {
@@ -88,8 +104,8 @@ impl Ledger {
             return Err(Failure::Overtaken.into());
         }
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
-        if !self.store.outbox_done(&ids, &self.acknowledged(&mark)).await? {
-            // Another relay seeds or has seeded, perhaps a different server.
+        if !self.store.outbox_done(&ids, &self.acknowledged(&basis, &mark)).await? {
+            // Another relay has found a different server, or seeds or has seeded one.
             *self.basis() = None;
             return Err(Failure::Overtaken.into());
         }
@@ -102,9 +118,8 @@ impl Ledger {
             Compared::Complete(_) => return Ok(()),
             Compared::NotSeeded => true,
             Compared::Unknown => false,
-            Compared::Differs(basis) => {
-                let lost = Mark::never(&basis.generation);
-                self.redis.forsake(basis.link, &lost).await?;
+            Compared::Differs { link, generation } => {
+                self.redis.forsake(link, &Mark::never(&generation)).await?;
                 true
             }
         };
@@ -121,33 +136,50 @@ impl Ledger {
     }
 
     async fn compare(&self, known: Known) -> Result<Compared, StoreError> {
+        for _ in 0..COMPARISONS {
+            if let Some(compared) = self.compare_once(known).await? {
+                return Ok(compared);
+            }
+        }
+        Err(Failure::Overtaken.into())
+    }
+
+    /// `None` if the store has kept something else meanwhile.
+    async fn compare_once(&self, known: Known) -> Result<Option<Compared>, StoreError> {
         let link = self.redis.0.link.current().await?;
         let mark = match self.redis.mark_over(link).await {
             Ok(mark) => mark,
-            Err(Failure::NotSeeded | Failure::WentBackwards) => return Ok(Compared::NotSeeded),
+            Err(Failure::NotSeeded | Failure::WentBackwards) => {
+                return Ok(Some(Compared::NotSeeded));
+            }
             Err(failure) => return Err(failure.into()),
         };
-        let basis = Basis { link, generation: mark.generation };
-        let is_known = self.basis().as_ref() == Some(&basis);
-        if is_known && known == Known::IsEnough {
-            return Ok(Compared::Complete(basis));
+        let generation = mark.generation;
+        let basis = self.basis_over(link, &generation);
+        if let (Some(basis), Known::IsEnough) = (&basis, known) {
+            return Ok(Some(Compared::Complete(basis.clone())));
         }
         let Some(kept) = self.store.acknowledged(&self.redis.0.space.prefix).await? else {
-            return Ok(Compared::Unknown);
+            return Ok(Some(Compared::Unknown));
         };
-        if kept.generation != fingerprint(&basis.generation) {
-            return Ok(Compared::Differs(basis));
+        if kept.generation != fingerprint(&generation) {
+            return Ok(Some(Compared::Differs { link, generation }));
         }
-        if is_known {
-            return Ok(Compared::Complete(basis));
+        if let Some(basis) = basis {
+            return Ok(Some(Compared::Complete(basis)));
         }
-        let (generation, tip) = (Arc::clone(&basis.generation), u64::from_be_bytes(kept.hash));
-        let kept = Mark { generation, count: kept.count, tip };
-        if !self.redis.still_has(link, kept).await? {
-            return Ok(Compared::NotSeeded);
+        let server = self.redis.server_over(link).await?;
+        let tip = u64::from_be_bytes(kept.hash);
+        let mark = Mark { generation: Arc::clone(&generation), count: kept.count, tip };
+        if !self.redis.still_has(link, mark).await? {
+            return Ok(Some(Compared::NotSeeded));
         }
+        if kept.server != server && !self.store.change_server(&kept, &server).await? {
+            return Ok(None);
+        }
+        let basis = Basis { link, generation, server: server.into() };
         *self.basis() = Some(basis.clone());
-        Ok(Compared::Complete(basis))
+        Ok(Some(Compared::Complete(basis)))
     }
 
     async fn go_on_seeding(
@@ -170,7 +202,8 @@ impl Ledger {
     ) -> Result<(), StoreError> {
         // Before the denials are read, so that no entry is removed that is not among them.
         let generation = fingerprint(&seeding.token);
-        let new = Acknowledged::new(&*self.redis.0.space.prefix, generation, 0, [0; 8]);
+        let server = self.redis.server_over(seeding.link).await?;
+        let new = Acknowledged::new(&*self.redis.0.space.prefix, generation, server, 0, [0; 8]);
         self.store.begin_generation(&new).await?;
         let mut after: Option<Revocable> = None;
         loop {
@@ -185,9 +218,14 @@ impl Ledger {
         }
     }
 
-    fn acknowledged(&self, mark: &Mark) -> Acknowledged {
+    fn acknowledged(&self, basis: &Basis, mark: &Mark) -> Acknowledged {
         let (prefix, generation) = (&*self.redis.0.space.prefix, fingerprint(&mark.generation));
-        Acknowledged::new(prefix, generation, mark.count, mark.tip.to_be_bytes())
+        Acknowledged::new(prefix, generation, &*basis.server, mark.count, mark.tip.to_be_bytes())
+    }
+
+    fn basis_over(&self, link: u64, generation: &Arc<str>) -> Option<Basis> {
+        let basis = self.basis().clone();
+        basis.filter(|basis| basis.link == link && basis.generation == *generation)
     }
 
     fn basis(&self) -> MutexGuard<'_, Option<Basis>> {

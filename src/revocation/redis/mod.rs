@@ -244,6 +244,14 @@ impl RedisStore {
         self.judge(before, Mark::of(&reply)?).await
     }
 
+    /// Identifies the server behind the connection with this number.
+    #[cfg(feature = "issuing")]
+    async fn server_over(&self, link: u64) -> Result<String, Failure> {
+        // All sections: before version 7, Redis takes only one name.
+        let info: String = self.0.link.send_over(link, &::redis::cmd("INFO")).await?;
+        health::server(&info)
+    }
+
     /// Writes entries over the connection with this number only, and returns the mark that Redis has acknowledged them
     /// with. `NotSeeded` means that they were written and are not safe: without a generation nobody would notice that
     /// Redis loses them again.

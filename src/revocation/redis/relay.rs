@@ -140,6 +140,9 @@ impl OutboxRelay {
 
     /// Writes every denial of the store into Redis, and then a new generation; see [`RedisStore::seed`].
     ///
+    /// Call it only while no relay [runs](Self::run). A relay that runs finds that the store keeps another generation
+    /// than Redis has. It removes the generation and ends this seeding, and lookups fail until it has seeded again.
+    ///
     /// # Errors
     /// When either side fails, Redis loses its data or the connection meanwhile, or another relay is seeding.
     pub async fn seed(&self) -> Result<(), StoreError> {

@@ -96,6 +96,8 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             every_revocation_is_in_the_outbox_until_it_is_done,
             what_a_fleet_has_acknowledged_is_kept,
             only_the_generation_that_is_kept_empties_the_outbox,
+            only_the_server_that_is_kept_empties_the_outbox,
+            a_server_changes_only_if_nothing_else_has_changed,
             new_entries_are_in_the_outbox_and_in_force,
             the_outbox_waits_for_the_end_of_an_overlap,
             the_outbox_is_read_in_order_and_in_parts,
@@ -198,7 +200,7 @@ impl<S: TokenStore> Bench<S> {
 
     /// A fleet acknowledges entries.
     async fn outbox_done(&self, ids: &[i64]) {
-        let acknowledged = Acknowledged::new("fleet:", "generation", 0, [0; 8]);
+        let acknowledged = Acknowledged::new("fleet:", "generation", "server", 0, [0; 8]);
         answered(self.store.begin_generation(&acknowledged).await);
         assert!(answered(self.store.outbox_done(ids, &acknowledged).await));
     }

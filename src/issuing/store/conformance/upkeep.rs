@@ -37,9 +37,9 @@ pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenS
 pub(super) async fn what_a_fleet_has_acknowledged_is_kept<S: TokenStore>(bench: Bench<S>) {
     let kept = async |fleet: &str| answered(bench.store.acknowledged(fleet).await);
     let mark =
-        |generation: &str, count, hash| Acknowledged::new("a:", generation, count, [hash; 8]);
+        |generation: &str, count, hash| Acknowledged::new("a:", generation, "s", count, [hash; 8]);
     assert_eq!(kept("a:").await, None);
-    for new in [mark("g", 0, 0), mark("h", 7, 7), Acknowledged::new("b:", "i", 0, [0; 8])] {
+    for new in [mark("g", 0, 0), mark("h", 7, 7), Acknowledged::new("b:", "i", "s", 0, [0; 8])] {
         answered(bench.store.begin_generation(&new).await);
         assert_eq!(kept(&new.fleet).await, Some(new));
     }
@@ -51,7 +51,7 @@ pub(super) async fn what_a_fleet_has_acknowledged_is_kept<S: TokenStore>(bench: 
         assert!(answered(bench.store.outbox_done(&[], &acknowledged).await));
         assert_eq!(kept("a:").await, Some(expected));
     }
-    assert_eq!(kept("b:").await, Some(Acknowledged::new("b:", "i", 0, [0; 8])));
+    assert_eq!(kept("b:").await, Some(Acknowledged::new("b:", "i", "s", 0, [0; 8])));
 }
 
 pub(super) async fn only_the_generation_that_is_kept_empties_the_outbox<S: TokenStore>(
@@ -59,16 +59,53 @@ pub(super) async fn only_the_generation_that_is_kept_empties_the_outbox<S: Token
 ) {
     answered(bench.store.revoke(&token("x"), NOW + HOUR).await);
     let ids = [answered(bench.store.outbox(1).await)[0].id];
-    let mark = |generation: &str| Acknowledged::new("a:", generation, 5, [5; 8]);
+    let mark = |generation: &str| Acknowledged::new("a:", generation, "s", 5, [5; 8]);
     assert!(!answered(bench.store.outbox_done(&ids, &mark("g")).await), "none is kept");
     answered(bench.store.begin_generation(&mark("g")).await);
-    answered(bench.store.begin_generation(&Acknowledged::new("a:", "h", 0, [0; 8])).await);
+    answered(bench.store.begin_generation(&Acknowledged::new("a:", "h", "s", 0, [0; 8])).await);
     assert!(!answered(bench.store.outbox_done(&ids, &mark("g")).await), "an older one");
     let kept = answered(bench.store.acknowledged("a:").await);
-    assert_eq!(kept, Some(Acknowledged::new("a:", "h", 0, [0; 8])));
+    assert_eq!(kept, Some(Acknowledged::new("a:", "h", "s", 0, [0; 8])));
     assert_eq!(bench.outbox().await, [token("x")]);
     assert!(answered(bench.store.outbox_done(&ids, &mark("h")).await));
     assert!(bench.outbox().await.is_empty());
+}
+
+pub(super) async fn only_the_server_that_is_kept_empties_the_outbox<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    answered(bench.store.revoke(&token("x"), NOW + HOUR).await);
+    let ids = [answered(bench.store.outbox(1).await)[0].id];
+    let mark = |server: &str, count| Acknowledged::new("a:", "g", server, count, [5; 8]);
+    answered(bench.store.begin_generation(&mark("old", 5)).await);
+    assert!(answered(bench.store.change_server(&mark("old", 5), "new").await));
+    assert!(!answered(bench.store.outbox_done(&ids, &mark("old", 6)).await));
+    assert_eq!(answered(bench.store.acknowledged("a:").await), Some(mark("new", 5)));
+    assert_eq!(bench.outbox().await, [token("x")]);
+    assert!(answered(bench.store.outbox_done(&ids, &mark("new", 6)).await));
+    assert!(bench.outbox().await.is_empty());
+}
+
+pub(super) async fn a_server_changes_only_if_nothing_else_has_changed<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let kept = Acknowledged::new("a:", "g", "old", 5, [5; 8]);
+    assert!(!answered(bench.store.change_server(&kept, "new").await), "none is kept");
+    answered(bench.store.begin_generation(&kept).await);
+    for other in [
+        Acknowledged::new("b:", "g", "old", 5, [5; 8]),
+        Acknowledged::new("a:", "h", "old", 5, [5; 8]),
+        Acknowledged::new("a:", "g", "new", 5, [5; 8]),
+        Acknowledged::new("a:", "g", "old", 4, [5; 8]),
+        Acknowledged::new("a:", "g", "old", 5, [4; 8]),
+    ] {
+        assert!(!answered(bench.store.change_server(&other, "new").await), "{other:?}");
+    }
+    assert_eq!(answered(bench.store.acknowledged("a:").await), Some(kept.clone()));
+    assert!(answered(bench.store.change_server(&kept, "new").await));
+    assert!(!answered(bench.store.change_server(&kept, "newer").await), "only once");
+    let expected = Acknowledged::new("a:", "g", "new", 5, [5; 8]);
+    assert_eq!(answered(bench.store.acknowledged("a:").await), Some(expected));
 }
 
 /// A store may leave entries out, so only those that it gives are looked at.

@@ -244,6 +244,10 @@ impl TokenStore for SqlStore {
         step!(self, |transaction| upkeep::begin_generation(&mut transaction, new))
     }
 
+    fn change_server<'a>(&'a self, kept: &'a Acknowledged, server: &'a str) -> Step<'a, bool> {
+        step!(self, |transaction| upkeep::change_server(&mut transaction, kept, server))
+    }
+
     fn new_entries(&self) -> BoxFuture<'_, Vec<OutboxEntry>> {
         Box::pin(self.new_entries.take())
     }

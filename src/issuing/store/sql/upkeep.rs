@@ -89,13 +89,13 @@ pub(super) fn sweep_sql(table: &str, date: &str, count: usize) -> String {
     format!("DELETE FROM {table} WHERE {date} < $1 AND id IN ({})", places.join(", "))
 }
 
-/// Removes entries that a fleet has acknowledged, unless it is of another generation by now.
+/// Removes entries that a fleet has acknowledged, unless it has another generation or server by now.
 pub(super) async fn forget_entries(
     transaction: &mut Transaction,
     ids: &[i64],
     acknowledged: &Acknowledged,
 ) -> Result<bool, Failure> {
-    // First: the row is locked until the commit, so that no seeding begins in between.
+    // First: the row is locked until the commit, so that no seeding begins and no server changes in between.
     if transaction.execute(ADVANCE, values_of(acknowledged)).await? == 0 {
         return Ok(false);
     }
@@ -118,17 +118,17 @@ const ADVANCE: &str = "
     UPDATE bearer_fleets SET
         count = CASE WHEN count < $3 THEN $3 ELSE count END,
         hash = CASE WHEN count < $3 THEN $4 ELSE hash END
-    WHERE name = $1 AND generation = $2";
+    WHERE name = $1 AND generation = $2 AND server = $5";
 
 pub(super) async fn acknowledged(
     database: &Database,
     fleet: &str,
 ) -> Result<Option<Acknowledged>, Failure> {
-    let sql = "SELECT generation, count, hash FROM bearer_fleets WHERE name = $1";
+    let sql = "SELECT generation, count, hash, server FROM bearer_fleets WHERE name = $1";
     let rows = database.read(sql, &[Value::text(fleet)]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let hash = row.bytes(2)?.try_into().map_err(|_| Failure::Unreadable)?;
-    Ok(Some(Acknowledged::new(fleet, row.text(0)?, row.time(1)?, hash)))
+    Ok(Some(Acknowledged::new(fleet, row.text(0)?, row.text(3)?, row.time(1)?, hash)))
 }
 
 pub(super) async fn begin_generation(
@@ -140,16 +140,32 @@ pub(super) async fn begin_generation(
 }
 
 const REPLACE: &str = "
-    INSERT INTO bearer_fleets (name, generation, count, hash) VALUES ($1, $2, $3, $4)
+    INSERT INTO bearer_fleets (name, generation, count, hash, server) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (name) DO UPDATE SET
-        generation = excluded.generation, count = excluded.count, hash = excluded.hash";
+        generation = excluded.generation, count = excluded.count, hash = excluded.hash,
+        server = excluded.server";
+
+pub(super) async fn change_server(
+    transaction: &mut Transaction,
+    kept: &Acknowledged,
+    server: &str,
+) -> Result<bool, Failure> {
+    let mut values = values_of(kept);
+    values.push(Value::text(server));
+    Ok(transaction.execute(CHANGE_SERVER, values).await? != 0)
+}
+
+const CHANGE_SERVER: &str = "
+    UPDATE bearer_fleets SET server = $6
+    WHERE name = $1 AND generation = $2 AND count = $3 AND hash = $4 AND server = $5";
 
 fn values_of(acknowledged: &Acknowledged) -> Vec<Value> {
-    let Acknowledged { fleet, generation, count, hash } = acknowledged;
+    let Acknowledged { fleet, generation, server, count, hash } = acknowledged;
     vec![
         Value::text(fleet),
         Value::text(generation),
         Value::time(*count),
         Value::Bytes(hash.to_vec()),
+        Value::text(server),
     ]
 }

@@ -3,7 +3,8 @@ CREATE TABLE bearer_fleets (
     name       TEXT COLLATE "C" PRIMARY KEY,
     generation TEXT COLLATE "C" NOT NULL,
     count      BIGINT NOT NULL,
-    hash       BYTEA NOT NULL
+    hash       BYTEA NOT NULL,
+    server     TEXT COLLATE "C" NOT NULL
 );
 
 -- Pairs of account and network from which somebody has logged in, as keyed hashes.

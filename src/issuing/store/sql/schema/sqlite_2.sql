@@ -3,7 +3,8 @@ CREATE TABLE bearer_fleets (
     name       TEXT PRIMARY KEY,
     generation TEXT NOT NULL,
     count      INTEGER NOT NULL,
-    hash       BLOB NOT NULL
+    hash       BLOB NOT NULL,
+    server     TEXT NOT NULL
 );
 
 -- Pairs of account and network from which somebody has logged in, as keyed hashes.

@@ -106,7 +106,7 @@ const MANY: [(&str, &str); 5] = [
 
 /// More tables, whose rows are few; many here, so that an index is worth its while.
 const MORE: [(&str, &str); 3] = [
-    ("bearer_fleets (name, generation, count, hash)", "TEXT(n), 'g', 0, BYTES(n)"),
+    ("bearer_fleets (name, generation, count, hash, server)", "TEXT(n), 'g', 0, BYTES(n), 's'"),
     ("bearer_known_devices (id, keep_until)", "BYTES(n), 1000000 + n"),
     ("bearer_secrets (name, value)", "TEXT(n), BYTES(n)"),
 ];

@@ -53,6 +53,7 @@ on_each_database! {
     a_newer_schema_is_refused_and_left_alone
     new_entries_go_to_the_store_that_has_written_them
     entries_that_are_removed_while_a_seeding_begins_are_among_its_denials
+    entries_are_removed_or_the_server_changes_but_never_both
 }
 
 async fn two(url: &str) -> (SqlStore, SqlStore) {
@@ -257,7 +258,7 @@ async fn new_entries_go_to_the_store_that_has_written_them(url: &str) {
 /// By a relay that is slow, and another that seeds at the same time.
 async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(url: &str) {
     let (one, other) = two(url).await;
-    let mark = |generation: String| Acknowledged::new("a:", generation, 1, [1; 8]);
+    let mark = |generation: String| Acknowledged::new("a:", generation, "s", 1, [1; 8]);
     for n in 0..ROUNDS {
         let (old, new) = (mark(format!("g{n}")), mark(format!("g{}", n + 1)));
         one.begin_generation(&old).await.unwrap();
@@ -278,6 +279,19 @@ async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(u
         assert_ne!(removed, is_left);
         assert!(is_there || is_left, "neither the outbox nor the seeding has it");
         assert!(!one.outbox_done(&[], &old).await.unwrap());
+    }
+}
+
+/// By a relay that is slow, and another that compares at the same time.
+async fn entries_are_removed_or_the_server_changes_but_never_both(url: &str) {
+    let (one, other) = two(url).await;
+    for n in 0..ROUNDS {
+        let mark = |count| Acknowledged::new("a:", format!("g{n}"), "old", count, [1; 8]);
+        one.begin_generation(&mark(1)).await.unwrap();
+        let (kept, later) = (mark(1), mark(2));
+        let (removed, changed) =
+            tokio::join!(one.outbox_done(&[], &later), other.change_server(&kept, "new"));
+        assert_ne!(removed.unwrap(), changed.unwrap());
     }
 }
 
