@@ -56,6 +56,7 @@ pub(crate) fn elements_of<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>>
 }
 
 /// The string that this text is; `None` where it is anything else.
+#[cfg(feature = "jwks")]
 pub(crate) fn string_of(text: &str) -> Option<Cow<'_, str>> {
     let mut reader = Reader::new(text, 0);
     let (span, has_escapes) = reader.string()?;
