@@ -98,9 +98,7 @@ impl TokenIssuer {
                 PrivateRotation::CutOff(cut_off) => date.go_behind(cut_off, self)?,
                 PrivateRotation::QuotaReached => return Err(self.too_many()),
                 PrivateRotation::Rotated { new: token, old } => {
-                    if old.from <= now {
-                        self.apply(&old);
-                    }
+                    self.apply(&old);
                     let data = self.sign(&new.claims, ACCESS_TYP)?;
                     return Ok(CreatedPrivateToken { token, data });
                 }
