@@ -148,7 +148,8 @@ where
                 StateProjection::Checking { waiting } => waiting,
             };
             let verdict = ready!(waiting.as_mut().expect(FINISHED).poll(cx));
-            let Waiting { service, request, refusals, is_private, .. } = *waiting.take().expect(FINISHED);
+            let Waiting { service, request, refusals, is_private, .. } =
+                *waiting.take().expect(FINISHED);
             match verdict {
                 Ok(()) => {
                     let future = service.into_inner().call(request);

@@ -20,9 +20,8 @@ pub(super) fn is_public_key(secret: &[u8]) -> bool {
 }
 
 fn is_public_text(secret: &[u8]) -> bool {
-    let is_text = |byte: &u8| {
-        !matches!(byte, b' ' | b'\t'..=b'\r' | 0 | 0xEF | 0xBB | 0xBF | 0xFE | 0xFF)
-    };
+    let is_text =
+        |byte: &u8| !matches!(byte, b' ' | b'\t'..=b'\r' | 0 | 0xEF | 0xBB | 0xBF | 0xFE | 0xFF);
     let mut text = Zeroizing::new(Vec::with_capacity(secret.len()));
     text.extend(secret.iter().copied().filter(is_text));
     let is_json = matches!(text.first(), Some(b'{' | b'['));
