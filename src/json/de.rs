@@ -1,11 +1,12 @@
 //! Members that were read, handed to serde.
 //!
-//! What comes out is what serde_json makes of the same text, whatever the type; but a double is always the nearest one,
-//! which it is in serde_json with `float_roundtrip` only. serde_json itself is not asked: features
-//! that any crate of a build can enable change what it hands to a visitor. `arbitrary_precision` makes a number an object,
-//! so that another variant of an untagged enum fits; `float_roundtrip` changes the last bit of a double. Here a number is
-//! always a `u64`, else an `i64`, else the nearest `f64`, at every level. Only a `RawValue` is left to serde_json, which
-//! alone can make one.
+//! What comes out is what serde_json makes of the same text, whatever the type; but a double is always the nearest
+//! one, which it is in serde_json with `float_roundtrip` only.
+//!
+//! serde_json itself is not asked: features that any crate of a build can enable change what it hands to a visitor.
+//! `arbitrary_precision` makes a number an object, so that another variant of an untagged enum fits; `float_roundtrip`
+//! changes the last bit of a double. Here a number is always a `u64`, else an `i64`, else the nearest `f64`, at every
+//! level. Only a `RawValue` is left to serde_json, which alone can make one.
 
 #[cfg(test)]
 mod tests;
