@@ -359,6 +359,32 @@ async fn a_closure_can_write_the_refusals_and_forgets_nothing() {
 }
 
 #[tokio::test]
+async fn a_layer_without_grpc_answers_refuses_grpc_with_the_http_status() {
+    let layer = layer().with_grpc_answers(false);
+    let service = layer.layer(layer.require_scopes(["a"]).layer(open()));
+    let grpc = |token: Option<&str>| {
+        let request = Request::post("/").header(CONTENT_TYPE, "application/grpc+proto");
+        body(token.into_iter().fold(request, |request, token| {
+            request.header(AUTHORIZATION, format!("Bearer {token}"))
+        }))
+    };
+    let forbidden = token();
+    for (token, status, json) in [
+        (None, StatusCode::UNAUTHORIZED, NOT_AUTHENTICATED),
+        (Some("a.b.c"), StatusCode::UNAUTHORIZED, TOKEN_NOT_VALID),
+        (Some(forbidden.as_str()), StatusCode::FORBIDDEN, PERMISSION_DENIED),
+    ] {
+        let outcome = send(service.clone(), grpc(token)).await;
+        assert_eq!((outcome.status, outcome.body.as_str()), (status, json));
+        assert_eq!(outcome.headers[CONTENT_TYPE], "application/json");
+        assert!(!outcome.headers.contains_key("grpc-status"));
+    }
+    send(service, grpc(Some(&token_for("a")))).await.assert_passed();
+    let again = layer.with_grpc_answers(true).layer(open());
+    assert_eq!(send(again, grpc(None)).await.headers["grpc-status"], "16");
+}
+
+#[tokio::test]
 async fn a_responder_can_write_the_answers_to_grpc_too() {
     struct Own;
     impl Responder for Own {

@@ -2,7 +2,13 @@
 
 mod common;
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{Router, extract::Request as AxumRequest, routing};
 use bytes::Bytes;
@@ -12,7 +18,7 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use http_body::Body as _;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -237,6 +243,71 @@ async fn tonic_takes_the_layer_around_one_service() {
     assert_eq!(refused.code(), Code::PermissionDenied);
     let refused = check(&url, None).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+/// A health check that looks at no token, and counts its calls.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+#[tonic::async_trait]
+impl Health for Counting {
+    type WatchStream = Empty<Result<HealthCheckResponse, Status>>;
+
+    async fn check(
+        &self,
+        _: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(tonic::Response::new(HealthCheckResponse::default()))
+    }
+
+    async fn watch(
+        &self,
+        _: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("only check"))
+    }
+}
+
+#[tokio::test]
+async fn tonic_runs_no_unary_method_on_options_with_content() {
+    let calls = Counting::default();
+    let (listener, url) = listen().await;
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+    let server = Server::builder()
+        .layer(layer().allow_cors_preflight())
+        .add_service(HealthServer::new(calls.clone()));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let call = |token: Option<String>, message: &'static [u8]| {
+        let request = Request::options(format!("{url}/grpc.health.v1.Health/Check"))
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "POST");
+        let request = token.into_iter().fold(request, |request, token| {
+            request.header(AUTHORIZATION, format!("Bearer {token}"))
+        });
+        // Without a length: only the DATA frame tells that there is content.
+        let frames = tokio_stream::iter([Ok::<_, Infallible>(http_body::Frame::data(
+            Bytes::from_static(message),
+        ))]);
+        let request = request.body(StreamBody::new(frames)).unwrap();
+        let address = address.clone();
+        async move {
+            let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+            let (mut client, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+            tokio::spawn(connection);
+            let response = client.send_request(request).await.unwrap();
+            let status = response.status();
+            response.collect().await.unwrap();
+            status
+        }
+    };
+    // An empty message: not compressed, no bytes.
+    assert_eq!(call(None, &[0; 5]).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(calls.0.load(Ordering::SeqCst), 0);
+    // tonic does not look at the method: only the layer keeps the call away.
+    assert_eq!(call(Some(token()), &[0; 5]).await, StatusCode::OK);
+    assert_eq!(calls.0.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -2,14 +2,21 @@
 
 mod common;
 
-use common::requests::{body, get, layer, open, send, token, with_bearer};
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use common::requests::{Body, body, get, layer, open, send, token, verifier, with_bearer};
 use http::{
-    HeaderName, Method, Request, Response,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, COOKIE, ORIGIN, WWW_AUTHENTICATE},
+    HeaderName, Method, Request, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CACHE_CONTROL, COOKIE, ORIGIN,
+        WWW_AUTHENTICATE,
+    },
     request::Parts,
 };
-use tower::Layer;
-use tower_bearer::{Authenticated, Rejection, RejectionKind};
+use http_body_util::StreamBody;
+use tower::{Layer, service_fn};
+use tower_bearer::{Authenticated, Authenticator, BearerLayer, Rejection, RejectionKind};
 
 #[tokio::test]
 async fn a_good_token_reaches_the_service_with_its_claims() {
@@ -88,6 +95,91 @@ async fn what_has_content_is_no_preflight_request() {
         let outcome = send(layer.layer(open()), body(preflight().header(name, value))).await;
         assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential), "{name}: {value}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_tell_its_end_is_not_that_of_a_preflight() {
+    let service = layer().allow_cors_preflight().layer(service_fn(async |_: Request<_>| {
+        Ok::<_, Infallible>(Response::new(Body::default()))
+    }));
+    let empty = tokio_stream::empty::<Result<http_body::Frame<Bytes>, Infallible>>();
+    let preflight = Request::options("/")
+        .header(ORIGIN, "https://app.example")
+        .header(ACCESS_CONTROL_REQUEST_METHOD, "POST")
+        .body(StreamBody::new(empty))
+        .unwrap();
+    let outcome = send(service, preflight).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
+}
+
+/// What the layer makes of a response that has `Cache-Control` or not.
+async fn cache_control(
+    layer: &BearerLayer,
+    own: Option<&'static str>,
+    request: Request<Body>,
+) -> (StatusCode, Vec<String>) {
+    let service = layer.layer(service_fn(move |_: Request<Body>| async move {
+        let response = own
+            .into_iter()
+            .fold(Response::builder(), |response, own| response.header(CACHE_CONTROL, own));
+        Ok::<_, Infallible>(response.body(Body::default()).unwrap())
+    }));
+    let outcome = send(service, request).await;
+    let lines = outcome.headers.get_all(CACHE_CONTROL).iter();
+    (outcome.status, lines.map(|line| line.to_str().unwrap().to_owned()).collect())
+}
+
+#[tokio::test]
+async fn a_response_to_a_token_is_private_where_the_service_set_nothing() {
+    let custom = HeaderName::from_static("x-token");
+    // One token is decided on in `call`, the other in the future.
+    let waiting = verifier().add_async_check(async |_| {
+        tokio::task::yield_now().await;
+        Ok(())
+    });
+    let waiting = BearerLayer::new(Authenticator::new(waiting.build().unwrap()));
+    for layer in [layer(), waiting] {
+        let own_header = layer.clone().credential_header(custom.clone());
+        for (layer, request) in [
+            (layer.clone(), with_bearer(&token())),
+            (
+                layer.clone().allow_cookie("session"),
+                body(get("/").header(COOKIE, format!("session={}", token()))),
+            ),
+            (own_header, body(get("/").header(&custom, token()))),
+            (
+                layer.clone().allow_query("access_token"),
+                body(get(&format!("/?access_token={}", token()))),
+            ),
+        ] {
+            let private = layer.clone().with_private_responses();
+            let answered = |lines: &[&str]| {
+                (StatusCode::OK, lines.iter().copied().map(str::to_owned).collect::<Vec<_>>())
+            };
+            let found = cache_control(&layer, None, request.clone()).await;
+            assert_eq!(found, answered(&[]), "by default nothing is set");
+            let found = cache_control(&private, None, request.clone()).await;
+            assert_eq!(found, answered(&["private"]));
+            for own in ["public, max-age=60", "no-store", ""] {
+                let found = cache_control(&private, Some(own), request.clone()).await;
+                assert_eq!(found, answered(&[own]));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_response_to_a_token_is_private() {
+    let private = layer().optional().allow_cors_preflight().with_private_responses();
+    let preflight = Request::options("/")
+        .header(ORIGIN, "https://app.example")
+        .header(ACCESS_CONTROL_REQUEST_METHOD, "DELETE");
+    for request in [body(get("/")), body(preflight)] {
+        let found = cache_control(&private, None, request).await;
+        assert_eq!(found, (StatusCode::OK, vec![]));
+    }
+    let refused = cache_control(&private, None, with_bearer("a.b.c")).await;
+    assert_eq!(refused, (StatusCode::UNAUTHORIZED, vec!["no-store".to_owned()]));
 }
 
 #[tokio::test]

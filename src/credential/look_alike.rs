@@ -3,6 +3,9 @@
 //! Frameworks decode percent-encoded names, trim white space and other characters around them, and split at `,` in
 //! cookies and at `;` in queries. Case is not ignored: `SESSION` is a cookie of its own.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use super::is_token_character;

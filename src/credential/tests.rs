@@ -333,6 +333,71 @@ fn a_query_token_leaves_the_uri_and_everything_else_stays() {
 }
 
 #[test]
+fn a_parameter_that_a_lenient_reader_takes_for_the_token_leaves_too() {
+    for (before, after) in [
+        ("/p?access%5Ftoken=a.b.c", "/p"),
+        ("/p?x=1&access%5ftoken=a.b.c&y", "/p?x=1&y"),
+        ("/p?access_token=a&%61ccess_token=b&+access_token=c&access_token%20=d", "/p"),
+        ("/p?a=1;access_token=b&c", "/p?c"),
+        ("/p?ACCESS_TOKEN=a&xaccess_token=b", "/p?ACCESS_TOKEN=a&xaccess_token=b"),
+    ] {
+        let mut uri: Uri = before.parse().unwrap();
+        with_query().clear_query(&mut uri).unwrap();
+        assert_eq!(uri, after);
+    }
+}
+
+#[test]
+fn stripping_takes_cookies_that_a_lenient_reader_takes_for_the_token() {
+    let sources = Sources { strip: true, ..with_cookie() };
+    let mut map = headers([
+        (COOKIE, b"a=1; session =x; sessio%6e=y; b=2"),
+        (COOKIE, b"\tsession\t=z"),
+        (COOKIE, b"c=3,session=x; SESSION=d"),
+    ]);
+    sources.conceal(&mut map, true);
+    assert_eq!(map.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2", "SESSION=d"]);
+}
+
+#[test]
+fn stripping_takes_an_authorization_in_which_bearer_stands_anywhere() {
+    let sources = Sources { strip: true, ..sources() };
+    for value in
+        [&b"Basic x, Bearer a"[..], b" Bearer a", b"\tBearer a", b"Basic x\tbearer\ta", b"Bearer"]
+    {
+        let mut map = headers([(AUTHORIZATION, value)]);
+        sources.conceal(&mut map, false);
+        assert!(!map.contains_key(AUTHORIZATION), "{}", value.escape_ascii());
+    }
+}
+
+#[test]
+fn a_credential_that_a_lenient_reader_would_find_is_recognised() {
+    let sources = Sources { query: with_query().query, ..with_cookie() };
+    let resembles = |uri: &str, name: HeaderName, value: &[u8]| {
+        sources.resembles_a_credential(&uri.parse().unwrap(), &headers([(name, value)]))
+    };
+    for (uri, name, value) in [
+        ("/", AUTHORIZATION, &b"Basic x, Bearer y"[..]),
+        ("/", AUTHORIZATION, b"Negotiate bearer\ty"),
+        ("/", COOKIE, b"session =x"),
+        ("/?access%5Ftoken=x", HOST, b"host.example"),
+    ] {
+        assert!(resembles(uri, name, value), "{uri} {}", value.escape_ascii());
+    }
+    for (uri, name, value) in [
+        ("/", AUTHORIZATION, &b"Basic x"[..]),
+        ("/", AUTHORIZATION, b"Basic xBearer y"),
+        ("/", AUTHORIZATION, b"Bearer-Token y"),
+        ("/", COOKIE, b"session="),
+        ("/", COOKIE, b"SESSION=x"),
+        ("/?x=access_token", HOST, b"host.example"),
+    ] {
+        assert!(!resembles(uri, name, value), "{uri} {}", value.escape_ascii());
+    }
+}
+
+#[test]
 fn a_query_stays_untouched_unless_its_token_is_allowed() {
     let mut uri = Uri::from_static("/p?access_token=a");
     sources().clear_query(&mut uri).unwrap();

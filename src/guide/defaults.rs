@@ -131,8 +131,10 @@
 //! | realm | `api` | | [`with_realm`](crate::BearerLayer::with_realm) |
 //! | the address of the resource's metadata | none is named | RFC 9728 section 5.1 is optional | [`with_resource_metadata`](crate::BearerLayer::with_resource_metadata) |
 //! | bodies | `{"code", "detail"}` as JSON; trailers-only answers to gRPC | | [`with_responder`](crate::BearerLayer::with_responder) |
+//! | gRPC requests on a route without gRPC | trailers-only answers with status 200, chosen by the content type | a layer cannot know which routes are gRPC | [`with_grpc_answers`](crate::BearerLayer::with_grpc_answers) |
 //! | what a bad token is told | the same bytes, whatever was wrong | who forges tokens should learn nothing from it | your [`Responder`](crate::rejection::Responder); the reason is in [`Rejection::kind`](crate::Rejection::kind) |
 //! | caching | `Cache-Control: no-store` | a shared cache must not hand a refusal to somebody else | your `Responder` |
+//! | caching of the service's responses | not changed | the service knows what may be cached; caches protect responses to `Authorization` (RFC 9111 section 3.5), not to cookies and other headers | [`with_private_responses`](crate::BearerLayer::with_private_responses) |
 //!
 //! # Telemetry
 //!

@@ -70,6 +70,7 @@
 //! | 37 | a token of megabytes | 401 before anything else is done with it | `attacks/text.rs` `row_37` |
 //! | 38 | compressed or password-based encrypted tokens, which cost far more than they weigh (CVE-2024-28180) | 401: nothing is decompressed and no password stretched. `zip` is a member of encrypted tokens, and is ignored in a signed one (RFC 7515 section 4): a compressed payload is not JSON | `attacks/text.rs` `row_38` |
 //! | 39 | a token in a token, of which one is checked and the other used | 401 | `attacks/text.rs` `row_39` |
+//! | 75 | another crate of the build enables a feature of serde_json, such as `arbitrary_precision`, which changes what a number is to an untagged enum | the layer reads claims without serde_json: the same claims, the same variant. A claim of type `RawValue` keeps the text of the token | `unification/tests/row_75.rs` `a_number_gets_the_same_variant`, `unification/tests/row_75.rs` `a_nested_number_gets_the_same_variant` |
 //!
 //! # Times
 //!
@@ -102,6 +103,8 @@
 //! | 54 | two credentials, a folded line, no space, no token: two servers see two tokens | 400; which one was meant is not guessed | `attacks/credentials.rs` `row_54` |
 //! | 55 | bytes beyond ASCII, which some readers take for "no header" | refused, never taken for none | `attacks/credentials.rs` `row_55` |
 //! | 56 | a token in query, cookie or form, which another site can send | not looked at unless allowed; then a second one is 400 | `attacks/credentials.rs` `row_56` |
+//! | 73 | HTTP/2 carries white space around `Authorization`, which an HTTP/1 server behind the layer trims: `" Bearer x"` is no credential here and one there. The same with `Basic x, Bearer y`, `session =x` and `access%5Ftoken=x` | 400 if the scheme cannot be parsed; an optional layer also answers 400 if another reader could find a token; what looks like the credential is removed with it | `attacks/credentials.rs` `row_73` |
+//! | 74 | an `OPTIONS` request that looks like a CORS preflight and has content, so that a gRPC method runs without a token | a request is a preflight only if its body says that it has ended; others need a token | `attacks/credentials.rs` `row_74`, `hosts.rs` `tonic_runs_no_unary_method_on_options_with_content` |
 //!
 //! # What is remembered
 //!

@@ -1,25 +1,29 @@
 //! Members that were read, handed to serde.
 //!
-//! What comes out is what serde_json makes of the same text, whatever the type. serde_json itself is not asked: features
-//! that any crate of a build can enable change what it hands to a visitor. `arbitrary_precision` makes a number an object,
-//! so that another variant of an untagged enum fits; `float_roundtrip` changes the last bit of a double. Here a number is
-//! always a `u64`, else an `i64`, else the nearest `f64`, at every level. Only a `RawValue` is left to serde_json, which
-//! alone can make one.
+//! What comes out is what serde_json makes of the same text, whatever the type; but a double is always the nearest
+//! one, which it is in serde_json with `float_roundtrip` only.
+//!
+//! serde_json itself is not asked: features that any crate of a build can enable change what it hands to a visitor.
+//! `arbitrary_precision` makes a number an object, so that another variant of an untagged enum fits; `float_roundtrip`
+//! changes the last bit of a double. Here a number is always a `u64`, else an `i64`, else the nearest `f64`, at every
+//! level. Only a `RawValue` is left to serde_json, which alone can make one.
 
 #[cfg(test)]
 mod tests;
+mod variant;
 
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{
-        self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess,
-        VariantAccess, Visitor, value::SeqDeserializer,
+        self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor,
+        value::SeqDeserializer,
     },
     forward_to_deserialize_any,
 };
 use smallvec::SmallVec;
+use variant::{Variant, visit_only_member};
 
 use super::{
     Kind, Member, Members, Object, PRIVATE_TO_SERDE, Span, Text,
@@ -118,18 +122,6 @@ fn visit_members<'de, V: Visitor<'de>>(
     let mut members = Entries { text, rest: members.iter(), current: None };
     let value = visitor.visit_map(&mut members)?;
     if members.rest.next().is_some() { Err(Unfit) } else { Ok(value) }
-}
-
-/// A variant with its content is an object of one member.
-fn visit_only_member<'de, V: Visitor<'de>>(
-    text: &'de str,
-    members: &[Member],
-    visitor: V,
-) -> Result<V::Value, Unfit> {
-    let [member] = members else { return Err(Unfit) };
-    let name = member.name_in(text).ok_or(Unfit)?;
-    let content = Some(Element { text, value: member.value, kind: member.kind });
-    visitor.visit_enum(Variant { name, content })
 }
 
 /// serde_json on one value, for its `RawValue`.
@@ -469,51 +461,5 @@ impl<'de> Deserializer<'de> for Element<'de> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
         visitor.visit_unit()
-    }
-}
-
-/// A variant of an enum.
-struct Variant<'de> {
-    name: Text<'de>,
-    /// None if the name stands alone, as a string.
-    content: Option<Element<'de>>,
-}
-
-impl<'de> EnumAccess<'de> for Variant<'de> {
-    type Error = Unfit;
-    type Variant = Content<'de>;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Content<'de>), Unfit> {
-        let variant = seed.deserialize(Name(self.name))?;
-        Ok((variant, Content(self.content)))
-    }
-}
-
-struct Content<'de>(Option<Element<'de>>);
-
-impl<'de> VariantAccess<'de> for Content<'de> {
-    type Error = Unfit;
-
-    fn unit_variant(self) -> Result<(), Unfit> {
-        self.0.map_or(Ok(()), Deserialize::deserialize)
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Unfit> {
-        seed.deserialize(self.0.ok_or(Unfit)?)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Unfit> {
-        self.0.ok_or(Unfit)?.deserialize_seq(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Unfit> {
-        self.0.ok_or(Unfit)?.deserialize_struct("", fields, visitor)
     }
 }

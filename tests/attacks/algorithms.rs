@@ -122,7 +122,6 @@ fn texts_of_the_public_key() -> Vec<Vec<u8>> {
     let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &body).unwrap();
     let jwks = jwks_with(r#""kid":"rsa""#, "");
     let jwk = jwks.strip_prefix(r#"{"keys":["#).unwrap().strip_suffix(",]}").unwrap();
-    let keys: serde_json::Value = serde_json::from_str(jwk).unwrap();
     vec![
         pem,
         trimmed,
@@ -134,10 +133,29 @@ fn texts_of_the_public_key() -> Vec<Vec<u8>> {
         fixture("rsa2048.certificate.pem"),
         der.clone(),
         der[24..].to_vec(),
-        body.into_bytes(),
+        body.clone().into_bytes(),
+        body.trim_end_matches('=').replace('+', "-").replace('/', "_").into_bytes(),
+        base64url(&text).into_bytes(),
+        ["\u{feff}", &text].concat().into_bytes(),
+        ["\u{feff} \r\n\t", &text].concat().into_bytes(),
+        ["a comment\n", &text].concat().into_bytes(),
+        utf_16(&text),
         jwk.as_bytes().to_vec(),
-        keys["n"].as_str().unwrap().as_bytes().to_vec(),
+        ["\u{feff}\n", jwk].concat().into_bytes(),
+        jwks_with(r#""kid":"rsa""#, "{}").into_bytes(),
+        base64url(jwk).into_bytes(),
     ]
+}
+
+/// As some editors write it: a byte order mark, then two bytes for each character.
+fn utf_16(text: &str) -> Vec<u8> {
+    ["\u{feff}", text].concat().encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+/// What of a public key does not tell that it is one.
+fn bare_numbers_of_the_public_key() -> Vec<u8> {
+    let jwks: serde_json::Value = serde_json::from_str(&jwks_with(r#""kid":"rsa""#, "{}")).unwrap();
+    jwks["keys"][0]["n"].as_str().unwrap().as_bytes().to_vec()
 }
 
 #[tokio::test]
@@ -152,7 +170,9 @@ async fn row_04_a_public_key_is_no_hmac_secret() {
     ] {
         let server = Server::trusting([issuer_with(keys)]).await;
         server.assert_admitted(&rs256(&format!(r#"{{"alg":"RS256"{kid}}}"#))).await;
-        for secret in texts_of_the_public_key() {
+        for secret in
+            texts_of_the_public_key().into_iter().chain([bare_numbers_of_the_public_key()])
+        {
             for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
                 let header = format!(r#"{{"alg":"{algorithm:?}"{kid}}}"#);
                 let signing_input = format!("{}.{}", base64url(header), base64url(CLAIMS));
@@ -180,6 +200,51 @@ fn row_04_a_public_key_is_not_loaded_for_hmac() {
             Key::from_pem(algorithm, &pem),
             Err(ConfigError::KeyAlgorithmMismatch(_))
         ));
+    }
+    let others = [
+        "p256.public.pem",
+        "p256.certificate.pem",
+        "p521.public.pem",
+        "ed25519.public.pem",
+        "x25519.public.pem",
+        "rsa-pss.public.pem",
+    ];
+    for secret in texts_of_the_public_key().into_iter().chain(others.map(fixture)) {
+        for loaded in [
+            Key::hs256(&secret),
+            Key::hs384(&secret),
+            Key::hs512(&secret),
+            Key::allow_short_secret(Algorithm::HS256, &secret),
+            Key::from_jwk_json(&format!(r#"{{"kty":"oct","k":"{}"}}"#, base64url(&secret))),
+        ] {
+            let shown = secret.escape_ascii();
+            assert!(matches!(loaded, Err(ConfigError::KeyAlgorithmMismatch(_))), "{shown}");
+        }
+    }
+    // DER of 44 bytes, which is too short for the other hashes.
+    let text = String::from_utf8(fixture("ed25519.public.pem")).unwrap();
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &body).unwrap();
+    for secret in [body.as_bytes(), &der] {
+        assert!(matches!(Key::hs256(secret), Err(ConfigError::KeyAlgorithmMismatch(_))));
+    }
+}
+
+#[test]
+fn row_04_a_secret_that_only_resembles_a_public_key_is_loaded() {
+    let random: Vec<u8> = (0..64_u8).map(|byte| byte.wrapping_mul(151).wrapping_add(48)).collect();
+    for secret in [
+        random.clone(),
+        base64url(&random).into_bytes(),
+        [b"0", &random[..]].concat(),
+        [b"\xEF\xBB\xBF", &random[..]].concat(),
+        b"{a secret of braces and more than sixty-four characters, but not JSON}".to_vec(),
+        b"-----a line of dashes before a secret that has more than 64 bytes-----".to_vec(),
+        bare_numbers_of_the_public_key(),
+    ] {
+        for loaded in [Key::hs256(&secret), Key::hs384(&secret), Key::hs512(&secret)] {
+            assert!(loaded.is_ok(), "{}", secret.escape_ascii());
+        }
     }
 }
 

@@ -289,6 +289,21 @@ async fn row_56_a_second_token_in_a_cookie_is_a_bad_request() {
     server.assert_refuses_request(get("/", &bad), RejectionKind::MalformedToken).await;
 }
 
+#[tokio::test]
+async fn row_56_a_cookie_that_another_scheme_of_the_host_sends_is_rejected() {
+    let server = server_for(|layer| layer.allow_cookie("session")).await;
+    let post = |origin: &str| {
+        let request = Request::post("http://api.example/").header("origin", origin);
+        let cookie = format!("session={}", token());
+        request.header("cookie", cookie).body(Empty::<Bytes>::new()).unwrap()
+    };
+    assert_eq!(server.send_over_http_2(post("http://api.example")).await.status, "200 OK");
+    let reply = server.send_over_http_2(post("https://api.example")).await;
+    assert_eq!(reply.status, "403 Forbidden");
+    assert_eq!(server.reason(), Some(RejectionKind::CrossSite));
+    assert_eq!(server.reached(), 1);
+}
+
 /// Shows the headers that pass the layer.
 async fn showing_headers(layer: BearerLayer) -> Server {
     let shown = async |headers: HeaderMap| {

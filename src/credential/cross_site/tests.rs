@@ -108,6 +108,34 @@ fn the_target_is_the_authority_of_the_uri_or_else_the_only_host() {
 }
 
 #[test]
+fn the_scheme_of_the_origin_must_be_that_of_the_request() {
+    let check = |uri: &str, origin: &str| {
+        let headers = headers([(HOST, b"host.example"), (ORIGIN, origin.as_bytes())]);
+        check(&Method::POST, &uri.parse().unwrap(), &headers)
+    };
+    for (uri, origin) in [
+        ("https://host.example/", "https://host.example"),
+        ("http://host.example/", "http://host.example"),
+        ("HTTPS://host.example/", "https://host.example"),
+        ("https://host.example:8443/", "https://host.example:8443"),
+        // Over HTTP/1 the scheme is not known.
+        ("/", "https://host.example"),
+        ("/", "http://host.example"),
+    ] {
+        assert_eq!(check(uri, origin), Ok(()), "{uri} {origin}");
+    }
+    for (uri, origin) in [
+        ("https://host.example/", "http://host.example"),
+        ("http://host.example/", "https://host.example"),
+        ("https://host.example:8443/", "http://host.example:8443"),
+        ("https://host.example:80/", "http://host.example"),
+        ("https://host.example/", "HTTPS://host.example"),
+    ] {
+        assert_eq!(check(uri, origin), Err(CrossSite), "{uri} {origin}");
+    }
+}
+
+#[test]
 fn a_cookie_on_a_safe_method_may_come_from_anywhere() {
     let headers = headers([(COOKIE, b"session=a.b.c"), (SEC_FETCH_SITE, b"cross-site")]);
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {

@@ -11,7 +11,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::json::tests::any_json;
+use crate::json::tests::json_with;
 
 /// Both ways by which a `T` comes out of a text agree; returns whether there is one.
 fn agree<T: DeserializeOwned + PartialEq + Debug>(text: &str) -> bool {
@@ -170,12 +170,37 @@ fn usual_claims_are_made_without_reading_the_text_again() {
     assert!(IgnoredAny::deserialize(Whole(&object)).is_ok());
 }
 
+/// serde_json rounds others differently without `float_roundtrip`.
+#[test]
+fn a_double_is_the_nearest_one() {
+    for (text, expected) in [
+        (r#"{"a":7.975863582740632e+121}"#, 7.975_863_582_740_632e121),
+        (r#"{"a":{"":[7.975863582740632e+121]}}"#, 7.975_863_582_740_632e121),
+        (r#"{"a":0.1}"#, 0.1),
+    ] {
+        let object = Object::parse(text).unwrap();
+        let made = deserialize::<BTreeMap<String, Value>>(&object).unwrap();
+        let number = made["a"].pointer("//0").unwrap_or(&made["a"]);
+        assert_eq!(number.as_f64(), Some(expected), "{text}");
+    }
+}
+
+/// With doubles of few digits, which serde_json reads as the nearest one, too.
+fn json() -> impl Strategy<Value = Value> {
+    let doubles =
+        (any::<i32>(), 0..=9_i32, any::<bool>()).prop_map(|(digits, exponent, is_small)| {
+            let power = 10_f64.powi(exponent);
+            if is_small { f64::from(digits) / power } else { f64::from(digits) * power }
+        });
+    json_with(doubles)
+}
+
 fn odd_json() -> impl Strategy<Value = Value> {
     prop_oneof![
-        any_json(),
+        json(),
         prop::sample::select(vec!["a", "b", "c", "1", "true", ""]).prop_map(Value::from),
         (0..300_u64).prop_map(Value::from),
-        prop::collection::hash_map("[abc]", any_json(), 0..3)
+        prop::collection::hash_map("[abc]", json(), 0..3)
             .prop_map(|members| Value::Object(members.into_iter().collect())),
     ]
 }
