@@ -60,8 +60,9 @@ impl TokenIssuer {
     /// Makes a new private token of the same name, and has the old one die: at once, or after `overlap`, of which the
     /// operator's maximum and what is left of the old token's life count at most.
     ///
-    /// A token that dies at once is refused by the next request in this process. One that dies later is refused from
-    /// that second on, or after the revocation bound at the latest: an answer of the store may be as old as that.
+    /// A token that ends at once is rejected by the next request in this process. One that ends later is rejected from
+    /// that second on, by the clock of each process that knows of the rotation. A process learns of it from the store or
+    /// by a push, within the revocation bound. So an overlap shorter than the bound can last longer in other processes.
     ///
     /// # Errors
     /// As [`PrivateTokenError`] says; the old token stays as it is then. Only after
@@ -98,9 +99,7 @@ impl TokenIssuer {
                 PrivateRotation::CutOff(cut_off) => date.go_behind(cut_off, self)?,
                 PrivateRotation::QuotaReached => return Err(self.too_many()),
                 PrivateRotation::Rotated { new: token, old } => {
-                    if old.from <= now {
-                        self.apply(&old);
-                    }
+                    self.apply(&old);
                     let data = self.sign(&new.claims, ACCESS_TYP)?;
                     return Ok(CreatedPrivateToken { token, data });
                 }

@@ -70,7 +70,7 @@ impl TokenIssuer {
     /// Puts a denial in force in this process that the store has recorded.
     pub(super) fn apply(&self, denial: &Denial) {
         let expires_at = denial.keep_until.saturating_sub(KEEP_AFTER_EXPIRY);
-        self.revocation().apply(denial.what.clone(), expires_at);
+        self.revocation().apply_from(denial.what.clone(), denial.starts_at(), expires_at);
     }
 
     /// The date of something that is issued now.

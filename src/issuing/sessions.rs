@@ -130,7 +130,7 @@ impl TokenIssuer {
     async fn was_cut_off_since(&self, time: u64, owner: &Owner) -> Result<bool, StoreError> {
         let earliest = time.saturating_sub(DEFAULT_LEEWAY.as_secs());
         let verdict = self.store().look_up(&[subject(owner, earliest)]).await?;
-        Ok(verdict == Verdict::Revoked)
+        Ok(verdict != Verdict::NotRevoked)
     }
 
     /// New tokens for a refresh token, which is used up by this.

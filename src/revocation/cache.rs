@@ -224,6 +224,13 @@ impl RevocationCache {
         self.deny(&what, expires_at);
     }
 
+    /// As [`apply`](Self::apply), for a token that is revoked from the Unix second `starts_at` on. Requests before it
+    /// pass, requests from it on are rejected, by the clock of this cache. For anything but a [`Revocable::Token`] it
+    /// applies at once.
+    pub fn apply_from(&self, what: Revocable, starts_at: u64, expires_at: u64) {
+        self.deny_from(&what, starts_at, expires_at);
+    }
+
     /// Makes every "not revoked" stale whose question was sent before now: for whoever listens to the
     /// store's stream of revocations and may have missed some, after a gap or a reconnection.
     ///
@@ -259,11 +266,21 @@ impl RevocationCache {
         self.known.known.deny(what, keep_until(expires_at), self.clock());
     }
 
+    fn deny_from(&self, what: &Revocable, starts_at: u64, expires_at: u64) {
+        self.known.known.deny_from(
+            what,
+            starts_of(what, starts_at),
+            keep_until(expires_at),
+            self.clock(),
+        );
+    }
+
     /// Whether a token is revoked: at once where that is known, else by asking the store.
     ///
     /// The epoch is loaded before anything is looked for: that is part of the argument of [`Known`].
     pub(crate) fn check(&self, token: &TokenFacts<'_>, memo: &RevocationMemo) -> Check {
         let (known, counters) = (&self.known.known, &self.known.counters);
+        known.start_due(self.clock());
         let now = Sent { epoch: known.epoch(), at: Moment::of(self.clock()) };
 
         let is_fresh = |answer: &DatedAnswer| self.asking.is_fresh(answer.sent, now);
@@ -323,7 +340,10 @@ impl RevocationCache {
 
     /// One question to the store, on behalf of all who wait for it.
     async fn look_up(self, token: Arc<Token>, sent: Sent) -> Reply {
-        let reply = self.asking.put_question(&token, &self.known).await;
+        let (reply, starts_at) = self.asking.put_question(&token, &self.known).await;
+        if let Some(starts_at) = starts_at {
+            self.deny_from(&token.itself(), starts_at, token.expires_at());
+        }
         match reply {
             Reply::NotRevoked => self.asking.remember(&token, sent),
             Reply::Revoked => self.deny(&token.itself(), token.expires_at()),
@@ -362,6 +382,11 @@ impl RevocationCache {
     }
 }
 
+/// Only a token is revoked from a time on.
+fn starts_of(what: &Revocable, starts_at: u64) -> u64 {
+    if matches!(what, Revocable::Token { .. }) { starts_at } else { 0 }
+}
+
 /// Tells a cache what happens elsewhere, for as long as a clone of it is there.
 #[cfg(feature = "redis")]
 pub(super) struct WeakCache {
@@ -372,9 +397,10 @@ pub(super) struct WeakCache {
 /// Each answers whether there was a cache.
 #[cfg(feature = "redis")]
 impl WeakCache {
-    pub(super) fn apply(&self, what: &Revocable, expires_at: u64) -> bool {
+    pub(super) fn apply_from(&self, what: &Revocable, starts_at: u64, expires_at: u64) -> bool {
         let Some(shared) = self.known.upgrade() else { return false };
-        shared.known.deny(what, keep_until(expires_at), &*self.clock);
+        let (starts_at, keep_until) = (starts_of(what, starts_at), keep_until(expires_at));
+        shared.known.deny_from(what, starts_at, keep_until, &*self.clock);
         true
     }
 
@@ -416,7 +442,8 @@ impl Asking {
         }
     }
 
-    async fn put_question(&self, token: &Token, known: &Shared) -> Reply {
+    /// The reply, and the second at which the token itself will be revoked, if the store knows one.
+    async fn put_question(&self, token: &Token, known: &Shared) -> (Reply, Option<u64>) {
         let revocables = token.revocables();
         let timer = LookUpTimer::start();
         // A panic of the store is a failure like others, and the hook has reported it. Let through, it would
@@ -425,11 +452,16 @@ impl Asking {
         let kind = match question.catch_unwind().await {
             Ok(Ok(Verdict::NotRevoked)) => {
                 timer.end(LookUpOutcome::NotRevoked);
-                return Reply::NotRevoked;
+                return (Reply::NotRevoked, None);
+            }
+            // Whoever waits for the reply finds the denial if its start has come.
+            Ok(Ok(Verdict::RevokedFrom(starts_at))) => {
+                timer.end(LookUpOutcome::NotRevoked);
+                return (Reply::NotRevoked, Some(starts_at));
             }
             Ok(Ok(Verdict::Revoked)) => {
                 timer.end(LookUpOutcome::Revoked);
-                return Reply::Revoked;
+                return (Reply::Revoked, None);
             }
             Ok(Err(error)) => error.kind(),
             Err(_) => "panicked",
@@ -437,7 +469,7 @@ impl Asking {
         timer.end(LookUpOutcome::Failed);
         known.counters.failures.add_one();
         known.tell_of_failure(kind, &*self.settings.clock);
-        Reply::Failed
+        (Reply::Failed, None)
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     Revocable, TokenFacts,
     dated::DatedAnswer,
     denials::Denials,
+    pending::Pending,
     sync::{AtomicU64, Ordering},
 };
 use crate::claims::{Clock, MAX_LEEWAY};
@@ -33,6 +34,12 @@ use crate::claims::{Clock, MAX_LEEWAY};
 /// above that). So the request looks at the denials and finds it. What such an early reader answers itself
 /// is the answer of a request that ran beside the revocation, before [`Known::deny`] returned.
 ///
+/// An entry that **starts in the future** is published when its start has come, by the first request that needs it
+/// ([`Known::start_due`]), which loads the epoch afterwards. `next`, the earliest start, is stored only after the
+/// publication. So a request at the start or later does one of three things: it publishes the entry, it waits for the
+/// lock of whoever does, or it loads a later `next` and thereby acquires the publication. What was published stays, even
+/// if the wall clock is set back.
+///
 /// `looked` is compared and raised without ordering of its own: the invariant is about the number, whoever
 /// wrote it, and a reader's view of the denials comes from the epoch that it loaded itself.
 pub(super) struct Known {
@@ -40,6 +47,7 @@ pub(super) struct Known {
     /// Answers to questions that were sent in an earlier epoch than this are stale.
     trusted_from: AtomicU64,
     denials: Denials,
+    pending: Pending,
 }
 
 /// What this process can tell about a token on its own.
@@ -54,10 +62,15 @@ pub(super) enum Judgement {
 
 impl Known {
     pub(super) fn new() -> Self {
-        Self { epoch: AtomicU64::new(0), trusted_from: AtomicU64::new(0), denials: Denials::new() }
+        Self {
+            epoch: AtomicU64::new(0),
+            trusted_from: AtomicU64::new(0),
+            denials: Denials::new(),
+            pending: Pending::new(),
+        }
     }
 
-    /// To be loaded before anything else is looked at.
+    /// To be loaded before anything else is looked at, but after [`start_due`](Self::start_due).
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
@@ -66,6 +79,34 @@ impl Known {
     pub(super) fn deny(&self, what: &Revocable, keep_until: u64, clock: &dyn Clock) {
         self.denials.insert(what, keep_until, clock);
         self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Publishes a denial when the Unix second `starts_at` has come.
+    pub(super) fn deny_from(
+        &self,
+        what: &Revocable,
+        starts_at: u64,
+        keep_until: u64,
+        clock: &dyn Clock,
+    ) {
+        if starts_at <= clock.unix_time().as_secs() {
+            self.deny(what, keep_until, clock);
+        } else if starts_at <= keep_until {
+            self.pending.insert(what, starts_at, keep_until);
+        }
+    }
+
+    /// Publishes the denials whose start has come.
+    #[inline]
+    pub(super) fn start_due(&self, clock: &dyn Clock) {
+        let next = self.pending.next();
+        if next == u64::MAX {
+            return;
+        }
+        let now = clock.unix_time().as_secs();
+        if next <= now {
+            self.pending.publish_due(now, |what, keep_until| self.deny(what, keep_until, clock));
+        }
     }
 
     /// Publishes a doubt about every question that was sent before this call.
@@ -90,7 +131,7 @@ impl Known {
         if answer.is_some_and(|answer| answer.looked() >= epoch) {
             return Judgement::NotRevoked;
         }
-        if self.refuse(token, clock) {
+        if self.denials.refuse(token, clock) {
             return Judgement::Revoked;
         }
         if let Some(answer) = answer
@@ -103,6 +144,7 @@ impl Known {
     }
 
     pub(super) fn refuse(&self, token: &TokenFacts<'_>, clock: &dyn Clock) -> bool {
+        self.start_due(clock);
         self.denials.refuse(token, clock)
     }
 
@@ -112,7 +154,7 @@ impl Known {
     }
 
     pub(super) fn denials(&self) -> usize {
-        self.denials.len()
+        self.denials.len() + self.pending.len()
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! 1. **A revocation made in this process is seen by the very next request**, whatever was cached or is
 //!    being asked when it is made, and whether or not the store could be told.
+//!    A revocation that starts in the future is seen from the second of its start on, by the wall clock.
 //! 2. **A revocation made elsewhere is seen after the bound at the latest**: a request that starts more than
 //!    the bound after the store recorded it is refused. "Not revoked" is an answer with a date, and the date
 //!    is when the question was *sent*. A bound of zero asks the store at every request.
@@ -46,6 +47,7 @@ mod denials;
 mod in_flight;
 mod known;
 mod memory;
+mod pending;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub mod redis;
@@ -76,6 +78,11 @@ pub enum Verdict {
     Revoked,
     /// None is.
     NotRevoked,
+    /// The token itself is revoked from this Unix second on, and nothing else of it is revoked now.
+    ///
+    /// The second may have passed. A [`RevocationCache`] remembers it, and compares it with its own clock at every
+    /// request. Only a [`Revocable::Token`] can have such a start.
+    RevokedFrom(u64),
 }
 
 /// A place that knows what is revoked.
@@ -86,7 +93,8 @@ pub enum Verdict {
 pub trait RevocationStore: Send + Sync + 'static {
     /// Whether any of `token` is revoked: all that one token can be revoked by, asked in one go.
     ///
-    /// A [`Revocable::Subject`] is revoked if a cut-off of that subject is at its `issued_at` or later.
+    /// A [`Revocable::Subject`] is revoked if a cut-off of that subject is at its `issued_at` or later. A store that
+    /// knows that the token will be revoked answers [`Verdict::RevokedFrom`].
     ///
     /// The future may be dropped before it is done. It must not block the thread: no time limit can end
     /// that.

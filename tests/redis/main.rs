@@ -39,6 +39,7 @@ mod settings;
 mod slow_store;
 mod snapshots;
 mod starting;
+mod starts;
 mod telemetry;
 mod tls;
 mod truth;

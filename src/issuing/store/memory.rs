@@ -10,7 +10,7 @@ use std::{
 };
 
 use self::{
-    denials::{DenialRows, in_force_at},
+    denials::DenialRows,
     rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
 };
 use super::{
@@ -78,7 +78,7 @@ impl MemoryTokenStore {
         let answer = step(&mut state);
         let new = state.outbox.range(before.saturating_add(1)..);
         let new = new.map(|(id, denial)| OutboxEntry::new(*id, denial.clone())).collect();
-        self.new_entries.add(new, self.now());
+        self.new_entries.add(new);
         answer
     }
 }
@@ -121,7 +121,7 @@ impl State {
 
     /// A step that somebody wants taken: not if their access token is denied, from whatever time on.
     fn called<T>(&mut self, caller: &Caller, step: impl FnOnce(&mut Self) -> T) -> Called<T> {
-        if caller.revocables().iter().any(|what| self.denials.refuse(what, u64::MAX)) {
+        if caller.revocables().iter().any(|what| self.denials.denied_from(what).is_some()) {
             return Called::Revoked;
         }
         Called::Done(step(self))
@@ -317,10 +317,15 @@ impl TokenStore for MemoryTokenStore {
     }
 
     fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
-        let now = self.now();
         let state = self.state();
-        let due = state.outbox.iter().filter(|(_, denial)| in_force_at(denial) <= now);
-        done(due.take(limit).map(|(id, denial)| OutboxEntry::new(*id, denial.clone())).collect())
+        done(
+            state
+                .outbox
+                .iter()
+                .take(limit)
+                .map(|(id, denial)| OutboxEntry::new(*id, denial.clone()))
+                .collect(),
+        )
     }
 
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
@@ -381,8 +386,12 @@ impl RevocationStore for MemoryTokenStore {
     fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         let now = self.now();
         let state = self.state();
-        let is_revoked = token.iter().any(|what| state.denials.refuse(what, now));
-        done(if is_revoked { Verdict::Revoked } else { Verdict::NotRevoked })
+        let start = token.iter().filter_map(|what| state.denials.denied_from(what)).min();
+        done(match start {
+            None => Verdict::NotRevoked,
+            Some(start) if start <= now => Verdict::Revoked,
+            Some(start) => Verdict::RevokedFrom(start),
+        })
     }
 
     fn revoke<'a>(

@@ -127,7 +127,8 @@ pub trait TokenStore: RevocationStore {
     /// latest `expires_at` among the rows that it ends, if that is later than its `keep_until`.
     fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()>;
 
-    /// Up to `limit` entries of the outbox that are in force by now and not done, oldest first.
+    /// Up to `limit` entries of the outbox that are not done, oldest first. Entries that start in the future are among
+    /// them: whoever passes them on passes their start on.
     ///
     /// An entry is given again until it is done: whoever passes it on does so at least once.
     fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>>;
@@ -156,7 +157,7 @@ pub trait TokenStore: RevocationStore {
     /// before removes nothing from then on, because `server` may lack what that one has acknowledged later.
     fn change_server<'a>(&'a self, kept: &'a Acknowledged, server: &'a str) -> Step<'a, bool>;
 
-    /// Waits for entries that this store object, or a clone of it, has written to the outbox and that are in force, and
+    /// Waits for entries that this store object, or a clone of it, has written to the outbox, and
     /// gives each of them to one caller. They stay in the outbox.
     ///
     /// So a relay in this process can publish them at once. It is an optimisation: entries may be left out, such as
@@ -166,7 +167,7 @@ pub trait TokenStore: RevocationStore {
         Box::pin(std::future::pending())
     }
 
-    /// Up to `limit` denials that are in force by now, in an order of the store's own, from behind `after`: all of them
+    /// Up to `limit` denials that are in force or will be, in an order of the store's own, from behind `after`: all of them
     /// when it is called again with the last of each answer until that is empty. Denials that are made meanwhile may be
     /// among them or not; the outbox has them.
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>>;

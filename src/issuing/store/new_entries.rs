@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::OutboxEntry;
-use crate::revocation::Revocable;
 
 /// Entries that wait for a relay. More are left to the backlog.
 const MOST: usize = 10_000;
@@ -20,13 +19,13 @@ pub(super) struct NewEntries {
 
 impl NewEntries {
     /// To be called when the entries are committed.
-    pub(super) fn add(&self, entries: Vec<OutboxEntry>, now: u64) {
+    pub(super) fn add(&self, entries: Vec<OutboxEntry>) {
         if entries.is_empty() {
             return;
         }
         if let Some(waiting) = &mut *self.waiting() {
             let room = MOST.saturating_sub(waiting.len());
-            waiting.extend(entries.into_iter().filter(|entry| is_in_force(entry, now)).take(room));
+            waiting.extend(entries.into_iter().take(room));
             self.arrived.notify_one();
         }
     }
@@ -45,8 +44,4 @@ impl NewEntries {
     fn waiting(&self) -> MutexGuard<'_, Option<Vec<OutboxEntry>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_in_force(OutboxEntry { denial, .. }: &OutboxEntry, now: u64) -> bool {
-    denial.from <= now || !matches!(denial.what, Revocable::Token { .. })
 }

@@ -288,6 +288,11 @@ impl Denial {
         Self { what, from: 0, keep_until }
     }
 
+    /// The first second at which it is in force; 0: at once.
+    pub(crate) fn starts_at(&self) -> u64 {
+        if matches!(self.what, Revocable::Token { .. }) { self.from } else { 0 }
+    }
+
     /// Is in force from this second on, in place of at once.
     #[must_use]
     pub fn with_from(mut self, from: u64) -> Self {

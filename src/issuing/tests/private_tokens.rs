@@ -80,15 +80,28 @@ async fn a_rotation_without_overlap_ends_the_old_token_at_once() {
 }
 
 #[tokio::test]
-async fn an_overlap_is_cut_to_the_operators_and_the_old_token_dies_within_the_bound() {
-    let (issuer, clock) = issuer();
+async fn a_rotated_token_ends_everywhere_in_the_second_its_overlap_ends() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryTokenStore::new().with_clock(clock.clone());
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    // Two processes on one store.
+    let [issuer, other] = [(); 2].map(|()| {
+        let builder = TokenIssuer::builder(ISSUER, "api", key.clone(), store.clone(), Everybody);
+        builder.with_clock(clock.clone()).build().unwrap()
+    });
     let (_, access) = log_in(&issuer, "ada").await;
     let old = issuer.create_private_token(&access, "ci", NOW + 9 * DAY).await.unwrap();
+    assert_eq!(refusal(&issuer, &old.data).await, None);
+    // The operator's maximum of a day cuts the overlap.
     issuer.rotate_private_token(&access, old.token.id, NOW + 9 * DAY, Duration::MAX).await.unwrap();
     clock.advance(Duration::from_secs(DAY - 1));
-    assert_eq!(refusal(&issuer, &old.data).await, None);
-    clock.advance(Duration::from_secs(31));
-    assert_eq!(refusal(&issuer, &old.data).await, Some(RejectionKind::Revoked));
+    for process in [&issuer, &other] {
+        assert_eq!(refusal(process, &old.data).await, None);
+    }
+    clock.advance(Duration::from_secs(1));
+    for process in [&issuer, &other] {
+        assert_eq!(refusal(process, &old.data).await, Some(RejectionKind::Revoked));
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::{
     RedisStore,
     error::Failure,
     mark::Lost,
-    names::{Space, hex, twenty_digits},
+    names::{Denied, Space, hex, twenty_digits},
     record::Record,
 };
 use crate::revocation::{Revocable, StoreError};
@@ -120,7 +120,7 @@ impl RedisStore {
         let mut seeding = self.begin_seeding(false).await?.ok_or(Failure::SeedInterrupted)?;
         let mut denials = denials.into_iter();
         loop {
-            let batch: Vec<_> = denials.by_ref().take(BATCH).collect();
+            let batch: Vec<Denied> = denials.by_ref().take(BATCH).map(Denied::from).collect();
             if batch.is_empty() {
                 break;
             }
@@ -149,7 +149,7 @@ impl RedisStore {
     pub(super) async fn seed_batch(
         &self,
         seeding: &mut Seeding,
-        denials: &[(Revocable, u64)],
+        denials: &[Denied],
     ) -> Result<(), Failure> {
         let from = seeding.value();
         seeding.batches = seeding.batches.wrapping_add(1);

@@ -33,7 +33,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    RedisStore, error::Failure, generation::Seeding, lease::Lease, mark::Mark, names::hex,
+    RedisStore,
+    error::Failure,
+    generation::Seeding,
+    lease::Lease,
+    mark::Mark,
+    names::{Denied, hex},
 };
 use crate::{
     issuing::store::{Acknowledged, Denial, OutboxEntry, TokenStore},
@@ -233,8 +238,12 @@ impl Ledger {
     }
 }
 
-fn to_record<'a>(denials: impl IntoIterator<Item = &'a Denial>) -> Vec<(Revocable, u64)> {
-    denials.into_iter().map(|denial| (denial.what.clone(), denial.keep_until)).collect()
+fn to_record<'a>(denials: impl IntoIterator<Item = &'a Denial>) -> Vec<Denied> {
+    let denied = |denial: &Denial| {
+        let (what, starts_at) = (denial.what.clone(), denial.starts_at());
+        Denied { what, starts_at, keep_until: denial.keep_until }
+    };
+    denials.into_iter().map(denied).collect()
 }
 
 /// Stands for a generation where its readers must not be able to sign messages with it.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::Failure,
-    names::{Dates, hex, number, unhex},
+    names::{Dates, Denied, hex, number, unhex},
 };
 use crate::{jws, revocation::Revocable};
 
@@ -26,6 +26,13 @@ pub(super) struct Message {
     id: String,
     cut_off: u64,
     pub(super) keep_until: u64,
+    /// 0: at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) starts_at: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -38,15 +45,22 @@ enum Kind {
 }
 
 impl Message {
-    pub(super) fn of(what: &Revocable, keep_until: u64) -> Self {
-        let Dates { cut_off, keep_until } = Dates::of(what, keep_until);
-        let (kind, issuer, id) = match what {
+    pub(super) fn of(denied: &Denied) -> Self {
+        let Dates { cut_off, keep_until, starts_at } = Dates::of(denied);
+        let (kind, issuer, id) = match &denied.what {
             Revocable::Token { issuer, id } => (Kind::Token, issuer, id),
             Revocable::Subject { issuer, subject, .. } => (Kind::Subject, issuer, subject),
             Revocable::Session { issuer, id } => (Kind::Session, issuer, id),
             Revocable::Key { issuer, id } => (Kind::Key, issuer, id),
         };
-        Self { kind, issuer: issuer.to_string(), id: id.to_string(), cut_off, keep_until }
+        Self {
+            kind,
+            issuer: issuer.to_string(),
+            id: id.to_string(),
+            cut_off,
+            keep_until,
+            starts_at,
+        }
     }
 
     /// Signature and JSON; the script puts the number and a blank before them.
@@ -98,7 +112,8 @@ mod tests {
     #[test]
     fn a_message_says_what_was_revoked() {
         for what in every_kind() {
-            let text = format!("12 {}", Message::of(&what, 99).signed(Some(GENERATION)));
+            let text =
+                format!("12 {}", Message::of(&(what.clone(), 99).into()).signed(Some(GENERATION)));
             let (count, message) = Message::read(text.as_bytes(), GENERATION).unwrap();
             assert_eq!((count, message.keep_until), (12, 99));
             assert!(message.what() == what);
@@ -111,7 +126,7 @@ mod tests {
             let signature = hex(&jws::hmac_sha256(GENERATION.as_bytes(), json.as_bytes()));
             format!("{signature} {json}")
         };
-        let good = Message::of(&every_kind()[0], 99).signed(Some(GENERATION));
+        let good = Message::of(&(every_kind()[0].clone(), 99).into()).signed(Some(GENERATION));
         let texts = [
             String::new(),
             " ".to_owned(),
@@ -129,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_message_of_somebody_who_does_not_know_the_generation_is_none() {
-        let message = Message::of(&every_kind()[0], 99);
+        let message = Message::of(&(every_kind()[0].clone(), 99).into());
         let good = format!("1 {}", message.signed(Some(GENERATION)));
         assert!(Message::read(good.as_bytes(), GENERATION).is_ok());
         assert!(Message::read(good.as_bytes(), "another").is_err());
@@ -142,7 +157,7 @@ mod tests {
     fn a_message_that_is_too_long_is_none() {
         let message = |length: usize| {
             let (issuer, id) = ("a".into(), "x".repeat(length).into());
-            let message = Message::of(&Revocable::Token { issuer, id }, 99);
+            let message = Message::of(&(Revocable::Token { issuer, id }, 99).into());
             format!("1 {}", message.signed(Some(GENERATION)))
         };
         let rest = message(0).len();

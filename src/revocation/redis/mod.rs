@@ -137,7 +137,7 @@ use self::{
     health::Health,
     link::Link,
     mark::{Mark, MarkReply, Objection, Seen},
-    names::{Dates, Name, Space},
+    names::{Dates, Denied, Name, Space},
     record::Record,
     waiting::Waiting,
 };
@@ -206,13 +206,19 @@ impl RedisStore {
         if denials.len() != token.len() {
             return Err(Failure::Unreadable);
         }
+        let mut start = None;
         for (what, denial) in token.iter().zip(denials) {
             let Some(denial) = denial else { continue };
-            if Dates::read(denial)?.cut_off >= names::issued_at(what) {
-                return Ok(Verdict::Revoked);
+            let Dates { cut_off, starts_at, .. } = Dates::read(denial)?;
+            if cut_off >= names::issued_at(what) {
+                start = start.into_iter().chain([starts_at]).min();
             }
         }
-        Ok(Verdict::NotRevoked)
+        Ok(match start {
+            None => Verdict::NotRevoked,
+            Some(0) => Verdict::Revoked,
+            Some(start) => Verdict::RevokedFrom(start),
+        })
     }
 
     /// Whether an answer is about all the data: `before` was known when its question was sent.
@@ -255,7 +261,7 @@ impl RedisStore {
     /// Writes entries over the connection with this number only, and returns the mark that Redis has acknowledged them
     /// with. `NotSeeded` means that they were written and are not safe: without a generation nobody would notice that
     /// Redis loses them again.
-    async fn record(&self, link: u64, denials: &[(Revocable, u64)]) -> Result<Mark, Failure> {
+    async fn record(&self, link: u64, denials: &[Denied]) -> Result<Mark, Failure> {
         let mut before = self.0.seen.mark();
         if before.is_none() {
             // It is not seeded, or was seeded just now.
@@ -288,7 +294,7 @@ impl RevocationStore for RedisStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let link = self.0.link.current().await?;
-            self.record(link, &[(what.clone(), keep_until)]).await?;
+            self.record(link, &[(what.clone(), keep_until).into()]).await?;
             Ok(())
         })
     }

@@ -97,6 +97,20 @@ pub(super) fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// A revocation on its way into Redis.
+pub(super) struct Denied {
+    pub(super) what: Revocable,
+    /// The first second at which it is in force; 0: at once. Only a token can have another.
+    pub(super) starts_at: u64,
+    pub(super) keep_until: u64,
+}
+
+impl From<(Revocable, u64)> for Denied {
+    fn from((what, keep_until): (Revocable, u64)) -> Self {
+        Self { what, starts_at: 0, keep_until }
+    }
+}
+
 /// What a token is asked about by, or 0 where the time of issue is no matter.
 pub(super) fn issued_at(what: &Revocable) -> u64 {
     match what {
@@ -105,29 +119,38 @@ pub(super) fn issued_at(what: &Revocable) -> u64 {
     }
 }
 
-/// The value of a denial: two numbers of twenty digits each, which Lua compares as text and without losing any.
+/// The value of a denial: two numbers of twenty digits each, which Lua compares as text and without losing any. A third
+/// follows if the denial starts in the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Dates {
     /// `u64::MAX` where the time of issue is no matter.
     pub(super) cut_off: u64,
     pub(super) keep_until: u64,
+    /// The first second at which it is in force; 0: at once.
+    pub(super) starts_at: u64,
 }
 
 impl Dates {
-    pub(super) fn of(what: &Revocable, keep_until: u64) -> Self {
+    pub(super) fn of(Denied { what, starts_at, keep_until }: &Denied) -> Self {
         let cut_off = match what {
             Revocable::Subject { issued_at, .. } => *issued_at,
             Revocable::Token { .. } | Revocable::Session { .. } | Revocable::Key { .. } => u64::MAX,
         };
-        Self { cut_off, keep_until: keep_until.min(END_OF_DATES) }
+        let keep_until = *keep_until.min(&END_OF_DATES);
+        Self { cut_off, keep_until, starts_at: *starts_at.min(&END_OF_DATES) }
     }
 
     pub(super) fn read(value: &[u8]) -> Result<Self, Failure> {
-        if value.len() != 2 * DIGITS {
+        let mut numbers = value.chunks(DIGITS).map(|digits| {
+            if digits.len() == DIGITS { number(digits) } else { Err(Failure::Unreadable) }
+        });
+        let (Some(cut_off), Some(keep_until), starts_at, None) =
+            (numbers.next(), numbers.next(), numbers.next(), numbers.next())
+        else {
             return Err(Failure::Unreadable);
-        }
-        let (cut_off, keep_until) = value.split_at(DIGITS);
-        Ok(Self { cut_off: number(cut_off)?, keep_until: number(keep_until)? })
+        };
+        let starts_at = starts_at.unwrap_or(Ok(0))?;
+        Ok(Self { cut_off: cut_off?, keep_until: keep_until?, starts_at })
     }
 }
 
@@ -187,10 +210,14 @@ pub(super) mod tests {
     fn dates_keep_every_digit() {
         let [token, subject, ..] = every_kind();
         let text = |dates: Dates| twenty_digits(dates.cut_off) + &twenty_digits(dates.keep_until);
-        for dates in [Dates::of(&token, u64::MAX), Dates::of(&subject, 5)] {
+        for dates in [Dates::of(&(token.clone(), u64::MAX).into()), Dates::of(&(subject, 5).into())]
+        {
             assert_eq!(Dates::read(text(dates).as_bytes()).unwrap(), dates);
         }
-        for value in ["", "1", &"x".repeat(40), &"1".repeat(41)] {
+        let pending = Dates::of(&Denied { what: token, starts_at: 7, keep_until: 9 });
+        let value = text(pending) + &twenty_digits(pending.starts_at);
+        assert_eq!(Dates::read(value.as_bytes()).unwrap(), pending);
+        for value in ["", "1", &"x".repeat(40), &"1".repeat(20), &"1".repeat(41), &"1".repeat(80)] {
             assert!(Dates::read(value.as_bytes()).is_err(), "{value}");
         }
     }

@@ -151,8 +151,8 @@ impl<'a> Reading<'a> {
         if !is_older {
             self.last = Some((generation, number));
         }
-        let expires_at = expires_at(message.keep_until);
-        if !self.listener.cache.apply(&message.what(), expires_at) {
+        let (starts_at, expires_at) = (message.starts_at, expires_at(message.keep_until));
+        if !self.listener.cache.apply_from(&message.what(), starts_at, expires_at) {
             return Err(Over);
         }
         self.counters.received.fetch_add(1, Relaxed);

@@ -4,9 +4,8 @@ use ::redis::Cmd;
 
 use super::{
     message::Message,
-    names::{Dates, Name, Space, twenty_digits},
+    names::{Dates, Denied, Name, Space, twenty_digits},
 };
-use crate::revocation::Revocable;
 
 /// Entries of the stream of changes that are kept: whoever has missed more takes a new snapshot.
 pub(super) const CHANGES_KEPT: u64 = 100_000;
@@ -15,6 +14,8 @@ pub(super) const CHANGES_KEPT: u64 = 100_000;
 ///
 /// A denial comes before what is told about it: a stream that is out of order, as a backup of a part of the data leaves it,
 /// stops nobody from revoking. It is begun anew, and whoever follows it takes a snapshot.
+///
+/// A start is empty for a denial that is in force at once, and so is less than every other.
 ///
 /// The tip is a hash over all that was recorded: two histories of one length have two.
 const RECORD: &str = r"
@@ -27,15 +28,18 @@ if value then
   count = tonumber(number)
 end
 for n = 4, #KEYS do
-  local at = 4 * (n - 4) + 3
-  local name, cut_off, keep_until, message = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local at = 5 * (n - 4) + 3
+  local name, cut_off, keep_until = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local starts_at, message = ARGV[at + 3], ARGV[at + 4]
   local old = redis.call('GET', KEYS[n])
   if old then
     local old_cut_off, old_keep_until = string.sub(old, 1, 20), string.sub(old, 21, 40)
     if old_cut_off > cut_off then cut_off = old_cut_off end
     if old_keep_until > keep_until then keep_until = old_keep_until end
+    local old_starts_at = string.sub(old, 41, 60)
+    if old_starts_at < starts_at then starts_at = old_starts_at end
   end
-  local dates = cut_off .. keep_until
+  local dates = cut_off .. keep_until .. starts_at
   redis.call('SET', KEYS[n], dates)
   redis.call('EXPIREAT', KEYS[n], string.format('%.0f', tonumber(keep_until) + 1))
   count = count + 1
@@ -59,15 +63,17 @@ return {generation, value}
 const RECORD_SEED: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 for n = 2, #KEYS do
-  local at = 2 * (n - 2) + 4
-  local cut_off, keep_until = ARGV[at], ARGV[at + 1]
+  local at = 3 * (n - 2) + 4
+  local cut_off, keep_until, starts_at = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local old = redis.call('GET', KEYS[n])
   if old then
     local old_cut_off, old_keep_until = string.sub(old, 1, 20), string.sub(old, 21, 40)
     if old_cut_off > cut_off then cut_off = old_cut_off end
     if old_keep_until > keep_until then keep_until = old_keep_until end
+    local old_starts_at = string.sub(old, 41, 60)
+    if old_starts_at < starts_at then starts_at = old_starts_at end
   end
-  redis.call('SET', KEYS[n], cut_off .. keep_until)
+  redis.call('SET', KEYS[n], cut_off .. keep_until .. starts_at)
   redis.call('EXPIREAT', KEYS[n], string.format('%.0f', tonumber(keep_until) + 1))
 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -77,16 +83,16 @@ return 1
 /// Denials on their way into Redis.
 pub(super) struct Record<'a> {
     space: &'a Space,
-    denials: &'a [(Revocable, u64)],
+    denials: &'a [Denied],
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn of(space: &'a Space, denials: &'a [(Revocable, u64)]) -> Self {
+    pub(super) fn of(space: &'a Space, denials: &'a [Denied]) -> Self {
         Self { space, denials }
     }
 
     fn keys(&self) -> impl Iterator<Item = String> + '_ {
-        self.denials.iter().map(|(what, _)| self.space.denial(Name::of(what)))
+        self.denials.iter().map(|denied| self.space.denial(Name::of(&denied.what)))
     }
 
     /// Answers with generation and count as they are then. Messages are signed with the generation that this process knows.
@@ -98,11 +104,10 @@ impl<'a> Record<'a> {
             command.arg(key);
         });
         command.arg(&self.space.channel).arg(CHANGES_KEPT);
-        for (what, keep_until) in self.denials {
-            let dates = Dates::of(what, *keep_until);
-            command.arg(Name::of(what).hex());
-            command.arg(twenty_digits(dates.cut_off)).arg(twenty_digits(dates.keep_until));
-            command.arg(Message::of(what, *keep_until).signed(generation));
+        for denied in self.denials {
+            command.arg(Name::of(&denied.what).hex());
+            add_dates(&mut command, denied);
+            command.arg(Message::of(denied).signed(generation));
         }
         command
     }
@@ -116,10 +121,13 @@ impl<'a> Record<'a> {
             command.arg(key);
         });
         command.arg(from).arg(to).arg(seconds);
-        for (what, keep_until) in self.denials {
-            let dates = Dates::of(what, *keep_until);
-            command.arg(twenty_digits(dates.cut_off)).arg(twenty_digits(dates.keep_until));
-        }
+        self.denials.iter().for_each(|denied| add_dates(&mut command, denied));
         command
     }
+}
+
+fn add_dates(command: &mut Cmd, denied: &Denied) {
+    let Dates { cut_off, keep_until, starts_at } = Dates::of(denied);
+    let starts_at = if starts_at == 0 { String::new() } else { twenty_digits(starts_at) };
+    command.arg(twenty_digits(cut_off)).arg(twenty_digits(keep_until)).arg(starts_at);
 }

@@ -4,6 +4,7 @@ mod answers;
 mod denials;
 mod in_flight;
 mod memory;
+mod pending;
 mod races;
 mod unavailable;
 

@@ -72,6 +72,7 @@ impl Shared {
 
     /// As `RevocationCache::check` begins.
     fn ask_here(&self) -> (Sent, Judgement) {
+        self.known.start_due(&self.clock);
         let sent = Sent { epoch: self.known.epoch(), at: Moment::of(&self.clock) };
         let remembered = self.remembered.lock().unwrap().clone();
         let judgement =
@@ -148,6 +149,32 @@ fn an_answer_that_readers_carry_on_from_epoch_to_epoch_does_not_outlast_a_revoca
         };
         shared.request();
         revoker.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!(shared.request(), Judgement::Revoked);
+    });
+}
+
+#[test]
+fn a_revocation_that_starts_is_seen_by_every_request_from_its_start_on() {
+    check(|| {
+        let shared = Shared::new();
+        assert_eq!(shared.request(), Judgement::NotRevoked);
+        let start = NOW + 10;
+        shared.known.deny_from(&shared.kind(0), start, LATER, &shared.clock);
+        assert_eq!(shared.request(), Judgement::NotRevoked);
+        let time = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                shared.clock.set_unix_time(start);
+                shared.is_revoked.store(true, Release);
+            })
+        };
+        let reader = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.request())
+        };
+        shared.request();
+        time.join().unwrap();
         reader.join().unwrap();
         assert_eq!(shared.request(), Judgement::Revoked);
     });

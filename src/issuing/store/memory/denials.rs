@@ -22,7 +22,7 @@ impl DenialRows {
     /// Nothing is ever weakened: the earlier beginning, the later end and the later cut-off hold.
     pub(super) fn insert(&mut self, denial: &Denial) {
         let (name, cut_off) = name_of(&denial.what);
-        let new = Dates { from: in_force_at(denial), cut_off, keep_until: denial.keep_until };
+        let new = Dates { from: denial.starts_at(), cut_off, keep_until: denial.keep_until };
         match self.0.entry(name) {
             Entry::Vacant(entry) => {
                 entry.insert(new);
@@ -36,12 +36,13 @@ impl DenialRows {
         }
     }
 
-    pub(super) fn refuse(&self, what: &Revocable, now: u64) -> bool {
+    /// The second from which it is denied, if it is.
+    pub(super) fn denied_from(&self, what: &Revocable) -> Option<u64> {
         let (name, issued_at) = match what {
             Revocable::Subject { .. } => name_of(what),
             _ => (what.clone(), 0),
         };
-        self.0.get(&name).is_some_and(|dates| dates.from <= now && issued_at <= dates.cut_off)
+        self.0.get(&name).filter(|dates| issued_at <= dates.cut_off).map(|dates| dates.from)
     }
 
     pub(super) fn cut_off(&self, owner: &Owner) -> Option<u64> {
@@ -53,11 +54,11 @@ impl DenialRows {
     /// By kind, issuer and name.
     pub(super) fn list(&self, after: Option<&Revocable>, limit: usize, now: u64) -> Vec<Denial> {
         let after = after.map(order_of);
-        let due = |dates: &Dates| dates.from <= now && dates.keep_until >= now;
+        let is_kept = |dates: &Dates| dates.keep_until >= now;
         let mut rows: Vec<_> = self
             .0
             .iter()
-            .filter(|(name, dates)| due(dates) && Some(order_of(name)) > after)
+            .filter(|(name, dates)| is_kept(dates) && Some(order_of(name)) > after)
             .collect();
         rows.sort_unstable_by_key(|(name, _)| order_of(name));
         rows.truncate(limit);
@@ -103,13 +104,5 @@ fn order_of(what: &Revocable) -> (u8, &str, &str) {
         Revocable::Subject { issuer, subject, .. } => (1, issuer, subject),
         Revocable::Session { issuer, id } => (2, issuer, id),
         Revocable::Key { issuer, id } => (3, issuer, id),
-    }
-}
-
-/// The first second at which a denial is in force.
-pub(super) fn in_force_at(denial: &Denial) -> u64 {
-    match denial.what {
-        Revocable::Token { .. } => denial.from,
-        Revocable::Subject { .. } | Revocable::Session { .. } | Revocable::Key { .. } => 0,
     }
 }

@@ -82,13 +82,17 @@ pub(super) async fn look_up(
     token: &[Revocable],
     now: u64,
 ) -> Result<Verdict, Failure> {
+    let mut start = None;
     for some in token.chunks(NAMES) {
         let asked = Asked::of(some);
-        if asked.is_among(&database.look_up(LOOK_UP, &asked.values()).await?, now)? {
-            return Ok(Verdict::Revoked);
-        }
+        let rows = database.look_up(LOOK_UP, &asked.values()).await?;
+        start = start.into_iter().chain(asked.denied_from(&rows)?).min();
     }
-    Ok(Verdict::NotRevoked)
+    Ok(match start {
+        None => Verdict::NotRevoked,
+        Some(start) if start <= now => Verdict::Revoked,
+        Some(start) => Verdict::RevokedFrom(start),
+    })
 }
 
 /// Whether the caller's access token is denied, from whatever time on. Under the owner's lock, so that no cut-off comes
@@ -98,7 +102,7 @@ pub(super) async fn is_revoked(
     caller: &Caller,
 ) -> Result<bool, Failure> {
     let asked = Asked::of(&caller.revocables());
-    asked.is_among(&transaction.fetch(LOOK_UP, asked.values()).await?, u64::MAX)
+    Ok(asked.denied_from(&transaction.fetch(LOOK_UP, asked.values()).await?)?.is_some())
 }
 
 /// Up to [`NAMES`] names to look up, each with the time of issue.
@@ -122,15 +126,17 @@ impl Asked {
         values
     }
 
-    fn is_among(&self, rows: &[Row], now: u64) -> Result<bool, Failure> {
+    /// The second from which any of them is denied.
+    fn denied_from(&self, rows: &[Row]) -> Result<Option<u64>, Failure> {
+        let mut earliest = None;
         for row in rows {
             let (id, starts_at, cut_off) = (row.hash(0)?, row.time(1)?, row.time(2)?);
             let mut concerned = self.0.iter().filter(|(asked, _)| *asked == id);
-            if starts_at <= now && concerned.any(|(_, issued_at)| *issued_at <= cut_off) {
-                return Ok(true);
+            if concerned.any(|(_, issued_at)| *issued_at <= cut_off) {
+                earliest = earliest.into_iter().chain([starts_at]).min();
             }
         }
-        Ok(false)
+        Ok(earliest)
     }
 }
 
@@ -168,7 +174,7 @@ pub(super) async fn is_ended(
     token: &NewRefreshToken,
 ) -> Result<bool, Failure> {
     let asked = Asked::of(&ends_of(token));
-    asked.is_among(&transaction.fetch(LOOK_UP, asked.values()).await?, u64::MAX)
+    Ok(asked.denied_from(&transaction.fetch(LOOK_UP, asked.values()).await?)?.is_some())
 }
 
 /// As [`is_ended`], without a transaction and without locks: `true` stays true.
@@ -177,7 +183,7 @@ pub(super) async fn was_ended(
     token: &NewRefreshToken,
 ) -> Result<bool, Failure> {
     let asked = Asked::of(&ends_of(token));
-    asked.is_among(&database.read(LOOK_UP, &asked.values()).await?, u64::MAX)
+    Ok(asked.denied_from(&database.read(LOOK_UP, &asked.values()).await?)?.is_some())
 }
 
 fn ends_of(token: &NewRefreshToken) -> [Revocable; 2] {
@@ -260,7 +266,7 @@ const LATEST_OF_OWNER: &str = "
 /// later cut-off hold.
 pub(super) async fn record(transaction: &mut Transaction, denial: &Denial) -> Result<(), Failure> {
     let name = Name::of(&denial.what);
-    let from = if name.kind == TOKEN { denial.from } else { 0 };
+    let from = denial.starts_at();
     let row = |from| {
         vec![
             Value::Int(name.kind),
@@ -311,22 +317,15 @@ pub(super) async fn revoke_owner(
     Ok(cut_off)
 }
 
-pub(super) async fn outbox(
-    database: &Database,
-    now: u64,
-    limit: usize,
-) -> Result<Vec<OutboxEntry>, Failure> {
-    let rows = database.read(OUTBOX, &[Value::time(now), Value::limit(limit)]).await?;
+pub(super) async fn outbox(database: &Database, limit: usize) -> Result<Vec<OutboxEntry>, Failure> {
+    let rows = database.read(OUTBOX, &[Value::limit(limit)]).await?;
     rows.iter().map(entry).collect()
 }
 
-/// Entries that are not in force yet can be many, and are older than the newest. So those in force are found by an index
-/// on their beginning: at once (0) before all others, and in the order of their ids.
+/// Ids begin with 1. The condition makes every planner read by the key, and so no more than the limit.
 pub(super) const OUTBOX: &str = "
-    SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM (
-        SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_outbox
-        WHERE starts_at <= $1 ORDER BY starts_at, id LIMIT $2) AS due
-    ORDER BY id";
+    SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_outbox
+    WHERE id > 0 ORDER BY id LIMIT $1";
 
 /// By the hash of the name.
 pub(super) async fn list(
@@ -338,7 +337,7 @@ pub(super) async fn list(
     // The first column is there for `entry`, which reads it.
     let sql =
         "SELECT 0 + kind, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_denials
-               WHERE id > $1 AND starts_at <= $2 AND keep_until >= $2 ORDER BY id LIMIT $3";
+               WHERE id > $1 AND keep_until >= $2 ORDER BY id LIMIT $3";
     let after = after.map_or_else(Vec::new, |what| Name::of(what).hash().to_vec());
     let values = [Value::Bytes(after), Value::time(now), Value::limit(limit)];
     let rows = database.read(sql, &values).await?;

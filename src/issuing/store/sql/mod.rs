@@ -148,7 +148,7 @@ macro_rules! step {
                     }
                     taken => {
                         let (answer, entries) = taken?;
-                        store.new_entries.add(entries, store.now());
+                        store.new_entries.add(entries);
                         return Ok(answer);
                     }
                 }
@@ -223,8 +223,7 @@ impl TokenStore for SqlStore {
     }
 
     fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
-        let now = self.now();
-        Box::pin(async move { Ok(denials::outbox(&self.database, now, limit).await?) })
+        Box::pin(async move { Ok(denials::outbox(&self.database, limit).await?) })
     }
 
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {

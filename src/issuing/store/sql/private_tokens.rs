@@ -183,7 +183,7 @@ pub(super) async fn list(
     let page = page(database, &caller.owner, query, now).await?;
     // From whatever time on it is denied.
     Ok(match look_up(database, &caller.revocables(), u64::MAX).await? {
-        Verdict::Revoked => Called::Revoked,
+        Verdict::Revoked | Verdict::RevokedFrom(_) => Called::Revoked,
         Verdict::NotRevoked => Called::Done(page),
     })
 }

@@ -155,8 +155,12 @@ impl Held {
         let names: Vec<(Name, u64)> =
             token.iter().map(|what| (Name::of(what), names::issued_at(what))).collect();
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
-        let refuses = names.iter().any(|(name, issued_at)| set.refuses(*name, *issued_at, now));
-        Ok(if refuses { Verdict::Revoked } else { Verdict::NotRevoked })
+        let starts = names.iter().filter_map(|(name, at)| set.denied_from(*name, *at, now));
+        Ok(match starts.min() {
+            None => Verdict::NotRevoked,
+            Some(start) if start <= now.unix_time.as_secs() => Verdict::Revoked,
+            Some(start) => Verdict::RevokedFrom(start),
+        })
     }
 }
 

@@ -16,12 +16,20 @@ pub(super) struct Set {
     /// Of everything whose time of issue is no matter.
     plain: HashMap<Name, Until, RandomState>,
     cut_offs: HashMap<Name, CutOff, RandomState>,
+    /// Of tokens that are denied from a second on.
+    pending: HashMap<Name, Start, RandomState>,
     sweep_at: usize,
 }
 
 #[derive(Clone, Copy)]
 struct CutOff {
     cut_off: u64,
+    until: Until,
+}
+
+#[derive(Clone, Copy)]
+struct Start {
+    second: u64,
     until: Until,
 }
 
@@ -62,6 +70,13 @@ impl Set {
             self.sweep(now);
         }
         let until = Until::new(dates.keep_until, now);
+        if dates.starts_at != 0 {
+            let new = Start { second: dates.starts_at, until };
+            let kept = self.pending.entry(name).or_insert(new);
+            kept.second = kept.second.min(new.second);
+            kept.until = kept.until.max(until);
+            return;
+        }
         if dates.cut_off == u64::MAX {
             let kept = self.plain.entry(name).or_insert(until);
             *kept = kept.max(until);
@@ -76,22 +91,28 @@ impl Set {
         };
     }
 
-    pub(super) fn refuses(&self, name: Name, issued_at: u64, now: Moment) -> bool {
+    /// The second from which it is denied: 0, or a start that may have passed.
+    pub(super) fn denied_from(&self, name: Name, issued_at: u64, now: Moment) -> Option<u64> {
         // One that is over hides no other.
-        let is_denied = self.plain.get(&name).is_some_and(|until| !until.is_over(now));
-        is_denied || {
+        let is_denied = self.plain.get(&name).is_some_and(|until| !until.is_over(now)) || {
             let cut_off = self.cut_offs.get(&name);
             cut_off.is_some_and(|kept| issued_at <= kept.cut_off && !kept.until.is_over(now))
+        };
+        if is_denied {
+            return Some(0);
         }
+        let pending = self.pending.get(&name).filter(|start| !start.until.is_over(now));
+        pending.map(|start| start.second)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.plain.len() + self.cut_offs.len()
+        self.plain.len() + self.cut_offs.len() + self.pending.len()
     }
 
     fn sweep(&mut self, now: Moment) {
         self.plain.retain(|_, until| !until.is_over(now));
         self.cut_offs.retain(|_, kept| !kept.until.is_over(now));
+        self.pending.retain(|_, start| !start.until.is_over(now));
         self.sweep_at = self.len().saturating_mul(2).max(SWEEP_FROM);
     }
 }
@@ -101,7 +122,11 @@ mod tests {
     use super::*;
 
     fn dates(cut_off: u64, keep_until: u64) -> Dates {
-        Dates { cut_off, keep_until }
+        Dates { cut_off, keep_until, starts_at: 0 }
+    }
+
+    fn refuses(set: &Set, name: Name, issued_at: u64, now: Moment) -> bool {
+        set.denied_from(name, issued_at, now) == Some(0)
     }
 
     fn at(seconds: u64) -> Moment {
@@ -121,11 +146,11 @@ mod tests {
         for keep_until in [100, 200, 50] {
             set.insert(name, dates(u64::MAX, keep_until), at(10));
         }
-        assert!(set.refuses(name, 0, at(200)));
-        assert!(!set.refuses(name, 0, at(201)));
-        assert!(!set.refuses(Name([2; 16]), 0, at(10)));
+        assert!(refuses(&set, name, 0, at(200)));
+        assert!(!refuses(&set, name, 0, at(201)));
+        assert!(!refuses(&set, Name([2; 16]), 0, at(10)));
         set.insert(name, dates(u64::MAX, u64::MAX), at(10));
-        assert!(set.refuses(name, 0, at(u64::MAX)));
+        assert!(refuses(&set, name, 0, at(u64::MAX)));
     }
 
     #[test]
@@ -134,9 +159,9 @@ mod tests {
         for cut_off in [70, 80, 60] {
             set.insert(name, dates(cut_off, 100), at(10));
         }
-        assert!(set.refuses(name, 80, at(100)));
-        assert!(!set.refuses(name, 81, at(100)));
-        assert!(!set.refuses(name, 80, at(101)));
+        assert!(refuses(&set, name, 80, at(100)));
+        assert!(!refuses(&set, name, 81, at(100)));
+        assert!(!refuses(&set, name, 80, at(101)));
     }
 
     #[test]
@@ -144,10 +169,10 @@ mod tests {
         for cut_off in [u64::MAX, 500] {
             let (mut set, name) = (Set::default(), Name([1; 16]));
             set.insert(name, dates(cut_off, 100), at(10));
-            assert!(set.refuses(name, 400, at(100)));
+            assert!(refuses(&set, name, 400, at(100)));
             set.insert(name, dates(200, 1_000), at(200));
-            assert!(set.refuses(name, 150, at(200)));
-            assert!(!set.refuses(name, 400, at(200)));
+            assert!(refuses(&set, name, 150, at(200)));
+            assert!(!refuses(&set, name, 400, at(200)));
         }
     }
 
@@ -158,7 +183,7 @@ mod tests {
             set.insert(name(number), dates(u64::MAX, number + 10), at(number));
         }
         assert!(set.len() < 5_000, "{}", set.len());
-        assert!((99_990..100_000).all(|number| set.refuses(name(number), 0, at(100_000))));
+        assert!((99_990..100_000).all(|number| refuses(&set, name(number), 0, at(100_000))));
     }
 
     #[test]
@@ -170,8 +195,8 @@ mod tests {
         for number in 0..2 * SWEEP_FROM as u64 {
             set.insert(name(number), dates(u64::MAX, 9_000_000), jumped);
         }
-        assert!(set.refuses(denied, 0, at(20)));
-        assert!(set.refuses(denied, 0, at(100)));
-        assert!(!set.refuses(denied, 0, at(101)));
+        assert!(refuses(&set, denied, 0, at(20)));
+        assert!(refuses(&set, denied, 0, at(100)));
+        assert!(!refuses(&set, denied, 0, at(101)));
     }
 }

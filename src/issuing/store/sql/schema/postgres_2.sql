@@ -23,7 +23,4 @@ CREATE TABLE bearer_secrets (
 CREATE INDEX bearer_refresh_tokens_owner_expiry ON bearer_refresh_tokens (issuer, subject, expires_at);
 CREATE INDEX bearer_private_tokens_owner_expiry ON bearer_private_tokens (issuer, subject, expires_at);
 CREATE INDEX bearer_refresh_tokens_session_expiry ON bearer_refresh_tokens (issuer, session_id, expires_at);
-CREATE INDEX bearer_outbox_start ON bearer_outbox (starts_at, id);
--- Only a token has a beginning.
-UPDATE bearer_outbox SET starts_at = 0 WHERE kind <> 0;
 CREATE INDEX bearer_private_tokens_end ON bearer_private_tokens (dies_at) WHERE dies_at < 9223372036854775807;
