@@ -179,8 +179,17 @@ fn is_setter(source: &str) -> bool {
 }
 
 /// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.
-const VALUES: [&str; 7] =
-    ["Caller", "Denial", "Fetched", "ListQuery", "RefreshRotation", "TestIssuer", "TestToken"];
+const VALUES: [&str; 9] = [
+    "Caller",
+    "Denial",
+    "Fetched",
+    "ListQuery",
+    "NewPrivateToken",
+    "RefreshRotation",
+    "StoreError",
+    "TestIssuer",
+    "TestToken",
+];
 
 #[test]
 fn the_defaults_list_every_setting() {

@@ -116,6 +116,7 @@
 //! | log-ins of one account at once | 5 run and 16 wait, as long as those before them may succeed; more are 429 | parallel jobs log in to one account | not at all |
 //! | refreshes of one session at once | 1 runs and 16 wait; more are 429 | replays of a stolen token must not keep the store busy | not at all |
 //! | networks from which an account was logged in to | kept for 90 days as keyed hashes | an attack on an account does not lock its owner out on any replica | [`with_known_device_retention`](crate::issuing::TokenIssuerBuilder::with_known_device_retention) |
+//! | private tokens of one subject | at most 1000 that are neither expired nor revoked; the next one is 400 | a subject must not fill the store | [`with_max_private_tokens`](crate::issuing::TokenIssuerBuilder::with_max_private_tokens) |
 //! | new private tokens | 30 at once for a subject, then one in 10 seconds | they write, and what they write stays | [`with_private_token_rate`](crate::issuing::TokenApi::with_private_token_rate) |
 //! | the client's address, by which log-ins are limited | the connection's | what a client can write itself is not believed | [`with_peer_address`](crate::issuing::TokenApi::with_peer_address) |
 //! | links | begin with `http` and the request's host | | [`with_public_url`](crate::issuing::TokenApi::with_public_url) |
@@ -130,8 +131,10 @@
 //! | realm | `api` | | [`with_realm`](crate::BearerLayer::with_realm) |
 //! | the address of the resource's metadata | none is named | RFC 9728 section 5.1 is optional | [`with_resource_metadata`](crate::BearerLayer::with_resource_metadata) |
 //! | bodies | `{"code", "detail"}` as JSON; trailers-only answers to gRPC | | [`with_responder`](crate::BearerLayer::with_responder) |
+//! | gRPC requests | are recognised by `POST` and their content type; refused with HTTP status 200 and `grpc-status` | gRPC clients read no other answer | [`with_grpc_answers`](crate::BearerLayer::with_grpc_answers) |
 //! | what a bad token is told | the same bytes, whatever was wrong | who forges tokens should learn nothing from it | your [`Responder`](crate::rejection::Responder); the reason is in [`Rejection::kind`](crate::Rejection::kind) |
 //! | caching | `Cache-Control: no-store` | a shared cache must not hand a refusal to somebody else | your `Responder` |
+//! | caching of the service's own responses | the layer does not change them | only the service knows which of them are private | [`with_private_responses`](crate::BearerLayer::with_private_responses) |
 //!
 //! # Telemetry
 //!
