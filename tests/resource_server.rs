@@ -290,8 +290,11 @@ fn unknown_paths_and_methods_are_answered_in_json() {
 
 #[test]
 fn a_wrong_setting_is_told_in_one_line() {
+    // The address is in use: an example that takes a wrong setting ends all the same.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
     let run = |settings: &[(&str, &str)]| -> Output {
-        example().envs(settings.iter().copied()).output().unwrap()
+        example().env("ADDR", &address).envs(settings.iter().copied()).output().unwrap()
     };
     for (settings, message) in [
         (&[("HS256_SECRET", SECRET)][..], "error: ISSUER is not set"),
