@@ -3,6 +3,7 @@
 //! Values are told apart by their quotes and brackets. What is wrong with one does not matter to the others: each is read,
 //! and judged, by itself.
 
+#[cfg(feature = "jwks")]
 use std::borrow::Cow;
 
 use super::{Text, reader::Reader};
@@ -56,6 +57,7 @@ pub(crate) fn elements_of<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>>
 }
 
 /// The string that this text is; `None` where it is anything else.
+#[cfg(feature = "jwks")]
 pub(crate) fn string_of(text: &str) -> Option<Cow<'_, str>> {
     let mut reader = Reader::new(text, 0);
     let (span, has_escapes) = reader.string()?;
