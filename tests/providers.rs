@@ -309,6 +309,56 @@ fn what_one_entra_tenant_revokes_does_not_touch_another() {
 }
 
 #[test]
+fn a_session_and_a_key_are_revoked_for_one_entra_tenant() {
+    let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
+    let clock = ManualClock::at(NOW);
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer.audience("api"));
+    let verifier = verifier.with_clock(clock.clone()).build().unwrap();
+    let [of_a, of_b] = [TENANT_A, TENANT_B].map(|tenant| {
+        entra_token(&entra_name(tenant), &format!(r#","tid":"{tenant}","sid":"session""#))
+    });
+    for what in ["session", "entra"] {
+        let store = MemoryStore::new().with_clock(clock.clone());
+        let cache = RevocationCache::new(store, Duration::from_secs(30)).with_clock(clock.clone());
+        let authenticator = Authenticator::new(verifier.clone()).with_revocation(cache);
+        let a = entra_name(TENANT_A);
+        match what {
+            "session" => block_on(authenticator.revoke_session(&a, what)).unwrap(),
+            _ => block_on(authenticator.revoke_key(&a, what)).unwrap(),
+        }
+        let kind = |token: &str| block_on(authenticator.authenticate(token)).map(drop);
+        assert_eq!(kind(&of_a).unwrap_err().kind(), RejectionKind::Revoked, "{what}");
+        assert!(kind(&of_b).is_ok(), "{what}");
+    }
+}
+
+#[test]
+fn mediawiki_writes_sub_as_a_number_by_which_it_is_revoked() {
+    let name = "https://meta.wikimedia.example";
+    let keys = key_set("wiki", r#""alg":"RS256","#);
+    let issuer = Issuer::new(name, keys).audience("client").with_integer_subject();
+    let clock = ManualClock::at(NOW);
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
+    let verifier = verifier.with_clock(clock.clone()).build().unwrap();
+    let store = MemoryStore::new().with_clock(clock.clone());
+    let cache = RevocationCache::new(store, Duration::from_secs(30)).with_clock(clock);
+    let authenticator = Authenticator::new(verifier).with_revocation(cache);
+    let outcome = |sub: &str| {
+        let times = format!(r#""iat":{NOW},"exp":{}"#, NOW + 3_600);
+        let claims = format!(r#"{{"iss":"{name}","aud":"client","sub":{sub},{times}}}"#);
+        let header = r#"{"alg":"RS256","kid":"wiki"}"#;
+        let token = sign(jsonwebtoken::Algorithm::RS256, &rsa_key(), header, &claims);
+        let outcome = block_on(authenticator.authenticate(&token));
+        outcome.map(drop).map_err(|rejection| rejection.kind())
+    };
+    assert_eq!((outcome("7"), outcome("77")), (Ok(()), Ok(())));
+    block_on(authenticator.revoke_subject(name, "7")).unwrap();
+    assert_eq!(outcome("7"), Err(RejectionKind::Revoked));
+    assert_eq!(outcome(r#""7""#), Err(RejectionKind::InvalidClaim));
+    assert_eq!(outcome("77"), Ok(()));
+}
+
+#[test]
 fn an_entra_tenant_that_is_shut_out_loses_remembered_tokens_too() {
     let is_open = Arc::new(AtomicBool::new(true));
     let shared = Arc::clone(&is_open);

@@ -28,27 +28,30 @@ const TOKEN_NOT_VALID: &str =
 const NOT_AUTHENTICATED: &str =
     r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
 
+/// The settings, but for the address.
+const SETTINGS: [&str; 14] = [
+    "OIDC_ISSUER",
+    "JWKS_URL",
+    "JWKS_FILE",
+    "HS256_SECRET",
+    "ISSUER",
+    "AUDIENCE",
+    "REDIS_URL",
+    "METRICS_ADDR",
+    "TENANTS",
+    "RSA_ALGORITHMS",
+    "REFETCH_ON_BAD_SIGNATURE",
+    "ALLOW_NULL_CLAIMS",
+    "INTEGER_SUBJECT",
+    "MAX_TOKEN_LENGTH",
+];
+
 /// The example's binary, which `cargo test` builds beside this test.
 fn example() -> Command {
     let test = std::env::current_exe().unwrap();
     let directory: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
     let mut command = Command::new(directory.join("resource_server"));
-    for name in [
-        "OIDC_ISSUER",
-        "JWKS_URL",
-        "JWKS_FILE",
-        "HS256_SECRET",
-        "ISSUER",
-        "AUDIENCE",
-        "REDIS_URL",
-        "METRICS_ADDR",
-        "TENANTS",
-        "RSA_ALGORITHMS",
-        "REFETCH_ON_BAD_SIGNATURE",
-        "ALLOW_NULL_CLAIMS",
-        "INTEGER_SUBJECT",
-        "MAX_TOKEN_LENGTH",
-    ] {
+    for name in SETTINGS {
         command.env_remove(name);
     }
     command.env("ADDR", "127.0.0.1:0");
@@ -287,8 +290,11 @@ fn unknown_paths_and_methods_are_answered_in_json() {
 
 #[test]
 fn a_wrong_setting_is_told_in_one_line() {
+    // The address is in use: an example that takes a wrong setting ends all the same.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
     let run = |settings: &[(&str, &str)]| -> Output {
-        example().envs(settings.iter().copied()).output().unwrap()
+        example().env("ADDR", &address).envs(settings.iter().copied()).output().unwrap()
     };
     for (settings, message) in [
         (&[("HS256_SECRET", SECRET)][..], "error: ISSUER is not set"),
@@ -389,7 +395,12 @@ fn a_wrong_setting_is_told_in_one_line() {
     }
     let output = example().arg("--help").output().unwrap();
     assert!(output.status.success());
-    assert!(String::from_utf8(output.stdout).unwrap().contains("JWKS_FILE"));
+    let help = String::from_utf8(output.stdout).unwrap();
+    let page = include_str!("../examples/README.md");
+    for name in SETTINGS {
+        assert!(help.contains(&format!("\n  {name} ")), "{name}");
+        assert!(page.contains(name), "{name}");
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ struct Seen(Parts);
 
 fuzz_target!(|input: Input<'_>| {
     let Some(request) = request(&input) else { return };
-    let (before, ()) = request.clone().into_parts();
+    let (before, _) = request.clone().into_parts();
     let open = service_fn(async |request: Request<String>| {
         let mut response = Response::new(Full::<Bytes>::default());
         response.extensions_mut().insert(Seen(request.into_parts().0));

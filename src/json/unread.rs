@@ -3,6 +3,7 @@
 //! Values are told apart by their quotes and brackets. What is wrong with one does not matter to the others: each is read,
 //! and judged, by itself.
 
+#[cfg(feature = "jwks")]
 use std::borrow::Cow;
 
 use super::{Text, reader::Reader};

@@ -154,6 +154,8 @@ mod tests {
             b"",
             b"\xff",
             b"[]",
+            // A byte order mark is skipped before a key set only.
+            b"\xef\xbb\xbf{\"issuer\":\"https://a.example\",\"jwks_uri\":\"https://k.example\"}",
             br#"{"issuer":"https://a.example"}"#,
             br#"{"jwks_uri":"https://keys.example"}"#,
             br#"{"issuer":["https://a.example"],"jwks_uri":"https://keys.example"}"#,

@@ -194,6 +194,12 @@ fn names_are_unique_and_the_text_is_one_object() {
     for json in ["", "null", "[]", "{}", r#""RSA""#, r#"{"kty":1}"#, r#"{"kty":null}"#] {
         assert_refused!(Key::from_jwk_json(json), ConfigError::UnreadableKey(_));
     }
+    // A byte order mark is skipped before a set only.
+    let n = base64url(&modulus());
+    let json = format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB"}}"#);
+    assert!(Key::from_jwk_json(&json).is_ok());
+    let marked = Key::from_jwk_json(&format!("\u{feff}{json}"));
+    assert_refused!(marked, ConfigError::UnreadableKey(_));
 }
 
 #[test]
