@@ -290,6 +290,17 @@ fn an_entra_key_of_one_tenant_signs_for_no_other() {
 }
 
 #[test]
+fn an_entra_key_whose_issuer_is_not_a_string_signs_for_no_tenant() {
+    let (tenant, tid) = (entra_name(TENANT_A), format!(r#","tid":"{TENANT_A}""#));
+    for odd in [format!(r#"["{tenant}"]"#), "7".to_owned(), format!(r#"{{"of":"{tenant}"}}"#)] {
+        let keys = key_set("entra", &format!(r#""use":"sig","issuer":{odd},"#));
+        let issuer = Issuer::multi_tenant(TEMPLATE, keys).allow_any_tenant().audience("api");
+        let refused = authenticate(&issuer, ENTRA_HEADER, &entra_claims(&tenant, &tid)).map(drop);
+        assert_eq!(refused, Err(RejectionKind::BadSignature), "{odd}");
+    }
+}
+
+#[test]
 fn what_one_entra_tenant_revokes_does_not_touch_another() {
     let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
     let clock = ManualClock::at(NOW);

@@ -60,8 +60,9 @@ impl TokenIssuer {
         }
         let name = normalize_email(&credentials.username);
         let attempt = self.begin_attempt(&name, peer).await?;
-        let login = match self.open(credentials).await {
-            Ok(login) => login,
+        let begun = self.now();
+        let account = match self.authenticate(credentials).await {
+            Ok(account) => account,
             // The attempt is not given back: it has failed.
             Err(LoginError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
             Err(other) => {
@@ -69,7 +70,13 @@ impl TokenIssuer {
                 return Err(other);
             }
         };
-        attempt.succeeded();
+        let opened = self.open(credentials, account, begun).await;
+        // The password was hashed and was right. That counts also if the store fails afterwards: otherwise the owner of
+        // an account could keep the hash busy without a limit for as long as no session can be opened.
+        if !matches!(opened, Err(LoginError::NoActiveAccount)) {
+            attempt.succeeded();
+        }
+        let login = opened?;
         if let Some(peer) = peer {
             self.known_devices().note(self.store(), &name, peer).await;
         }
@@ -95,17 +102,20 @@ impl TokenIssuer {
         begun.map_err(|retry_after| LoginError::Throttled { retry_after })
     }
 
-    /// Begins a session for credentials. Makes its tokens only if the credentials are right after every revocation that
-    /// the session does not fall under.
+    /// Begins a session for an account that the credentials have opened since `begun`. Makes its tokens only if the
+    /// credentials are right after every revocation that the session does not fall under.
     ///
     /// Whoever changes an account revokes after that, and the credentials may have been read before. If the cut-off is
     /// written after the session, it covers the session whatever the clocks say, because a cut-off covers all rows of
     /// its owner. If it is written before the session, `was_cut_off_since` finds it, as long as clocks differ by less
     /// than the leeway. Then the credentials are read once more, which is after the change. The session was dated
     /// behind that cut-off, so the user of a right password gets in within the same second.
-    async fn open(&self, credentials: &Credentials) -> Result<Login, LoginError> {
-        let begun = self.now();
-        let mut account = self.authenticate(credentials).await?;
+    async fn open(
+        &self,
+        credentials: &Credentials,
+        mut account: Account,
+        begun: u64,
+    ) -> Result<Login, LoginError> {
         let owner = self.owner(&account.subject);
         let session = self.open_session(&owner).await?;
         if self.was_cut_off_since(begun, &owner).await? {

@@ -6,6 +6,7 @@
 //!    [well formed](super::Accounts::is_well_formed) are never hashed and are not counted.
 //! 2. **Successes**, against wider limits: [`ACCOUNT_SUCCESSES`] and [`ADDRESS_SUCCESSES`]. Whoever has an account cannot
 //!    keep the hash busy with it without end. A failure gives this count back, so that only who has the password uses it up.
+//!    A log-in with the right password counts also if its session cannot be opened.
 //! 3. **Where clients' addresses are known, nobody can lock out whoever logged in before**: from an address where an account
 //!    was logged in to, the account has a limit of its own for failures, [`KNOWN`], in place of those of account and address.
 //!    An attack on the account from elsewhere, or on others from behind the same address, does not touch it. Whoever shares

@@ -89,8 +89,9 @@ impl<'a> Jwk<'a> {
             Some(key_id) => key.with_key_id(key_id),
             None => key,
         };
-        Ok(match self.get("issuer").and_then(Value::as_cow) {
-            Some(issuer) => key.with_issuer(&issuer),
+        // One that is not a string limits the key, too. It is read as the empty name, which no issuer has.
+        Ok(match self.get("issuer") {
+            Some(issuer) => key.with_issuer(&issuer.as_cow().unwrap_or_default()),
             None => key,
         })
     }

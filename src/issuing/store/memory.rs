@@ -90,15 +90,24 @@ impl State {
             Revocable::Token { issuer, id } => {
                 self.refresh.end_token(issuer, id, denial.from);
                 self.private.end_token(issuer, id, denial.from);
+                let [_, expires_at] = self
+                    .private
+                    .latest_of(|token| token.token_id == *id && token.owner.issuer == *issuer);
+                denial.keep_until = denial.keep_until.max(keep_until_after(expires_at));
             }
             Revocable::Session { issuer, id } => {
                 let is_concerned = |token: &NewRefreshToken| {
                     token.session_id == *id && token.owner.issuer == *issuer
                 };
-                let [_, expires_at] = self.refresh.latest_of(is_concerned);
+                let is_private = |token: &NewPrivateToken| {
+                    token.session_id == *id && token.owner.issuer == *issuer
+                };
+                let [_, refresh] = self.refresh.latest_of(is_concerned);
+                let [_, private] = self.private.latest_of(is_private);
+                let expires_at = refresh.max(private);
                 denial.keep_until = denial.keep_until.max(keep_until_after(expires_at));
-                self.refresh.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
-                self.private.end(|row| row.session_id == *id && row.owner.issuer == *issuer);
+                self.refresh.end(is_concerned);
+                self.private.end(is_private);
             }
             Revocable::Subject { issuer, subject, issued_at } => {
                 let owner = Owner::new(Arc::clone(issuer), Arc::clone(subject));
@@ -170,7 +179,7 @@ impl State {
     /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
     fn latest_of(&self, owner: &Owner) -> [u64; 2] {
         let [a, b] = self.refresh.latest_of(|token| token.owner == *owner);
-        let [c, d] = self.private.latest_of(owner);
+        let [c, d] = self.private.latest_of(|token| token.owner == *owner);
         [a.max(c), b.max(d)]
     }
 

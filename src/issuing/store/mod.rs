@@ -123,8 +123,9 @@ pub trait TokenStore: RevocationStore {
     fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
 
     /// Writes several denials in one step, each as [`RevocationStore::revoke`] would: rows that they concern end, those
-    /// of a token at the denial's `from`. A denial of a subject or a session is kept for [`KEEP_AFTER_EXPIRY`] after the
-    /// latest `expires_at` among the rows that it ends, if that is later than its `keep_until`.
+    /// of a token at the denial's `from`. A denial of a subject, a session or a private token is kept for
+    /// [`KEEP_AFTER_EXPIRY`] after the latest `expires_at` among the rows that it ends, if that is later than its
+    /// `keep_until`.
     fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()>;
 
     /// Up to `limit` entries of the outbox that are not done, oldest first. Entries that start in the future are among

@@ -13,7 +13,7 @@ use crate::{
     Algorithm, BoxFuture, RejectionKind,
     claims::ManualClock,
     issuing::{
-        Credentials, PrivateTokenError, RefreshError, RevokeAllError, TokenIssuer,
+        Credentials, LoginError, PrivateTokenError, RefreshError, RevokeAllError, TokenIssuer,
         store::{
             Acknowledged, Called, Caller, Denial, Insertion, ListQuery, MemoryTokenStore,
             NewPrivateToken, NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken,
@@ -190,6 +190,18 @@ async fn only_a_step_that_may_have_revoked_makes_cached_answers_doubtful() {
     assert_eq!(look_ups().await, before + 1);
     issuer.revoke_private_token(&access, made.token.id).await.unwrap_err();
     assert_eq!(look_ups().await, before + 2);
+}
+
+#[tokio::test]
+async fn a_right_password_is_counted_although_the_store_is_gone() {
+    let issuer = issuer_on(Arc::default(), Arc::new(AtomicBool::new(true)));
+    let ada = Credentials::new("ada", "right");
+    for _ in 0..30 {
+        let failed = issuer.log_in(&ada, None).await;
+        assert!(matches!(failed, Err(LoginError::Unavailable(_))));
+    }
+    let next = issuer.log_in(&ada, None).await;
+    assert!(matches!(next, Err(LoginError::Throttled { .. })), "{next:?}");
 }
 
 #[tokio::test]

@@ -90,6 +90,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             a_cut_off_reaches_what_another_clock_has_dated_later,
             a_cut_off_outlives_the_tokens_that_it_reaches,
             a_short_denial_is_kept_as_long_as_the_rows_that_it_ends,
+            a_short_denial_is_kept_as_long_as_the_private_token_that_it_ends,
             nothing_is_issued_behind_a_cut_off,
         }
         upkeep {

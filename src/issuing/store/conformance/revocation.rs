@@ -188,6 +188,21 @@ pub(super) async fn a_short_denial_is_kept_as_long_as_the_rows_that_it_ends<S: T
     assert_eq!(called(bench.store.revoke_private(&by(ada()), private, NOW).await), None);
 }
 
+pub(super) async fn a_short_denial_is_kept_as_long_as_the_private_token_that_it_ends<
+    S: TokenStore,
+>(
+    bench: Bench<S>,
+) {
+    for (id, what) in [("p.1", session("session of p.1")), ("p.2", token("p.2"))] {
+        bench.create(ada(), id, "a").await;
+        answered(bench.store.revoke(&what, NOW + 1).await);
+        answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY, 10).await);
+        assert!(bench.is_refused(what.clone()).await, "{id} has not expired");
+        answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY + 1, 10).await);
+        assert!(!bench.is_refused(what).await, "and no longer");
+    }
+}
+
 pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Bench<S>) {
     let old = {
         let mut later = private(ada(), "p.old", "a");

@@ -145,10 +145,10 @@ impl PrivateRows {
         }
     }
 
-    /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
-    pub(super) fn latest_of(&self, owner: &Owner) -> [u64; 2] {
-        let own = self.rows.values().filter(|row| row.token.owner == *owner);
-        own.fold([0; 2], |[issued_at, expires_at], PrivateRow { token, .. }| {
+    /// The latest `issued_at` and the latest `expires_at` of these rows.
+    pub(super) fn latest_of(&self, concerned: impl Fn(&NewPrivateToken) -> bool) -> [u64; 2] {
+        let rows = self.rows.values().filter(|row| concerned(&row.token));
+        rows.fold([0; 2], |[issued_at, expires_at], PrivateRow { token, .. }| {
             [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
         })
     }

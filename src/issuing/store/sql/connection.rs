@@ -108,6 +108,9 @@ enum State {
     Busy,
     /// In a transaction, or it may be.
     InTransaction,
+    /// The server has not answered in time, and is not waited for once more.
+    #[cfg(feature = "postgres")]
+    Lost,
 }
 
 /// Binds and runs on a connection of the one database or the other.
@@ -171,7 +174,8 @@ impl Connection {
             #[cfg(feature = "postgres")]
             Either::Postgres(connection) => {
                 let query = query!(sqlx::Postgres, sql, values);
-                let rows = answered(limit, query.fetch_all(&mut **connection)).await?;
+                let rows =
+                    answered(limit, &mut self.state, query.fetch_all(&mut **connection)).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -190,7 +194,8 @@ impl Connection {
             #[cfg(feature = "postgres")]
             Either::Postgres(connection) => {
                 let query = query!(sqlx::Postgres, sql, values);
-                Ok(answered(limit, query.execute(&mut **connection)).await?.rows_affected())
+                let executing = query.execute(&mut **connection);
+                Ok(answered(limit, &mut self.state, executing).await?.rows_affected())
             }
         }
     }
@@ -206,7 +211,8 @@ impl Connection {
             }
             #[cfg(feature = "postgres")]
             Either::Postgres(connection) => {
-                answered(limit, sqlx::raw_sql(sql).execute(&mut **connection)).await?;
+                let running = sqlx::raw_sql(sql).execute(&mut **connection);
+                answered(limit, &mut self.state, running).await?;
             }
         }
         Ok(())
@@ -250,15 +256,17 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let sql = match self.state {
             State::Idle => return,
-            State::Busy => "SELECT 1",
-            State::InTransaction => "ROLLBACK",
+            State::Busy => Some("SELECT 1"),
+            State::InTransaction => Some("ROLLBACK"),
+            #[cfg(feature = "postgres")]
+            State::Lost => None,
         };
         let Some(either) = self.either.take() else { return };
         let busy = Self { either: Some(either), state: State::Idle, limit: self.limit };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(busy.settle(sql))),
-            // Nothing can be waited for: the process or the runtime ends.
-            Err(_) => busy.leave(),
+        match (sql, tokio::runtime::Handle::try_current()) {
+            (Some(sql), Ok(runtime)) => drop(runtime.spawn(busy.settle(sql))),
+            // Nothing can be waited for: the server does not answer, or the process or the runtime ends.
+            _ => busy.leave(),
         }
     }
 }
@@ -279,10 +287,14 @@ impl Connection {
 #[cfg(feature = "postgres")]
 async fn answered<T>(
     limit: Duration,
+    state: &mut State,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, Failure> {
     match tokio::time::timeout(limit, answer).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(Failure::Broken("the server does not answer".into())),
+        Err(_) => {
+            *state = State::Lost;
+            Err(Failure::Broken("the server does not answer".into()))
+        }
     }
 }

@@ -207,8 +207,9 @@ pub(super) async fn deny(transaction: &mut Transaction, denials: &[Denial]) -> R
     Ok(())
 }
 
-/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the rows that end by the
-/// denial itself: it must be kept as long as they are.
+/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the tokens that end by the
+/// denial itself: it must be kept as long as they are. A private token is among them although its row is ended, because
+/// verifiers ask for denials only.
 ///
 /// A subject and a session can have any number of rows, and a revocation must not depend on their number. So these rows
 /// are not written: every reader compares them with the cut-off of their subject and the denial of their session.
@@ -217,15 +218,16 @@ async fn end_rows(transaction: &mut Transaction, denial: &Denial) -> Result<u64,
     let mut values = vec![Value::id(issuer), Value::id(name)];
     match kind {
         TOKEN => {
+            let expiry = transaction.fetch(EXPIRY_OF_PRIVATE, values.clone()).await?;
             values.push(Value::time(denial.from));
             for sql in END_TOKEN {
                 transaction.execute(sql, values.clone()).await?;
             }
-            Ok(0)
+            latest(&expiry, &[0])
         }
         SESSION => {
             transaction.execute(END_SESSION, values.clone()).await?;
-            latest(&transaction.fetch(LATEST_OF_SESSION, values).await?, &[0])
+            latest(&transaction.fetch(LATEST_OF_SESSION, values).await?, &[0, 1])
         }
         SUBJECT => latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[2, 3]),
         _ => Ok(0),
@@ -253,8 +255,11 @@ const END_TOKEN: [&str; 2] = [
 ];
 /// A private token shares its session with no other token.
 const END_SESSION: &str = "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0";
-const LATEST_OF_SESSION: &str =
-    "SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND session_id = $2";
+const EXPIRY_OF_PRIVATE: &str =
+    "SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND token_id = $2";
+const LATEST_OF_SESSION: &str = "
+    SELECT (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND session_id = $2),
+           (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND session_id = $2)";
 /// Each maximum is the end of an index.
 const LATEST_OF_OWNER: &str = "
     SELECT (SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),

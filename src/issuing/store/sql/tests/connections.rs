@@ -148,6 +148,26 @@ async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
     assert!(backends(&mut observer).await <= 9);
 }
 
+/// The next step connects anew, and does not wait until the server was given up a second time.
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_an_answer_is_given_up_once() {
+    let Some(server) = super::server::Server::start() else { return };
+    let direct = server.database("silent").await;
+    let (url, stall) = wire_to(&direct).await;
+    let store = small().with_max_connections(1).open(&url).await.unwrap();
+    let named = format!("{direct}&application_name=observer");
+    let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    stall.send_replace(true);
+    assert!(transaction.fetch("SELECT 1", vec![]).await.is_err());
+    drop(transaction);
+    // The server has ended the transaction of the connection that was given up, and so its backend.
+    assert_eq!(backends(&mut observer).await, 0);
+    store.create_private(&caller(), &private("next")).await.unwrap_err();
+    assert_eq!(backends(&mut observer).await, 1);
+}
+
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn revocations_do_not_wait_for_other_connections() {
