@@ -1,7 +1,7 @@
 //! Shares between replicas from which networks accounts were logged in to.
 //!
 //! 1. **Written after a successful log-in**, for an account and a network about once a day. A failure does not fail the
-//!    log-in.
+//!    log-in, but a slow store delays it.
 //! 2. **Looked up only for an attempt that the throttle would reject**, so that other log-ins cost no query.
 //! 3. **Rejected strangers cannot flood the store**: lookups are limited for each network, for each account, and in all
 //!    ([`BY_ONE`], [`BY_ALL`]), and few run at once. A lookup takes the budget of its network or else that of its
