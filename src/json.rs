@@ -28,9 +28,7 @@ pub(crate) use self::de::deserialize;
 use self::reader::{PRIVATE_TO_SERDE, Reader, is_same};
 pub(crate) use self::unread::elements_of;
 #[cfg(feature = "jwks")]
-#[cfg(feature = "jwks")]
-pub(crate) use self::unread::string_of;
-pub(crate) use self::unread::{Found, members_of};
+pub(crate) use self::unread::{Found, members_of, string_of};
 
 /// The members of an object, in their order; a usual token needs no heap for them.
 pub(crate) struct Object<'a> {
