@@ -1,6 +1,6 @@
 //! Guards a small API for tokens that others made, or, without any setting, for one that it makes itself.
 //!
-//! `cargo run --example resource_server`, then the `curl` lines that it prints. `--help` tells the settings.
+//! `cargo run --example resource_server`, then the `curl` lines that it prints. `--help` lists the settings.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
@@ -34,31 +34,33 @@ resource_server: an API that only opens for a valid Bearer JWT
   POST /logout   revokes the token that it is called with
 
 Settings, from the environment:
-  OIDC_ISSUER    address of the issuer, whose metadata tell where its keys are
-  JWKS_URL       or: address of the JWK set of the issuer
-  JWKS_FILE      or: file with it
-  HS256_SECRET   or: the secret that the issuer shares, 32 bytes or more
-  ISSUER         the `iss` of its tokens; needed, but with OIDC_ISSUER only if it is another
-  TENANTS        for Microsoft Entra: tenants that may come in, with commas between them; ISSUER is then a
+  OIDC_ISSUER    URL of the issuer, without /.well-known/...; its metadata name the address of its keys
+  JWKS_URL       or: URL of the JWK set of the issuer
+  JWKS_FILE      or: file with the JWK set
+  HS256_SECRET   or: the secret that the issuer signs with, 32 bytes or more
+  ISSUER         the `iss` of its tokens; required [with OIDC_ISSUER: the same URL]
+  TENANTS        for Microsoft Entra: the accepted tenants, separated by commas; ISSUER is then a
                  template, https://login.microsoftonline.com/{tenantid}/v2.0, and OIDC_ISSUER is
                  https://login.microsoftonline.com/organizations/v2.0 [one tenant, named in ISSUER]
-  AUDIENCE       the `aud` that stands for this API; needed
-  RSA_ALGORITHMS algorithms of RSA keys that do not name one, with commas between them, such as
+  AUDIENCE       the `aud` of tokens for this API; required
+  RSA_ALGORITHMS algorithms of RSA keys that do not name one, separated by commas, such as
                  RS256,PS256; for OIDC_ISSUER and JWKS_URL [RS256]
-  REFETCH_ON_BAD_SIGNATURE  true: also a token whose signature does not verify makes the keys be
-                 fetched again, at most once in 30 seconds; for OIDC_ISSUER and JWKS_URL [false]
+  REFETCH_ON_BAD_SIGNATURE  true: fetch the keys again if the signature of a token does not verify,
+                 at most once in 30 seconds; for OIDC_ISSUER and JWKS_URL [false]
   ALLOW_NULL_CLAIMS  true: aud, nbf, jti and scope that are null count as absent [false]
   INTEGER_SUBJECT  true: sub is an integer, and not a string [false]
-  MAX_TOKEN_LENGTH  the longest token that is accepted, in bytes [8192]
+  MAX_TOKEN_LENGTH  the longest token that is accepted, in bytes, up to 1048576 [8192]
   ADDR           where to listen [127.0.0.1:3000]
-  REDIS_URL      Redis or Valkey through which processes share what is revoked, redis:// or
+  REDIS_URL      Redis or Valkey through which processes share revocations, redis:// or
                  rediss:// [memory of this process]
-  METRICS_ADDR   where Prometheus finds GET /metrics: an address that clients cannot reach [nowhere]
+  METRICS_ADDR   where to serve GET /metrics for Prometheus: an address that clients cannot reach [none]
 
-With --initialise-redis it declares, once and before it is started, that the Redis at REDIS_URL holds all
-that is revoked: also after a loss of data, if what was lost is no matter. Until then requests get 503.
+Run it once with --initialise-redis before the first start. This declares that the Redis at REDIS_URL holds
+all revocations. After a loss of data, run it again if the lost revocations do not matter. Until then
+requests get 503.
 
-With none of the first four it makes a key pair of its own and prints a token to try.";
+With none of the first four it makes a key pair and prints tokens to try. Then it uses no other setting than
+ISSUER, AUDIENCE, MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
 
 /// How long keys may take before a warning is printed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -76,7 +78,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error}");
             print_causes(error.source());
-            eprintln!("--help tells the settings");
+            eprintln!("--help lists the settings");
             ExitCode::FAILURE
         }
     }
@@ -160,7 +162,7 @@ async fn revocation() -> Result<(RevocationCache, Option<Pushes>), Box<dyn Error
 async fn listen(setting: &str, address: &str) -> Result<TcpListener, Box<dyn Error>> {
     let address: SocketAddr = address
         .parse()
-        .map_err(|_| format!("{setting} is no address and port, such as 127.0.0.1:3000"))?;
+        .map_err(|_| format!("{setting} is not an address and port, such as 127.0.0.1:3000"))?;
     let listener = TcpListener::bind(address).await;
     Ok(listener.map_err(|error| format!("cannot listen on {address}: {error}"))?)
 }

@@ -117,7 +117,7 @@ impl fmt::Display for ConfigError {
             Self::PrivateKey => f.write_str("a private key where a public key belongs"),
             Self::SecretTooShort { length, minimum } => write!(
                 f,
-                "an HMAC secret of {length} bytes, shorter than the hash ({minimum} bytes)"
+                "an HMAC secret of {length} bytes: expected {minimum} bytes or more, the length of the hash"
             ),
             Self::RsaModulusBits(bits) => {
                 write!(f, "an RSA modulus of {bits} bits, outside 2048 to 8192")
@@ -158,10 +158,12 @@ impl fmt::Display for ConfigError {
             #[cfg(feature = "jwks")]
             Self::InvalidUrl(expected) => write!(f, "unusable address of keys: expected {expected}"),
             #[cfg(feature = "jwks")]
-            Self::InsecureUrl => f.write_str("keys from another machine over plain http"),
+            Self::InsecureUrl => f.write_str(
+                "keys from another machine over plain http: expected a URL that begins with https://",
+            ),
             #[cfg(feature = "jwks")]
             Self::ForeignMetadata => {
-                f.write_str("an issuer with keys by the metadata of another issuer")
+                f.write_str("the discovery document belongs to a different issuer")
             }
             #[cfg(any(feature = "jwks", feature = "redis"))]
             Self::Roots(expected) => write!(f, "unreadable roots: expected a {expected}"),

@@ -324,7 +324,7 @@ fn a_wrong_setting_is_told_in_one_line() {
             &[("JWKS_URL", "http://a.example/keys"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
             "error: keys from another machine over plain http",
         ),
-        (&[("ADDR", "localhost")], "error: ADDR is no address and port"),
+        (&[("ADDR", "localhost")], "error: ADDR is not an address and port"),
         (&[("MAX_TOKEN_LENGTH", "0")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
         (&[("MAX_TOKEN_LENGTH", "8k")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
         (&[("MAX_TOKEN_LENGTH", "1048577")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),

@@ -1,6 +1,6 @@
 //! Log in, refresh, private tokens, revocation: the whole token API, and an endpoint that its tokens open.
 //!
-//! `cargo run --example token_service`, then the `curl` lines that it prints. `--help` tells the settings.
+//! `cargo run --example token_service`, then the `curl` lines that it prints. `--help` lists the settings.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("error: {error}\n--help tells the settings");
+            eprintln!("error: {error}\n--help lists the settings");
             return ExitCode::from(2);
         }
     };

@@ -18,20 +18,21 @@ Settings, from the environment:
   DATABASE_URL   sqlite:FILE, sqlite::memory: or postgres://... [sqlite:token_service.db]
   KEY_FILE       the signing key, PKCS#8 PEM; made if it is not there [token_service.pem]
   DEMO_EMAIL     the e-mail address of the demo account [ada@example.org]
-  DEMO_PASSWORD  its password, which is not printed [one is made and printed at each start]
-  REVOCATION_BOUND  seconds after which a process sees what another has revoked [30]
-  REFRESH_REUSE_GRACE  seconds, up to 30, in which a refresh token that is sent again gets the same
-                 answer again; for clients that lose answers [0: it ends the session]
-  REDIS_URL      Redis or Valkey by which processes tell each other at once what is revoked [none]
-  PUBLIC_URL     what links begin with [http and the host of the request]
-  TRUSTED_PROXY_HEADER  the header by which the proxy in front says who asks, such as
-                 X-Forwarded-For; its last address is believed [none: the connection's address]
-  ISSUER         the name in the tokens, `iss` [token_service]
-  AUDIENCE       whom they are for, `aud` [api://demo]
+  DEMO_PASSWORD  its password, which is not printed [a new one at each start, which is printed]
+  REVOCATION_BOUND  seconds after which a process sees a revocation of another process at the latest [30]
+  REFRESH_REUSE_GRACE  seconds, up to 30: a refresh token that is sent again within this time gets the
+                 same new refresh token, if that is not used yet; for clients that lose answers
+                 [0: a second use ends the session]
+  REDIS_URL      Redis or Valkey through which processes share revocations at once [none]
+  PUBLIC_URL     the beginning of links, http:// or https:// [http and the host of the request]
+  TRUSTED_PROXY_HEADER  the header in which the proxy sends the address of the client, such as
+                 X-Forwarded-For; the last address counts [none: the address of the connection]
+  ISSUER         the `iss` of the tokens [token_service]
+  AUDIENCE       the `aud` of the tokens [api://demo]
 
-Processes that share database, key file, ISSUER and AUDIENCE are one service; give them one
+Processes with the same database, key file, ISSUER and AUDIENCE are one service. Give them the same
 DEMO_PASSWORD, because each start sets it. Behind a proxy set TRUSTED_PROXY_HEADER: without it all
-clients have the proxy's address, and whoever guesses passwords locks out everybody.";
+clients have the proxy's address, and one client that guesses passwords can lock out all others.";
 
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
@@ -70,7 +71,7 @@ impl Settings {
         Ok(Some(Self {
             address: or("ADDR", "127.0.0.1:3000")?
                 .parse()
-                .map_err(|_| "ADDR is no address and port, such as 127.0.0.1:3000")?,
+                .map_err(|_| "ADDR is not an address and port, such as 127.0.0.1:3000")?,
             database_url: with_scheme(
                 "DATABASE_URL",
                 setting("DATABASE_URL")?,
@@ -86,17 +87,19 @@ impl Settings {
                 .ok()
                 .filter(|seconds| *seconds <= 30)
                 .map(Duration::from_secs)
-                .ok_or("REFRESH_REUSE_GRACE is not a number of seconds from 0 to 30")?,
+                .ok_or("REFRESH_REUSE_GRACE is not a whole number of seconds from 0 to 30")?,
             revocation_bound: or("REVOCATION_BOUND", "30")?
                 .parse()
                 .map(Duration::from_secs)
-                .map_err(|_| "REVOCATION_BOUND is no number of seconds")?,
+                .map_err(|_| "REVOCATION_BOUND is not a whole number of seconds, such as 30")?,
             redis_url: setting("REDIS_URL")?,
             public_url: with_scheme("PUBLIC_URL", setting("PUBLIC_URL")?, &["http:", "https:"])?,
             trusted_proxy_header: setting("TRUSTED_PROXY_HEADER")?
                 .map(|name| name.parse())
                 .transpose()
-                .map_err(|_| "TRUSTED_PROXY_HEADER is no name of a header")?,
+                .map_err(
+                    |_| "TRUSTED_PROXY_HEADER is not a header name, such as X-Forwarded-For",
+                )?,
             issuer: or("ISSUER", "token_service")?,
             audience: or("AUDIENCE", "api://demo")?,
         }))
@@ -120,7 +123,7 @@ fn with_scheme(
 ) -> Result<Option<String>, String> {
     match url {
         Some(url) if !schemes.iter().any(|scheme| url.starts_with(scheme)) => {
-            Err(format!("{name} begins with none of {}", schemes.join(" ")))
+            Err(format!("{name} does not begin with {}", schemes.join(" or ")))
         }
         url => Ok(url),
     }

@@ -35,7 +35,9 @@ pub enum ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url => f.write_str("no URL of a Redis, such as redis://user:password@host:6379/0"),
+            Self::Url => f.write_str(
+                "not a Redis URL: expected redis:// or rediss://, such as redis://user:password@host:6379/0",
+            ),
             Self::UrlFragment => f.write_str(
                 "a URL with a fragment: in a password write # as %23, and certificates are always looked at",
             ),
