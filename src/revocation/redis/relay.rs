@@ -28,7 +28,7 @@ const READ: usize = 10_000;
 ///    every connection. So it notices even if no process is left that remembers.
 /// 3. **Run a relay in each process.** It publishes what its own process writes at once. The backlog, which is what
 ///    other processes have left behind, and the seeding belong to one relay at a time, by a lease in Redis. A relay
-///    that loses the lease while it works may repeat one batch of 200 entries.A revocation
+///    that loses the lease while it works may repeat one batch of 200 entries. A revocation
 ///    that starts in the future is carried at once, with its start. Each process compares the start with its own clock.
 /// 4. **One store for each prefix, and one Redis for each store.** Two stores that feed one fleet seed it in turn, and
 ///    each seeding lacks what only the other store knows. Two servers that relays of one store feed under one prefix
