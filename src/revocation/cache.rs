@@ -454,10 +454,15 @@ impl Asking {
                 timer.end(LookUpOutcome::NotRevoked);
                 return (Reply::NotRevoked, None);
             }
-            // Whoever waits for the reply finds the denial if its start has come.
             Ok(Ok(Verdict::RevokedFrom(starts_at))) => {
-                timer.end(LookUpOutcome::NotRevoked);
-                return (Reply::NotRevoked, Some(starts_at));
+                let has_started = starts_at <= self.settings.clock.unix_time().as_secs();
+                let (outcome, reply) = match has_started {
+                    true => (LookUpOutcome::Revoked, Reply::Revoked),
+                    // Those who wait for the reply find the denial if it starts meanwhile.
+                    false => (LookUpOutcome::NotRevoked, Reply::NotRevoked),
+                };
+                timer.end(outcome);
+                return (reply, Some(starts_at));
             }
             Ok(Ok(Verdict::Revoked)) => {
                 timer.end(LookUpOutcome::Revoked);

@@ -23,10 +23,20 @@ impl Pending {
     }
 
     pub(super) fn insert(&self, what: &Revocable, starts_at: u64, keep_until: u64) {
+        // A store may name the same start at every request: readers do not wait for each other.
+        if self.has(what, starts_at, keep_until) {
+            return;
+        }
         let mut by_start = self.by_start.write().unwrap_or_else(PoisonError::into_inner);
         let kept = by_start.entry(starts_at).or_default().entry(what.clone()).or_insert(keep_until);
         *kept = keep_until.max(*kept);
         self.store_next(&by_start);
+    }
+
+    fn has(&self, what: &Revocable, starts_at: u64, keep_until: u64) -> bool {
+        let by_start = self.by_start.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = by_start.get(&starts_at).and_then(|entries| entries.get(what));
+        kept.is_some_and(|kept| *kept >= keep_until)
     }
 
     /// The earliest start. Acquires what was published before it was stored.
