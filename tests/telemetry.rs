@@ -124,12 +124,16 @@ impl FetchJwks for KeyServer {
 
 #[test]
 fn a_fetch_of_keys_is_one_event_and_nothing_of_the_keys() {
-    let count = KeySet::from_jwks_json(str::from_utf8(&fixture("../jwks.json")).unwrap());
-    let count = count.unwrap().len();
-    let events = events(async {
+    let keys = KeySet::from_jwks_json(str::from_utf8(&fixture("../jwks.json")).unwrap()).unwrap();
+    let (count, refused) = (keys.len(), keys.refused().len());
+    let mut events = events(async {
         let keys = RemoteJwks::new("https://issuer.example/secret").unwrap();
         keys.with_fetcher(KeyServer::default()).ready().await.unwrap();
     });
+    // The pure Rust backend cannot use the key on P-521, and another event names that key.
+    let all = events.len();
+    events.retain(|event| !event.contains("keys refused"));
+    assert_eq!(all - events.len(), usize::from(refused > 0));
     assert_eq!(
         events,
         [
