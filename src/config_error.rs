@@ -38,8 +38,8 @@ pub enum ConfigError {
     InvalidPoint,
     /// A key parameter of the wrong length for its curve.
     KeyLength,
-    /// A coordinate of an EC JWK that is not as long as its curve demands, in bytes (RFC 7518 section 6.2.1.2). Keycloak
-    /// once cut off leading zeros.
+    /// A coordinate of an EC JWK that is not as long as its curve demands, in bytes (RFC 7518 section 6.2.1.2).
+    /// Keycloak once cut off leading zeros.
     CoordinateLength {
         /// Length of the coordinate.
         length: usize,

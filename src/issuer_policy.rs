@@ -154,8 +154,8 @@ impl Issuer {
 
     /// Accepts another spelling of `iss`; revocations are kept under the issuer's own name whichever was used.
     ///
-    /// Google writes `accounts.google.com` beside `https://accounts.google.com`. A multi-tenant issuer cannot have one: the
-    /// verifier refuses to be built.
+    /// Google writes `accounts.google.com` beside `https://accounts.google.com`. A multi-tenant issuer cannot have one:
+    /// the verifier refuses to be built.
     pub fn add_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.other_names.push(name.into());
         self
@@ -237,12 +237,12 @@ impl Issuer {
         self
     }
 
-    /// Treats `aud`, `nbf`, `jti`, `scope` and `scp` that are `null` as absent. Off by default: then `null` is a wrong type,
-    /// and the token is rejected.
+    /// Treats `aud`, `nbf`, `jti`, `scope` and `scp` that are `null` as absent. Off by default: then `null` is a wrong
+    /// type, and the token is rejected.
     ///
-    /// For issuers that write every claim they know, and `null` where they have no value. An absent `aud` is still rejected,
-    /// unless any audience is allowed. Other claims may not be `null`: without `exp` a token has no end, and a token whose
-    /// `sub` or `sid` is not read cannot be revoked by it. It has no effect on claims that
+    /// For issuers that write every claim they know, and `null` where they have no value. An absent `aud` is still
+    /// rejected, unless any audience is allowed. Other claims may not be `null`: without `exp` a token has no end, and
+    /// a token whose `sub` or `sid` is not read cannot be revoked by it. It has no effect on claims that
     /// [`audience_from`](Self::audience_from) and [`token_id_claim`](Self::token_id_claim) name.
     ///
     /// ```
@@ -262,12 +262,12 @@ impl Issuer {
         self
     }
 
-    /// Demands that `sub` is an integer, where there is one, in place of a string. Its decimal text is the subject. Off by
-    /// default.
+    /// Demands that `sub` is an integer, where there is one, in place of a string. Its decimal text is the subject. Off
+    /// by default.
     ///
-    /// For issuers that write ids as numbers, as Flask and MediaWiki do, against RFC 7519 section 4.1.2. A string is rejected
-    /// then: the integer 7 and the string "7" may be two users. The integer must fit into 64 bits with a sign, and have
-    /// no fraction and no exponent.
+    /// For issuers that write ids as numbers, as Flask and MediaWiki do, against RFC 7519 section 4.1.2. A string is
+    /// rejected then: the integer 7 and the string "7" may be two users. The integer must fit into 64 bits with a sign,
+    /// and have no fraction and no exponent.
     ///
     /// To revoke all tokens of such a subject, name it by its decimal text.
     pub fn with_integer_subject(mut self) -> Self {

@@ -34,8 +34,8 @@ use crate::{
 ///    `enc`. Keys and addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are never followed.
 /// 4. The claims are a strict JSON object (UTF-8, no duplicate names at any level, 32 levels).
 /// 5. `iss` is, byte by byte, the name of an issuer that is configured, or one that the template of a
-///    [multi-tenant issuer](Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used; what else
-///    it may mean rests on the signature.
+///    [multi-tenant issuer](Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used; what
+///    else it may mean rests on the signature.
 /// 6. `typ` is one that the issuer's policy accepts (RFC 8725 section 3.11).
 /// 7. One of at most four keys of that issuer, selected by `kid` and bound to just this `alg`, verifies the
 ///    signature (RFC 8725 sections 3.1 and 3.8). Under a multi-tenant issuer the key may sign for this tenant, `tid` is
@@ -318,8 +318,8 @@ impl<C> Verifier<C> {
     }
 }
 
-/// The name under which the token is known. Of a multi-tenant issuer it is `iss`, whose tenant must be the one in `tid`,
-/// must be accepted, and must be one for which the key signs.
+/// The name under which the token is known. Of a multi-tenant issuer it is `iss`, whose tenant must be the one in
+/// `tid`, must be accepted, and must be one for which the key signs.
 fn check_name(
     issuer: &Issuer,
     key: &Key,

@@ -205,7 +205,7 @@ fn behind_a_proxy_the_address_that_it_adds_counts_and_no_other() {
 }
 
 #[test]
-fn a_refresh_token_that_is_sent_again_is_answered_within_the_grace_that_is_set() {
+fn a_refresh_token_sent_again_is_answered_within_the_grace() {
     for (grace, again) in [("", 401), ("0", 401), ("30", 200)] {
         let directory = Directory::new(&format!("grace-{grace}"));
         let service = Service::start(&directory, &[("REFRESH_REUSE_GRACE", grace)]);

@@ -66,8 +66,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
 
     /// Revokes every token of a session, by its `sid`: for a log-out.
     ///
-    /// The revocation is kept as long as that of [`revoke_subject`](Self::revoke_subject). End the session at its issuer
-    /// first: otherwise the issuer can give the session new tokens, which are accepted when the revocation is over.
+    /// The revocation is kept as long as that of [`revoke_subject`](Self::revoke_subject). End the session at its
+    /// issuer first: otherwise the issuer can give the session new tokens, which are accepted when the revocation is
+    /// over.
     ///
     /// # Errors
     /// As [`revoke_subject`](Self::revoke_subject).
@@ -81,8 +82,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// for a stolen key.
     ///
     /// The id is the one that the key was configured with. The `kid` of a token's header does not count: a key without
-    /// an id verifies tokens with any `kid`. [`Authenticated`](crate::Authenticated) tells both of the key that verified
-    /// a token. An id also revokes what a later key with the same id verifies; a thumbprint reaches one key only.
+    /// an id verifies tokens with any `kid`. [`Authenticated`](crate::Authenticated) tells both of the key that
+    /// verified a token. An id also revokes what a later key with the same id verifies; a thumbprint reaches one key
+    /// only.
     ///
     /// The revocation is kept for 400 days, or for the policy's maximum lifetime if that is longer. Remove the key from
     /// the issuer's key set within that time: after it, new tokens of the thief are accepted. To revoke a key that is

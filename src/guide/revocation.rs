@@ -14,10 +14,11 @@
 //! | [`Key`](crate::revocation::Revocable::Key) | all that one key verifies | the key's configured id, or its [thumbprint](crate::Key::thumbprint); never the `kid` of a token |
 //!
 //! Revoke one token with [`revoke_token`](crate::RevocationCache::revoke_token). For the rest use
-//! [`revoke_subject`](crate::Authenticator::revoke_subject), [`revoke_session`](crate::Authenticator::revoke_session) and
-//! [`revoke_key`](crate::Authenticator::revoke_key) of the authenticator. They compute how long the revocation is kept, and
-//! an issuer or a key that is not configured is an error. [`RevocationCache::revoke`](crate::RevocationCache::revoke) asks
-//! no questions: a name that matches nothing is not an error there.
+//! [`revoke_subject`](crate::Authenticator::revoke_subject), [`revoke_session`](crate::Authenticator::revoke_session)
+//! and [`revoke_key`](crate::Authenticator::revoke_key) of the authenticator. They compute how long the revocation is
+//! kept, and an issuer or a key that is not configured is an error.
+//! [`RevocationCache::revoke`](crate::RevocationCache::revoke) asks no questions: a name that matches nothing is not an
+//! error there.
 //!
 //! The clock of another issuer may be ahead. A cut-off "as of now" therefore lies 30 seconds in the future, or whatever
 //! leeway the policy accepts on `iat`. A token of a new log-in within that time is rejected too.

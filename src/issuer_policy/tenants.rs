@@ -26,18 +26,18 @@ impl Issuer {
     /// This is what Microsoft Entra does for multi-tenant applications. All tenants share one key set. For each token:
     ///
     /// 1. `iss` must be the template, byte by byte, with a tenant of 1 to 64 letters, digits and hyphens.
-    /// 2. A key of the set must verify the signature. If the key has a member `issuer`, that must be the template or the
-    ///    token's `iss`: Entra publishes keys that sign for one tenant alone.
+    /// 2. A key of the set must verify the signature. If the key has a member `issuer`, that must be the template or
+    ///    the token's `iss`: Entra publishes keys that sign for one tenant alone.
     /// 3. The claim `tid` must be the same tenant.
     /// 4. The tenant must be one that you accept. This is looked at on every request.
     ///
-    /// Revocation uses the `iss` of the token, not the template: what one tenant revokes does not touch another. So does
-    /// [`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer). A key that all tenants share has to be revoked
-    /// for each tenant. An issuer that is configured with the full
+    /// Revocation uses the `iss` of the token, not the template: what one tenant revokes does not touch another. So
+    /// does [`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer). A key that all tenants share has to
+    /// be revoked for each tenant. An issuer that is configured with the full
     /// name of one tenant takes precedence for that tenant.
     ///
-    /// `keys` must be those of the template. With the feature `jwks` they come from the metadata, whose `issuer` must be
-    /// the template:
+    /// `keys` must be those of the template. With the feature `jwks` they come from the metadata, whose `issuer` must
+    /// be the template:
     ///
     /// ```
     /// # #[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
@@ -55,8 +55,8 @@ impl Issuer {
     /// ```
     ///
     /// # Errors
-    /// The verifier refuses to be built with [`ConfigError::InvalidIssuerName`] where the template does not have exactly one
-    /// `{tenantid}`, or has other braces.
+    /// The verifier refuses to be built with [`ConfigError::InvalidIssuerName`] where the template does not have
+    /// exactly one `{tenantid}`, or has other braces.
     pub fn multi_tenant(
         template: impl Into<Arc<str>>,
         keys: impl Into<KeySource>,
@@ -75,8 +75,8 @@ impl IssuerWithoutTenants {
         self.accepting(Accepted::Listed(tenants))
     }
 
-    /// Accepts the tenants for which `accepts` is true. It is called on every request, after the signature has verified:
-    /// keep it fast, and let it look at memory only.
+    /// Accepts the tenants for which `accepts` is true. It is called on every request, after the signature has
+    /// verified: keep it fast, and let it look at memory only.
     pub fn tenants_by(
         self,
         accepts: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -84,8 +84,8 @@ impl IssuerWithoutTenants {
         self.accepting(Accepted::By(Box::new(accepts)))
     }
 
-    /// Accepts every tenant. **Anyone can have one**, and writes any `email` or name into its tokens: decide by `tid` and
-    /// `oid` alone who may do what.
+    /// Accepts every tenant. **Anyone can have one**, and writes any `email` or name into its tokens: decide by `tid`
+    /// and `oid` alone who may do what.
     pub fn allow_any_tenant(self) -> IssuerWithoutAudience {
         self.accepting(Accepted::Any)
     }

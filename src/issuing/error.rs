@@ -70,7 +70,8 @@ pub enum PrivateTokenError {
         /// The longest lifetime.
         maximum: Duration,
     },
-    /// The caller has as many private tokens as the operator allows: 400. For a rotation with an overlap: twice as many.
+    /// The caller has as many private tokens as the operator allows: 400. For a rotation with an overlap: twice as
+    /// many.
     TooMany {
         /// The operator's setting.
         maximum: u32,

@@ -57,13 +57,14 @@ impl TokenIssuer {
         done(page)?.ok_or(PrivateTokenError::InvalidPage)
     }
 
-    /// Makes a new private token with the same name. The old token ends at once, or after `overlap`. An overlap is cut to
-    /// the operator's maximum (one day by default) and to what is left of the old token's life. During the overlap the
-    /// list still shows the old token, with the expiry that it was made with.
+    /// Makes a new private token with the same name. The old token ends at once, or after `overlap`. An overlap is cut
+    /// to the operator's maximum (one day by default) and to what is left of the old token's life. During the overlap
+    /// the list still shows the old token, with the expiry that it was made with.
     ///
     /// A token that ends at once is rejected by the next request in this process. One that ends later is rejected from
-    /// that second on, by the clock of each process that knows of the rotation. A process learns of it from the store or
-    /// by a push, within the revocation bound. So an overlap shorter than the bound can last longer in other processes.
+    /// that second on, by the clock of each process that knows of the rotation. A process learns of it from the store
+    /// or by a push, within the revocation bound. So an overlap shorter than the bound can last longer in other
+    /// processes.
     ///
     /// # Errors
     /// As [`PrivateTokenError`] says; the old token stays as it is then. Only after

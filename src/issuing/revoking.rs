@@ -41,9 +41,9 @@ impl TokenIssuer {
         self.revoke_owner(self.owner(subject), self.now()).await
     }
 
-    /// Revokes every access and private token that one of the issuer's keys signed, by the key's id or thumbprint: for a
-    /// stolen key. [Rotate](Self::rotate_key) first: the key that signs now can be revoked too, and then new tokens are
-    /// rejected at once.
+    /// Revokes every access and private token that one of the issuer's keys signed, by the key's id or thumbprint: for
+    /// a stolen key. [Rotate](Self::rotate_key) first: the key that signs now can be revoked too, and then new tokens
+    /// are rejected at once.
     ///
     /// Refresh tokens are not affected: the store knows each of them by its hash, so nobody can forge one.
     ///

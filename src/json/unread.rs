@@ -1,7 +1,7 @@
 //! Members and elements of a document whose values are not read.
 //!
-//! Values are told apart by their quotes and brackets. What is wrong with one does not matter to the others: each is read,
-//! and judged, by itself.
+//! Values are told apart by their quotes and brackets. What is wrong with one does not matter to the others: each is
+//! read, and judged, by itself.
 
 #[cfg(feature = "jwks")]
 use std::borrow::Cow;

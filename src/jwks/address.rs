@@ -37,7 +37,8 @@ impl Address {
         Ok(Self { url: url.into(), host: host.into(), is_secure, must_be_remote: false })
     }
 
-    /// This address, as the metadata at `source` name it; `None` if it leads from elsewhere to this machine or its link.
+    /// This address, as the metadata at `source` name it; `None` if it leads from elsewhere to this machine or its
+    /// link.
     pub(super) fn named_by(mut self, source: &Self) -> Option<Self> {
         let is_same_origin =
             self.origin_and_path().0.eq_ignore_ascii_case(source.origin_and_path().0);

@@ -153,8 +153,8 @@ pub enum FetchError {
     TooLong,
     /// The document is no set of keys, or has none that can be used.
     Unusable(ConfigError),
-    /// The document is encoded, as by gzip, although it was asked for as it is: the value of `Content-Encoding`, up to 64
-    /// characters of it.
+    /// The document is encoded, as by gzip, although it was asked for as it is: the value of `Content-Encoding`, up to
+    /// 64 characters of it.
     ContentEncoding(Box<str>),
     /// The document is not metadata of an issuer; the string says what was expected, and names the member.
     UnreadableMetadata(&'static str),

@@ -23,12 +23,12 @@
 //! 8. **No fetch goes where a token says.** Addresses are the author's, or that which the metadata name under
 //!    [discovery](Issuer::discover); plain `http` only to the own machine, unless
 //!    [allowed](RemoteJwks::allow_http).
-//! 9. **Metadata of an issuer elsewhere do not lead to this machine or its link.** A `jwks_uri` whose host is a loopback,
-//!    link-local or unspecified address is rejected, also as `localhost`, as one number, in octal or hexadecimal, or inside
-//!    an IPv6 address (mapped, compatible, NAT64, 6to4). [`HttpFetcher`] also rejects a name that resolves to one. No
-//!    setting lifts this. It does not apply if the issuer's own address is spelled so, or has the same scheme, host and
-//!    port as the `jwks_uri`. Private networks stay allowed: key servers of a cluster are there. So is `fd00:ec2::254`,
-//!    where AWS serves instance metadata over IPv6.
+//! 9. **Metadata of an issuer elsewhere do not lead to this machine or its link.** A `jwks_uri` whose host is a
+//!    loopback, link-local or unspecified address is rejected, also as `localhost`, as one number, in octal or
+//!    hexadecimal, or inside an IPv6 address (mapped, compatible, NAT64, 6to4). [`HttpFetcher`] also rejects a name
+//!    that resolves to one. No setting lifts this. It does not apply if the issuer's own address is spelled so, or has
+//!    the same scheme, host and port as the `jwks_uri`. Private networks stay allowed: key servers of a cluster are
+//!    there. So is `fd00:ec2::254`, where AWS serves instance metadata over IPv6.
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -77,28 +77,28 @@
 //! * **Unknown key types, curves and uses** (`enc`, X25519, `AKP`) are left out one by one, and so are keys that are weak.
 //!   [`JwksHealth::keys`] lists what was [refused](KeySet::refused), and why. With the feature `tracing` an event names
 //!   each refused key whenever the list changes.
-//! * **`null` and empty arrays** in a JWK count as absent: .NET writes `"key_ops":[]` and `"d":null` into good keys. A byte
-//!   order mark before the set is skipped.
-//! * **EC keys with coordinates of 31 bytes** are refused, and the reason names the length: old versions of Keycloak cut
-//!   off leading zeros. Upgrade Keycloak, or have it make another key.
-//! * **Tokens of AWS Application Load Balancers** (`x-amzn-oidc-data`) are rejected as malformed: their parts are padded with
-//!   `=`, which RFC 7515 section 2 forbids. The padding is part of what is signed, so that removing it does not help.
-//!   Verify the access token in `x-amzn-oidc-accesstoken` instead, which comes from your provider.
+//! * **`null` and empty arrays** in a JWK count as absent: .NET writes `"key_ops":[]` and `"d":null` into good keys. A
+//!   byte order mark before the set is skipped.
+//! * **EC keys with coordinates of 31 bytes** are refused, and the reason names the length: old versions of Keycloak
+//!   cut off leading zeros. Upgrade Keycloak, or have it make another key.
+//! * **Tokens of AWS Application Load Balancers** (`x-amzn-oidc-data`) are rejected as malformed: their parts are
+//!   padded with `=`, which RFC 7515 section 2 forbids. The padding is part of what is signed, so that removing it does
+//!   not help. Verify the access token in `x-amzn-oidc-accesstoken` instead, which comes from your provider.
 //! * **Two keys with one `kid`** are both tried.
 //! * **`x5c`, `x5t` and `x5u` are ignored**: what counts is the key itself, not the dates of its certificate.
 //! * **`oct` keys and private keys** in a document that is published are secret no more, and are refused.
 //! * **Other spellings of `iss`** (Google) are [`Issuer::add_name`]; **an issuer that is reached under another address** is
 //!   [`Issuer::discover_at`].
-//! * **Applications of many Entra tenants**: the metadata for `common` and `organizations` name a template as their issuer,
-//!   `https://login.microsoftonline.com/{tenantid}/v2.0`. See [`Issuer::multi_tenant`].
+//! * **Applications of many Entra tenants**: the metadata for `common` and `organizations` name a template as their
+//!   issuer, `https://login.microsoftonline.com/{tenantid}/v2.0`. See [`Issuer::multi_tenant`].
 //!
 //! # Caveats
 //!
 //! * Between two processes, and between a server and this one, keys may differ for as long as the lifetime. Issuers
 //!   publish a key a lifetime before they sign with it; one that does not gets 401 for up to 30 seconds, until the unknown `kid`
 //!   has been asked for.
-//! * A token whose key was replaced under the same `kid`, or that has no `kid`, is 401 until the next refresh, up to an hour:
-//!   any forged token looks like it, so it triggers no fetch. With
+//! * A token whose key was replaced under the same `kid`, or that has no `kid`, is 401 until the next refresh, up to an
+//!   hour: any forged token looks like it, so it triggers no fetch. With
 //!   [`refetch_on_bad_signature`](RemoteJwks::refetch_on_bad_signature) it does.
 //! * A withdrawn key is trusted until the next refresh, and through an outage up to the stale limit. To stop a stolen key now,
 //!   revoke it ([`Authenticator::revoke_key`](crate::Authenticator::revoke_key)).
@@ -157,8 +157,8 @@ impl RemoteJwks {
     /// The key set at `url`.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidUrl`] for anything but an absolute `https` or `http` URL without credentials and fragment, and
-    /// for the address of metadata, [`ConfigError::NoBackend`] without one, and as [`HttpFetcher::new`].
+    /// [`ConfigError::InvalidUrl`] for anything but an absolute `https` or `http` URL without credentials and fragment,
+    /// and for the address of metadata, [`ConfigError::NoBackend`] without one, and as [`HttpFetcher::new`].
     pub fn new(url: &str) -> Result<Self, ConfigError> {
         if discovery::is_of_metadata(url) {
             return Err(ConfigError::InvalidUrl(
@@ -238,22 +238,22 @@ impl RemoteJwks {
         self.with(|settings| settings.stale_limit = limit)
     }
 
-    /// The longest time between two fetches, however long the server's `max-age` is. Default: 1 hour. At least 30 seconds:
-    /// less counts as that. It has no effect where 80% of the lifetime is shorter.
+    /// The longest time between two fetches, however long the server's `max-age` is. Default: 1 hour. At least 30
+    /// seconds: less counts as that. It has no effect where 80% of the lifetime is shorter.
     ///
-    /// A key that is replaced under the same `kid`, or withdrawn, is noticed after this time at the latest. Raise it for a
-    /// server that cannot bear a fetch an hour.
+    /// A key that is replaced under the same `kid`, or withdrawn, is noticed after this time at the latest. Raise it
+    /// for a server that cannot bear a fetch an hour.
     #[must_use]
     pub fn with_max_refresh_interval(self, interval: Duration) -> Self {
         self.with(|settings| settings.longest_interval = interval)
     }
 
-    /// Lets RSA keys of the set that have no `alg` verify each of these algorithms. Default: RS256 alone. It has no effect on
-    /// keys with `alg`, and on keys of other types.
+    /// Lets RSA keys of the set that have no `alg` verify each of these algorithms. Default: RS256 alone. It has no
+    /// effect on keys with `alg`, and on keys of other types.
     ///
-    /// Each algorithm makes a [`Key`](crate::Key) of its own, so that a key still has one algorithm. Use it for a provider
-    /// that signs with PS256, or with several algorithms, and leaves `alg` out of its key set. An empty list, and an
-    /// algorithm that is not one of RSA, are errors when the verifier is built.
+    /// Each algorithm makes a [`Key`](crate::Key) of its own, so that a key still has one algorithm. Use it for a
+    /// provider that signs with PS256, or with several algorithms, and leaves `alg` out of its key set. An empty list,
+    /// and an algorithm that is not one of RSA, are errors when the verifier is built.
     ///
     /// ```
     /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -279,13 +279,13 @@ impl RemoteJwks {
         })
     }
 
-    /// Lets a token whose signature does not verify trigger a fetch too, although its `kid` is in the set or it names none.
-    /// Off by default: then only an unknown `kid` does.
+    /// Lets a token whose signature does not verify trigger a fetch too, although its `kid` is in the set or it names
+    /// none. Off by default: then only an unknown `kid` does.
     ///
-    /// Use it for a provider that replaces a key under the same `kid`, or publishes keys without `kid`. Without it, tokens of
-    /// the new key are 401 until the next refresh. The budget is the same: one fetch in 30 seconds for each source, for
-    /// which up to 64 requests wait. Anyone can send a bad signature, so expect fetches at that rate under attack. While the
-    /// last attempt has failed, such a token is answered with 503, because the key may be a new one.
+    /// Use it for a provider that replaces a key under the same `kid`, or publishes keys without `kid`. Without it,
+    /// tokens of the new key are 401 until the next refresh. The budget is the same: one fetch in 30 seconds for each
+    /// source, for which up to 64 requests wait. Anyone can send a bad signature, so expect fetches at that rate under
+    /// attack. While the last attempt has failed, such a token is answered with 503, because the key may be a new one.
     #[must_use]
     pub fn refetch_on_bad_signature(self) -> Self {
         self.with(|settings| settings.refetches_on_bad_signature = true)

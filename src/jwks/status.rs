@@ -159,8 +159,8 @@ impl JwksHealth {
     }
 
     /// Why the last attempt failed; `None` if it did not. Where no key of the document can be used,
-    /// [`FetchError::Unusable`] holds [`ConfigError::NoUsableKey`](crate::ConfigError::NoUsableKey), which names each key
-    /// with its reason.
+    /// [`FetchError::Unusable`] holds [`ConfigError::NoUsableKey`](crate::ConfigError::NoUsableKey), which names each
+    /// key with its reason.
     #[must_use]
     pub fn last_error(&self) -> Option<&FetchError> {
         self.last_error.as_deref()

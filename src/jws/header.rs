@@ -11,8 +11,8 @@ const MAX_KEY_ID: usize = 1024;
 /// The members that matter here.
 ///
 /// `jwk`, `jku`, `x5u`, `x5c`, `x5t` and members that nobody knows are ignored: keys come from the key set
-/// alone, so that such a member neither opens a door nor spoils a good token (RFC 8725 section 3.10). So is `zip`, which
-/// only a JWE has: LinkedIn writes `"zip":"RS256"` into good tokens. Nothing is ever decompressed.
+/// alone, so that such a member neither opens a door nor spoils a good token (RFC 8725 section 3.10). So is `zip`,
+/// which only a JWE has: LinkedIn writes `"zip":"RS256"` into good tokens. Nothing is ever decompressed.
 pub(crate) struct Header<'a> {
     algorithm: Algorithm,
     key_id: Option<Cow<'a, str>>,

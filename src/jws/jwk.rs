@@ -22,7 +22,8 @@ const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 ///
 /// Members that nobody asks for are ignored. `x5c`, `x5t` and `x5u` are among them: none is followed.
 ///
-/// A member that is `null` or an empty array counts as absent: .NET writes `"key_ops":[]` and `"d":null` into good keys.
+/// A member that is `null` or an empty array counts as absent: .NET writes `"key_ops":[]` and `"d":null` into good
+/// keys.
 pub(super) struct Jwk<'a>(Object<'a>);
 
 /// What `kty` and `crv` say.

@@ -126,8 +126,8 @@ impl Key {
     ///
     /// The algorithm is the one that `alg` names, else the one that type and curve imply: RS256 for RSA,
     /// ES256, ES384 or ES512 for a curve, EdDSA for Ed25519, HS256 for `oct`. `kid` becomes the key's id.
-    /// Member names must be unique; unknown members are ignored, and no URL or certificate is followed. A member that is
-    /// `null` or an empty array counts as absent.
+    /// Member names must be unique; unknown members are ignored, and no URL or certificate is followed. A member that
+    /// is `null` or an empty array counts as absent.
     ///
     /// # Errors
     /// [`ConfigError::KeyUse`] and [`ConfigError::KeyOperations`] for a key that is not meant to verify,

@@ -88,8 +88,8 @@ impl KeySet {
     /// One odd key does not spoil the set: keys that cannot be used are left out one by one and listed in
     /// [`refused`](Self::refused), for the reasons at [`Key::from_jwk_json`] and because they are secrets:
     /// an `oct` key does not belong into a document that is published. Read one with
-    /// [`Key::from_jwk_json`] if it is yours. With the feature `tracing` they are also named in an event. The size of the
-    /// document is not limited. A byte order mark before it is skipped.
+    /// [`Key::from_jwk_json`] if it is yours. With the feature `tracing` they are also named in an event. The size of
+    /// the document is not limited. A byte order mark before it is skipped.
     ///
     /// ```
     /// use tower_bearer::{Algorithm, KeySet};

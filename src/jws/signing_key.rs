@@ -20,8 +20,8 @@ use crate::ConfigError;
 /// ES256 is what every library verifies. RS256 needs the feature `aws-lc-rs`. With HS256 whoever verifies can also
 /// sign, so it is for a service that verifies its own tokens and for nobody else.
 ///
-/// Its id (`kid`) is its [thumbprint](Key::thumbprint), so that the same key has the same id wherever it is read. Nothing of a
-/// key is shown by `Debug`. A clone costs two counters.
+/// Its id (`kid`) is its [thumbprint](Key::thumbprint), so that the same key has the same id wherever it is read.
+/// Nothing of a key is shown by `Debug`. A clone costs two counters.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {

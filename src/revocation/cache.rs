@@ -175,10 +175,10 @@ impl RevocationCache {
 
     /// Revokes, here and in the store.
     ///
-    /// This knows no verifier, so it revokes unconditionally: also a key that was removed, or something of an issuer that
-    /// is not configured. A misspelt name or id is not an error and matches nothing. For subjects, sessions and keys
-    /// prefer [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) and its siblings, which check names
-    /// and compute dates.
+    /// This knows no verifier, so it revokes unconditionally: also a key that was removed, or something of an issuer
+    /// that is not configured. A misspelt name or id is not an error and matches nothing. For subjects, sessions and
+    /// keys prefer [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) and its siblings, which
+    /// check names and compute dates.
     ///
     /// `expires_at`, in seconds since the Unix epoch, is the latest `exp` of any token concerned: a token's
     /// own, or for a subject, session or key the time of revocation and the longest lifetime that is

@@ -37,8 +37,8 @@ use crate::claims::{Clock, MAX_LEEWAY};
 /// An entry that **starts in the future** is published when its start has come, by the first request that needs it
 /// ([`Known::start_due`]), which loads the epoch afterwards. `next`, the earliest start, is stored only after the
 /// publication. So a request at the start or later does one of three things: it publishes the entry, it waits for the
-/// lock of whoever does, or it loads a later `next` and thereby acquires the publication. What was published stays, even
-/// if the wall clock is set back.
+/// lock of whoever does, or it loads a later `next` and thereby acquires the publication. What was published stays,
+/// even if the wall clock is set back.
 ///
 /// `looked` is compared and raised without ordering of its own: the invariant is about the number, whoever
 /// wrote it, and a reader's view of the denials comes from the epoch that it loaded itself.

@@ -2,8 +2,8 @@
 //! [`metrics`](https://docs.rs/metrics).
 //!
 //! 1. **Nothing of a request or a token**: no token, claim, id, e-mail address, secret or key is in any event or metric,
-//!    nor what a store was asked. Errors of stores are named by their kind, because their texts may quote. Keys of a key set
-//!    that cannot be used are named by their `kid`, which is public.
+//!    nor what a store was asked. Errors of stores are named by their kind, because their texts may quote. Keys of a
+//!    key set that cannot be used are named by their `kid`, which is public.
 //! 2. **Labels have few values**: all are in the table, but for the names of issuers, which are configuration. No request
 //!    can make a new one.
 //! 3. **What an attacker can bring about is DEBUG** at most; what is above has a pace of its own.

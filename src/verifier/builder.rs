@@ -153,8 +153,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
     /// The verifier.
     ///
     /// # Errors
-    /// Without an issuer, with two issuers of one name, an empty name or audience, a name that is a template or the address
-    /// of metadata, or a leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
+    /// Without an issuer, with two issuers of one name, an empty name or audience, a name that is a template or the
+    /// address of metadata, or a leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
     pub fn build(self) -> Result<Verifier<C>, ConfigError> {
         if self.issuers.is_empty() {
             return Err(ConfigError::NoIssuer);

@@ -296,7 +296,8 @@ const DEFLATED_CLAIMS: &[u8] = b"\xab\x56\xca\x2c\x2e\x56\xb2\x52\xca\x28\x29\x2
 async fn row_38_nothing_is_decompressed_and_no_password_is_stretched() {
     let (server, good) = server().await;
     let [_, c, s] = parts(&good);
-    // `zip` is a member of a JWE alone: what a JWS does not know it ignores, and so does not decompress (RFC 7515 section 4).
+    // `zip` is a member of a JWE alone: what a JWS does not know it ignores, and so does not decompress (RFC 7515
+    // section 4).
     for zip in [r#""DEF""#, r#""RS256""#, r#""NONE""#, "null", "1"] {
         let header = format!(r#"{{"alg":"HS256","zip":{zip}}}"#);
         server.assert_admitted(&hs256(&header)).await;

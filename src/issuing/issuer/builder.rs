@@ -87,11 +87,11 @@ impl TokenIssuerBuilder {
         self
     }
 
-    /// How many private tokens a subject may have that are neither expired nor revoked, in place of 1000. The next one is
-    /// refused: [`PrivateTokenError::TooMany`](crate::issuing::PrivateTokenError::TooMany), 400 in the HTTP API.
+    /// How many private tokens a subject may have that are neither expired nor revoked, in place of 1000. The next one
+    /// is refused: [`PrivateTokenError::TooMany`](crate::issuing::PrivateTokenError::TooMany), 400 in the HTTP API.
     ///
-    /// A rotation without an overlap is always possible. During overlaps, a subject has at most twice as many tokens. To
-    /// lower the number ends no token.
+    /// A rotation without an overlap is always possible. During overlaps, a subject has at most twice as many tokens.
+    /// To lower the number ends no token.
     pub fn with_max_private_tokens(mut self, count: u32) -> Self {
         self.settings.max_private_tokens = count;
         self

@@ -168,9 +168,9 @@ pub trait TokenStore: RevocationStore {
         Box::pin(std::future::pending())
     }
 
-    /// Up to `limit` denials that are in force or will be, in an order of the store's own, from behind `after`: all of them
-    /// when it is called again with the last of each answer until that is empty. Denials that are made meanwhile may be
-    /// among them or not; the outbox has them.
+    /// Up to `limit` denials that are in force or will be, in an order of the store's own, from behind `after`: all of
+    /// them when it is called again with the last of each answer until that is empty. Denials that are made meanwhile
+    /// may be among them or not; the outbox has them.
     fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>>;
 
     /// Deletes up to `limit` rows that are no longer needed: tokens [`KEEP_AFTER_EXPIRY`] after their expiry, private

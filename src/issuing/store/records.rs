@@ -142,7 +142,8 @@ pub struct NewPrivateToken {
 }
 
 impl NewPrivateToken {
-    /// A private token without a quota; [`RotatedPrivateToken`] takes the name from the old one, whatever is given here.
+    /// A private token without a quota; [`RotatedPrivateToken`] takes the name from the old one, whatever is given
+    /// here.
     #[must_use]
     pub fn new(
         owner: Owner,
@@ -167,8 +168,8 @@ impl NewPrivateToken {
     /// Is kept only if its owner has at most this many private tokens afterwards. Default: any number.
     ///
     /// Only tokens count that are good at the time of the step: not expired, not revoked, and issued after the owner's
-    /// cut-off. A rotation with an overlap may exceed the quota, up to twice the quota. A rotation without an overlap is
-    /// never refused, because it does not change the number.
+    /// cut-off. A rotation with an overlap may exceed the quota, up to twice the quota. A rotation without an overlap
+    /// is never refused, because it does not change the number.
     #[must_use]
     pub fn with_quota(mut self, quota: u64) -> Self {
         self.quota = quota;

@@ -24,8 +24,9 @@ const READ: usize = 10_000;
 /// 1. **At least once.** The store writes a revocation and its outbox entry in one step; the entry is removed only
 ///    after Redis has confirmed. Whatever stops in between, the entry is carried again, which changes nothing.
 /// 2. **A Redis that is empty, or has lost what it had acknowledged, is seeded from the store**: with every denial
-///    that is in force or starts later, before look-ups are answered again. The store keeps what Redis has acknowledged, and the relay compares at
-///    every connection. So it notices even if no process is left that remembers.
+///    that is in force or starts later, before look-ups are answered again. The store keeps what Redis has
+///    acknowledged, and the relay compares at every connection. So it notices even if no process is left that
+///    remembers.
 /// 3. **Run a relay in each process.** It publishes what its own process writes at once. The backlog, which is what
 ///    other processes have left behind, and the seeding belong to one relay at a time, by a lease in Redis. A relay
 ///    that loses the lease while it works may repeat one batch of 200 entries. A revocation

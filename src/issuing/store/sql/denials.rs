@@ -207,9 +207,9 @@ pub(super) async fn deny(transaction: &mut Transaction, denials: &[Denial]) -> R
     Ok(())
 }
 
-/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the tokens that end by the
-/// denial itself: it must be kept as long as they are. A private token is among them although its row is ended, because
-/// verifiers ask for denials only.
+/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the tokens that end by
+/// the denial itself: it must be kept as long as they are. A private token is among them although its row is ended,
+/// because verifiers ask for denials only.
 ///
 /// A subject and a session can have any number of rows, and a revocation must not depend on their number. So these rows
 /// are not written: every reader compares them with the cut-off of their subject and the denial of their session.

@@ -3,9 +3,10 @@
 //! One URL decides which: `sqlite:tokens.db` (feature `sqlite`, built in) or `postgres://user@host/database` (feature
 //! `postgres`). Everything else is one code, and keeps one contract, [`TokenStore`]'s:
 //!
-//! 1. **Each method that writes is one transaction.** A refresh token that has ended is answered for without one. SQLite: `BEGIN IMMEDIATE` on the one connection that writes. PostgreSQL: READ
-//!    COMMITTED under advisory locks named after the owner and the session, so that no token is issued behind a cut-off
-//!    or a session's end that is being written at the same time. What conflicts is tried a few times.
+//! 1. **Each method that writes is one transaction.** A refresh token that has ended is answered for without one.
+//!    SQLite: `BEGIN IMMEDIATE` on the one connection that writes. PostgreSQL: READ COMMITTED under advisory locks
+//!    named after the owner and the session, so that no token is issued behind a cut-off or a session's end that is
+//!    being written at the same time. What conflicts is tried a few times.
 //! 2. **Acknowledged is written**: SQLite with a write-ahead log that is synced at each commit; PostgreSQL with
 //!    `synchronous_commit` raised to `on` where it would wait for less. A future that is dropped, a statement that fails and a process that dies leave
 //!    nothing half done: a transaction that was not committed is rolled back before its connection is used again.

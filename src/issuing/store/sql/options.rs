@@ -23,8 +23,8 @@ impl SqlStoreOptions {
     ///
     /// How many connections a store and its clones have at most, whatever their callers do:
     ///
-    /// * PostgreSQL: this many, 2 that take only steps that revoke, and 4 that take only look-ups. By default 16. Each is
-    ///   a backend of the server: `max_connections` of the server must allow for those of all processes.
+    /// * PostgreSQL: this many, 2 that take only steps that revoke, and 4 that take only look-ups. By default 16. Each
+    ///   is a backend of the server: `max_connections` of the server must allow for those of all processes.
     /// * SQLite: 1 that writes, one less than this many (but at least 1) that read, and 4 that take only look-ups. By
     ///   default 14. A step that revokes waits for at most one other write, however many others wait.
     /// * SQLite in memory: 1 for everything, and 1 that keeps the database in memory.

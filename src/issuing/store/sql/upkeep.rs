@@ -39,9 +39,9 @@ type ReadId = fn(&Row) -> Result<Value, Failure>;
 
 /// What finds rows that are over, their table, the column of the date, and how an id is read.
 ///
-/// They are found in the order of the date, which has an index: in another order, each sweep would read the whole table,
-/// under SQLite's one lock. They are deleted by another statement: a planner that does not know how many a limit will
-/// find may read the whole table to delete them.
+/// They are found in the order of the date, which has an index: in another order, each sweep would read the whole
+/// table, under SQLite's one lock. They are deleted by another statement: a planner that does not know how many a limit
+/// will find may read the whole table to delete them.
 pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 6] = [
     (
         "SELECT id FROM bearer_refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
