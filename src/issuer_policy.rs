@@ -21,7 +21,7 @@ pub(crate) use self::tenants::Tenants;
 #[cfg(feature = "jwks")]
 use crate::jwks::RemoteJwks;
 use crate::{
-    ConfigError, Key, KeySet, RejectionKind,
+    ConfigError, KeySet, RejectionKind,
     claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
 
@@ -323,22 +323,6 @@ impl Issuer {
 
     pub(crate) fn own_name(&self) -> &Arc<str> {
         &self.name
-    }
-
-    /// The tenants, where the name is a template.
-    pub(crate) fn tenants(&self) -> Option<&Tenants> {
-        self.tenants.as_deref()
-    }
-
-    /// Whether the tenant that this name is of may come in now.
-    pub(crate) fn accepts_tenant_of(&self, name: &str) -> bool {
-        self.tenants().is_none_or(|tenants| tenants.accept(name))
-    }
-
-    /// Whether this key may sign under this `iss`. The sets of multi-tenant issuers have keys for one tenant alone.
-    pub(crate) fn may_sign(&self, key: &Key, iss: &str) -> bool {
-        let signs_for = |issuer: &str| issuer == iss || *issuer == *self.name;
-        self.tenants.is_none() || key.issuer().is_none_or(signs_for)
     }
 
     pub(crate) fn allows_null_claims(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{Issuer, IssuerWithoutAudience, KeySource};
-use crate::ConfigError;
+use crate::{ConfigError, jws::Key};
 
 /// Where the name of the tenant stands in a template. Entra writes it so in its metadata.
 pub(super) const PLACEHOLDER: &str = "{tenantid}";
@@ -166,4 +166,22 @@ impl Tenants {
 fn is_tenant(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=MAX_TENANT).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
+impl Issuer {
+    /// The tenants, where the name is a template.
+    pub(crate) fn tenants(&self) -> Option<&Tenants> {
+        self.tenants.as_deref()
+    }
+
+    /// Whether the tenant that this name is of may come in now.
+    pub(crate) fn accepts_tenant_of(&self, name: &str) -> bool {
+        self.tenants().is_none_or(|tenants| tenants.accept(name))
+    }
+
+    /// Whether this key may sign under this `iss`. The sets of multi-tenant issuers have keys for one tenant alone.
+    pub(crate) fn may_sign(&self, key: &Key, iss: &str) -> bool {
+        let signs_for = |issuer: &str| issuer == iss || *issuer == *self.name;
+        self.tenants.is_none() || key.issuer().is_none_or(signs_for)
+    }
 }

@@ -2,16 +2,15 @@
 
 #[cfg(feature = "redis")]
 use std::sync::Weak;
-use std::{fmt, future::poll_fn, panic::AssertUnwindSafe, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::runtime::Handle;
 
 use super::{
     Revocable, RevocationStats, RevocationStore, RevokeError, TokenFacts, Verdict,
     answers::{Answers, RevocationMemo, Token},
     dated::{DatedAnswer, Sent},
-    in_flight::{InFlight, LookUp, Reply},
+    in_flight::{InFlight, Reply, in_time},
     known::{Judgement, Known, keep_until},
     stats::Counters,
 };
@@ -455,11 +454,10 @@ impl Asking {
                 return (Reply::NotRevoked, None);
             }
             Ok(Ok(Verdict::RevokedFrom(starts_at))) => {
-                let has_started = starts_at <= self.settings.clock.unix_time().as_secs();
-                let (outcome, reply) = match has_started {
-                    true => (LookUpOutcome::Revoked, Reply::Revoked),
-                    // Those who wait for the reply find the denial if it starts meanwhile.
-                    false => (LookUpOutcome::NotRevoked, Reply::NotRevoked),
+                // Those who wait for the reply find the denial if it starts meanwhile.
+                let (outcome, reply) = match self.settings.clock.unix_time().as_secs() {
+                    now if now < starts_at => (LookUpOutcome::NotRevoked, Reply::NotRevoked),
+                    _ => (LookUpOutcome::Revoked, Reply::Revoked),
                 };
                 timer.end(outcome);
                 return (reply, Some(starts_at));
@@ -476,21 +474,6 @@ impl Asking {
         known.tell_of_failure(kind, &*self.settings.clock);
         (Reply::Failed, None)
     }
-}
-
-/// The reply, or `None` if it takes too long.
-///
-/// Each of those who wait for a look-up has a timer of its own, in the runtime that polls it: one that was made by
-/// another would stand still with that runtime. A reply that is there at once needs no timer. Where there is no runtime
-/// there is none either, and the wait is as long as the store's: the caller has chosen how to poll, and bounds it.
-async fn in_time(time_box: Duration, mut reply: LookUp) -> Option<Reply> {
-    if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.poll_unpin(cx))).await {
-        return Some(reply);
-    }
-    if Handle::try_current().is_err() {
-        return Some(reply.await);
-    }
-    tokio::time::timeout(time_box, reply).await.ok()
 }
 
 impl Settings {

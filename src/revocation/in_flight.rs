@@ -2,13 +2,17 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
 };
 
 use futures_util::{
     FutureExt,
     future::{Shared, WeakShared},
 };
+use tokio::runtime::Handle;
 
 use super::{answers::Token, dated::Sent};
 use crate::BoxFuture;
@@ -103,4 +107,19 @@ impl Drop for Landing {
             flights.by_token.remove(&self.token);
         }
     }
+}
+
+/// The reply, or `None` if it takes too long.
+///
+/// Each of those who wait for a look-up has a timer of its own, in the runtime that polls it: one that was made by
+/// another would stand still with that runtime. A reply that is there at once needs no timer. Where there is no runtime
+/// there is none either, and the wait is as long as the store's: the caller has chosen how to poll, and bounds it.
+pub(super) async fn in_time(time_box: Duration, mut reply: LookUp) -> Option<Reply> {
+    if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.poll_unpin(cx))).await {
+        return Some(reply);
+    }
+    if Handle::try_current().is_err() {
+        return Some(reply.await);
+    }
+    tokio::time::timeout(time_box, reply).await.ok()
 }
