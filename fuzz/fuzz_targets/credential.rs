@@ -256,11 +256,13 @@ fn verdict(settings: Settings, request: &Parts) -> Verdict {
         && method == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-        && !headers.contains_key(header::CONTENT_TYPE);
-    if is_preflight {
+        && !headers.contains_key(header::CONTENT_TYPE)
+        && !headers.contains_key(header::UPGRADE);
+    let name = if settings.has_other_header { OTHER_HEADER } else { header::AUTHORIZATION };
+    let has_cookie = settings.has_cookie && cookie_pairs(headers).any(lenient::is_cookie);
+    if is_preflight && !headers.contains_key(&name) && !has_cookie {
         return Verdict::Passes(None);
     }
-    let name = if settings.has_other_header { OTHER_HEADER } else { header::AUTHORIZATION };
     let lines: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
     let in_header = match lines[..] {
         [] => Found::Nothing,
@@ -292,12 +294,89 @@ fn verdict(settings: Settings, request: &Parts) -> Verdict {
                     }
                     return verdict;
                 }
-                _ if settings.is_optional => return Verdict::Passes(None),
-                _ => return Verdict::Refused(&[Refusal::NotAuthenticated]),
+                _ if !settings.is_optional => {
+                    return Verdict::Refused(&[Refusal::NotAuthenticated]);
+                }
+                _ if is_found_by_others(settings, request) => return TWO,
+                _ => return Verdict::Passes(None),
             }
         }
     };
     of_token(token)
+}
+
+/// Whether a lenient reader finds a token where the layer finds none.
+fn is_found_by_others(settings: Settings, Parts { uri, headers, .. }: &Parts) -> bool {
+    let lines = headers.get_all(header::AUTHORIZATION).iter();
+    let in_header =
+        !settings.has_other_header && lines.map(HeaderValue::as_bytes).any(lenient::has_bearer);
+    let in_cookie = settings.has_cookie
+        && cookie_pairs(headers)
+            .any(|pair| lenient::is_cookie(pair) && !pair.trim_ascii().starts_with(b"session="));
+    let in_query = settings.has_query && query_pairs(uri).any(lenient::is_parameter);
+    in_header || in_cookie || in_query
+}
+
+/// Readers that trim, decode and split more than the layer does.
+mod lenient {
+    use super::{COOKIE, QUERY};
+
+    pub(super) fn has_bearer(line: &[u8]) -> bool {
+        let line = line.to_ascii_lowercase();
+        (0..line.len()).any(|at| {
+            let (before, rest) = line.split_at(at);
+            let ends = rest.strip_prefix(b"bearer").and_then(<[u8]>::first);
+            let begins = before.last().is_none_or(|byte| !is_token_character(*byte));
+            begins && matches!(ends, Some(b' ' | b'\t'))
+        })
+    }
+
+    pub(super) fn is_cookie(pair: &[u8]) -> bool {
+        let parts = pair.split(|byte| *byte == b',');
+        parts.filter_map(name_of).any(|name| is_like(name, COOKIE))
+    }
+
+    pub(super) fn is_parameter(pair: &str) -> bool {
+        pair.split(';')
+            .any(|part| is_like(name_of(part.as_bytes()).unwrap_or(part.as_bytes()), QUERY))
+    }
+
+    fn name_of(part: &[u8]) -> Option<&[u8]> {
+        let end = part.iter().position(|byte| *byte == b'=')?;
+        Some(&part[..end])
+    }
+
+    fn is_like(found: &[u8], name: &str) -> bool {
+        let decoded = decoded(found);
+        let start = decoded.iter().position(|byte| is_token_character(*byte));
+        let end = decoded.iter().rposition(|byte| is_token_character(*byte));
+        let core = start.zip(end).map_or(&[][..], |(start, end)| &decoded[start..=end]);
+        [found.trim_ascii(), decoded.trim_ascii(), core].contains(&name.as_bytes())
+    }
+
+    fn decoded(text: &[u8]) -> Vec<u8> {
+        let (mut decoded, mut at) = (Vec::new(), 0);
+        while at < text.len() {
+            let digits = text.get(at + 1..at + 3).and_then(|digits| str::from_utf8(digits).ok());
+            let digits =
+                digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            match (text[at], digits.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
+                (b'%', Some(byte)) => {
+                    decoded.push(byte);
+                    at += 3;
+                    continue;
+                }
+                (b'+', _) => decoded.push(b' '),
+                (byte, _) => decoded.push(byte),
+            }
+            at += 1;
+        }
+        decoded
+    }
+
+    pub(super) fn is_token_character(byte: u8) -> bool {
+        byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    }
 }
 
 fn bearer(line: &[u8]) -> Found<'_> {
@@ -313,18 +392,26 @@ fn bearer(line: &[u8]) -> Found<'_> {
             }
         };
     }
-    if scheme.len() >= 6 && scheme[..6].eq_ignore_ascii_case(b"bearer") {
-        // Another scheme that begins like this one, or a space that was forgotten.
-        let is_name = scheme[6].is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&scheme[6]);
-        let is_other = is_name && space.is_some();
+    let is_padded = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if is_padded(line.first()) || is_padded(line.last()) {
+        return Found::Wrong(&[Refusal::InvalidRequest]);
+    }
+    let begins_like_ours = scheme.len() >= 6 && scheme[..6].eq_ignore_ascii_case(b"bearer");
+    if scheme.iter().all(|byte| lenient::is_token_character(*byte)) {
+        // Another scheme, or a space that was forgotten.
+        let is_other = !begins_like_ours || space.is_some();
         return if is_other { Found::Nothing } else { Found::Wrong(&[Refusal::InvalidRequest]) };
     }
-    if scheme.is_ascii() { Found::Nothing } else { Found::Wrong(&[Refusal::TokenNotValid]) }
+    let is_foreign = !scheme.is_ascii() && !begins_like_ours;
+    Found::Wrong(if is_foreign { &[Refusal::TokenNotValid] } else { &[Refusal::InvalidRequest] })
+}
+
+fn query_pairs(uri: &Uri) -> impl Iterator<Item = &str> {
+    uri.query().unwrap_or_default().split('&')
 }
 
 fn in_query(uri: &Uri) -> Vec<&[u8]> {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let ours = pairs.filter_map(|pair| match pair.split_once('=') {
+    let ours = query_pairs(uri).filter_map(|pair| match pair.split_once('=') {
         Some((QUERY, value)) => Some(value),
         None if pair == QUERY => Some(""),
         _ => None,
@@ -332,10 +419,13 @@ fn in_query(uri: &Uri) -> Vec<&[u8]> {
     ours.map(str::as_bytes).collect()
 }
 
-fn cookies(headers: &HeaderMap) -> Vec<&[u8]> {
+fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(header::COOKIE).iter();
-    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(b"session=")).collect()
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+}
+
+fn cookies(headers: &HeaderMap) -> Vec<&[u8]> {
+    cookie_pairs(headers).filter_map(|pair| pair.trim_ascii().strip_prefix(b"session=")).collect()
 }
 
 /// Only tokens that are good have a subject that passes.
@@ -391,10 +481,10 @@ fn is_same_origin(request: &Parts) -> bool {
 fn is_concealed(settings: Settings, before: &Parts, after: &Parts) {
     assert_eq!((&before.method, before.uri.path()), (&after.method, after.uri.path()));
     if settings.has_query {
-        assert!(in_query(&after.uri).is_empty(), "{}", after.uri);
+        assert!(!query_pairs(&after.uri).any(lenient::is_parameter), "{}", after.uri);
         let kept = |uri: &Uri| -> Vec<String> {
             let pairs = uri.query().into_iter().flat_map(|query| query.split('&'));
-            pairs.filter(|pair| pair.split('=').next() != Some(QUERY)).map(str::to_owned).collect()
+            pairs.filter(|pair| !lenient::is_parameter(pair)).map(str::to_owned).collect()
         };
         assert_eq!(kept(&before.uri), kept(&after.uri));
     } else {
@@ -404,15 +494,16 @@ fn is_concealed(settings: Settings, before: &Parts, after: &Parts) {
     let lines = |parts: &Parts| parts.headers.get_all(&name).iter().cloned().collect::<Vec<_>>();
     if !settings.strips {
         assert_eq!(lines(before), lines(after));
-    } else if lines(before).iter().any(|line| {
-        settings.has_other_header || line.as_bytes().to_ascii_lowercase().starts_with(b"bearer ")
-    }) {
+    } else if lines(before)
+        .iter()
+        .any(|line| settings.has_other_header || lenient::has_bearer(line.as_bytes()))
+    {
         assert!(lines(after).is_empty());
     }
     assert!(lines(after).iter().all(HeaderValue::is_sensitive));
     if settings.has_cookie {
         assert!(after.headers.get_all(header::COOKIE).iter().all(HeaderValue::is_sensitive));
-        assert!(!settings.strips || cookies(&after.headers).is_empty());
+        assert!(!settings.strips || !cookie_pairs(&after.headers).any(lenient::is_cookie));
     }
     let others = |parts: &Parts| {
         let mut headers = parts.headers.clone();
