@@ -1,7 +1,7 @@
 //! Members that were read, handed to serde.
 //!
-//! What comes out is what serde_json makes of the same text, whatever the type; but a double is always the nearest
-//! one, which it is in serde_json with `float_roundtrip` only.
+//! The result is what serde_json with `float_roundtrip` makes of the same text, for every type: an `f64` or `f32` is
+//! the nearest one, and a number that is too large for it does not fit.
 //!
 //! serde_json itself is not asked: features that any crate of a build can enable change what it hands to a visitor.
 //! `arbitrary_precision` makes a number an object, so that another variant of an untagged enum fits; `float_roundtrip`
@@ -12,7 +12,7 @@
 mod tests;
 mod variant;
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{
     Deserializer,
@@ -175,28 +175,37 @@ fn visit_bytes<'de, V: Visitor<'de>>(text: Text<'de>, visitor: V) -> Result<V::V
     }
 }
 
-/// A number as serde_json reads it without `arbitrary_precision`: minus zero is a double.
-fn visit_number<'de, V: Visitor<'de>>(number: &str, visitor: V) -> Result<V::Value, Unfit> {
+/// Visits a number as serde_json reads it without `arbitrary_precision`: minus zero is a double. `F` is the precision
+/// of a number with a fraction or an exponent. A number that `F` can only hold as infinity does not fit.
+fn visit_number<'de, F, V>(number: &str, visitor: V) -> Result<V::Value, Unfit>
+where
+    F: FromStr + Into<f64>,
+    V: Visitor<'de>,
+{
     if let Ok(number) = number.parse() {
         return visitor.visit_u64(number);
     }
-    match number.parse() {
-        Ok(number) if number != 0 => visitor.visit_i64(number),
-        _ => visitor.visit_f64(number.parse().map_err(|_| Unfit)?),
+    if let Ok(number) = number.parse()
+        && number != 0
+    {
+        return visitor.visit_i64(number);
     }
+    let number: f64 = number.parse::<F>().map_err(|_| Unfit)?.into();
+    if number.is_finite() { visitor.visit_f64(number) } else { Err(Unfit) }
 }
 
 /// Methods for numbers: those of up to 64 bits, and those that hold whole numbers of 128.
 macro_rules! numbers {
     () => {
-        numbers! { @any deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8
-            deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64 }
+        numbers! { @any f64 deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8
+            deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f64 }
+        numbers! { @any f32 deserialize_f32 }
         numbers! { @wide deserialize_i128 visit_i128 deserialize_u128 visit_u128 }
     };
-    (@any $($method:ident)*) => {
+    (@any $float:ident $($method:ident)*) => {
         $(
             fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-                visit_number(self.as_number().ok_or(Unfit)?, visitor)
+                visit_number::<$float, V>(self.as_number().ok_or(Unfit)?, visitor)
             }
         )*
     };

@@ -185,6 +185,22 @@ fn a_double_is_the_nearest_one() {
     }
 }
 
+/// serde_json without `float_roundtrip` makes infinity of the first and rounds the others twice.
+#[test]
+fn a_single_is_the_nearest_one_and_never_infinite() {
+    let single = |number: &str| {
+        let text = format!(r#"{{"a":{number}}}"#);
+        let made = deserialize::<BTreeMap<String, f32>>(&Object::parse(&text).unwrap())?;
+        made.get("a").copied()
+    };
+    assert_eq!(single("1e39"), None);
+    assert_eq!(single("-3.5e38"), None);
+    assert_eq!(single("3.4028235e38"), Some(f32::MAX));
+    assert_eq!(single("1.00000005960464477540"), Some(1.000_000_1));
+    assert_eq!(single("16777217"), Some(16_777_216.0));
+    assert_eq!(single("-0.0").map(f32::is_sign_negative), Some(true));
+}
+
 /// With doubles of few digits, which serde_json reads as the nearest one, too.
 fn json() -> impl Strategy<Value = Value> {
     let doubles =
