@@ -24,13 +24,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
-use tower_bearer::{
-    Algorithm, Authenticated,
-    issuing::{
-        Account, MemoryAccounts, Passwords, StoredAccount, TokenIssuer, hash_password,
-        store::MemoryTokenStore,
-    },
-    jws::SigningKey,
+use tower_bearer::{Algorithm, Authenticated, jws::SigningKey};
+use tower_bearer_issuing::{
+    Account, MemoryAccounts, Passwords, StoredAccount, TokenIssuer, hash_password,
+    store::MemoryTokenStore,
 };
 
 /// Fewer than may try at once from one address, so that all are let in.

@@ -89,12 +89,8 @@ pub enum ConfigError {
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     ForeignMetadata,
     /// Certificates of authorities that could not be read; the string says what was expected.
-    #[cfg(any(feature = "jwks", feature = "redis"))]
-    #[cfg_attr(docsrs, doc(cfg(any(feature = "jwks", feature = "redis"))))]
     Roots(&'static str),
     /// TLS could not be set up.
-    #[cfg(any(feature = "jwks", feature = "redis"))]
-    #[cfg_attr(docsrs, doc(cfg(any(feature = "jwks", feature = "redis"))))]
     Tls,
     /// A value that cannot stand in an HTTP header; the string names the setting.
     InvalidHeaderValue(&'static str),
@@ -165,9 +161,7 @@ impl fmt::Display for ConfigError {
             Self::ForeignMetadata => {
                 f.write_str("the discovery document belongs to a different issuer")
             }
-            #[cfg(any(feature = "jwks", feature = "redis"))]
             Self::Roots(expected) => write!(f, "unreadable roots: expected a {expected}"),
-            #[cfg(any(feature = "jwks", feature = "redis"))]
             Self::Tls => f.write_str("TLS cannot be set up"),
             Self::InvalidHeaderValue(setting) => {
                 write!(f, "{setting} has characters that cannot stand in an HTTP header")

@@ -21,7 +21,7 @@ pub(crate) use self::tenants::Tenants;
 #[cfg(feature = "jwks")]
 use crate::jwks::RemoteJwks;
 use crate::{
-    ConfigError, KeySet, RejectionKind,
+    Authenticated, ConfigError, KeySet, RejectionKind,
     claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
 
@@ -309,6 +309,13 @@ impl Issuer {
             #[cfg(feature = "jwks")]
             Kind::Remote(keys) => keys.validate(&self.name),
         }
+    }
+
+    /// Whether this very policy, or a clone of it, has accepted the token of `user`. Another policy with the same name
+    /// and other keys does not count: use this before you act on a token that a layer of somebody else has accepted.
+    #[must_use]
+    pub fn has_accepted<C>(&self, user: &Authenticated<C>) -> bool {
+        user.token().policy() == self.number()
     }
 
     /// Tells the tokens of this policy and its clones from those of others, which may have the same name.

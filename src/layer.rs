@@ -2,11 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use http::header::HeaderName;
+use bytes::Bytes;
+use http::{HeaderValue, Response, header::HeaderName, request::Parts};
 use tower_layer::Layer;
 
 use crate::{
-    Authenticated, Authenticator, BearerAuth, ConfigError,
+    Authenticated, Authenticator, BearerAuth, ConfigError, RejectionKind,
     claims::UntypedClaims,
     credential::Sources,
     rejection::{Refusals, Responder},
@@ -273,10 +274,17 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         RequireLayer::demand(Box::new(demand), Arc::clone(&self.settings.refusals))
     }
 
-    /// For what answers beside the layer in its words.
-    #[cfg(feature = "issuing")]
-    pub(crate) fn refusals(&self) -> &Refusals {
-        &self.settings.refusals
+    /// The response of this layer to a request that your own code rejects for this reason: with its responder, its
+    /// challenge, and the counters of telemetry.
+    #[must_use]
+    pub fn reject(&self, kind: RejectionKind, request: &Parts) -> Response<Bytes> {
+        self.settings.refusals.respond(kind.into(), request)
+    }
+
+    /// The `WWW-Authenticate` value of this layer for this reason, if it has one: for your own responses.
+    #[must_use]
+    pub fn challenge(&self, kind: RejectionKind) -> Option<&HeaderValue> {
+        self.settings.refusals.challenges.of(kind)
     }
 
     fn settings_mut(&mut self) -> &mut Settings<C> {

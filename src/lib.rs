@@ -111,9 +111,6 @@ mod future;
 #[cfg(any(doc, all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 pub mod guide;
 mod issuer_policy;
-#[cfg(feature = "issuing")]
-#[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
-pub mod issuing;
 mod json;
 #[cfg(feature = "jwks")]
 #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
@@ -128,7 +125,7 @@ pub mod telemetry;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test_util;
-#[cfg(any(feature = "jwks", feature = "redis"))]
+#[cfg(feature = "jwks")]
 mod tls;
 mod token_cache;
 #[cfg(feature = "tonic")]

@@ -29,10 +29,6 @@ pub(crate) struct Verified<C> {
     /// The number of the verifier.
     pub(crate) verifier: u64,
     /// The number of the issuer's policy.
-    #[cfg_attr(
-        not(feature = "issuing"),
-        expect(dead_code, reason = "only a token issuer reads it")
-    )]
     pub(crate) policy: u64,
     /// Position of the issuer in its verifier.
     pub(crate) issuer: usize,
@@ -117,7 +113,6 @@ impl<C> VerifiedToken<C> {
         self.0.verifier
     }
 
-    #[cfg(feature = "issuing")]
     pub(crate) fn policy(&self) -> u64 {
         self.0.policy
     }

@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, reason = "what was not run is told")]
 
 mod common;
-#[path = "redis/server.rs"]
+#[path = "../redis/tests/redis/server.rs"]
 #[allow(dead_code, reason = "a part is used")]
 mod server;
 
@@ -28,8 +28,9 @@ use tower_bearer::{
     Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, Verifier,
     claims::{ManualClock, UntypedClaims},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
-    revocation::{MemoryStore, Revocable, RevocationStore, StoreError, Verdict, redis::RedisStore},
+    revocation::{MemoryStore, Revocable, RevocationStore, StoreError, Verdict},
 };
+use tower_bearer_redis::RedisStore;
 use tracing_subscriber::{filter::LevelFilter, fmt, util::SubscriberInitExt};
 
 #[derive(Clone, Default)]

@@ -8,11 +8,9 @@ use std::{
 
 use tower_bearer::{
     RevocationCache,
-    revocation::{
-        Revocable, RevocationStore, Verdict,
-        redis::{DenyList, RedisStore},
-    },
+    revocation::{Revocable, RevocationStore, Verdict},
 };
+use tower_bearer_redis::{DenyList, RedisStore};
 
 use crate::{
     Scale,

@@ -3,13 +3,9 @@
 use std::{fmt::Write, path::PathBuf};
 
 use tokio::task::JoinHandle;
-use tower_bearer::{
-    issuing::store::SqlStore,
-    revocation::{
-        RevocationStore,
-        redis::{OutboxRelay, RedisStore},
-    },
-};
+use tower_bearer::revocation::RevocationStore;
+use tower_bearer_redis::{OutboxRelay, RedisStore};
+use tower_bearer_sql::SqlStore;
 
 use crate::{
     Scale,

@@ -16,10 +16,10 @@ mod cost;
 mod delay;
 mod process;
 #[allow(dead_code, reason = "shared with the tests")]
-#[path = "../../tests/redis/server.rs"]
+#[path = "../../redis/tests/redis/server.rs"]
 mod server;
 #[allow(dead_code, unused_imports, reason = "shared with the tests")]
-#[path = "../../tests/redis/service.rs"]
+#[path = "../../redis/tests/redis/service.rs"]
 mod service;
 
 use std::{fmt::Write, time::Duration};

@@ -11,10 +11,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use tower_bearer::{
-    Authenticator, RevocationCache,
-    revocation::redis::{DenyList, RedisStore},
-};
+use tower_bearer::{Authenticator, RevocationCache};
+use tower_bearer_redis::{DenyList, RedisStore};
 
 use crate::service::{Passes, Revoked, ask, authenticator, eventually, token};
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tower_bearer::revocation::redis::RedisStore;
+use tower_bearer_redis::RedisStore;
 
 use crate::{Failure, proxy::Proxy, redis_server::Server as RedisServer, revoker, world::World};
 

@@ -21,11 +21,11 @@ mod issuer;
 mod judge;
 mod key_server;
 #[allow(dead_code, reason = "shared with the tests")]
-#[path = "../../tests/redis/proxy.rs"]
+#[path = "../../redis/tests/redis/proxy.rs"]
 mod proxy;
 mod random;
 #[allow(dead_code, reason = "shared with the tests")]
-#[path = "../../tests/redis/server.rs"]
+#[path = "../../redis/tests/redis/server.rs"]
 mod redis_server;
 mod report;
 mod resource_server;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use tokio::time::{sleep, timeout};
-use tower_bearer::revocation::{RevocationStore, redis::RedisStore};
+use tower_bearer::revocation::RevocationStore;
+use tower_bearer_redis::RedisStore;
 
 use crate::{
     Failure,

@@ -15,15 +15,8 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt;
-use tower_bearer::{
-    Algorithm, Authenticated, BoxFuture,
-    claims::ManualClock,
-    issuing::{
-        Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,
-    },
-    jws::SigningKey,
-    revocation::StoreError,
-};
+use tower_bearer::{Algorithm, Authenticated, BoxFuture, claims::ManualClock, jws::SigningKey, revocation::StoreError};
+use tower_bearer_issuing::{Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore};
 use tower_bearer_fuzz::{
     NOW, block_on,
     http_wire::{Answer, Refusal},

@@ -27,21 +27,25 @@ impl<T: Clock + ?Sized> Clock for Arc<T> {
     }
 }
 
-/// Both clocks, read together.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    pub(crate) unix_time: Duration,
-    pub(crate) monotonic: Duration,
+/// Both clocks, read together: for ages that neither a suspended machine nor a corrected wall clock makes shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock, as time since the Unix epoch.
+    pub unix_time: Duration,
+    /// Time since the origin of the monotonic clock.
+    pub monotonic: Duration,
 }
 
 impl Moment {
-    pub(crate) fn of(clock: &dyn Clock) -> Self {
+    /// Reads both clocks.
+    pub fn of(clock: &dyn Clock) -> Self {
         Self { unix_time: clock.unix_time(), monotonic: clock.monotonic() }
     }
 
     /// How long ago `earlier` was, by whichever clock says more: the monotonic one stands still while a machine is
     /// suspended, and the wall clock can be set back.
-    pub(crate) fn age_of(self, earlier: Self) -> Duration {
+    #[must_use]
+    pub fn age_of(self, earlier: Self) -> Duration {
         let monotonic = self.monotonic.saturating_sub(earlier.monotonic);
         monotonic.max(self.unix_time.saturating_sub(earlier.unix_time))
     }

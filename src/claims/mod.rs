@@ -7,8 +7,7 @@ mod untyped;
 
 use std::time::Duration;
 
-pub(crate) use self::clock::Moment;
-pub use self::clock::{Clock, ManualClock, SystemClock};
+pub use self::clock::{Clock, ManualClock, Moment, SystemClock};
 pub use self::registered::{Audience, RegisteredClaims, Scopes};
 pub(crate) use self::registered::{Spans, Times};
 pub use self::untyped::{NoClaims, UntypedClaims};

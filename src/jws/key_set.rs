@@ -186,9 +186,32 @@ impl KeySet {
     /// # Errors
     /// The first rule of [`JwsError`] that is broken.
     pub fn verify_compact(&self, compact: &[u8]) -> Result<Vec<u8>, JwsError> {
+        self.verify_compact_if(|_| true, compact)
+    }
+
+    /// As [`verify_compact`](Self::verify_compact), and the header must have this `typ`, in whatever case (RFC 8725
+    /// section 3.11).
+    ///
+    /// # Errors
+    /// [`JwsError::UnexpectedType`] for another `typ` or none; otherwise as [`verify_compact`](Self::verify_compact).
+    pub fn verify_compact_of_type(&self, typ: &str, compact: &[u8]) -> Result<Vec<u8>, JwsError> {
+        self.verify_compact_if(
+            |found| found.is_some_and(|found| found.eq_ignore_ascii_case(typ)),
+            compact,
+        )
+    }
+
+    fn verify_compact_if(
+        &self,
+        accepts_type: impl Fn(Option<&str>) -> bool,
+        compact: &[u8],
+    ) -> Result<Vec<u8>, JwsError> {
         let compact = Compact::parse(compact, usize::MAX)?;
         let (mut for_header, mut for_signature) = (Scratch::new(), Scratch::new());
         let header = Header::parse(compact.decode_header(&mut for_header)?)?;
+        if !accepts_type(header.typ()) {
+            return Err(JwsError::UnexpectedType);
+        }
         let payload = compact.decode_payload()?;
         let signature = compact.decode_signature(&mut for_signature)?;
         self.verify(&header, compact.signing_input(), signature)?;

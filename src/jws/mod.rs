@@ -14,10 +14,10 @@ mod material;
 #[cfg(all(test, not(any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 #[path = "tests/no_backend.rs"]
 mod no_backend;
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 mod pkcs8;
 mod public_text;
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 mod signing_key;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
@@ -34,11 +34,9 @@ pub(crate) use self::key_set::RefusedKeys;
 pub use self::key_set::{KeySet, RefusedKey};
 pub use self::key_set_handle::KeySetHandle;
 pub(crate) use self::known_headers::KnownHeaders;
-#[cfg(feature = "_signing")]
-pub(crate) use self::signing_key::SigningFailed;
-#[cfg(feature = "_signing")]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "issuing", feature = "test-util"))))]
-pub use self::signing_key::SigningKey;
+#[cfg(feature = "signing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
+pub use self::signing_key::{SigningFailed, SigningKey};
 
 /// Why compact bytes are no JWS that a key set vouches for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +53,8 @@ pub enum JwsError {
     /// `crit`, `b64` or `enc`: extensions that change what the bytes mean (RFC 7515 section 4.1.11, RFC 7797
     /// section 7).
     UnsupportedHeader,
+    /// The header's `typ` is not the one that was asked for (RFC 8725 section 3.11).
+    UnexpectedType,
     /// No key of the set can be meant.
     UnknownKey,
     /// The keys that are meant are bound to other algorithms (RFC 8725 section 3.1).
@@ -71,6 +71,7 @@ impl fmt::Display for JwsError {
             Self::MalformedHeader => "malformed protected header",
             Self::UnsupportedAlgorithm => "unsupported algorithm",
             Self::UnsupportedHeader => "unsupported header parameter",
+            Self::UnexpectedType => "the header has another typ",
             Self::UnknownKey => "unknown key",
             Self::AlgorithmMismatch => "the algorithm is not the key's",
             Self::BadSignature => "the signature does not verify",
@@ -79,24 +80,6 @@ impl fmt::Display for JwsError {
 }
 
 impl std::error::Error for JwsError {}
-
-/// The SHA-256 of `bytes`.
-#[cfg(any(feature = "issuing", feature = "redis"))]
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    backend::sha256(bytes)
-}
-
-/// HMAC with SHA-256 (RFC 2104).
-#[cfg(any(feature = "issuing", feature = "redis"))]
-pub(crate) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
-    backend::hmac_sha256(secret, message)
-}
-
-/// Whether that is the HMAC of the message, in a time that does not depend on where it differs.
-#[cfg(feature = "redis")]
-pub(crate) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> bool {
-    backend::is_hmac_sha256(secret, message, tag)
-}
 
 /// The SHA-256 of `bytes`, in hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {

@@ -49,8 +49,8 @@ struct Parts {
 }
 
 /// The operating system or the backend refused to make a signature or random bytes.
-#[derive(Debug)]
-pub(crate) struct SigningFailed;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigningFailed;
 
 impl fmt::Display for SigningFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,14 +168,32 @@ impl SigningKey {
         pkcs8::write_pem(&self.parts.secret, self.parts.public.as_ref()?)
     }
 
-    /// A compact JWS (RFC 7515 section 7.1) of this payload; `typ` is plain text without quotes.
-    #[cfg_attr(
-        not(any(feature = "issuing", feature = "test-util")),
-        allow(dead_code, reason = "whoever turns `_signing` on signs something")
-    )]
-    pub(crate) fn sign(&self, typ: &str, payload: &str) -> Result<String, SigningFailed> {
-        let id = serde_json::Value::from(self.key_id());
-        let header = format!(r#"{{"alg":"{}","typ":"{typ}","kid":{id}}}"#, self.algorithm.name());
+    /// Signs a payload and returns a compact JWS (RFC 7515 section 7.1), with this `typ` in its header.
+    ///
+    /// The payload is signed as it is. A JWT has a JSON object with the claims there. Choose a `typ` that only one kind
+    /// of your tokens has, so that no kind passes for another (RFC 8725 section 3.11).
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::{Algorithm, KeySet, jws::SigningKey};
+    ///
+    /// let key = SigningKey::generate(Algorithm::ES256)?;
+    /// let invitation = key.sign("invitation+jwt", r#"{"team":7}"#)?;
+    ///
+    /// let keys = KeySet::new([key.verifying_key().clone()]);
+    /// let payload = keys.verify_compact_of_type("invitation+jwt", invitation.as_bytes())?;
+    /// assert_eq!(payload, br#"{"team":7}"#);
+    /// assert!(keys.verify_compact_of_type("at+jwt", invitation.as_bytes()).is_err());
+    /// # Ok(()) }
+    /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// [`SigningFailed`] if the backend cannot sign.
+    pub fn sign(&self, typ: &str, payload: &str) -> Result<String, SigningFailed> {
+        let [typ, id] = [typ, self.key_id()].map(serde_json::Value::from);
+        let header = format!(r#"{{"alg":"{}","typ":{typ},"kid":{id}}}"#, self.algorithm.name());
         let mut compact = base64url(header.as_bytes());
         compact.push('.');
         compact.push_str(&base64url(payload.as_bytes()));

@@ -248,6 +248,7 @@ impl From<JwsError> for RejectionKind {
             JwsError::MalformedHeader => Self::MalformedHeader,
             JwsError::UnsupportedAlgorithm => Self::UnsupportedAlgorithm,
             JwsError::UnsupportedHeader => Self::UnsupportedHeader,
+            JwsError::UnexpectedType => Self::WrongType,
             JwsError::UnknownKey => Self::UnknownKey,
             JwsError::AlgorithmMismatch => Self::AlgorithmMismatch,
             JwsError::BadSignature => Self::BadSignature,

@@ -1,8 +1,11 @@
 //! The cache in front of a store, and the rules by which it answers.
 
-#[cfg(feature = "redis")]
-use std::sync::Weak;
-use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 
@@ -255,10 +258,11 @@ impl RevocationCache {
         }
     }
 
-    #[cfg(feature = "redis")]
-    pub(super) fn downgrade(&self) -> WeakCache {
+    /// A handle that does not keep the cache alive: for a task that listens to the store's stream of revocations.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakRevocationCache {
         let clock = Arc::clone(&self.asking.settings.clock);
-        WeakCache { known: Arc::downgrade(&self.known), clock }
+        WeakRevocationCache { known: Arc::downgrade(&self.known), clock }
     }
 
     fn deny(&self, what: &Revocable, expires_at: u64) {
@@ -386,29 +390,38 @@ fn starts_of(what: &Revocable, starts_at: u64) -> u64 {
     if matches!(what, Revocable::Token { .. }) { starts_at } else { 0 }
 }
 
-/// Tells a cache what happens elsewhere, for as long as a clone of it is there.
-#[cfg(feature = "redis")]
-pub(super) struct WeakCache {
+/// A cache without keeping it alive, from [`RevocationCache::downgrade`]: for a task that applies the revocations of other
+/// processes, and ends when the last clone of the cache is gone.
+#[derive(Clone)]
+pub struct WeakRevocationCache {
     known: Weak<Shared>,
     clock: Arc<dyn Clock>,
 }
 
-/// Each answers whether there was a cache.
-#[cfg(feature = "redis")]
-impl WeakCache {
-    pub(super) fn apply_from(&self, what: &Revocable, starts_at: u64, expires_at: u64) -> bool {
+impl WeakRevocationCache {
+    /// As [`RevocationCache::apply_from`]. Returns whether the cache is still there.
+    pub fn apply_from(&self, what: &Revocable, starts_at: u64, expires_at: u64) -> bool {
         let Some(shared) = self.known.upgrade() else { return false };
         let (starts_at, keep_until) = (starts_of(what, starts_at), keep_until(expires_at));
         shared.known.deny_from(what, starts_at, keep_until, &*self.clock);
         true
     }
 
-    pub(super) fn doubt(&self) -> bool {
+    /// As [`RevocationCache::doubt`]. Returns whether the cache is still there.
+    pub fn doubt(&self) -> bool {
         self.known.upgrade().map(|shared| shared.doubt()).is_some()
     }
 
-    pub(super) fn is_alive(&self) -> bool {
+    /// Whether a clone of the cache is still there.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
         self.known.strong_count() > 0
+    }
+}
+
+impl fmt::Debug for WeakRevocationCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakRevocationCache").field("is_alive", &self.is_alive()).finish()
     }
 }
 

@@ -1,13 +1,13 @@
 //! What this process knows to be revoked or in doubt, and how that reaches requests.
 
 use super::{
-    Revocable, TokenFacts,
+    RETENTION_MARGIN, Revocable, TokenFacts,
     dated::DatedAnswer,
     denials::Denials,
     pending::Pending,
     sync::{AtomicU64, Ordering},
 };
-use crate::claims::{Clock, MAX_LEEWAY};
+use crate::claims::Clock;
 
 /// Denials and doubts, numbered by an epoch.
 ///
@@ -161,11 +161,5 @@ impl Known {
 /// Until when a revocation is kept, given the latest `exp` of the tokens concerned: past every leeway, and a
 /// minute for the verification to have happened a little earlier.
 pub(super) fn keep_until(expires_at: u64) -> u64 {
-    expires_at.saturating_add(MAX_LEEWAY.as_secs()).saturating_add(60)
-}
-
-/// The `expires_at` whose [`keep_until`] this is.
-#[cfg(feature = "redis")]
-pub(super) fn expires_at(keep_until: u64) -> u64 {
-    keep_until.saturating_sub(self::keep_until(0))
+    expires_at.saturating_add(RETENTION_MARGIN.as_secs())
 }

@@ -47,10 +47,8 @@ mod denials;
 mod in_flight;
 mod known;
 mod memory;
+pub mod outbox;
 mod pending;
-#[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub mod redis;
 mod revocable;
 mod revoke_error;
 mod stats;
@@ -58,21 +56,24 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 pub(crate) use self::answers::RevocationMemo;
 pub(crate) use self::cache::{Answer, Check};
-pub use self::cache::{OnUnavailable, RevocationCache};
+pub use self::cache::{OnUnavailable, RevocationCache, WeakRevocationCache};
 pub use self::memory::MemoryStore;
 pub use self::revocable::Revocable;
 pub(crate) use self::revocable::TokenFacts;
 pub use self::revoke_error::RevokeError;
 pub use self::stats::RevocationStats;
-use crate::BoxFuture;
+use crate::{BoxFuture, claims::MAX_LEEWAY};
+
+/// How long an entry is kept after the last token that it concerns has expired: the longest leeway, and a minute because
+/// a token may have been verified a little earlier.
+pub const RETENTION_MARGIN: Duration = MAX_LEEWAY.saturating_add(Duration::from_secs(60));
 
 /// What a store answers about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Verdict {
     /// At least one of what was asked about is revoked.
     Revoked,
@@ -149,11 +150,12 @@ impl StoreError {
         Self::of_kind("failed", source)
     }
 
-    /// The same with a fixed name for logs, which must not have the source: others' errors may quote.
-    pub(crate) fn of_kind(
-        kind: &'static str,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
+    /// As [`new`](Self::new), with a fixed name for the kind of failure, such as `connection_lost`.
+    ///
+    /// Events and metrics name the kind and never the source, because texts of other crates may quote what they were
+    /// sent.
+    #[must_use]
+    pub fn of_kind(kind: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), kind, nothing_written: false }
     }
 
@@ -179,7 +181,10 @@ impl StoreError {
         self.nothing_written
     }
 
-    pub(crate) fn kind(&self) -> &'static str {
+    /// The fixed name of the kind of failure: `failed` for [`new`](Self::new), `timed_out` for
+    /// [`timed_out`](Self::timed_out).
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
         self.kind
     }
 }

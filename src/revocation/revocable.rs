@@ -8,7 +8,6 @@ use std::{fmt, sync::Arc};
 /// the name of its [`Issuer`](crate::Issuer) policy, whichever of its spellings a token has
 /// ([`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer)).
 #[derive(Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Revocable {
     /// One token, by its id: `jti`, the claim that the issuer's policy names, or the SHA-256 of
     /// `header.payload` in hexadecimal.

@@ -11,12 +11,8 @@ use super::{
     metrics::METADATA,
     names::{self, Kind, Metric, value},
 };
-#[cfg(feature = "issuing")]
-use crate::issuing::TokenIssuer;
 #[cfg(feature = "jwks")]
 use crate::jwks::JwksHealth;
-#[cfg(feature = "redis")]
-use crate::revocation::redis::{DenyList, DenyListStats, PushStats, Pushes};
 use crate::{Authenticator, RevocationCache, revocation::RevocationStats, token_cache::TokenCache};
 
 /// Tells the recorder of `metrics` what the parts of a service have counted and what they hold.
@@ -31,7 +27,7 @@ use crate::{Authenticator, RevocationCache, revocation::RevocationStats, token_c
 #[derive(Clone, Default)]
 #[must_use = "a collector tells nothing until it is asked to"]
 pub struct Collector {
-    parts: Vec<Arc<dyn Part>>,
+    sources: Vec<Arc<dyn MetricSource>>,
 }
 
 impl Collector {
@@ -54,30 +50,9 @@ impl Collector {
         self.add(cache.clone())
     }
 
-    /// Adds the authenticators of an issuer, which are behind its layers and its router.
-    #[cfg(feature = "issuing")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
-    pub fn add_token_issuer(self, issuer: &TokenIssuer) -> Self {
-        self.add_authenticator(&issuer.authenticator())
-            .add_authenticator(issuer.access_authenticator())
-    }
-
-    /// Adds pushes of revocations.
-    #[cfg(feature = "redis")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-    pub fn add_pushes(self, pushes: &Pushes) -> Self {
-        self.add(pushes.clone())
-    }
-
-    /// Adds a deny-list.
-    #[cfg(feature = "redis")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-    pub fn add_deny_list(self, deny_list: &DenyList) -> Self {
-        self.add(deny_list.clone())
-    }
-
-    fn add(mut self, part: impl Part + 'static) -> Self {
-        self.parts.push(Arc::new(part));
+    /// Adds a part of another crate or of your own, such as a `TokenIssuer`, `Pushes` or a `DenyList`.
+    pub fn add(mut self, source: impl MetricSource) -> Self {
+        self.sources.push(Arc::new(source));
         self
     }
 
@@ -85,78 +60,128 @@ impl Collector {
     ///
     /// It counts through what is held, as [`RevocationCache::stats`] does: for every few seconds, not for every request.
     pub fn collect(&self) {
-        let mut totals = Totals::default();
-        for part in &self.parts {
-            part.add_to(&mut totals);
+        let mut metrics = Metrics::default();
+        for source in &self.sources {
+            source.report(&mut metrics);
         }
-        totals.tell();
+        metrics.tell();
     }
 }
 
 impl fmt::Debug for Collector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Collector").field("parts", &self.parts.len()).finish()
+        f.debug_struct("Collector").field("sources", &self.sources.len()).finish()
     }
 }
 
-trait Part: Send + Sync {
-    fn add_to(&self, totals: &mut Totals);
+/// A part of a service that counts for itself, and reports to a [`Collector`].
+///
+/// ```
+/// use std::sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}};
+/// use tower_bearer::telemetry::{Collector, MetricSource, Metrics};
+///
+/// #[derive(Clone, Default)]
+/// struct Listener(Arc<AtomicU64>);
+///
+/// impl MetricSource for Listener {
+///     fn report(&self, metrics: &mut Metrics) {
+///         // Clones of one listener count once.
+///         if metrics.is_new(&self.0) {
+///             metrics.add_counter("my_listener_messages_total", &[], self.0.load(Relaxed));
+///         }
+///     }
+/// }
+///
+/// Collector::new().add(Listener::default()).collect();
+/// ```
+pub trait MetricSource: Send + Sync + 'static {
+    /// Adds what was counted since the start, and what is held now.
+    fn report(&self, metrics: &mut Metrics);
 }
 
-impl<C: Send + Sync + 'static> Part for Authenticator<C> {
-    fn add_to(&self, totals: &mut Totals) {
-        totals.add_admissions(self.admissions());
-        totals.add_token_cache(self.verifier().token_cache());
+impl<C: Send + Sync + 'static> MetricSource for Authenticator<C> {
+    fn report(&self, metrics: &mut Metrics) {
+        metrics.add_admissions(self.admissions());
+        metrics.add_token_cache(self.verifier().token_cache());
         #[cfg(feature = "jwks")]
         for issuer in self.verifier().issuers() {
             if let Some(keys) = issuer.remote_keys()
-                && totals.is_new(keys.place(), Some(issuer.own_name()))
+                && metrics.is_new_at(keys.place(), Some(issuer.own_name()))
             {
-                totals.add_keys(issuer.own_name(), &keys.health());
+                metrics.add_keys(issuer.own_name(), &keys.health());
             }
         }
         if let Some(cache) = self.revocation() {
-            cache.add_to(totals);
+            cache.report(metrics);
         }
     }
 }
 
-impl Part for RevocationCache {
-    fn add_to(&self, totals: &mut Totals) {
-        if totals.is_new(self.place(), None) {
-            totals.add_revocation(&self.stats());
+impl MetricSource for RevocationCache {
+    fn report(&self, metrics: &mut Metrics) {
+        if metrics.is_new_at(self.place(), None) {
+            metrics.add_revocation(&self.stats());
         }
     }
 }
 
-#[cfg(feature = "redis")]
-impl Part for Pushes {
-    fn add_to(&self, totals: &mut Totals) {
-        if totals.is_new(self.place(), None) {
-            totals.add_pushes(&self.stats());
-        }
-    }
-}
-
-#[cfg(feature = "redis")]
-impl Part for DenyList {
-    fn add_to(&self, totals: &mut Totals) {
-        if totals.is_new(self.place(), None) {
-            totals.add_deny_list(&self.stats());
-        }
-    }
-}
-
-/// What the parts come to.
-#[derive(Default)]
-struct Totals {
+/// What the parts of a service report, added up.
+#[derive(Debug, Default)]
+pub struct Metrics {
     /// The parts that have been added up, by where they are; keys by their issuer, too, because several may share them.
     seen: Vec<(usize, Option<Arc<str>>)>,
-    values: BTreeMap<(&'static str, Vec<Label>), (&'static Metric, u64)>,
+    values: BTreeMap<(&'static str, Vec<Label>), (Kind, u64)>,
 }
 
-impl Totals {
-    fn is_new(&mut self, place: usize, issuer: Option<&Arc<str>>) -> bool {
+impl Metrics {
+    /// Whether nothing that shares `part` has reported yet: report only then, so that clones count once.
+    pub fn is_new<T: ?Sized>(&mut self, part: &Arc<T>) -> bool {
+        self.is_new_at(Arc::as_ptr(part).cast::<()>().addr(), None)
+    }
+
+    /// Adds to a counter: several parts of one kind are added up.
+    pub fn add_counter(
+        &mut self,
+        name: &'static str,
+        labels: &[(&'static str, &'static str)],
+        value: u64,
+    ) {
+        self.merge_named(name, Kind::Counter, labels, value, u64::saturating_add);
+    }
+
+    /// Adds to a gauge: several parts of one kind are added up.
+    pub fn add_gauge(
+        &mut self,
+        name: &'static str,
+        labels: &[(&'static str, &'static str)],
+        value: u64,
+    ) {
+        self.merge_named(name, Kind::Gauge, labels, value, u64::saturating_add);
+    }
+
+    /// Sets a gauge to the least that a part of this kind reports: 1 while all of them are well, for example.
+    pub fn min_gauge(
+        &mut self,
+        name: &'static str,
+        labels: &[(&'static str, &'static str)],
+        value: u64,
+    ) {
+        self.merge_named(name, Kind::Gauge, labels, value, u64::min);
+    }
+
+    fn merge_named(
+        &mut self,
+        name: &'static str,
+        kind: Kind,
+        labels: &[(&'static str, &'static str)],
+        value: u64,
+        both: fn(u64, u64) -> u64,
+    ) {
+        let labels = labels.iter().map(|(label, value)| Label::from_static_parts(label, value));
+        self.merge_into((name, labels.collect()), kind, value, both);
+    }
+
+    fn is_new_at(&mut self, place: usize, issuer: Option<&Arc<str>>) -> bool {
         let part = (place, issuer.cloned());
         let is_new = !self.seen.contains(&part);
         if is_new {
@@ -167,7 +192,7 @@ impl Totals {
 
     fn add_admissions(&mut self, admissions: &Admissions) {
         let counts = admissions.counts();
-        if !self.is_new(Arc::as_ptr(counts).addr(), None) {
+        if !self.is_new(counts) {
             return;
         }
         for (reason, count) in [
@@ -181,7 +206,7 @@ impl Totals {
 
     fn add_token_cache<C>(&mut self, cache: &TokenCache<C>) {
         let Some(usage) = cache.usage() else { return };
-        if !self.is_new(std::ptr::from_ref(cache).addr(), None) {
+        if !self.is_new_at(std::ptr::from_ref(cache).addr(), None) {
             return;
         }
         self.add(&names::CACHE_LOOK_UPS, &[value::HIT], usage.hits);
@@ -233,22 +258,6 @@ impl Totals {
         }
     }
 
-    #[cfg(feature = "redis")]
-    fn add_pushes(&mut self, stats: &PushStats) {
-        self.add(&names::PUSHES_CONNECTED, &[], stats.is_connected.into());
-        self.add(&names::PUSHES, &[], stats.received);
-        self.add(&names::PUSH_CONNECTIONS, &[], stats.connections);
-        self.add(&names::PUSH_GAPS, &[], stats.gaps);
-        self.add(&names::PUSHES_UNREADABLE, &[], stats.unreadable);
-    }
-
-    #[cfg(feature = "redis")]
-    fn add_deny_list(&mut self, stats: &DenyListStats) {
-        self.add(&names::DENY_LIST_ENTRIES, &[], stats.denials);
-        self.merge(&names::DENY_LIST_CURRENT, Vec::new(), stats.is_current.into(), u64::min);
-        self.add(&names::DENY_LIST_SNAPSHOTS, &[], stats.snapshots);
-    }
-
     fn add(&mut self, metric: &'static Metric, values: &[&'static str], value: u64) {
         self.merge(metric, metric.with(values), value, u64::saturating_add);
     }
@@ -260,17 +269,27 @@ impl Totals {
         value: u64,
         both: fn(u64, u64) -> u64,
     ) {
+        self.merge_into((metric.name, labels), metric.kind, value, both);
+    }
+
+    fn merge_into(
+        &mut self,
+        key: (&'static str, Vec<Label>),
+        kind: Kind,
+        value: u64,
+        both: fn(u64, u64) -> u64,
+    ) {
         self.values
-            .entry((metric.name, labels))
+            .entry(key)
             .and_modify(|(_, total)| *total = both(*total, value))
-            .or_insert((metric, value));
+            .or_insert((kind, value));
     }
 
     fn tell(self) {
         with_recorder(|recorder| {
-            for ((name, labels), (metric, total)) in self.values {
+            for ((name, labels), (kind, total)) in self.values {
                 let key = Key::from_parts(name, labels);
-                match metric.kind {
+                match kind {
                     Kind::Counter => recorder.register_counter(&key, &METADATA).absolute(total),
                     // Beyond 2^53 they are rounded, and nobody holds so much.
                     Kind::Gauge | Kind::Histogram => {

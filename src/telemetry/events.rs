@@ -48,38 +48,3 @@ pub(super) fn keys_not_fetched(error: &FetchError) {
         _ => warn!(target: TARGET, %error, "{KEYS_NOT_FETCHED}"),
     }
 }
-
-#[cfg(all(feature = "issuing", feature = "redis"))]
-pub(super) fn not_carried(kind: &'static str, is_news: bool) {
-    if is_news {
-        warn!(target: TARGET, kind, "{NOT_CARRIED}");
-    } else {
-        debug!(target: TARGET, kind, "{NOT_CARRIED}");
-    }
-}
-
-#[cfg(feature = "redis")]
-pub(super) fn redis_connected() {
-    info!(target: TARGET, "{REDIS_CONNECTED}");
-}
-
-#[cfg(feature = "redis")]
-pub(super) fn redis_lost(kind: &'static str) {
-    warn!(target: TARGET, kind, "{REDIS_LOST}");
-}
-
-#[cfg(feature = "redis")]
-pub(super) fn pushes_connected() {
-    info!(target: TARGET, "{PUSHES_CONNECTED}");
-}
-
-#[cfg(feature = "redis")]
-pub(super) fn pushes_lost() {
-    warn!(target: TARGET, "{PUSHES_LOST}");
-}
-
-/// Not above: whoever may publish can write what cannot be read.
-#[cfg(feature = "redis")]
-pub(super) fn pushes_missed() {
-    debug!(target: TARGET, "{PUSHES_MISSED}");
-}

@@ -68,39 +68,6 @@ pub(super) fn doubted() {
     count(&key(&names::DOUBTS, &[]));
 }
 
-#[cfg(all(feature = "issuing", feature = "redis"))]
-pub(super) fn not_carried() {
-    count(&key(&names::RELAY_ERRORS, &[]));
-}
-
-#[cfg(feature = "issuing")]
-pub(super) fn log_in_tried(error: Option<&crate::issuing::LoginError>) {
-    use crate::issuing::LoginError;
-
-    let outcome = match error {
-        None => value::SUCCEEDED,
-        Some(LoginError::NoActiveAccount) => value::NO_ACTIVE_ACCOUNT,
-        Some(LoginError::Throttled { .. }) => value::THROTTLED,
-        Some(LoginError::Busy) => value::BUSY,
-        Some(LoginError::Unavailable(_)) => value::UNAVAILABLE,
-    };
-    count(&key(&names::LOG_INS, &[outcome]));
-}
-
-#[cfg(feature = "issuing")]
-pub(super) fn refreshed(outcome: super::RefreshOutcome) {
-    use super::RefreshOutcome;
-
-    let outcome = match outcome {
-        RefreshOutcome::Succeeded => value::SUCCEEDED,
-        RefreshOutcome::Reused => value::REUSED,
-        RefreshOutcome::NotValid => value::NOT_VALID,
-        RefreshOutcome::Throttled => value::THROTTLED,
-        RefreshOutcome::Unavailable => value::UNAVAILABLE,
-    };
-    count(&key(&names::REFRESHES, &[outcome]));
-}
-
 fn count(key: &Key) {
     with_recorder(|recorder| recorder.register_counter(key, &METADATA)).increment(1);
 }

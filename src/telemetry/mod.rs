@@ -70,18 +70,12 @@ assert!(names.iter().any(|(key, ..)| key.key().name() == "tower_bearer_revocatio
 //!   not counted; all else about it is.
 
 #![cfg_attr(
-    not(all(
-        feature = "issuing",
-        feature = "jwks",
-        feature = "metrics",
-        feature = "redis",
-        feature = "tracing"
-    )),
+    not(all(feature = "jwks", feature = "metrics", feature = "tracing")),
     allow(
         dead_code,
         unused_variables,
         clippy::unused_self,
-        reason = "what features that are off leave unused"
+        reason = "features that are off leave these unused"
     )
 )]
 
@@ -102,7 +96,7 @@ use std::time::Duration;
 
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
-pub use self::collector::Collector;
+pub use self::collector::{Collector, MetricSource, Metrics};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use self::metrics::describe;
@@ -156,72 +150,4 @@ pub(crate) fn keys_refused(refused: &[RefusedKey]) {
 pub(crate) fn keys_not_fetched(error: &FetchError) {
     #[cfg(feature = "tracing")]
     events::keys_not_fetched(error);
-}
-
-/// Somebody tried to log in.
-#[cfg(feature = "issuing")]
-pub(crate) fn log_in_tried<T>(outcome: &Result<T, crate::issuing::LoginError>) {
-    #[cfg(feature = "metrics")]
-    metrics::log_in_tried(outcome.as_ref().err());
-}
-
-/// A refresh token was presented.
-#[cfg(feature = "issuing")]
-pub(crate) fn refreshed(outcome: RefreshOutcome) {
-    #[cfg(feature = "metrics")]
-    metrics::refreshed(outcome);
-}
-
-#[cfg(feature = "issuing")]
-#[derive(Clone, Copy)]
-pub(crate) enum RefreshOutcome {
-    Succeeded,
-    Reused,
-    NotValid,
-    Throttled,
-    Unavailable,
-}
-
-/// A relay could not carry revocations on, so long after it began.
-#[cfg(all(feature = "issuing", feature = "redis"))]
-pub(crate) fn not_carried(kind: &'static str, pace: &Pace, now: Duration) {
-    #[cfg(feature = "tracing")]
-    events::not_carried(kind, pace.lets_through(now));
-    #[cfg(feature = "metrics")]
-    metrics::not_carried();
-}
-
-/// There is a connection to Redis after there was none.
-#[cfg(feature = "redis")]
-pub(crate) fn redis_connected() {
-    #[cfg(feature = "tracing")]
-    events::redis_connected();
-}
-
-/// A connection to Redis was given up, or none could be made.
-#[cfg(feature = "redis")]
-pub(crate) fn redis_lost(kind: &'static str) {
-    #[cfg(feature = "tracing")]
-    events::redis_lost(kind);
-}
-
-/// Revocations of other processes arrive from now on.
-#[cfg(feature = "redis")]
-pub(crate) fn pushes_connected() {
-    #[cfg(feature = "tracing")]
-    events::pushes_connected();
-}
-
-/// They do not arrive any more.
-#[cfg(feature = "redis")]
-pub(crate) fn pushes_lost() {
-    #[cfg(feature = "tracing")]
-    events::pushes_lost();
-}
-
-/// Some may have been missed.
-#[cfg(feature = "redis")]
-pub(crate) fn pushes_missed() {
-    #[cfg(feature = "tracing")]
-    events::pushes_missed();
 }

@@ -3,7 +3,7 @@
 //! The tables of the documentation, `events.md` and `metrics.md`, say the same; the tests read both.
 
 #![cfg_attr(
-    not(all(feature = "issuing", feature = "jwks", feature = "redis")),
+    not(feature = "jwks"),
     allow(dead_code, reason = "features that are off leave names unused")
 )]
 
@@ -18,28 +18,10 @@ pub(super) mod events {
     pub(in crate::telemetry) const KEYS_NOT_FETCHED: &str = "keys not fetched";
     pub(in crate::telemetry) const STORE_FAILED: &str = "revocation store failed";
     pub(in crate::telemetry) const DOUBTED: &str = "revocation answers doubted";
-    pub(in crate::telemetry) const NOT_CARRIED: &str = "revocations not carried";
-    pub(in crate::telemetry) const REDIS_CONNECTED: &str = "redis connected";
-    pub(in crate::telemetry) const REDIS_LOST: &str = "redis connection lost";
-    pub(in crate::telemetry) const PUSHES_CONNECTED: &str = "revocation pushes connected";
-    pub(in crate::telemetry) const PUSHES_LOST: &str = "revocation pushes lost";
-    pub(in crate::telemetry) const PUSHES_MISSED: &str = "revocation pushes missed";
 
     #[cfg(test)]
-    pub(in crate::telemetry) const ALL: &[&str] = &[
-        REQUEST_REFUSED,
-        KEYS_FETCHED,
-        KEYS_REFUSED,
-        KEYS_NOT_FETCHED,
-        STORE_FAILED,
-        DOUBTED,
-        NOT_CARRIED,
-        REDIS_CONNECTED,
-        REDIS_LOST,
-        PUSHES_CONNECTED,
-        PUSHES_LOST,
-        PUSHES_MISSED,
-    ];
+    pub(in crate::telemetry) const ALL: &[&str] =
+        &[REQUEST_REFUSED, KEYS_FETCHED, KEYS_REFUSED, KEYS_NOT_FETCHED, STORE_FAILED, DOUBTED];
 }
 
 #[cfg(feature = "metrics")]
@@ -113,24 +95,6 @@ mod metrics {
             "answers of the revocation store that are remembered";
         IN_FLIGHT: Gauge, Count, "tower_bearer_revocation_in_flight", [],
             "tokens about which the revocation store is being asked";
-        PUSHES_CONNECTED: Gauge, Count, "tower_bearer_revocation_pushes_connected", [],
-            "subscriptions to revocations of other processes that are connected";
-        PUSHES: Counter, Count, "tower_bearer_revocation_pushes_total", [],
-            "revocations of other processes that arrived";
-        PUSH_CONNECTIONS: Counter, Count, "tower_bearer_revocation_push_connections_total", [],
-            "connections that were made for them";
-        PUSH_GAPS: Counter, Count, "tower_bearer_revocation_push_gaps_total", [],
-            "times that some of them may have been missed";
-        PUSHES_UNREADABLE: Counter, Count, "tower_bearer_revocation_pushes_unreadable_total", [],
-            "messages where they are published that are none, or not signed";
-        RELAY_ERRORS: Counter, Count, "tower_bearer_revocation_relay_errors_total", [],
-            "times that a relay could not carry revocations on";
-        DENY_LIST_ENTRIES: Gauge, Count, "tower_bearer_deny_list_entries", [],
-            "revocations in deny-lists";
-        DENY_LIST_CURRENT: Gauge, Count, "tower_bearer_deny_list_current", [],
-            "1 while every deny-list answers, or 0";
-        DENY_LIST_SNAPSHOTS: Counter, Count, "tower_bearer_deny_list_snapshots_total", [],
-            "deny-lists that were read as a whole";
         KEYS_AGE: Gauge, Seconds, "tower_bearer_keys_age_seconds", [ISSUER],
             "how long ago the keys of an issuer were asked for with success";
         KEYS_USABLE: Gauge, Count, "tower_bearer_keys_usable", [ISSUER],
@@ -139,10 +103,6 @@ mod metrics {
             "keys in the key set of an issuer that cannot be used";
         KEYS_FETCHES: Counter, Count, "tower_bearer_keys_fetches_total", [ISSUER, OUTCOME],
             "attempts to fetch the keys of an issuer";
-        LOG_INS: Counter, Count, "tower_bearer_log_ins_total", [OUTCOME],
-            "attempts to log in";
-        REFRESHES: Counter, Count, "tower_bearer_refreshes_total", [OUTCOME],
-            "refresh tokens that were presented";
     }
 
     /// Names of labels. Each has few values, which are all in the table, but for [`ISSUER`](label::ISSUER): that is a
@@ -182,12 +142,5 @@ mod metrics {
 
         pub(in crate::telemetry) const CHANGED: &str = "changed";
         pub(in crate::telemetry) const UNCHANGED: &str = "unchanged";
-
-        pub(in crate::telemetry) const SUCCEEDED: &str = "succeeded";
-        pub(in crate::telemetry) const NO_ACTIVE_ACCOUNT: &str = "no_active_account";
-        pub(in crate::telemetry) const THROTTLED: &str = "throttled";
-        pub(in crate::telemetry) const BUSY: &str = "busy";
-        pub(in crate::telemetry) const NOT_VALID: &str = "not_valid";
-        pub(in crate::telemetry) const REUSED: &str = "reused";
     }
 }

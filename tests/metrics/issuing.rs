@@ -1,14 +1,11 @@
 //! Log-ins and refreshes.
 
 use tower_bearer::{
-    Algorithm, BoxFuture,
-    claims::ManualClock,
-    issuing::{
-        Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,
-    },
-    jws::SigningKey,
-    revocation::StoreError,
+    Algorithm, BoxFuture, claims::ManualClock, jws::SigningKey, revocation::StoreError,
     telemetry::Collector,
+};
+use tower_bearer_issuing::{
+    Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,
 };
 
 use crate::{common::requests::NOW, recording::record};

@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 use tower_bearer::{
     Algorithm, RejectionKind,
     claims::{Clock, SystemClock},
-    issuing::{
-        Account, Credentials, LoginError, MemoryAccounts, Passwords, StoredAccount, TokenIssuer,
-        hash_password, store::MemoryTokenStore,
-    },
     jws::SigningKey,
     telemetry::Collector,
+};
+use tower_bearer_issuing::{
+    Account, Credentials, LoginError, MemoryAccounts, Passwords, StoredAccount, TokenIssuer,
+    hash_password, store::MemoryTokenStore,
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! AWS-LC, through aws-lc-rs.
 
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 mod signing;
 
 use aws_lc_rs::{
@@ -11,7 +11,7 @@ use aws_lc_rs::{
 };
 use x509_cert::der::{Encode as _, asn1::UintRef};
 
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 pub(super) use self::signing::{generate_rsa, signer};
 use super::{Algorithm, Check, Material};
 use crate::{
@@ -66,11 +66,6 @@ pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     // The lengths are equal by definition of the algorithm.
     bytes.copy_from_slice(tag.as_ref());
     bytes
-}
-
-#[cfg(feature = "redis")]
-pub(super) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> bool {
-    hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), message, tag).is_ok()
 }
 
 fn public_key(

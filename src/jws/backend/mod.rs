@@ -16,10 +16,10 @@ use self::aws_lc as chosen;
 use self::none as chosen;
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 use self::rust_crypto as chosen;
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 use zeroize::Zeroizing;
 
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 use super::SigningFailed;
 use super::{
     Algorithm,
@@ -73,7 +73,7 @@ impl Verifier {
 }
 
 /// What a key signs with.
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 pub(super) enum Secret {
     Hmac(Zeroizing<Vec<u8>>),
     /// A number of 32 bytes.
@@ -89,7 +89,7 @@ pub(super) enum Secret {
 }
 
 /// The public half of a key.
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 #[cfg_attr(
     not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
     allow(dead_code, reason = "no backend makes one")
@@ -102,11 +102,11 @@ pub(super) enum Public {
 }
 
 /// Makes the signature of a message: a key that was parsed once.
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 pub(super) type Sign = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, SigningFailed> + Send + Sync>;
 
 /// Hands a private key to the backend; the second is its public half, which HMAC has not.
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 pub(super) fn signer(
     algorithm: Algorithm,
     secret: &Secret,
@@ -115,7 +115,7 @@ pub(super) fn signer(
 }
 
 /// A new RSA key of 2048 bits.
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 pub(super) fn generate_rsa() -> Result<Secret, ConfigError> {
     chosen::generate_rsa()
 }
@@ -144,11 +144,6 @@ pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     chosen::hmac_sha256(secret, message)
 }
 
-#[cfg(feature = "redis")]
-pub(super) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> bool {
-    chosen::is_hmac_sha256(secret, message, tag)
-}
-
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod none {
     use super::{Algorithm, Check, Material};
@@ -158,7 +153,7 @@ mod none {
         Err(ConfigError::NoBackend)
     }
 
-    #[cfg(feature = "_signing")]
+    #[cfg(feature = "signing")]
     pub(super) fn signer(
         _: Algorithm,
         _: &super::Secret,
@@ -166,7 +161,7 @@ mod none {
         Err(ConfigError::NoBackend)
     }
 
-    #[cfg(feature = "_signing")]
+    #[cfg(feature = "signing")]
     pub(super) fn generate_rsa() -> Result<super::Secret, ConfigError> {
         Err(ConfigError::NoBackend)
     }
@@ -180,14 +175,8 @@ mod none {
         Err(ConfigError::NoBackend)
     }
 
-    /// Never called: without a backend there is no key, and no store connects.
+    /// Never called: without a backend there is no key.
     pub(super) fn hmac_sha256(_: &[u8], _: &[u8]) -> [u8; 32] {
         [0; 32]
-    }
-
-    /// Never called: without a backend no store connects.
-    #[cfg(feature = "redis")]
-    pub(super) fn is_hmac_sha256(_: &[u8], _: &[u8], _: &[u8; 32]) -> bool {
-        false
     }
 }

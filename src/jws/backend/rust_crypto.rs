@@ -1,6 +1,6 @@
 //! The pure Rust crates of RustCrypto and dalek.
 
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 mod signing;
 
 use ed25519_dalek::VerifyingKey;
@@ -8,9 +8,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use rsa::{BoxedUint, PublicKey, pkcs1v15, pss};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-#[cfg(all(feature = "_signing", not(feature = "aws-lc-rs")))]
+#[cfg(all(feature = "signing", not(feature = "aws-lc-rs")))]
 pub(super) use self::signing::generate_rsa;
-#[cfg(feature = "_signing")]
+#[cfg(feature = "signing")]
 pub(super) use self::signing::signer;
 use super::{Algorithm, Check, Material};
 use crate::{ConfigError, jws::material::Curve};
@@ -46,11 +46,6 @@ pub(super) fn uncompressed(curve: Curve, point: &[u8]) -> Result<Vec<u8>, Config
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     keyed(secret)
         .map_or([0; 32], |keyed| keyed.chain_update(message).finalize().into_bytes().into())
-}
-
-#[cfg(feature = "redis")]
-pub(super) fn is_hmac_sha256(secret: &[u8], message: &[u8], tag: &[u8; 32]) -> bool {
-    keyed(secret).is_some_and(|keyed| keyed.chain_update(message).verify_slice(tag).is_ok())
 }
 
 /// There is always one: HMAC takes a secret of any length.

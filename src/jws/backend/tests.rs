@@ -275,11 +275,8 @@ fn the_length_of_a_signature_is_fixed_before_any_backend_is_asked() {
     }
 }
 
-#[cfg(feature = "redis")]
 #[test]
 fn hmac_sha256_is_that_of_rfc_4231() {
-    use crate::jws::{hmac_sha256, is_hmac_sha256};
-
     let (secret, message) = (b"Jefe", b"what do ya want for nothing?");
     let tag = [
         0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24, 0x26, 0x08, 0x95, 0x75,
@@ -287,20 +284,9 @@ fn hmac_sha256_is_that_of_rfc_4231() {
         0x38, 0x43,
     ];
     assert_eq!(hmac_sha256(secret, message), tag);
-    assert!(is_hmac_sha256(secret, message, &tag));
-    assert!(!is_hmac_sha256(b"jefe", message, &tag));
-    assert!(!is_hmac_sha256(secret, b"nothing", &tag));
-    for at in 0..tag.len() {
-        let mut other = tag;
-        other[at] ^= 1;
-        assert!(!is_hmac_sha256(secret, message, &other), "{at}");
-    }
     #[cfg(feature = "rust-crypto")]
     for secret in [&b"Jefe"[..], b"", &[7; 64], &[7; 65]] {
         assert_eq!(rust_crypto::hmac_sha256(secret, message), hmac_sha256(secret, message));
-        let tag = hmac_sha256(secret, message);
-        assert!(rust_crypto::is_hmac_sha256(secret, message, &tag));
-        assert!(!rust_crypto::is_hmac_sha256(secret, b"nothing", &tag));
     }
 }
 
@@ -314,7 +300,7 @@ fn sha256_is_that_of_fips_180() {
     }
 }
 
-#[cfg(all(feature = "_signing", feature = "aws-lc-rs", feature = "rust-crypto"))]
+#[cfg(all(feature = "signing", feature = "aws-lc-rs", feature = "rust-crypto"))]
 #[test]
 fn what_one_backend_signs_the_other_verifies_under_the_same_public_key() {
     use zeroize::Zeroizing;

@@ -1,0 +1,421 @@
+//! Guards a small API for tokens that others made, or, without any setting, for one that it makes itself.
+//!
+//! `cargo run --example resource_server`, then the `curl` lines that it prints. `--help` lists the settings.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+
+use std::{env, error::Error, net::SocketAddr, process::ExitCode, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    routing::{get, post},
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tower_bearer::{
+    Algorithm, Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, KeySet,
+    KeySource, RevocationCache, Verifier,
+    claims::{Clock, SystemClock, UntypedClaims},
+    jwks::RemoteJwks,
+    jws::{SigningFailed, SigningKey},
+    revocation::MemoryStore,
+    telemetry::{self, Collector},
+};
+use tower_bearer_redis::{Pushes, RedisStore};
+
+const HELP: &str = "\
+resource_server: an API that only opens for a valid Bearer JWT
+
+  GET  /whoami   the claims of the token
+  GET  /admin    for tokens with the scope `admin`
+  POST /logout   revokes the token that it is called with
+
+Settings, from the environment:
+  OIDC_ISSUER    URL of the issuer, without /.well-known/...; its metadata name the address of its keys
+  JWKS_URL       or: URL of the JWK set of the issuer
+  JWKS_FILE      or: file with the JWK set
+  HS256_SECRET   or: the secret that the issuer signs with, 32 bytes or more
+  ISSUER         the `iss` of its tokens; required [with OIDC_ISSUER: the same URL]
+  TENANTS        for Microsoft Entra: the accepted tenants, separated by commas; ISSUER is then a
+                 template, https://login.microsoftonline.com/{tenantid}/v2.0, and OIDC_ISSUER is
+                 https://login.microsoftonline.com/organizations/v2.0 [one tenant, named in ISSUER]
+  AUDIENCE       the `aud` of tokens for this API; required
+  RSA_ALGORITHMS algorithms of RSA keys that do not name one, separated by commas, such as
+                 RS256,PS256; for OIDC_ISSUER and JWKS_URL [RS256]
+  REFETCH_ON_BAD_SIGNATURE  true: fetch the keys again if the signature of a token does not verify,
+                 at most once in 30 seconds; for OIDC_ISSUER and JWKS_URL [false]
+  ALLOW_NULL_CLAIMS  true: aud, nbf, jti and scope that are null count as absent [false]
+  INTEGER_SUBJECT  true: sub is an integer, and not a string [false]
+  MAX_TOKEN_LENGTH  the longest token that is accepted, in bytes, up to 1048576 [8192]
+  ADDR           where to listen [127.0.0.1:3000]
+  REDIS_URL      Redis or Valkey through which processes share revocations, redis:// or
+                 rediss:// [memory of this process]
+  METRICS_ADDR   where to serve GET /metrics for Prometheus: an address that clients cannot reach [none]
+
+Run it once with --initialise-redis before the first start. This declares that the Redis at REDIS_URL holds
+all revocations. After a loss of data, run it again if the lost revocations do not matter. Until then
+requests get 503.
+
+With none of the first four it makes a key pair and prints tokens to try. Then it uses no other setting than
+ISSUER, AUDIENCE, MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
+
+/// How long keys may take before a warning is printed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let initialises = env::args().nth(1).is_some_and(|argument| argument == "--initialise-redis");
+    let outcome = if initialises { initialise_redis().await } else { run().await };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            print_causes(error.source());
+            eprintln!("--help lists the settings");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let address = setting("ADDR").unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let metrics = match setting("METRICS_ADDR") {
+        Some(address) => Some(Metrics::at(&address).await?),
+        None => None,
+    };
+    let Trusted { issuer, remote, demo } = Trusted::from_environment()?;
+    let max_token_length = max_token_length()?;
+
+    // Everything that the crate is about: who is trusted, what is revoked, what is guarded.
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
+    let verifier = verifier.with_max_token_length(max_token_length).build()?;
+    let (revocation, pushes) = revocation().await?;
+    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let collector = Collector::new().add_authenticator(&authenticator);
+    let collector = pushes.iter().fold(collector, Collector::add_pushes);
+    let layer = BearerLayer::new(authenticator);
+
+    let app = Router::new()
+        .route("/admin", get(admin))
+        .route_layer(layer.require_scopes(["admin"]))
+        .route("/whoami", get(whoami))
+        .route("/logout", post(logout))
+        .with_state(revocation)
+        .route_layer(layer)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
+
+    let listener = listen("ADDR", &address).await?;
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
+    if let Some(metrics) = metrics {
+        println!("metrics on http://{}/metrics", metrics.listener.local_addr()?);
+        tokio::spawn(metrics.serve(collector));
+    }
+    if let Some(keys) = &remote {
+        tokio::spawn(warn_without_keys(keys.clone()));
+    }
+    if let Some(demo) = demo {
+        demo.print(address)?;
+    }
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async {
+            let _ = tokio::signal::ctrl_c().await;
+        })
+        .await?;
+    if let Some(keys) = remote {
+        keys.shutdown().await;
+    }
+    Ok(())
+}
+
+/// What is revoked, here or, with Redis, in any process: pushed to all, and seen after the bound at the latest.
+async fn revocation() -> Result<(RevocationCache, Option<Pushes>), Box<dyn Error>> {
+    let bound = Duration::from_secs(30);
+    let Some(url) = setting("REDIS_URL") else {
+        return Ok((RevocationCache::new(MemoryStore::new(), bound), None));
+    };
+    // Wrong settings end the start; a Redis that is away for a while does not.
+    let store = RedisStore::builder(&url).allow_unreachable_at_start().connect().await?;
+    match store.is_seeded().await {
+        Ok(true) => {}
+        Ok(false) => eprintln!(
+            "warning: Redis is empty, and requests get 503: see --initialise-redis in --help"
+        ),
+        Err(error) => {
+            eprintln!("warning: Redis cannot be asked, and requests get 503 until it can");
+            print_causes(error.source());
+        }
+    }
+    let revocation = RevocationCache::new(store.clone(), bound);
+    let pushes = store.push_to(&revocation);
+    Ok((revocation, Some(pushes)))
+}
+
+async fn listen(setting: &str, address: &str) -> Result<TcpListener, Box<dyn Error>> {
+    let address: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("{setting} is not an address and port, such as 127.0.0.1:3000"))?;
+    let listener = TcpListener::bind(address).await;
+    Ok(listener.map_err(|error| format!("cannot listen on {address}: {error}"))?)
+}
+
+/// For Prometheus, on an address of its own: what clients cannot reach needs no token.
+struct Metrics {
+    listener: TcpListener,
+    recorder: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Installs the recorder, before anything is there that records.
+    async fn at(address: &str) -> Result<Self, Box<dyn Error>> {
+        let listener = listen("METRICS_ADDR", address).await?;
+        let look_ups = Matcher::Full("tower_bearer_revocation_look_up_seconds".to_owned());
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(look_ups, &LOOK_UP_BUCKETS)?
+            .install_recorder()?;
+        telemetry::describe();
+        Ok(Self { listener, recorder })
+    }
+
+    async fn serve(self, collector: Collector) {
+        // Histograms keep every value until somebody asks or this is called.
+        let upkeep = self.recorder.clone();
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(Duration::from_secs(5));
+            loop {
+                every.tick().await;
+                upkeep.run_upkeep();
+            }
+        });
+        let scrape = async move || {
+            collector.collect();
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4")], self.recorder.render())
+        };
+        let app = Router::new().route("/metrics", get(scrape));
+        if let Err(error) = axum::serve(self.listener, app).await {
+            eprintln!("warning: no more metrics: {error}");
+        }
+    }
+}
+
+/// In seconds: from what a Redis beside the process takes to the time box.
+const LOOK_UP_BUCKETS: [f64; 12] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
+
+async fn initialise_redis() -> Result<(), Box<dyn Error>> {
+    let url = setting("REDIS_URL").ok_or("REDIS_URL is not set")?;
+    let is_new = RedisStore::connect(&url).await?.initialise().await?;
+    println!("{}", if is_new { "initialised" } else { "was initialised before" });
+    Ok(())
+}
+
+/// Tokens are answered with 503 meanwhile.
+async fn warn_without_keys(keys: RemoteJwks) {
+    if tokio::time::timeout(PATIENCE, keys.ready()).await.is_ok() {
+        for refused in keys.health().keys().refused() {
+            eprintln!("warning: a key of the set cannot be used: {refused}");
+        }
+        return;
+    }
+    eprintln!("warning: there are no keys yet");
+    let health = keys.health();
+    print_causes(health.last_error().map(|error| error as &dyn Error));
+}
+
+fn print_causes(mut cause: Option<&(dyn Error + 'static)>) {
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+}
+
+async fn whoami(user: Authenticated) -> Json<serde_json::Value> {
+    Json(user.claims().as_map().clone().into())
+}
+
+async fn admin(user: Authenticated) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "admin": user.registered().subject() }))
+}
+
+async fn logout(
+    State(revocation): State<RevocationCache>,
+    user: Authenticated,
+) -> Result<StatusCode, StatusCode> {
+    revocation.revoke_token(&user).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn not_found() -> (StatusCode, Json<serde_json::Value>) {
+    (StatusCode::NOT_FOUND, Json(serde_json::json!({ "detail": "Not found." })))
+}
+
+async fn method_not_allowed() -> (StatusCode, Json<serde_json::Value>) {
+    (StatusCode::METHOD_NOT_ALLOWED, Json(serde_json::json!({ "detail": "Method not allowed." })))
+}
+
+/// A setting that is present and not empty.
+fn setting(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A setting that is true or false.
+fn is_set(name: &str) -> Result<bool, String> {
+    match setting(name).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(format!("{name} is neither true nor false")),
+    }
+}
+
+fn max_token_length() -> Result<usize, String> {
+    let Some(text) = setting("MAX_TOKEN_LENGTH") else { return Ok(8 * 1024) };
+    let length = text.parse().ok().filter(|length| (1..=1024 * 1024).contains(length));
+    length.ok_or_else(|| "MAX_TOKEN_LENGTH is not a number of bytes from 1 to 1048576".to_owned())
+}
+
+fn rsa_algorithms() -> Result<Option<Vec<Algorithm>>, String> {
+    let Some(text) = setting("RSA_ALGORITHMS") else { return Ok(None) };
+    let names = text.split(',').map(|name| name.trim().parse::<Algorithm>());
+    let algorithms = names.collect::<Result<_, _>>();
+    algorithms.map(Some).map_err(|error| format!("RSA_ALGORITHMS: {error}"))
+}
+
+/// Whose tokens are accepted.
+struct Trusted {
+    issuer: Issuer,
+    /// Keys that are fetched over the network.
+    remote: Option<RemoteJwks>,
+    demo: Option<Demo>,
+}
+
+impl Trusted {
+    fn from_environment() -> Result<Self, Box<dyn Error>> {
+        let sources = ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "HS256_SECRET"];
+        let mut given = sources.into_iter().filter_map(|name| Some((name, setting(name)?)));
+        let (Some((source, value)), other) = (given.next(), given.next()) else {
+            let demo = Demo::new()?;
+            return Ok(Self { issuer: demo.issuer(), remote: None, demo: Some(demo) });
+        };
+        if let Some((other, _)) = other {
+            return Err(format!("{source} and {other} exclude each other").into());
+        }
+
+        let needed = |name| setting(name).ok_or_else(|| format!("{name} is not set"));
+        let name = match source {
+            "OIDC_ISSUER" => setting("ISSUER").unwrap_or_else(|| value.clone()),
+            _ => needed("ISSUER")?,
+        };
+        let tenants = setting("TENANTS");
+        if tenants.is_none() && name.contains(['{', '}']) {
+            return Err("ISSUER has braces: expected the full name, or TENANTS with it".into());
+        }
+        let remote = match source {
+            "OIDC_ISSUER" => Some(with_settings(RemoteJwks::discover_at(&value, name.as_str())?)?),
+            "JWKS_URL" => Some(with_settings(RemoteJwks::new(&value)?)?),
+            _ => None,
+        };
+        let keys: KeySource = match &remote {
+            Some(keys) => keys.clone().into(),
+            None if source == "JWKS_FILE" => keys_from_file(&value)?.into(),
+            None => Key::hs256(value)?.into(),
+        };
+        let issuer = match tenants {
+            Some(tenants) => {
+                Issuer::multi_tenant(name, keys).tenants(tenants.split(',').map(str::trim))
+            }
+            None => Issuer::new(name, keys),
+        };
+        let mut issuer = issuer.audience(needed("AUDIENCE")?);
+        if is_set("ALLOW_NULL_CLAIMS")? {
+            issuer = issuer.allow_null_claims();
+        }
+        if is_set("INTEGER_SUBJECT")? {
+            issuer = issuer.with_integer_subject();
+        }
+        Ok(Self { issuer, remote, demo: None })
+    }
+}
+
+fn with_settings(mut keys: RemoteJwks) -> Result<RemoteJwks, String> {
+    if let Some(algorithms) = rsa_algorithms()? {
+        keys = keys.with_rsa_algorithms(algorithms);
+    }
+    if is_set("REFETCH_ON_BAD_SIGNATURE")? {
+        keys = keys.refetch_on_bad_signature();
+    }
+    Ok(keys)
+}
+
+fn keys_from_file(path: &str) -> Result<KeySet, ConfigError> {
+    let keys = KeySet::from_jwks_file(path)?;
+    for refused in keys.refused() {
+        eprintln!("warning: {path}: a key cannot be used: {refused}");
+    }
+    Ok(keys)
+}
+
+/// A key pair of our own and tokens to try, for a first look without any setting.
+struct Demo {
+    key: SigningKey,
+    issuer: String,
+    audience: String,
+}
+
+impl Demo {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            key: SigningKey::generate(Algorithm::EdDSA)?,
+            issuer: setting("ISSUER").unwrap_or_else(|| "https://issuer.example".to_owned()),
+            audience: setting("AUDIENCE").unwrap_or_else(|| "api://demo".to_owned()),
+        })
+    }
+
+    fn issuer(&self) -> Issuer {
+        let key = self.key.verifying_key().clone();
+        Issuer::new(self.issuer.as_str(), key).audience(self.audience.as_str())
+    }
+
+    fn token(&self, subject: &str, scope: &str, lifetime: i64) -> Result<String, SigningFailed> {
+        let now = SystemClock::default().unix_time().as_secs();
+        let claims = serde_json::json!({
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": subject,
+            "scope": scope,
+            "iat": now,
+            "exp": now.saturating_add_signed(lifetime),
+            "jti": format!("demo-{subject}-{lifetime}"),
+        });
+        self.key.sign("at+jwt", &claims.to_string())
+    }
+
+    fn print(&self, address: SocketAddr) -> Result<(), SigningFailed> {
+        let user = self.token("demo-user", "orders:read", 3_600)?;
+        let admin = self.token("demo-admin", "orders:read admin", 3_600)?;
+        let expired = self.token("demo-user", "orders:read", -3_600)?;
+        println!(
+            "\
+\nNo issuer is set, so here are tokens of a key pair made for this run. Try:
+
+USER_TOKEN={user}
+ADMIN_TOKEN={admin}
+EXPIRED_TOKEN={expired}
+
+curl -i http://{address}/whoami                                      # 401 not_authenticated
+curl -i http://{address}/whoami -H \"Authorization: Bearer $USER_TOKEN\"     # 200, the claims
+curl -i http://{address}/whoami -H \"Authorization: Bearer $EXPIRED_TOKEN\"  # 401 token_not_valid
+curl -i http://{address}/admin -H \"Authorization: Bearer $USER_TOKEN\"      # 403 permission_denied
+curl -i http://{address}/admin -H \"Authorization: Bearer $ADMIN_TOKEN\"     # 200
+curl -i -X POST http://{address}/logout -H \"Authorization: Bearer $USER_TOKEN\"  # 204, the token is revoked
+curl -i http://{address}/whoami -H \"Authorization: Bearer $USER_TOKEN\"     # 401 token_not_valid"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,479 @@
+//! The example `resource_server` as a process of its own, started as its documentation says.
+//!
+//! Tokens of another library come from PyJWT, through the interpreter that `PYJWT_PYTHON` names (with `pyjwt` and
+//! `cryptography` installed). Without the variable those tests say that they were not run.
+
+#![allow(clippy::print_stdout, reason = "what was not run, or how often, is told")]
+
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+};
+
+use common::tokens::sign_hs256_with;
+
+const ISSUER: &str = "https://pyjwt.example";
+const AUDIENCE: &str = "api://interop";
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+const TEMPLATE: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+
+const TOKEN_NOT_VALID: &str =
+    r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
+const NOT_AUTHENTICATED: &str =
+    r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
+
+/// The settings, but for the address.
+const SETTINGS: [&str; 14] = [
+    "OIDC_ISSUER",
+    "JWKS_URL",
+    "JWKS_FILE",
+    "HS256_SECRET",
+    "ISSUER",
+    "AUDIENCE",
+    "REDIS_URL",
+    "METRICS_ADDR",
+    "TENANTS",
+    "RSA_ALGORITHMS",
+    "REFETCH_ON_BAD_SIGNATURE",
+    "ALLOW_NULL_CLAIMS",
+    "INTEGER_SUBJECT",
+    "MAX_TOKEN_LENGTH",
+];
+
+/// The example's binary, which `cargo test` builds beside this test.
+fn example() -> Command {
+    let test = std::env::current_exe().unwrap();
+    let directory: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
+    let mut command = Command::new(directory.join("resource_server"));
+    for name in SETTINGS {
+        command.env_remove(name);
+    }
+    command.env("ADDR", "127.0.0.1:0");
+    command
+}
+
+/// A running server; killed when the test is done with it.
+struct Server {
+    process: Child,
+    address: String,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Server {
+    fn start(settings: &[(&str, &str)]) -> Self {
+        let mut command = example();
+        command.envs(settings.iter().copied()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("`cargo test` builds the examples");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut ready = String::new();
+        output.read_line(&mut ready).unwrap();
+        let address =
+            ready.trim_end().strip_prefix("listening on http://").expect("the ready line");
+        Self { process, address: address.to_owned(), output }
+    }
+
+    fn call(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
+        Self::call_at(&self.address, method, path, token)
+    }
+
+    fn call_at(address: &str, method: &str, path: &str, token: Option<&str>) -> Answer {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let credential =
+            token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{credential}\r\n"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn assert_token_not_valid(&self, what: &str) {
+        assert_eq!((self.status, self.body.as_str()), (401, TOKEN_NOT_VALID), "{what}");
+        for header in [
+            "content-type: application/json",
+            "cache-control: no-store",
+            r#"www-authenticate: bearer realm="api", error="invalid_token", error_description="token is invalid or expired""#,
+        ] {
+            assert!(self.head.lines().any(|line| line == header), "{what}: {header}");
+        }
+    }
+}
+
+struct Minted {
+    jwks: serde_json::Value,
+    good: BTreeMap<String, String>,
+    bad: BTreeMap<String, String>,
+    hmac_good: BTreeMap<String, String>,
+}
+
+/// Tokens that PyJWT minted, or `None` where no interpreter was named.
+fn mint() -> Option<Minted> {
+    let Some(python) = std::env::var_os("PYJWT_PYTHON") else {
+        println!("NOT RUN: PYJWT_PYTHON names no interpreter with pyjwt and cryptography");
+        return None;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/mint.py");
+    let output = Command::new(python).args([script, SECRET]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tokens = |name: &str| serde_json::from_value(all[name].clone()).unwrap();
+    Some(Minted {
+        jwks: all["jwks"].clone(),
+        good: tokens("good"),
+        bad: tokens("bad"),
+        hmac_good: tokens("hmac_good"),
+    })
+}
+
+#[test]
+fn tokens_of_pyjwt_are_told_apart_by_a_key_set_file() {
+    let Some(minted) = mint() else { return };
+    let path = format!("{}/pyjwt-jwks.json", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&path, minted.jwks.to_string()).unwrap();
+    let server = Server::start(&[("JWKS_FILE", &path), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+
+    assert_eq!(minted.good.len(), 12);
+    for (name, token) in &minted.good {
+        if name == "ES512" && !cfg!(feature = "aws-lc-rs") {
+            server.call("GET", "/whoami", Some(token)).assert_token_not_valid(name);
+            continue;
+        }
+        let answer = server.call("GET", "/whoami", Some(token));
+        assert_eq!(answer.status, 200, "{name}");
+        let claims: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(claims["sub"], "pyjwt-user", "{name}");
+    }
+    assert_eq!(minted.bad.len(), 13);
+    for (name, token) in &minted.bad {
+        server.call("GET", "/whoami", Some(token)).assert_token_not_valid(name);
+    }
+
+    let user = &minted.good["RS256"];
+    assert_eq!(server.call("GET", "/admin", Some(user)).status, 403);
+    assert_eq!(server.call("GET", "/admin", Some(&minted.good["admin"])).status, 200);
+    assert_eq!(server.call("GET", "/whoami", None).body, NOT_AUTHENTICATED);
+    assert_eq!(server.call("POST", "/logout", Some(user)).status, 204);
+    server.call("GET", "/whoami", Some(user)).assert_token_not_valid("revoked");
+}
+
+#[test]
+fn tokens_of_pyjwt_are_told_apart_by_keys_from_the_network() {
+    let Some(minted) = mint() else { return };
+    let origin = key_server(minted.jwks.to_string());
+    let keys = format!("{origin}/keys");
+    for source in [("JWKS_URL", keys.as_str()), ("OIDC_ISSUER", origin.as_str())] {
+        let server = Server::start(&[source, ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+        for name in ["RS256", "ES256", "EdDSA"] {
+            let answer = server.call("GET", "/whoami", Some(&minted.good[name]));
+            assert_eq!(answer.status, 200, "{name}");
+        }
+        for (name, token) in &minted.bad {
+            server.call("GET", "/whoami", Some(token)).assert_token_not_valid(name);
+        }
+    }
+}
+
+/// Publishes a key set, and metadata that call the server [`ISSUER`].
+fn key_server(jwks: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let metadata = serde_json::json!({ "issuer": ISSUER, "jwks_uri": format!("{origin}/keys") });
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut head = String::new();
+            let _ = BufReader::new(&stream).read_line(&mut head);
+            let body = match head.split(' ').nth(1) {
+                Some("/keys") => jwks.clone(),
+                Some("/.well-known/openid-configuration") => metadata.to_string(),
+                _ => String::new(),
+            };
+            let length = body.len();
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        }
+    });
+    origin
+}
+
+#[test]
+fn a_key_server_that_is_down_is_503_and_not_the_end() {
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}/keys", listener.local_addr().unwrap())
+    };
+    let server =
+        Server::start(&[("JWKS_URL", &nobody), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+    // {"alg":"RS256","kid":"a"}.{"iss":"https://pyjwt.example"} with two bytes for a signature.
+    let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL3B5and0LmV4YW1wbGUifQ.AAA";
+    let answer = server.call("GET", "/whoami", Some(token));
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("\r\nretry-after: "), "{}", answer.head);
+    assert!(answer.body.contains(r#""code":"authentication_unavailable""#), "{}", answer.body);
+}
+
+#[test]
+fn tokens_of_pyjwt_are_accepted_by_a_shared_secret() {
+    let Some(minted) = mint() else { return };
+    let server =
+        Server::start(&[("HS256_SECRET", SECRET), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+    assert_eq!(server.call("GET", "/whoami", Some(&minted.hmac_good["HS256"])).status, 200);
+    server.call("GET", "/whoami", Some(&minted.good["RS256"])).assert_token_not_valid("RS256");
+}
+
+#[test]
+fn the_curl_lines_of_the_first_look_answer_as_they_say() {
+    let mut server = Server::start(&[]);
+    let mut variables = BTreeMap::new();
+    let mut calls = 0;
+    let mut line = String::new();
+    while calls < 7 {
+        line.clear();
+        assert_ne!(server.output.read_line(&mut line).unwrap(), 0, "seven curl lines");
+        if let Some((name, token)) =
+            line.trim().split_once('=').filter(|_| !line.starts_with("curl"))
+        {
+            variables.insert(name.to_owned(), token.to_owned());
+        }
+        if !line.starts_with("curl -i ") {
+            continue;
+        }
+        let (command, comment) = line.split_once("# ").or_else(|| line.split_once("  #")).unwrap();
+        let method = if command.contains("-X POST") { "POST" } else { "GET" };
+        let base = format!("http://{}", server.address);
+        let path = command.split_once(&base).unwrap().1.split_whitespace().next().unwrap();
+        let token = command
+            .split_once("Bearer $")
+            .map(|(_, rest)| variables[rest.split('"').next().unwrap()].as_str());
+        let answer = server.call(method, path, token);
+        assert_eq!(answer.status.to_string(), comment[..3], "{line}");
+        if let Some(code) = comment[3..].trim().strip_prefix("token_not_valid") {
+            assert_eq!(code, "");
+            answer.assert_token_not_valid(&line);
+        }
+        calls += 1;
+    }
+}
+
+#[test]
+fn unknown_paths_and_methods_are_answered_in_json() {
+    let server = Server::start(&[]);
+    assert_eq!(server.call("GET", "/nowhere", None).body, r#"{"detail":"Not found."}"#);
+    let answer = server.call("DELETE", "/whoami", None);
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("\r\nallow: get,head"), "{}", answer.head);
+}
+
+#[test]
+fn a_wrong_setting_is_told_in_one_line() {
+    // The address is in use: an example that takes a wrong setting ends all the same.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = |settings: &[(&str, &str)]| -> Output {
+        example().env("ADDR", &address).envs(settings.iter().copied()).output().unwrap()
+    };
+    for (settings, message) in [
+        (&[("HS256_SECRET", SECRET)][..], "error: ISSUER is not set"),
+        (
+            &[("HS256_SECRET", "short"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
+            "error: an HMAC secret of 5 bytes",
+        ),
+        (
+            &[("JWKS_FILE", "/no/such/file"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
+            "error: cannot read the key file /no/such/file",
+        ),
+        (
+            &[("JWKS_FILE", "x"), ("HS256_SECRET", SECRET)],
+            "error: JWKS_FILE and HS256_SECRET exclude each other",
+        ),
+        (
+            &[("OIDC_ISSUER", "https://a.example"), ("JWKS_URL", "https://a.example/keys")],
+            "error: OIDC_ISSUER and JWKS_URL exclude each other",
+        ),
+        (&[("OIDC_ISSUER", "https://a.example")], "error: AUDIENCE is not set"),
+        (&[("JWKS_URL", "https://a.example/keys")], "error: ISSUER is not set"),
+        (
+            &[("JWKS_URL", "a.example"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
+            "error: unusable address of keys: expected ",
+        ),
+        (
+            &[("JWKS_URL", "http://a.example/keys"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
+            "error: keys from another machine over plain http",
+        ),
+        (&[("ADDR", "localhost")], "error: ADDR is not an address and port"),
+        (&[("MAX_TOKEN_LENGTH", "0")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
+        (&[("MAX_TOKEN_LENGTH", "8k")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
+        (&[("MAX_TOKEN_LENGTH", "1048577")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
+        (
+            &[("HS256_SECRET", SECRET), ("ISSUER", TEMPLATE), ("AUDIENCE", AUDIENCE)],
+            "error: ISSUER has braces",
+        ),
+        (
+            &[("HS256_SECRET", SECRET), ("ISSUER", "https://{a}"), ("AUDIENCE", AUDIENCE)],
+            "error: ISSUER has braces",
+        ),
+        (
+            &[
+                ("HS256_SECRET", SECRET),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("TENANTS", "a,b"),
+            ],
+            "error: unusable issuer name: expected one name with `{tenantid}`",
+        ),
+        (
+            &[
+                ("JWKS_URL", "https://a.example/keys"),
+                ("ISSUER", "https://a.example/.well-known/openid-configuration"),
+                ("AUDIENCE", AUDIENCE),
+            ],
+            "error: unusable issuer name: expected the name in `iss`",
+        ),
+        (
+            &[
+                ("OIDC_ISSUER", "https://a.example/.well-known/openid-configuration"),
+                ("AUDIENCE", AUDIENCE),
+            ],
+            "error: unusable address of keys: expected the issuer's URL alone",
+        ),
+        (
+            &[
+                ("JWKS_URL", "https://a.example/keys"),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("RSA_ALGORITHMS", "RS256,none"),
+            ],
+            "error: RSA_ALGORITHMS: unsupported algorithm name",
+        ),
+        (
+            &[
+                ("JWKS_URL", "https://a.example/keys"),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("RSA_ALGORITHMS", "ES256"),
+            ],
+            "error: the key's type or curve does not fit ES256",
+        ),
+        (
+            &[
+                ("HS256_SECRET", SECRET),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("INTEGER_SUBJECT", "yes"),
+            ],
+            "error: INTEGER_SUBJECT is neither true nor false",
+        ),
+    ] {
+        let output = run(settings);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with(message), "{text}");
+    }
+    let output = example().arg("--help").output().unwrap();
+    assert!(output.status.success());
+    let help = String::from_utf8(output.stdout).unwrap();
+    let page = include_str!("../examples/README.md");
+    for name in SETTINGS {
+        assert!(help.contains(&format!("\n  {name} ")), "{name}");
+        assert!(page.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn settings_decide_on_length_null_claims_and_integer_subjects() {
+    let settings = [("HS256_SECRET", SECRET), ("ISSUER", TEMPLATE), ("AUDIENCE", AUDIENCE)];
+    let more = [
+        ("TENANTS", "tenant-a, tenant-b"),
+        ("ALLOW_NULL_CLAIMS", "true"),
+        ("INTEGER_SUBJECT", "true"),
+        ("MAX_TOKEN_LENGTH", "400"),
+    ];
+    let server = Server::start(&[&settings[..], &more].concat());
+    let status = |tenant: &str, more: &str| {
+        let iss = TEMPLATE.replace("{tenantid}", tenant);
+        let exp = jsonwebtoken::get_current_timestamp() + 60;
+        let claims =
+            format!(r#"{{"iss":"{iss}","tid":"{tenant}","aud":"{AUDIENCE}","exp":{exp}{more}}}"#);
+        let token = sign_hs256_with(SECRET.as_bytes(), r#"{"alg":"HS256"}"#, &claims);
+        (token.len() <= 400, server.call("GET", "/whoami", Some(&token)).status)
+    };
+    assert_eq!(status("tenant-b", r#","jti":null,"sub":7"#), (true, 200));
+    assert_eq!(status("tenant-c", r#","jti":null,"sub":7"#), (true, 401));
+    assert_eq!(status("tenant-b", r#","sub":"7""#), (true, 401));
+    let long = format!(r#","x":"{}""#, "x".repeat(200));
+    assert_eq!(status("tenant-b", &long), (false, 401));
+}
+
+#[test]
+fn metrics_are_told_on_an_address_of_their_own_and_name_no_token() {
+    let mut server = Server::start(&[("METRICS_ADDR", "127.0.0.1:0")]);
+    let mut line = String::new();
+    server.output.read_line(&mut line).unwrap();
+    let url = line.trim_end().strip_prefix("metrics on http://").expect("the second line");
+    let address = url.strip_suffix("/metrics").unwrap().to_owned();
+    let mut output = String::new();
+    while !output.contains("EXPIRED_TOKEN=") {
+        assert_ne!(server.output.read_line(&mut output).unwrap(), 0);
+    }
+    let token = |name: &str| {
+        let begin = output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        begin.expect(name).to_owned()
+    };
+    let (user, expired) = (token("USER_TOKEN"), token("EXPIRED_TOKEN"));
+    for _ in 0..3 {
+        assert_eq!(server.call("GET", "/whoami", Some(&user)).status, 200);
+    }
+    assert_eq!(server.call("GET", "/admin", Some(&user)).status, 403);
+    assert_eq!(server.call("GET", "/whoami", Some(&expired)).status, 401);
+    assert_eq!(server.call("GET", "/whoami", None).status, 401);
+    assert_eq!(server.call("GET", "/metrics", Some(&user)).status, 404, "where clients are");
+
+    let scrape = Server::call_at(&address, "GET", "/metrics", None);
+    assert_eq!(scrape.status, 200);
+    assert!(scrape.head.contains("content-type: text/plain"), "{}", scrape.head);
+    for line in [
+        "# TYPE tower_bearer_decisions_total counter",
+        r#"tower_bearer_decisions_total{decision="allowed",reason="token"} 4"#,
+        r#"tower_bearer_decisions_total{decision="rejected",reason="expired"} 1"#,
+        r#"tower_bearer_decisions_total{decision="rejected",reason="insufficient_scope"} 1"#,
+        r#"tower_bearer_decisions_total{decision="rejected",reason="missing_credential"} 1"#,
+        r#"tower_bearer_token_cache_total{outcome="hit"} 3"#,
+        r#"tower_bearer_token_cache_total{outcome="miss"} 1"#,
+        "tower_bearer_token_cache_entries 1",
+        "# TYPE tower_bearer_revocation_look_up_seconds histogram",
+        r#"tower_bearer_revocation_look_up_seconds_count{outcome="not_revoked"} 1"#,
+        r#"tower_bearer_revocation_checks_total{source="looked_up"} 1"#,
+        "tower_bearer_revocation_denials 0",
+    ] {
+        assert!(scrape.body.lines().any(|told| told == line), "{line}\n{}", scrape.body);
+    }
+    for secret in user.split('.').chain(expired.split('.')).chain(["demo-user"]) {
+        assert!(!scrape.body.contains(secret), "{secret}");
+    }
+    assert_eq!(Server::call_at(&address, "GET", "/whoami", Some(&user)).status, 404);
+}

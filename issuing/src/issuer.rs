@@ -1,0 +1,347 @@
+//! The issuer of a service's own tokens: what it is made of, and how its tokens are verified.
+
+mod builder;
+mod verifying;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::de::DeserializeOwned;
+
+pub use self::builder::TokenIssuerBuilder;
+use self::verifying::Verifying;
+use super::{
+    Accounts, SigningKeys, TokenStore,
+    claims::{ACCESS_LIFETIME, Claims, ClaimsText, TokenType, token_type},
+    known_devices::KnownDevices,
+    last_used::LastUsed,
+    maintenance::over_by,
+    refreshes::Refreshes,
+    store::{Caller, KEEP_AFTER_EXPIRY, Owner},
+    throttle::Throttle,
+};
+use tower_bearer::{
+    Authenticated, Authenticator, BearerLayer, Issuer, RevocationCache, VerifierBuilder,
+    claims::{Clock, Moment},
+    jws::{SigningFailed, SigningKey},
+    revocation::StoreError,
+};
+
+/// Issues, renews, lists and revokes the tokens of a service, and says how they are verified. Clones share everything.
+///
+/// The rules are in the list of the [module](super).
+#[derive(Clone)]
+pub struct TokenIssuer(Arc<Shared>);
+
+struct Shared {
+    /// When the issuer was made.
+    start: Moment,
+    verifying: Verifying,
+    store: Arc<dyn TokenStore>,
+    accounts: Arc<dyn Accounts>,
+    settings: Settings,
+    throttle: Throttle,
+    known_devices: KnownDevices,
+    refreshes: Refreshes,
+    /// For access and private tokens.
+    authenticator: Authenticator,
+    /// For access tokens alone.
+    access_authenticator: Authenticator,
+}
+
+/// What the operator decides.
+struct Settings {
+    refresh_lifetime: Duration,
+    max_private_lifetime: Duration,
+    max_overlap: Duration,
+    max_private_tokens: u32,
+    reuse_grace: Duration,
+    known_device_retention: Duration,
+}
+
+impl TokenIssuer {
+    /// An issuer called `name` (`iss`), whose tokens are for `audience` (`aud`), with the defaults that the setters of
+    /// [`TokenIssuerBuilder`] name.
+    pub fn builder(
+        name: impl Into<Arc<str>>,
+        audience: impl Into<Arc<str>>,
+        keys: impl Into<SigningKeys>,
+        store: impl TokenStore,
+        accounts: impl Accounts,
+    ) -> TokenIssuerBuilder {
+        TokenIssuerBuilder::new(
+            name.into(),
+            audience.into(),
+            keys.into(),
+            Arc::new(store),
+            Arc::new(accounts),
+        )
+    }
+
+    /// The issuer's name: `iss` of its tokens.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.verifying.name
+    }
+
+    pub(super) fn audience(&self) -> &str {
+        &self.0.verifying.audience
+    }
+
+    /// What a verifier demands of access and private tokens, here or in another service that shares the keys: `typ` of
+    /// `at+jwt`, the audience, `jti`, `sub`, `sid`, `iat` and `token_type`, no leeway on `exp` and 30 seconds on `iat`.
+    ///
+    /// Tokens that live longer than the operator's maximum are refused, so that a subject's cut-off need not be kept
+    /// for longer: to lower the maximum ends older tokens that exceed it.
+    ///
+    /// Calls that take an [`Authenticated`], such as [`log_out`](Self::log_out), accept only tokens that were verified
+    /// under this policy: by [`authenticator`](Self::authenticator), a layer of this issuer, a verifier of
+    /// [`verifier_builder`](Self::verifier_builder), or a verifier of yours that was given this policy.
+    pub fn policy(&self) -> Issuer {
+        self.0.verifying.policy.clone()
+    }
+
+    /// A verifier of access and private tokens for claims of your own type, which also notes when private tokens are
+    /// used. Add your own checks, and put [`revocation`](Self::revocation) behind it:
+    ///
+    /// ```no_run
+    /// # use tower_bearer::{Authenticator, BearerLayer, ConfigError};
+    /// # use tower_bearer_issuing::TokenIssuer;
+    /// # #[derive(serde::Deserialize)] struct MyClaims {}
+    /// # fn layer(issuer: &TokenIssuer) -> Result<BearerLayer<MyClaims>, ConfigError> {
+    /// let verifier = issuer.verifier_builder::<MyClaims>().build()?;
+    /// let authenticator = Authenticator::new(verifier).with_revocation(issuer.revocation().clone());
+    /// Ok(BearerLayer::new(authenticator))
+    /// # }
+    /// ```
+    pub fn verifier_builder<C: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+    ) -> VerifierBuilder<C> {
+        self.0.verifying.verifier_builder()
+    }
+
+    /// The cache that the layers of this issuer ask about revocation. What the issuer revokes is refused there at once.
+    #[must_use]
+    pub fn revocation(&self) -> &RevocationCache {
+        &self.0.verifying.revocation
+    }
+
+    /// Accepts access and private tokens: every check that the layer makes, without HTTP.
+    #[must_use]
+    pub fn authenticator(&self) -> Authenticator {
+        self.0.authenticator.clone()
+    }
+
+    /// Lets access and private tokens through: the layer for a service's own API.
+    pub fn layer(&self) -> BearerLayer {
+        BearerLayer::new(self.authenticator())
+    }
+
+    /// Accepts access tokens and no private ones.
+    pub(crate) fn access_authenticator(&self) -> &Authenticator {
+        &self.0.access_authenticator
+    }
+
+    /// Lets access tokens through and no private ones: the layer for what a leaked private token must not reach.
+    pub fn access_layer(&self) -> BearerLayer {
+        BearerLayer::new(self.0.access_authenticator.clone())
+    }
+
+    /// The public keys as a JSON Web Key Set, for `/.well-known/jwks.json`.
+    #[must_use]
+    pub fn jwks_json(&self) -> String {
+        self.0.verifying.keys.jwks_json()
+    }
+
+    /// The keys, to announce the next one.
+    #[must_use]
+    pub fn keys(&self) -> &SigningKeys {
+        &self.0.verifying.keys
+    }
+
+    /// Signs with `next` from now on. What was signed before is good until it expires: the old key verifies for as long
+    /// as the longest lifetime that is issued, of refresh tokens too.
+    pub fn rotate_key(&self, next: SigningKey) {
+        let longest = self.longest_lifetime().as_secs().max(self.refresh_lifetime());
+        let keep_until = self.now().saturating_add(longest);
+        self.0.verifying.keys.rotate(next, keep_until.saturating_add(KEEP_AFTER_EXPIRY));
+    }
+
+    /// The longest lifetime of a private token.
+    #[must_use]
+    pub fn max_private_lifetime(&self) -> Duration {
+        self.0.settings.max_private_lifetime
+    }
+
+    /// The issuer's time, in Unix seconds.
+    pub(super) fn now(&self) -> u64 {
+        self.0.verifying.clock.unix_time().as_secs()
+    }
+
+    /// The time by which something must be over to be deleted.
+    pub(super) fn over_by(&self) -> u64 {
+        over_by(self.0.start, &*self.0.verifying.clock)
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.verifying.clock
+    }
+
+    pub(super) fn store(&self) -> &dyn TokenStore {
+        &*self.0.store
+    }
+
+    pub(super) fn accounts(&self) -> &dyn Accounts {
+        &*self.0.accounts
+    }
+
+    pub(super) fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    pub(super) fn known_devices(&self) -> &KnownDevices {
+        &self.0.known_devices
+    }
+
+    pub(super) fn refreshes(&self) -> &Refreshes {
+        &self.0.refreshes
+    }
+
+    pub(super) fn last_used(&self) -> &LastUsed {
+        &self.0.verifying.last_used
+    }
+
+    pub(super) fn refresh_lifetime(&self) -> u64 {
+        self.0.settings.refresh_lifetime.as_secs()
+    }
+
+    pub(super) fn max_overlap(&self) -> Duration {
+        self.0.settings.max_overlap
+    }
+
+    pub(super) fn max_private_tokens(&self) -> u32 {
+        self.0.settings.max_private_tokens
+    }
+
+    pub(super) fn reuse_grace(&self) -> u64 {
+        self.0.settings.reuse_grace.as_secs()
+    }
+
+    pub(super) fn owner(&self, subject: &str) -> Owner {
+        Owner::new(Arc::clone(&self.0.verifying.name), subject)
+    }
+
+    /// Who calls with an access token of this issuer; `None` for any other token, and for one that has expired since it
+    /// was verified. Whether it was revoked since, the store tells.
+    ///
+    /// The token must have been verified under this issuer's own [`policy`](Self::policy). Another policy can have the
+    /// same issuer name and other keys.
+    pub(super) fn caller<C>(&self, access: &Authenticated<C>) -> Option<Caller> {
+        let claims = access.registered();
+        let is_access = self.0.verifying.policy.has_accepted(access)
+            && token_type(claims.as_json()) == Some(TokenType::Access)
+            && self.now() < claims.expires_at();
+        if !is_access {
+            return None;
+        }
+        let owner = self.owner(claims.subject()?);
+        let (token_id, session_id) = (claims.token_id()?, claims.session_id()?);
+        let caller = Caller::new(owner, token_id, session_id, claims.issued_at()?)
+            .with_key_thumbprint(access.key_thumbprint());
+        Some(match access.key_id() {
+            Some(key_id) => caller.with_key_id(key_id),
+            None => caller,
+        })
+    }
+
+    /// The longest lifetime of any token that a verifier accepts.
+    fn longest_lifetime(&self) -> Duration {
+        self.0.verifying.longest_lifetime
+    }
+
+    /// Until when a cut-off of everything that was issued by `now` must be kept, where another clock is ahead.
+    pub(super) fn keep_cut_off_until(&self, now: u64) -> u64 {
+        let longest = self.longest_lifetime().as_secs().max(self.refresh_lifetime());
+        now.saturating_add(longest).saturating_add(2 * KEEP_AFTER_EXPIRY)
+    }
+
+    /// The latest `exp`, with room for a clock that is ahead, of the tokens of a session that is ended at `now`.
+    pub(super) fn session_ends_by(&self, now: u64) -> u64 {
+        let longest = self.refresh_lifetime().max(ACCESS_LIFETIME);
+        now.saturating_add(longest).saturating_add(KEEP_AFTER_EXPIRY)
+    }
+
+    pub(super) fn claims(
+        &self,
+        token_type: TokenType,
+        owner: &Owner,
+        [jti, sid]: [&str; 2],
+        [iat, exp]: [u64; 2],
+    ) -> Result<ClaimsText, StoreError> {
+        let aud = &*self.0.verifying.audience;
+        let (iss, sub) = (&*owner.issuer, &*owner.subject);
+        Claims { iss, sub, aud, jti, sid, iat, exp, token_type }.to_text().map_err(no_signature)
+    }
+
+    pub(super) fn sign(&self, claims: &ClaimsText, typ: &str) -> Result<String, StoreError> {
+        claims.sign(&self.0.verifying.keys.active(), typ).map_err(no_signature)
+    }
+
+    /// Takes steps to their end, whoever hangs up. If they fail and may have revoked something that this process does
+    /// not know of, no earlier answer about revocation is trusted.
+    pub(super) async fn to_the_end<T, E>(
+        &self,
+        steps: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + MayHaveRevoked + Send + 'static,
+    {
+        let revocation = self.0.verifying.revocation.clone();
+        let steps = tokio::spawn(async move {
+            let outcome = steps.await;
+            if outcome.as_ref().is_err_and(E::may_have_revoked) {
+                revocation.doubt();
+            }
+            outcome
+        });
+        steps.await.unwrap_or_else(|ended| {
+            self.0.verifying.revocation.doubt();
+            Err(StoreError::new(ended).into())
+        })
+    }
+}
+
+/// Whether the steps that failed with this error may have revoked something that this process does not know of.
+pub(super) trait MayHaveRevoked {
+    fn may_have_revoked(&self) -> bool;
+}
+
+impl MayHaveRevoked for StoreError {
+    fn may_have_revoked(&self) -> bool {
+        !self.is_nothing_written()
+    }
+}
+
+/// Neither the caller's fault nor the store's: the same answer as when the store is away.
+pub(super) fn no_signature(error: SigningFailed) -> StoreError {
+    StoreError::new(error)
+}
+
+impl fmt::Debug for TokenIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenIssuer")
+            .field("name", &self.0.verifying.name)
+            .field("keys", &self.0.verifying.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+impl tower_bearer::telemetry::MetricSource for TokenIssuer {
+    /// Reports the authenticators of the issuer, which are behind its layers and its router.
+    fn report(&self, metrics: &mut tower_bearer::telemetry::Metrics) {
+        self.authenticator().report(metrics);
+        self.access_authenticator().report(metrics);
+    }
+}

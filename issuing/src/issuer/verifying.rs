@@ -1,0 +1,88 @@
+//! How the tokens of an issuer are verified in its own service.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    SigningKeys,
+    claims::{ACCESS_TYP, TokenType, is_private_id, token_type},
+    last_used::LastUsed,
+};
+use tower_bearer::{
+    Authenticator, CheckError, ConfigError, Issuer, RevocationCache, VerifiedToken, Verifier,
+    VerifierBuilder,
+    claims::{Clock, UntypedClaims},
+};
+
+/// What verifying takes, and signing in part.
+pub(super) struct Verifying {
+    pub(super) name: Arc<str>,
+    pub(super) audience: Arc<str>,
+    /// Made once: its number tells this issuer's tokens from others.
+    pub(super) policy: Issuer,
+    pub(super) keys: SigningKeys,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Of any token that is accepted.
+    pub(super) longest_lifetime: Duration,
+    pub(super) last_used: Arc<LastUsed>,
+    pub(super) revocation: RevocationCache,
+}
+
+/// What is demanded of access and private tokens.
+pub(super) fn policy(
+    name: &Arc<str>,
+    audience: &str,
+    keys: &SigningKeys,
+    longest_lifetime: Duration,
+) -> Issuer {
+    let issuer = Issuer::new(Arc::clone(name), keys.handle().clone())
+        .audience(audience)
+        .require_typ(ACCESS_TYP)
+        .with_expiry_leeway(Duration::ZERO)
+        .with_max_lifetime(longest_lifetime);
+    ["jti", "sub", "sid", "iat", "token_type"].into_iter().fold(issuer, Issuer::require_claim)
+}
+
+impl Verifying {
+    pub(super) fn verifier_builder<C: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+    ) -> VerifierBuilder<C> {
+        let (last_used, clock) = (Arc::clone(&self.last_used), Arc::clone(&self.clock));
+        Verifier::<C>::builder()
+            .issuer(self.policy.clone())
+            .with_clock(Arc::clone(&self.clock))
+            .add_pure_check(|token| match kind_of(token) {
+                Some(TokenType::Access | TokenType::Private) => Ok(()),
+                Some(TokenType::Refresh) | None => Err(CheckError::Refused),
+            })
+            .add_check(move |token: &VerifiedToken<C>| {
+                if let Some(id) = token.registered().token_id().filter(|id| is_private_id(id)) {
+                    last_used.note(id, clock.unix_time().as_secs());
+                }
+                Ok(())
+            })
+    }
+
+    /// One for access and private tokens, and one for access tokens alone.
+    pub(super) fn authenticators(&self) -> Result<[Authenticator; 2], ConfigError> {
+        // The tokens of few calls: they need little room.
+        const ACCESS_CACHE: u64 = 1024 * 1024;
+        let both = self.verifier_builder::<UntypedClaims>().build()?;
+        let access = self
+            .verifier_builder::<UntypedClaims>()
+            .with_token_cache_capacity(ACCESS_CACHE)
+            .add_pure_check(|token| match kind_of(token) {
+                Some(TokenType::Access) => Ok(()),
+                _ => Err(CheckError::Refused),
+            })
+            .build()?;
+        let with_revocation =
+            |verifier| Authenticator::new(verifier).with_revocation(self.revocation.clone());
+        Ok([both, access].map(with_revocation))
+    }
+}
+
+fn kind_of<C>(token: &VerifiedToken<C>) -> Option<TokenType> {
+    token_type(token.registered().as_json())
+}

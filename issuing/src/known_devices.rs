@@ -1,0 +1,202 @@
+//! Shares between replicas from which networks accounts were logged in to.
+//!
+//! 1. **Written after a successful log-in**, for an account and a network about once a day. A failure does not fail the
+//!    log-in, but a slow store delays it.
+//! 2. **Looked up only for an attempt that the throttle would reject**, so that other log-ins cost no query.
+//! 3. **Rejected strangers cannot flood the store**: lookups are limited for each network, for each account, and in all
+//!    ([`BY_ONE`], [`BY_ALL`]), and few run at once. A lookup takes the budget of its network or else that of its
+//!    account. So an attack on an account from elsewhere, or on other accounts from the same network, does not use up
+//!    both. An attacker with hundreds of networks can: a replica that has not seen the owner yet then rejects her.
+//! 4. **Stored as HMAC-SHA256** of issuer, account and network, under a random key that the replicas share through the
+//!    store. Who has that key and the table can test a guessed pair of account and network.
+//! 5. **Kept until the retention has passed** since the last log-in from there, within a day. After that
+//!    [`maintain`](super::TokenIssuer::maintain) deletes it. That an account is closed does not delete it earlier.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+use super::{
+    TokenStore,
+    rate::{Counter, Counters, Limit, Turns},
+    throttle::network_of,
+};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tower_bearer::claims::Clock;
+
+/// The name of the shared key in the store.
+const KEY: &str = "known-devices";
+
+/// Lookups for one network or one account.
+const BY_ONE: Limit = Limit { at_once: 10, interval_ms: 5_000 };
+
+/// Lookups of this process for all networks, and as many for all accounts.
+const BY_ALL: Limit = Limit { at_once: 100, interval_ms: 10 };
+
+/// Lookups that run at once, and those that wait.
+const RUNNING: usize = 4;
+const WAITING: usize = 60;
+
+/// How many pairs are remembered as written.
+const WRITTEN: usize = 100_000;
+
+const DAY: u64 = 24 * 60 * 60;
+
+pub(super) struct KnownDevices {
+    issuer: Arc<str>,
+    clock: Arc<dyn Clock>,
+    /// In seconds; 0 turns all of this off.
+    retention: u64,
+    key: OnceCell<Zeroizing<[u8; 32]>>,
+    place: RandomState,
+    budgets: [Budget; 2],
+    turns: Turns,
+    /// When this process wrote them.
+    written: Cache<[u8; 32], u64>,
+}
+
+struct Budget {
+    by_one: Counters,
+    by_all: Counter,
+}
+
+impl KnownDevices {
+    pub(super) fn new(issuer: Arc<str>, clock: Arc<dyn Clock>, retention: Duration) -> Self {
+        Self {
+            issuer,
+            clock,
+            retention: retention.as_secs(),
+            key: OnceCell::new(),
+            place: RandomState::new(),
+            budgets: [Budget::new(), Budget::new()],
+            turns: Turns::new(1, RUNNING, WAITING),
+            written: Cache::new(WRITTEN),
+        }
+    }
+
+    /// Whether any replica has seen the account log in from there. `false` also if the store was not asked or failed.
+    pub(super) async fn knows(&self, store: &dyn TokenStore, account: &str, peer: IpAddr) -> bool {
+        if self.retention == 0 || !self.may_look_up(account, peer) {
+            return false;
+        }
+        let Some(_turn) = self.turns.take(0).await else { return false };
+        let Some(device) = self.device(store, account, peer).await else { return false };
+        store.knows_device(&device, self.now()).await.unwrap_or(false)
+    }
+
+    /// The account was logged in to from there.
+    pub(super) async fn note(&self, store: &dyn TokenStore, account: &str, peer: IpAddr) {
+        if self.retention == 0 {
+            return;
+        }
+        let Some(device) = self.device(store, account, peer).await else { return };
+        let now = self.now();
+        let again_after = DAY.min(self.retention / 2);
+        let written = self.written.get(&device);
+        if written.is_some_and(|at| now < at.saturating_add(again_after)) {
+            return;
+        }
+        // The next log-in from there tries again.
+        if store.note_device(&device, now.saturating_add(self.retention)).await.is_ok() {
+            self.written.insert(device, now);
+        }
+    }
+
+    fn may_look_up(&self, account: &str, peer: IpAddr) -> bool {
+        let now = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        let places = [self.place.hash_one(network_of(peer)), self.place.hash_one(account)];
+        self.budgets.iter().zip(places).any(|(budget, place)| budget.charge(place, now))
+    }
+
+    /// `None` if the store has not given the key.
+    async fn device(
+        &self,
+        store: &dyn TokenStore,
+        account: &str,
+        peer: IpAddr,
+    ) -> Option<[u8; 32]> {
+        let key = self.key.get_or_try_init(|| shared_key(store)).await.ok()?;
+        let mut message = Vec::with_capacity(32 + self.issuer.len() + account.len());
+        message.extend_from_slice(&network_of(peer).to_be_bytes());
+        message.extend_from_slice(&(self.issuer.len() as u64).to_be_bytes());
+        message.extend_from_slice(self.issuer.as_bytes());
+        message.extend_from_slice(account.as_bytes());
+        let mac = Hmac::<Sha256>::new_from_slice(&**key).ok()?;
+        Some(mac.chain_update(&message).finalize().into_bytes().into())
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.unix_time().as_secs()
+    }
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { by_one: Counters::new(), by_all: Counter::default() }
+    }
+
+    fn charge(&self, place: u64, now: u64) -> bool {
+        self.by_one.of(place).charge(&BY_ONE, now).is_ok()
+            && self.by_all.charge(&BY_ALL, now).is_ok()
+    }
+}
+
+/// Fails with `()`: whatever the reason, the log-in goes on without.
+async fn shared_key(store: &dyn TokenStore) -> Result<Zeroizing<[u8; 32]>, ()> {
+    let mut candidate = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *candidate).map_err(|_| ())?;
+    store.shared_key(KEY, &candidate).await.map(Zeroizing::new).map_err(|_| ())
+}
+
+impl fmt::Debug for KnownDevices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownDevices").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower_bearer::claims::ManualClock;
+
+    fn devices() -> (KnownDevices, ManualClock) {
+        let clock = ManualClock::at(1_000);
+        let day = Duration::from_secs(DAY);
+        (KnownDevices::new("issuer".into(), Arc::new(clock.clone()), day), clock)
+    }
+
+    fn network(n: u32) -> IpAddr {
+        IpAddr::V4(n.into())
+    }
+
+    #[test]
+    fn lookups_for_rejected_strangers_are_bounded() {
+        let (devices, clock) = devices();
+        let strangers = || (0..10_000).map(|n| (format!("account {n}"), network(n)));
+        let let_through = || {
+            let all = strangers().filter(|(account, peer)| devices.may_look_up(account, *peer));
+            all.count()
+        };
+        assert_eq!(let_through(), 200, "those of all networks, and those of all accounts");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(let_through(), 200);
+    }
+
+    #[test]
+    fn an_attack_from_one_network_leaves_lookups_to_others() {
+        let (devices, _) = devices();
+        let attack = (0..1_000).filter(|_| devices.may_look_up("ada", network(1))).count();
+        assert_eq!(attack, 20, "those of the network, and those of the account");
+        assert!(devices.may_look_up("ada", network(2)), "its owner elsewhere");
+        assert!(devices.may_look_up("bob", network(1)), "another account there");
+    }
+}

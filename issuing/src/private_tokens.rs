@@ -1,0 +1,196 @@
+//! Private tokens: make, list, rotate, revoke.
+
+use std::time::Duration;
+
+use super::{
+    CreatedPrivateToken, ListQuery, PrivateTokenError, PrivateTokenPage, TokenIssuer,
+    claims::{ACCESS_TYP, ClaimsText, TokenType, private_id, random_id},
+    issuer::{MayHaveRevoked, no_signature},
+    store::{
+        Called, Caller, Insertion, NewPrivateToken, Owner, PrivateRotation, RotatedPrivateToken,
+    },
+};
+use tower_bearer::Authenticated;
+
+/// The longest name, in characters.
+const MAX_NAME: usize = 255;
+
+impl TokenIssuer {
+    /// Makes a private token that expires at the Unix second `expires_at`. White space around the name is cut off.
+    ///
+    /// # Errors
+    /// As [`PrivateTokenError`] says; nothing is kept then.
+    pub async fn create_private_token<C>(
+        &self,
+        access: &Authenticated<C>,
+        name: &str,
+        expires_at: u64,
+    ) -> Result<CreatedPrivateToken, PrivateTokenError> {
+        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        let name = checked_name(name)?;
+        self.check_expiry(expires_at)?;
+        let mut date = self.date();
+        loop {
+            let new = self.new_private(&caller.owner, name, date.iat, expires_at)?;
+            match done(self.store().create_private(&caller, &new.record).await?)? {
+                Insertion::Done(token) => {
+                    let data = self.sign(&new.claims, ACCESS_TYP)?;
+                    return Ok(CreatedPrivateToken { token, data });
+                }
+                Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
+                Insertion::QuotaReached => return Err(self.too_many()),
+            }
+        }
+    }
+
+    /// A page of the caller's private tokens: those that were neither revoked nor ended by a rotation.
+    ///
+    /// # Errors
+    /// [`PrivateTokenError::InvalidPage`] where the page does not exist; the first one always does.
+    pub async fn list_private_tokens<C>(
+        &self,
+        access: &Authenticated<C>,
+        query: &ListQuery,
+    ) -> Result<PrivateTokenPage, PrivateTokenError> {
+        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        let page = self.store().list_private(&caller, query, self.now()).await?;
+        done(page)?.ok_or(PrivateTokenError::InvalidPage)
+    }
+
+    /// Makes a new private token with the same name. The old token ends at once, or after `overlap`. An overlap is cut
+    /// to the operator's maximum (one day by default) and to what is left of the old token's life. During the overlap
+    /// the list still shows the old token, with the expiry that it was made with.
+    ///
+    /// A token that ends at once is rejected by the next request in this process. One that ends later is rejected from
+    /// that second on, by the clock of each process that knows of the rotation. A process learns of it from the store
+    /// or by a push, within the revocation bound. So an overlap shorter than the bound can last longer in other
+    /// processes.
+    ///
+    /// # Errors
+    /// As [`PrivateTokenError`] says; the old token stays as it is then. Only after
+    /// [`PrivateTokenError::Unavailable`] it may have been rotated: to rotate it again is harmless.
+    pub async fn rotate_private_token<C>(
+        &self,
+        access: &Authenticated<C>,
+        id: i64,
+        expires_at: u64,
+        overlap: Duration,
+    ) -> Result<CreatedPrivateToken, PrivateTokenError> {
+        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        self.check_expiry(expires_at)?;
+        let overlap = overlap.min(self.max_overlap()).as_secs();
+        let issuer = self.clone();
+        self.to_the_end(async move { issuer.rotate(&caller, id, expires_at, overlap).await }).await
+    }
+
+    async fn rotate(
+        &self,
+        caller: &Caller,
+        id: i64,
+        exp: u64,
+        overlap: u64,
+    ) -> Result<CreatedPrivateToken, PrivateTokenError> {
+        let mut date = self.date();
+        loop {
+            let now = self.now();
+            let new = self.new_private(&caller.owner, "", date.iat, exp)?;
+            let dies_at = now.saturating_add(overlap);
+            let rotation = RotatedPrivateToken::new(id, new.record, dies_at, now);
+            match done(self.store().rotate_private(caller, &rotation).await?)? {
+                PrivateRotation::NotFound => return Err(PrivateTokenError::NotFound),
+                PrivateRotation::CutOff(cut_off) => date.go_behind(cut_off, self)?,
+                PrivateRotation::QuotaReached => return Err(self.too_many()),
+                PrivateRotation::Rotated { new: token, old } => {
+                    self.apply(&old);
+                    let data = self.sign(&new.claims, ACCESS_TYP)?;
+                    return Ok(CreatedPrivateToken { token, data });
+                }
+            }
+        }
+    }
+
+    /// Revokes a private token: it is refused by the next request in this process.
+    ///
+    /// # Errors
+    /// [`PrivateTokenError::NotFound`] for somebody else's token, and for one that was revoked before.
+    pub async fn revoke_private_token<C>(
+        &self,
+        access: &Authenticated<C>,
+        id: i64,
+    ) -> Result<(), PrivateTokenError> {
+        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        let issuer = self.clone();
+        self.to_the_end(async move {
+            let denial = issuer.store().revoke_private(&caller, id, issuer.now()).await?;
+            issuer.apply(&done(denial)?.ok_or(PrivateTokenError::NotFound)?);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) fn check_expiry(&self, expires_at: u64) -> Result<(), PrivateTokenError> {
+        let (now, maximum) = (self.now(), self.max_private_lifetime());
+        if expires_at <= now {
+            return Err(PrivateTokenError::ExpiryPast);
+        }
+        if expires_at - now > maximum.as_secs() {
+            return Err(PrivateTokenError::ExpiryTooFar { maximum });
+        }
+        Ok(())
+    }
+
+    fn too_many(&self) -> PrivateTokenError {
+        PrivateTokenError::TooMany { maximum: self.max_private_tokens() }
+    }
+
+    fn new_private(
+        &self,
+        owner: &Owner,
+        name: &str,
+        iat: u64,
+        exp: u64,
+    ) -> Result<Private, PrivateTokenError> {
+        // Behind a cut-off that is now, a token is dated a second later.
+        if exp <= iat {
+            return Err(PrivateTokenError::ExpiryPast);
+        }
+        let (jti, sid) = (private_id().map_err(no_signature)?, random_id().map_err(no_signature)?);
+        let claims = self.claims(TokenType::Private, owner, [&jti, &sid], [iat, exp])?;
+        let hash = claims.hash();
+        let record = NewPrivateToken::new(owner.clone(), jti, sid, name, [iat, exp], hash)
+            .with_quota(self.max_private_tokens().into());
+        Ok(Private { claims, record })
+    }
+}
+
+/// A private token before it is signed.
+struct Private {
+    claims: ClaimsText,
+    record: NewPrivateToken,
+}
+
+/// What a step comes to, unless the caller's access token was revoked meanwhile.
+fn done<T>(called: Called<T>) -> Result<T, PrivateTokenError> {
+    called.done().ok_or(PrivateTokenError::NotAccess)
+}
+
+pub(super) fn checked_name(name: &str) -> Result<&str, PrivateTokenError> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(PrivateTokenError::BlankName);
+    }
+    if name.contains('\0') {
+        return Err(PrivateTokenError::NulInName);
+    }
+    // Counted no further than it takes to tell.
+    if name.chars().nth(MAX_NAME).is_some() {
+        return Err(PrivateTokenError::NameTooLong);
+    }
+    Ok(name)
+}
+
+impl MayHaveRevoked for PrivateTokenError {
+    fn may_have_revoked(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if error.may_have_revoked())
+    }
+}

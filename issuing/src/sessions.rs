@@ -1,0 +1,336 @@
+//! Sessions: log in, refresh, log out.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    Account, AccountsError, Credentials, LogOutError, Login, LoginError, RefreshError, TokenIssuer,
+    TokenPair,
+    claims::{
+        ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, REFRESH_TYP, RefreshClaims, TokenType, random_id,
+        sha256,
+    },
+    issuer::{MayHaveRevoked, no_signature},
+    normalize_email,
+    revoking::subject,
+    store::{
+        Denial, Insertion, KEEP_AFTER_EXPIRY, NewRefreshToken, Owner, RefreshRotation, RefreshUse,
+    },
+    throttle::Attempt,
+};
+use tower_bearer::{
+    Authenticated,
+    claims::DEFAULT_LEEWAY,
+    revocation::{Revocable, StoreError, Verdict},
+};
+
+use crate::telemetry::{self, RefreshOutcome};
+
+/// When to come again after too many refreshes at once: those before are done in a moment.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
+/// No refresh token of ours is longer, unless a subject is thousands of bytes long.
+const MAX_LENGTH: usize = 8 * 1024;
+
+impl TokenIssuer {
+    /// Logs somebody in: begins a session.
+    ///
+    /// `peer` is the client's address, as far as the service knows it: behind a proxy the one that the proxy vouches
+    /// for. Without it only the limit of the account holds, and whoever guesses at an account locks it out.
+    ///
+    /// # Errors
+    /// [`LoginError::NoActiveAccount`] for unknown users, inactive ones and wrong passwords alike;
+    /// [`LoginError::Throttled`] without looking at the password. An attempt over the limit waits while others of its
+    /// account are in progress, because a success makes room: 5 run at once, and 16 wait.
+    pub async fn log_in(
+        &self,
+        credentials: &Credentials,
+        peer: Option<IpAddr>,
+    ) -> Result<Login, LoginError> {
+        let outcome = self.try_to_log_in(credentials, peer).await;
+        telemetry::log_in_tried(&outcome);
+        outcome
+    }
+
+    async fn try_to_log_in(
+        &self,
+        credentials: &Credentials,
+        peer: Option<IpAddr>,
+    ) -> Result<Login, LoginError> {
+        if !self.accounts().is_well_formed(credentials) {
+            return Err(LoginError::NoActiveAccount);
+        }
+        let name = normalize_email(&credentials.username);
+        let attempt = self.begin_attempt(&name, peer).await?;
+        let begun = self.now();
+        let account = match self.authenticate(credentials).await {
+            Ok(account) => account,
+            // The attempt is not given back: it has failed.
+            Err(LoginError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
+            Err(other) => {
+                attempt.was_none();
+                return Err(other);
+            }
+        };
+        let opened = self.open(credentials, account, begun).await;
+        // The password was hashed and was right. That counts also if the store fails afterwards: otherwise the owner of
+        // an account could keep the hash busy without a limit for as long as no session can be opened.
+        if !matches!(opened, Err(LoginError::NoActiveAccount)) {
+            attempt.succeeded();
+        }
+        let login = opened?;
+        if let Some(peer) = peer {
+            self.known_devices().note(self.store(), &name, peer).await;
+        }
+        Ok(login)
+    }
+
+    /// Lets an attempt through, or rejects it. Before that it waits for attempts in progress, and asks the store
+    /// whether another process has seen the account log in from there.
+    async fn begin_attempt(
+        &self,
+        name: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Attempt<'_>, LoginError> {
+        if let Ok(attempt) = self.throttle().begin(name, peer) {
+            return Ok(attempt);
+        }
+        if let Some(peer) = peer.filter(|peer| !self.throttle().knows(name, *peer))
+            && self.known_devices().knows(self.store(), name, peer).await
+        {
+            self.throttle().learn(name, peer);
+        }
+        let begun = self.throttle().wait_and_begin(name, peer).await;
+        begun.map_err(|retry_after| LoginError::Throttled { retry_after })
+    }
+
+    /// Begins a session for an account that the credentials have opened since `begun`. Makes its tokens only if the
+    /// credentials are right after every revocation that the session does not fall under.
+    ///
+    /// Whoever changes an account revokes after that, and the credentials may have been read before. If the cut-off is
+    /// written after the session, it covers the session whatever the clocks say, because a cut-off covers all rows of
+    /// its owner. If it is written before the session, `was_cut_off_since` finds it, as long as clocks differ by less
+    /// than the leeway. Then the credentials are read once more, which is after the change. The session was dated
+    /// behind that cut-off, so the user of a right password gets in within the same second.
+    async fn open(
+        &self,
+        credentials: &Credentials,
+        mut account: Account,
+        begun: u64,
+    ) -> Result<Login, LoginError> {
+        let owner = self.owner(&account.subject);
+        let session = self.open_session(&owner).await?;
+        if self.was_cut_off_since(begun, &owner).await? {
+            account = self.authenticate(credentials).await?;
+            if account.subject != owner.subject {
+                return Err(LoginError::NoActiveAccount);
+            }
+        }
+        Ok(Login { account, tokens: self.pair(&session)? })
+    }
+
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Account, LoginError> {
+        self.accounts().authenticate(credentials).await.map_err(|error| match error {
+            AccountsError::NoActiveAccount => LoginError::NoActiveAccount,
+            AccountsError::Busy => LoginError::Busy,
+            AccountsError::Unavailable(error) => error.into(),
+        })
+    }
+
+    /// Whether the subject has a cut-off of this time or later, or of up to the leeway before it: the clock that dated
+    /// the cut-off may be behind.
+    async fn was_cut_off_since(&self, time: u64, owner: &Owner) -> Result<bool, StoreError> {
+        let earliest = time.saturating_sub(DEFAULT_LEEWAY.as_secs());
+        let verdict = self.store().look_up(&[subject(owner, earliest)]).await?;
+        Ok(verdict != Verdict::NotRevoked)
+    }
+
+    /// New tokens for a refresh token, which is used up by this.
+    ///
+    /// A token that was used before ends its session: whoever has the successor, the client or a thief, is logged out.
+    /// Without an [active account](super::Accounts::is_active) there are no new tokens, and the token stays as it is.
+    /// The account is asked for again after the store's step. So an account that was closed before the answer is sent
+    /// gets no tokens, or only tokens that a later [`revoke_subject`](Self::revoke_subject) covers.
+    ///
+    /// # Errors
+    /// [`RefreshError::NotValid`] for whatever is no refresh token of this issuer that is good now.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<TokenPair, RefreshError> {
+        let (outcome, told) = match self.use_refresh(refresh_token).await {
+            Ok(Used::Renewed(tokens)) => (Ok(tokens), RefreshOutcome::Succeeded),
+            Ok(Used::Reused) => (Err(RefreshError::NotValid), RefreshOutcome::Reused),
+            Err(RefreshError::NotValid) => (Err(RefreshError::NotValid), RefreshOutcome::NotValid),
+            Err(error @ RefreshError::Throttled { .. }) => (Err(error), RefreshOutcome::Throttled),
+            Err(error @ RefreshError::Unavailable(_)) => (Err(error), RefreshOutcome::Unavailable),
+        };
+        telemetry::refreshed(told);
+        outcome
+    }
+
+    async fn use_refresh(&self, refresh_token: &str) -> Result<Used, RefreshError> {
+        let (used, used_hash) = self.read_refresh(refresh_token).ok_or(RefreshError::NotValid)?;
+        let is_over = |now| now >= used.exp || self.refreshes().is_dead(&used_hash);
+        if is_over(self.now()) {
+            return Err(RefreshError::NotValid);
+        }
+        let turn = self.refreshes().turn(&used.sid).await;
+        let turn = turn.ok_or(RefreshError::Throttled { retry_after: A_MOMENT })?;
+        // By now it may have expired, or the refresh before this one has found it dead.
+        let now = self.now();
+        if is_over(now) || !self.accounts().is_active(&used.sub).await? {
+            return Err(RefreshError::NotValid);
+        }
+        let owner = self.owner(&used.sub);
+        // Where clocks differ, what follows must not seem older: a cut-off could lie between the two.
+        let successor = self.new_refresh(&owner, &used.sid, now.max(used.iat))?;
+        let ends_by = self.session_ends_by(now);
+        let keep_until = ends_by.saturating_add(KEEP_AFTER_EXPIRY);
+        let rotation =
+            RefreshRotation::new(used.jti, used_hash, successor.record.clone(), now, keep_until)
+                .with_reuse_grace(self.reuse_grace());
+        let issuer = self.clone();
+        let step = self.to_the_end::<_, StoreError>(async move {
+            // The turn ends with the step, also if the client hangs up.
+            let _turn = turn;
+            let outcome = issuer.store().use_refresh(&rotation).await?;
+            if outcome == RefreshUse::Reused {
+                issuer.revocation().apply(issuer.session(&used.sid), ends_by);
+            }
+            let is_dead =
+                [RefreshUse::Unknown, RefreshUse::Revoked, RefreshUse::Reused].contains(&outcome);
+            if is_dead {
+                issuer.refreshes().remember_dead(used_hash);
+            }
+            Ok(outcome)
+        });
+        let next = match step.await? {
+            RefreshUse::Rotated => successor,
+            RefreshUse::Repeated(record) => self.again(record)?.ok_or(RefreshError::NotValid)?,
+            RefreshUse::Reused => return Ok(Used::Reused),
+            RefreshUse::Unknown | RefreshUse::Revoked => return Err(RefreshError::NotValid),
+        };
+        // The account may have been closed since it was asked for, and its tokens may not have been revoked.
+        if !self.accounts().is_active(&owner.subject).await? {
+            return Err(RefreshError::NotValid);
+        }
+        Ok(Used::Renewed(self.pair(&next)?))
+    }
+
+    /// Ends the session of the access token and that of the refresh token, which usually are one. An expired or revoked
+    /// refresh token will do.
+    ///
+    /// # Errors
+    /// As [`LogOutError`] says. Where the store fails, the sessions are refused in this process all the same.
+    pub async fn log_out<C>(
+        &self,
+        access: &Authenticated<C>,
+        refresh_token: &str,
+    ) -> Result<(), LogOutError> {
+        let caller = self.caller(access).ok_or(LogOutError::NotAccess)?;
+        let (refresh, _) = self.read_refresh(refresh_token).ok_or(LogOutError::NotRefresh)?;
+        if *refresh.sub != *caller.owner.subject {
+            return Err(LogOutError::OtherSubject);
+        }
+        let ends_by = self.session_ends_by(self.now());
+        let mut sessions = vec![self.session(&refresh.sid)];
+        if *caller.session_id != *refresh.sid {
+            sessions.push(self.session(&caller.session_id));
+        }
+        for session in &sessions {
+            self.revocation().apply(session.clone(), ends_by);
+        }
+        let keep_until = ends_by.saturating_add(KEEP_AFTER_EXPIRY);
+        let denials: Vec<Denial> =
+            sessions.into_iter().map(|session| Denial::new(session, keep_until)).collect();
+        let issuer = self.clone();
+        self.to_the_end(async move { Ok(issuer.store().deny(&denials).await?) }).await
+    }
+
+    /// The first refresh token of a new session, as it is in the store now. It is not signed yet.
+    async fn open_session(&self, owner: &Owner) -> Result<Refresh, StoreError> {
+        let sid = random_id().map_err(no_signature)?;
+        let mut date = self.date();
+        loop {
+            let first = self.new_refresh(owner, &sid, date.iat)?;
+            match self.store().open_session(&first.record).await? {
+                Insertion::Done(()) => return Ok(first),
+                Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
+                Insertion::QuotaReached => {
+                    return Err(StoreError::new("sessions have no quota"));
+                }
+            }
+        }
+    }
+
+    fn session(&self, sid: &str) -> Revocable {
+        Revocable::Session { issuer: self.name().into(), id: sid.into() }
+    }
+
+    fn new_refresh(&self, owner: &Owner, sid: &str, iat: u64) -> Result<Refresh, StoreError> {
+        let jti = random_id().map_err(no_signature)?;
+        let exp = iat.saturating_add(self.refresh_lifetime());
+        let claims = self.claims(TokenType::Refresh, owner, [&jti, sid], [iat, exp])?;
+        let record = NewRefreshToken::new(owner.clone(), jti, sid, iat, exp, claims.hash());
+        Ok(Refresh { claims, record })
+    }
+
+    /// A token that was issued before, from what is stored of it: the same claims, under a new signature. `None` where
+    /// the issuer would write other claims by now.
+    fn again(&self, record: NewRefreshToken) -> Result<Option<Refresh>, StoreError> {
+        let ids = [&*record.token_id, &*record.session_id];
+        let times = [record.issued_at, record.expires_at];
+        let claims = self.claims(TokenType::Refresh, &record.owner, ids, times)?;
+        Ok((claims.hash() == record.hash).then_some(Refresh { claims, record }))
+    }
+
+    /// A refresh token with an access token of the same session, each signed.
+    ///
+    /// Both bear the date that the store has compared with the subject's cut-off: a later one could lie behind a cut-off
+    /// that was written since.
+    fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
+        let Refresh { claims, record } = refresh;
+        let jti = random_id().map_err(no_signature)?;
+        let iat = record.issued_at;
+        let exp = iat.saturating_add(ACCESS_LIFETIME);
+        let ids = [&*jti, &*record.session_id];
+        let access = self.claims(TokenType::Access, &record.owner, ids, [iat, exp])?;
+        Ok(TokenPair {
+            access_token: self.sign(&access, ACCESS_TYP)?,
+            refresh_token: self.sign(claims, REFRESH_TYP)?,
+            access_expires_at: exp,
+            refresh_expires_at: record.expires_at,
+        })
+    }
+
+    /// The claims of a refresh token of this issuer, and their hash. Its times are not looked at.
+    fn read_refresh(&self, token: &str) -> Option<(RefreshClaims, [u8; 32])> {
+        if token.len() > MAX_LENGTH {
+            return None;
+        }
+        let keys = self.keys().handle().snapshot();
+        let payload = keys.verify_compact_of_type(REFRESH_TYP, token.as_bytes()).ok()?;
+        let claims: RefreshClaims = serde_json::from_slice(&payload).ok()?;
+        let is_ours = *claims.iss == *self.name()
+            && *claims.aud == *self.audience()
+            && claims.token_type == TokenType::Refresh;
+        is_ours.then(|| (claims, sha256(&payload)))
+    }
+}
+
+/// What came of a refresh token of ours.
+enum Used {
+    Renewed(TokenPair),
+    /// It had been used before, and its session has ended.
+    Reused,
+}
+
+/// A refresh token before it is signed.
+struct Refresh {
+    claims: ClaimsText,
+    record: NewRefreshToken,
+}
+
+impl MayHaveRevoked for LogOutError {
+    /// Before the store is asked, this process refuses all that a log-out ends.
+    fn may_have_revoked(&self) -> bool {
+        false
+    }
+}

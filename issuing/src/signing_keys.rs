@@ -1,0 +1,160 @@
+//! The keys that an issuer signs with, one after the other.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tower_bearer::{Key, KeySet, KeySetHandle, jws::SigningKey};
+
+/// The key that signs now, the ones that will, and the ones that did: clones share them.
+///
+/// 1. **One key signs**: the last that was given to [`rotate`](Self::rotate).
+/// 2. **A retired key still verifies** until its last token has expired, and then is forgotten.
+/// 3. **All are published** in [`jwks_json`](Self::jwks_json), with their public halves only. Others may keep that document
+///    for minutes: [`announce`](Self::announce) the next key for that long before it signs.
+/// 4. **Nothing is remembered across a restart**: the retired keys that are still needed are to be given again
+///    ([`retire`](Self::retire)).
+///
+/// ```
+/// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
+/// use tower_bearer::{Algorithm, jws::SigningKey};
+/// use tower_bearer_issuing::SigningKeys;
+///
+/// let keys = SigningKeys::new(SigningKey::generate(Algorithm::ES256)?);
+/// let next = SigningKey::generate(Algorithm::ES256)?;
+/// keys.announce(next.clone());
+/// let keep_until = 4_102_444_800; // the latest `exp` of what the old key has signed
+/// keys.rotate(next, keep_until);
+/// assert_eq!(keys.handle().snapshot().len(), 2);
+/// # }
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct SigningKeys(Arc<Shared>);
+
+struct Shared {
+    keys: Mutex<Keys>,
+    handle: KeySetHandle,
+}
+
+struct Keys {
+    active: SigningKey,
+    announced: Vec<SigningKey>,
+    retired: Vec<Retired>,
+}
+
+/// Without its private half.
+struct Retired {
+    key: Key,
+    jwk: Option<String>,
+    /// The last second at which it is needed.
+    until: u64,
+}
+
+impl SigningKeys {
+    /// Signs with this key.
+    #[must_use]
+    pub fn new(active: SigningKey) -> Self {
+        let handle = KeySetHandle::new(active.verifying_key().into());
+        let keys = Keys { active, announced: Vec::new(), retired: Vec::new() };
+        Self(Arc::new(Shared { keys: Mutex::new(keys), handle }))
+    }
+
+    /// Publishes a key that will sign later. One that signs or is announced already stays as it is.
+    pub fn announce(&self, next: SigningKey) {
+        self.change(|keys| {
+            let mut known = std::iter::once(&keys.active).chain(&keys.announced);
+            if !known.any(|key| key.key_id() == next.key_id()) {
+                keys.announced.push(next);
+            }
+        });
+    }
+
+    /// Signs with `next` from now on. The key that signed so far verifies until the Unix second `keep_until`, which is
+    /// the latest `exp` of the tokens that it has signed, in this process or another.
+    ///
+    /// [`TokenIssuer::rotate_key`](super::TokenIssuer::rotate_key) knows that time.
+    pub fn rotate(&self, next: SigningKey, keep_until: u64) {
+        self.change(|keys| {
+            keys.announced.retain(|key| key.key_id() != next.key_id());
+            keys.retired.retain(|retired| retired.key.key_id() != Some(next.key_id()));
+            let old = std::mem::replace(&mut keys.active, next);
+            if old.key_id() != keys.active.key_id() {
+                keys.retired.push(Retired::new(&old, keep_until));
+            }
+        });
+    }
+
+    /// Verifies with `key` until the Unix second `keep_until`, without signing: for a key that another process has
+    /// retired, or this one before a restart.
+    pub fn retire(&self, key: &SigningKey, keep_until: u64) {
+        self.change(|keys| {
+            if key.key_id() != keys.active.key_id() {
+                keys.retired.retain(|retired| retired.key.key_id() != Some(key.key_id()));
+                keys.retired.push(Retired::new(key, keep_until));
+            }
+        });
+    }
+
+    /// Forgets the retired keys whose time is over at the Unix second `now`.
+    pub fn forget_expired(&self, now: u64) {
+        if self.keys().retired.iter().any(|retired| retired.until < now) {
+            self.change(|keys| keys.retired.retain(|retired| retired.until >= now));
+        }
+    }
+
+    /// All keys, as verifiers take them; follows every change.
+    #[must_use]
+    pub fn handle(&self) -> &KeySetHandle {
+        &self.0.handle
+    }
+
+    /// The public halves of all keys as a JSON Web Key Set (RFC 7517), for `/.well-known/jwks.json`. HMAC secrets have
+    /// none and are left out.
+    #[must_use]
+    pub fn jwks_json(&self) -> String {
+        let keys = self.keys();
+        let signing = std::iter::once(&keys.active).chain(&keys.announced);
+        let jwks = signing.filter_map(SigningKey::public_jwk_json);
+        let retired = keys.retired.iter().filter_map(|retired| retired.jwk.clone());
+        let jwks: Vec<String> = jwks.chain(retired).collect();
+        format!(r#"{{"keys":[{}]}}"#, jwks.join(","))
+    }
+
+    /// The key that signs now.
+    pub(super) fn active(&self) -> SigningKey {
+        self.keys().active.clone()
+    }
+
+    /// Changes the keys and what verifies with them in one step.
+    fn change(&self, change: impl FnOnce(&mut Keys)) {
+        let mut keys = self.keys();
+        change(&mut keys);
+        let signing = std::iter::once(&keys.active).chain(&keys.announced);
+        let retired = keys.retired.iter().map(|retired| retired.key.clone());
+        self.0.handle.replace(KeySet::new(signing.map(SigningKey::verifying_key).chain(retired)));
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Retired {
+    fn new(key: &SigningKey, until: u64) -> Self {
+        Self { key: key.verifying_key(), jwk: key.public_jwk_json(), until }
+    }
+}
+
+impl From<SigningKey> for SigningKeys {
+    fn from(key: SigningKey) -> Self {
+        Self::new(key)
+    }
+}
+
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKeys").field("handle", &self.0.handle).finish()
+    }
+}

@@ -1,0 +1,101 @@
+//! Who calls: the access token behind what is done with tokens.
+
+use std::{fmt, sync::Arc};
+
+use super::Owner;
+use tower_bearer::revocation::Revocable;
+
+/// The access token with which an owner calls. Whatever was read of it before may be old by the time of the step: the
+/// step looks again, at the denials of that moment.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caller {
+    /// Whose it is.
+    pub owner: Owner,
+    /// `jti`.
+    pub token_id: Arc<str>,
+    /// `sid`.
+    pub session_id: Arc<str>,
+    /// `iat`.
+    pub issued_at: u64,
+    /// The configured id of the key that verified it, if the key has one.
+    pub key_id: Option<Arc<str>>,
+    /// The [thumbprint](tower_bearer::Key::thumbprint) of that key.
+    pub key_thumbprint: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// An owner's access token of a session.
+    #[must_use]
+    pub fn new(
+        owner: Owner,
+        token_id: impl Into<Arc<str>>,
+        session_id: impl Into<Arc<str>>,
+        issued_at: u64,
+    ) -> Self {
+        let (token_id, session_id) = (token_id.into(), session_id.into());
+        Self { owner, token_id, session_id, issued_at, key_id: None, key_thumbprint: None }
+    }
+
+    /// Sets the id of the key that verified it. By default no key id is looked up.
+    #[must_use]
+    pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
+        self.key_id = Some(key_id.into());
+        self
+    }
+
+    /// Sets the thumbprint of the key that verified it. By default none is looked up.
+    #[must_use]
+    pub fn with_key_thumbprint(mut self, thumbprint: impl Into<Arc<str>>) -> Self {
+        self.key_thumbprint = Some(thumbprint.into());
+        self
+    }
+
+    /// What the token can be revoked by: five things at most.
+    #[must_use]
+    pub fn revocables(&self) -> Vec<Revocable> {
+        let Owner { issuer, subject } = &self.owner;
+        let mut all = vec![
+            Revocable::Token { issuer: Arc::clone(issuer), id: Arc::clone(&self.token_id) },
+            Revocable::Session { issuer: Arc::clone(issuer), id: Arc::clone(&self.session_id) },
+            Revocable::Subject {
+                issuer: Arc::clone(issuer),
+                subject: Arc::clone(subject),
+                issued_at: self.issued_at,
+            },
+        ];
+        let key_id = self.key_id.iter().filter(|id| Some(*id) != self.key_thumbprint.as_ref());
+        let keys = key_id.chain(&self.key_thumbprint);
+        all.extend(
+            keys.map(|id| Revocable::Key { issuer: Arc::clone(issuer), id: Arc::clone(id) }),
+        );
+        all
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").finish_non_exhaustive()
+    }
+}
+
+/// What became of a step that somebody wanted taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Called<T> {
+    /// The caller's access token is revoked: by its id, session, key, or a cut-off of its subject. Nothing was done.
+    Revoked,
+    /// The step's outcome.
+    Done(T),
+}
+
+impl<T> Called<T> {
+    /// The outcome, unless the caller was revoked.
+    #[must_use]
+    pub fn done(self) -> Option<T> {
+        match self {
+            Self::Revoked => None,
+            Self::Done(outcome) => Some(outcome),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What every token store has to pass.
+//!
+//! ```
+//! # #[tokio::main] async fn main() {
+//! use tower_bearer_issuing::store::{MemoryTokenStore, conformance};
+//!
+//! conformance::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+//! # }
+//! ```
+//!
+//! Two of a store's duties it cannot check: that what was acknowledged outlives a crash, and that several processes see
+//! the same rows.
+
+mod devices;
+mod listing;
+mod private_tokens;
+mod revocation;
+mod sessions;
+mod upkeep;
+
+use std::sync::Arc;
+
+use super::{
+    Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation,
+    RotatedPrivateToken, TokenStore,
+};
+use tower_bearer::revocation::outbox::Acknowledged;
+use tower_bearer::{
+    claims::ManualClock,
+    revocation::{Revocable, Verdict},
+};
+
+/// Checks every rule of [`TokenStore`], each on a store of its own: `make` gives an empty one with this clock.
+///
+/// It runs on a tokio runtime, best on several threads: some rules are about calls side by side.
+///
+/// # Panics
+/// When a rule is broken; the message says which.
+pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
+    let begin = async || {
+        let clock = ManualClock::at(NOW);
+        Bench { store: Arc::new(make(clock.clone()).await), clock }
+    };
+    macro_rules! rules {
+        ($($room:ident { $($rule:ident),+ $(,)? })+) => {$($(
+            let outcome = tokio::spawn($room::$rule(begin().await)).await;
+            assert!(outcome.is_ok(), "broken rule: {}", stringify!($rule).replace('_', " "));
+        )+)+};
+    }
+    rules! {
+        sessions {
+            a_refresh_token_is_used_once,
+            of_many_uses_at_once_one_rotates,
+            an_unknown_token_is_not_used,
+            a_repeat_within_the_grace_gets_the_same_successor,
+            of_many_uses_at_once_within_the_grace_all_get_one_successor,
+            a_repeat_after_the_grace_or_after_the_successor_was_used_ends_the_session,
+            sessions_do_not_touch_each_other,
+        }
+        private_tokens {
+            what_is_created_is_listed_as_it_was_given,
+            an_id_is_given_once,
+            a_revoked_token_is_gone_and_refused,
+            of_many_revocations_at_once_one_succeeds,
+            nobody_reaches_somebody_elses,
+            a_rotation_keeps_the_name_and_ends_the_old_token_at_once,
+            of_many_rotations_at_once_one_succeeds,
+            what_dies_at_once_is_dead_by_every_clock,
+            an_overlap_ends_when_it_was_said_to,
+            an_overlap_does_not_outlive_the_token_nor_an_earlier_end,
+            an_expired_token_is_listed,
+            a_revoked_caller_does_nothing,
+            no_more_than_the_quota_is_created_at_once,
+            only_good_tokens_count_for_the_quota,
+            a_rotation_keeps_to_twice_the_quota,
+        }
+        listing {
+            orders_are_stable_and_go_both_ways,
+            never_used_comes_first,
+            pages_add_up_and_end,
+            a_search_folds_case_and_takes_every_character_literally,
+            a_name_comes_back_as_it_was,
+        }
+        revocation {
+            what_is_denied_is_refused_and_nothing_else,
+            a_denial_is_never_weakened,
+            a_denial_ends_the_rows_that_it_concerns,
+            a_refresh_token_that_is_denied_from_a_time_on_is_good_until_then,
+            several_denials_are_one_call,
+            a_cut_off_refuses_what_was_issued_by_it,
+            a_cut_off_reaches_what_another_clock_has_dated_later,
+            a_cut_off_outlives_the_tokens_that_it_reaches,
+            a_short_denial_is_kept_as_long_as_the_rows_that_it_ends,
+            a_short_denial_is_kept_as_long_as_the_private_token_that_it_ends,
+            nothing_is_issued_behind_a_cut_off,
+        }
+        upkeep {
+            every_revocation_is_in_the_outbox_until_it_is_done,
+            what_a_fleet_has_acknowledged_is_kept,
+            only_the_generation_that_is_kept_empties_the_outbox,
+            only_the_server_that_is_kept_empties_the_outbox,
+            a_server_changes_only_if_nothing_else_has_changed,
+            new_entries_are_in_the_outbox,
+            the_outbox_has_what_starts_later_at_once,
+            the_outbox_is_read_in_order_and_in_parts,
+            all_denials_are_listed_once_and_in_parts,
+            what_concerns_nobody_is_swept_and_nothing_else,
+            private_tokens_that_have_ended_are_swept_before_they_expire,
+            a_sweep_keeps_to_its_limit,
+            the_latest_use_counts,
+        }
+        devices {
+            all_processes_get_the_key_that_was_kept_first,
+            a_device_is_known_until_the_latest_time_that_was_noted,
+            an_expired_device_is_swept_and_no_other,
+        }
+    }
+}
+
+const NOW: u64 = 2_000_000_000;
+const HOUR: u64 = 3600;
+const ISSUER: &str = "https://issuer.example";
+
+/// A store, and the clock by which it looks up.
+struct Bench<S> {
+    store: Arc<S>,
+    clock: ManualClock,
+}
+
+fn ada() -> Owner {
+    Owner::new(ISSUER, "ada")
+}
+
+fn bob() -> Owner {
+    Owner::new(ISSUER, "bob")
+}
+
+/// An owner's access token that no cut-off of these rules reaches.
+fn by(owner: Owner) -> Caller {
+    Caller::new(owner, "caller", "session of the caller", NOW + 1000 * HOUR)
+}
+
+fn hash(token_id: &str) -> [u8; 32] {
+    std::array::from_fn(|n| token_id.as_bytes().get(n).copied().unwrap_or(0))
+}
+
+/// A refresh token that was issued now.
+fn refresh(owner: Owner, session: &str, token_id: &str) -> NewRefreshToken {
+    NewRefreshToken::new(owner, token_id, session, NOW, NOW + HOUR, hash(token_id))
+}
+
+/// The use of a refresh token now.
+fn rotation(owner: Owner, session: &str, used: &str, successor: &str) -> RefreshRotation {
+    let successor = refresh(owner, session, successor);
+    RefreshRotation::new(used, hash(used), successor, NOW, NOW + 2 * HOUR)
+}
+
+/// A private token that was issued now.
+fn private(owner: Owner, token_id: &str, name: &str) -> NewPrivateToken {
+    let session = format!("session of {token_id}");
+    NewPrivateToken::new(owner, token_id, session, name, [NOW, NOW + HOUR], hash(token_id))
+}
+
+fn rotated(owner: Owner, id: i64, successor: &str, dies_at: u64) -> RotatedPrivateToken {
+    RotatedPrivateToken::new(id, private(owner, successor, "not this name"), dies_at, NOW)
+}
+
+fn token(id: &str) -> Revocable {
+    Revocable::Token { issuer: ISSUER.into(), id: id.into() }
+}
+
+fn session(id: &str) -> Revocable {
+    Revocable::Session { issuer: ISSUER.into(), id: id.into() }
+}
+
+fn subject(subject: &str, issued_at: u64) -> Revocable {
+    Revocable::Subject { issuer: ISSUER.into(), subject: subject.into(), issued_at }
+}
+
+impl<S: TokenStore> Bench<S> {
+    async fn create(&self, owner: Owner, token_id: &str, name: &str) -> PrivateToken {
+        self.create_token(private(owner, token_id, name)).await
+    }
+
+    async fn create_token(&self, new: NewPrivateToken) -> PrivateToken {
+        match called(self.store.create_private(&by(new.owner.clone()), &new).await) {
+            super::Insertion::Done(token) => token,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The numbers of what is listed at `now`.
+    async fn listed(&self, owner: Owner, now: u64) -> Vec<i64> {
+        let query = super::ListQuery::new().with_page_size(1000);
+        let page = called(self.store.list_private(&by(owner), &query, now).await);
+        page.map(|page| page.tokens.iter().map(|token| token.id).collect()).unwrap_or_default()
+    }
+
+    async fn is_refused(&self, what: Revocable) -> bool {
+        answered(self.store.look_up(&[what]).await) == Verdict::Revoked
+    }
+
+    /// A fleet acknowledges entries.
+    async fn outbox_done(&self, ids: &[i64]) {
+        let acknowledged = Acknowledged::new("fleet:", "generation", "server", 0, [0; 8]);
+        answered(self.store.begin_generation(&acknowledged).await);
+        assert!(answered(self.store.outbox_done(ids, &acknowledged).await));
+    }
+
+    /// What is in the outbox, all of it.
+    async fn outbox(&self) -> Vec<Revocable> {
+        let entries = answered(self.store.outbox(1000).await);
+        entries.into_iter().map(|entry| entry.denial.what).collect()
+    }
+}
+
+fn answered<T>(answer: Result<T, tower_bearer::revocation::StoreError>) -> T {
+    answer
+        .unwrap_or_else(|error| panic!("the store failed: {:?}", std::error::Error::source(&error)))
+}
+
+/// What a step came to for a caller who is not revoked.
+fn called<T>(answer: Result<Called<T>, tower_bearer::revocation::StoreError>) -> T {
+    answered(answer).done().unwrap_or_else(|| panic!("the caller was taken for revoked"))
+}
+
+/// The answers to many calls side by side.
+async fn side_by_side<S, T, F>(store: &Arc<S>, call: impl Fn(Arc<S>, usize) -> F) -> Vec<T>
+where
+    F: Future<Output = Result<T, tower_bearer::revocation::StoreError>> + Send + 'static,
+    T: Send + 'static,
+{
+    let calls: Vec<_> = (0..16).map(|n| tokio::spawn(call(Arc::clone(store), n))).collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        match call.await {
+            Ok(answer) => answers.push(answered(answer)),
+            Err(panicked) => panic!("a call panicked: {panicked}"),
+        }
+    }
+    answers
+}

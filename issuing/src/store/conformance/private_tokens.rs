@@ -1,0 +1,278 @@
+use std::time::Duration;
+
+use super::{
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, rotated, session,
+    side_by_side, subject, token,
+};
+use crate::store::{
+    Called, Caller, Insertion, KEEP_AFTER_EXPIRY, ListQuery, Owner, PrivateRotation, PrivateToken,
+    TokenStore,
+};
+use tower_bearer::revocation::Revocable;
+use tower_bearer::revocation::outbox::Denial;
+
+impl<S: TokenStore> Bench<S> {
+    async fn rotate(&self, id: i64, successor: &str, dies_at: u64) -> Option<PrivateToken> {
+        let rotation = rotated(ada(), id, successor, dies_at);
+        match called(self.store.rotate_private(&by(ada()), &rotation).await) {
+            PrivateRotation::Rotated { new, .. } => Some(new),
+            PrivateRotation::NotFound => None,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(super) async fn what_is_created_is_listed_as_it_was_given<S: TokenStore>(bench: Bench<S>) {
+    let created = bench.create(ada(), "p.1", "build server").await;
+    assert_eq!(created, PrivateToken::new(created.id, "build server", NOW, NOW + HOUR));
+    let page = called(bench.store.list_private(&by(ada()), &ListQuery::new(), NOW).await);
+    assert_eq!(page.map(|page| page.tokens), Some(vec![created]));
+    for known_by in [token("p.1"), session("session of p.1"), subject("ada", NOW)] {
+        assert!(!bench.is_refused(known_by).await);
+    }
+}
+
+pub(super) async fn an_id_is_given_once<S: TokenStore>(bench: Bench<S>) {
+    let one = bench.create(ada(), "p.1", "a").await;
+    let far = NOW + HOUR + KEEP_AFTER_EXPIRY + 1;
+    assert_eq!(answered(bench.store.sweep(far, 10).await), 1);
+    let other = bench.create(bob(), "p.2", "a").await;
+    assert_ne!(one.id, other.id, "the number of a token that was swept");
+}
+
+pub(super) async fn a_revoked_token_is_gone_and_refused<S: TokenStore>(bench: Bench<S>) {
+    let (one, other) =
+        (bench.create(ada(), "p.1", "a").await, bench.create(ada(), "p.2", "a").await);
+    let denial = called(bench.store.revoke_private(&by(ada()), one.id, NOW).await);
+    let denial = denial.unwrap_or_else(|| panic!("not found"));
+    assert_eq!(denial.what, token("p.1"));
+    assert_eq!(denial.from, 0);
+    assert!(denial.keep_until >= NOW + HOUR + KEEP_AFTER_EXPIRY);
+    assert!(bench.is_refused(token("p.1")).await);
+    assert!(!bench.is_refused(token("p.2")).await);
+    assert_eq!(bench.listed(ada(), NOW).await, [other.id]);
+    assert_eq!(called(bench.store.revoke_private(&by(ada()), one.id, NOW).await), None);
+    assert_eq!(bench.rotate(one.id, "p.3", NOW).await, None);
+}
+
+pub(super) async fn of_many_revocations_at_once_one_succeeds<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    let answers = side_by_side(&bench.store, |store, _| async move {
+        store.revoke_private(&by(ada()), id, NOW).await
+    })
+    .await;
+    assert_eq!(answers.into_iter().filter_map(Called::done).flatten().count(), 1);
+    assert_eq!(bench.outbox().await, [token("p.1")]);
+}
+
+pub(super) async fn nobody_reaches_somebody_elses<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    let namesake = Owner::new("https://other.example", "ada");
+    for other in [bob(), namesake] {
+        assert_eq!(called(bench.store.revoke_private(&by(other.clone()), id, NOW).await), None);
+        let rotation = rotated(other.clone(), id, "p.2", NOW);
+        let outcome = called(bench.store.rotate_private(&by(other.clone()), &rotation).await);
+        assert_eq!(outcome, PrivateRotation::NotFound);
+        assert!(bench.listed(other, NOW).await.is_empty());
+    }
+    for none in [0, -1, i64::MAX, i64::MIN] {
+        assert_eq!(called(bench.store.revoke_private(&by(ada()), none, NOW).await), None);
+    }
+    assert_eq!(bench.listed(ada(), NOW).await, [id]);
+    assert!(bench.outbox().await.is_empty());
+}
+
+pub(super) async fn a_rotation_keeps_the_name_and_ends_the_old_token_at_once<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let old = bench.create(ada(), "p.1", "build server").await;
+    let new = bench.rotate(old.id, "p.2", NOW).await.unwrap_or_else(|| panic!("not found"));
+    assert_ne!(new.id, old.id);
+    assert_eq!(&*new.name, "build server");
+    assert!(bench.is_refused(token("p.1")).await);
+    assert!(!bench.is_refused(token("p.2")).await);
+    assert_eq!(bench.listed(ada(), NOW).await, [new.id]);
+    assert_eq!(bench.outbox().await, [token("p.1")]);
+}
+
+pub(super) async fn of_many_rotations_at_once_one_succeeds<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    let answers = side_by_side(&bench.store, |store, n| async move {
+        store.rotate_private(&by(ada()), &rotated(ada(), id, &format!("p.new {n}"), NOW)).await
+    })
+    .await;
+    let done =
+        answers.iter().filter(|answer| !matches!(answer, Called::Done(PrivateRotation::NotFound)));
+    assert_eq!(done.count(), 1);
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 1);
+}
+
+pub(super) async fn what_dies_at_once_is_dead_by_every_clock<S: TokenStore>(bench: Bench<S>) {
+    let revoked = bench.create(ada(), "p.revoked", "a").await.id;
+    called(bench.store.revoke_private(&by(ada()), revoked, NOW).await);
+    let old = bench.create(ada(), "p.old", "a").await.id;
+    let new = bench.rotate(old, "p.new", NOW).await.unwrap_or_else(|| panic!("not found"));
+    // Somebody's clock, and this store's, is behind the one by which they were ended.
+    let behind = NOW - 300;
+    bench.clock.set_unix_time(behind);
+    for token_id in ["p.revoked", "p.old"] {
+        assert!(bench.is_refused(token(token_id)).await, "{token_id}");
+    }
+    assert_eq!(bench.listed(ada(), behind).await, [new.id]);
+    for id in [revoked, old] {
+        assert_eq!(called(bench.store.revoke_private(&by(ada()), id, behind).await), None);
+    }
+    assert_eq!(bench.outbox().await, [token("p.revoked"), token("p.old")], "others are told");
+}
+
+pub(super) async fn an_overlap_ends_when_it_was_said_to<S: TokenStore>(bench: Bench<S>) {
+    let old = bench.create(ada(), "p.1", "a").await;
+    let new = bench.rotate(old.id, "p.2", NOW + 60).await.unwrap_or_else(|| panic!("not found"));
+    assert_eq!(bench.listed(ada(), NOW + 59).await, [old.id, new.id]);
+    assert_eq!(bench.listed(ada(), NOW + 60).await, [new.id]);
+    bench.clock.advance(Duration::from_secs(59));
+    assert!(!bench.is_refused(token("p.1")).await);
+    bench.clock.advance(Duration::from_secs(1));
+    assert!(bench.is_refused(token("p.1")).await);
+    assert!(!bench.is_refused(token("p.2")).await);
+    bench.clock.advance(Duration::from_secs(HOUR));
+    assert!(bench.is_refused(token("p.1")).await, "for as long as it could be used");
+
+    let next = bench.rotate(new.id, "p.3", NOW + 90).await.unwrap_or_else(|| panic!("not found"));
+    let revoked = called(bench.store.revoke_private(&by(ada()), new.id, NOW + 70).await);
+    assert!(revoked.is_some(), "within the overlap it can be revoked");
+    assert!(bench.is_refused(token("p.2")).await);
+    assert_eq!(bench.listed(ada(), NOW + 70).await, [next.id]);
+}
+
+pub(super) async fn an_overlap_does_not_outlive_the_token_nor_an_earlier_end<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let old = bench.create(ada(), "p.1", "a").await;
+    for (successor, dies_at, expected) in [
+        ("p.2", NOW + 2 * HOUR, NOW + HOUR),
+        ("p.3", NOW + 60, NOW + 60),
+        ("p.4", NOW + 90, NOW + 60),
+    ] {
+        let rotation = rotated(ada(), old.id, successor, dies_at);
+        match called(bench.store.rotate_private(&by(ada()), &rotation).await) {
+            PrivateRotation::Rotated { old, .. } => assert_eq!(old.from, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(bench.listed(ada(), NOW + 60).await.len(), 3);
+}
+
+pub(super) async fn an_expired_token_is_listed<S: TokenStore>(bench: Bench<S>) {
+    let mut expired = private(ada(), "p.1", "a");
+    expired.expires_at = NOW + 1;
+    let id = bench.create_token(expired).await.id;
+    assert_eq!(bench.listed(ada(), NOW + 2).await, [id]);
+    let denied = called(bench.store.revoke_private(&by(ada()), id, NOW + 2).await);
+    assert!(denied.is_some(), "and can be deleted");
+}
+
+pub(super) async fn a_revoked_caller_does_nothing<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    let key = Revocable::Key { issuer: ISSUER.into(), id: "signed by this".into() };
+    let later = Denial::new(token("later"), NOW + HOUR).with_from(NOW + HOUR);
+    let caller = |token_id: &str, session: &str| Caller::new(ada(), token_id, session, NOW);
+    let denials =
+        [Denial::new(token("jti"), NOW + HOUR), later, Denial::new(session("sid"), NOW + HOUR)];
+    answered(bench.store.deny(&denials).await);
+    answered(bench.store.deny(&[Denial::new(key, NOW + HOUR)]).await);
+    let cut_off = caller("good", "good");
+    let by_key = caller("good", "good").with_key_id("signed by this");
+    bench.does_nothing(caller("jti", "good"), id).await;
+    bench.does_nothing(caller("later", "good"), id).await;
+    bench.does_nothing(caller("good", "sid"), id).await;
+    bench.does_nothing(by_key, id).await;
+    let by_thumbprint = caller("good", "good").with_key_id("another");
+    bench.does_nothing(by_thumbprint.with_key_thumbprint("signed by this"), id).await;
+    let with_key = cut_off.clone().with_key_id("another").with_key_thumbprint("a third");
+    let renamed = called(bench.store.list_private(&with_key, &ListQuery::new(), NOW).await);
+    assert_eq!(renamed.map(|page| page.count), Some(1), "who is good is not refused");
+
+    answered(bench.store.revoke(&subject("ada", NOW), NOW + HOUR).await);
+    bench.does_nothing(cut_off, id).await;
+    assert!(bench.listed(ada(), NOW).await.is_empty(), "by the cut-off and nothing before");
+    assert!(!bench.is_refused(token("p.1")).await);
+}
+
+pub(super) async fn no_more_than_the_quota_is_created_at_once<S: TokenStore>(bench: Bench<S>) {
+    let answers = side_by_side(&bench.store, |store, n| async move {
+        let new = private(ada(), &format!("p.{n}"), "a").with_quota(5);
+        store.create_private(&by(ada()), &new).await
+    })
+    .await;
+    let done = answers.iter().filter(|answer| matches!(answer, Called::Done(Insertion::Done(_))));
+    assert_eq!(done.count(), 5);
+    let full = Called::Done(Insertion::QuotaReached);
+    assert_eq!(answers.iter().filter(|answer| **answer == full).count(), answers.len() - 5);
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 5);
+    bench.create_token(private(bob(), "p.bob", "a").with_quota(1)).await;
+}
+
+pub(super) async fn only_good_tokens_count_for_the_quota<S: TokenStore>(bench: Bench<S>) {
+    let is_full = async |token_id: &str, now| {
+        let mut new = private(ada(), token_id, "a").with_quota(1);
+        new.issued_at = now;
+        match called(bench.store.create_private(&by(ada()), &new).await) {
+            Insertion::Done(_) => false,
+            Insertion::QuotaReached => true,
+            other => panic!("{other:?}"),
+        }
+    };
+    let revoked = bench.create(ada(), "p.revoked", "a").await.id;
+    assert!(is_full("p.1", NOW).await);
+    called(bench.store.revoke_private(&by(ada()), revoked, NOW).await);
+    let mut short = private(ada(), "p.expires", "a").with_quota(1);
+    short.expires_at = NOW + 10;
+    bench.create_token(short).await;
+    assert!(is_full("p.2", NOW + 9).await);
+    assert!(!is_full("p.3", NOW + 10).await);
+    assert!(is_full("p.4", NOW + 10).await);
+    answered(bench.store.revoke_owner(&ada(), NOW + 20, NOW + HOUR).await);
+    assert!(!is_full("p.5", NOW + 21).await);
+    assert!(is_full("p.6", NOW + 21).await);
+}
+
+pub(super) async fn a_rotation_keeps_to_twice_the_quota<S: TokenStore>(bench: Bench<S>) {
+    let first = bench.create(ada(), "p.1", "a").await.id;
+    let second = bench.create(ada(), "p.2", "a").await.id;
+    let rotate = async |id, successor: &str, dies_at| {
+        let mut rotation = rotated(ada(), id, successor, dies_at);
+        rotation.successor.quota = 2;
+        called(bench.store.rotate_private(&by(ada()), &rotation).await)
+    };
+    let is_done = |answer| matches!(answer, PrivateRotation::Rotated { .. });
+    assert!(is_done(rotate(first, "p.3", NOW + 60).await));
+    assert!(is_done(rotate(second, "p.4", NOW + 60).await));
+    assert_eq!(rotate(second, "p.5", NOW + 60).await, PrivateRotation::QuotaReached);
+    let told = bench.outbox().await;
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 4, "nothing has changed");
+    assert!(is_done(rotate(second, "p.5", NOW).await), "the number stays the same");
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 4);
+    assert_eq!(bench.outbox().await.len(), told.len() + 1);
+    assert_eq!(rotate(second, "p.6", NOW + 60).await, PrivateRotation::NotFound);
+}
+
+impl<S: TokenStore> Bench<S> {
+    async fn does_nothing(&self, caller: Caller, id: i64) {
+        let mut new = private(ada(), "p.new", "a");
+        new.issued_at = NOW + 1;
+        let mut rotation = rotated(ada(), id, "p.new", NOW);
+        rotation.successor.issued_at = NOW + 1;
+        let told = self.outbox().await;
+        let created = answered(self.store.create_private(&caller, &new).await);
+        assert_eq!(created, Called::Revoked);
+        let listed = answered(self.store.list_private(&caller, &ListQuery::new(), NOW).await);
+        assert_eq!(listed, Called::Revoked);
+        let rotated = answered(self.store.rotate_private(&caller, &rotation).await);
+        assert_eq!(rotated, Called::Revoked);
+        let revoked = answered(self.store.revoke_private(&caller, id, NOW).await);
+        assert_eq!(revoked, Called::Revoked);
+        assert_eq!(self.outbox().await, told);
+        assert!(self.listed(ada(), NOW).await.iter().all(|listed| *listed == id));
+    }
+}

@@ -1,0 +1,221 @@
+use std::time::Duration;
+
+use super::{
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, refresh, rotated, rotation,
+    session, subject, token,
+};
+use crate::store::{Insertion, KEEP_AFTER_EXPIRY, PrivateRotation, RefreshUse, TokenStore};
+use tower_bearer::revocation::{Revocable, outbox::Denial};
+
+impl<S: TokenStore> Bench<S> {
+    async fn revoke(&self, what: Revocable) {
+        answered(self.store.revoke(&what, NOW + HOUR).await);
+    }
+}
+
+fn key(id: &str) -> Revocable {
+    Revocable::Key { issuer: ISSUER.into(), id: id.into() }
+}
+
+pub(super) async fn what_is_denied_is_refused_and_nothing_else<S: TokenStore>(bench: Bench<S>) {
+    for what in [token("x"), session("x"), key("x")] {
+        assert!(!bench.is_refused(what.clone()).await);
+        bench.revoke(what.clone()).await;
+        assert!(bench.is_refused(what).await);
+    }
+    let elsewhere = Revocable::Token { issuer: "https://other.example".into(), id: "x".into() };
+    for other in [token("y"), token("X"), elsewhere, subject("x", NOW)] {
+        assert!(!bench.is_refused(other.clone()).await, "{other:?}");
+    }
+    let one_of_them = [token("y"), subject("y", NOW), session("x")];
+    let verdict = answered(bench.store.look_up(&one_of_them).await);
+    assert_eq!(verdict, tower_bearer::revocation::Verdict::Revoked);
+    let the_last = [token("y"), subject("y", NOW), session("y"), key("y"), key("x"), key("z")];
+    for count in [5, 6] {
+        let asked = the_last.get(6 - count..).unwrap_or_default();
+        let verdict = answered(bench.store.look_up(asked).await);
+        assert_eq!(verdict, tower_bearer::revocation::Verdict::Revoked);
+    }
+    bench.clock.advance(Duration::from_secs(HOUR));
+    assert!(bench.is_refused(token("x")).await, "kept as long as was asked");
+}
+
+pub(super) async fn a_denial_is_never_weakened<S: TokenStore>(bench: Bench<S>) {
+    let long = [Denial::new(token("x"), NOW + HOUR), Denial::new(subject("ada", NOW), NOW + HOUR)];
+    answered(bench.store.deny(&long).await);
+    let short = [
+        Denial::new(token("x"), NOW + 1).with_from(NOW + HOUR),
+        Denial::new(subject("ada", NOW - 10), NOW + 1),
+    ];
+    answered(bench.store.deny(&short).await);
+    answered(bench.store.sweep(NOW + 2, 10).await);
+    assert!(bench.is_refused(token("x")).await);
+    assert!(bench.is_refused(subject("ada", NOW)).await);
+    answered(bench.store.deny(&[Denial::new(token("x"), NOW + 2 * HOUR)]).await);
+    answered(bench.store.sweep(NOW + HOUR + 1, 10).await);
+    assert!(bench.is_refused(token("x")).await);
+    assert!(!bench.is_refused(subject("ada", NOW)).await);
+}
+
+pub(super) async fn a_denial_ends_the_rows_that_it_concerns<S: TokenStore>(bench: Bench<S>) {
+    let kept = bench.create(bob(), "p.kept", "a").await.id;
+    for (token_id, what) in [
+        ("p.token", token("p.token")),
+        ("p.session", session("session of p.session")),
+        ("p.subject", subject("ada", NOW)),
+    ] {
+        let id = bench.create(ada(), token_id, "a").await.id;
+        bench.revoke(what).await;
+        assert!(bench.listed(ada(), NOW).await.is_empty(), "{token_id}");
+        assert_eq!(called(bench.store.revoke_private(&by(ada()), id, NOW).await), None);
+        let rotation = rotated(ada(), id, "p.new", NOW);
+        let outcome = called(bench.store.rotate_private(&by(ada()), &rotation).await);
+        assert_eq!(outcome, PrivateRotation::NotFound);
+    }
+    assert_eq!(bench.listed(bob(), NOW).await, [kept]);
+
+    let ends = [session("s"), token("first 1"), subject("bob", NOW)];
+    for (n, what) in ends.into_iter().enumerate() {
+        let first = format!("first {n}");
+        answered(bench.store.open_session(&refresh(bob(), "s", &first)).await);
+        bench.revoke(what).await;
+        let rotation = rotation(bob(), "s", &first, "next");
+        let outcome = answered(bench.store.use_refresh(&rotation).await);
+        assert_eq!(outcome, RefreshUse::Revoked);
+    }
+}
+
+pub(super) async fn a_refresh_token_that_is_denied_from_a_time_on_is_good_until_then<
+    S: TokenStore,
+>(
+    bench: Bench<S>,
+) {
+    for first in ["1", "a"] {
+        answered(bench.store.open_session(&refresh(ada(), "s", first)).await);
+        let later = Denial::new(token(first), NOW + HOUR).with_from(NOW + 10);
+        answered(bench.store.deny(&[later]).await);
+    }
+    let used_at = |used, successor, now| {
+        let mut rotation = rotation(ada(), "s", used, successor);
+        rotation.now = now;
+        rotation
+    };
+    let used = answered(bench.store.use_refresh(&used_at("1", "2", NOW + 9)).await);
+    assert_eq!(used, RefreshUse::Rotated);
+    let used = answered(bench.store.use_refresh(&used_at("a", "b", NOW + 10)).await);
+    assert_eq!(used, RefreshUse::Revoked);
+}
+
+pub(super) async fn several_denials_are_one_call<S: TokenStore>(bench: Bench<S>) {
+    let denials = [session("a"), session("b")].map(|what| Denial::new(what, NOW + HOUR));
+    answered(bench.store.deny(&denials).await);
+    assert!(bench.is_refused(session("a")).await && bench.is_refused(session("b")).await);
+    assert_eq!(bench.outbox().await, [session("a"), session("b")]);
+    answered(bench.store.deny(&[]).await);
+    assert_eq!(bench.outbox().await.len(), 2);
+}
+
+pub(super) async fn a_cut_off_refuses_what_was_issued_by_it<S: TokenStore>(bench: Bench<S>) {
+    bench.create(ada(), "p.1", "a").await;
+    answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
+    let others = bench.create(bob(), "p.2", "a").await.id;
+    let cut_off = answered(bench.store.revoke_owner(&ada(), NOW, NOW + HOUR).await);
+    assert_eq!(cut_off, NOW);
+    assert!(bench.is_refused(subject("ada", NOW)).await);
+    assert!(bench.is_refused(subject("ada", 0)).await);
+    assert!(!bench.is_refused(subject("ada", NOW + 1)).await);
+    assert!(!bench.is_refused(subject("bob", NOW)).await);
+    assert!(bench.listed(ada(), NOW).await.is_empty());
+    assert_eq!(bench.listed(bob(), NOW).await, [others]);
+    let used = answered(bench.store.use_refresh(&rotation(ada(), "s", "1", "2")).await);
+    assert_eq!(used, RefreshUse::Revoked);
+    assert_eq!(bench.outbox().await, [subject("ada", NOW)]);
+    let earlier = answered(bench.store.revoke_owner(&ada(), NOW - 100, NOW + HOUR).await);
+    assert_eq!(earlier, NOW, "the latest cut-off holds");
+    assert!(bench.is_refused(subject("ada", NOW)).await);
+}
+
+pub(super) async fn a_cut_off_reaches_what_another_clock_has_dated_later<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let mut ahead = private(ada(), "p.1", "a");
+    ahead.issued_at = NOW + 5;
+    bench.create_token(ahead).await;
+    assert_eq!(answered(bench.store.revoke_owner(&ada(), NOW, NOW + HOUR).await), NOW + 5);
+    assert!(bench.is_refused(subject("ada", NOW + 5)).await);
+    let mut ahead = refresh(bob(), "s", "1");
+    ahead.issued_at = NOW + 7;
+    answered(bench.store.open_session(&ahead).await);
+    assert_eq!(answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await), NOW + 7);
+}
+
+pub(super) async fn a_cut_off_outlives_the_tokens_that_it_reaches<S: TokenStore>(bench: Bench<S>) {
+    let far = NOW + 1000 * HOUR;
+    let mut long = private(ada(), "p.1", "a");
+    long.expires_at = far;
+    bench.create_token(long).await;
+    let mut long = refresh(bob(), "s", "1");
+    long.expires_at = far;
+    answered(bench.store.open_session(&long).await);
+    for (owner, name) in [(ada(), "ada"), (bob(), "bob")] {
+        answered(bench.store.revoke_owner(&owner, NOW, NOW + HOUR).await);
+        answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY, 10).await);
+        assert!(bench.is_refused(subject(name, NOW)).await, "{name}");
+    }
+    answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY + 1, 10).await);
+    assert!(!bench.is_refused(subject("ada", NOW)).await, "and no longer");
+}
+
+pub(super) async fn a_short_denial_is_kept_as_long_as_the_rows_that_it_ends<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let private = bench.create(ada(), "p.1", "a").await.id;
+    for (owner, session) in [(ada(), "a"), (bob(), "b")] {
+        answered(bench.store.open_session(&refresh(owner, session, session)).await);
+    }
+    for (what, owner, session) in [(subject("ada", NOW), ada(), "a"), (session("b"), bob(), "b")] {
+        answered(bench.store.revoke(&what, NOW + 1).await);
+        answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY, 10).await);
+        assert!(bench.is_refused(what).await);
+        let used = rotation(owner, session, session, "next");
+        assert_eq!(answered(bench.store.use_refresh(&used).await), RefreshUse::Revoked);
+    }
+    assert!(bench.listed(ada(), NOW).await.is_empty());
+    assert_eq!(called(bench.store.revoke_private(&by(ada()), private, NOW).await), None);
+}
+
+pub(super) async fn a_short_denial_is_kept_as_long_as_the_private_token_that_it_ends<
+    S: TokenStore,
+>(
+    bench: Bench<S>,
+) {
+    for (id, what) in [("p.1", session("session of p.1")), ("p.2", token("p.2"))] {
+        bench.create(ada(), id, "a").await;
+        answered(bench.store.revoke(&what, NOW + 1).await);
+        answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY, 10).await);
+        assert!(bench.is_refused(what.clone()).await, "{id} has not expired");
+        answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY + 1, 10).await);
+        assert!(!bench.is_refused(what).await, "and no longer");
+    }
+}
+
+pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Bench<S>) {
+    let old = {
+        let mut later = private(ada(), "p.old", "a");
+        later.issued_at = NOW + 10;
+        bench.create_token(later).await.id
+    };
+    bench.revoke(subject("ada", NOW)).await;
+    let opened = answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
+    assert_eq!(opened, Insertion::CutOff(NOW));
+    let created = called(bench.store.create_private(&by(ada()), &private(ada(), "p.1", "a")).await);
+    assert_eq!(created, Insertion::CutOff(NOW));
+    let rotation = rotated(ada(), old, "p.new", NOW);
+    let outcome = called(bench.store.rotate_private(&by(ada()), &rotation).await);
+    assert_eq!(outcome, PrivateRotation::CutOff(NOW));
+    assert_eq!(bench.listed(ada(), NOW).await, [old]);
+    assert!(!bench.is_refused(token("p.old")).await, "nothing has changed");
+    let mut later = private(ada(), "p.1", "a");
+    later.issued_at = NOW + 1;
+    bench.create_token(later).await;
+}

@@ -1,0 +1,129 @@
+use super::{Bench, HOUR, NOW, ada, answered, bob, refresh, rotation, session, side_by_side};
+use crate::store::{Insertion, NewRefreshToken, Owner, RefreshUse, TokenStore};
+
+impl<S: TokenStore> Bench<S> {
+    async fn open(&self, owner: Owner, session: &str, token_id: &str) {
+        let opened = answered(self.store.open_session(&refresh(owner, session, token_id)).await);
+        assert_eq!(opened, Insertion::Done(()));
+    }
+
+    async fn use_now(&self, used: &str, successor: &str) -> RefreshUse {
+        answered(self.store.use_refresh(&rotation(ada(), "s", used, successor)).await)
+    }
+
+    async fn use_with_grace(&self, used: &str, successor: &str, now: u64) -> RefreshUse {
+        let mut rotation = rotation(ada(), "s", used, successor).with_reuse_grace(30);
+        rotation.now = now;
+        answered(self.store.use_refresh(&rotation).await)
+    }
+}
+
+pub(super) async fn a_refresh_token_is_used_once<S: TokenStore>(bench: Bench<S>) {
+    bench.open(ada(), "s", "1").await;
+    assert_eq!(bench.use_now("1", "2").await, RefreshUse::Rotated);
+    assert!(!bench.is_refused(session("s")).await);
+    assert_eq!(bench.use_now("2", "3").await, RefreshUse::Rotated);
+    assert_eq!(bench.use_now("1", "x").await, RefreshUse::Reused);
+    assert!(bench.is_refused(session("s")).await);
+    for used in ["1", "2", "3"] {
+        assert_eq!(bench.use_now(used, "y").await, RefreshUse::Revoked);
+    }
+    for never_kept in ["x", "y"] {
+        assert_eq!(bench.use_now(never_kept, "z").await, RefreshUse::Unknown);
+    }
+}
+
+pub(super) async fn of_many_uses_at_once_one_rotates<S: TokenStore>(bench: Bench<S>) {
+    bench.open(ada(), "s", "1").await;
+    let answers = side_by_side(&bench.store, |store, n| async move {
+        store.use_refresh(&rotation(ada(), "s", "1", &format!("successor {n}"))).await
+    })
+    .await;
+    let count = |wanted| answers.iter().filter(|answer| **answer == wanted).count();
+    assert_eq!(count(RefreshUse::Rotated), 1);
+    assert_eq!(count(RefreshUse::Reused) + count(RefreshUse::Revoked), answers.len() - 1);
+    assert!(bench.is_refused(session("s")).await);
+}
+
+pub(super) async fn an_unknown_token_is_not_used<S: TokenStore>(bench: Bench<S>) {
+    bench.open(ada(), "s", "1").await;
+    let mut other_hash = rotation(ada(), "s", "1", "2");
+    other_hash.used_hash = [0xff; 32];
+    let other_issuer = Owner::new("https://other.example", "ada");
+    for unknown in [
+        rotation(ada(), "s", "none", "2"),
+        rotation(ada(), "other session", "1", "2"),
+        rotation(bob(), "s", "1", "2"),
+        rotation(other_issuer, "s", "1", "2"),
+        other_hash,
+    ] {
+        assert_eq!(answered(bench.store.use_refresh(&unknown).await), RefreshUse::Unknown);
+    }
+    assert_eq!(bench.use_now("1", "2").await, RefreshUse::Rotated);
+}
+
+pub(super) async fn a_repeat_within_the_grace_gets_the_same_successor<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    bench.open(ada(), "s", "1").await;
+    assert_eq!(bench.use_with_grace("1", "2", NOW).await, RefreshUse::Rotated);
+    let same = RefreshUse::Repeated(refresh(ada(), "s", "2"));
+    assert_eq!(bench.use_with_grace("1", "x", NOW).await, same);
+    assert_eq!(bench.use_with_grace("1", "y", NOW + 30).await, same);
+    assert_eq!(bench.use_with_grace("2", "3", NOW + 30).await, RefreshUse::Rotated);
+}
+
+pub(super) async fn of_many_uses_at_once_within_the_grace_all_get_one_successor<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    bench.open(ada(), "s", "1").await;
+    let answers = side_by_side(&bench.store, |store, n| async move {
+        let rotation = rotation(ada(), "s", "1", &format!("successor {n}")).with_reuse_grace(30);
+        store.use_refresh(&rotation).await.map(|answer| (answer, rotation.successor))
+    })
+    .await;
+    let kept: Vec<&NewRefreshToken> = answers
+        .iter()
+        .filter_map(|(answer, own)| (*answer == RefreshUse::Rotated).then_some(own))
+        .collect();
+    let [kept] = *kept.as_slice() else { panic!("{} rotated", kept.len()) };
+    for (answer, _) in &answers {
+        if *answer != RefreshUse::Rotated {
+            assert_eq!(*answer, RefreshUse::Repeated(kept.clone()));
+        }
+    }
+}
+
+pub(super) async fn a_repeat_after_the_grace_or_after_the_successor_was_used_ends_the_session<
+    S: TokenStore,
+>(
+    bench: Bench<S>,
+) {
+    bench.open(ada(), "s", "1").await;
+    bench.use_with_grace("1", "2", NOW).await;
+    assert_eq!(bench.use_with_grace("1", "x", NOW + 31).await, RefreshUse::Reused);
+    assert!(bench.is_refused(session("s")).await);
+
+    bench.open(ada(), "t", "a").await;
+    for (used, successor, expected) in [
+        ("a", "b", RefreshUse::Rotated),
+        ("b", "c", RefreshUse::Rotated),
+        ("a", "x", RefreshUse::Reused),
+    ] {
+        let rotation = rotation(ada(), "t", used, successor).with_reuse_grace(30);
+        assert_eq!(answered(bench.store.use_refresh(&rotation).await), expected);
+    }
+    assert!(bench.is_refused(session("t")).await);
+}
+
+pub(super) async fn sessions_do_not_touch_each_other<S: TokenStore>(bench: Bench<S>) {
+    bench.open(ada(), "s", "1").await;
+    bench.open(ada(), "other", "o1").await;
+    bench.use_now("1", "2").await;
+    assert_eq!(bench.use_now("1", "x").await, RefreshUse::Reused);
+    let other = rotation(ada(), "other", "o1", "o2");
+    assert_eq!(answered(bench.store.use_refresh(&other).await), RefreshUse::Rotated);
+    assert!(!bench.is_refused(session("other")).await);
+    bench.clock.advance(std::time::Duration::from_secs(HOUR));
+    assert!(bench.is_refused(session("s")).await, "kept as long as was asked");
+}

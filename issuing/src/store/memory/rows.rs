@@ -1,0 +1,213 @@
+//! Refresh tokens and private tokens.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    Denial, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateToken,
+    PrivateTokenPage, Revocable,
+};
+use crate::store::{SortBy, fold};
+
+/// Issuer and `jti`.
+type TokenName = (Arc<str>, Arc<str>);
+
+#[derive(Default)]
+pub(super) struct RefreshRows(HashMap<TokenName, RefreshRow>);
+
+pub(super) struct RefreshRow {
+    pub(super) token: NewRefreshToken,
+    /// When, and the `jti` of what followed.
+    pub(super) used: Option<(u64, Arc<str>)>,
+    /// The first second at which it is ended; `u64::MAX` for one that nobody has ended.
+    pub(super) dies_at: u64,
+}
+
+impl RefreshRows {
+    pub(super) fn insert(&mut self, token: NewRefreshToken) {
+        let name = (Arc::clone(&token.owner.issuer), Arc::clone(&token.token_id));
+        self.0.insert(name, RefreshRow { token, used: None, dies_at: u64::MAX });
+    }
+
+    pub(super) fn get(&self, issuer: &Arc<str>, id: &Arc<str>) -> Option<&RefreshRow> {
+        self.0.get(&(Arc::clone(issuer), Arc::clone(id)))
+    }
+
+    pub(super) fn mark_used(
+        &mut self,
+        issuer: &Arc<str>,
+        id: &Arc<str>,
+        now: u64,
+        next: &Arc<str>,
+    ) {
+        if let Some(row) = self.0.get_mut(&(Arc::clone(issuer), Arc::clone(id))) {
+            row.used = Some((now, Arc::clone(next)));
+        }
+    }
+
+    pub(super) fn end(&mut self, concerned: impl Fn(&NewRefreshToken) -> bool) {
+        for row in self.0.values_mut().filter(|row| concerned(&row.token)) {
+            row.dies_at = 0;
+        }
+    }
+
+    pub(super) fn end_token(&mut self, issuer: &Arc<str>, id: &Arc<str>, from: u64) {
+        if let Some(row) = self.0.get_mut(&(Arc::clone(issuer), Arc::clone(id))) {
+            row.dies_at = row.dies_at.min(from);
+        }
+    }
+
+    /// The latest `issued_at` and the latest `expires_at` of these rows.
+    pub(super) fn latest_of(&self, concerned: impl Fn(&NewRefreshToken) -> bool) -> [u64; 2] {
+        let rows = self.0.values().filter(|row| concerned(&row.token));
+        rows.fold([0; 2], |[issued_at, expires_at], RefreshRow { token, .. }| {
+            [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
+        })
+    }
+
+    pub(super) fn sweep(&mut self, limit: usize, is_over: impl Fn(&RefreshRow) -> bool) -> usize {
+        let over = self.0.iter().filter(|(_, row)| is_over(row));
+        let over: Vec<TokenName> = over.map(|(name, _)| name.clone()).take(limit).collect();
+        for name in &over {
+            self.0.remove(name);
+        }
+        over.len()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct PrivateRows {
+    rows: BTreeMap<i64, PrivateRow>,
+    by_name: HashMap<TokenName, i64>,
+    last_id: i64,
+}
+
+pub(super) struct PrivateRow {
+    id: i64,
+    pub(super) token: NewPrivateToken,
+    last_used_at: Option<u64>,
+    /// The first second at which it is ended; `u64::MAX` for one that nobody has ended.
+    pub(super) dies_at: u64,
+}
+
+impl PrivateRow {
+    pub(super) fn view(&self) -> PrivateToken {
+        let NewPrivateToken { name, issued_at, expires_at, .. } = &self.token;
+        let mut view = PrivateToken::new(self.id, Arc::clone(name), *issued_at, *expires_at);
+        view.last_used_at = self.last_used_at;
+        view
+    }
+
+    /// The denial of the token from `from` on, or from the earlier end that it has.
+    pub(super) fn denial(&self, from: u64) -> Denial {
+        let NewPrivateToken { owner, token_id, expires_at, .. } = &self.token;
+        let what = Revocable::Token { issuer: Arc::clone(&owner.issuer), id: Arc::clone(token_id) };
+        Denial::new(what, expires_at.saturating_add(KEEP_AFTER_EXPIRY))
+            .with_from(from.min(*expires_at).min(self.dies_at))
+    }
+
+    fn is_listed(&self, owner: &Owner, now: u64) -> bool {
+        now < self.dies_at && self.token.owner == *owner
+    }
+}
+
+impl PrivateRows {
+    pub(super) fn insert(&mut self, token: NewPrivateToken) -> &PrivateRow {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.by_name.insert((Arc::clone(&token.owner.issuer), Arc::clone(&token.token_id)), id);
+        let row = PrivateRow { id, token, last_used_at: None, dies_at: u64::MAX };
+        self.rows.entry(id).or_insert(row)
+    }
+
+    pub(super) fn find(&self, owner: &Owner, id: i64, now: u64) -> Option<&PrivateRow> {
+        self.rows.get(&id).filter(|row| row.is_listed(owner, now))
+    }
+
+    pub(super) fn end(&mut self, concerned: impl Fn(&NewPrivateToken) -> bool) {
+        for row in self.rows.values_mut().filter(|row| concerned(&row.token)) {
+            row.dies_at = 0;
+        }
+    }
+
+    pub(super) fn end_token(&mut self, issuer: &Arc<str>, id: &Arc<str>, from: u64) {
+        if let Some(row) = self.named(issuer, id) {
+            row.dies_at = row.dies_at.min(from);
+        }
+    }
+
+    pub(super) fn touch(&mut self, issuer: &Arc<str>, id: &Arc<str>, at: u64) {
+        if let Some(row) = self.named(issuer, id) {
+            row.last_used_at = row.last_used_at.max(Some(at));
+        }
+    }
+
+    /// The latest `issued_at` and the latest `expires_at` of these rows.
+    pub(super) fn latest_of(&self, concerned: impl Fn(&NewPrivateToken) -> bool) -> [u64; 2] {
+        let rows = self.rows.values().filter(|row| concerned(&row.token));
+        rows.fold([0; 2], |[issued_at, expires_at], PrivateRow { token, .. }| {
+            [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
+        })
+    }
+
+    /// How many of an owner's tokens are good at `now`.
+    pub(super) fn count_live(&self, owner: &Owner, now: u64) -> u64 {
+        let is_live = |row: &&PrivateRow| row.is_listed(owner, now) && now < row.token.expires_at;
+        self.rows.values().filter(is_live).count() as u64
+    }
+
+    pub(super) fn list(
+        &self,
+        owner: &Owner,
+        query: &ListQuery,
+        now: u64,
+    ) -> Option<PrivateTokenPage> {
+        let search = query.search.as_deref().map(fold);
+        let matches = |row: &&PrivateRow| {
+            row.is_listed(owner, now)
+                && search.as_deref().is_none_or(|search| fold(&row.token.name).contains(search))
+        };
+        let mut tokens: Vec<PrivateToken> =
+            self.rows.values().filter(matches).map(PrivateRow::view).collect();
+        tokens.sort_by(|one, other| order(query, one, other));
+        let count = tokens.len() as u64;
+        let (number, before) = query.locate(count)?;
+        let before = usize::try_from(before).unwrap_or(usize::MAX);
+        let page = tokens.into_iter().skip(before).take(query.page_size.max(1) as usize);
+        Some(PrivateTokenPage::new(count, number, page.collect()))
+    }
+
+    pub(super) fn sweep(&mut self, limit: usize, is_over: impl Fn(&PrivateRow) -> bool) -> usize {
+        let over = self.rows.values().filter(|row| is_over(row)).take(limit);
+        let over: Vec<i64> = over.map(|row| row.id).collect();
+        for id in &over {
+            if let Some(PrivateRow { token, .. }) = self.rows.remove(id) {
+                self.by_name.remove(&(token.owner.issuer, token.token_id));
+            }
+        }
+        over.len()
+    }
+
+    fn named(&mut self, issuer: &Arc<str>, id: &Arc<str>) -> Option<&mut PrivateRow> {
+        let id = self.by_name.get(&(Arc::clone(issuer), Arc::clone(id)))?;
+        self.rows.get_mut(id)
+    }
+}
+
+fn order(query: &ListQuery, one: &PrivateToken, other: &PrivateToken) -> Ordering {
+    let by = |(by, descending): &(SortBy, bool)| {
+        let ascending = match by {
+            SortBy::Id => one.id.cmp(&other.id),
+            SortBy::Name => one.name.cmp(&other.name),
+            SortBy::ExpiresAt => one.expires_at.cmp(&other.expires_at),
+            SortBy::CreatedAt => one.created_at.cmp(&other.created_at),
+            SortBy::LastUsedAt => one.last_used_at.cmp(&other.last_used_at),
+        };
+        if *descending { ascending.reverse() } else { ascending }
+    };
+    let wanted = query.ordering.iter().map(by).find(|ordering| ordering.is_ne());
+    wanted.unwrap_or_else(|| one.id.cmp(&other.id))
+}

@@ -1,0 +1,253 @@
+//! Revocations that come while a log-in or a refresh is in progress. Every store runs these tests.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::body::Body;
+use futures_util::FutureExt;
+use tower::ServiceExt;
+
+use super::{DAY, ISSUER, NOW, refusal};
+use crate::{
+    Account, Accounts, AccountsError, Credentials, LoginError, MemoryAccounts, Passwords,
+    PrivateTokenError, RefreshError, StoredAccount, TokenIssuer, TokenStore, hash_password,
+    store::MemoryTokenStore,
+};
+use tower_bearer::{
+    Algorithm, BoxFuture, RejectionKind, claims::ManualClock, jws::SigningKey,
+    revocation::StoreError,
+};
+
+#[tokio::test]
+async fn with_the_memory_store_nothing_survives_a_revocation() {
+    check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+}
+
+/// Runs every test, each on an empty store.
+pub(crate) async fn check<S: TokenStore + Clone>(make: impl AsyncFn(ManualClock) -> S) {
+    let begin = async |seconds_behind| {
+        let clock = ManualClock::at(NOW);
+        Bench::new(make(clock.clone()).await, clock, seconds_behind)
+    };
+    for seconds_behind in [0, 29] {
+        a_replaced_password_fails(begin(seconds_behind).await).await;
+        a_closed_account_fails(begin(seconds_behind).await).await;
+    }
+    a_right_password_is_let_in_behind_the_cut_off(begin(0).await).await;
+    a_revocation_during_the_second_check_reaches_the_session(begin(0).await).await;
+    a_refresh_for_an_account_that_was_closed_fails(begin(0).await).await;
+    a_refresh_that_is_overtaken_gives_nothing_valid(begin(0).await).await;
+    no_private_token_is_made_for_a_revoked_caller(begin(0).await).await;
+    let clock = ManualClock::at(NOW);
+    a_log_in_that_waits_for_its_hash_is_checked_again(make(clock.clone()).await, clock).await;
+}
+
+type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One account, `ada`. What is asked about it is read at once and answered after the next event.
+struct Ada {
+    password: Mutex<Option<&'static str>>,
+    events: Mutex<VecDeque<Event>>,
+    checks: AtomicUsize,
+}
+
+impl Ada {
+    /// `None` closes the account.
+    fn set_password(&self, password: Option<&'static str>) {
+        *self.password.lock().unwrap() = password;
+    }
+
+    async fn next_event(&self) {
+        let event = self.events.lock().unwrap().pop_front();
+        if let Some(event) = event {
+            event.await;
+        }
+    }
+}
+
+impl Accounts for Ada {
+    fn authenticate<'a>(
+        &'a self,
+        credentials: &'a Credentials,
+    ) -> BoxFuture<'a, Result<Account, AccountsError>> {
+        self.checks.fetch_add(1, Ordering::SeqCst);
+        let is_right = *self.password.lock().unwrap() == Some(credentials.password.as_str());
+        Box::pin(async move {
+            self.next_event().await;
+            let mut account = Account::new(1, "ada@example.org");
+            account.subject = "ada".into();
+            is_right.then_some(account).ok_or(AccountsError::NoActiveAccount)
+        })
+    }
+
+    fn is_active<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let is_active = self.password.lock().unwrap().is_some();
+        Box::pin(async move {
+            self.next_event().await;
+            Ok(is_active)
+        })
+    }
+}
+
+/// Two replicas on one store.
+struct Bench {
+    ada: Arc<Ada>,
+    here: TokenIssuer,
+    /// Its clock may be behind.
+    there: TokenIssuer,
+}
+
+impl Bench {
+    fn new<S: TokenStore + Clone>(store: S, clock: ManualClock, seconds_behind: u64) -> Self {
+        let ada = Arc::new(Ada {
+            password: Mutex::new(Some("old")),
+            events: Mutex::default(),
+            checks: AtomicUsize::new(0),
+        });
+        let key = SigningKey::generate(Algorithm::ES256).unwrap();
+        let builder =
+            |store: S| TokenIssuer::builder(ISSUER, "api", key.clone(), store, Arc::clone(&ada));
+        let here = builder(store.clone()).with_clock(clock).build().unwrap();
+        let behind = ManualClock::at(NOW - seconds_behind);
+        let there = builder(store).with_clock(behind).build().unwrap();
+        Self { ada, here, there }
+    }
+
+    /// At the next question about the account: its password becomes another, and its tokens are revoked.
+    fn next(&self, password: Option<&'static str>) {
+        let (ada, there) = (Arc::clone(&self.ada), self.there.clone());
+        self.ada.events.lock().unwrap().push_back(Box::pin(async move {
+            ada.set_password(password);
+            there.revoke_subject("ada").await.unwrap();
+        }));
+    }
+
+    async fn log_in(&self, password: &str) -> Result<crate::TokenPair, LoginError> {
+        let login = self.here.log_in(&Credentials::new("ada", password), None).await;
+        login.map(|login| login.tokens)
+    }
+
+    async fn is_dead(&self, tokens: &crate::TokenPair) -> bool {
+        refusal(&self.here, &tokens.access_token).await == Some(RejectionKind::Revoked)
+            && refusal(&self.there, &tokens.access_token).await == Some(RejectionKind::Revoked)
+            && self.here.refresh(&tokens.refresh_token).await.is_err()
+    }
+}
+
+async fn a_replaced_password_fails(bench: Bench) {
+    bench.next(Some("new"));
+    assert!(matches!(bench.log_in("old").await, Err(LoginError::NoActiveAccount)));
+    let tokens = bench.log_in("new").await.unwrap();
+    assert_eq!(refusal(&bench.here, &tokens.access_token).await, None, "in the same second");
+    bench.here.refresh(&tokens.refresh_token).await.unwrap();
+}
+
+async fn a_closed_account_fails(bench: Bench) {
+    bench.next(None);
+    assert!(matches!(bench.log_in("old").await, Err(LoginError::NoActiveAccount)));
+}
+
+async fn a_right_password_is_let_in_behind_the_cut_off(bench: Bench) {
+    bench.next(Some("old"));
+    let tokens = bench.log_in("old").await.unwrap();
+    assert_eq!(bench.ada.checks.load(Ordering::SeqCst), 2, "it was checked again");
+    assert_eq!(refusal(&bench.here, &tokens.access_token).await, None);
+    bench.here.refresh(&tokens.refresh_token).await.unwrap();
+}
+
+async fn a_revocation_during_the_second_check_reaches_the_session(bench: Bench) {
+    bench.next(Some("old"));
+    bench.next(Some("new"));
+    let tokens = bench.log_in("old").await.unwrap();
+    assert!(bench.is_dead(&tokens).await);
+}
+
+/// Also without a revocation.
+async fn a_refresh_for_an_account_that_was_closed_fails(bench: Bench) {
+    let tokens = bench.log_in("old").await.unwrap();
+    let ada = Arc::clone(&bench.ada);
+    let close: Event = Box::pin(async move { ada.set_password(None) });
+    bench.ada.events.lock().unwrap().push_back(close);
+    let refreshed = bench.here.refresh(&tokens.refresh_token).await;
+    assert!(matches!(refreshed, Err(RefreshError::NotValid)));
+}
+
+async fn a_refresh_that_is_overtaken_gives_nothing_valid(bench: Bench) {
+    let tokens = bench.log_in("old").await.unwrap();
+    bench.next(Some("old"));
+    let refreshed = bench.here.refresh(&tokens.refresh_token).await;
+    assert!(matches!(refreshed, Err(RefreshError::NotValid)));
+
+    let tokens = bench.log_in("old").await.unwrap();
+    let nothing: Event = Box::pin(std::future::ready(()));
+    bench.ada.events.lock().unwrap().push_back(nothing);
+    bench.next(Some("old"));
+    let tokens = bench.here.refresh(&tokens.refresh_token).await.unwrap();
+    assert!(bench.is_dead(&tokens).await);
+}
+
+async fn no_private_token_is_made_for_a_revoked_caller(bench: Bench) {
+    let tokens = bench.log_in("old").await.unwrap();
+    let access = bench.here.authenticator().authenticate(&tokens.access_token).await.unwrap();
+    let made = bench.here.create_private_token(&access, "a", NOW + DAY).await.unwrap();
+    bench.there.revoke_subject("ada").await.unwrap();
+    let created = bench.here.create_private_token(&access, "b", NOW + DAY).await;
+    assert!(matches!(created, Err(PrivateTokenError::NotAccess)));
+    let rotated =
+        bench.here.rotate_private_token(&access, made.token.id, NOW + DAY, Duration::ZERO).await;
+    assert!(matches!(rotated, Err(PrivateTokenError::NotAccess)));
+
+    // Only a caller that is behind the cut-off itself gets a token there.
+    let tokens = bench.log_in("old").await.unwrap();
+    let access = bench.here.authenticator().authenticate(&tokens.access_token).await.unwrap();
+    let made = bench.here.create_private_token(&access, "c", NOW + DAY).await.unwrap();
+    assert_eq!(refusal(&bench.here, &made.data).await, None);
+}
+
+/// The old password was read, and its hash waits for a slot.
+async fn a_log_in_that_waits_for_its_hash_is_checked_again<S: TokenStore>(
+    store: S,
+    clock: ManualClock,
+) {
+    let accounts = Arc::new(MemoryAccounts::new());
+    let set_password = |password: &str| {
+        let hash = hash_password(password).unwrap();
+        accounts.insert(StoredAccount::new(Account::new(1, "ada@example.org"), hash));
+    };
+    set_password("old");
+    let passwords = Passwords::new(Arc::clone(&accounts)).unwrap().with_limits(1, 64);
+    let slots = passwords.slots();
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let issuer = TokenIssuer::builder(ISSUER, "api", key, store, passwords);
+    let issuer = issuer.with_clock(clock).build().unwrap();
+    let log_in = async |password: &str| {
+        issuer.log_in(&Credentials::new("ada@example.org", password), None).await
+    };
+
+    let slot = slots.acquire().await.unwrap();
+    let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(log_in("old"))).collect();
+    for one in &mut waiting {
+        assert!(one.as_mut().now_or_never().is_none(), "it waits for the slot");
+    }
+    let body = r#"{"username": "ada@example.org", "password": "old"}"#;
+    let request = http::Request::post("/login/").header("content-type", "application/json");
+    let mut over_http = Box::pin(issuer.router().oneshot(request.body(Body::from(body)).unwrap()));
+    assert!(over_http.as_mut().now_or_never().is_none(), "it waits, too");
+    set_password("new");
+    issuer.revoke_subject("1").await.unwrap();
+    drop(slot);
+    // All at once: a slot is given to the one that has waited longest.
+    let (outcomes, answer) = tokio::join!(futures_util::future::join_all(waiting), over_http);
+    for outcome in outcomes {
+        assert!(matches!(outcome, Err(LoginError::NoActiveAccount)));
+    }
+    assert_eq!(answer.unwrap().status(), http::StatusCode::UNAUTHORIZED);
+}

@@ -1,0 +1,282 @@
+//! A service with the router on a memory store, and requests to it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, routing::get};
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+use tower_bearer::{
+    Algorithm, Authenticated, BoxFuture, claims::ManualClock, jws::SigningKey,
+    revocation::StoreError,
+};
+use tower_bearer_issuing::{
+    Account, Accounts, AccountsError, Credentials, TokenApi, TokenIssuer, TokenIssuerBuilder,
+    store::MemoryTokenStore,
+};
+
+use crate::wire::Wire;
+
+/// 2027-01-15T08:00:00Z.
+pub(crate) const NOW: u64 = 1_800_000_000;
+
+pub(crate) const NOT_VALID: &str =
+    r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
+
+pub(crate) const NOT_AUTHENTICATED: &str =
+    r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
+
+pub(crate) const NOT_FOUND: &str = r#"{"detail":"Not found."}"#;
+
+/// Ada is 7, Bob is 8, their password is `right`; `busy` and `away` are states of the service.
+struct People;
+
+impl Accounts for People {
+    fn authenticate<'a>(
+        &'a self,
+        credentials: &'a Credentials,
+    ) -> BoxFuture<'a, Result<Account, AccountsError>> {
+        let id = match credentials.username.as_str() {
+            "ada@example.org" => Some(7),
+            "bob@example.org" => Some(8),
+            _ => None,
+        };
+        let answer = match (id, credentials.password.as_str()) {
+            (Some(id), "right" | " right ") => {
+                let mut account = Account::new(id, credentials.username.as_str());
+                account.company_id = Some(3);
+                account.is_verified = true;
+                account.profile.insert("first_name".into(), json!("Ada"));
+                Ok(account)
+            }
+            (_, "busy") => Err(AccountsError::Busy),
+            _ => Err(AccountsError::NoActiveAccount),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn is_active<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+}
+
+pub(crate) struct Api {
+    pub(crate) router: Router,
+    pub(crate) issuer: TokenIssuer,
+    pub(crate) clock: ManualClock,
+    pub(crate) wire: Wire,
+}
+
+impl Api {
+    pub(crate) fn new() -> Self {
+        Self::build(|builder| builder, |api| api)
+    }
+
+    pub(crate) fn build(
+        operator: impl FnOnce(TokenIssuerBuilder) -> TokenIssuerBuilder,
+        service: impl FnOnce(TokenApi) -> TokenApi,
+    ) -> Self {
+        let clock = ManualClock::at(NOW);
+        let wire = Wire::new(MemoryTokenStore::new().with_clock(clock.clone()));
+        let key = SigningKey::generate(Algorithm::ES256).unwrap();
+        let builder =
+            TokenIssuer::builder("https://issuer.example", "api", key, wire.clone(), People);
+        let issuer = operator(builder.with_clock(clock.clone())).build().unwrap();
+        let me = async |user: Authenticated| user.registered().subject().unwrap_or("").to_owned();
+        let router = Router::new()
+            .route("/api/v1/me", get(me))
+            .route_layer(issuer.layer())
+            .nest("/api/v1/auth", service(TokenApi::new(&issuer)).into_router())
+            .merge(issuer.jwks_router());
+        Self { router, issuer, clock, wire }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    /// A call of the API: the path after the prefix.
+    pub(crate) async fn call(&self, call: Call<'_>) -> Answer {
+        self.send(call.request()).await
+    }
+
+    /// A call that goes on by itself, as far as it gets.
+    pub(crate) async fn start(&self, call: Call<'_>) -> JoinHandle<StatusCode> {
+        let answer = self.router.clone().oneshot(call.request());
+        let started = tokio::spawn(async move { answer.await.unwrap().status() });
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        started
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: Option<&str>, body: Value) -> Answer {
+        self.call(Call::new(Method::POST, path).token(token).json(&body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.call(Call::new(Method::GET, path).token(Some(token))).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, token: &str) -> Answer {
+        self.call(Call::new(Method::DELETE, path).token(Some(token))).await
+    }
+
+    /// The protected endpoint of the service itself.
+    pub(crate) async fn me(&self, token: &str) -> Answer {
+        let request = Request::get("/api/v1/me")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty());
+        self.send(request.unwrap()).await
+    }
+
+    pub(crate) async fn log_in(&self, name: &str) -> Tokens {
+        let body = json!({"username": format!("{name}@example.org"), "password": "right"});
+        Tokens::of(&self.post("/login/", None, body).await)
+    }
+
+    /// A private token of a name, for a day: its number and itself.
+    pub(crate) async fn create(&self, access: &str, name: &str) -> (i64, String) {
+        let body = json!({"name": name, "expiration_time": "2027-01-16T08:00:00Z"});
+        let answer = self.post("/private_tokens/", Some(access), body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        let created = answer.json();
+        (created["id"].as_i64().unwrap(), created["data"].as_str().unwrap().into())
+    }
+
+    pub(crate) async fn count(&self, access: &str) -> u64 {
+        self.get("/private_tokens/", access).await.json()["count"].as_u64().unwrap()
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+impl Tokens {
+    pub(crate) fn of(answer: &Answer) -> Self {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let body = answer.json();
+        let token = |name: &str| body[name].as_str().unwrap().to_owned();
+        assert_eq!(token("access_token"), token("token_access"));
+        Self { access: token("access_token"), refresh: token("refresh_token") }
+    }
+}
+
+pub(crate) struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    token: Option<&'a str>,
+    content_type: Option<&'a str>,
+    host: &'a str,
+    body: Arc<[u8]>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(method: Method, path: &'a str) -> Self {
+        let (content_type, host, body) = (None, "api.example.org", Arc::default());
+        Self { method, path, token: None, content_type, host, body }
+    }
+
+    pub(crate) fn token(mut self, token: Option<&'a str>) -> Self {
+        self.token = token;
+        self
+    }
+
+    pub(crate) fn host(mut self, host: &'a str) -> Self {
+        self.host = host;
+        self
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    pub(crate) fn body(mut self, content_type: &'a str, body: impl Into<Vec<u8>>) -> Self {
+        self.content_type = Some(content_type).filter(|content_type| !content_type.is_empty());
+        self.body = body.into().into();
+        self
+    }
+
+    fn request(&self) -> Request<Body> {
+        let mut request = Request::builder()
+            .method(&self.method)
+            .uri(format!("/api/v1/auth{}", self.path))
+            .header(header::HOST, self.host);
+        if let Some(token) = self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(content_type) = self.content_type {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        request.body(Body::from(self.body.to_vec())).unwrap()
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next()?.to_str().unwrap();
+        assert!(values.next().is_none(), "{name} stands there twice");
+        Some(value)
+    }
+
+    /// Holds the whole answer against what is expected: the status, all headers, and every byte of the body.
+    #[track_caller]
+    pub(crate) fn is(&self, status: u16, more_headers: &[(&str, &str)], body: &str) {
+        assert_eq!((self.status.as_u16(), &*self.body), (status, body));
+        let length = body.len().to_string();
+        let mut expected = vec![("cache-control", "no-store"), ("content-length", &length)];
+        if !body.is_empty() {
+            expected.push(("content-type", "application/json"));
+        }
+        expected.extend(more_headers);
+        expected.sort_unstable();
+        let mut found: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+
+    /// The documented answer to every bad token.
+    #[track_caller]
+    pub(crate) fn is_token_not_valid(&self) {
+        const CHALLENGE: &str = concat!(
+            r#"Bearer realm="api", error="invalid_token", "#,
+            r#"error_description="Token is invalid or expired""#
+        );
+        self.is(401, &[("www-authenticate", CHALLENGE)], NOT_VALID);
+    }
+
+    #[track_caller]
+    pub(crate) fn is_not_authenticated(&self) {
+        self.is(401, &[("www-authenticate", r#"Bearer realm="api""#)], NOT_AUTHENTICATED);
+    }
+}

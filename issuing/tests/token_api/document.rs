@@ -1,0 +1,191 @@
+//! The OpenAPI document says what the router does: every call, and every status of each, no more and no less.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde_json::{Value, json};
+use tower_bearer_issuing::TokenApi;
+
+use crate::api::{Api, Call};
+
+type Seen = BTreeSet<(String, String, u16)>;
+
+fn document() -> Value {
+    serde_json::from_str(&TokenApi::openapi().to_json().unwrap()).unwrap()
+}
+
+fn documented() -> Seen {
+    let mut seen = Seen::new();
+    for (path, methods) in document()["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            for status in operation["responses"].as_object().unwrap().keys() {
+                seen.insert((method.to_uppercase(), path.clone(), status.parse().unwrap()));
+            }
+        }
+    }
+    seen
+}
+
+/// One service and what it answers to everything that is done to it below.
+struct Observed {
+    api: Api,
+    seen: Seen,
+}
+
+impl Observed {
+    async fn see(&mut self, template: &str, call: Call<'_>, method: &str) {
+        let answer = self.api.call(call).await;
+        self.seen.insert((method.into(), template.into(), answer.status.as_u16()));
+        Self::holds_what_is_documented(
+            template,
+            method,
+            &answer.status.as_u16().to_string(),
+            &answer.body,
+        );
+    }
+
+    /// The members of an answer are those of its schema.
+    fn holds_what_is_documented(template: &str, method: &str, status: &str, body: &str) {
+        let document = document();
+        let operation = &document["paths"][template][method.to_lowercase()];
+        let schema = &operation["responses"][status]["content"]["application/json"]["schema"];
+        let Some(name) = schema["$ref"].as_str().and_then(|name| name.rsplit('/').next()) else {
+            assert_eq!(body, "", "{method} {template} {status} documents no body");
+            return;
+        };
+        if name == "FieldErrors" {
+            return;
+        }
+        let body: Value = serde_json::from_str(body).unwrap();
+        let has: BTreeSet<_> = body.as_object().unwrap().keys().collect();
+        let properties = document["components"]["schemas"][name]["properties"].as_object();
+        let documented: BTreeSet<_> = properties.unwrap().keys().collect();
+        assert!(has.is_subset(&documented), "{method} {template} {status}: {has:?} {documented:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_call_and_every_status_is_in_the_document_and_the_other_way_round() {
+    let mut observed = Observed { api: Api::new(), seen: Seen::new() };
+    let expiry = "2027-01-16T08:00:00Z";
+    let login = json!({"username": "ada@example.org", "password": "right"});
+    let wrong = json!({"username": "eve@example.org", "password": "wrong"});
+    let large = "x".repeat(70_000);
+
+    let bodies: &[(&str, &str)] =
+        &[("application/json", "{}"), ("text/plain", "x"), ("application/json", &large)];
+    for (content_type, body) in bodies {
+        for path in ["/login/", "/refresh/"] {
+            let call = Call::new(Method::POST, path).body(content_type, *body);
+            observed.see(path, call, "POST").await;
+        }
+    }
+    observed.see("/login/", Call::new(Method::POST, "/login/").json(&login), "POST").await;
+    for _ in 0..6 {
+        observed.see("/login/", Call::new(Method::POST, "/login/").json(&wrong), "POST").await;
+    }
+    let first = observed.api.log_in("ada").await;
+    for _ in 0..2 {
+        let refresh = json!({"refresh_token": first.refresh});
+        observed
+            .see("/refresh/", Call::new(Method::POST, "/refresh/").json(&refresh), "POST")
+            .await;
+    }
+
+    let ada = observed.api.log_in("ada").await;
+    let (id, _) = observed.api.create(&ada.access, "ci").await;
+    let (one, rotate) = (format!("/private_tokens/{id}/"), format!("/private_tokens/{id}/rotate/"));
+    let refresh = json!({"refresh_token": ada.refresh});
+    let new = json!({"name": "x", "expiration_time": expiry});
+    let overlap = json!({"expiration_time": expiry, "overlap_seconds": 60});
+    let nothing = json!({});
+    let calls = [
+        ("POST", "/private_tokens/", "/private_tokens/", &new),
+        ("GET", "/private_tokens/", "/private_tokens/", &nothing),
+        ("GET", "/private_tokens/", "/private_tokens/?page=9", &nothing),
+        ("GET", "/private_tokens/", "/private_tokens/?q=%00", &nothing),
+        ("POST", "/private_tokens/{id}/rotate/", &*rotate, &overlap),
+        ("POST", "/private_tokens/{id}/rotate/", "/private_tokens/0/rotate/", &overlap),
+        ("DELETE", "/private_tokens/{id}/", &*one, &nothing),
+        ("DELETE", "/private_tokens/{id}/", &*one, &nothing),
+        ("POST", "/logout/", "/logout/", &refresh),
+    ];
+    // The last call ends the session, so all that is refused comes first.
+    for (method, template, path, _) in &calls {
+        let call = || Call::new(method.parse().unwrap(), path);
+        observed.see(template, call(), method).await;
+        observed.see(template, call().token(Some("not b64")), method).await;
+        if *method == "POST" {
+            for (content_type, body) in bodies {
+                let call = call().token(Some(&ada.access)).body(content_type, *body);
+                observed.see(template, call, method).await;
+            }
+        }
+    }
+    for (method, template, path, body) in &calls {
+        let call = Call::new(method.parse().unwrap(), path).token(Some(&ada.access));
+        let call = if *method == "POST" { call.json(body) } else { call };
+        observed.see(template, call, method).await;
+    }
+    let ada = observed.api.log_in("ada").await;
+    let everything = "/revoke_all/";
+    for token in [None, Some("not b64"), Some(&*ada.access)] {
+        let call = Call::new(Method::POST, everything).token(token);
+        observed.see(everything, call, "POST").await;
+    }
+
+    let ada = observed.api.log_in("bob").await;
+    let other = json!({"refresh_token": observed.api.log_in("bob").await.refresh});
+    let wire = observed.api.wire.clone();
+    let held =
+        (wire.lists.write().await, wire.refreshes.write().await, wire.revocations.write().await);
+    for _ in 0..17 {
+        observed.api.start(Call::new(Method::POST, "/refresh/").json(&other)).await;
+    }
+    observed.see("/refresh/", Call::new(Method::POST, "/refresh/").json(&other), "POST").await;
+    for _ in 0..20 {
+        let [list, revocation] =
+            [(Method::GET, "/private_tokens/"), (Method::DELETE, "/private_tokens/1/")]
+                .map(|(method, path)| Call::new(method, path).token(Some(&ada.access)));
+        observed.api.start(list).await;
+        observed.api.start(revocation).await;
+    }
+    for (method, template, path, body) in &calls {
+        if *template != "/logout/" {
+            let call = Call::new(method.parse().unwrap(), path).token(Some(&ada.access));
+            observed.see(template, call.json(body), method).await;
+        }
+    }
+    drop(held);
+
+    let refresh = json!({"refresh_token": ada.refresh});
+    observed.api.wire.cut();
+    observed.see("/login/", Call::new(Method::POST, "/login/").json(&login), "POST").await;
+    observed.see("/refresh/", Call::new(Method::POST, "/refresh/").json(&refresh), "POST").await;
+    observed
+        .see(everything, Call::new(Method::POST, everything).token(Some(&ada.access)), "POST")
+        .await;
+    for (method, template, path, body) in &calls {
+        let call = Call::new(method.parse().unwrap(), path).token(Some(&ada.access)).json(body);
+        observed.see(template, call, method).await;
+    }
+
+    assert_eq!(observed.seen, documented());
+}
+
+#[test]
+fn the_document_is_openapi_3_1_and_names_how_to_authenticate() {
+    let document = document();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let scheme = &document["components"]["securitySchemes"]["access_token"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
+    let paths = &document["paths"];
+    for (path, method, security) in [
+        ("/login/", "post", json!([{}])),
+        ("/refresh/", "post", json!([{}])),
+        ("/logout/", "post", json!([{"access_token": []}])),
+        ("/private_tokens/", "get", json!([{"access_token": []}])),
+    ] {
+        assert_eq!(paths[path][method]["security"], security, "{path}");
+    }
+}

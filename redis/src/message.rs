@@ -1,0 +1,178 @@
+//! What is told about a revocation.
+//!
+//! `<number in the count> <signature> <JSON>`. Whoever may publish could otherwise revoke: channels have rights of their
+//! own in Redis, and before version 7 every user has them. So the JSON is signed with HMAC-SHA256, keyed with the
+//! generation, which is known to whoever may read the keys of the fleet. The number is not signed, because Redis gives it:
+//! it says where something may be missing, and nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::Failure,
+    names::{Dates, Denied, hex, number, unhex},
+};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tower_bearer::revocation::Revocable;
+
+/// Longer ones are not read.
+const LONGEST: usize = 64 * 1024;
+
+/// In place of a signature where the generation is not known: nobody can check it, and everybody asks Redis.
+const UNSIGNED: &str = "-";
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Message {
+    kind: Kind,
+    issuer: String,
+    id: String,
+    cut_off: u64,
+    pub(super) keep_until: u64,
+    /// 0: at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) starts_at: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Token,
+    Subject,
+    Session,
+    Key,
+}
+
+impl Message {
+    pub(super) fn of(denied: &Denied) -> Self {
+        let Dates { cut_off, keep_until, starts_at } = Dates::of(denied);
+        let (kind, issuer, id) = match &denied.what {
+            Revocable::Token { issuer, id } => (Kind::Token, issuer, id),
+            Revocable::Subject { issuer, subject, .. } => (Kind::Subject, issuer, subject),
+            Revocable::Session { issuer, id } => (Kind::Session, issuer, id),
+            Revocable::Key { issuer, id } => (Kind::Key, issuer, id),
+        };
+        Self {
+            kind,
+            issuer: issuer.to_string(),
+            id: id.to_string(),
+            cut_off,
+            keep_until,
+            starts_at,
+        }
+    }
+
+    /// Signature and JSON; the script puts the number and a blank before them.
+    pub(super) fn signed(&self, generation: Option<&str>) -> String {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        let signature = generation.and_then(|generation| signature(generation, json.as_bytes()));
+        let signature = signature.as_deref().unwrap_or(UNSIGNED);
+        format!("{signature} {json}")
+    }
+
+    /// The number in the count, and the message, if it was signed with that generation.
+    pub(super) fn read(payload: &[u8], generation: &str) -> Result<(u64, Self), Failure> {
+        if LONGEST < payload.len() {
+            return Err(Failure::Unreadable);
+        }
+        let mut parts = payload.splitn(3, |byte| *byte == b' ');
+        let (Some(digits), Some(signature), Some(json)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Failure::Unreadable);
+        };
+        let signature: [u8; 32] = unhex(signature).ok_or(Failure::Unreadable)?;
+        let mac = mac(generation, json).ok_or(Failure::Unreadable)?;
+        mac.verify_slice(&signature).map_err(|_| Failure::Unreadable)?;
+        let message = serde_json::from_slice(json).map_err(|_| Failure::Unreadable)?;
+        Ok((number(digits)?, message))
+    }
+
+    pub(super) fn what(self) -> Revocable {
+        let Self { kind, issuer, id, cut_off, .. } = self;
+        let (issuer, id) = (issuer.into(), id.into());
+        match kind {
+            Kind::Token => Revocable::Token { issuer, id },
+            Kind::Subject => Revocable::Subject { issuer, subject: id, issued_at: cut_off },
+            Kind::Session => Revocable::Session { issuer, id },
+            Kind::Key => Revocable::Key { issuer, id },
+        }
+    }
+}
+
+/// The HMAC (RFC 2104) of a message. There is always one, because HMAC takes a secret of any length.
+fn mac(generation: &str, json: &[u8]) -> Option<Hmac<Sha256>> {
+    Hmac::new_from_slice(generation.as_bytes()).ok().map(|mac: Hmac<Sha256>| mac.chain_update(json))
+}
+
+fn signature(generation: &str, json: &[u8]) -> Option<String> {
+    mac(generation, json).map(|mac| hex(&mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::names::tests::every_kind, *};
+
+    const GENERATION: &str = "00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn a_message_says_what_was_revoked() {
+        for what in every_kind() {
+            let text =
+                format!("12 {}", Message::of(&(what.clone(), 99).into()).signed(Some(GENERATION)));
+            let (count, message) = Message::read(text.as_bytes(), GENERATION).unwrap();
+            assert_eq!((count, message.keep_until), (12, 99));
+            assert!(message.what() == what);
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        let signed = |json: &str| {
+            let signature = super::signature(GENERATION, json.as_bytes()).unwrap();
+            format!("{signature} {json}")
+        };
+        let good = Message::of(&(every_kind()[0].clone(), 99).into()).signed(Some(GENERATION));
+        let texts = [
+            String::new(),
+            " ".to_owned(),
+            "1".to_owned(),
+            good.clone(),
+            format!("x {good}"),
+            format!("-1 {good}"),
+            format!("1 {}", signed("{}")),
+            format!("1 {}", signed(r#"{"kind":"all"}"#)),
+        ];
+        for text in texts {
+            assert!(Message::read(text.as_bytes(), GENERATION).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_somebody_who_does_not_know_the_generation_is_none() {
+        let message = Message::of(&(every_kind()[0].clone(), 99).into());
+        let good = format!("1 {}", message.signed(Some(GENERATION)));
+        assert!(Message::read(good.as_bytes(), GENERATION).is_ok());
+        assert!(Message::read(good.as_bytes(), "another").is_err());
+        assert!(Message::read(good.replace("99", "98").as_bytes(), GENERATION).is_err());
+        let unsigned = format!("1 {}", message.signed(None));
+        assert!(Message::read(unsigned.as_bytes(), GENERATION).is_err());
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_none() {
+        let message = |length: usize| {
+            let (issuer, id) = ("a".into(), "x".repeat(length).into());
+            let message = Message::of(&(Revocable::Token { issuer, id }, 99).into());
+            format!("1 {}", message.signed(Some(GENERATION)))
+        };
+        let rest = message(0).len();
+        let longest = message(LONGEST - rest);
+        assert_eq!(longest.len(), LONGEST);
+        assert!(Message::read(longest.as_bytes(), GENERATION).is_ok());
+        assert!(Message::read(message(LONGEST - rest + 1).as_bytes(), GENERATION).is_err());
+    }
+}

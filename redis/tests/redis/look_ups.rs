@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use tower_bearer::revocation::{OnUnavailable, Revocable, RevocationStore, Verdict};
+use tower_bearer_redis::RedisStore;
+
+use crate::{
+    server::Server,
+    service::{Passes, Revoked, Service, every_kind, id, issuer, now, token},
+};
+
+/// Asks at every request.
+const NONE: Duration = Duration::ZERO;
+
+#[tokio::test]
+async fn what_one_process_revokes_the_next_look_up_of_another_refuses() {
+    let Some(server) = Server::start() else { return };
+    for protocol in ["", "?protocol=resp3"] {
+        for kind in 0..4 {
+            server.command(&["FLUSHALL"]);
+            let url = server.url() + protocol;
+            let one = Service::with(&url, OnUnavailable::Deny, NONE).await;
+            let other = Service::with(&url, OnUnavailable::Deny, NONE).await;
+            assert!(one.store.initialise().await.unwrap());
+            let token = token("a");
+            assert_eq!(other.ask(&token).await, Passes);
+            one.revoke(every_kind("a")[kind].clone()).await;
+            assert_eq!(other.ask(&token).await, Revoked, "{kind} {protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_off_spares_what_was_issued_after_it_and_never_goes_back() {
+    let Some(server) = Server::start() else { return };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.initialise().await.unwrap();
+    let cut_off = now() - 100;
+    let subject =
+        |issued_at| Revocable::Subject { issuer: issuer(), subject: "alice".into(), issued_at };
+    let look_up = async |issued_at| store.look_up(&[subject(issued_at)]).await.unwrap();
+    for earlier in [0, 50, 99] {
+        store.revoke(&subject(cut_off - earlier), now() + 600).await.unwrap();
+        assert_eq!(look_up(cut_off).await, Verdict::Revoked);
+        assert_eq!(look_up(cut_off + 1).await, Verdict::NotRevoked);
+    }
+    store.revoke(&subject(cut_off + 1), now() + 600).await.unwrap();
+    assert_eq!(look_up(cut_off + 1).await, Verdict::Revoked);
+}
+
+#[tokio::test]
+async fn a_denial_is_kept_until_the_later_of_its_dates_and_no_longer() {
+    let Some(server) = Server::start() else { return };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.initialise().await.unwrap();
+    let later = now() + 100;
+    for keep_until in [later, now() + 2, 0] {
+        store.revoke(&id("a"), keep_until).await.unwrap();
+    }
+    let key = server.command(&["EVAL", "return redis.call('KEYS', '*:d:*')[1]", "0"]);
+    let left: u64 = server.command(&["TTL", &key])[1..].parse().unwrap();
+    assert!((95..=101).contains(&left), "{left}");
+    assert_eq!(store.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked);
+
+    store.revoke(&id("b"), u64::MAX).await.unwrap();
+    assert_eq!(store.look_up(&[id("b")]).await.unwrap(), Verdict::Revoked);
+    store.revoke(&id("over"), now() - 1).await.unwrap();
+    assert_eq!(store.look_up(&[id("over")]).await.unwrap(), Verdict::NotRevoked);
+}
+
+#[tokio::test]
+async fn a_look_up_is_one_command() {
+    let Some(server) = Server::start() else { return };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.initialise().await.unwrap();
+    let calls = || {
+        let info = server.command(&["INFO", "commandstats"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("cmdstat_mget:calls="));
+        line.map_or(0, |line| line.split(',').next().unwrap().parse::<u64>().unwrap())
+    };
+    // `initialise` reads keys with it.
+    let (before, reads) = (calls(), server.calls("get"));
+    for _ in 0..10 {
+        store.look_up(&every_kind("a")).await.unwrap();
+    }
+    assert_eq!(calls(), before + 10);
+    assert_eq!(server.calls("get"), reads);
+}
+
+#[tokio::test]
+async fn neither_ids_nor_subjects_are_kept_in_clear() {
+    let Some(server) = Server::start() else { return };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.initialise().await.unwrap();
+    for what in every_kind("a-secret-id") {
+        store.revoke(&what, now() + 600).await.unwrap();
+    }
+    let script = "local all = '' for _, key in ipairs(redis.call('KEYS', '*')) do
+        all = all .. key .. redis.call('DUMP', key) end return all";
+    let everything = server.command(&["EVAL", script, "0"]);
+    assert!(everything.contains("tower-bearer:d:"));
+    for clear in ["secret-id", "alice", "s1\"", "issuer.example"] {
+        assert!(!everything.contains(clear), "{clear}");
+    }
+    assert!(!format!("{store:?}").contains("127.0.0.1"));
+}
+
+#[tokio::test]
+async fn what_others_wrote_under_our_names_is_unavailable_and_not_a_pass() {
+    let Some(server) = Server::start() else { return };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.initialise().await.unwrap();
+    store.revoke(&id("a"), now() + 600).await.unwrap();
+    let key = server.command(&["EVAL", "return redis.call('KEYS', '*:d:*')[1]", "0"]);
+    server.command(&["SET", &key, "yes"]);
+    assert!(store.look_up(&[id("a")]).await.is_err());
+    assert!(store.look_up(&[id("b")]).await.is_ok());
+    server.command(&["SET", "tower-bearer:count", "many"]);
+    assert!(store.look_up(&[id("b")]).await.is_err());
+}

@@ -1,0 +1,138 @@
+//! Snapshots that a deny-list takes, and when it takes another.
+
+use std::time::{Duration, Instant};
+
+use tower_bearer::revocation::{RevocationStore, Verdict};
+use tower_bearer_redis::{DenyList, RedisStore};
+
+use crate::{
+    deny_list::follow,
+    proxy::Proxy,
+    server::Server,
+    service::{Revoked, eventually, id, now, token},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_does_not_reach_back_means_a_new_snapshot() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(server.port).await;
+    let elsewhere = RedisStore::connect(&server.url()).await.unwrap();
+    elsewhere.initialise().await.unwrap();
+    for trim in
+        [&["XTRIM", "tower-bearer:changes", "MAXLEN", "1"][..], &["DEL", "tower-bearer:changes"]]
+    {
+        let follower = follow(&proxy.url()).await;
+        follower.is_current().await;
+        proxy.swallow(true);
+        for name in ["a", "b", "c"] {
+            elsewhere.revoke(&id(name), now() + 600).await.unwrap();
+        }
+        server.command(trim);
+        eventually("noticed", async || !follower.list.stats().is_current).await;
+        proxy.swallow(false);
+        proxy.cut();
+        follower.is_current().await;
+        for name in ["a", "b", "c"] {
+            assert_eq!(follower.ask(&token(name)).await, Revoked);
+        }
+        assert_eq!(follower.list.stats().snapshots, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revocations_during_a_snapshot_are_not_missed() {
+    let Some(server) = Server::start() else { return };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.seed((0..20_000).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for number in 0..1_000 {
+                store.revoke(&id(&format!("t{number}")), now() + 600).await.unwrap();
+            }
+        }
+    });
+    let mut followers = Vec::new();
+    let mut overlaps = false;
+    for _ in 0..4 {
+        let (scans, recorded) = (server.calls("scan"), server.calls("eval"));
+        followers.push(follow(&server.url()).await);
+        eventually("scans", async || server.calls("scan") > scans + 2).await;
+        overlaps |= server.calls("eval") > recorded && !writer.is_finished();
+    }
+    assert!(overlaps, "a snapshot was taken while somebody revoked");
+    writer.await.unwrap();
+    for follower in followers {
+        eventually("all", async || follower.list.stats().denials == 21_000).await;
+        for number in 0..1_000 {
+            let what = [id(&format!("t{number}"))];
+            assert_eq!(follower.list.look_up(&what).await.unwrap(), Verdict::Revoked);
+        }
+    }
+}
+
+/// `FLUSHALL`, a failover and eviction look alike to whoever reads keys one after another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_data_that_is_lost_meanwhile_is_not_believed() {
+    const COUNT: usize = 100_000;
+    let Some(server) = Server::start() else { return };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.seed((0..COUNT).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
+    let list = DenyList::follow(&store, Duration::from_secs(4));
+    while server.calls("scan") < 10 {
+        tokio::task::yield_now().await;
+    }
+    server.command(&["FLUSHALL"]);
+    assert!(server.calls("scan") < COUNT as u64 / 1_000, "the snapshot is not complete");
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        for n in (0..COUNT).step_by(200) {
+            let verdict = list.look_up(&[id(&format!("s{n}"))]).await;
+            assert!(!matches!(verdict, Ok(Verdict::NotRevoked)), "{n} {:?}", list.stats());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// As a backup of a part of the data leaves it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_out_of_order_stops_no_revocation_and_has_snapshots_taken_with_rests() {
+    let Some(server) = Server::start() else { return };
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    store.seed((0..1_000).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
+    let list = DenyList::follow(&store, Duration::from_secs(4));
+    eventually("current", async || list.stats().is_current).await;
+    server.command(&["XADD", "tower-bearer:changes", "99999999-0", "n", "x", "d", "y"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let snapshots = list.stats().snapshots;
+    println!("{snapshots} snapshots in 2 s");
+    assert!(snapshots < 8, "{snapshots}");
+
+    store.revoke(&id("a"), now() + 600).await.unwrap();
+    assert_eq!(store.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked);
+    let is_refused = async || list.look_up(&[id("a")]).await.is_ok_and(|it| it == Verdict::Revoked);
+    eventually("refused", is_refused).await;
+    let snapshots = list.stats().snapshots;
+    for number in 0..10 {
+        store.revoke(&id(&format!("t{number}")), now() + 600).await.unwrap();
+    }
+    eventually("all", async || list.stats().denials == 1_011).await;
+    assert!(list.stats().snapshots <= snapshots + 1, "the stream is in order again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_that_goes_on_where_another_ends_leaves_its_list_alone() {
+    let Some(server) = Server::start() else { return };
+    let store = async |prefix: &str| {
+        RedisStore::builder(&server.url()).with_prefix(prefix).connect().await.unwrap()
+    };
+    let (one, other) = (store("x:").await, store("x:d:").await);
+    one.initialise().await.unwrap();
+    one.revoke(&id("a"), now() + 600).await.unwrap();
+    other.initialise().await.unwrap();
+    other.revoke(&id("b"), now() + 600).await.unwrap();
+    let list = DenyList::follow(&one, Duration::from_secs(2));
+    eventually("current", async || list.stats().is_current).await;
+    assert_eq!(list.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked);
+    assert_eq!(list.look_up(&[id("b")]).await.unwrap(), Verdict::NotRevoked);
+}

@@ -1,0 +1,212 @@
+//! `rediss://`, with the server's own TLS.
+
+use std::{error::Error, path::PathBuf, process::Command};
+
+use rcgen::{CertifiedKey, KeyPair};
+use tower_bearer::{
+    ConfigError,
+    revocation::{RevocationStore, Verdict},
+};
+use tower_bearer_redis::{ConnectError, RedisBuilder, RedisStore};
+
+use crate::{
+    authority::Authority,
+    proxy::Proxy,
+    server::{Server, free_port},
+    service::{HOUR, Passes, Revoked, Service, Unavailable, eventually, id, now, token},
+};
+
+/// A server that speaks TLS on a port of its own.
+struct Encrypted {
+    server: Server,
+    port: u16,
+    files: PathBuf,
+}
+
+impl Encrypted {
+    /// With a certificate for `host`; `options` as for a server.
+    fn start(authority: &Authority, host: &str, options: &[&str]) -> Option<Self> {
+        Self::start_until(authority, host, 2099, options)
+    }
+
+    fn start_until(
+        authority: &Authority,
+        host: &str,
+        until: i32,
+        options: &[&str],
+    ) -> Option<Self> {
+        let program = std::env::var_os("REDIS_SERVER");
+        if program.is_some_and(|program| !speaks_tls(&PathBuf::from(program))) {
+            println!("NOT RUN: the program of REDIS_SERVER was built without TLS");
+            return None;
+        }
+        let port = free_port();
+        let files = std::env::temp_dir().join(format!("bearer-tls-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&files).unwrap();
+        let CertifiedKey { cert, signing_key } = authority.certify(host, until);
+        let file = |name: &str, text: &str| {
+            let path = files.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.into_os_string().into_string().unwrap()
+        };
+        let (cert, key) = (file("cert", &cert.pem()), file("key", &signing_key.serialize_pem()));
+        let (authority, port_text) = (file("authority", &authority.pem), port.to_string());
+        let mut all = vec!["--tls-port", &port_text, "--tls-cert-file", &cert];
+        all.extend(["--tls-key-file", &key, "--tls-ca-cert-file", &authority]);
+        all.extend(options);
+        let server = Server::start_with(&all)?;
+        Some(Self { server, port, files })
+    }
+
+    fn url(&self) -> String {
+        format!("rediss://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Encrypted {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.files);
+    }
+}
+
+/// Told by the libraries that it is linked with.
+fn speaks_tls(program: &PathBuf) -> bool {
+    let libraries = Command::new("ldd").arg(program).output().unwrap();
+    String::from_utf8_lossy(&libraries.stdout).contains("libssl")
+}
+
+/// Whoever asks need not show a certificate.
+const ANYBODY: [&str; 2] = ["--tls-auth-clients", "no"];
+
+fn trusting(url: &str, authority: &Authority) -> RedisBuilder {
+    RedisStore::builder(url).with_root_pem(&authority.pem).unwrap()
+}
+
+fn is_untrusted(result: Result<RedisStore, ConnectError>) -> bool {
+    let Err(ConnectError::Unavailable(error)) = result else { return false };
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &error.to_string();
+        cause = error.source();
+    }
+    text.contains("there is no TLS with Redis that can be trusted")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn look_ups_pushes_and_the_deny_list_go_through_tls() {
+    let authority = Authority::new("trusted");
+    for protocol in ["", "/0?protocol=resp3"] {
+        let Some(redis) = Encrypted::start(&authority, "127.0.0.1", &ANYBODY) else { return };
+        // Nobody can ask it in the clear.
+        let wire = Proxy::to(redis.port).await;
+        let url = wire.url().replace("redis://", "rediss://") + protocol;
+        let connect = async || trusting(&url, &authority).connect().await.unwrap();
+        let (one, other) = (connect().await, connect().await);
+        one.initialise().await.unwrap();
+        let service = Service::over(other.clone(), Default::default(), HOUR);
+        let pushes = service.listen().await;
+        let list = tower_bearer_redis::DenyList::follow(&other, HOUR);
+        assert_eq!(service.ask(&token("a")).await, Passes);
+        one.revoke(&id("a"), now() + 600).await.unwrap();
+        eventually("push", async || service.ask(&token("a")).await == Revoked).await;
+        let listed = async || matches!(list.look_up(&[id("a")]).await, Ok(Verdict::Revoked));
+        eventually("followed", listed).await;
+
+        // What was lost with a connection comes back with the next.
+        wire.swallow(true);
+        one.revoke(&id("b"), now() + 600).await.unwrap_err();
+        eventually("noticed", async || !pushes.stats().is_connected).await;
+        assert_eq!(service.ask(&token("c")).await, Unavailable);
+        wire.swallow(false);
+        wire.cut();
+        eventually("back", async || service.ask(&token("c")).await == Passes).await;
+    }
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none(), "none was installed");
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_trusted_authority_for_the_right_host_is_demanded() {
+    let (trusted, other) = (Authority::new("trusted"), Authority::new("other"));
+    let Some(right) = Encrypted::start(&trusted, "127.0.0.1", &ANYBODY) else { return };
+    let foreign = Encrypted::start(&other, "127.0.0.1", &ANYBODY).unwrap();
+    let another_host = Encrypted::start(&trusted, "redis.example", &ANYBODY).unwrap();
+    let expired = Encrypted::start_until(&trusted, "127.0.0.1", 2021, &ANYBODY).unwrap();
+
+    let both = RedisStore::builder(&foreign.url()).with_root_pem(&trusted.pem).unwrap();
+    let both = both.add_root_pem(&other.pem).unwrap();
+    assert!(both.connect().await.is_ok());
+    assert!(trusting(&right.url(), &trusted).connect().await.is_ok());
+    let upper_case = right.url().replace("rediss", "VALKEYS");
+    assert!(trusting(&upper_case, &trusted).connect().await.is_ok());
+
+    for (what, untrusted) in [
+        ("bundled roots only", RedisStore::builder(&right.url())),
+        ("another authority", trusting(&foreign.url(), &trusted)),
+        ("another host", trusting(&another_host.url(), &trusted)),
+        ("expired", trusting(&expired.url(), &trusted)),
+    ] {
+        assert!(is_untrusted(untrusted.connect().await), "{what}");
+    }
+    // Which is no absence, either.
+    let lazy = trusting(&foreign.url(), &trusted).allow_unreachable_at_start();
+    assert!(is_untrusted(lazy.connect().await));
+}
+
+#[tokio::test]
+async fn neither_side_speaks_tls_with_one_that_does_not() {
+    let authority = Authority::new("trusted");
+    let Some(redis) = Encrypted::start(&authority, "127.0.0.1", &ANYBODY) else { return };
+    let plain = redis.server.url().replace("redis://", "rediss://");
+    let error = trusting(&plain, &authority).connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unavailable(_)), "{error:?}");
+    let encrypted = redis.url().replace("rediss://", "redis://");
+    let error = RedisStore::connect(&encrypted).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_demands_certificates_gets_one() {
+    let authority = Authority::new("trusted");
+    let Some(redis) = Encrypted::start(&authority, "127.0.0.1", &[]) else { return };
+    let CertifiedKey { cert, signing_key } = authority.certify("service.example", 2099);
+    let known = trusting(&redis.url(), &authority)
+        .with_client_certificate_pem(cert.pem(), signing_key.serialize_pem())
+        .unwrap();
+    assert!(!format!("{known:?}").contains("PRIVATE"));
+    known.connect().await.unwrap().initialise().await.unwrap();
+
+    let error = trusting(&redis.url(), &authority).connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn certificates_cannot_be_left_unchecked() {
+    for url in ["rediss://127.0.0.1/#insecure", "rediss://127.0.0.1#insecure", "redis://a#b"] {
+        let error = RedisStore::connect(url).await.unwrap_err();
+        assert!(matches!(error, ConnectError::UrlFragment), "{url}: {error:?}");
+    }
+    let authority = Authority::new("trusted");
+    for parameter in ["insecure=true", "ssl_cert_reqs=none", "tls=false", "verify=0"] {
+        let Some(redis) = Encrypted::start(&authority, "127.0.0.1", &ANYBODY) else { return };
+        let url = format!("{}/0?{parameter}", redis.url());
+        assert!(is_untrusted(RedisStore::connect(&url).await), "{parameter}");
+    }
+}
+
+#[test]
+fn pem_that_cannot_be_used_is_told_at_once() {
+    let builder = || RedisStore::builder("rediss://redis.example");
+    for odd in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
+        assert!(matches!(builder().with_root_pem(odd), Err(ConfigError::Roots(_))), "{odd}");
+        assert!(matches!(builder().add_root_pem(odd), Err(ConfigError::Roots(_))), "{odd}");
+    }
+    let CertifiedKey { cert, signing_key } = Authority::new("a").certify("a", 2099);
+    let (cert, key) = (cert.pem(), signing_key.serialize_pem());
+    let of_another = KeyPair::generate().unwrap().serialize_pem();
+    for (cert, key) in [("", &*key), (&*cert, ""), (&*key, &*cert), (&*cert, &*of_another)] {
+        let refused = builder().with_client_certificate_pem(cert, key);
+        assert!(matches!(refused, Err(ConfigError::UnreadableKey(_))));
+    }
+    assert!(builder().with_client_certificate_pem(cert, key).is_ok());
+}

@@ -1,0 +1,112 @@
+//! Why a statement failed, without what was in it.
+
+use std::{error::Error, fmt};
+
+use tower_bearer::revocation::StoreError;
+
+/// An error of the database. sqlx's own is not kept: its `Debug` repeats rows, and some of its texts values.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The database refused.
+    Refused {
+        /// SQLSTATE, or SQLite's extended code.
+        code: String,
+        /// What the database said, unless its text may repeat values.
+        message: Option<String>,
+        /// Another transaction was in the way: to come again may help.
+        is_conflict: bool,
+    },
+    /// The connection is broken, or could not be made.
+    Broken(String),
+    /// No connection became free in time.
+    NoConnection,
+    /// A row does not hold what this crate writes.
+    Unreadable,
+    /// A step has to be taken on a transaction that is over.
+    Over,
+}
+
+impl Failure {
+    /// Nothing was done, and another attempt may succeed.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { is_conflict: true, .. })
+    }
+
+    /// The server is gone, or was on its way out.
+    pub(super) fn is_broken(&self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            Self::Refused { code, .. } => code.starts_with("08") || code.starts_with("57P0"),
+            Self::NoConnection | Self::Unreadable | Self::Over => false,
+        }
+    }
+
+    /// A fixed name for logs.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Broken(_) => "broken",
+            Self::NoConnection => "no_connection",
+            Self::Unreadable => "unreadable",
+            Self::Over => "over",
+        }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default().into_owned();
+                // SQLSTATE 22 and 23 are about data, and their texts quote it.
+                let quotes = code.len() == 5 && (code.starts_with("22") || code.starts_with("23"));
+                let message = (!quotes).then(|| error.message().to_owned());
+                let is_conflict = is_conflict(&code);
+                Self::Refused { code, message, is_conflict }
+            }
+            sqlx::Error::Io(error) => Self::Broken(error.to_string()),
+            sqlx::Error::Tls(error) => Self::Broken(error.to_string()),
+            sqlx::Error::PoolTimedOut => Self::NoConnection,
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Broken("the connection is closed".into())
+            }
+            sqlx::Error::Protocol(_) => {
+                Self::Broken("the server does not keep the protocol".into())
+            }
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+/// Serialization failure and deadlock of PostgreSQL; BUSY and LOCKED of SQLite, whose extended codes keep the plain one
+/// in their lowest byte. SQLite's have at most four digits, SQLSTATEs have five characters.
+fn is_conflict(code: &str) -> bool {
+    match code {
+        "40001" | "40P01" => true,
+        _ if code.len() == 5 => false,
+        _ => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { code, message: Some(message), .. } => {
+                write!(f, "the database refused: {message} ({code})")
+            }
+            Self::Refused { code, message: None, .. } => write!(f, "the database refused ({code})"),
+            Self::Broken(why) => write!(f, "no connection to the database: {why}"),
+            Self::NoConnection => f.write_str("no connection to the database became free in time"),
+            Self::Unreadable => f.write_str("a row of the database could not be read"),
+            Self::Over => f.write_str("the transaction is over"),
+        }
+    }
+}
+
+impl Error for Failure {}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        Self::of_kind(failure.kind(), failure)
+    }
+}

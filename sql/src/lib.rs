@@ -1,0 +1,303 @@
+//! A token store in SQLite or PostgreSQL.
+//!
+//! One URL decides which: `sqlite:tokens.db` (feature `sqlite`, built in) or `postgres://user@host/database` (feature
+//! `postgres`). Everything else is one code, and keeps one contract, [`TokenStore`]'s:
+//!
+//! 1. **Each method that writes is one transaction.** A refresh token that has ended is answered for without one.
+//!    SQLite: `BEGIN IMMEDIATE` on the one connection that writes. PostgreSQL: READ COMMITTED under advisory locks
+//!    named after the owner and the session, so that no token is issued behind a cut-off or a session's end that is
+//!    being written at the same time. What conflicts is tried a few times.
+//! 2. **Acknowledged is written**: SQLite with a write-ahead log that is synced at each commit; PostgreSQL with
+//!    `synchronous_commit` raised to `on` where it would wait for less. A future that is dropped, a statement that fails and a process that dies leave
+//!    nothing half done: a transaction that was not committed is rolled back before its connection is used again.
+//! 3. **A revocation and its outbox entry are of one transaction**, whose work does not grow with the number of tokens
+//!    that it ends. It does not wait for a connection that other steps keep busy (SQLite: for one other write at most).
+//!    No token is in any table: only ids, and SHA-256 of claims. Passwords are there as their hashes.
+//! 4. **A look-up is one indexed query**, one round trip, on a connection that nothing else keeps busy. It sees what was
+//!    committed, by any process, before it was sent.
+//! 5. **The tables are made and brought up to date when the store is opened**, by one process at a time. Tables of a
+//!    newer version are refused. Their names begin with `bearer_`, so they can live beside others.
+//!
+//! ```
+//! # #[cfg(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tower_bearer::revocation::{Revocable, RevocationStore, Verdict};
+//! use tower_bearer_issuing::store::TokenStore;
+//! use tower_bearer_sql::SqlStore;
+//!
+//! let store = SqlStore::open("sqlite::memory:").await?;
+//! let token = Revocable::Token { issuer: "https://issuer.example".into(), id: "7f3a".into() };
+//! let what = [token.clone()];
+//! assert_eq!(store.look_up(&what).await?, Verdict::NotRevoked);
+//! store.revoke(&token, 4_102_444_800).await?;
+//! assert_eq!(store.look_up(&what).await?, Verdict::Revoked);
+//! assert_eq!(store.outbox(10).await?.len(), 1);
+//! # Ok(()) }
+//! # #[cfg(not(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto"))))] fn main() {}
+//! ```
+//!
+//! Caveats:
+//! * Needs Rust 1.94, as sqlx does, and a tokio runtime with its timer.
+//! * An SQLite file belongs on a local disk: network file systems don't keep the locks that it stands on. The file is
+//!   made readable by its owner only.
+//! * `sqlite::memory:` is lost when the store is dropped; see [`MemoryTokenStore`](super::MemoryTokenStore) for what
+//!   that means.
+//! * The URL of PostgreSQL must lead to the primary: a standby answers with what it has seen so far. Over a network ask
+//!   for `sslmode=verify-full`; the default, `prefer`, goes on without TLS where the server has none.
+//! * PostgreSQL has no NUL in texts: a private token's name or an account with one is an error there.
+//! * Issuers and subjects beyond about a kilobyte do not fit PostgreSQL's indexes: sessions and private tokens for them
+//!   are errors. Revocations take any length.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod accounts;
+mod connect;
+mod connection;
+mod database;
+mod denials;
+mod devices;
+mod failure;
+mod options;
+mod private_tokens;
+mod schema;
+mod sessions;
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests;
+mod upkeep;
+mod value;
+
+use std::{fmt, slice, sync::Arc};
+
+pub use self::accounts::NewAccount;
+use self::database::{Database, Writes};
+pub use self::options::{OpenError, SqlStoreOptions};
+use tower_bearer::revocation::outbox::{Acknowledged, Denial, NewEntries, Outbox, OutboxEntry};
+use tower_bearer::{
+    BoxFuture,
+    claims::{Clock, SystemClock},
+    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+};
+use tower_bearer_issuing::store::{
+    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateRotation,
+    PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, Step,
+    TokenStore, TokenUse,
+};
+
+/// Sessions, private tokens, revocations, the outbox and accounts in a database; clones share its connections.
+#[derive(Clone)]
+pub struct SqlStore {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    new_entries: Arc<NewEntries>,
+}
+
+impl SqlStore {
+    /// Opens the database of this URL, and makes its tables or brings them up to date. An SQLite file is created where
+    /// there is none. [`SqlStoreOptions`] has settings.
+    ///
+    /// # Errors
+    /// When the URL or the tables are not for this build, or the database cannot be reached.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        SqlStoreOptions::new().open(url).await
+    }
+
+    /// Tells by `clock` which denials are in force. Default: [`SystemClock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    fn over(database: Database) -> Self {
+        Self { database, clock: Arc::new(SystemClock::default()), new_entries: Arc::default() }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.unix_time().as_secs()
+    }
+}
+
+/// One transaction, taken again while others are in its way. A failure after which nobody knows whether the commit
+/// has happened is never such a conflict. Before the commit is sent, a failure means that nothing was written.
+macro_rules! step {
+    ($store:expr, |$transaction:ident| $work:expr) => {
+        step!($store, crate::database::Writes::All, |$transaction| $work)
+    };
+    ($store:expr, $writes:expr, |$transaction:ident| $work:expr) => {{
+        let store = $store;
+        let step: BoxFuture<'_, Result<_, StoreError>> = Box::pin(async move {
+            let mut retries = store.database.retries();
+            loop {
+                let mut is_committing = false;
+                let taken = async {
+                    let mut $transaction = store.database.begin($writes).await?;
+                    let answer = $work.await?;
+                    let entries = $transaction.take_entries();
+                    is_committing = true;
+                    $transaction.commit().await?;
+                    Ok((answer, entries))
+                };
+                let taken: Result<(_, Vec<_>), crate::failure::Failure> = taken.await;
+                match taken {
+                    Err(failure) if failure.is_conflict() => {
+                        let paused = retries.pause_after(failure).await;
+                        paused.map_err(|conflict| {
+                            StoreError::from(conflict).with_nothing_written()
+                        })?;
+                    }
+                    Err(failure) if !is_committing => {
+                        return Err(StoreError::from(failure).with_nothing_written());
+                    }
+                    taken => {
+                        let (answer, entries) = taken?;
+                        store.new_entries.add(entries);
+                        return Ok(answer);
+                    }
+                }
+            }
+        });
+        step
+    }};
+}
+use step;
+
+impl TokenStore for SqlStore {
+    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>> {
+        step!(self, |transaction| sessions::open(&mut transaction, first))
+    }
+
+    fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {
+        Box::pin(async move {
+            let dead = sessions::find_dead(&self.database, rotation).await;
+            match dead.map_err(|failure| StoreError::from(failure).with_nothing_written())? {
+                Some(answer) => Ok(answer),
+                None => {
+                    step!(self, |transaction| sessions::use_once(&mut transaction, rotation)).await
+                }
+            }
+        })
+    }
+
+    fn create_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        token: &'a NewPrivateToken,
+    ) -> Step<'a, Called<Insertion<PrivateToken>>> {
+        step!(self, |transaction| private_tokens::create(&mut transaction, caller, token))
+    }
+
+    fn list_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        query: &'a ListQuery,
+        now: u64,
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
+        Box::pin(async move { Ok(private_tokens::list(&self.database, caller, query, now).await?) })
+    }
+
+    fn rotate_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        rotation: &'a RotatedPrivateToken,
+    ) -> Step<'a, Called<PrivateRotation>> {
+        step!(self, |transaction| private_tokens::rotate(&mut transaction, caller, rotation))
+    }
+
+    fn revoke_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: u64,
+    ) -> Step<'a, Called<Option<Denial>>> {
+        step!(self, Writes::Revocations, |transaction| {
+            private_tokens::revoke(&mut transaction, caller, id, now)
+        })
+    }
+
+    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
+        step!(self, Writes::Revocations, |transaction| {
+            denials::revoke_owner(&mut transaction, owner, now, keep_until)
+        })
+    }
+
+    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
+        step!(self, Writes::Revocations, |transaction| denials::deny(&mut transaction, denials))
+    }
+
+    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+        step!(self, |transaction| upkeep::sweep(&mut transaction, now, limit))
+    }
+
+    fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
+        step!(self, |transaction| private_tokens::touch(&mut transaction, uses))
+    }
+
+    fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]> {
+        step!(self, |transaction| devices::shared_key(&mut transaction, name, candidate))
+    }
+
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+        step!(self, |transaction| devices::note(&mut transaction, device, keep_until))
+    }
+
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool> {
+        Box::pin(async move { Ok(devices::knows(&self.database, device, now).await?) })
+    }
+}
+
+impl Outbox for SqlStore {
+    fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
+        Box::pin(async move { Ok(denials::outbox(&self.database, limit).await?) })
+    }
+
+    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+        let now = self.now();
+        Box::pin(async move { Ok(denials::list(&self.database, after, limit, now).await?) })
+    }
+
+    fn outbox_done<'a>(&'a self, ids: &'a [i64], acknowledged: &'a Acknowledged) -> Step<'a, bool> {
+        step!(self, |transaction| upkeep::forget_entries(&mut transaction, ids, acknowledged))
+    }
+
+    fn acknowledged<'a>(&'a self, fleet: &'a str) -> Step<'a, Option<Acknowledged>> {
+        Box::pin(async move { Ok(upkeep::acknowledged(&self.database, fleet).await?) })
+    }
+
+    fn begin_generation<'a>(&'a self, new: &'a Acknowledged) -> Step<'a, ()> {
+        step!(self, |transaction| upkeep::begin_generation(&mut transaction, new))
+    }
+
+    fn change_server<'a>(&'a self, kept: &'a Acknowledged, server: &'a str) -> Step<'a, bool> {
+        step!(self, |transaction| upkeep::change_server(&mut transaction, kept, server))
+    }
+
+    fn new_entries(&self) -> BoxFuture<'_, Vec<OutboxEntry>> {
+        Box::pin(self.new_entries.take())
+    }
+}
+
+impl RevocationStore for SqlStore {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        let now = self.now();
+        Box::pin(async move { Ok(denials::look_up(&self.database, token, now).await?) })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let denial = Denial::new(what.clone(), keep_until);
+        step!(self, Writes::Revocations, |transaction| {
+            denials::deny(&mut transaction, slice::from_ref(&denial))
+        })
+    }
+}
+
+impl fmt::Debug for SqlStore {
+    /// Shows neither the URL nor the clock.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,289 @@
+//! Private tokens.
+
+use std::sync::Arc;
+
+use super::{
+    database::{Database, Transaction},
+    denials::{id_of_cut_off, in_the_way, is_revoked, lock_of_owner, look_up, record},
+    failure::Failure,
+    value::{Row, Sql, Value},
+};
+use tower_bearer::revocation::{Revocable, Verdict, outbox::Denial};
+use tower_bearer_issuing::store::{
+    Called, Caller, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, Owner, Page,
+    PrivateRotation, PrivateToken, PrivateTokenPage, RotatedPrivateToken, SortBy, TokenUse, fold,
+};
+
+pub(super) async fn create(
+    transaction: &mut Transaction,
+    caller: &Caller,
+    token: &NewPrivateToken,
+) -> Result<Called<Insertion<PrivateToken>>, Failure> {
+    transaction.lock(vec![lock_of_owner(&token.owner)]).await?;
+    if is_revoked(transaction, caller).await? {
+        return Ok(Called::Revoked);
+    }
+    if let Some(cut_off) = in_the_way(transaction, &token.owner, token.issued_at).await? {
+        return Ok(Called::Done(Insertion::CutOff(cut_off)));
+    }
+    if has_live(transaction, &token.owner, token.quota, token.issued_at).await? {
+        return Ok(Called::Done(Insertion::QuotaReached));
+    }
+    let token = insert(transaction, token, Arc::clone(&token.name)).await?;
+    Ok(Called::Done(Insertion::Done(token)))
+}
+
+pub(super) async fn rotate(
+    transaction: &mut Transaction,
+    caller: &Caller,
+    rotation: &RotatedPrivateToken,
+) -> Result<Called<PrivateRotation>, Failure> {
+    let RotatedPrivateToken { id, successor, now, .. } = rotation;
+    let owner = &successor.owner;
+    transaction.lock(vec![lock_of_owner(owner)]).await?;
+    if is_revoked(transaction, caller).await? {
+        return Ok(Called::Revoked);
+    }
+    let values = of_owner(owner, [Value::Int(*id), Value::time(*now), id_of_cut_off(owner)]);
+    if transaction.fetch(IS_LISTED, values).await?.is_empty() {
+        return Ok(Called::Done(PrivateRotation::NotFound));
+    }
+    if let Some(cut_off) = in_the_way(transaction, owner, successor.issued_at).await? {
+        return Ok(Called::Done(PrivateRotation::CutOff(cut_off)));
+    }
+    if let Some(most) = rotation.most_before()
+        && has_live(transaction, owner, most, *now).await?
+    {
+        return Ok(Called::Done(PrivateRotation::QuotaReached));
+    }
+    let Some((old, name)) = end(transaction, owner, *id, rotation.old_from(), *now).await? else {
+        return Ok(Called::Done(PrivateRotation::NotFound));
+    };
+    record(transaction, &old).await?;
+    let new = insert(transaction, successor, name).await?;
+    Ok(Called::Done(PrivateRotation::Rotated { new, old }))
+}
+
+pub(super) async fn revoke(
+    transaction: &mut Transaction,
+    caller: &Caller,
+    id: i64,
+    now: u64,
+) -> Result<Called<Option<Denial>>, Failure> {
+    let owner = &caller.owner;
+    transaction.lock(vec![lock_of_owner(owner)]).await?;
+    if is_revoked(transaction, caller).await? {
+        return Ok(Called::Revoked);
+    }
+    let Some((denial, _)) = end(transaction, owner, id, 0, now).await? else {
+        return Ok(Called::Done(None));
+    };
+    record(transaction, &denial).await?;
+    Ok(Called::Done(Some(denial)))
+}
+
+/// Ends a listed token at `from`, or at its expiry or the end it has, if that is earlier; its denial, and its name.
+///
+/// One statement finds and ends: of two that come at once, the second waits for the first, and then looks at the end
+/// that the first has set.
+async fn end(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    id: i64,
+    from: u64,
+    now: u64,
+) -> Result<Option<(Denial, Arc<str>)>, Failure> {
+    let dates = [Value::Int(id), Value::time(now), id_of_cut_off(owner), Value::time(from)];
+    let rows = transaction.fetch(END, of_owner(owner, dates)).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let what = Revocable::Token { issuer: Arc::clone(&owner.issuer), id: row.id(0)? };
+    let keep_until = row.time(2)?.saturating_add(KEEP_AFTER_EXPIRY);
+    let denial = Denial::new(what, keep_until).with_from(row.time(3)?);
+    Ok(Some((denial, row.text(1)?.into())))
+}
+
+const END: &str = "
+    UPDATE bearer_private_tokens SET dies_at = CASE
+        WHEN $6 <= expires_at AND $6 <= dies_at THEN $6
+        WHEN expires_at <= dies_at THEN expires_at
+        ELSE dies_at END
+    WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4
+      AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)
+    RETURNING token_id, name, expires_at, dies_at";
+const IS_LISTED: &str = "
+    SELECT id FROM bearer_private_tokens
+    WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4
+      AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)";
+
+/// Whether an owner has this many tokens, or more, that are good at `now`. Under the owner's lock.
+async fn has_live(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    many: u64,
+    now: u64,
+) -> Result<bool, Failure> {
+    let values = of_owner(owner, [Value::time(now), id_of_cut_off(owner), Value::time(many)]);
+    let rows = transaction.fetch(COUNT_LIVE, values).await?;
+    Ok(rows.first().ok_or(Failure::Unreadable)?.time(0)? >= many)
+}
+
+/// Counts no further than asked. By the index on `issued_at` (the `+` forbids the one on `expires_at`), so that tokens
+/// before the cut-off cost nothing.
+const COUNT_LIVE: &str = "
+    SELECT count(*) FROM (
+        SELECT id FROM bearer_private_tokens
+        WHERE issuer = $1 AND subject = $2 AND dies_at > $3 AND +expires_at > $3
+          AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)
+        LIMIT $5) AS live";
+
+fn of_owner<const N: usize>(owner: &Owner, more: [Value; N]) -> Vec<Value> {
+    let mut values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
+    values.extend(more);
+    values
+}
+
+async fn insert(
+    transaction: &mut Transaction,
+    token: &NewPrivateToken,
+    name: Arc<str>,
+) -> Result<PrivateToken, Failure> {
+    let values = vec![
+        Value::id(&token.owner.issuer),
+        Value::id(&token.token_id),
+        Value::id(&token.owner.subject),
+        Value::id(&token.session_id),
+        Value::text(&name),
+        Value::Text(fold(&name)),
+        Value::time(token.issued_at),
+        Value::time(token.expires_at),
+        Value::Bytes(token.hash.into()),
+        Value::Int(i64::MAX),
+    ];
+    let rows = transaction.fetch(INSERT, values).await?;
+    let id = rows.first().ok_or(Failure::Unreadable)?.int(0)?;
+    Ok(PrivateToken::new(id, name, token.issued_at, token.expires_at))
+}
+
+const INSERT: &str = "
+    INSERT INTO bearer_private_tokens
+        (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    RETURNING id";
+
+/// The caller is looked up after the page was read: who was not revoked by then was not while it was read, either.
+pub(super) async fn list(
+    database: &Database,
+    caller: &Caller,
+    query: &ListQuery,
+    now: u64,
+) -> Result<Called<Option<PrivateTokenPage>>, Failure> {
+    let page = page(database, &caller.owner, query, now).await?;
+    // From whatever time on it is denied.
+    Ok(match look_up(database, &caller.revocables(), u64::MAX).await? {
+        Verdict::Revoked | Verdict::RevokedFrom(_) => Called::Revoked,
+        Verdict::NotRevoked => Called::Done(page),
+    })
+}
+
+/// One statement, so that count and page are of one moment.
+async fn page(
+    database: &Database,
+    owner: &Owner,
+    query: &ListQuery,
+    now: u64,
+) -> Result<Option<PrivateTokenPage>, Failure> {
+    let search = query.search.as_deref().map(fold);
+    let size = u64::from(query.page_size.max(1));
+    let before = match query.page {
+        Page::Number(number) => number.saturating_sub(1).saturating_mul(size),
+        Page::Last => 0,
+    };
+    let dates = [Value::time(now), id_of_cut_off(owner), Value::time(size), Value::time(before)];
+    let mut values = of_owner(owner, dates);
+    let search = match search {
+        None => "",
+        // No name that the database holds contains it.
+        Some(search) if !database.can_hold(&search) => " AND 1 = 0",
+        Some(search) => {
+            values.push(Value::Text(search));
+            database.spell(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0")
+        }
+    };
+    let sql = page_sql(query, search);
+    let rows = database.read_built(|| Sql::Built(sql.clone()), &values).await?;
+    let count = rows.first().ok_or(Failure::Unreadable)?.time(0)?;
+    let Some((number, _)) = query.locate(count) else { return Ok(None) };
+    let tokens: Result<Vec<_>, _> = rows.iter().filter_map(|row| view(row).transpose()).collect();
+    Ok(Some(PrivateTokenPage::new(count, number, tokens?)))
+}
+
+/// `search` is a condition, or empty.
+pub(super) fn page_sql(query: &ListQuery, search: &str) -> String {
+    let offset = match query.page {
+        Page::Number(_) => "$6",
+        // $6 is 0 here; it is named because every parameter must be.
+        Page::Last => {
+            "$6 + (SELECT CASE WHEN count(*) > 0 THEN (count(*) - 1) / $5 * $5 ELSE 0 END FROM found)"
+        }
+    };
+    let order = order(query);
+    format!(
+        "WITH found AS (
+             SELECT id, name, issued_at, expires_at, last_used_at FROM bearer_private_tokens
+             WHERE issuer = $1 AND subject = $2 AND dies_at > $3
+               AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1){search}
+         )
+         SELECT total.number, page.id, page.name, page.issued_at, page.expires_at, page.last_used_at
+         FROM (SELECT count(*) AS number FROM found) AS total
+         LEFT JOIN (SELECT * FROM found ORDER BY {order} LIMIT $5 OFFSET {offset}) AS page ON 1 = 1
+         ORDER BY {order}"
+    )
+}
+
+/// `None` for the row of an empty page, which has the count only.
+fn view(row: &Row) -> Result<Option<PrivateToken>, Failure> {
+    let Some(id) = row.optional_int(1)? else { return Ok(None) };
+    let mut token = PrivateToken::new(id, row.text(2)?, row.time(3)?, row.time(4)?);
+    token.last_used_at = row.optional_time(5)?;
+    Ok(Some(token))
+}
+
+/// Every column once: what repeats one has nothing left to order, and a request cannot make the text long.
+fn order(query: &ListQuery) -> String {
+    let mut columns: Vec<&str> = Vec::new();
+    let mut order = String::new();
+    for (by, descending) in query.ordering.iter().chain([&(SortBy::Id, false)]) {
+        let column = match by {
+            SortBy::Id => "id",
+            SortBy::Name => "name",
+            SortBy::ExpiresAt => "expires_at",
+            SortBy::CreatedAt => "issued_at",
+            SortBy::LastUsedAt => "last_used_at",
+        };
+        if columns.contains(&column) {
+            continue;
+        }
+        if !columns.is_empty() {
+            order.push_str(", ");
+        }
+        columns.push(column);
+        order.push_str(column);
+        order.push_str(if *descending { " DESC NULLS LAST" } else { " ASC NULLS FIRST" });
+    }
+    order
+}
+
+/// In one order, so that two that touch the same tokens do not wait for each other.
+pub(super) async fn touch(transaction: &mut Transaction, uses: &[TokenUse]) -> Result<(), Failure> {
+    let mut uses: Vec<&TokenUse> = uses.iter().collect();
+    uses.sort_by(|one, other| (&one.issuer, &one.token_id).cmp(&(&other.issuer, &other.token_id)));
+    for one in uses {
+        let values = vec![Value::id(&one.issuer), Value::id(&one.token_id), Value::time(one.at)];
+        transaction.execute(TOUCH, values).await?;
+    }
+    Ok(())
+}
+
+const TOUCH: &str = "
+    UPDATE bearer_private_tokens SET last_used_at = $3
+    WHERE issuer = $1 AND token_id = $2 AND (last_used_at IS NULL OR last_used_at < $3)";

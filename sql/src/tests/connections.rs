@@ -1,0 +1,247 @@
+//! How many connections there are, and who waits for whom.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+#[cfg(feature = "postgres")]
+use sqlx::{Connection as _, Executor as _, Row as _};
+
+use super::{
+    super::{
+        SqlStore, SqlStoreOptions,
+        database::{Database, Writes},
+    },
+    HOUR, NOW, caller, create, listed, owner, private, token,
+};
+use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Denial};
+use tower_bearer_issuing::store::{ListQuery, TokenStore};
+
+/// Few connections, and a short patience, so that what waits for one fails soon.
+fn small() -> SqlStoreOptions {
+    SqlStoreOptions::new().with_max_connections(2).with_patience(Duration::from_millis(500))
+}
+
+#[cfg(feature = "postgres")]
+async fn backends(observer: &mut sqlx::PgConnection) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+               AND backend_type = 'client backend' AND application_name = ''";
+    observer.fetch_one(sql).await.unwrap().get(0)
+}
+
+/// A caller that goes away, wherever its call is.
+#[cfg(feature = "postgres")]
+async fn drop_a_call(store: &SqlStore, number: usize) {
+    let moment = Duration::from_millis(10);
+    match number % 5 {
+        0 => {
+            let new = private(&format!("dropped {number}"));
+            let caller = caller();
+            drop(tokio::time::timeout(moment, store.create_private(&caller, &new)).await);
+        }
+        1 => {
+            let (caller, query) = (caller(), ListQuery::new());
+            drop(tokio::time::timeout(moment, store.list_private(&caller, &query, NOW)).await);
+        }
+        2 => drop(tokio::time::timeout(moment, store.look_up(&[token("a")])).await),
+        3 => drop(tokio::time::timeout(moment, store.revoke_owner(&owner(), 1, NOW)).await),
+        _ => drop(tokio::time::timeout(moment, store.outbox(10)).await),
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_calls_never_exceed_the_pools() {
+    let Some(server) = super::server::Server::start() else { return };
+    let url = server.database("dropped").await;
+    let store = SqlStoreOptions::new().with_max_connections(3).open(&url).await.unwrap();
+    let named = format!("{url}&application_name=observer");
+    let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
+    let mut locker = sqlx::PgConnection::connect(&named).await.unwrap();
+    create(&store, "before").await;
+
+    let tables = "BEGIN; LOCK TABLE bearer_private_tokens, bearer_denials, bearer_outbox";
+    locker.execute(sqlx::raw_sql(tables)).await.unwrap();
+    let mut most = 0;
+    for number in 0..100 {
+        drop_a_call(&store, number).await;
+        most = most.max(backends(&mut observer).await);
+    }
+    assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for look-ups");
+    locker.execute("ROLLBACK").await.unwrap();
+
+    create(&store, "after").await;
+    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    assert!(listed(&store).await.iter().any(|token| &*token.name == "after"));
+    store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
+    assert_eq!(listed(&store).await.len(), 0);
+    assert_eq!(backends(&mut observer).await, 9);
+}
+
+/// A wire to the server's socket. While it is stalled, questions pass, and neither answers nor the ends of connections.
+#[cfg(feature = "postgres")]
+async fn wire_to(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
+    let (stall, stalls) = tokio::sync::watch::channel(false);
+    let (database, rest) = url.strip_prefix("postgres:///").unwrap().split_once("?host=").unwrap();
+    let socket = format!("{}/.s.PGSQL.5432", rest.split('&').next().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = UnixStream::connect(&socket).await.unwrap();
+            let (near_read, near_write) = TcpStream::into_split(near);
+            let (far_read, far_write) = far.into_split();
+            tokio::spawn(carry(near_read, far_write, false, stalls.clone()));
+            tokio::spawn(carry(far_read, near_write, true, stalls.clone()));
+        }
+    });
+    (format!("postgres://tester@{address}/{database}?sslmode=disable"), stall)
+}
+
+#[cfg(feature = "postgres")]
+async fn carry(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    is_answer: bool,
+    mut stalls: tokio::sync::watch::Receiver<bool>,
+) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut bytes = [0; 4096];
+    loop {
+        let count = from.read(&mut bytes).await.unwrap_or(0);
+        if is_answer || count == 0 {
+            drop(stalls.wait_for(|is_stalled| !is_stalled).await);
+        }
+        if count == 0 || to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
+    let Some(server) = super::server::Server::start() else { return };
+    let direct = server.database("stalled").await;
+    let (url, stall) = wire_to(&direct).await;
+    let store = SqlStoreOptions::new().with_max_connections(3).open(&url).await.unwrap();
+    let named = format!("{direct}&application_name=observer");
+    let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
+    stall.send_replace(true);
+    let mut most = 0;
+    for number in 0..100 {
+        drop_a_call(&store, number).await;
+        most = most.max(backends(&mut observer).await);
+    }
+    assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for look-ups");
+    stall.send_replace(false);
+    create(&store, "after").await;
+    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
+    assert!(backends(&mut observer).await <= 9);
+}
+
+/// The next step connects anew, and does not wait until the server was given up a second time.
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_an_answer_is_given_up_once() {
+    let Some(server) = super::server::Server::start() else { return };
+    let direct = server.database("silent").await;
+    let (url, stall) = wire_to(&direct).await;
+    let store = small().with_max_connections(1).open(&url).await.unwrap();
+    let named = format!("{direct}&application_name=observer");
+    let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    stall.send_replace(true);
+    assert!(transaction.fetch("SELECT 1", vec![]).await.is_err());
+    drop(transaction);
+    // The server has ended the transaction of the connection that was given up, and so its backend.
+    assert_eq!(backends(&mut observer).await, 0);
+    store.create_private(&caller(), &private("next")).await.unwrap_err();
+    assert_eq!(backends(&mut observer).await, 1);
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn revocations_do_not_wait_for_other_connections() {
+    let Some(server) = super::server::Server::start() else { return };
+    let store = small().open(&server.database("revocations").await).await.unwrap();
+    let id = create(&store, "mine").await.id;
+    #[allow(irrefutable_let_patterns, reason = "with one database there is no other")]
+    let Database::Postgres { all, look_ups, .. } = store.database.clone() else { unreachable!() };
+    let mut held = Vec::new();
+    for connections in [&all, &all, &look_ups, &look_ups, &look_ups, &look_ups] {
+        held.push(connections.acquire().await.unwrap());
+    }
+    store.create_private(&caller(), &private("late")).await.unwrap_err();
+    assert!(store.revoke_private(&caller(), id, NOW).await.unwrap().done().unwrap().is_some());
+    store.deny(&[Denial::new(super::session("s"), NOW + HOUR)]).await.unwrap();
+    store.revoke(&token("t"), NOW + HOUR).await.unwrap();
+    store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
+    drop(held);
+    assert_eq!(store.outbox(10).await.unwrap().len(), 4);
+}
+
+/// An index of a large table takes longer to make than any other step may.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn only_a_migration_has_no_timeouts() {
+    let Some(server) = super::server::Server::start() else { return };
+    let url = server.database("timeouts").await;
+    let store = small().with_max_connections(1).open(&url).await.unwrap();
+    for (is_migration, expected) in [(true, ["0", "0"]), (false, ["1s", "500ms"])] {
+        let mut transaction = store.database.begin(Writes::All).await.unwrap();
+        if is_migration {
+            transaction.without_timeouts().await.unwrap();
+        }
+        for (sql, expected) in ["SHOW statement_timeout", "SHOW lock_timeout"].iter().zip(expected)
+        {
+            let rows = transaction.fetch(*sql, vec![]).await.unwrap();
+            assert_eq!(rows[0].text(0).unwrap(), expected, "{sql}");
+        }
+        transaction.commit().await.unwrap();
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
+    let directory = super::Directory::new();
+    let store = SqlStore::open(&directory.url("tokens.db")).await.unwrap();
+    let transaction = store.database.begin(Writes::All).await.unwrap();
+    let done = Arc::new(AtomicUsize::new(0));
+    let others: Vec<_> = (0..50)
+        .map(|number| {
+            let (store, done) = (store.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let new = private(&number.to_string());
+                store.create_private(&caller(), &new).await.unwrap();
+                done.fetch_add(1, SeqCst);
+            })
+        })
+        .collect();
+    settle().await;
+    let (revoking, before) = (store.clone(), Arc::clone(&done));
+    let revocation = tokio::spawn(async move {
+        revoking.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
+        before.load(SeqCst)
+    });
+    settle().await;
+    drop(transaction);
+    assert!(revocation.await.unwrap() <= 1, "50 other writes wait");
+    for other in others {
+        other.await.unwrap();
+    }
+}
+
+/// Every task comes as far as it can.
+async fn settle() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,52 @@
+//! Log-ins on real databases.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::SqlStore;
+use tower_bearer_issuing::tests::{overtaken, replicas};
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::{super::Directory, AtomicU32, Ordering, SqlStore, overtaken, replicas};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_survives_a_revocation() {
+        let (directory, count) = (Directory::new(), AtomicU32::new(0));
+        overtaken::check(async |clock| open(&directory, &count).await.with_clock(clock)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn known_devices_are_shared() {
+        let (directory, count) = (Directory::new(), AtomicU32::new(0));
+        replicas::check(async |clock| open(&directory, &count).await.with_clock(clock)).await;
+    }
+
+    async fn open(directory: &Directory, count: &AtomicU32) -> SqlStore {
+        let file = format!("{}.db", count.fetch_add(1, Ordering::Relaxed));
+        SqlStore::open(&directory.url(&file)).await.unwrap()
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::{super::server::Server, AtomicU32, Ordering, SqlStore, overtaken, replicas};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_survives_a_revocation() {
+        let Some(server) = Server::start() else { return };
+        let count = AtomicU32::new(0);
+        overtaken::check(async |clock| open(&server, &count).await.with_clock(clock)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn known_devices_are_shared() {
+        let Some(server) = Server::start() else { return };
+        let count = AtomicU32::new(0);
+        replicas::check(async |clock| open(&server, &count).await.with_clock(clock)).await;
+    }
+
+    async fn open(server: &Server, count: &AtomicU32) -> SqlStore {
+        let name = format!("log_ins{}", count.fetch_add(1, Ordering::Relaxed));
+        SqlStore::open(&server.database(&name).await).await.unwrap()
+    }
+}

@@ -1,0 +1,135 @@
+//! Processes and servers that are real, and take the time they take.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "what was not run is told, and a child reports to its parent"
+)]
+#![allow(clippy::disallowed_methods, reason = "processes start, work and end in their own time")]
+
+mod connections;
+mod crash;
+mod log_ins;
+mod many;
+mod plans;
+mod processes;
+#[cfg(feature = "postgres")]
+mod replays;
+#[cfg(feature = "postgres")]
+mod server;
+mod upkeep;
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::SqlStore;
+use tower_bearer::revocation::Revocable;
+use tower_bearer_issuing::store::{
+    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateToken,
+    RefreshRotation, TokenStore, conformance,
+};
+
+const NOW: u64 = 2_000_000_000;
+const HOUR: u64 = 3600;
+const ISSUER: &str = "https://issuer.example";
+
+fn owner() -> Owner {
+    Owner::new(ISSUER, "ada")
+}
+
+/// The owner's access token, good whatever is revoked here.
+fn caller() -> Caller {
+    Caller::new(owner(), "caller", "session of the caller", NOW + HOUR)
+}
+
+fn refresh(session: &str, token_id: &str) -> NewRefreshToken {
+    NewRefreshToken::new(owner(), token_id, session, NOW, NOW + HOUR, [7; 32])
+}
+
+fn rotation(session: &str, used: &str, next: &str) -> RefreshRotation {
+    RefreshRotation::new(used, [7; 32], refresh(session, next), NOW, NOW + HOUR)
+}
+
+fn private(token_id: &str) -> NewPrivateToken {
+    let session = format!("session of {token_id}");
+    NewPrivateToken::new(owner(), token_id, session, token_id, [NOW, NOW + HOUR], [7; 32])
+}
+
+fn token(id: &str) -> Revocable {
+    Revocable::Token { issuer: ISSUER.into(), id: id.into() }
+}
+
+fn session(id: &str) -> Revocable {
+    Revocable::Session { issuer: ISSUER.into(), id: id.into() }
+}
+
+async fn create(store: &SqlStore, token_id: &str) -> PrivateToken {
+    match store.create_private(&caller(), &private(token_id)).await.unwrap() {
+        Called::Done(Insertion::Done(token)) => token,
+        _ => panic!("behind a cut-off"),
+    }
+}
+
+async fn listed(store: &SqlStore) -> Vec<PrivateToken> {
+    let all = ListQuery::new().with_page_size(1_000_000);
+    store.list_private(&caller(), &all, NOW).await.unwrap().done().unwrap().unwrap().tokens
+}
+
+/// A directory of a test's own, removed with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("bearer-sql-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn url(&self, file: &str) -> String {
+        format!("sqlite:{}", self.0.join(file).display())
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_in_memory_keeps_every_rule() {
+    conformance::check(async |clock| {
+        SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_in_a_file_keeps_every_rule() {
+    let directory = Directory::new();
+    let count = AtomicU32::new(0);
+    conformance::check(async |clock| {
+        let file = format!("{}.db", count.fetch_add(1, Ordering::Relaxed));
+        SqlStore::open(&directory.url(&file)).await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_keeps_every_rule() {
+    let Some(server) = server::Server::start() else { return };
+    let count = AtomicU32::new(0);
+    conformance::check(async |clock| {
+        let name = format!("rule{}", count.fetch_add(1, Ordering::Relaxed));
+        let url = server.database(&name).await;
+        SqlStore::open(&url).await.unwrap().with_clock(clock)
+    })
+    .await;
+}

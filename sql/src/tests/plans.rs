@@ -1,0 +1,208 @@
+//! Every statement finds its rows by an index.
+//!
+//! The statements are read from the source, so that a new one is among them.
+
+use std::{fs, path::Path};
+
+use super::super::{
+    SqlStore, SqlStoreOptions,
+    database::{Database, Writes},
+    denials::{LOOK_UP, OUTBOX},
+    private_tokens::page_sql,
+    upkeep::{SWEEPS, forget_sql, sweep_sql},
+    value::Sql,
+};
+use tower_bearer_issuing::store::{ListQuery, Page, SortBy};
+
+/// Every text in the source of this module that is a statement about its tables, and those that are put together.
+///
+/// The statements of `schema.rs` are left out: they run when a store is opened, on a table of one row.
+fn statements(database: &Database) -> Vec<String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/issuing/store/sql");
+    let mut all = Vec::new();
+    for file in fs::read_dir(source).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with(".rs") && name != "schema.rs" {
+            all.extend(texts(&fs::read_to_string(path).unwrap()));
+        }
+    }
+    let verbs = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "];
+    all.retain(|text| {
+        verbs.iter().any(|verb| text.trim_start().starts_with(verb))
+            && (text.contains("bearer_") || text.contains('{'))
+    });
+    assert!(all.iter().any(|text| text == LOOK_UP) && all.iter().any(|text| text == OUTBOX));
+    let count = all.len();
+    all.retain(|text| !text.contains('{'));
+    // One sets up a connection and reads no table; the other three are added below.
+    assert_eq!(count - all.len(), 4, "a new text that is put together must be added below");
+    let search =
+        database.spell(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0");
+    let by_name = ListQuery::new().add_ordering(SortBy::Name, true);
+    all.push(page_sql(&ListQuery::new(), search));
+    all.push(page_sql(&by_name.with_page(Page::Last), ""));
+    all.push(forget_sql(3));
+    all.extend(SWEEPS.iter().map(|(_, table, date, _)| sweep_sql(table, date, 9)));
+    assert!(all.len() > 30, "{}", all.len());
+    all
+}
+
+/// The contents of all string literals.
+fn texts(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some(at) = rest.find(['"', '\'', '/']) {
+        let (mark, after) = rest[at..].split_at(1);
+        rest = match mark {
+            "/" if after.starts_with('/') => after.split_once('\n').map_or("", |(_, rest)| rest),
+            "'" if after.starts_with('\\') => &after[3..],
+            "'" if after[1..].starts_with('\'') => &after[2..],
+            "\"" => {
+                let mut end = 0;
+                while !after[end..].starts_with('"') {
+                    end += if after[end..].starts_with('\\') { 2 } else { 1 };
+                    while !after.is_char_boundary(end) {
+                        end += 1;
+                    }
+                }
+                found.push(after[..end].to_owned());
+                &after[end + 1..]
+            }
+            _ => after,
+        };
+    }
+    found
+}
+
+/// How many parameters a statement has.
+fn parameters(sql: &str) -> usize {
+    (1..20).rev().find(|place| sql.contains(&format!("${place}"))).unwrap_or(0)
+}
+
+/// Many rows of many owners, sessions and dates. Few have expired, and most of the outbox is not in force.
+const MANY: [(&str, &str); 5] = [
+    (
+        "bearer_refresh_tokens (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at)",
+        "BYTES('i'), BYTES(n), BYTES(n % 1000), BYTES(n % 7000), n, 1000000 + n, BYTES(n), 9223372036854775807",
+    ),
+    (
+        "bearer_private_tokens (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at)",
+        "BYTES('i'), BYTES(n), BYTES(n % 1000), BYTES(n), 'a', 'a', n, 1000000 + n, BYTES(n), 9223372036854775807",
+    ),
+    (
+        "bearer_denials (id, kind, issuer, name, starts_at, cut_off, keep_until)",
+        "BYTES(n), 0, BYTES('i'), BYTES(n), 0, 0, 1000000 + n",
+    ),
+    (
+        "bearer_outbox (kind, issuer, name, starts_at, cut_off, keep_until)",
+        "0, BYTES('i'), BYTES(n), 500000 + n, 0, 1000000 + n",
+    ),
+    (
+        "bearer_accounts (subject, email_key, email, username, password_hash, is_active, is_verified, profile)",
+        "TEXT(n), TEXT(n), 'a', 'a', 'a', 1, 1, '{}'",
+    ),
+];
+
+/// More tables, whose rows are few; many here, so that an index is worth its while.
+const MORE: [(&str, &str); 3] = [
+    ("bearer_fleets (name, generation, count, hash, server)", "TEXT(n), 'g', 0, BYTES(n), 's'"),
+    ("bearer_known_devices (id, keep_until)", "BYTES(n), 1000000 + n"),
+    ("bearer_secrets (name, value)", "TEXT(n), BYTES(n)"),
+];
+
+async fn fill(store: &SqlStore) {
+    let database = &store.database;
+    let [numbers, bytes, text] = [
+        ("WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)", "WITH numbers AS (SELECT generate_series(1, 20000) AS n)"),
+        ("CAST(($) AS BLOB)", "convert_to(($)::text, 'UTF8')"),
+        ("CAST(($) AS TEXT)", "($)::text"),
+    ]
+    .map(|(sqlite, postgres)| database.spell(sqlite, postgres));
+    let mut transaction = database.begin(Writes::All).await.unwrap();
+    for (table, values) in MANY.into_iter().chain(MORE) {
+        let values = called(&called(values, "BYTES(", bytes), "TEXT(", text);
+        let sql = format!("{numbers} INSERT INTO {table} SELECT {values} FROM numbers");
+        let sql = match database.spell("sqlite", "postgres") {
+            "sqlite" => format!("INSERT INTO {table} {numbers} SELECT {values} FROM numbers"),
+            _ => sql,
+        };
+        transaction.execute(Sql::Built(sql), vec![]).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+}
+
+/// Writes `template` in the place of each call of `function`, with the argument in the place of `$`.
+fn called(sql: &str, function: &str, template: &str) -> String {
+    let mut parts = sql.split(function);
+    let mut written = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (argument, rest) = part.split_once(')').unwrap();
+        written += &template.replace('$', argument);
+        written += rest;
+    }
+    written
+}
+
+async fn analyze(store: &SqlStore) {
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    transaction.run("ANALYZE").await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn sqlite_finds_all_rows_by_an_index() {
+    let store = SqlStore::open("sqlite::memory:").await.unwrap();
+    fill(&store).await;
+    // Nobody may have called ANALYZE, and somebody may.
+    for _ in 0..2 {
+        for sql in statements(&store.database) {
+            let explain = || Sql::Built(format!("EXPLAIN QUERY PLAN {sql}"));
+            let rows = store.database.read_built(explain, &[]).await.unwrap();
+            let lines: Vec<String> = rows.iter().map(|row| row.text(3).unwrap()).collect();
+            for line in &lines {
+                let is_scan = line.starts_with("SCAN bearer_") || line.starts_with("SCAN d ");
+                assert!(!is_scan && !line.ends_with("(issuer=?)"), "{sql}: {lines:#?}");
+            }
+            let by_cut_off = lines.iter().any(|line| line.contains("issued_at>?"));
+            assert!(by_cut_off || !is_about_all_of_an_owner(&sql), "{sql}: {lines:#?}");
+        }
+        analyze(&store).await;
+    }
+}
+
+/// Tokens before the cut-off must cost nothing.
+fn is_about_all_of_an_owner(sql: &str) -> bool {
+    sql.contains("count(*)") && sql.contains("bearer_private_tokens")
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn postgres_finds_all_rows_by_an_index() {
+    let Some(server) = super::server::Server::start() else { return };
+    let url = server.database("plans").await;
+    let store = SqlStoreOptions::new().with_max_connections(1).open(&url).await.unwrap();
+    fill(&store).await;
+    analyze(&store).await;
+    let all = statements(&store.database);
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    // Whatever the values are: a statement that was prepared is not always planned anew.
+    transaction.run("SET LOCAL plan_cache_mode = force_generic_plan").await.unwrap();
+    for (number, sql) in all.into_iter().enumerate() {
+        let prepare = Sql::Built(format!("PREPARE p{number} AS {sql}"));
+        transaction.execute(prepare, vec![]).await.unwrap();
+        let nulls = vec!["NULL"; parameters(&sql)].join(", ");
+        let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+        let explain = Sql::Built(format!("EXPLAIN (COSTS OFF) EXECUTE p{number}{nulls}"));
+        let rows = transaction.fetch(explain, vec![]).await.unwrap();
+        let plan: String = rows.iter().map(|row| row.text(0).unwrap() + "\n").collect();
+        assert!(!plan.contains("Seq Scan"), "{sql}: {plan}");
+        let [scans, conditions] = ["Index Scan|Index Only Scan|Bitmap Index Scan", "Index Cond"]
+            .map(|words| plan.lines().filter(|l| words.split('|').any(|w| l.contains(w))).count());
+        assert_eq!(scans, conditions, "an index is read as a whole: {sql}: {plan}");
+        assert!(!plan.contains("Index Cond: (issuer = $1)\n"), "{sql}: {plan}");
+        let by_cut_off = plan.contains("(issued_at > COALESCE(");
+        assert!(by_cut_off || !is_about_all_of_an_owner(&sql), "{sql}: {plan}");
+    }
+}

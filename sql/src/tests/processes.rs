@@ -1,0 +1,303 @@
+//! Several stores, each with connections of its own, on one database.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use futures_util::FutureExt;
+
+use super::{
+    super::{OpenError, SqlStore, SqlStoreOptions, database::Writes, private_tokens},
+    HOUR, ISSUER, NOW, caller, create, listed, private, refresh, rotation, session, token,
+};
+use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Acknowledged};
+use tower_bearer_issuing::store::{Called, Caller, Insertion, RefreshUse, TokenStore};
+
+const ROUNDS: usize = 40;
+
+macro_rules! on_each_database {
+    ($($test:ident)+) => {
+        #[cfg(feature = "sqlite")]
+        mod sqlite {
+            use super::super::Directory;
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    let directory = Directory::new();
+                    super::$test(&directory.url("store.db")).await;
+                }
+            )+
+        }
+
+        #[cfg(feature = "postgres")]
+        #[tokio::test(flavor = "multi_thread")]
+        async fn postgres_keeps_them_all() {
+            let Some(server) = super::server::Server::start() else { return };
+            $($test(&server.database(stringify!($test)).await).await;)+
+        }
+    };
+}
+
+on_each_database! {
+    stores_that_open_at_once_make_the_tables_once
+    a_revocation_by_one_is_refused_by_the_other_at_its_next_look_up
+    a_session_that_ends_while_it_is_rotated_has_no_living_successor
+    nothing_outlives_a_cut_off_that_is_written_while_it_is_issued
+    of_two_stores_one_rotates
+    dropped_steps_leave_nothing_behind
+    what_was_not_committed_is_not_committed_by_the_next_step
+    a_step_that_was_not_begun_says_that_nothing_was_written
+    a_newer_schema_is_refused_and_left_alone
+    new_entries_go_to_the_store_that_has_written_them
+    entries_that_are_removed_while_a_seeding_begins_are_among_its_denials
+    entries_are_removed_or_the_server_changes_but_never_both
+}
+
+async fn two(url: &str) -> (SqlStore, SqlStore) {
+    (SqlStore::open(url).await.unwrap(), SqlStore::open(url).await.unwrap())
+}
+
+async fn stores_that_open_at_once_make_the_tables_once(url: &str) {
+    let opening: Vec<_> = (0..8)
+        .map(|_| {
+            let url = url.to_owned();
+            tokio::spawn(async move { SqlStore::open(&url).await })
+        })
+        .collect();
+    for (n, store) in opening.into_iter().enumerate() {
+        create(&store.await.unwrap().unwrap(), &n.to_string()).await;
+    }
+    assert_eq!(listed(&SqlStore::open(url).await.unwrap()).await.len(), 8);
+}
+
+async fn a_revocation_by_one_is_refused_by_the_other_at_its_next_look_up(url: &str) {
+    let (one, other) = two(url).await;
+    for n in 0..ROUNDS {
+        let name = n.to_string();
+        let id = create(&one, &name).await.id;
+        let what = [token(&name), session(&name)];
+        assert_eq!(other.look_up(&what).await.unwrap(), Verdict::NotRevoked);
+        assert!(
+            one.revoke_private(&caller(), id, NOW - HOUR).await.unwrap().done().unwrap().is_some()
+        );
+        assert_eq!(other.with_clock_at(NOW).look_up(&what).await.unwrap(), Verdict::Revoked);
+        assert_eq!(other.revoke_private(&caller(), id, NOW).await.unwrap().done().unwrap(), None);
+    }
+}
+
+impl SqlStore {
+    fn with_clock_at(&self, now: u64) -> Self {
+        self.clone().with_clock(tower_bearer::claims::ManualClock::at(now))
+    }
+}
+
+async fn a_session_that_ends_while_it_is_rotated_has_no_living_successor(url: &str) {
+    let (one, other) = two(url).await;
+    for n in 0..ROUNDS {
+        let sid = format!("s{n}");
+        let (first, next) = (format!("{n}.1"), format!("{n}.2"));
+        one.open_session(&refresh(&sid, &first)).await.unwrap();
+        let (rotation, what) = (rotation(&sid, &first, &next), session(&sid));
+        let (used, ended) =
+            tokio::join!(one.use_refresh(&rotation), other.revoke(&what, NOW + HOUR));
+        ended.unwrap();
+        assert!(matches!(used.unwrap(), RefreshUse::Rotated | RefreshUse::Revoked));
+        let outcome = one.use_refresh(&super::rotation(&sid, &next, "last")).await.unwrap();
+        assert!(matches!(outcome, RefreshUse::Unknown | RefreshUse::Revoked), "{outcome:?}");
+    }
+}
+
+async fn nothing_outlives_a_cut_off_that_is_written_while_it_is_issued(url: &str) {
+    let (one, other) = two(url).await;
+    for n in 0..ROUNDS {
+        let subject = tower_bearer_issuing::store::Owner::new(ISSUER, format!("subject {n}"));
+        let mut token = private(&format!("{n}"));
+        token.owner = subject.clone();
+        let caller = Caller::new(subject.clone(), "caller", "session", NOW);
+        let later = Caller::new(subject.clone(), "caller", "session", NOW + 1);
+        let (created, cut_off) = tokio::join!(
+            one.create_private(&caller, &token),
+            other.revoke_owner(&subject, NOW, NOW + HOUR)
+        );
+        assert_eq!(cut_off.unwrap(), NOW);
+        if let Called::Done(Insertion::Done(token)) = created.unwrap() {
+            let revoked = one.revoke_private(&later, token.id, NOW).await.unwrap();
+            assert_eq!(revoked, Called::Done(None), "a token lives on behind a cut-off");
+        }
+    }
+}
+
+async fn of_two_stores_one_rotates(url: &str) {
+    let (one, other) = two(url).await;
+    for n in 0..ROUNDS {
+        let sid = format!("s{n}");
+        let first = format!("{n}.1");
+        one.open_session(&refresh(&sid, &first)).await.unwrap();
+        let left = rotation(&sid, &first, &format!("{n}.left"));
+        let right = rotation(&sid, &first, &format!("{n}.right"));
+        let (left, right) = tokio::join!(one.use_refresh(&left), other.use_refresh(&right));
+        let outcomes = [left.unwrap(), right.unwrap()];
+        assert!(outcomes.contains(&RefreshUse::Rotated), "{outcomes:?}");
+        assert!(outcomes.contains(&RefreshUse::Reused), "{outcomes:?}");
+    }
+}
+
+/// Each step is dropped after another number of polls: wherever it is, the next one works, and what was not committed
+/// is not there.
+async fn dropped_steps_leave_nothing_behind(url: &str) {
+    let store = one_connection(url).await;
+    let caller = caller();
+    let mut completed = 0;
+    for n in 0..60_u32 {
+        let token = private(&format!("dropped {n}"));
+        let mut step = store.create_private(&caller, &token);
+        for _ in 0..=n % 20 {
+            let polled = |context: &mut Context<'_>| {
+                Poll::Ready(step.as_mut().poll(context).map(|answer| answer.is_ok()))
+            };
+            if let Poll::Ready(is_done) = poll_fn(polled).await {
+                assert!(is_done);
+                completed += 1;
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_micros(u64::from(n) * 20)).await;
+        }
+    }
+    println!("{completed} of 60 steps were done before they were dropped");
+    create(&store, "whole").await;
+    let tokens = listed(&store).await;
+    assert!(tokens.len() > completed, "what was answered is kept");
+    for token in &tokens {
+        assert!(
+            store.revoke_private(&caller, token.id, NOW).await.unwrap().done().unwrap().is_some()
+        );
+    }
+    let entries = store.outbox(1000).await.unwrap();
+    assert_eq!(entries.len(), tokens.len());
+    #[cfg(feature = "postgres")]
+    if url.starts_with("postgres") {
+        let sql = "SELECT pid FROM pg_stat_activity
+                   WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+        assert!(store.database.read(sql, &[]).await.unwrap().is_empty());
+    }
+}
+
+async fn what_was_not_committed_is_not_committed_by_the_next_step(url: &str) {
+    let store = one_connection(url).await;
+    for n in 0..5 {
+        let mut transaction = store.database.begin(Writes::All).await.unwrap();
+        let dropped = private(&format!("dropped {n}"));
+        private_tokens::create(&mut transaction, &caller(), &dropped).await.unwrap();
+        drop(transaction);
+        create(&store, &n.to_string()).await;
+    }
+    let names: Vec<_> = listed(&store).await.iter().map(|token| token.name.to_string()).collect();
+    assert_eq!(names, ["0", "1", "2", "3", "4"]);
+}
+
+async fn a_step_that_was_not_begun_says_that_nothing_was_written(url: &str) {
+    let options = SqlStoreOptions::new().with_max_connections(1);
+    let store =
+        options.with_patience(std::time::Duration::from_millis(500)).open(url).await.unwrap();
+    store.open_session(&refresh("s", "1")).await.unwrap();
+    let held = store.database.begin(crate::database::Writes::All).await.unwrap();
+    let failure = store.create_private(&caller(), &private("a")).await.unwrap_err();
+    assert!(failure.is_nothing_written(), "{failure}");
+    let failure = store.use_refresh(&rotation("s", "1", "2")).await.unwrap_err();
+    assert!(failure.is_nothing_written(), "{failure}");
+    drop(held);
+    let used = store.use_refresh(&rotation("s", "1", "2")).await.unwrap();
+    assert_eq!(used, RefreshUse::Rotated);
+}
+
+/// To write, at least.
+async fn one_connection(url: &str) -> SqlStore {
+    SqlStoreOptions::new().with_max_connections(1).open(url).await.unwrap()
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn connections_that_postgres_has_cut_are_replaced_unseen() {
+    let Some(server) = super::server::Server::start() else { return };
+    let url = server.database("cut").await;
+    let (store, other) = (one_connection(&url).await, SqlStore::open(&url).await.unwrap());
+    let cut = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for n in 0..5 {
+        let name = n.to_string();
+        create(&store, &name).await;
+        // From the second time on there is one for look-ups, too.
+        let connections = if n == 0 { 1 } else { 2 };
+        assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), connections);
+        create(&store, &format!("{n} again")).await;
+        assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), 1);
+        assert_eq!(store.look_up(&[token(&name)]).await.unwrap(), Verdict::NotRevoked);
+    }
+}
+
+async fn new_entries_go_to_the_store_that_has_written_them(url: &str) {
+    let (one, other) = two(url).await;
+    for store in [&one, &other] {
+        assert!(store.new_entries().now_or_never().is_none(), "nothing is written yet");
+    }
+    for n in 0..3 {
+        one.revoke(&token(&n.to_string()), NOW + HOUR).await.unwrap();
+    }
+    let given = one.clone().new_entries().await;
+    assert_eq!(given, other.outbox(10).await.unwrap());
+    assert_eq!(given.len(), 3);
+    for store in [&one, &other] {
+        assert!(store.new_entries().now_or_never().is_none());
+    }
+}
+
+/// By a relay that is slow, and another that seeds at the same time.
+async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(url: &str) {
+    let (one, other) = two(url).await;
+    let mark = |generation: String| Acknowledged::new("a:", generation, "s", 1, [1; 8]);
+    for n in 0..ROUNDS {
+        let (old, new) = (mark(format!("g{n}")), mark(format!("g{}", n + 1)));
+        one.begin_generation(&old).await.unwrap();
+        let (removed, denials) = tokio::join!(
+            async {
+                one.revoke(&token(&n.to_string()), NOW + HOUR).await.unwrap();
+                let id = one.outbox(1000).await.unwrap().pop().unwrap().id;
+                one.outbox_done(&[id], &old).await.unwrap()
+            },
+            async {
+                other.begin_generation(&new).await.unwrap();
+                other.denials(None, 1000).await.unwrap()
+            }
+        );
+        let is_there = denials.iter().any(|denial| denial.what == token(&n.to_string()));
+        let left = one.outbox(1000).await.unwrap();
+        let is_left = left.iter().any(|entry| entry.denial.what == token(&n.to_string()));
+        assert_ne!(removed, is_left);
+        assert!(is_there || is_left, "neither the outbox nor the seeding has it");
+        assert!(!one.outbox_done(&[], &old).await.unwrap());
+    }
+}
+
+/// By a relay that is slow, and another that compares at the same time.
+async fn entries_are_removed_or_the_server_changes_but_never_both(url: &str) {
+    let (one, other) = two(url).await;
+    for n in 0..ROUNDS {
+        let mark = |count| Acknowledged::new("a:", format!("g{n}"), "old", count, [1; 8]);
+        one.begin_generation(&mark(1)).await.unwrap();
+        let (kept, later) = (mark(1), mark(2));
+        let (removed, changed) =
+            tokio::join!(one.outbox_done(&[], &later), other.change_server(&kept, "new"));
+        assert_ne!(removed.unwrap(), changed.unwrap());
+    }
+}
+
+async fn a_newer_schema_is_refused_and_left_alone(url: &str) {
+    let store = SqlStore::open(url).await.unwrap();
+    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    transaction.run("UPDATE bearer_schema SET version = 99").await.unwrap();
+    transaction.commit().await.unwrap();
+    let refusal = SqlStore::open(url).await.unwrap_err();
+    assert!(matches!(refusal, OpenError::NewerSchema { found: 99, known: 2 }), "{refusal:?}");
+    assert_eq!(listed(&store).await.len(), 0);
+}

@@ -1,0 +1,159 @@
+//! Thousands of replays of a used refresh token, against a PostgreSQL that is a network away.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UnixStream},
+};
+
+use super::{HOUR, ISSUER, NOW, owner, refresh, rotation, server::Server};
+use crate::{SqlStore, SqlStoreOptions};
+use tower_bearer::{
+    Algorithm,
+    claims::ManualClock,
+    jws::SigningKey,
+    revocation::{RevocationStore, Verdict},
+};
+use tower_bearer_issuing::{
+    Credentials, RefreshError, TokenIssuer,
+    store::{RefreshUse, TokenStore},
+    tests::Everybody,
+};
+
+const REPLAYS: usize = 4_000;
+
+/// How long bytes take from one end to the other.
+const DELAY: Duration = Duration::from_micros(650);
+
+/// A slow wire to a server's socket.
+struct Wire {
+    port: u16,
+    transactions: Arc<AtomicUsize>,
+}
+
+impl Wire {
+    async fn to(socket: PathBuf) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let transactions = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&transactions);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let Ok(far) = UnixStream::connect(&socket).await else { continue };
+                let (near_read, near_write) = near.into_split();
+                let (far_read, far_write) = far.into_split();
+                tokio::spawn(carry(near_read, far_write, Some(Arc::clone(&count))));
+                tokio::spawn(carry(far_read, near_write, None));
+            }
+        });
+        Self { port, transactions }
+    }
+
+    async fn open(&self, database: &str) -> SqlStore {
+        self.open_with(SqlStoreOptions::new(), database).await
+    }
+
+    async fn open_with(&self, options: SqlStoreOptions, database: &str) -> SqlStore {
+        let url = format!("postgres://tester@127.0.0.1:{}/{database}?sslmode=disable", self.port);
+        options.open(&url).await.unwrap().with_clock(ManualClock::at(NOW))
+    }
+
+    /// How many transactions were begun since the last call.
+    fn take_transactions(&self) -> usize {
+        self.transactions.swap(0, SeqCst)
+    }
+}
+
+/// Each `BEGIN` arrives in one piece, because a client waits for its answer.
+async fn carry(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    transactions: Option<Arc<AtomicUsize>>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let bytes = &buffer[..length];
+        if let Some(transactions) = &transactions {
+            let begun = bytes.windows(9).filter(|part| *part == b"BEGIN ISO").count();
+            transactions.fetch_add(begun, SeqCst);
+        }
+        tokio::time::sleep(DELAY).await;
+        if to.write_all(bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
+    let Some(server) = Server::start() else { return };
+    server.database("replays").await;
+    let wire = Wire::to(server.socket()).await;
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let issuer = TokenIssuer::builder(ISSUER, "api", key, wire.open("replays").await, Everybody);
+    let issuer = issuer.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let log_in =
+        async |name| issuer.log_in(&Credentials::new(name, "right"), None).await.unwrap().tokens;
+    let stolen = log_in("ada").await;
+    issuer.refresh(&stolen.refresh_token).await.unwrap();
+    let other_session = log_in("ada").await;
+    let access = issuer.authenticator().authenticate(&other_session.access_token).await.unwrap();
+    wire.take_transactions();
+
+    let replays: Vec<_> = (0..REPLAYS)
+        .map(|_| {
+            let (issuer, token) = (issuer.clone(), stolen.refresh_token.clone());
+            tokio::spawn(async move { issuer.refresh(&token).await })
+        })
+        .collect();
+    let (revoked, bob) = tokio::join!(issuer.revoke_all(&access), log_in("bob"));
+    revoked.unwrap();
+    for replay in replays {
+        let outcome = replay.await.unwrap();
+        let is_rejected =
+            matches!(outcome, Err(RefreshError::NotValid | RefreshError::Throttled { .. }));
+        assert!(is_rejected, "{outcome:?}");
+    }
+    let transactions = wire.take_transactions();
+    assert!(transactions <= 3, "a replay, a revocation and a log-in: {transactions}");
+    assert!(issuer.refresh(&other_session.refresh_token).await.is_err(), "it is recorded");
+    issuer.refresh(&bob.refresh_token).await.unwrap();
+}
+
+/// As from many replicas, none of which has seen the token before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_answers_for_dead_refresh_tokens_without_a_transaction() {
+    let Some(server) = Server::start() else { return };
+    server.database("dead").await;
+    let wire = Wire::to(server.socket()).await;
+    // All replays succeed, however slow the machine is: they are counted, not timed.
+    let patient = SqlStoreOptions::new().with_patience(Duration::from_secs(60));
+    let store = wire.open_with(patient, "dead").await;
+    store.open_session(&refresh("s", "1")).await.unwrap();
+    let replay = rotation("s", "1", "2");
+    assert_eq!(store.use_refresh(&replay).await.unwrap(), RefreshUse::Rotated);
+    assert_eq!(store.use_refresh(&replay).await.unwrap(), RefreshUse::Reused);
+    wire.take_transactions();
+
+    let unknown = rotation("s", "unknown", "3");
+    let replays = (0..REPLAYS / 2).flat_map(|_| [&replay, &unknown]);
+    let replays = futures_util::future::join_all(replays.map(|one| store.use_refresh(one)));
+    let owner = owner();
+    let (outcomes, cut_off) = tokio::join!(replays, store.revoke_owner(&owner, NOW, NOW + HOUR));
+    assert_eq!(cut_off.unwrap(), NOW);
+    for outcome in outcomes {
+        let outcome = outcome.unwrap();
+        assert!(matches!(outcome, RefreshUse::Revoked | RefreshUse::Unknown), "{outcome:?}");
+    }
+    assert_eq!(wire.take_transactions(), 1, "that of the revocation");
+    let what = super::super::denials::subject(&owner, NOW);
+    assert_eq!(store.look_up(&[what]).await.unwrap(), Verdict::Revoked);
+}
