@@ -67,8 +67,13 @@ fn events(run: impl Future<Output = ()>) -> Vec<String> {
 /// An event is in the table of the documentation, with its level or below it, and with its fields.
 #[track_caller]
 fn assert_is_in_the_table(event: &str) {
-    let table = include_str!("../src/telemetry/events.md").lines().skip(2);
-    let table: BTreeMap<String, (&str, Vec<String>)> = table
+    let tables = [
+        include_str!("../src/telemetry/events.md"),
+        include_str!("../redis/src/telemetry/events.md"),
+    ];
+    let table: BTreeMap<String, (&str, Vec<String>)> = tables
+        .iter()
+        .flat_map(|table| table.lines().skip(2))
         .map(|row| {
             let cells: Vec<_> = row.split('|').collect();
             let quoted =

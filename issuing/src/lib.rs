@@ -57,6 +57,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// Tests that other members include name this crate as they do.
+#[cfg(test)]
+extern crate self as tower_bearer_issuing;
+
 mod accounts;
 mod claims;
 mod error;

@@ -30,8 +30,11 @@ pub(crate) fn sign_hs256(header: &str, claims: &str) -> String {
 
 /// The test key of this name from `tests/fixtures/keys`.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
-    let path = format!("{}/tests/fixtures/keys/{name}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    // A member of the workspace uses the fixtures of the top folder.
+    let folders = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut paths = folders.map(|folder| folder.join("tests/fixtures/keys").join(name));
+    let path = paths.find(|path| path.exists()).unwrap_or_else(|| panic!("no fixture {name}"));
+    std::fs::read(path).unwrap()
 }
 
 pub(crate) fn rsa_key() -> EncodingKey {

@@ -16,7 +16,6 @@
 mod clock;
 mod claims {
     pub(crate) use crate::clock::*;
-    pub(crate) const MAX_LEEWAY: std::time::Duration = std::time::Duration::from_secs(300);
 }
 mod revocation {
     #[path = "../../../src/revocation/dated.rs"]
@@ -44,6 +43,7 @@ mod revocation {
     }
 
     pub(crate) use self::revocable::{Revocable, TokenFacts};
+    pub(crate) use tower_bearer::revocation::RETENTION_MARGIN;
 
     mod model;
 }

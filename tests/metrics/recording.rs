@@ -69,8 +69,12 @@ struct Table(BTreeMap<String, (Vec<String>, BTreeSet<String>)>);
 
 impl Table {
     fn read() -> Self {
-        let table = include_str!("../../src/telemetry/metrics.md").lines().skip(2);
-        let rows = table.map(|line| {
+        let tables = [
+            include_str!("../../src/telemetry/metrics.md"),
+            include_str!("../../issuing/src/telemetry/metrics.md"),
+            include_str!("../../redis/src/telemetry/metrics.md"),
+        ];
+        let rows = tables.iter().flat_map(|table| table.lines().skip(2)).map(|line| {
             let cells: Vec<_> = line.trim_matches('|').split('|').collect();
             let [name]: [String; 1] = quoted(cells[0]).try_into().unwrap();
             (name, (quoted(cells[2]), quoted(cells[3]).into_iter().collect()))

@@ -98,7 +98,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (revocation, pushes) = revocation().await?;
     let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
     let collector = Collector::new().add_authenticator(&authenticator);
-    let collector = pushes.iter().fold(collector, Collector::add_pushes);
+    let collector = pushes.iter().fold(collector, |all, pushes| all.add(pushes.clone()));
     let layer = BearerLayer::new(authenticator);
 
     let app = Router::new()

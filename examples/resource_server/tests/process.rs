@@ -12,7 +12,6 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, Output, Stdio},
 };
 
@@ -47,11 +46,8 @@ const SETTINGS: [&str; 14] = [
     "MAX_TOKEN_LENGTH",
 ];
 
-/// The example's binary, which `cargo test` builds beside this test.
 fn example() -> Command {
-    let test = std::env::current_exe().unwrap();
-    let directory: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
-    let mut command = Command::new(directory.join("resource_server"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resource_server"));
     for name in SETTINGS {
         command.env_remove(name);
     }
@@ -397,7 +393,7 @@ fn a_wrong_setting_is_told_in_one_line() {
     let output = example().arg("--help").output().unwrap();
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    let page = include_str!("../examples/README.md");
+    let page = include_str!("../../README.md");
     for name in SETTINGS {
         assert!(help.contains(&format!("\n  {name} ")), "{name}");
         assert!(page.contains(name), "{name}");

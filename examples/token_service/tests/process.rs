@@ -281,11 +281,9 @@ fn one(id: i64) -> String {
     format!("/api/v1/auth/private_tokens/{id}/")
 }
 
-/// The example's binary, which `cargo test` builds beside this test, run in a directory of its own.
+/// The example, in a directory of its own.
 fn example(directory: &Directory) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let examples: PathBuf = test.parent().unwrap().parent().unwrap().join("examples");
-    let mut command = Command::new(examples.join("token_service"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_token_service"));
     for name in [
         "DATABASE_URL",
         "KEY_FILE",

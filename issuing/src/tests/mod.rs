@@ -1,53 +1,26 @@
 //! The issuer as a whole, on the memory store.
 
+mod any_store;
 mod failing;
-pub(super) mod overtaken;
 mod private_tokens;
-pub(super) mod replicas;
 mod sessions;
 mod verifying;
+mod waiting;
 
 use std::time::Duration;
 
-use super::{
-    Account, Accounts, AccountsError, Credentials, TokenIssuer, TokenIssuerBuilder, TokenPair,
-    store::MemoryTokenStore,
-};
-use tower_bearer::{
-    Algorithm, Authenticated, BoxFuture, RejectionKind, claims::ManualClock, jws::SigningKey,
-    revocation::StoreError,
-};
+use self::any_store::{DAY, Everybody, ISSUER, NOW, overtaken, refusal, replicas};
+use super::{Credentials, TokenIssuer, TokenIssuerBuilder, TokenPair, store::MemoryTokenStore};
+use tower_bearer::{Algorithm, Authenticated, claims::ManualClock, jws::SigningKey};
 
-const NOW: u64 = 2_000_000_000;
-const ISSUER: &str = "https://issuer.example";
-const DAY: u64 = 24 * 3600;
+#[tokio::test]
+async fn with_the_memory_store_nothing_survives_a_revocation() {
+    overtaken::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+}
 
-/// Everybody's password is `right`, and the user name is the subject. `gone` has left since, and about `away` nobody
-/// can be asked.
-pub(super) struct Everybody;
-
-impl Accounts for Everybody {
-    fn authenticate<'a>(
-        &'a self,
-        credentials: &'a Credentials,
-    ) -> BoxFuture<'a, Result<Account, AccountsError>> {
-        Box::pin(async {
-            let mut account = Account::new(1, credentials.username.as_str());
-            account.subject = credentials.username.as_str().into();
-            match credentials.password.as_str() {
-                "right" => Ok(account),
-                "busy" => Err(AccountsError::Busy),
-                _ => Err(AccountsError::NoActiveAccount),
-            }
-        })
-    }
-
-    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(std::future::ready(match subject {
-            "away" => Err(StoreError::timed_out()),
-            subject => Ok(subject != "gone"),
-        }))
-    }
+#[tokio::test]
+async fn with_the_memory_store_known_devices_are_shared() {
+    replicas::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
 }
 
 fn builder(clock: &ManualClock) -> TokenIssuerBuilder {
@@ -65,11 +38,6 @@ async fn log_in(issuer: &TokenIssuer, name: &str) -> (TokenPair, Authenticated) 
     let tokens = issuer.log_in(&Credentials::new(name, "right"), None).await.unwrap().tokens;
     let access = issuer.authenticator().authenticate(&tokens.access_token).await.unwrap();
     (tokens, access)
-}
-
-/// What the layer says about a token: nothing where it lets it through.
-async fn refusal(issuer: &TokenIssuer, token: &str) -> Option<RejectionKind> {
-    issuer.authenticator().authenticate(token).await.err().map(|rejection| rejection.kind())
 }
 
 #[test]

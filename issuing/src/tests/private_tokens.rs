@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use super::{DAY, Everybody, ISSUER, NOW, issuer, log_in, refusal};
 use crate::{
-    ListQuery, LogOutError, PrivateTokenError, RevokeAllError, TokenIssuer,
-    store::{MemoryTokenStore, TokenStore},
+    ListQuery, LogOutError, PrivateTokenError, RevokeAllError, TokenIssuer, store::MemoryTokenStore,
 };
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{Algorithm, Authenticated, RejectionKind, claims::ManualClock, jws::SigningKey};
 
 #[tokio::test]

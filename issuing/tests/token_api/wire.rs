@@ -10,7 +10,7 @@ use tower_bearer::{
     BoxFuture,
     revocation::{
         Revocable, RevocationStore, StoreError, Verdict,
-        outbox::{Acknowledged, Denial, OutboxEntry},
+        outbox::{Acknowledged, Denial, Outbox, OutboxEntry},
     },
 };
 use tower_bearer_issuing::{

@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{RevocationStore, Verdict};
-use tower_bearer_issuing::store::TokenStore;
 use tower_bearer_redis::{OutboxRelay, RedisStore};
 use tower_bearer_sql::SqlStore;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Denial};
 use tower_bearer_issuing::store::{MemoryTokenStore, TokenStore};
 use tower_bearer_redis::{OutboxRelay, RedisStore};

@@ -13,7 +13,6 @@ mod authority;
 mod common;
 mod deny_list;
 mod eviction;
-mod examples;
 mod faults;
 mod herd;
 mod killed;

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
     claims::SystemClock,
     revocation::{RevocationStore, Verdict, outbox::Denial},

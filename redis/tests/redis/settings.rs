@@ -1,7 +1,8 @@
 use std::{error::Error, time::Duration};
 
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{RevocationStore, Verdict};
-use tower_bearer_issuing::store::{MemoryTokenStore, TokenStore};
+use tower_bearer_issuing::store::MemoryTokenStore;
 use tower_bearer_redis::{ConnectError, DenyList, OutboxRelay, RedisStore};
 
 use crate::{

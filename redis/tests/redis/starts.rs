@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
     RevocationCache,
     claims::ManualClock,

@@ -41,9 +41,9 @@ async fn pushes_and_the_deny_list_are_told() {
     eventually("followed", async || deny_list.stats().denials == 1).await;
     let collector = Collector::new()
         .add_revocation(&one.revocation)
-        .add_pushes(&pushes)
-        .add_pushes(&pushes.clone())
-        .add_deny_list(&deny_list);
+        .add(pushes.clone())
+        .add(pushes.clone())
+        .add(deny_list.clone());
     let now = told(&collector);
     for (name, value) in [
         ("revocation_pushes_connected", 1),

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use tokio::task::JoinHandle;
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{
     RevocationStore, StoreError, Verdict,
     outbox::{Acknowledged, Denial},
@@ -54,7 +55,7 @@ async fn carry(truth: &(impl TokenStore + Clone), server: &Server) -> RedisStore
     redis
 }
 
-async fn revoke(truth: &impl TokenStore, name: &str) {
+async fn revoke(truth: &impl Outbox, name: &str) {
     truth.revoke(&id(name), now() + 600).await.unwrap();
 }
 
@@ -198,7 +199,7 @@ async fn a_stream_that_does_not_reach_back_to_the_mark_has_redis_seeded() {
 }
 
 /// Empties the outbox as if a fleet had acknowledged it.
-async fn acknowledge_all(truth: &impl TokenStore, fleet: &str) {
+async fn acknowledge_all(truth: &impl Outbox, fleet: &str) {
     let mark = Acknowledged::new(fleet, "generation", "server", 1, [0; 8]);
     truth.begin_generation(&mark).await.unwrap();
     let ids: Vec<i64> = truth.outbox(10).await.unwrap().iter().map(|entry| entry.id).collect();

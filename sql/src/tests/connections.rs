@@ -18,6 +18,7 @@ use super::{
     },
     HOUR, NOW, caller, create, listed, owner, private, token,
 };
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Denial};
 use tower_bearer_issuing::store::{ListQuery, TokenStore};
 

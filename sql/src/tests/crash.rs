@@ -14,6 +14,7 @@ use super::{
     super::{SqlStore, value::Value},
     NOW, caller, listed, private, token,
 };
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
     claims::ManualClock,
     revocation::{Revocable, RevocationStore, StoreError, Verdict, outbox::Denial},

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::SqlStore;
-use tower_bearer_issuing::tests::{overtaken, replicas};
+use super::{
+    SqlStore,
+    any_store::{overtaken, replicas},
+};
 
 #[cfg(feature = "sqlite")]
 mod sqlite {

@@ -6,6 +6,7 @@ use super::{
     super::{SqlStore, SqlStoreOptions, database::Writes, value::Sql},
     HOUR, ISSUER, NOW, caller, listed, owner, private, rotation, session,
 };
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{Revocable, RevocationStore};
 use tower_bearer_issuing::store::{Called, Insertion, Owner, RefreshUse, TokenStore};
 

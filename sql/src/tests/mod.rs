@@ -6,6 +6,8 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "processes start, work and end in their own time")]
 
+#[path = "../../../issuing/src/tests/any_store/mod.rs"]
+mod any_store;
 mod connections;
 mod crash;
 mod log_ins;

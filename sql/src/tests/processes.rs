@@ -11,6 +11,7 @@ use super::{
     super::{OpenError, SqlStore, SqlStoreOptions, database::Writes, private_tokens},
     HOUR, ISSUER, NOW, caller, create, listed, private, refresh, rotation, session, token,
 };
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Acknowledged};
 use tower_bearer_issuing::store::{Called, Caller, Insertion, RefreshUse, TokenStore};
 

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, UnixStream},
 };
 
-use super::{HOUR, ISSUER, NOW, owner, refresh, rotation, server::Server};
+use super::{HOUR, ISSUER, NOW, any_store::Everybody, owner, refresh, rotation, server::Server};
 use crate::{SqlStore, SqlStoreOptions};
 use tower_bearer::{
     Algorithm,
@@ -25,7 +25,6 @@ use tower_bearer::{
 use tower_bearer_issuing::{
     Credentials, RefreshError, TokenIssuer,
     store::{RefreshUse, TokenStore},
-    tests::Everybody,
 };
 
 const REPLAYS: usize = 4_000;

@@ -8,6 +8,7 @@ use super::{
     super::{NewAccount, OpenError, SqlStore, database::Database},
     NOW, caller, create, listed, private, token,
 };
+use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{Revocable, RevocationStore, StoreError, Verdict};
 use tower_bearer_issuing::{
     AccountStore,

@@ -11,25 +11,15 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
-use futures_util::FutureExt;
-use tower::ServiceExt;
-
 use super::{DAY, ISSUER, NOW, refusal};
-use crate::{
-    Account, Accounts, AccountsError, Credentials, LoginError, MemoryAccounts, Passwords,
-    PrivateTokenError, RefreshError, StoredAccount, TokenIssuer, TokenStore, hash_password,
-    store::MemoryTokenStore,
-};
 use tower_bearer::{
     Algorithm, BoxFuture, RejectionKind, claims::ManualClock, jws::SigningKey,
     revocation::StoreError,
 };
-
-#[tokio::test]
-async fn with_the_memory_store_nothing_survives_a_revocation() {
-    check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
-}
+use tower_bearer_issuing::{
+    Account, Accounts, AccountsError, Credentials, LoginError, PrivateTokenError, RefreshError,
+    TokenIssuer, TokenPair, TokenStore,
+};
 
 /// Runs every test, each on an empty store.
 pub(crate) async fn check<S: TokenStore + Clone>(make: impl AsyncFn(ManualClock) -> S) {
@@ -46,8 +36,6 @@ pub(crate) async fn check<S: TokenStore + Clone>(make: impl AsyncFn(ManualClock)
     a_refresh_for_an_account_that_was_closed_fails(begin(0).await).await;
     a_refresh_that_is_overtaken_gives_nothing_valid(begin(0).await).await;
     no_private_token_is_made_for_a_revoked_caller(begin(0).await).await;
-    let clock = ManualClock::at(NOW);
-    a_log_in_that_waits_for_its_hash_is_checked_again(make(clock.clone()).await, clock).await;
 }
 
 type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -130,12 +118,12 @@ impl Bench {
         }));
     }
 
-    async fn log_in(&self, password: &str) -> Result<crate::TokenPair, LoginError> {
+    async fn log_in(&self, password: &str) -> Result<TokenPair, LoginError> {
         let login = self.here.log_in(&Credentials::new("ada", password), None).await;
         login.map(|login| login.tokens)
     }
 
-    async fn is_dead(&self, tokens: &crate::TokenPair) -> bool {
+    async fn is_dead(&self, tokens: &TokenPair) -> bool {
         refusal(&self.here, &tokens.access_token).await == Some(RejectionKind::Revoked)
             && refusal(&self.there, &tokens.access_token).await == Some(RejectionKind::Revoked)
             && self.here.refresh(&tokens.refresh_token).await.is_err()
@@ -210,44 +198,4 @@ async fn no_private_token_is_made_for_a_revoked_caller(bench: Bench) {
     let access = bench.here.authenticator().authenticate(&tokens.access_token).await.unwrap();
     let made = bench.here.create_private_token(&access, "c", NOW + DAY).await.unwrap();
     assert_eq!(refusal(&bench.here, &made.data).await, None);
-}
-
-/// The old password was read, and its hash waits for a slot.
-async fn a_log_in_that_waits_for_its_hash_is_checked_again<S: TokenStore>(
-    store: S,
-    clock: ManualClock,
-) {
-    let accounts = Arc::new(MemoryAccounts::new());
-    let set_password = |password: &str| {
-        let hash = hash_password(password).unwrap();
-        accounts.insert(StoredAccount::new(Account::new(1, "ada@example.org"), hash));
-    };
-    set_password("old");
-    let passwords = Passwords::new(Arc::clone(&accounts)).unwrap().with_limits(1, 64);
-    let slots = passwords.slots();
-    let key = SigningKey::generate(Algorithm::ES256).unwrap();
-    let issuer = TokenIssuer::builder(ISSUER, "api", key, store, passwords);
-    let issuer = issuer.with_clock(clock).build().unwrap();
-    let log_in = async |password: &str| {
-        issuer.log_in(&Credentials::new("ada@example.org", password), None).await
-    };
-
-    let slot = slots.acquire().await.unwrap();
-    let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(log_in("old"))).collect();
-    for one in &mut waiting {
-        assert!(one.as_mut().now_or_never().is_none(), "it waits for the slot");
-    }
-    let body = r#"{"username": "ada@example.org", "password": "old"}"#;
-    let request = http::Request::post("/login/").header("content-type", "application/json");
-    let mut over_http = Box::pin(issuer.router().oneshot(request.body(Body::from(body)).unwrap()));
-    assert!(over_http.as_mut().now_or_never().is_none(), "it waits, too");
-    set_password("new");
-    issuer.revoke_subject("1").await.unwrap();
-    drop(slot);
-    // All at once: a slot is given to the one that has waited longest.
-    let (outcomes, answer) = tokio::join!(futures_util::future::join_all(waiting), over_http);
-    for outcome in outcomes {
-        assert!(matches!(outcome, Err(LoginError::NoActiveAccount)));
-    }
-    assert_eq!(answer.unwrap().status(), http::StatusCode::UNAUTHORIZED);
 }

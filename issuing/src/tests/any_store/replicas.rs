@@ -3,19 +3,14 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{DAY, Everybody, ISSUER, NOW};
-use crate::{
+use tower_bearer::{Algorithm, claims::ManualClock, jws::SigningKey};
+use tower_bearer_issuing::{
     Account, Credentials, LoginError, MAX_PASSWORD, MemoryAccounts, Passwords, StoredAccount,
     TokenIssuer, TokenIssuerBuilder, TokenStore, hash_password, store::MemoryTokenStore,
 };
-use tower_bearer::{Algorithm, claims::ManualClock, jws::SigningKey};
 
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7));
 const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-
-#[tokio::test]
-async fn with_the_memory_store_known_devices_are_shared() {
-    check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
-}
 
 /// Runs every test, each on an empty store.
 pub(crate) async fn check<S: TokenStore + Clone>(make: impl AsyncFn(ManualClock) -> S) {

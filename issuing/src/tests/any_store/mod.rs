@@ -1,0 +1,44 @@
+//! Tests that every token store runs. `tower-bearer-sql` includes this folder, so it uses the public API alone.
+
+pub(crate) mod overtaken;
+pub(crate) mod replicas;
+
+use tower_bearer::{BoxFuture, RejectionKind, revocation::StoreError};
+use tower_bearer_issuing::{Account, Accounts, AccountsError, Credentials, TokenIssuer};
+
+pub(crate) const NOW: u64 = 2_000_000_000;
+pub(crate) const ISSUER: &str = "https://issuer.example";
+pub(crate) const DAY: u64 = 24 * 3600;
+
+/// Everybody's password is `right`, and the user name is the subject. `gone` has left since, and about `away` nobody
+/// can be asked.
+pub(crate) struct Everybody;
+
+impl Accounts for Everybody {
+    fn authenticate<'a>(
+        &'a self,
+        credentials: &'a Credentials,
+    ) -> BoxFuture<'a, Result<Account, AccountsError>> {
+        Box::pin(async {
+            let mut account = Account::new(1, credentials.username.as_str());
+            account.subject = credentials.username.as_str().into();
+            match credentials.password.as_str() {
+                "right" => Ok(account),
+                "busy" => Err(AccountsError::Busy),
+                _ => Err(AccountsError::NoActiveAccount),
+            }
+        })
+    }
+
+    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(std::future::ready(match subject {
+            "away" => Err(StoreError::timed_out()),
+            subject => Ok(subject != "gone"),
+        }))
+    }
+}
+
+/// What the layer says about a token: nothing where it lets it through.
+pub(crate) async fn refusal(issuer: &TokenIssuer, token: &str) -> Option<RejectionKind> {
+    issuer.authenticator().authenticate(token).await.err().map(|rejection| rejection.kind())
+}
