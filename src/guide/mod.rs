@@ -6,6 +6,7 @@
 //! | [`defaults`] | every setting: its default, and why |
 //! | [`threats`] | attack by attack: the answer, and the test that shows it |
 //! | [`revocation`] | what revocation promises, how the three modes keep the promise, and what they cost |
+//! | [`deployments`] | one revocation, followed through every deployment, with its failures |
 //! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, policies for each route, and how to move here |
 //!
 //! The [front page](crate) has a diagram of a request's path. [`Authenticator`](crate::Authenticator#checks) has the
@@ -16,6 +17,7 @@
 //! checked).
 
 pub mod defaults;
+pub mod deployments;
 pub mod how_to;
 pub mod rejected;
 pub mod revocation;
