@@ -30,8 +30,8 @@ use crate::{
 ///    [multi-tenant issuer](crate::Issuer::multi_tenant). It selects the keys and the policy. It has no other effect
 ///    before the signature is verified.
 /// 6. `typ` is absent, `JWT` or `at+jwt`. If the policy requires types, `typ` is one of them (RFC 8725 section 3.11).
-/// 7. A key of that issuer verifies the signature. The key has exactly this `alg`. `kid` selects the keys to try, and at
-///    most four are tried (RFC 8725 sections 3.1 and 3.8).
+/// 7. A key of that issuer verifies the signature. The key has exactly this `alg`. `kid` selects the keys to try, and
+///    at most four are tried (RFC 8725 sections 3.1 and 3.8).
 /// 8. Multi-tenant issuers only: the key may sign for this tenant, `tid` is the tenant in `iss`, and the tenant is
 ///    accepted.
 /// 9. `exp` is present. `exp`, `nbf` and `iat` are numbers and hold now, with 30 seconds of leeway. The maximum age and
@@ -121,8 +121,8 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     }
 
     /// Checks a token again that was authenticated before, for streams and WebSockets that stay open longer than it is
-    /// valid. Of the [checks](Self#checks) it runs 8 (whether the tenant is still accepted), 9 (expiry and maximum age),
-    /// 15, 16 and 17. It does not look at the key again.
+    /// valid. Of the [checks](Self#checks) it runs 8 (whether the tenant is still accepted), 9 (expiry and maximum
+    /// age), 15, 16 and 17. It does not look at the key again.
     ///
     /// This authenticator, or another with a clone of the same [`Verifier`], must have authenticated the token. A
     /// token of another verifier is rejected, even if both verifiers trust an issuer of the same name: call

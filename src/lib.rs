@@ -62,8 +62,8 @@
 //!
 //! # What is checked
 //!
-//! [`Authenticator`](Authenticator#checks) has the numbered list of checks, in the order in which they run, and says which of
-//! them run on a token-cache hit. A request passes these types, from the outside in:
+//! [`Authenticator`](Authenticator#checks) has the numbered list of checks, in the order in which they run, and says
+//! which of them run on a token-cache hit. A request passes these types, from the outside in:
 //!
 //! | type | what it does |
 //! |---|---|
@@ -79,8 +79,8 @@
 //!
 //! # How rejections look
 //!
-//! 401, 400, 403 or 503, with a JSON body that has a `code` and a `detail`. Every invalid token gets the same bytes. The
-//! page [`guide::rejected`] lists every reason, its usual cause, and what to do.
+//! 401, 400, 403 or 503, with a JSON body that has a `code` and a `detail`. Every invalid token gets the same bytes.
+//! The page [`guide::rejected`] lists every reason, its usual cause, and what to do.
 //!
 //! # Features
 //!
@@ -117,9 +117,9 @@
 //!
 //! # Tokio
 //!
-//! A revocation lookup that has to wait has a timeout. The timer of the Tokio runtime that polls the request measures it,
-//! and it must be enabled. Outside a runtime there is no timeout. Keys from the network, Redis and [`issuing`] need a Tokio
-//! runtime. Nothing else does.
+//! A revocation lookup that has to wait has a timeout. The timer of the Tokio runtime that polls the request measures
+//! it, and it must be enabled. Outside a runtime there is no timeout. Keys from the network, Redis and [`issuing`] need
+//! a Tokio runtime. Nothing else does.
 //!
 //! # More
 //!

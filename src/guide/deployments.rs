@@ -1,8 +1,8 @@
 //! One revocation, followed through every deployment: who writes what, in which order, and who sees it when.
 //!
 //! An owner reports a stolen token. Process **A** revokes it. Process **B** is another process that accepts the same
-//! tokens. [`guide::revocation`](super::revocation) states the contract; this page shows how it is kept, step by step, and
-//! what happens at each failure.
+//! tokens. [`guide::revocation`](super::revocation) states the contract; this page shows how it is kept, step by step,
+//! and what happens at each failure.
 //!
 //! | deployment | success in A means | A rejects from | B rejects usually from | B rejects at the latest |
 //! |---|---|---|---|---|
@@ -16,10 +16,10 @@
 //!
 //! **A revokes**, with [`RevocationCache::revoke`](crate::RevocationCache::revoke) or a call that ends in it:
 //!
-//! 1. A writes a revocation entry into its own memory and raises an epoch. The next request in A is rejected, whatever was
-//!    cached.
-//! 2. A asks the store to record the entry until `expires_at` and 6 minutes: the longest leeway (5 minutes) and a minute.
-//!    This has no timeout of its own.
+//! 1. A writes a revocation entry into its own memory and raises an epoch. The next request in A is rejected, whatever
+//!    was cached.
+//! 2. A asks the store to record the entry until `expires_at` and 6 minutes: the longest leeway (5 minutes) and a
+//!    minute. This has no timeout of its own.
 //! 3. The call returns `Ok` when the store has confirmed.
 //!
 //! | failure in A | what holds then | what to do |
@@ -34,8 +34,9 @@
 //! 1. B has a revocation entry in memory: 401. Nothing overrides it, and only time removes it.
 //! 2. B has a cached "not revoked" whose question was sent within the bound, and nothing has put it in doubt since: the
 //!    request passes.
-//! 3. B asks the store. Requests with the same token share one lookup, and each waits for at most the timeout (1 second by
-//!    default). "Revoked" is 401, and B keeps an entry for the token. "Not revoked" is cached with the date of the question.
+//! 3. B asks the store. Requests with the same token share one lookup, and each waits for at most the timeout (1 second
+//!    by default). "Revoked" is 401, and B keeps an entry for the token. "Not revoked" is cached with the date of the
+//!    question.
 //! 4. The store cannot answer: [`OnUnavailable`](crate::revocation::OnUnavailable) decides. By default that is 503.
 //!
 //! # One process
@@ -63,13 +64,13 @@
 //! | 3 | database | commits. From now on every lookup that is sent sees the entry |
 //! | 4 | B | looks up the token when its cached answer is older than the bound: one indexed query |
 //!
-//! `TokenIssuer` follows the same order in `log_out`, `revoke_all` and `revoke_subject`; the last two write into the memory
-//! of A again when the database has decided about the cut-off. `revoke_private_token` asks the database first, because only
-//! the database knows the token, and then writes into the memory of A. Each of these calls runs to its end even if its caller
-//! goes away.
+//! `TokenIssuer` follows the same order in `log_out`, `revoke_all` and `revoke_subject`; the last two write into the
+//! memory of A again when the database has decided about the cut-off. `revoke_private_token` asks the database first,
+//! because only the database knows the token, and then writes into the memory of A. Each of these calls runs to its end
+//! even if its caller goes away.
 //!
-//! A token that was rotated is revoked from a later second on. The entry has that start from the beginning. A lookup names
-//! it, and B compares it with its own clock at every request.
+//! A token that was rotated is revoked from a later second on. The entry has that start from the beginning. A lookup
+//! names it, and B compares it with its own clock at every request.
 //!
 //! | failure | what happens |
 //! |---|---|
@@ -124,8 +125,8 @@
 //! | 6 | relay of A | in one transaction: removes the outbox row and stores the new count and hash that Redis has acknowledged |
 //! | 7 | another relay | the one that has the lease looks at the backlog twice in each interval (200 milliseconds by default). It copies what no relay of its own process has published |
 //!
-//! An issuing process also sees the entry by its own lookups, within the bound after the commit. For a resource server, the
-//! bound counts from step 3.
+//! An issuing process also sees the entry by its own lookups, within the bound after the commit. For a resource server,
+//! the bound counts from step 3.
 //!
 //! | failure | what happens |
 //! |---|---|
@@ -141,8 +142,8 @@
 //!
 //! # Deny-list
 //!
-//! The cache has a bound of zero and is in front of a `DenyList`, which holds every entry of Redis in the process. Redis is
-//! filled as under [Redis](#redis) or [SQL and Redis](#sql-and-redis).
+//! The cache has a bound of zero and is in front of a `DenyList`, which holds every entry of Redis in the process.
+//! Redis is filled as under [Redis](#redis) or [SQL and Redis](#sql-and-redis).
 //!
 //! | step | who | what |
 //! |---|---|---|

@@ -12,9 +12,9 @@
 //! The [front page](crate) has a diagram of a request's path. [`Authenticator`](crate::Authenticator#checks) has the
 //! numbered list of checks.
 //!
-//! The repository also has `DESIGN.md` (decisions and their reasons), `COMPARE.md` (what other crates do, and do better),
-//! `SECURITY.md` (what is promised, and what is not) and `CONTRIBUTING.md` (a map, a glossary, recipes, and how each claim is
-//! checked).
+//! The repository also has `DESIGN.md` (decisions and their reasons), `COMPARE.md` (what other crates do, and do
+//! better), `SECURITY.md` (what is promised, and what is not) and `CONTRIBUTING.md` (a map, a glossary, recipes, and
+//! how each claim is checked).
 
 pub mod defaults;
 pub mod deployments;

@@ -9,8 +9,8 @@
 //!    `RUST_LOG=tower_bearer=debug` with an `EnvFilter`. Each rejection is one event `request refused` with the field
 //!    `reason`. It is at DEBUG because clients can cause it. It is inside the span of your own request tracing, if that
 //!    layer is outside this one, and so has the path and the request id. Tokens and claims are never in it.
-//! 2. **The response** inside your service: the layer puts the [`Rejection`](crate::Rejection) into the extensions of the
-//!    response. A layer outside this one reads it, as below. It is not sent to the client.
+//! 2. **The response** inside your service: the layer puts the [`Rejection`](crate::Rejection) into the extensions of
+//!    the response. A layer outside this one reads it, as below. It is not sent to the client.
 //! 3. **The metrics** (feature `metrics`): `tower_bearer_decisions_total` with `decision="rejected"` or
 //!    `decision="unavailable"`, and `reason`. A jump of one reason shows its cause: `unknown_key` after a rotation,
 //!    `expired` or `not_yet_valid` after a clock change, `wrong_audience` after a deployment.
@@ -37,24 +37,25 @@
 //! # }
 //! ```
 //!
-//! To test one token, call [`Authenticator::authenticate`](crate::Authenticator::authenticate) with its text. To look into a
-//! token, decode its first two parts on your own machine. Do not paste a live token into a web site.
+//! To test one token, call [`Authenticator::authenticate`](crate::Authenticator::authenticate) with its text. To look
+//! into a token, decode its first two parts on your own machine. Do not paste a live token into a web site.
 //!
 //! # If there is no event
 //!
 //! * The feature `tracing` is off, or the filter hides DEBUG.
-//! * The request did not reach the layer: a proxy, another layer or the router answered. Compare the body with the codes below.
-//! * The body is a text `no layer in front of this service provides Authenticated<..>` with status 500: the route has no
-//!   layer, or one for another claims type. This is a mistake in your code and has no kind.
+//! * The request did not reach the layer: a proxy, another layer or the router answered. Compare the body with the
+//!   codes below.
+//! * The body is a text `no layer in front of this service provides Authenticated<..>` with status 500: the route has
+//!   no layer, or one for another claims type. This is a mistake in your code and has no kind.
 //! * The API of the issuer (feature `issuing`) answered: a log-in or a refresh has its own errors.
-//! * An [`Authenticator`](crate::Authenticator) without a layer returns the [`Rejection`](crate::Rejection) to its caller, and
-//!   writes no event.
+//! * An [`Authenticator`](crate::Authenticator) without a layer returns the [`Rejection`](crate::Rejection) to its
+//!   caller, and writes no event.
 //!
 //! # Every reason
 //!
-//! Status and `code` are those of the default [`Responder`](crate::rejection::Responder). A gRPC request gets, instead of
-//! 401, 400, 403 and 503, the `grpc-status` 16 (`UNAUTHENTICATED`), 3 (`INVALID_ARGUMENT`), 7 (`PERMISSION_DENIED`) and 14
-//! (`UNAVAILABLE`). The rows are in the order of the [checks](crate::Authenticator#checks), roughly.
+//! Status and `code` are those of the default [`Responder`](crate::rejection::Responder). A gRPC request gets, instead
+//! of 401, 400, 403 and 503, the `grpc-status` 16 (`UNAUTHENTICATED`), 3 (`INVALID_ARGUMENT`), 7 (`PERMISSION_DENIED`)
+//! and 14 (`UNAVAILABLE`). The rows are in the order of the [checks](crate::Authenticator#checks), roughly.
 //!
 //! | kind | `reason` | answer | typical cause | what to do |
 //! |---|---|---|---|---|

@@ -1,7 +1,7 @@
 //! Revocation as a contract: what it promises, how the three modes keep the promise, and what they cost.
 //!
-//! A JWT is valid until it expires. Revocation is the list of exceptions. The central question is: **how late may a process
-//! learn of an exception?** This crate makes that a number, the *staleness bound*. It is an argument of
+//! A JWT is valid until it expires. Revocation is the list of exceptions. The central question is: **how late may a
+//! process learn of an exception?** This crate makes that a number, the *staleness bound*. It is an argument of
 //! [`RevocationCache::new`](crate::RevocationCache::new), so every service chooses its own.
 //! [`guide::deployments`](super::deployments) follows one revocation step by step, with every failure.
 //!
@@ -16,17 +16,17 @@
 //!
 //! * Revoke one token with [`revoke_token`](crate::RevocationCache::revoke_token).
 //! * For the rest use [`revoke_subject`](crate::Authenticator::revoke_subject),
-//!   [`revoke_session`](crate::Authenticator::revoke_session) and [`revoke_key`](crate::Authenticator::revoke_key) of the
-//!   authenticator. They compute how long the revocation entry is kept. An issuer or a key that is not configured is an
-//!   error.
-//! * [`RevocationCache::revoke`](crate::RevocationCache::revoke) checks no names. A name that matches nothing is not an error
-//!   there.
+//!   [`revoke_session`](crate::Authenticator::revoke_session) and [`revoke_key`](crate::Authenticator::revoke_key) of
+//!   the authenticator. They compute how long the revocation entry is kept. An issuer or a key that is not configured
+//!   is an error.
+//! * [`RevocationCache::revoke`](crate::RevocationCache::revoke) checks no names. A name that matches nothing is not an
+//!   error there.
 //!
 //! Four rules for cut-offs and names:
 //!
 //! 1. Every revocation entry contains the issuer. So one tenant cannot revoke the tokens of another.
-//! 2. The clock of another issuer may be ahead. A cut-off "as of now" is therefore 30 seconds in the future, or the leeway
-//!    that the policy accepts on `iat`. A token of a new log-in within that time is rejected too.
+//! 2. The clock of another issuer may be ahead. A cut-off "as of now" is therefore 30 seconds in the future, or the
+//!    leeway that the policy accepts on `iat`. A token of a new log-in within that time is rejected too.
 //! 3. A token without `iat` is rejected by every cut-off of its subject, because its age is unknown.
 //! 4. Cut-offs count whole seconds. A token that was issued in the second of the cut-off is rejected. A `TokenIssuer`
 //!    (feature `issuing`) dates the tokens that it issues afterwards later than the cut-off.
@@ -43,10 +43,10 @@
 //! The layer does not interrupt a request that it has accepted. A long stream calls
 //! [`recheck`](crate::Authenticator::recheck): see [`how_to::streams`](super::how_to::streams).
 //!
-//! The bound counts from when a question was *sent*, not from when its answer came. A store that reads from a replica adds
-//! the lag of the replica. The clocks of different machines do not matter to the bound. Each process measures ages with its own
-//! monotonic and wall clock, and takes the larger age. So an answer does not become younger when a machine is suspended or
-//! a clock is set back.
+//! The bound counts from when a question was *sent*, not from when its answer came. A store that reads from a replica
+//! adds the lag of the replica. The clocks of different machines do not matter to the bound. Each process measures ages
+//! with its own monotonic and wall clock, and takes the larger age. So an answer does not become younger when a machine
+//! is suspended or a clock is set back.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -108,11 +108,12 @@
 //! | Redis has lost its data | | this is noticed: 503 until Redis is seeded again | the same, at once |
 //!
 //! If an SQL database is the source of truth, there are two ways. [`SqlStore`](crate::issuing::store::SqlStore) answers
-//! lookups itself. Or an [`OutboxRelay`](crate::revocation::redis::OutboxRelay) in each process copies its revocation entries
-//! to Redis, and seeds a Redis that is empty or has lost entries. The fleet then behaves as in the middle column, later by a
-//! few milliseconds. If the process that revoked has died, it is later by the interval of the relay, and by the lease of 2
-//! seconds if that process had it. The bound then counts from when an entry was copied. A relay that cannot reach the
-//! database, or may not write to Redis, delays the entry without limit. Only its events and metrics report this.
+//! lookups itself. Or an [`OutboxRelay`](crate::revocation::redis::OutboxRelay) in each process copies its revocation
+//! entries to Redis, and seeds a Redis that is empty or has lost entries. The fleet then behaves as in the middle
+//! column, later by a few milliseconds. If the process that revoked has died, it is later by the interval of the relay,
+//! and by the lease of 2 seconds if that process had it. The bound then counts from when an entry was copied. A relay
+//! that cannot reach the database, or may not write to Redis, delays the entry without limit. Only its events and
+//! metrics report this.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -137,14 +138,15 @@
 //!
 //! # Choosing the bound
 //!
-//! The bound answers the question "if a message is lost, how long is a stolen token still accepted?". A short bound asks the
-//! store more often: at most once in each bound for each token in use, whatever its rate of requests. With pushes the bound
-//! is a safety net, and 30 seconds are enough. Without pushes it *is* the delay. A bound of zero asks the store at every
-//! request.
+//! The bound answers the question "if a message is lost, how long is a stolen token still accepted?". A short bound
+//! asks the store more often: at most once in each bound for each token in use, whatever its rate of requests. With
+//! pushes the bound is a safety net, and 30 seconds are enough. Without pushes it *is* the delay. A bound of zero asks
+//! the store at every request.
 //!
 //! # What an operator watches
 //!
-//! [`RevocationCache::stats`](crate::RevocationCache::stats), or the metrics and events of [`telemetry`](crate::telemetry):
+//! [`RevocationCache::stats`](crate::RevocationCache::stats), or the metrics and events of
+//! [`telemetry`](crate::telemetry):
 //!
 //! * `failures` and `timed_out`: the store has a problem. `unavailable`: users see it.
 //! * `allowed` and `served_stale`: a policy that you have set passes requests without an answer of the store.

@@ -1,16 +1,16 @@
 //! Attack by attack: the threat, the answer, and the test that shows it.
 //!
-//! * The numbers are those of the project's list of attacks. The tests have the same numbers in their names. Numbers that are
-//!   missing here do not apply to this layer.
-//! * "401" is always the same documented response, with the same bytes for every invalid token. The reason next to it is the
-//!   [`RejectionKind`](crate::RejectionKind), which only logs, metrics and your own code see.
-//! * Tests of `tests/attacks/` send the attack over HTTP to a real server. Next to it they send a twin: the same request
-//!   without the attack, which passes.
+//! * The numbers are those of the project's list of attacks. The tests have the same numbers in their names. Numbers
+//!   that are missing here do not apply to this layer.
+//! * "401" is always the same documented response, with the same bytes for every invalid token. The reason next to it
+//!   is the [`RejectionKind`](crate::RejectionKind), which only logs, metrics and your own code see.
+//! * Tests of `tests/attacks/` send the attack over HTTP to a real server. Next to it they send a twin: the same
+//!   request without the attack, which passes.
 //!
 //! # The algorithm
 //!
-//! The key decides about the algorithm, never the token. Each [`Key`](crate::Key) is bound to one algorithm when it is loaded
-//! (RFC 8725 section 3.1).
+//! The key decides about the algorithm, never the token. Each [`Key`](crate::Key) is bound to one algorithm when it is
+//! loaded (RFC 8725 section 3.1).
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
@@ -151,11 +151,11 @@
 //!
 //! # Limits of every layer
 //!
-//! * **A stolen token is valid until it expires or is revoked.** Use short lifetimes, and revoke. Tokens that are bound to a
-//!   key (DPoP, mTLS) need a check of that proof in front of this layer.
+//! * **A stolen token is valid until it expires or is revoked.** Use short lifetimes, and revoke. Tokens that are bound
+//!   to a key (DPoP, mTLS) need a check of that proof in front of this layer.
 //! * **A secret that can be guessed** (row 8), **an issuer that signs what it should not**, and **a private key that
 //!   leaks** cannot be detected here. Revoke the key:
 //!   [`Authenticator::revoke_key`](crate::Authenticator::revoke_key).
 //! * **Plain HTTP** shows every token to the network. TLS is the responsibility of the server.
-//! * **Floods** of any kind use CPU time: a forged RS256 token costs a signature check. Put limits by address in front of
-//!   this layer, and limits by user behind it.
+//! * **Floods** of any kind use CPU time: a forged RS256 token costs a signature check. Put limits by address in front
+//!   of this layer, and limits by user behind it.
