@@ -15,7 +15,44 @@ use crate::{
     verifier::NotVerified,
 };
 
-/// Verifies tokens and asks whether they are revoked.
+/// Verifies tokens and asks whether they are revoked. Knows no HTTP.
+///
+/// # Checks
+///
+/// An authenticator runs these checks in this order. The first check that fails decides the answer.
+///
+/// 1. The token is at most 8 KiB long.
+/// 2. It is a compact JWS: three parts of canonical base64url and exactly two dots (RFC 7515 section 7.1).
+/// 3. The protected header is a strict JSON object with a known `alg` and without `crit`, `b64` and `enc`. Keys and
+///    addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are ignored.
+/// 4. The claims are a strict JSON object: UTF-8, no duplicate names at any level, at most 32 levels.
+/// 5. `iss` is, byte by byte, the name of a configured issuer, or it matches the template of a
+///    [multi-tenant issuer](crate::Issuer::multi_tenant). It selects the keys and the policy. It has no other effect
+///    before the signature is verified.
+/// 6. `typ` is absent, `JWT` or `at+jwt`. If the policy requires types, `typ` is one of them (RFC 8725 section 3.11).
+/// 7. A key of that issuer verifies the signature. The key has exactly this `alg`. `kid` selects the keys to try, and
+///    at most four are tried (RFC 8725 sections 3.1 and 3.8).
+/// 8. Multi-tenant issuers only: the key may sign for this tenant, `tid` is the tenant in `iss`, and the tenant is
+///    accepted.
+/// 9. `exp` is present. `exp`, `nbf` and `iat` are numbers and hold now, with 30 seconds of leeway. The maximum age and
+///    the maximum lifetime of the policy hold, if they are set.
+/// 10. `sub`, `jti`, `sid`, `scope` and `scp` have the right types. `aud`, or the claim that the policy names instead,
+///     contains a configured audience.
+/// 11. The claims that the policy requires are present and have the required values. `token_type` is not `refresh`.
+/// 12. `cnf` is absent, unless the policy allows it (RFC 9449 section 7.2).
+/// 13. The token has an id for revocation: the claim that the policy names, or `jti`, or a hash of header and claims.
+/// 14. The claims deserialize into your type `C`.
+/// 15. Your synchronous checks pass: first the pure ones, then the others, each in the order in which you added them.
+/// 16. The token, its subject, its session and its key are not revoked.
+/// 17. Your asynchronous checks pass.
+///
+/// On a token-cache hit, only checks 1, 7, 8, 9, 15, 16 and 17 run. Check 7 then asks whether the issuer still has the
+/// key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes the
+/// outcome.
+///
+/// The [`Verifier`] runs checks 1 to 15. If keys come from the network, check 7 can wait for a key that is not loaded
+/// yet. [`VerifierBuilder`](crate::VerifierBuilder) sets the limits, the cache and your own checks. The layer finds the
+/// credential before these checks, and requires scopes after them.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -73,8 +110,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// Runs every check on a token.
     ///
     /// # Errors
-    /// The first check that failed, in the order of [`Verifier`]'s list, then revocation, then asynchronous
-    /// checks.
+    /// The first [check](Self#checks) that failed.
     pub async fn authenticate(&self, token: &str) -> Result<Authenticated<C>, Rejection> {
         match self.begin(token.as_bytes()) {
             Progress::Done(result) => result,
@@ -84,8 +120,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         }
     }
 
-    /// Looks again at a token that was authenticated before, for streams and WebSockets that outlast it:
-    /// expiry and maximum age, the service author's checks, and revocation. Keys are not looked at again.
+    /// Checks a token again that was authenticated before, for streams and WebSockets that stay open longer than it is
+    /// valid. Of the [checks](Self#checks) it runs 8 (whether the tenant is still accepted), 9 (expiry and maximum
+    /// age), 15, 16 and 17. It does not look at the key again.
     ///
     /// This authenticator, or another with a clone of the same [`Verifier`], must have authenticated the token. A
     /// token of another verifier is rejected, even if both verifiers trust an issuer of the same name: call
@@ -136,6 +173,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     }
 
     fn look_up(&self, token: VerifiedToken<C>) -> Progress<C> {
+        // Check 16, also on a cache hit: revocation.
         let check = match &self.0.revocation {
             Some(cache) => cache.check(&token.facts(), token.revocation()),
             None => Check::Known(Answer::NotRevoked),

@@ -1,5 +1,22 @@
-//! A Tower layer that lets a request through only with a valid, unexpired, unrevoked Bearer JWT, and answers
-//! everything else with one documented response.
+//! `tower-bearer` is a [Tower](https://docs.rs/tower) layer that passes a request to your service only if it carries a
+//! valid, unexpired and unrevoked Bearer JWT.
+//!
+#![doc = include_str!("../docs/request-path.svg")]
+//!
+//! The layer rejects every other request with one documented response. It answers 503 if it cannot check keys or
+//! revocation. [`BearerLayer`] works with axum (`Router::layer`, `route_layer`), with tonic (`Server::layer`, or around
+//! one service) and with bare hyper.
+//!
+//! # Try it
+//!
+//! In the repository, with a Rust toolchain and a C compiler:
+//!
+//! ```sh
+//! cargo run --example resource_server   # prints tokens and `curl` lines to try
+//! cargo test
+//! ```
+//!
+//! # Use it
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -14,7 +31,7 @@
 //! };
 //!
 //! async fn hello(request: Request<String>) -> Result<Response<String>, Infallible> {
-//!     // Whoever gets here has passed every check.
+//!     // The request has passed every check.
 //!     let user = request.extensions().get::<Authenticated>().expect("the layer puts it in");
 //!     Ok(Response::new(format!("hello {:?}", user.registered().subject())))
 //! }
@@ -23,7 +40,7 @@
 //!     .audience("api://orders"); // mandatory: without it this does not compile
 //! let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
 //! let authenticator = Authenticator::new(verifier)
-//!     // A store that processes share is asked again after 30 seconds at the latest.
+//!     // A revocation by another process is seen here after 30 seconds at the latest.
 //!     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
 //! let service = ServiceBuilder::new()
 //!     .layer(BearerLayer::new(authenticator))
@@ -33,66 +50,81 @@
 //! # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 //! ```
 //!
-//! The same [`BearerLayer`] goes on axum (`Router::layer`, `route_layer`), on tonic (`Server::layer`, or around one
-//! service) and on bare hyper.
+//! # Which crate do I need?
 //!
-//! # Where things are
-//!
-//! A request walks through these, from the outside in:
-//!
-//! | | |
+//! | your service | crate |
 //! |---|---|
-//! | [`BearerLayer`], [`BearerAuth`] | where the credential is looked for, what passes without one, how refusals look |
-//! | [`Authenticator`] | every check on a token, without HTTP: for WebSockets, GraphQL, queues |
-//! | [`Verifier`] | the checks that need nobody else, as a numbered list; your own checks |
-//! | [`Issuer`] | who is trusted, with which keys, and what is demanded of its tokens |
-//! | [`jws`]: [`Key`], [`KeySet`], [`KeySetHandle`] | keys that know their algorithm; signatures |
-//! | [`revocation`]: [`RevocationCache`] | what is revoked, how soon that is seen, what happens when nobody can tell |
+//! | accepts the tokens of an issuer, in one process | `tower-bearer` |
+//! | runs in several processes that share revocations through Redis or Valkey | `tower-bearer` and `tower-bearer-redis` |
+//! | runs in several processes that share revocations through PostgreSQL or SQLite | `tower-bearer` and `tower-bearer-sql` (Rust 1.94) |
+//! | issues tokens itself: log-in, refresh, private tokens, revocation | `tower-bearer` and `tower-bearer-issuing` |
+//! | issues tokens, stores them in SQL, and copies the revocations to Redis | `tower-bearer`, `tower-bearer-issuing`, `tower-bearer-sql` and `tower-bearer-redis` |
+//!
+//! # What is checked
+//!
+//! [`Authenticator`](Authenticator#checks) has the numbered list of checks, in the order in which they run, and says
+//! which of them run on a token-cache hit. A request passes these types, from the outside in:
+//!
+//! | type | what it does |
+//! |---|---|
+//! | [`BearerLayer`], [`BearerAuth`] | where the credential may be, which requests pass without one, how rejections look |
+//! | [`Authenticator`] | every check on a token, without HTTP: also for WebSockets, GraphQL and queues |
+//! | [`Verifier`] | the checks that need no other party (1 to 15); your own checks |
+//! | [`Issuer`] | a trusted issuer, its keys, and the requirements on its tokens |
+//! | [`jws`]: [`Key`], [`KeySet`], [`KeySetHandle`] | keys, each with one algorithm; signatures |
+//! | [`revocation`]: [`RevocationCache`] | what is revoked, how soon that is seen, what happens if the store cannot answer |
 //! | [`Authenticated`] | the witness that every check passed, in the extensions of the request |
-//! | [`require`] | scopes and other demands on a token that is already authenticated |
-//! | [`rejection`]: [`Rejection`], [`Responder`](rejection::Responder) | why a request was refused, and the response |
+//! | [`require`] | scopes and other requirements on a token that is already authenticated |
+//! | [`rejection`]: [`Rejection`], [`Responder`](rejection::Responder) | why a request was rejected, and the response |
 //!
-//! The [`guide`] has what is no reference: every default and its reason, attacks and their answers, revocation as a
-//! contract, and how-tos.
+//! # How rejections look
 //!
-//! # Order of layers
-//!
-//! ```text
-//!   tracing, metrics, timeouts
-//!     CORS                      refusals carry its headers, preflights are answered here
-//!       gRPC-web                (tonic only)
-//!         BearerLayer           401, 400, 503
-//!           require_scopes      403
-//!             limits by user
-//!               routes
-//! ```
+//! 401, 400, 403 or 503, with a JSON body that has a `code` and a `detail`. Every invalid token gets the same bytes.
+//! The page [`guide::rejected`] lists every reason, its usual cause, and what to do.
 //!
 //! # Features
 //!
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | signatures by AWS-LC; the faster backend, and the only one with ES512 |
-//! | `rust-crypto` | | signatures in pure Rust; used where `aws-lc-rs` is off |
+//! | `rust-crypto` | | signatures in pure Rust; used if `aws-lc-rs` is off |
 //! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
-//! | `tonic` | | `NamedService` forwarded; claims of a `tonic::Request` |
+//! | `tonic` | | forwards `NamedService`; claims of a `tonic::Request` |
 //! | `issuing` | | [`issuing`]: the token life cycle, from log-in to revocation |
 //! | `openapi` | | with `issuing`: [`TokenApi::openapi`](issuing::TokenApi::openapi), generated from the handlers |
-//! | `test-util` | | [`test_util`]: tokens, users and faults for your own tests; with `issuing`: [`issuing::store::conformance`], for token stores of your own |
+//! | `test-util` | | [`test_util`]: tokens, users and faults for your tests; with `issuing`: [`issuing::store::conformance`], for your own token store |
 //! | `postgres` | | [`SqlStore`](issuing::store::SqlStore) over PostgreSQL; needs Rust 1.94 |
 //! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
 //! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
-//! | `redis` | | [`RedisStore`](revocation::redis::RedisStore), [`DenyList`](revocation::redis::DenyList): revocations that a fleet shares through Redis or Valkey |
-//! | `tracing` | | [events](telemetry): each refusal, failures of stores, fetches of keys |
+//! | `redis` | | [`RedisStore`](revocation::redis::RedisStore), [`DenyList`](revocation::redis::DenyList): revocation entries that a fleet shares through Redis or Valkey |
+//! | `tracing` | | [events](telemetry): each rejection, failures of stores, fetches of keys |
 //! | `metrics` | | [counters, gauges and a histogram](telemetry) through the facade `metrics` |
 //!
-//! A feature only adds: none changes which tokens are accepted. With neither backend, constructors of keys return
+//! A feature only adds: none changes which tokens are accepted. Without a backend, constructors of keys return
 //! [`ConfigError::NoBackend`].
 //!
-//! # A runtime
+//! # Order of layers
 //!
-//! A revocation store that has to wait for its answer is given a time box, by the timer of the Tokio runtime that polls
-//! the request; the timer has to be enabled. Outside a runtime there is no time box.
-//! Keys from the network, Redis and [`issuing`] run on one. Nothing else here asks for one.
+//! ```text
+//!   tracing, metrics, timeouts
+//!     CORS                      rejections carry its headers; it answers preflights
+//!       gRPC-web                (tonic only)
+//!         BearerLayer           401, 400, 503; 403 to a cookie from another site
+//!           require_scopes      403
+//!             limits by user
+//!               routes
+//! ```
+//!
+//! # Tokio
+//!
+//! A revocation lookup that has to wait has a timeout. The timer of the Tokio runtime that polls the request measures
+//! it, and it must be enabled. Outside a runtime there is no timeout. Keys from the network, Redis and [`issuing`] need
+//! a Tokio runtime. Nothing else does.
+//!
+//! # More
+//!
+//! The [`guide`] has every default and its reason, why a token was rejected, attacks and their answers, revocation as a
+//! contract and in every deployment, and how-tos.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

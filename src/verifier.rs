@@ -26,38 +26,12 @@ use crate::{
 
 /// Verifies tokens: the issuers that are trusted and what is demanded of their tokens.
 ///
-/// The checks, in this order; the first that fails decides:
+/// It runs checks 1 to 15 of the [list of checks](crate::Authenticator#checks). The
+/// [`Authenticator`](crate::Authenticator) runs the rest: revocation and asynchronous checks.
 ///
-/// 1. The token is at most 8 KiB long.
-/// 2. It is a compact JWS: three parts of canonical base64url, exactly two dots (RFC 7515 section 7.1).
-/// 3. The protected header is a strict JSON object with a known `alg` and without `crit`, `b64` and
-///    `enc`. Keys and addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are never followed.
-/// 4. The claims are a strict JSON object (UTF-8, no duplicate names at any level, 32 levels).
-/// 5. `iss` is, byte by byte, the name of an issuer that is configured, or one that the template of a
-///    [multi-tenant issuer](Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used; what
-///    else it may mean rests on the signature.
-/// 6. `typ` is one that the issuer's policy accepts (RFC 8725 section 3.11).
-/// 7. One of at most four keys of that issuer, selected by `kid` and bound to just this `alg`, verifies the
-///    signature (RFC 8725 sections 3.1 and 3.8). Under a multi-tenant issuer the key may sign for this tenant, `tid` is
-///    the tenant in `iss`, and the tenant is accepted.
-/// 8. `exp`, `nbf` and `iat` are numbers and hold now; then maximum age and lifetime.
-/// 9. `sub`, `jti`, `sid`, `scope` and `scp` have their types, and `aud` (or the claim that stands in for
-///    it) names an audience that is configured.
-/// 10. Claims that the policy demands are present, with the values it demands, and `token_type` is not
-///     `refresh`.
-/// 11. `cnf` is absent (RFC 9449 section 7.2).
-/// 12. The token can be named for revocation.
-/// 13. The claims fit `C`.
-/// 14. The service author's checks pass: first the pure ones, then the others, each in the order in which they were
-///     added.
-///
-/// A token that was verified before is remembered by its whole text (see
-/// [`with_token_cache_capacity`](VerifierBuilder::with_token_cache_capacity)). Then only what may have changed is looked
-/// at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome is the
-/// same.
-///
-/// The [`Authenticator`](crate::Authenticator) goes on with revocation and asynchronous checks. Where keys come from the
-/// network, it also waits for a key that is not there yet (7).
+/// It keeps verified tokens in a cache, by their whole text: see
+/// [`with_token_cache_capacity`](VerifierBuilder::with_token_cache_capacity). On a cache hit only those checks run whose
+/// outcome may have changed. The outcome is the same.
 pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
 
 struct Shared<C> {
@@ -102,8 +76,9 @@ impl From<CheckError> for RejectionKind {
 }
 
 impl<C> Verifier<C> {
-    /// Everything that needs no other party: the numbered list up to its end.
+    /// Checks 1 to 15 of the [list](crate::Authenticator#checks).
     pub(crate) fn verify(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
+        // Check 1, also on a cache hit: length.
         if token.len() > self.0.max_token_length {
             return Err(RejectionKind::TokenTooLong.into());
         }
@@ -129,29 +104,35 @@ impl<C> Verifier<C> {
     ) -> Option<Result<(), RejectionKind>> {
         let issuer = self.0.issuers.get(known.issuer())?;
         let clock = &*self.0.clock;
+        // Cache hit, check 7: the key is still in the key set.
         if !known.key_stood_in(issuer.current_number(clock))
             && !known.key_stands_in(&issuer.current_keys(clock))
         {
             self.0.cache.forget(token);
             return None;
         }
+        // Cache hit, check 8: the tenant is still accepted.
         if !issuer.accepts_tenant_of(known.registered().issuer()) {
             return Some(Err(RejectionKind::UnknownIssuer));
         }
+        // Cache hit, check 9: times.
         let times = issuer.check_times(self.unix_seconds(), known.registered().times());
         if times == Err(RejectionKind::Expired) {
             self.0.cache.forget(token);
         }
+        // Cache hit, check 15: the synchronous checks that are not pure.
         Some(times.and_then(|()| self.run_checks(known)))
     }
 
     fn verify_afresh(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
+        // Check 2: compact form and base64url.
         let compact = Compact::parse(token, self.0.max_token_length)?;
         let known_headers = self.0.headers.load();
         let known_header = known_headers.find(compact.encoded_header());
         let payload = compact.decode_payload()?;
         let mut scratch = Scratch::new();
         let signature = compact.decode_signature(&mut scratch)?;
+        // Check 3: protected header. A known header was read before.
         let read_header;
         let header = match known_header {
             Some(header) => header,
@@ -160,9 +141,11 @@ impl<C> Verifier<C> {
                 &read_header
             }
         };
+        // Check 4: claims as JSON.
         let text = String::from_utf8(payload).map_err(|_| RejectionKind::MalformedClaims)?;
         let mut claims = ClaimsSet::unread(&text);
         claims.read().ok_or(RejectionKind::MalformedClaims)?;
+        // Check 5: issuer.
         let (position, issuer) = self.issuer_of(&claims)?;
         if issuer.allows_null_claims() {
             claims.forget_nulls(&[
@@ -173,10 +156,12 @@ impl<C> Verifier<C> {
                 Registered::Scp,
             ]);
         }
+        // Check 6: type.
         if !issuer.accepts_type(header.typ()) {
             return Err(RejectionKind::WrongType.into());
         }
 
+        // Check 7: signature.
         let keys = issuer.current_keys(&*self.0.clock);
         let key = keys
             .verify(header, compact.signing_input(), signature)
@@ -185,12 +170,18 @@ impl<C> Verifier<C> {
             self.0.headers.remember(compact.encoded_header(), header);
         }
 
+        // Check 8: tenant.
         let name = check_name(issuer, key, &claims)?;
+        // Check 9: times.
         let times = check_times(issuer, &claims, self.unix_seconds())?;
+        // Check 10: types of registered claims, and audience.
         let spans = registered_strings(issuer, &mut claims)?;
+        // Check 11: required claims.
         check_required(issuer, &claims)?;
+        // Check 13: id for revocation.
         let revocation_id =
             revocation_id(issuer, &mut claims, spans.token_id, compact.signing_input())?;
+        // Check 14: the claims fit `C`.
         let own_claims =
             (self.0.read_claims)(claims.members()).ok_or(RejectionKind::ClaimsMismatch)?;
         let unescaped = claims.take_unescaped();
@@ -208,6 +199,7 @@ impl<C> Verifier<C> {
             key_set: keys.number().into(),
             revocation: RevocationMemo::new(self.0.cache.takes(key.algorithm())),
         });
+        // Check 15: synchronous checks.
         self.run_pure_checks(&token)?;
         self.run_checks(&token)?;
         Ok(token)
@@ -263,6 +255,7 @@ impl<C> Verifier<C> {
         &self,
         token: &VerifiedToken<C>,
     ) -> Result<(), RejectionKind> {
+        // Check 17, also on a cache hit: asynchronous checks.
         for check in &self.0.async_checks {
             check(token.clone()).await?;
         }
@@ -389,6 +382,7 @@ fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), Rejecti
     if token_type.is_some_and(|token_type| token_type.is("refresh")) {
         return Err(RejectionKind::WrongTokenUse);
     }
+    // Check 12: no binding to a key.
     if claims.get(Registered::Cnf).is_some() && !issuer.allows_unverified_cnf() {
         return Err(RejectionKind::UnverifiedConfirmation);
     }

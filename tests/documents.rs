@@ -1,4 +1,5 @@
-//! What the documents name is there: files, rooms, tests, reasons, features. Commands are held against it by `.ci/readme`.
+//! Compares the documents with the code: files, tests, types, checks, reasons, settings, features. `.ci/readme` runs the
+//! commands of the README.
 
 use std::{
     collections::BTreeSet,
@@ -193,18 +194,8 @@ fn the_table_of_features_has_every_feature_and_no_other() {
 
 /// Public methods that take their builder and give it back: `Type::method`. Read from the source.
 fn settings() -> BTreeSet<String> {
-    let mut folders = vec![root().join("src")];
     let mut settings = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                settings_of(&fs::read_to_string(path).expect("a text"), &mut settings);
-            }
-        }
-    }
+    sources("src").iter().for_each(|source| settings_of(source, &mut settings));
     settings
 }
 
@@ -268,4 +259,192 @@ fn the_defaults_list_every_setting() {
         .filter(|setting| !page.contains(&format!("::{setting})")))
         .collect();
     assert!(missing.is_empty(), "guide::defaults lacks {missing:#?}");
+}
+
+/// All `.rs` files below a folder.
+fn sources(folder: &str) -> Vec<String> {
+    let (mut folders, mut texts) = (vec![root().join(folder)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                texts.push(fs::read_to_string(path).expect("a text"));
+            }
+        }
+    }
+    texts
+}
+
+/// The texts of links in place of links, and one space in place of each white space.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for (number, part) in text.split("](").enumerate() {
+        let part = if number == 0 { part } else { part.split_once(')').expect("a link").1 };
+        plain.push_str(part);
+    }
+    let plain = plain.replace('[', "");
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The numbered checks of a document, and the paragraph on cache hits behind them.
+fn checks_of(text: &str) -> (Vec<String>, String) {
+    let text = text.split("decides the answer.\n\n").nth(1).expect("the sentence before the list");
+    let (list, rest) = text.split_once("\n\n").expect("a list");
+    let checks = numbered(list).iter().map(|check| plain(check)).collect();
+    let hit = rest.split("\n\n").next().unwrap_or_default();
+    (checks, plain(hit))
+}
+
+/// The numbers in comments that start so, as in `// Check 7: signature.`
+fn checks_in_the_code(start: &str, must_have: &str) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    for source in sources("src") {
+        let comments =
+            source.lines().map(str::trim_start).filter_map(|line| line.strip_prefix(start));
+        for comment in comments.filter(|comment| comment.contains(must_have)) {
+            let number = comment.split([':', ',']).next().unwrap_or_default();
+            numbers.push(number.parse().unwrap_or_else(|_| panic!("not a check: {comment}")));
+        }
+    }
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn readme_rustdoc_and_code_number_the_same_checks() {
+    let source = read("src/authenticator.rs");
+    let lines = source.lines().filter_map(|line| line.strip_prefix("///"));
+    let rustdoc: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let (checks, hit) = checks_of(&rustdoc.join("\n"));
+    let readme = read("README.md");
+    assert_eq!(
+        checks_of(section(&readme, "What is checked, in this order")),
+        (checks.clone(), hit.clone())
+    );
+
+    assert!(checks.len() > 15, "only {} checks were found", checks.len());
+    for (index, check) in checks.iter().enumerate() {
+        assert!(check.starts_with(&format!("{}. ", index + 1)), "out of order: {check}");
+    }
+    let all: Vec<usize> = (1..=checks.len()).collect();
+    assert_eq!(
+        checks_in_the_code("// Check ", ""),
+        all,
+        "each number occurs in the code exactly once"
+    );
+
+    let mut on_a_hit = checks_in_the_code("// Check ", "also on a cache hit");
+    on_a_hit.extend(checks_in_the_code("// Cache hit, check ", ""));
+    on_a_hit.sort_unstable();
+    let sentence = hit.split(" run.").next().unwrap_or_default();
+    let named: Vec<usize> =
+        sentence.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(named, on_a_hit, "the checks that run on a cache hit");
+}
+
+#[test]
+fn the_page_on_rejections_explains_every_kind() {
+    let text = read("src/guide/rejected.rs");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | [`"));
+    let documented: Vec<Vec<String>> = rows
+        .map(|row| row.split(" | ").map(|cell| cell.trim_end_matches(" |").to_owned()).collect())
+        .collect();
+    let kinds: Vec<String> =
+        documented.iter().filter_map(|row| quoted(row.get(1)?).next().map(str::to_owned)).collect();
+    let known: Vec<&str> = RejectionKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(kinds, known, "the rows are the kinds, in the order of the enum");
+    for (row, kind) in documented.iter().zip(RejectionKind::ALL) {
+        let [name, _, answer, cause, remedy] = row.as_slice() else {
+            panic!("five cells: {row:?}")
+        };
+        assert!(name.contains(&format!("RejectionKind::{kind:?})")), "{name} links to {kind:?}");
+        let expected = format!("{} `{}`", kind.answer().status().as_u16(), kind.answer().code());
+        assert_eq!(*answer, expected, "{kind:?}");
+        assert!(cause.len() > 15 && remedy.len() > 15, "{kind:?} has a cause and a remedy");
+    }
+}
+
+/// The folders with code of this repository, those of other members included.
+const CODE: [&str; 8] =
+    ["src", "tests", "fuzz/src", "benches", "examples", "redis", "sql", "issuing"];
+
+#[test]
+fn every_type_of_the_glossary_exists() {
+    let text = read("CONTRIBUTING.md");
+    let rows = section(&text, "Glossary").lines().filter(|line| line.ends_with("` |"));
+    let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let names: BTreeSet<&str> = cells.flat_map(quoted).collect();
+    assert!(names.len() > 25, "only {} types were found", names.len());
+
+    let folders = CODE.iter().filter(|folder| root().join(folder).exists());
+    let defined: BTreeSet<String> = folders
+        .flat_map(|folder| sources(folder))
+        .flat_map(|source| definitions(&source))
+        .collect();
+    for name in names {
+        assert!(defined.contains(name), "the glossary names {name}, which does not exist");
+    }
+}
+
+/// The names behind `struct`, `enum`, `trait` and `const`.
+fn definitions(source: &str) -> Vec<String> {
+    let words: Vec<&str> = source.split_whitespace().collect();
+    let pairs =
+        words.windows(2).filter(|pair| ["struct", "enum", "trait", "const"].contains(&pair[0]));
+    let name = |word: &str| {
+        word.split(|c: char| c != '_' && !c.is_alphanumeric()).next().map(str::to_owned)
+    };
+    pairs.filter_map(|pair| name(pair[1])).collect()
+}
+
+#[test]
+fn every_file_of_a_recipe_exists() {
+    let text = read("CONTRIBUTING.md");
+    let mut files = 0;
+    for name in quoted(section(&text, "Recipes")).filter(|name| name.contains(['/', '.'])) {
+        let path = name.split(' ').next().unwrap_or_default();
+        let is_path = path.ends_with('/')
+            || [".rs", ".md", ".py", ".toml"].iter().any(|end| path.ends_with(end))
+            || path.starts_with(".ci/");
+        if is_path {
+            assert!(root().join(path).exists(), "a recipe names {path}");
+            files += 1;
+        }
+    }
+    assert!(files > 50, "only {files} files were found");
+}
+
+/// Sources and scripts below a folder, with their paths from the top.
+fn files_with_text(folder: &str, files: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(root().join(folder)).into_iter().flatten() {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = format!("{folder}/{name}");
+        if entry.path().is_dir() {
+            if name != "target" {
+                files_with_text(&path, files);
+            }
+        } else if name.ends_with(".rs") || name.ends_with(".py") {
+            files.push((path.clone(), read(&path)));
+        }
+    }
+}
+
+#[test]
+fn the_recipe_for_a_body_lists_every_file_that_has_one() {
+    let text = read("CONTRIBUTING.md");
+    let recipe = text.split("### A changed body").nth(1).and_then(|rest| rest.split("###").next());
+    let listed: BTreeSet<&str> = quoted(recipe.expect("a recipe")).collect();
+    let mut files = vec![("README.md".to_owned(), read("README.md"))];
+    CODE.iter().for_each(|folder| files_with_text(folder, &mut files));
+    let details: BTreeSet<&str> =
+        RejectionKind::ALL.iter().map(|kind| kind.answer().detail()).collect();
+    let with_a_body =
+        files.iter().filter(|(_, text)| details.iter().any(|detail| text.contains(detail)));
+    let with_a_body: Vec<&str> = with_a_body.map(|(path, _)| path.as_str()).collect();
+    assert!(with_a_body.len() > 10, "only {with_a_body:?} were found");
+    let missing: Vec<_> = with_a_body.iter().filter(|path| !listed.contains(**path)).collect();
+    assert!(missing.is_empty(), "the recipe for a changed body lacks {missing:?}");
 }

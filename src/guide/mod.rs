@@ -1,46 +1,24 @@
-//! The guide: prose beside the reference. Nothing in it can be called.
+//! The guide: explanations beside the reference. It contains no items to call.
 //!
-//! | | |
+//! | page | what it explains |
 //! |---|---|
-//! | [`defaults`] | every setting: what it is if you say nothing, and why |
+//! | [`rejected`] | why a token was rejected: where to look, and every reason with its cause and remedy |
+//! | [`defaults`] | every setting: its default, and why |
 //! | [`threats`] | attack by attack: the answer, and the test that shows it |
-//! | [`revocation`] | what a revocation promises, how the three modes keep it, and what they cost |
-//! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, policies by route, and moving here from elsewhere |
+//! | [`revocation`] | what revocation promises, how the three modes keep the promise, and what they cost |
+//! | [`deployments`] | one revocation, followed through every deployment, with its failures |
+//! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, policies for each route, and how to move here |
 //!
-//! The repository also has `DESIGN.md` (why it is built so), `COMPARE.md` (what others do, and do better),
-//! `SECURITY.md` (what is promised, and what is not) and `CONTRIBUTING.md` (how each claim is checked).
+//! The [front page](crate) has a diagram of a request's path. [`Authenticator`](crate::Authenticator#checks) has the
+//! numbered list of checks.
 //!
-//! What happens to a request, from the outside in:
-//!
-//! ```text
-//!   request
-//!      │
-//!      ▼
-//!   credential      exactly one, or: none 401 · two or malformed 400 · cookie from another site 403
-//!      │
-//!      ▼
-//!   seen before? ── yes ──► key still there? times still right? checks?  ──┐
-//!      │ no                                                                │
-//!      ▼                                                                   │
-//!   verifier        bytes, header, issuer, key, signature, claims: 401     │
-//!      │            a key that is not there yet: wait, 401 or 503          │
-//!      ▼                                                                   │
-//!   revocation  ◄──────────────────────────────────────────────────────────┘
-//!      │            revoked: 401 · nobody can tell: 503
-//!      ▼
-//!   asynchronous checks    401 or 503
-//!      │
-//!      ▼
-//!   Authenticated<C> in the extensions
-//!      │
-//!      ▼
-//!   require_scopes, require    403
-//!      │
-//!      ▼
-//!   your service
-//! ```
+//! The repository also has `DESIGN.md` (decisions and their reasons), `COMPARE.md` (what other crates do, and do
+//! better), `SECURITY.md` (what is promised, and what is not) and `CONTRIBUTING.md` (a map, a glossary, recipes, and
+//! how each claim is checked).
 
 pub mod defaults;
+pub mod deployments;
 pub mod how_to;
+pub mod rejected;
 pub mod revocation;
 pub mod threats;

@@ -1,48 +1,52 @@
-//! Revocation as a contract: what is promised, how the three modes keep it, and what they cost.
+//! Revocation as a contract: what it promises, how the three modes keep the promise, and what they cost.
 //!
-//! A JWT is good until it expires, whatever has happened since. Revocation is the list of exceptions, and the question is
-//! always the same: **how late may a process be to know of one?** Here that is a number, the *bound*, and it is an argument
-//! of [`RevocationCache::new`](crate::RevocationCache::new): nobody gets one by accident.
+//! A JWT is valid until it expires. Revocation is the list of exceptions. The central question is: **how late may a
+//! process learn of an exception?** This crate makes that a number, the *staleness bound*. It is an argument of
+//! [`RevocationCache::new`](crate::RevocationCache::new), so every service chooses its own.
+//! [`guide::deployments`](super::deployments) follows one revocation step by step, with every failure.
 //!
 //! # What can be revoked
 //!
-//! | | reaches | named by |
+//! | | revokes | named by |
 //! |---|---|---|
 //! | [`Token`](crate::revocation::Revocable::Token) | one token | `jti`, the claim that the policy names, or the SHA-256 of header and claims |
-//! | [`Subject`](crate::revocation::Revocable::Subject) | all that were issued to a subject at a moment or before | `sub`, and the cut-off |
-//! | [`Session`](crate::revocation::Revocable::Session) | all of one log-in | `sid` |
-//! | [`Key`](crate::revocation::Revocable::Key) | all that one key verifies | the key's configured id, or its [thumbprint](crate::Key::thumbprint); never the `kid` of a token |
+//! | [`Subject`](crate::revocation::Revocable::Subject) | all tokens of a subject that were issued at the cut-off or before | `sub`, and the cut-off |
+//! | [`Session`](crate::revocation::Revocable::Session) | all tokens of one log-in | `sid` |
+//! | [`Key`](crate::revocation::Revocable::Key) | all tokens that one key verifies | the configured id of the key, or its [thumbprint](crate::Key::thumbprint); never the `kid` of a token |
 //!
-//! Revoke one token with [`revoke_token`](crate::RevocationCache::revoke_token). For the rest use
-//! [`revoke_subject`](crate::Authenticator::revoke_subject), [`revoke_session`](crate::Authenticator::revoke_session)
-//! and [`revoke_key`](crate::Authenticator::revoke_key) of the authenticator. They compute how long the revocation is
-//! kept, and an issuer or a key that is not configured is an error.
-//! [`RevocationCache::revoke`](crate::RevocationCache::revoke) asks no questions: a name that matches nothing is not an
-//! error there.
+//! * Revoke one token with [`revoke_token`](crate::RevocationCache::revoke_token).
+//! * For the rest use [`revoke_subject`](crate::Authenticator::revoke_subject),
+//!   [`revoke_session`](crate::Authenticator::revoke_session) and [`revoke_key`](crate::Authenticator::revoke_key) of
+//!   the authenticator. They compute how long the revocation entry is kept. An issuer or a key that is not configured
+//!   is an error.
+//! * [`RevocationCache::revoke`](crate::RevocationCache::revoke) checks no names. A name that matches nothing is not an
+//!   error there.
 //!
-//! The clock of another issuer may be ahead. A cut-off "as of now" therefore lies 30 seconds in the future, or whatever
-//! leeway the policy accepts on `iat`. A token of a new log-in within that time is rejected too.
+//! Four rules for cut-offs and names:
 //!
-//! Always together with the issuer, so that no tenant revokes another's tokens. A token without `iat` is refused by any
-//! cut-off of its subject: its age cannot be told. Cut-offs count whole seconds: what was issued in the very second of one
-//! is refused. An issuer of its own ([`issuing`](crate::issuing)) dates what it issues afterwards behind it.
+//! 1. Every revocation entry contains the issuer. So one tenant cannot revoke the tokens of another.
+//! 2. The clock of another issuer may be ahead. A cut-off "as of now" is therefore 30 seconds in the future, or the
+//!    leeway that the policy accepts on `iat`. A token of a new log-in within that time is rejected too.
+//! 3. A token without `iat` is rejected by every cut-off of its subject, because its age is unknown.
+//! 4. Cut-offs count whole seconds. A token that was issued in the second of the cut-off is rejected. A `TokenIssuer`
+//!    (feature `issuing`) dates the tokens that it issues afterwards later than the cut-off.
 //!
 //! # When a revocation is seen
 //!
 //! | made | seen |
 //! |---|---|
-//! | **here**, by [`revoke`](crate::RevocationCache::revoke) | by the very next request, before the store has even been told. If the store fails, `revoke` is an error and the denial holds in this process all the same |
-//! | **elsewhere, and pushed** ([`apply`](crate::RevocationCache::apply)) | by the next request after the message |
-//! | **elsewhere, and the message was lost** | by every request that starts more than the bound after the store recorded it |
-//! | **elsewhere, while the store is down** | not yet. Remembered answers are used for the rest of the bound; then nobody can tell, and by default requests get 503. Under [`ServeStale`](crate::revocation::OnUnavailable::ServeStale) the bound grows by its age, under [`Allow`](crate::revocation::OnUnavailable::Allow) there is none |
+//! | **in this process**, by [`revoke`](crate::RevocationCache::revoke) | by the very next request, before the store has answered. If the store fails, `revoke` returns an error, and the revocation entry holds in this process all the same |
+//! | **in another process, and pushed** ([`apply`](crate::RevocationCache::apply)) | by the next request after the message |
+//! | **in another process, and the message was lost** | by every request that starts more than the bound after the store recorded it |
+//! | **in another process, while the store is down** | not yet. Cached answers are used for the rest of the bound. After that, requests get 503 by default. With [`ServeStale`](crate::revocation::OnUnavailable::ServeStale) the bound grows by its age. With [`Allow`](crate::revocation::OnUnavailable::Allow) there is no bound |
 //!
-//! A request that has already been let in is not called back. What runs long looks again with
-//! [`recheck`](crate::Authenticator::recheck): see [`how_to`](super::how_to::streams).
+//! The layer does not interrupt a request that it has accepted. A long stream calls
+//! [`recheck`](crate::Authenticator::recheck): see [`how_to::streams`](super::how_to::streams).
 //!
-//! The bound counts from when a question was *sent*, not from when its answer came. A store that reads from a replica adds
-//! the replica's lag. Clocks of different machines do not matter to it: ages are measured by each process's own monotonic
-//! and wall clock, whichever says more, so that neither a suspended machine nor a clock that is set back makes an answer
-//! younger.
+//! The bound counts from when a question was *sent*, not from when its answer came. A store that reads from a replica
+//! adds the lag of the replica. The clocks of different machines do not matter to the bound. Each process measures ages
+//! with its own monotonic and wall clock, and takes the larger age. So an answer does not become younger when a machine
+//! is suspended or a clock is set back.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -79,10 +83,10 @@
 //! let refused = authenticator_here.authenticate(&token).await.unwrap_err();
 //! assert_eq!(refused.kind(), RejectionKind::Revoked);
 //!
-//! // There, an answer of this very second is used until it is older than the bound,
+//! // The other process uses its cached answer until it is older than the bound,
 //! clock.advance(Duration::from_secs(30));
 //! authenticator_there.authenticate(&token).await?;
-//! // and no longer.
+//! // and asks the store after that.
 //! clock.advance(Duration::from_secs(1));
 //! let refused = authenticator_there.authenticate(&token).await.unwrap_err();
 //! assert_eq!(refused.kind(), RejectionKind::Revoked);
@@ -95,20 +99,21 @@
 //! |---|---|---|---|
 //! | store | [`MemoryStore`](crate::revocation::MemoryStore) | [`RedisStore`](crate::revocation::redis::RedisStore), with [`push_to`](crate::revocation::redis::RedisStore::push_to) | [`DenyList`](crate::revocation::redis::DenyList), cache with a bound of zero |
 //! | for | one process, tests | a fleet | a fleet that wants no round trip, and has memory for the whole list |
-//! | a token never seen before costs | nothing | one command to Redis | a look at a table in the process |
-//! | a token that was seen within the bound | nothing | nothing | the same look |
-//! | seen elsewhere, as a rule | never | when the message arrives | when the stream's next entry arrives |
-//! | seen elsewhere, at the latest | never | after the bound | after the bound of the list, or it answers 503 |
-//! | when the process ends | **all is lost**, and tokens that were revoked are good again | Redis keeps it | Redis keeps it |
-//! | Redis is down | | remembered answers for the rest of the bound, then 503 | what is held for the rest of the bound, then 503 |
-//! | Redis has lost its data | | noticed: 503 until it is seeded again | the same, at once |
+//! | a token that is new to the process costs | nothing | one command to Redis | a lookup in a table in memory |
+//! | a token that was seen within the bound costs | nothing | nothing | the same lookup in memory |
+//! | other processes usually see a revocation | never | when the message arrives | when the next entry of the stream arrives |
+//! | other processes see it at the latest | never | after the bound | after the bound of the list, or they answer 503 |
+//! | when the process ends | **all entries are lost**, and revoked tokens are valid again | Redis keeps them | Redis keeps them |
+//! | Redis is down | | cached answers for the rest of the bound, then 503 | the list for the rest of the bound, then 503 |
+//! | Redis has lost its data | | this is noticed: 503 until Redis is seeded again | the same, at once |
 //!
-//! Where an SQL database is the truth, [`SqlStore`](crate::issuing::store::SqlStore) answers look-ups itself; or an
-//! [`OutboxRelay`](crate::revocation::redis::OutboxRelay) in each process carries its revocations into Redis, and seeds
-//! a Redis that is empty or has lost some. The fleet is then as in the middle column, later by a few milliseconds. If
-//! the process that revoked has died, it is later by the relay's interval, and by the lease of 2 seconds if that process
-//! had it. The bound then counts from when a revocation was carried: a relay that cannot reach the database, or may not
-//! write to Redis, delays it without end, and only its events and metrics tell.
+//! If an SQL database is the source of truth, there are two ways. [`SqlStore`](crate::issuing::store::SqlStore) answers
+//! lookups itself. Or an [`OutboxRelay`](crate::revocation::redis::OutboxRelay) in each process copies its revocation
+//! entries to Redis, and seeds a Redis that is empty or has lost entries. The fleet then behaves as in the middle
+//! column, later by a few milliseconds. If the process that revoked has died, it is later by the interval of the relay,
+//! and by the lease of 2 seconds if that process had it. The bound then counts from when an entry was copied. A relay
+//! that cannot reach the database, or may not write to Redis, delays the entry without limit. Only its events and
+//! metrics report this.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -133,31 +138,34 @@
 //!
 //! # Choosing the bound
 //!
-//! It is the answer to "if a message is lost, how long may a stolen token go on?". A short one asks the store more often:
-//! at most once in each bound for a token that is in use, whatever its rate of requests. With pushes it is a safety net,
-//! and 30 seconds do no harm; without them it *is* the delay. Zero asks at every request.
+//! The bound answers the question "if a message is lost, how long is a stolen token still accepted?". A short bound
+//! asks the store more often: at most once in each bound for each token in use, whatever its rate of requests. With
+//! pushes the bound is a safety net, and 30 seconds are enough. Without pushes it *is* the delay. A bound of zero asks
+//! the store at every request.
 //!
 //! # What an operator watches
 //!
-//! [`RevocationCache::stats`](crate::RevocationCache::stats), or the metrics and events of [`telemetry`](crate::telemetry):
-//! `failures` and `timed_out` say that the store is in trouble, `unavailable` that users see it, `allowed` and
-//! `served_stale` that a policy which was spelled out is letting requests through unseen.
-//! `tower_bearer_revocation_relay_errors_total` and the event `revocations not carried` say that a relay is stuck.
-//! [`PushStats`](crate::revocation::redis::PushStats) and [`DenyListStats`](crate::revocation::redis::DenyListStats) tell
-//! of messages, gaps and snapshots.
+//! [`RevocationCache::stats`](crate::RevocationCache::stats), or the metrics and events of
+//! [`telemetry`](crate::telemetry):
 //!
-//! # How it is shown
+//! * `failures` and `timed_out`: the store has a problem. `unavailable`: users see it.
+//! * `allowed` and `served_stale`: a policy that you have set passes requests without an answer of the store.
+//! * `tower_bearer_revocation_relay_errors_total` and the event `revocations not carried`: a relay cannot copy.
+//! * [`PushStats`](crate::revocation::redis::PushStats) and [`DenyListStats`](crate::revocation::redis::DenyListStats):
+//!   messages, gaps and snapshots.
+//!
+//! # Tests
 //!
 //! | claim | test |
 //! |---|---|
-//! | the next request sees a local revocation, under load as well | `revocation_through_the_layer.rs` `under_load_the_next_request_sees_every_local_revocation` |
-//! | the bound holds, and counts from the sending | `revocation_through_the_layer.rs` `what_is_revoked_elsewhere_is_seen_after_the_bound` |
-//! | a revocation during a look-up is never lost, in any interleaving of the threads | `interleavings/revocation/model.rs` `a_revocation_during_a_look_up_of_the_same_token_is_never_lost` |
-//! | known denials win over every setting and every store | `revocation_through_the_layer.rs` `a_local_revocation_wins_over_a_store_that_lies` |
+//! | the next request sees a local revocation, also under load | `revocation_through_the_layer.rs` `under_load_the_next_request_sees_every_local_revocation` |
+//! | the bound holds, and counts from when the question was sent | `revocation_through_the_layer.rs` `what_is_revoked_elsewhere_is_seen_after_the_bound` |
+//! | a revocation during a lookup is never lost, in any interleaving of the threads | `interleavings/revocation/model.rs` `a_revocation_during_a_look_up_of_the_same_token_is_never_lost` |
+//! | a known revocation entry wins over every setting and every store | `revocation_through_the_layer.rs` `a_local_revocation_wins_over_a_store_that_lies` |
 //! | three processes over a real Redis | `redis/processes.rs` `what_process_a_revokes_b_and_c_refuse` |
-//! | whatever happens to the wire, no revoked token passes after the bound | `redis/faults.rs` `no_revoked_token_passes_after_the_bound` |
-//! | an empty Redis is unavailable until somebody has decided that it may be empty | `redis/seeding.rs` `an_empty_redis_is_unavailable_until_it_is_initialised` |
-//! | so is one whose data went backwards | `redis/losses.rs` `data_that_went_backwards_is_unavailable_for_the_whole_fleet` |
+//! | no revoked token passes after the bound, whatever happens to the network | `redis/faults.rs` `no_revoked_token_passes_after_the_bound` |
+//! | an empty Redis is unavailable until an operator initialises or seeds it | `redis/seeding.rs` `an_empty_redis_is_unavailable_until_it_is_initialised` |
+//! | a Redis that has lost data is unavailable | `redis/losses.rs` `data_that_went_backwards_is_unavailable_for_the_whole_fleet` |
 //!
 //! # Measured
 //!

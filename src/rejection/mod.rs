@@ -132,7 +132,9 @@ impl Answer {
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident => $answer:ident, $label:literal;)*) => {
-        /// The typed reason of a refusal: one per rule.
+        /// Why a request was rejected: one kind for each rule.
+        ///
+        /// The page [`guide::rejected`](crate::guide::rejected) lists every kind with its usual cause and what to do.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum RejectionKind {

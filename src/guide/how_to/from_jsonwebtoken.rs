@@ -1,8 +1,8 @@
-//! From a middleware of your own around `jsonwebtoken` (as of its version 11.1).
+//! Move here from your own middleware around `jsonwebtoken` (version 11.1).
 //!
 //! # Before
 //!
-//! What many services have, with the audience and the issuer set. It compiles, and good tokens pass.
+//! Many services have a middleware like this, with the audience and the issuer set. It compiles, and valid tokens pass.
 //!
 //! ```
 //! use axum::{
@@ -68,13 +68,13 @@
 //! });
 //! assert_eq!(status("Bearer", good.clone()).await, 200);
 //!
-//! // What is absent, or of another type, is not looked at,
-//! let for_nobody = serde_json::json!({ "sub": "ada", "exp": 9_000_000_000u64 });
-//! assert_eq!(status("Bearer", for_nobody).await, 200);
+//! // A claim that is absent or has another type is not checked,
+//! let without_audience = serde_json::json!({ "sub": "ada", "exp": 9_000_000_000u64 });
+//! assert_eq!(status("Bearer", without_audience).await, 200);
 //! let mut not_yet = good.clone();
 //! not_yet["nbf"] = 8_000_000_000u64.into();
 //! assert_eq!(status("Bearer", not_yet).await, 200);
-//! // and a scheme in other case, which RFC 9110 section 11.1 allows, is refused.
+//! // and a scheme in lower case, which RFC 9110 section 11.1 allows, is rejected.
 //! assert_eq!(status("bearer", good).await, 401);
 //! # Ok(()) }
 //! ```
@@ -121,12 +121,12 @@
 //! # let good = serde_json::json!({
 //! #     "iss": "https://issuer.example", "aud": "api://orders", "sub": "ada", "exp": 9_000_000_000u64
 //! # });
-//! # let for_nobody = serde_json::json!({ "sub": "ada", "exp": 9_000_000_000u64 });
+//! # let without_audience = serde_json::json!({ "sub": "ada", "exp": 9_000_000_000u64 });
 //! # let mut not_yet = good.clone();
 //! # not_yet["nbf"] = 8_000_000_000u64.into();
 //! // The same tokens:
 //! assert_eq!(status("Bearer", good.clone()).await, 200);
-//! assert_eq!(status("Bearer", for_nobody).await, 401);
+//! assert_eq!(status("Bearer", without_audience).await, 401);
 //! assert_eq!(status("Bearer", not_yet).await, 401);
 //! assert_eq!(status("bearer", good).await, 200);
 //! # Ok(()) }
@@ -136,30 +136,32 @@
 //!
 //! | `jsonwebtoken` | here |
 //! |---|---|
-//! | `DecodingKey::from_secret` | [`Key::hs256`](crate::Key::hs256) and its like; 32 bytes at least, or [`allow_short_secret`](crate::Key::allow_short_secret) |
-//! | `DecodingKey::from_rsa_pem`, `from_ec_pem`, `from_ed_pem` | [`Key::from_pem`](crate::Key::from_pem), with the one algorithm that the key is for |
+//! | `DecodingKey::from_secret` | [`Key::hs256`](crate::Key::hs256) and its siblings; at least 32 bytes, or [`allow_short_secret`](crate::Key::allow_short_secret) |
+//! | `DecodingKey::from_rsa_pem`, `from_ec_pem`, `from_ed_pem` | [`Key::from_pem`](crate::Key::from_pem), with the one algorithm of the key |
 //! | `DecodingKey::from_jwk`, `JwkSet` | [`Key::from_jwk_json`](crate::Key::from_jwk_json), [`KeySet::from_jwks_json`](crate::KeySet::from_jwks_json) |
-//! | finding the key by `decode_header(..).kid` | done by the [`KeySet`](crate::KeySet) |
-//! | `Validation::algorithms` | the key's own; several algorithms are several keys in a [`KeySet`](crate::KeySet) |
-//! | `set_issuer(&[a])` | the name in [`Issuer::new`](crate::Issuer::new), always required; several issuers are several [`Issuer`](crate::Issuer)s |
+//! | finding the key by `decode_header(..).kid` | the [`KeySet`](crate::KeySet) does it |
+//! | `Validation::algorithms` | the algorithm of the key; for several algorithms, put several keys into a [`KeySet`](crate::KeySet) |
+//! | `set_issuer(&[a])` | the name in [`Issuer::new`](crate::Issuer::new), always required; for several issuers, several [`Issuer`](crate::Issuer)s |
 //! | `set_audience` | [`audience`](crate::IssuerWithoutAudience::audience), [`add_audience`](crate::Issuer::add_audience), always required |
 //! | `validate_aud = false` | [`allow_any_audience`](crate::IssuerWithoutAudience::allow_any_audience) |
 //! | `set_required_spec_claims` | [`require_claim`](crate::Issuer::require_claim); `exp`, `iss` and `aud` are required anyway |
 //! | `leeway` (60 seconds) | [`with_leeway`](crate::Issuer::with_leeway) (30 seconds) |
-//! | `validate_exp = false` | nothing: a token without an end is not accepted |
+//! | `validate_exp = false` | no equivalent: a token without `exp` is rejected |
 //! | `validate_nbf` (off) | always on |
 //! | `validation.sub` | [`add_pure_check`](crate::VerifierBuilder::add_pure_check) |
-//! | `insecure_disable_signature_validation`, `dangerous` | nothing. In tests: [`testing`](super::testing) |
+//! | `insecure_disable_signature_validation`, `dangerous` | no equivalent. In tests: [`testing`](super::testing) |
 //! | `TokenData::claims` | [`Authenticated::claims`](crate::Authenticated::claims); the claims type needs no `Clone` |
-//! | `TokenData::header` | [`algorithm`](crate::Authenticated::algorithm), [`key_id`](crate::Authenticated::key_id); the rest of it is nobody's to trust |
+//! | `TokenData::header` | [`algorithm`](crate::Authenticated::algorithm), [`key_id`](crate::Authenticated::key_id); the rest of the header is not available, because it must not be trusted |
 //! | `encode` | [`issuing`](crate::issuing), or stay with `jsonwebtoken` |
 //!
 //! # What changes for clients
 //!
-//! * Refusals have a body, a `WWW-Authenticate` challenge and `Cache-Control: no-store`. A
-//!   [`Responder`](crate::rejection::Responder) writes them as they were.
-//! * Two credentials, or one that is malformed, are 400.
-//! * Tokens that were accepted and should not have been are 401: those without `iss` or `aud`, with `nbf` in the future,
-//!   with duplicate names, with `cnf`, expired between 30 and 60 seconds ago. Run both for a while, and log what they
-//!   disagree on: [`Authenticator::authenticate`](crate::Authenticator::authenticate) can be called beside the old
-//!   middleware, and [`Rejection::kind`](crate::Rejection::kind) says which rule it was.
+//! * Rejections have a body, a `WWW-Authenticate` challenge and `Cache-Control: no-store`. Your own
+//!   [`Responder`](crate::rejection::Responder) can write the old bodies.
+//! * Two credentials, or a malformed one, are 400.
+//! * Some tokens that were accepted by mistake are now 401: tokens without `iss` or `aud`, with `nbf` in the future,
+//!   with duplicate names, with `cnf`, or expired between 30 and 60 seconds ago.
+//!
+//! Run both for a while, and log where they disagree. Call
+//! [`Authenticator::authenticate`](crate::Authenticator::authenticate) next to the old middleware.
+//! [`Rejection::kind`](crate::Rejection::kind) names the rule.

@@ -1,9 +1,9 @@
-//! GraphQL: one route, on which some fields are public and others are not.
+//! GraphQL: one route with public and protected fields.
 //!
-//! An [`optional`](crate::BearerLayer::optional) layer lets requests without a token through, and refuses bad tokens as
-//! always: who sends one and is treated as anonymous would never find out why. The handler puts `Option<Authenticated<C>>`
-//! into the context of the query, and resolvers ask for it. In async-graphql that is `request.data(user)` and
-//! `ctx.data_opt()`, in juniper a field of the context; what follows needs neither.
+//! An [`optional`](crate::BearerLayer::optional) layer passes requests without a token. It still rejects invalid
+//! tokens: otherwise a client with an expired token would be anonymous and would not know why. The handler puts
+//! `Option<Authenticated<C>>` into the context of the query, and resolvers read it. In async-graphql that is
+//! `request.data(user)` and `ctx.data_opt()`, in juniper a field of the context. The example needs neither.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -15,13 +15,13 @@
 //!     sub: String,
 //! }
 //!
-//! /// What every resolver is given.
+//! /// Every resolver gets this.
 //! struct Context {
 //!     user: Option<Authenticated<Claims>>,
 //! }
 //!
 //! impl Context {
-//!     /// For fields that are somebody's.
+//!     /// For fields that belong to a user.
 //!     fn user(&self) -> Result<&Authenticated<Claims>, &'static str> {
 //!         self.user.as_ref().ok_or("UNAUTHENTICATED")
 //!     }
@@ -42,7 +42,7 @@
 //!     }
 //! }
 //!
-//! /// The place of the GraphQL library: the query is the name of one field.
+//! /// Stands for the GraphQL library: the query is the name of one field.
 //! async fn graphql(user: Option<Authenticated<Claims>>, query: String) -> String {
 //!     match resolve(&query, &Context { user }) {
 //!         Ok(data) => format!(r#"{{"data":"{data}"}}"#),
@@ -82,18 +82,18 @@
 //! assert_eq!(ask(None, "me").await, r#"{"error":"UNAUTHENTICATED"}"#);
 //! assert_eq!(ask(Some(&ada), "me").await, r#"{"data":"ada"}"#);
 //! assert_eq!(ask(Some(&ada), "orders").await, r#"{"error":"FORBIDDEN"}"#);
-//! // A bad token is not taken for none, whatever it asks for.
+//! // A request with an invalid token is not anonymous: it is rejected for every field.
 //! assert!(ask(Some("no.such.token"), "version").await.contains("token_not_valid"));
 //! # Ok(()) }
 //! ```
 //!
-//! # What to mind
+//! # Take care
 //!
-//! * **Authenticate once, authorise in every resolver.** Fields are reached by more than one way; a check in the handler
-//!   covers the ways that you have thought of.
-//! * **Subscriptions** over WebSocket bring the token in the payload of `connection_init`: give it to the
-//!   [`Authenticator`](crate::Authenticator), put the user into the context of the connection, and look again while it is
-//!   open ([`streams`](super::streams)).
-//! * **Batches** of queries share one request, and so one user.
-//! * **Cookies**: queries by `GET` change nothing, as [`allow_cookie`](crate::BearerLayer::allow_cookie) supposes of safe
-//!   methods. Do not serve mutations by `GET`.
+//! * **Authenticate once, authorise in every resolver.** A field can be reached in more than one way. A check in the
+//!   handler covers only the ways that you know.
+//! * **Subscriptions** over WebSocket have the token in the payload of `connection_init`. Give it to the
+//!   [`Authenticator`](crate::Authenticator), put the user into the context of the connection, and check again while it
+//!   is open ([`streams`](super::streams)).
+//! * **Batches** of queries share one request, and therefore one user.
+//! * **Cookies**: [`allow_cookie`](crate::BearerLayer::allow_cookie) assumes that safe methods change nothing. Do not
+//!   serve mutations by `GET`.

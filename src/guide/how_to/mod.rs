@@ -1,14 +1,14 @@
-//! How to, one page each; every example runs as a test.
+//! One page for each task. Every example runs as a test.
 //!
-//! | | |
+//! | page | task |
 //! |---|---|
-//! | [`streams`] | WebSockets and server-sent events, which outlive the request that opened them |
+//! | [`streams`] | WebSockets and server-sent events, which stay open after the request that opened them |
 //! | [`graphql`] | one route, public and protected fields, subscriptions |
 //! | [`testing`] | handlers without tokens, tokens without an issuer, stores that fail |
 //! | [`tenants`] | several issuers in one service |
-//! | [`routes`] | scopes, roles, fresh tokens, public routes: a policy for each |
-//! | [`from_jsonwebtoken`] | from a middleware of your own around `jsonwebtoken` |
-//! | [`from_jwt_authorizer`] | from `jwt-authorizer`, name by name |
+//! | [`routes`] | a policy for each route: scopes, roles, fresh tokens, public routes |
+//! | [`from_jsonwebtoken`] | move here from your own middleware around `jsonwebtoken` |
+//! | [`from_jwt_authorizer`] | move here from `jwt-authorizer`, name by name |
 //!
 //! Whole programs are in the folder `examples/`.
 

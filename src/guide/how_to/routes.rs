@@ -1,15 +1,15 @@
 //! A policy for each route: scopes, roles, fresh tokens, public routes.
 //!
-//! | demand | by | refusal |
+//! | requirement | setting | rejection |
 //! |---|---|---|
 //! | scopes | [`require_scopes`](crate::BearerLayer::require_scopes) | 403, and the challenge names them |
-//! | anything that a valid token says | [`require`](crate::BearerLayer::require) | 403 |
-//! | other rules on what a valid token *is*: age, lifetime, `typ`, audience | a second [`Issuer`](crate::Issuer) policy, in a layer of its own | 401 |
+//! | any condition on a valid token | [`require`](crate::BearerLayer::require) | 403 |
+//! | other rules for valid tokens: age, lifetime, `typ`, audience | a second [`Issuer`](crate::Issuer) policy, in a second layer | 401 |
 //! | none | [`optional`](crate::BearerLayer::optional), or no layer | |
 //!
-//! A [`RequireLayer`](crate::require::RequireLayer) belongs behind its [`BearerLayer`](crate::BearerLayer) and refuses in
-//! that layer's words. In axum a `route_layer` is around the routes that were added before it, and the one that is added
-//! last is outermost: so first routes, then their demands, then the layer.
+//! Put a [`RequireLayer`](crate::require::RequireLayer) behind its [`BearerLayer`](crate::BearerLayer). It rejects in
+//! the same way as that layer. In axum a `route_layer` is around the routes that were added before it, and the last one
+//! is outermost. So add the routes first, then their requirements, then the layer.
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,14 +29,14 @@
 //!
 //! fn app(key: &Key) -> Result<Router, ConfigError> {
 //!     let issuer = Issuer::new("https://issuer.example", key.clone()).audience("api://shop");
-//!     // One cache for all: what is revoked is revoked on every route.
+//!     // One cache for all: a revocation holds on every route.
 //!     let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
 //!     let layer = |issuer: Issuer| {
 //!         let verifier = Verifier::<Claims>::builder().issuer(issuer).build()?;
 //!         Ok(BearerLayer::new(Authenticator::new(verifier).with_revocation(revocation.clone())))
 //!     };
 //!     let usual = layer(issuer.clone())?;
-//!     // Who pays must have logged in within the last five minutes.
+//!     // A payment needs a log-in within the last five minutes.
 //!     let fresh = layer(issuer.with_max_age(Duration::from_secs(5 * 60)))?;
 //!
 //!     let admin = Router::new()
@@ -54,7 +54,7 @@
 //!         .merge(admin)
 //!         .merge(orders)
 //!         .route_layer(usual)
-//!         // What is added after the layer is outside of it.
+//!         // Routes that are added after the layer are outside of it.
 //!         .merge(payments)
 //!         .route("/health", get(|| async { "well" })))
 //! }
@@ -97,12 +97,13 @@
 //!
 //! # On tonic
 //!
-//! A layer around the whole server protects every method, reflection and health included. Put it around single services
-//! instead, each with its own demands: [`NamedService`](https://docs.rs/tonic/0.14/tonic/server/trait.NamedService.html) is
-//! forwarded, so that `layer.layer(MyServer::new(..))` is added as the service itself would be. Demands on single methods
-//! are made in the method, with [`tonic::authenticated`](crate::tonic::authenticated).
+//! A layer around the whole server protects every method, including reflection and health. To have other requirements
+//! for each service, put a layer around each service: it forwards
+//! [`NamedService`](https://docs.rs/tonic/0.14/tonic/server/trait.NamedService.html), so add
+//! `layer.layer(MyServer::new(..))` like the service itself. For requirements on one method, use
+//! [`tonic::authenticated`](crate::tonic::authenticated) in the method.
 //!
-//! # Your own words
+//! # Realm and bodies for each route
 //!
-//! Realm, [`Responder`](crate::rejection::Responder) and metadata URL belong to a layer, and so may differ from route to
-//! route. Set them before `require_scopes` and `require` are called: those refuse as the layer does at that moment.
+//! Realm, [`Responder`](crate::rejection::Responder) and metadata URL belong to a layer, so each route may have others.
+//! Set them before you call `require_scopes` and `require`: these copy the settings of the layer at that moment.

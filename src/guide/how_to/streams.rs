@@ -1,23 +1,25 @@
-//! WebSockets, server-sent events, long gRPC streams: what outlives the request that opened it.
+//! WebSockets, server-sent events, long gRPC streams: connections that stay open after the request that opened them.
 //!
-//! The layer looks once, when the request comes. A stream that is open for hours has to end with its token, or look again.
+//! The layer checks once, when the request comes. A stream that is open for hours must end with its token, or check
+//! again.
 //!
 //! # Where the token comes from
 //!
-//! * **Clients that can send headers**: the layer in front of the route that upgrades, as for any other. The handler has an
-//!   [`Authenticated`](crate::Authenticated) and takes it along into the stream.
-//! * **Browsers**, whose `WebSocket` and `EventSource` send no header of yours:
-//!   [`allow_cookie`](crate::BearerLayer::allow_cookie), which demands that upgrades come from the same origin;
-//!   [`allow_query`](crate::BearerLayer::allow_query), which takes the token out of the URI before anything behind the
-//!   layer sees it (what stands in front still does); or the first message of the stream, which goes to the
-//!   [`Authenticator`](crate::Authenticator) directly. It makes every check that the layer makes, and knows no HTTP.
+//! * **Clients that can send headers**: put the layer in front of the route that upgrades, as for any other route. The
+//!   handler gets an [`Authenticated`](crate::Authenticated) and keeps it for the stream.
+//! * **Browsers**: their `WebSocket` and `EventSource` cannot send your header. There are three ways:
+//!   * [`allow_cookie`](crate::BearerLayer::allow_cookie) requires that upgrades come from the same origin.
+//!   * [`allow_query`](crate::BearerLayer::allow_query) removes the token from the URI before the services behind the
+//!     layer see it. Servers and layers in front still see it.
+//!   * The first message of the stream has the token, and you give it to the [`Authenticator`](crate::Authenticator).
+//!     It runs every check of the layer, without HTTP.
 //!
-//! # Looking again
+//! # Checking again
 //!
-//! [`expires_at`](crate::Authenticated::expires_at) says when the token ends. [`recheck`](crate::Authenticator::recheck)
-//! looks at everything that may have changed: expiry, maximum age, your checks, and revocation, of which an answer is
-//! remembered for the bound as always. How often is your decision; the delay adds to the bound. It does not look at keys
-//! again.
+//! [`expires_at`](crate::Authenticated::expires_at) says when the token ends.
+//! [`recheck`](crate::Authenticator::recheck) checks again everything that can change: expiry, maximum age, your
+//! checks, and revocation. A cached answer about revocation is used for the bound, as always. You decide how often to
+//! call it; the interval adds to the bound. It does not check keys again.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,8 +27,8 @@
 //! use futures_util::{Stream, StreamExt};
 //! use tower_bearer::{Authenticator, Rejection};
 //!
-//! /// Serves one connection: the first message is the token, the others are for whom it stands for. Knows no
-//! /// WebSocket library: with axum's, `messages` is the socket's stream, mapped to its texts.
+//! /// Serves one connection. The first message is the token; the others are requests of that user. It needs no
+//! /// WebSocket library: with axum, `messages` is the stream of the socket, mapped to its texts.
 //! async fn serve(
 //!     mut messages: impl Stream<Item = String> + Unpin,
 //!     authenticator: Authenticator,
@@ -34,12 +36,12 @@
 //! ) -> Result<(), Rejection> {
 //!     let first = messages.next().await.unwrap_or_default();
 //!     let user = authenticator.authenticate(&first).await?;
-//!     let name = user.registered().subject().unwrap_or("nobody");
+//!     let name = user.registered().subject().unwrap_or("stranger");
 //!
 //!     let mut look_again = tokio::time::interval(Duration::from_secs(15));
 //!     loop {
 //!         tokio::select! {
-//!             // In this order: no message is answered when a look is due.
+//!             // In this order: no message is answered when a check is due.
 //!             biased;
 //!             _ = look_again.tick() => authenticator.recheck(&user).await?,
 //!             message = messages.next() => match message {
@@ -81,18 +83,18 @@
 //! clock.advance(Duration::from_secs(3_630));
 //! assert_eq!(stream.await?.unwrap_err().kind(), RejectionKind::Expired);
 //!
-//! // and a first message that is no token.
+//! // and a first message that is not a token.
 //! let (_open, stream) = connect("let me in".to_owned());
 //! assert_eq!(stream.await?.unwrap_err().kind(), RejectionKind::MalformedToken);
 //! # Ok(()) }
 //! ```
 //!
-//! # What to tell the client
+//! # Closing the stream
 //!
-//! Close with a code of your own between 4000 and 4999 (RFC 6455 section 7.4.2), or with 1008, "policy violation". A
-//! refusal that is [`Answer::Unavailable`](crate::rejection::Answer::Unavailable) is no fault of the client's: 1013, "try
-//! again later". [`Rejection::answer`](crate::Rejection::answer) tells them apart; its [`kind`](crate::Rejection::kind)
-//! says more than a client should be told.
+//! Close with your own code between 4000 and 4999 (RFC 6455 section 7.4.2), or with 1008, "policy violation". If the
+//! answer is [`Answer::Unavailable`](crate::rejection::Answer::Unavailable), the client did nothing wrong: use 1013,
+//! "try again later". [`Rejection::answer`](crate::Rejection::answer) tells them apart. Do not send its
+//! [`kind`](crate::Rejection::kind) to the client.
 //!
-//! A client with a new token can send it as a message: authenticate it, hold the subject against the one before, and go on
-//! with the new `user`.
+//! A client can send a new token as a message. Authenticate it, compare its subject with the old one, and continue with
+//! the new `user`.

@@ -1,22 +1,22 @@
-//! Several issuers in one service: tenants with an identity provider each, or staff and customers.
+//! Several issuers in one service: each tenant has its own identity provider, or staff and customers have different
+//! ones.
 //!
-//! One [`Verifier`](crate::Verifier) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and policy. The
-//! token's `iss` selects whose keys are tried and whose rules apply; a key of one issuer verifies nothing in the name of
-//! another.
+//! One [`Verifier`](crate::Verifier) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and policy.
+//! The `iss` of the token selects the keys and the rules. A key of one issuer cannot verify a token of another.
 //!
-//! 1. **A user is an issuer and a subject.** `sub` is unique within its issuer only (RFC 7519 section 4.1.2): data that is
-//!    kept by `sub` alone lets a tenant who chooses its own subjects be anyone.
-//! 2. **The tenant is what the issuer's policy is called**
-//!    ([`registered().issuer()`](crate::claims::RegisteredClaims::issuer)), and no claim that a tenant writes into its own
-//!    tokens, unless you have checked that this issuer may write it.
-//! 3. **Revocations carry the issuer**, so one tenant's ids revoke nothing of another's.
-//! 4. **An outage of one issuer's key server** is 503 for its tokens and nobody else's.
+//! 1. **A user is an issuer and a subject.** `sub` is unique only within its issuer (RFC 7519 section 4.1.2). If your
+//!    data has `sub` alone as its key, a tenant that chooses its own subjects can be any user.
+//! 2. **The tenant is the name of the issuer's policy**
+//!    ([`registered().issuer()`](crate::claims::RegisteredClaims::issuer)). Do not take it from a claim that a tenant
+//!    writes into its own tokens, unless you have checked that this issuer may write it.
+//! 3. **Revocation entries contain the issuer**, so the ids of one tenant cannot revoke tokens of another.
+//! 4. **An outage of one issuer's key server** is 503 for its tokens only.
 //!
 //! ```
 //! use axum::{Router, extract::Path, http::StatusCode, routing::get};
 //! use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::NoClaims};
 //!
-//! /// What a name of a tenant in a path stands for.
+//! /// The issuer of a tenant in a path.
 //! fn issuer_of(tenant: &str) -> Option<&'static str> {
 //!     match tenant {
 //!         "blue" => Some("https://login.blue.example"),
@@ -25,7 +25,7 @@
 //!     }
 //! }
 //!
-//! /// The tenant in the path has to be the token's own.
+//! /// The tenant in the path must be that of the token.
 //! async fn orders(
 //!     Path(tenant): Path<String>,
 //!     user: Authenticated<NoClaims>,
@@ -71,22 +71,21 @@
 //! # };
 //! assert_eq!(status("/blue/orders", &blue_token).await, 200);
 //! assert_eq!(status("/red/orders", &red_token).await, 200);
-//! // Both are called "1" at home, and neither is the other.
+//! // Both have the subject "1", and they are different users.
 //! assert_eq!(status("/red/orders", &blue_token).await, 404);
-//! // What red signs in the name of blue is nobody's.
+//! // A token that red signs in the name of blue is rejected.
 //! assert_eq!(status("/blue/orders", &forged_by_red).await, 401);
 //! # Ok(()) }
 //! ```
 //!
 //! # Tenants that come and go
 //!
-//! The issuers of a verifier are fixed when it is built. A service that takes on tenants while it runs builds a verifier
-//! anew, and with it the layer, and changes them for the next requests: a `tower::Service` of a few lines that holds the
-//! current one. Clones of one [`RevocationCache`](crate::RevocationCache) and of one
-//! [`RemoteJwks`](crate::jwks::RemoteJwks) for each issuer go into the new one, so that nothing that is known is lost but
-//! the remembered tokens. Metrics of what was let through begin at zero with each verifier:
-//! see [`Collector`](crate::telemetry::Collector).
+//! The issuers of a verifier are fixed when it is built. To add tenants while the service runs, build a new verifier
+//! and a new layer, and use them for the next requests: a `tower::Service` of a few lines can hold the current one. Put
+//! clones of the same [`RevocationCache`](crate::RevocationCache), and of the same
+//! [`RemoteJwks`](crate::jwks::RemoteJwks) for each issuer, into the new one. Then only the token cache is lost. The
+//! metrics of accepted requests begin at zero with each verifier: see [`Collector`](crate::telemetry::Collector).
 //!
-//! With one issuer that signs for all tenants and names the tenant in a claim, there is one [`Issuer`](crate::Issuer) and
-//! one check: [`add_check`](crate::VerifierBuilder::add_check) if the list of tenants can change,
+//! If one issuer signs for all tenants and names the tenant in a claim, use one [`Issuer`](crate::Issuer) and one
+//! check: [`add_check`](crate::VerifierBuilder::add_check) if the list of tenants can change,
 //! [`add_pure_check`](crate::VerifierBuilder::add_pure_check) if it cannot.

@@ -1,19 +1,19 @@
 //! Tests of a service: handlers without tokens, tokens without an issuer, stores that fail.
 //!
-//! The feature `test-util` has what is needed; it belongs into `[dev-dependencies]`:
+//! Enable the feature `test-util` in `[dev-dependencies]`:
 //!
 //! ```toml
 //! [dev-dependencies]
 //! tower-bearer = { version = "0.1", features = ["axum", "test-util"] }
 //! ```
 //!
-//! [`test_util`](crate::test_util) lists what there is. Three kinds of tests, from the inside out:
+//! [`test_util`](crate::test_util) lists the helpers. There are three kinds of tests, from the inside out:
 //!
 //! # A handler alone
 //!
-//! It is a function of an [`Authenticated`](crate::Authenticated), which
-//! [`test_util::authenticated`](crate::test_util::authenticated) makes from claims. No token is written down, no header
-//! set.
+//! A handler is a function with an [`Authenticated`](crate::Authenticated) argument.
+//! [`test_util::authenticated`](crate::test_util::authenticated) makes one from claims. The test needs no token and no
+//! header.
 //!
 //! ```
 //! use axum::http::StatusCode;
@@ -40,11 +40,11 @@
 //! # }
 //! ```
 //!
-//! # A service, through its layer
+//! # A service with its layer
 //!
-//! Build the service from an [`Issuer`](crate::Issuer) that it is given: in production its own, in a test that of a
-//! [`TestIssuer`](crate::test_util::TestIssuer). Every check then runs as it does in production, on tokens that are good
-//! but for one thing.
+//! Build the service from an [`Issuer`](crate::Issuer) argument: in production your own, in a test that of a
+//! [`TestIssuer`](crate::test_util::TestIssuer). Then every check runs as in production, on tokens with exactly one
+//! fault.
 //!
 //! ```
 //! use axum::{Router, body::Body, http::{HeaderValue, Request, header::AUTHORIZATION}, routing::get};
@@ -64,7 +64,7 @@
 //!         .route_layer(layer))
 //! }
 //!
-//! /// The status, and why if it was refused.
+//! /// The status, and the reason if the request was rejected.
 //! async fn ask(app: &Router, bearer: HeaderValue) -> (u16, Option<RejectionKind>) {
 //!     let request = Request::get("/orders").header(AUTHORIZATION, bearer).body(Body::empty());
 //!     let response = app.clone().oneshot(request.expect("a request")).await.expect("an answer");
@@ -84,10 +84,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What happens when nobody can tell
+//! # A store that fails
 //!
-//! A [`FakeStore`](crate::test_util::FakeStore) fails, hangs or lies on command, so that the 503 of a service is a test and
-//! no surprise.
+//! A [`FakeStore`](crate::test_util::FakeStore) fails, hangs or gives wrong answers on command. With it you can test
+//! the 503 of a service.
 //!
 //! ```
 //! use std::time::Duration;
@@ -110,5 +110,5 @@
 //!
 //! # Time
 //!
-//! No test has to sleep: a [`ManualClock`](crate::claims::ManualClock) stands still until it is moved, and issuer, verifier
-//! and revocation cache all take one (`with_clock`).
+//! A test need not sleep. A [`ManualClock`](crate::claims::ManualClock) does not move until the test moves it. Issuer,
+//! verifier and revocation cache all take one (`with_clock`).
