@@ -114,7 +114,7 @@ mod issuer_policy;
 #[cfg(feature = "issuing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "issuing")))]
 pub mod issuing;
-mod json;
+pub mod json;
 #[cfg(feature = "jwks")]
 #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
 pub mod jwks;
