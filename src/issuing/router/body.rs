@@ -32,8 +32,8 @@ const DRAINED: usize = 4 * 1024 * 1024;
 
 /// The object that a request carries. An empty body is an object without members, whatever its media type.
 ///
-/// A caller can send its body slowly. So its access token is checked again once the body was read: by then the token may
-/// have expired or been revoked. That answer comes before any error of the body.
+/// A caller can send its body slowly. So its access token is checked again once the body was read: by then the token
+/// may have expired or been revoked. That answer comes before any error of the body.
 impl<T: DeserializeOwned> FromRequest<Arc<TokenApi>> for Json<T> {
     type Rejection = ApiError;
 

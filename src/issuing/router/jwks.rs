@@ -12,8 +12,8 @@ use crate::issuing::TokenIssuer;
 const CACHE: &str = "public, max-age=300";
 
 impl TokenIssuer {
-    /// A router for `/.well-known/jwks.json`: the public keys. Clients may cache them for five minutes. Add it at the root of
-    /// the service: `Router::new().merge(issuer.jwks_router())`.
+    /// A router for `/.well-known/jwks.json`: the public keys. Clients may cache them for five minutes. Add it at the
+    /// root of the service: `Router::new().merge(issuer.jwks_router())`.
     ///
     /// [`announce`](super::super::SigningKeys::announce) a new key more than five minutes before it signs.
     pub fn jwks_router(&self) -> Router {

@@ -2,21 +2,21 @@
 //!
 //! 1. **Each path answers with and without a slash at its end**, never by a redirect.
 //! 2. **Private tokens, `revoke_all/` and `logout/` accept access tokens only.** Every other request gets the answer of
-//!    [`TokenIssuer::access_layer`], before the method and the body are checked. The token is checked again once the body
-//!    was read, and the store checks it in the same step in which it writes. A token that was revoked or has expired
-//!    meanwhile changes nothing.
-//! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](crate::json). A longer body is answered
-//!    413, another media type 415, and malformed JSON 400. An empty body counts as an object without members. Unknown
-//!    members are ignored.
+//!    [`TokenIssuer::access_layer`], before the method and the body are checked. The token is checked again once the
+//!    body was read, and the store checks it in the same step in which it writes. A token that was revoked or has
+//!    expired meanwhile changes nothing.
+//! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](crate::json). A longer body is
+//!    answered 413, another media type 415, and malformed JSON 400. An empty body counts as an object without members.
+//!    Unknown members are ignored.
 //! 4. **One answer names all wrong fields**: `{"field": ["..."]}`. Nothing is written then.
 //! 5. **Caches keep no answer**, except the public keys.
 //! 6. **A client cannot choose its own address or host.** Its address is that of the connection
-//!    ([`with_peer_address`](TokenApi::with_peer_address)). Without an address, log-ins are limited by account only. Links
-//!    begin with the configured URL ([`with_public_url`](TokenApi::with_public_url)), or else with the host of the request,
-//!    which is checked.
+//!    ([`with_peer_address`](TokenApi::with_peer_address)). Without an address, log-ins are limited by account only.
+//!    Links begin with the configured URL ([`with_public_url`](TokenApi::with_public_url)), or else with the host of
+//!    the request, which is checked.
 //! 7. **One subject cannot keep the store from others.** Few of its calls run at once, and a few more wait. New private
-//!    tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)). More are answered 429.
-//!    Revocations have limits of their own, which no other call uses up.
+//!    tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)). More are answered
+//!    429. Revocations have limits of their own, which no other call uses up.
 //! 8. **If the store, the accounts or the keys cannot be asked, the answer is 503** with `Retry-After`.
 //!
 //! ```
@@ -59,13 +59,13 @@
 //! * A number is not a string and a string is not a number: `"name": 5` is "Not a valid string.", and
 //!   `"overlap_seconds": "5"` is not a valid integer. Django converts both.
 //! * Passwords keep the white space around them. Django removes it by default.
-//! * A repeated member is rejected. In Django the last one counts. Lone surrogates, more than 32 levels and dates without
-//!   an offset are rejected, too. The text after "JSON parse error - " differs from Python's.
+//! * A repeated member is rejected. In Django the last one counts. Lone surrogates, more than 32 levels and dates
+//!   without an offset are rejected, too. The text after "JSON parse error - " differs from Python's.
 //! * Only JSON is read: forms are answered 415. `Accept` is ignored. `OPTIONS` is answered 204 with `Allow`.
 //! * A path `private_tokens/{id}/` without a number is answered 404 after authentication, not before it.
 //!
-//! A request that is rejected before its body was read (401) is answered at once. A client that still sends may lose its
-//! connection. Timeouts for slow clients belong to the service: put tower-http's `TimeoutLayer` around it.
+//! A request that is rejected before its body was read (401) is answered at once. A client that still sends may lose
+//! its connection. Timeouts for slow clients belong to the service: put tower-http's `TimeoutLayer` around it.
 
 mod answers;
 mod body;
@@ -146,8 +146,8 @@ impl TokenApi {
         Ok(self)
     }
 
-    /// Gets the client's address from this function. Log-ins are limited by address. Use it behind a proxy that reports the
-    /// address. By default the address is axum's `ConnectInfo<SocketAddr>`, if the server provides it
+    /// Gets the client's address from this function. Log-ins are limited by address. Use it behind a proxy that reports
+    /// the address. By default the address is axum's `ConnectInfo<SocketAddr>`, if the server provides it
     /// (`into_make_service_with_connect_info`).
     ///
     /// One of the two is needed. If no address is known, or if all clients have the address of the proxy, a client that
@@ -162,8 +162,8 @@ impl TokenApi {
         self
     }
 
-    /// Lets each subject create this many private tokens at once, and then one in each interval. Rotations count, too. More
-    /// are answered 429. The default is 30 at once and one in 10 seconds. An interval of zero removes the limit.
+    /// Lets each subject create this many private tokens at once, and then one in each interval. Rotations count, too.
+    /// More are answered 429. The default is 30 at once and one in 10 seconds. An interval of zero removes the limit.
     pub fn with_private_token_rate(mut self, at_once: u32, interval: Duration) -> Self {
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         self.limits.new_token_rate = Limit { at_once: at_once.max(1).into(), interval_ms };
@@ -194,8 +194,8 @@ impl TokenApi {
                 methods.route_layer(from_fn_with_state(Arc::clone(&api), answer_rejections));
             with_other_methods(methods, allow).with_state(Arc::clone(&api))
         };
-        // The layer is around the methods, so that a request without a token does not learn which methods exist. It is a
-        // service, because axum adds `Allow` to the answers of a method router that has no such method.
+        // The layer is around the methods, so that a request without a token does not learn which methods exist. It is
+        // a service, because axum adds `Allow` to the answers of a method router that has no such method.
         let guarded = |methods, allow| any_service(layer.layer(endpoint(methods, allow)));
         let routes = [
             ("/login", endpoint(post(sessions::login), "POST, OPTIONS")),
@@ -230,8 +230,9 @@ impl TokenApi {
 impl TokenIssuer {
     /// The issuer's HTTP API with the defaults of [`TokenApi`]: `Router::new().nest("/api/v1/auth", issuer.router())`.
     ///
-    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`. Behind a proxy all clients have the address of
-    /// the proxy: use [`TokenApi::with_peer_address`]. Without either, a client that guesses passwords locks out others.
+    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`. Behind a proxy all clients have the address
+    /// of the proxy: use [`TokenApi::with_peer_address`]. Without either, a client that guesses passwords locks out
+    /// others.
     pub fn router(&self) -> Router {
         TokenApi::new(self).into_router()
     }

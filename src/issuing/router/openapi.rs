@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document of the API, generated from the handlers and their bodies. `tests/token_api` compares it with
-//! the answers of the router.
+//! The OpenAPI 3.1 document of the API, generated from the handlers and their bodies. `tests/token_api` compares it
+//! with the answers of the router.
 
 use http::StatusCode;
 use utoipa::{
@@ -18,8 +18,8 @@ use super::{
 };
 
 impl TokenApi {
-    /// The OpenAPI document of this API. Its paths are relative to the place of the router. To add it to your own document
-    /// under a prefix: `YourApi::openapi().nest("/api/v1/auth", TokenApi::openapi())`.
+    /// The OpenAPI document of this API. Its paths are relative to the place of the router. To add it to your own
+    /// document under a prefix: `YourApi::openapi().nest("/api/v1/auth", TokenApi::openapi())`.
     #[must_use]
     pub fn openapi() -> openapi::OpenApi {
         Document::openapi()

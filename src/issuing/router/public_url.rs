@@ -47,8 +47,8 @@ pub(super) fn of_request(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     is_host(host).then(|| format!("http://{host}"))
 }
 
-/// Accepts a name, an IPv4 address, or an IPv6 address in brackets, with an optional port. No accepted character can end
-/// the host in a URL.
+/// Accepts a name, an IPv4 address, or an IPv6 address in brackets, with an optional port. No accepted character can
+/// end the host in a URL.
 fn is_host(host: &str) -> bool {
     let (name, port) = match host.rfind(':') {
         Some(colon) if !host.ends_with(']') => {

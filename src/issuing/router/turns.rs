@@ -1,10 +1,10 @@
 //! Limits for the calls of one subject.
 //!
-//! 1. **Few calls run at once.** [`RUNNING`] calls of one subject run and [`WAITING`] wait. The next call gets 429. So a
-//!    subject that floods the service slows down only itself.
+//! 1. **Few calls run at once.** [`RUNNING`] calls of one subject run and [`WAITING`] wait. The next call gets 429. So
+//!    a subject that floods the service slows down only itself.
 //! 2. **New private tokens are limited by rate**, and rotations count with them, because each of them is stored.
-//! 3. **Revocations have limits of their own**, so that a stolen access token cannot keep its owner from revoking. `logout/`
-//!    and `revoke_all/` have no limit: they revoke the token that calls them, so it cannot call them again.
+//! 3. **Revocations have limits of their own**, so that a stolen access token cannot keep its owner from revoking.
+//!    `logout/` and `revoke_all/` have no limit: they revoke the token that calls them, so it cannot call them again.
 //! 4. **Memory is constant.** Subjects have places in tables, which a randomly seeded hash chooses. Two subjects in the
 //!    same place share its limits.
 

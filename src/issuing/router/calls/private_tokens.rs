@@ -233,8 +233,10 @@ impl From<CreatedPrivateToken> for Created {
 pub(in crate::issuing::router) struct Listed {
     count: u64,
     /// The URL of the next page.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     next: Option<String>,
     /// The URL of the previous page.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     previous: Option<String>,
     results: Vec<ListedToken>,
 }
@@ -248,7 +250,7 @@ pub(in crate::issuing::router) struct ListedToken {
     expiration_time: DateTime,
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     created_at: DateTime,
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = true, format = DateTime))]
     last_used_at: Option<DateTime>,
 }
 

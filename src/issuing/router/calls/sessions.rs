@@ -96,7 +96,7 @@ pub(in crate::issuing::router) async fn revoke_all(
 
 /// `username` is the e-mail address.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Login))]
 pub(in crate::issuing::router) struct LoginRequest {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, example = "ada@example.org"))]
     #[serde(default)]
@@ -126,7 +126,7 @@ impl LoginRequest {
 }
 
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RefreshToken))]
 pub(in crate::issuing::router) struct RefreshTokenRequest {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true))]
     #[serde(default)]
@@ -148,6 +148,7 @@ pub(in crate::issuing::router) struct LoggedIn {
     id: i64,
     email: String,
     username: String,
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     company_id: Option<i64>,
     token_access: String,
     access_token: String,
