@@ -25,6 +25,8 @@ impl JsonError {
     ///
     /// The strict reader only says yes or no, because that is faster for tokens. serde_json describes the error and
     /// its place. It decides nothing: the text is rejected, also if serde_json accepts it.
+    ///
+    /// The token API shows these messages to its clients, and its tests compare them.
     pub(super) fn explain(text: &str) -> Self {
         let mut reader = serde_json::Deserializer::from_str(text);
         let error = Described::deserialize(&mut reader).and_then(|_| reader.end()).err();
