@@ -143,7 +143,7 @@ mod future;
 #[cfg(any(doc, all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 pub mod guide;
 mod issuer_policy;
-mod json;
+pub mod json;
 #[cfg(feature = "jwks")]
 #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
 pub mod jwks;

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use super::{
     TokenStore,
-    rate::{Counter, Counters, Limit, Turns},
+    rate::{ConcurrencyLimits, Counter, Counters, Limit},
     throttle::network_of,
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -59,7 +59,7 @@ pub(super) struct KnownDevices {
     key: OnceCell<Zeroizing<[u8; 32]>>,
     place: RandomState,
     budgets: [Budget; 2],
-    turns: Turns,
+    lookups: ConcurrencyLimits,
     /// When this process wrote them.
     written: Cache<[u8; 32], u64>,
 }
@@ -78,7 +78,7 @@ impl KnownDevices {
             key: OnceCell::new(),
             place: RandomState::new(),
             budgets: [Budget::new(), Budget::new()],
-            turns: Turns::new(1, RUNNING, WAITING),
+            lookups: ConcurrencyLimits::new(1, RUNNING, WAITING),
             written: Cache::new(WRITTEN),
         }
     }
@@ -88,7 +88,7 @@ impl KnownDevices {
         if self.retention == 0 || !self.may_look_up(account, peer) {
             return false;
         }
-        let Some(_turn) = self.turns.take(0).await else { return false };
+        let Some(_permit) = self.lookups.acquire(0).await else { return false };
         let Some(device) = self.device(store, account, peer).await else { return false };
         store.knows_device(&device, self.now()).await.unwrap_or(false)
     }

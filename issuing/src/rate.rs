@@ -70,36 +70,36 @@ impl Counters {
 }
 
 /// Limits how many calls run at once and how many more wait, at places that hashes choose.
-pub(super) struct Turns(Box<[TurnPlace]>);
+pub(super) struct ConcurrencyLimits(Box<[ConcurrencyLimit]>);
 
-struct TurnPlace {
+struct ConcurrencyLimit {
     running: Arc<Semaphore>,
-    /// Those that run and those that wait.
+    /// Calls that run and calls that wait.
     admitted: Arc<Semaphore>,
 }
 
-/// A call that runs, until it is dropped.
-#[must_use = "dropped at once it limits nothing"]
-pub(super) struct Turn {
+/// Permits one call. The call counts as running until this is dropped.
+#[must_use = "the limit has no effect if the permit is dropped at once"]
+pub(super) struct Permit {
     _running: OwnedSemaphorePermit,
     _admitted: OwnedSemaphorePermit,
 }
 
-impl Turns {
+impl ConcurrencyLimits {
     pub(super) fn new(places: usize, running: usize, waiting: usize) -> Self {
-        let place = || TurnPlace {
+        let place = || ConcurrencyLimit {
             running: Arc::new(Semaphore::new(running)),
             admitted: Arc::new(Semaphore::new(running + waiting)),
         };
         Self((0..places).map(|_| place()).collect())
     }
 
-    /// Waits for a turn; `None` at once if too many wait already.
-    pub(super) async fn take(&self, hash: u64) -> Option<Turn> {
+    /// Waits until the call may run. `None` at once if too many calls wait.
+    pub(super) async fn acquire(&self, hash: u64) -> Option<Permit> {
         let place = usize::try_from(hash % self.0.len().max(1) as u64).ok()?;
         let place = self.0.get(place)?;
         let admitted = Arc::clone(&place.admitted).try_acquire_owned().ok()?;
         let running = Arc::clone(&place.running).acquire_owned().await.ok()?;
-        Some(Turn { _running: running, _admitted: admitted })
+        Some(Permit { _running: running, _admitted: admitted })
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use quick_cache::sync::Cache;
 
-use super::rate::{Turn, Turns};
+use super::rate::{ConcurrencyLimits, Permit};
 
 const PLACES: usize = 4096;
 
@@ -27,7 +27,7 @@ const DEAD: usize = 16 * 1024;
 
 pub(super) struct Refreshes {
     place: RandomState,
-    turns: Turns,
+    limits: ConcurrencyLimits,
     /// SHA-256 of their claims.
     dead: Cache<[u8; 32], ()>,
 }
@@ -36,14 +36,14 @@ impl Refreshes {
     pub(super) fn new() -> Self {
         Self {
             place: RandomState::new(),
-            turns: Turns::new(PLACES, 1, WAITING),
+            limits: ConcurrencyLimits::new(PLACES, 1, WAITING),
             dead: Cache::new(DEAD),
         }
     }
 
-    /// Waits for the turn of a refresh; `None` if too many wait already.
-    pub(super) async fn turn(&self, session_id: &str) -> Option<Turn> {
-        self.turns.take(self.place.hash_one(session_id)).await
+    /// Waits until a refresh of the session may run. `None` if too many wait.
+    pub(super) async fn acquire(&self, session_id: &str) -> Option<Permit> {
+        self.limits.acquire(self.place.hash_one(session_id)).await
     }
 
     pub(super) fn is_dead(&self, claims_hash: &[u8; 32]) -> bool {

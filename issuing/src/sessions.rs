@@ -171,8 +171,8 @@ impl TokenIssuer {
         if is_over(self.now()) {
             return Err(RefreshError::NotValid);
         }
-        let turn = self.refreshes().turn(&used.sid).await;
-        let turn = turn.ok_or(RefreshError::Throttled { retry_after: A_MOMENT })?;
+        let permit = self.refreshes().acquire(&used.sid).await;
+        let permit = permit.ok_or(RefreshError::Throttled { retry_after: A_MOMENT })?;
         // By now it may have expired, or the refresh before this one has found it dead.
         let now = self.now();
         if is_over(now) || !self.accounts().is_active(&used.sub).await? {
@@ -188,8 +188,8 @@ impl TokenIssuer {
                 .with_reuse_grace(self.reuse_grace());
         let issuer = self.clone();
         let step = self.to_the_end::<_, StoreError>(async move {
-            // The turn ends with the step, also if the client hangs up.
-            let _turn = turn;
+            // The step holds the permit until its end, also if the client hangs up.
+            let _permit = permit;
             let outcome = issuer.store().use_refresh(&rotation).await?;
             if outcome == RefreshUse::Reused {
                 issuer.revocation().apply(issuer.session(&used.sid), ends_by);

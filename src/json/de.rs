@@ -17,7 +17,7 @@ use std::{fmt, str::FromStr};
 use serde::{
     Deserializer,
     de::{
-        self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor,
+        self, Deserialize, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor,
         value::SeqDeserializer,
     },
     forward_to_deserialize_any,
@@ -33,6 +33,15 @@ use super::{
 /// `T` out of an object, as serde_json makes it of its text; `None` where it does not fit.
 pub(crate) fn deserialize<T: DeserializeOwned>(object: &Object<'_>) -> Option<T> {
     T::deserialize(Whole(object)).ok()
+}
+
+/// `T` out of any value that was read; `None` where it does not fit.
+pub(super) fn deserialize_value<'de, T: Deserialize<'de>>(
+    text: &'de str,
+    kind: Kind,
+    value: Span,
+) -> Option<T> {
+    T::deserialize(Element { text, value, kind }).ok()
 }
 
 /// The type does not fit. What does not fit is nobody's business: it may be a claim.

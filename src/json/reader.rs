@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
 
     /// A value inside something that is `depth` levels deep.
     #[inline(always)]
-    fn value(&mut self, depth: usize) -> Option<(Kind, Span)> {
+    pub(super) fn value(&mut self, depth: usize) -> Option<(Kind, Span)> {
         let start = self.at;
         match self.peek()? {
             b'"' => {

@@ -205,6 +205,59 @@ fn numbers_that_overflow_a_double_are_refused() {
     }
 }
 
+#[test]
+fn a_value_of_any_type_is_read_from_bytes() {
+    for text in [r#""a\n""#, "7", "-1.5", "true", " null ", r#"[1,{"a":"\u00e9"}]"#, r#"{"a":[]}"#]
+    {
+        let serde: Serde = serde_json::from_str(text).unwrap();
+        assert_eq!(from_slice::<Serde>(text.as_bytes()), Ok(serde), "{text}");
+    }
+    assert_eq!(from_slice(br#"["borrowed"]"#), Ok(["borrowed"]));
+    assert_eq!(from_slice::<u8>(b"256"), Err(JsonError::TypeMismatch));
+    assert_eq!(from_slice::<u8>(b"\"\xff\""), Err(JsonError::NotUtf8));
+}
+
+#[test]
+fn values_of_any_type_are_read_strictly() {
+    let deepest = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+    assert!(from_slice::<Serde>(deepest.as_bytes()).is_ok());
+    for text in [
+        "",
+        "nul",
+        "1 2",
+        "[1,]",
+        "01",
+        "1e999",
+        "\u{feff}1",
+        r#"["\ud800"]"#,
+        r#"[{"a":1,"\u0061":2}]"#,
+        r#"[{"$serde_json::private::Number":"1"}]"#,
+        &format!("[{deepest}]"),
+    ] {
+        let read = from_slice::<Serde>(text.as_bytes());
+        assert!(matches!(&read, Err(JsonError::Syntax(_))), "{text}: {read:?}");
+    }
+}
+
+#[test]
+fn an_error_names_the_place_and_nothing_of_the_text() {
+    for (text, message) in [
+        (r#"{"secret":secret}"#, "expected value at line 1 column 11"),
+        (r#"{"a":1,"a":"secret"}"#, "a member stands there twice at line 1 column 20"),
+        (r#"{"secret":1,"secret":1}"#, "a member stands there twice at line 1 column 23"),
+        (r#"{"$serde_json::private::secret":1}"#, OTHER_RULES),
+        (r#""secret""secret""#, "trailing characters at line 1 column 9"),
+    ] {
+        let error = from_slice::<Serde>(text.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+    let error = from_slice::<bool>(br#""secret""#).unwrap_err();
+    assert_eq!(error.to_string(), "the value does not have the expected type");
+}
+
+const OTHER_RULES: &str = "more than 32 levels, or a member name that serde_json reserves";
+
 /// Whether both readers saw the same value.
 fn agrees(ours: Value<'_>, serde: &Serde) -> bool {
     match (ours, serde) {
@@ -265,6 +318,13 @@ proptest! {
         for (name, value) in members {
             prop_assert!(agrees(object.get(name).unwrap(), value), "{}", name);
         }
+    }
+
+    #[test]
+    fn a_value_from_bytes_is_the_one_that_serde_reads(value in json_with(-1e6..1e6_f64)) {
+        let text = serde_json::to_vec(&value).unwrap();
+        let ours = from_slice::<Serde>(&text).unwrap();
+        prop_assert_eq!(serde_json::to_vec(&ours).unwrap(), text);
     }
 
     #[test]

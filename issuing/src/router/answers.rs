@@ -1,117 +1,256 @@
-//! Answers: JSON, and kept by nobody.
+//! The JSON of answers, and the errors of the API.
 
-use std::{fmt::Display, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use ::axum::{body::Body, response::Response};
+use ::axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use http::{
-    HeaderValue, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER},
+    HeaderValue, Method, StatusCode,
+    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use tower_bearer::RejectionKind;
+use crate::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};
+use tower_bearer::{Rejection, RejectionKind, json::JsonError};
 
-/// What a call comes to.
-pub(super) type Outcome = Result<Response, Refusal>;
+/// A JSON body: of an answer, and, as an extractor, of a request.
+pub(super) struct Json<T>(pub(super) T);
 
-/// Why a call did not do what it was asked for.
-pub(super) enum Refusal {
-    /// An answer of its own.
-    Answer(Box<Response>),
-    /// A bad token or a part of the service that is away: the answer that the layer gives to those.
-    Layer(RejectionKind),
-}
-
-impl From<Response> for Refusal {
-    fn from(answer: Response) -> Self {
-        Self::Answer(Box::new(answer))
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        // The answers of this API have no map whose keys are not strings, so serde_json cannot fail.
+        let content = serde_json::to_vec(&self.0).unwrap_or_default();
+        let content_type = HeaderValue::from_static("application/json");
+        ([(CONTENT_TYPE, content_type)], Body::from(content)).into_response()
     }
 }
 
-impl From<RejectionKind> for Refusal {
-    fn from(kind: RejectionKind) -> Self {
-        Self::Layer(kind)
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// The answer is the one that the layer gives to this rejection. The layer knows the responder and the request, so
+    /// [`answer_rejections`](super::answer_rejections) writes it.
+    Rejected(RejectionKind),
+    /// The log-in opens no account.
+    NoActiveAccount,
+    /// Fields are missing or wrong.
+    Fields(FieldErrors),
+    /// The body is not JSON.
+    Json(JsonError),
+    /// The client has gone, or the body is not valid HTTP.
+    BrokenBody,
+    /// The body is longer than this number of bytes.
+    BodyTooLarge(usize),
+    /// The body has this media type, which is not JSON.
+    UnsupportedMediaType(String),
+    /// A link is needed, and the request does not name its host.
+    InvalidHost,
+    NotFound,
+    InvalidPage,
+    MethodNotAllowed {
+        method: Method,
+        allow: &'static str,
+    },
+    Throttled {
+        retry_after: Duration,
+    },
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Rejected(kind) => {
+                let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                response.extensions_mut().insert(Rejected(kind));
+                response
+            }
+            Self::NoActiveAccount => {
+                (StatusCode::UNAUTHORIZED, Json(Coded::NO_ACTIVE_ACCOUNT)).into_response()
+            }
+            Self::Fields(errors) => (StatusCode::BAD_REQUEST, Json(errors)).into_response(),
+            Self::Json(error) => {
+                Detail::with(StatusCode::BAD_REQUEST, format!("JSON parse error - {error}"))
+            }
+            Self::BrokenBody => Detail::with(StatusCode::BAD_REQUEST, "Malformed request."),
+            Self::BodyTooLarge(limit) => {
+                let text = format!("Request body is larger than {limit} bytes.");
+                Detail::with(StatusCode::PAYLOAD_TOO_LARGE, text)
+            }
+            Self::UnsupportedMediaType(name) => {
+                let text = format!("Unsupported media type \"{name}\" in request.");
+                Detail::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
+            }
+            Self::InvalidHost => Detail::with(StatusCode::BAD_REQUEST, "Invalid Host header."),
+            Self::NotFound => Detail::with(StatusCode::NOT_FOUND, "Not found."),
+            Self::InvalidPage => Detail::with(StatusCode::NOT_FOUND, "Invalid page."),
+            Self::MethodNotAllowed { method, allow } => {
+                let text = format!("Method \"{method}\" not allowed.");
+                ([(ALLOW, allow)], Detail::with(StatusCode::METHOD_NOT_ALLOWED, text))
+                    .into_response()
+            }
+            Self::Throttled { retry_after } => {
+                let seconds = retry_after.as_secs().max(1);
+                let unit = if seconds == 1 { "second" } else { "seconds" };
+                let text =
+                    format!("Request was throttled. Expected available in {seconds} {unit}.");
+                let answer = Detail::with(StatusCode::TOO_MANY_REQUESTS, text);
+                ([(RETRY_AFTER, HeaderValue::from(seconds))], answer).into_response()
+            }
+        }
     }
 }
 
-impl From<FieldErrors> for Refusal {
+impl ApiError {
+    /// The store, the accounts or the keys cannot be asked: 503.
+    pub(super) const UNAVAILABLE: Self = Self::Rejected(RejectionKind::RevocationUnavailable);
+
+    /// The token is not an access token, or has expired or was revoked: 401.
+    const NOT_ACCESS: Self = Self::Rejected(RejectionKind::WrongTokenUse);
+}
+
+/// In the extensions of a response that [`answer_rejections`](super::answer_rejections) replaces.
+#[derive(Clone, Copy)]
+pub(super) struct Rejected(pub(super) RejectionKind);
+
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection.kind())
+    }
+}
+
+impl From<FieldErrors> for ApiError {
     fn from(errors: FieldErrors) -> Self {
-        json(StatusCode::BAD_REQUEST, &errors).into()
+        Self::Fields(errors)
     }
 }
 
-/// An answer with a body. Most of them carry tokens or say whose they are, so that none is kept by a cache.
-pub(super) fn json(status: StatusCode, content: &impl Serialize) -> Response {
-    // What is written here has no map with other keys than strings and nothing else that could fail.
-    let content = serde_json::to_vec(content).unwrap_or_default();
-    let mut response = empty(status);
-    *response.body_mut() = Body::from(content);
-    with_header(response, CONTENT_TYPE, HeaderValue::from_static("application/json"))
-}
-
-/// An answer without a body.
-pub(super) fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    with_header(response, CACHE_CONTROL, HeaderValue::from_static("no-store"))
-}
-
-/// `{"detail": ...}`.
-pub(super) fn detail(status: StatusCode, text: impl Display) -> Response {
-    #[derive(Serialize)]
-    struct Detail {
-        detail: String,
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::NoActiveAccount => Self::NoActiveAccount,
+            LoginError::Throttled { retry_after } => Self::Throttled { retry_after },
+            LoginError::Busy | LoginError::Unavailable(_) => Self::UNAVAILABLE,
+        }
     }
-    json(status, &Detail { detail: text.to_string() })
 }
 
-pub(super) fn not_found() -> Response {
-    detail(StatusCode::NOT_FOUND, "Not found.")
+impl From<RefreshError> for ApiError {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::NotValid => Self::Rejected(RejectionKind::WrongTokenUse),
+            RefreshError::Throttled { retry_after } => Self::Throttled { retry_after },
+            RefreshError::Unavailable(_) => Self::UNAVAILABLE,
+        }
+    }
 }
 
-pub(super) fn method_not_allowed(method: &str, allow: &'static str) -> Response {
-    let text = format!("Method \"{method}\" not allowed.");
-    let response = detail(StatusCode::METHOD_NOT_ALLOWED, text);
-    with_header(response, ALLOW, HeaderValue::from_static(allow))
+impl From<LogOutError> for ApiError {
+    fn from(error: LogOutError) -> Self {
+        match error {
+            LogOutError::NotAccess => Self::NOT_ACCESS,
+            // One answer for both, so that a caller cannot find out whose token it is.
+            LogOutError::NotRefresh | LogOutError::OtherSubject => {
+                FieldErrors::of("refresh_token", "Not a refresh token of this account.").into()
+            }
+            LogOutError::Unavailable(_) => Self::UNAVAILABLE,
+        }
+    }
 }
 
-pub(super) fn throttled(retry_after: Duration) -> Response {
-    let seconds = retry_after.as_secs().max(1);
-    let unit = if seconds == 1 { "second" } else { "seconds" };
-    let text = format!("Request was throttled. Expected available in {seconds} {unit}.");
-    let response = detail(StatusCode::TOO_MANY_REQUESTS, text);
-    with_header(response, RETRY_AFTER, seconds.into())
+impl From<RevokeAllError> for ApiError {
+    fn from(error: RevokeAllError) -> Self {
+        match error {
+            RevokeAllError::NotAccess => Self::NOT_ACCESS,
+            RevokeAllError::Unavailable(_) => Self::UNAVAILABLE,
+        }
+    }
 }
 
-pub(super) fn with_header(
-    mut response: Response,
-    name: HeaderName,
-    value: HeaderValue,
-) -> Response {
-    response.headers_mut().insert(name, value);
-    response
+impl From<PrivateTokenError> for ApiError {
+    fn from(error: PrivateTokenError) -> Self {
+        if let Some((field, message)) = field_error(&error) {
+            return FieldErrors::of(field, message).into();
+        }
+        match error {
+            PrivateTokenError::NotAccess => Self::NOT_ACCESS,
+            PrivateTokenError::TooMany { maximum } => {
+                let message =
+                    format!("No more than {maximum} private tokens are allowed. Revoke one first.");
+                FieldErrors::of_request(message).into()
+            }
+            PrivateTokenError::NotFound => Self::NotFound,
+            PrivateTokenError::InvalidPage => Self::InvalidPage,
+            _ => Self::UNAVAILABLE,
+        }
+    }
 }
 
-/// What is wrong with the fields of a request, in their order: `{"name": ["..."]}`.
-#[derive(Default)]
-pub(super) struct FieldErrors(Vec<(&'static str, String)>);
+/// The field that an error is about, and the message for it.
+fn field_error(error: &PrivateTokenError) -> Option<(&'static str, Cow<'static, str>)> {
+    let (field, message) = match error {
+        PrivateTokenError::BlankName => ("name", "This field may not be blank."),
+        PrivateTokenError::NameTooLong => {
+            ("name", "Ensure this field has no more than 255 characters.")
+        }
+        PrivateTokenError::NulInName => ("name", "Null characters are not allowed."),
+        PrivateTokenError::ExpiryPast => {
+            ("expiration_time", "Ensure this datetime is in the future.")
+        }
+        PrivateTokenError::ExpiryTooFar { maximum } => {
+            let seconds = maximum.as_secs();
+            let (count, unit) =
+                if seconds % DAY == 0 { (seconds / DAY, "days") } else { (seconds, "seconds") };
+            let message = format!("Ensure this datetime is no more than {count} {unit} from now.");
+            return Some(("expiration_time", message.into()));
+        }
+        _ => return None,
+    };
+    Some((field, message.into()))
+}
+
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
+
+/// What is wrong, by field. `non_field_errors` is about no single field.
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(
+        value_type = std::collections::HashMap<String, Vec<String>>,
+        example = json!({"expiration_time": ["This field is required."]})
+    )
+)]
+// In the order in which the fields were read.
+pub(super) struct FieldErrors(Vec<(&'static str, Cow<'static, str>)>);
 
 impl FieldErrors {
-    pub(super) fn of(field: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn of(field: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self(vec![(field, message.into())])
     }
 
-    /// About the whole and no field.
-    pub(super) fn of_none(message: impl Into<String>) -> Self {
+    /// An error of the request as a whole.
+    pub(super) fn of_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::of("non_field_errors", message)
     }
 
-    pub(super) fn add(&mut self, field: &'static str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, field: &'static str, message: impl Into<Cow<'static, str>>) {
         self.0.push((field, message.into()));
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Adds the error if there is one and it is about a field.
+    pub(super) fn add_if_wrong<T>(&mut self, checked: Result<T, PrivateTokenError>) {
+        if let Err(error) = checked
+            && let Some((field, message)) = field_error(&error)
+        {
+            self.add(field, message);
+        }
     }
 }
 
@@ -123,4 +262,35 @@ impl Serialize for FieldErrors {
         }
         map.end()
     }
+}
+
+/// What happened, for people.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct Detail {
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    detail: Cow<'static, str>,
+}
+
+impl Detail {
+    fn with(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Response {
+        (status, Json(Self { detail: detail.into() })).into_response()
+    }
+}
+
+/// What happened, for programs and for people.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct Coded {
+    #[cfg_attr(feature = "openapi", schema(example = "Token is invalid or expired"))]
+    detail: &'static str,
+    #[cfg_attr(feature = "openapi", schema(example = "token_not_valid"))]
+    code: &'static str,
+}
+
+impl Coded {
+    const NO_ACTIVE_ACCOUNT: Self = Self {
+        detail: "No active account found with the given credentials",
+        code: "no_active_account",
+    };
 }

@@ -1,60 +1,66 @@
-//! The body of a request: bounded, JSON, an object.
+//! The body of a request: JSON, an object, at most 64 KiB.
 
-use std::{fmt, future::poll_fn, pin::Pin};
+use std::{fmt, future::poll_fn, marker::PhantomData, pin::Pin, sync::Arc};
 
-use ::axum::body::Body;
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use ::axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+};
+use http::header::CONTENT_TYPE;
 use http_body::Body as _;
 use serde::{
-    Deserializer as _,
-    de::{self, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserialize, Deserializer,
+    de::{
+        self, DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
 };
-use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::answers::{FieldErrors, Refusal, detail};
+use super::{
+    TokenApi,
+    answers::{ApiError, FieldErrors, Json},
+};
+use tower_bearer::{Authenticated, json};
 
-/// The longest body that is read.
+/// The longest accepted body, in bytes.
 const LIMIT: usize = 64 * 1024;
 
-/// What is thrown away of a longer one, so that the client gets to read the answer: a connection that is closed while
-/// it still sends is reset.
+/// A longer body is read up to here and thrown away. If the server closed the connection earlier, the client could not
+/// read the answer.
 const DRAINED: usize = 4 * 1024 * 1024;
 
-/// The members of the object that a request carries. No body is an object without members, whatever its type.
-pub(super) async fn read_object(
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Map<String, Value>, Refusal> {
-    let content = read(body).await?;
-    if content.is_empty() {
-        return Ok(Map::new());
-    }
-    let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
-    if !is_json(content_type) {
-        let name = String::from_utf8_lossy(content_type);
-        let text = format!("Unsupported media type \"{name}\" in request.");
-        return Err(detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into());
-    }
-    match parse(&content)? {
-        Document::Object(members) => Ok(members),
-        Document::Null => Err(FieldErrors::of_none("No data provided").into()),
-        Document::Other(kind) => {
-            let text = format!("Invalid data. Expected a dictionary, but got {kind}.");
-            Err(FieldErrors::of_none(text).into())
+/// The object that a request carries. An empty body is an object without members, whatever its media type.
+///
+/// A caller can send its body slowly. So its access token is checked again once the body was read: by then the token
+/// may have expired or been revoked. That answer comes before any error of the body.
+impl<T: DeserializeOwned> FromRequest<Arc<TokenApi>> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Arc<TokenApi>) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let content = read(body).await;
+        if let Some(caller) = parts.extensions.get::<Authenticated>() {
+            api.issuer.access_authenticator().recheck(caller).await?;
         }
+        let content = content?;
+        if content.is_empty() {
+            return parse(b"{}");
+        }
+        let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+        check_content_type(content_type.unwrap_or_default())?;
+        parse(&content)
     }
 }
 
-/// Wiped when it was parsed: it may hold a password. It has its size from the start where the client names one, so that
-/// it leaves no copies behind by growing.
-async fn read(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+/// The content is wiped after it was parsed, because it may hold a password. If the client names its length, it is
+/// allocated once, so that no copies of a part are left behind.
+async fn read(mut body: Body) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     let named = usize::try_from(body.size_hint().lower()).unwrap_or(LIMIT);
     let mut content = Zeroizing::new(Vec::with_capacity(named.min(LIMIT)));
     let mut length = 0_usize;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        // The client has gone or sends what is no HTTP.
-        let frame = frame.map_err(|_| detail(StatusCode::BAD_REQUEST, "Malformed request."))?;
+        let frame = frame.map_err(|_| ApiError::BrokenBody)?;
         let Ok(data) = frame.into_data() else { continue };
         length = length.saturating_add(data.len());
         if length <= LIMIT {
@@ -63,85 +69,81 @@ async fn read(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Refusal> {
             break;
         }
     }
-    if length > LIMIT {
-        let text = format!("Request body is larger than {LIMIT} bytes.");
-        return Err(detail(StatusCode::PAYLOAD_TOO_LARGE, text).into());
+    if length > LIMIT { Err(ApiError::BodyTooLarge(LIMIT)) } else { Ok(content) }
+}
+
+/// Accepts `application/json` with any parameters: JSON has one encoding (RFC 8259 section 8.1).
+fn check_content_type(content_type: &[u8]) -> Result<(), ApiError> {
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    if media_type.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+        return Ok(());
     }
-    Ok(content)
+    Err(ApiError::UnsupportedMediaType(String::from_utf8_lossy(content_type).into_owned()))
 }
 
-/// `application/json`, with whatever parameters: JSON has one encoding (RFC 8259 section 8.1).
-fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<Json<T>, ApiError> {
+    match json::from_slice(content).map_err(ApiError::Json)? {
+        Document::Object(body) => Ok(Json(body)),
+        Document::Null => Err(FieldErrors::of_request("No data provided").into()),
+        Document::Other(kind) => {
+            let message = format!("Invalid data. Expected a dictionary, but got {kind}.");
+            Err(FieldErrors::of_request(message).into())
+        }
+    }
 }
 
-fn parse(content: &[u8]) -> Result<Document, Refusal> {
-    let bad = |why: &dyn fmt::Display| {
-        detail(StatusCode::BAD_REQUEST, format_args!("JSON parse error - {why}"))
-    };
-    // Checked before, because what is skipped is not.
-    let text = std::str::from_utf8(content).map_err(|_| bad(&"the text is not UTF-8"))?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    // Errors name positions and nothing of the text.
-    let document = reader.deserialize_any(DocumentVisitor).map_err(|error| bad(&error))?;
-    reader.end().map_err(|error| bad(&error))?;
-    Ok(document)
-}
-
-enum Document {
-    Object(Map<String, Value>),
+enum Document<T> {
+    Object(T),
     Null,
-    /// Something else, in Python's word for it.
+    /// Another value, with the name that Python has for its type.
     Other(&'static str),
 }
 
-struct DocumentVisitor;
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Document<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DocumentVisitor(PhantomData))
+    }
+}
 
-impl<'de> Visitor<'de> for DocumentVisitor {
-    type Value = Document;
+struct DocumentVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for DocumentVisitor<T> {
+    type Value = Document<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let mut members = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            // Which of the two is meant? Readers differ, so that none may choose.
-            if members.insert(name, map.next_value()?).is_some() {
-                return Err(A::Error::custom("a member stands there twice"));
-            }
-        }
-        Ok(Document::Object(members))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Document<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Document::Object)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Document, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Document<T>, A::Error> {
         while elements.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Document::Other("list"))
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Document, E> {
+    fn visit_unit<E: de::Error>(self) -> Result<Document<T>, E> {
         Ok(Document::Null)
     }
 
-    fn visit_str<E: de::Error>(self, _: &str) -> Result<Document, E> {
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<Document<T>, E> {
         Ok(Document::Other("str"))
     }
 
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Document, E> {
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Document<T>, E> {
         Ok(Document::Other("bool"))
     }
 
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Document, E> {
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Document<T>, E> {
         Ok(Document::Other("int"))
     }
 
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Document, E> {
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Document<T>, E> {
         Ok(Document::Other("int"))
     }
 
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Document, E> {
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Document<T>, E> {
         Ok(Document::Other("float"))
     }
 }

@@ -1,42 +1,59 @@
-//! Dates with a time and an offset (RFC 3339), to the second.
+//! Dates with a time and an offset (RFC 3339), in whole seconds.
 //!
-//! 1. Seconds and their fraction may be missing. The fraction is cut off.
+//! 1. Seconds and their fraction are optional. A fraction is cut off.
 //! 2. As in Django, `T` may be a space, the fraction may follow a comma, and the offset may be `+0200` or `+02`.
 //! 3. The offset is mandatory: without it the expiry of a token is not known.
 
 use jiff::{Timestamp, civil, tz::Offset};
+use serde::{Serialize, Serializer};
 
-/// Why a text is no date.
+/// A date in a body, as a Unix second. A date before 1970 is the second 0. It is written in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DateTime(pub(super) u64);
+
+impl DateTime {
+    pub(super) fn parse(text: &str) -> Result<Self, DateTimeError> {
+        parse(text).map(|second| Self(u64::try_from(second).unwrap_or(0)))
+    }
+}
+
+impl Serialize for DateTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format(self.0))
+    }
+}
+
+/// Why a text is not a date.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoDate {
+pub(super) enum DateTimeError {
     WrongFormat,
     NoOffset,
     OutOfRange,
 }
 
-impl NoDate {
+pub(super) const WRONG_FORMAT: &str = "Datetime has wrong format. Use one of these formats instead: \
+                                       YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].";
+
+impl DateTimeError {
     pub(super) fn message(&self) -> &'static str {
         match self {
-            Self::WrongFormat => {
-                "Datetime has wrong format. Use one of these formats instead: \
-                 YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
-            }
+            Self::WrongFormat => WRONG_FORMAT,
             Self::NoOffset => "Datetime has no time zone. Add one: +HH:MM, -HH:MM or Z.",
             Self::OutOfRange => "Datetime value out of range.",
         }
     }
 }
 
-/// The Unix second that a text names.
-pub(super) fn parse(text: &str) -> Result<i64, NoDate> {
+/// The Unix second of a date.
+fn parse(text: &str) -> Result<i64, DateTimeError> {
     let mut reader = Reader(text.as_bytes());
-    let (date_time, offset) = reader.date_time().ok_or(NoDate::WrongFormat)?;
-    let offset = offset.ok_or(NoDate::NoOffset)?;
-    offset.to_timestamp(date_time).map(Timestamp::as_second).map_err(|_| NoDate::OutOfRange)
+    let (date_time, offset) = reader.date_time().ok_or(DateTimeError::WrongFormat)?;
+    let offset = offset.ok_or(DateTimeError::NoOffset)?;
+    offset.to_timestamp(date_time).map(Timestamp::as_second).map_err(|_| DateTimeError::OutOfRange)
 }
 
-/// A Unix second, in UTC: `2027-01-15T08:00:00Z`. What lies beyond the year 9999 is its end.
-pub(super) fn format(second: u64) -> String {
+/// A Unix second in UTC: `2027-01-15T08:00:00Z`. Seconds after the year 9999 are written as its last one.
+fn format(second: u64) -> String {
     let second = i64::try_from(second).unwrap_or(i64::MAX);
     Timestamp::from_second(second).unwrap_or(Timestamp::MAX).to_string()
 }
@@ -102,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_that_django_reads_is_read() {
+    fn every_date_format_of_django_is_read() {
         for text in [
             "2027-01-15T08:00:00Z",
             "2027-01-15t08:00:00z",
@@ -123,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn a_date_without_an_offset_is_refused_by_name() {
+    fn a_date_without_an_offset_has_its_own_error() {
         for text in ["2027-01-15T08:00:00", "2027-01-15T08:00", "2027-01-15 08:00:00.5"] {
-            assert_eq!(parse(text), Err(NoDate::NoOffset), "{text}");
+            assert_eq!(parse(text), Err(DateTimeError::NoOffset), "{text}");
         }
     }
 
@@ -158,9 +175,9 @@ mod tests {
             "tomorrow",
             "２027-01-15T08:00:00Z",
         ] {
-            assert_eq!(parse(text), Err(NoDate::WrongFormat), "{text}");
+            assert_eq!(parse(text), Err(DateTimeError::WrongFormat), "{text}");
         }
-        assert_eq!(parse("9999-12-31T23:59:59-23:59"), Err(NoDate::OutOfRange));
+        assert_eq!(parse("9999-12-31T23:59:59-23:59"), Err(DateTimeError::OutOfRange));
     }
 
     #[test]

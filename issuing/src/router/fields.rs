@@ -1,115 +1,193 @@
-//! The fields of a request, and what is said about those that are wrong.
+//! The fields of a request body, and the messages for those that are wrong.
+//!
+//! A body is a struct of [`Field`]s. Reading it never stops at a wrong field, so that one answer can name all of them.
 
-use serde_json::{Map, Value};
+use std::{fmt, marker::PhantomData};
 
-use super::{answers::FieldErrors, date_time};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use zeroize::Zeroizing;
+
+use super::{answers::FieldErrors, date_time::DateTime};
 
 const REQUIRED: &str = "This field is required.";
 const NULL: &str = "This field may not be null.";
 const BLANK: &str = "This field may not be blank.";
 const NUL: &str = "Null characters are not allowed.";
+const NOT_A_STRING: &str = "Not a valid string.";
+const NOT_AN_INTEGER: &str = "A valid integer is required.";
+const NEGATIVE: &str = "Ensure this value is greater than or equal to 0.";
 
-/// What is done with white space around a text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Space {
-    CutOff,
-    /// As in passwords, of which it may be a part.
-    Kept,
+/// A field of a body: its value, or what is wrong with it. Give it `#[serde(default)]`, for a field that is missing.
+#[derive(Default)]
+pub(super) enum Field<T> {
+    #[default]
+    Missing,
+    Wrong(&'static str),
+    Value(T),
 }
 
-/// Takes fields out of an object, one by one, and collects what is wrong. Members that nobody takes are ignored.
-pub(super) struct Fields {
-    members: Map<String, Value>,
-    errors: FieldErrors,
+impl<T> Field<T> {
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing)
+    }
+
+    /// The value. If it is missing or wrong, adds an error for the field.
+    pub(super) fn required(self, name: &'static str, errors: &mut FieldErrors) -> Option<T> {
+        if self.is_missing() {
+            errors.add(name, REQUIRED);
+        }
+        self.optional(name, errors)
+    }
+
+    /// The value. If it is wrong, adds an error for the field.
+    pub(super) fn optional(self, name: &'static str, errors: &mut FieldErrors) -> Option<T> {
+        match self {
+            Self::Missing => None,
+            Self::Wrong(message) => {
+                errors.add(name, message);
+                None
+            }
+            Self::Value(value) => Some(value),
+        }
+    }
 }
 
-impl Fields {
-    pub(super) fn new(members: Map<String, Value>) -> Self {
-        Self { members, errors: FieldErrors::default() }
+/// A type that a field can have. It takes strings, numbers, or both.
+pub(super) trait FieldType: Sized {
+    /// The message for JSON of another type.
+    const WRONG_TYPE: &'static str;
+
+    fn from_text(_: &str) -> Result<Self, &'static str> {
+        Err(Self::WRONG_TYPE)
     }
 
-    pub(super) fn has(&self, field: &str) -> bool {
-        self.members.contains_key(field)
+    fn from_integer(_: u64) -> Result<Self, &'static str> {
+        Err(Self::WRONG_TYPE)
     }
 
-    /// A text that is not blank.
-    pub(super) fn text(&mut self, field: &'static str, space: Space) -> Option<String> {
-        match self.required(field)? {
-            Value::String(text) => {
-                let content = if space == Space::CutOff { text.trim() } else { &text };
-                if content.is_empty() {
-                    return self.wrong(field, BLANK);
-                }
-                if content.contains('\0') {
-                    return self.wrong(field, NUL);
-                }
-                Some(if content.len() == text.len() { text } else { content.to_owned() })
-            }
-            _ => self.wrong(field, "Not a valid string."),
+    /// From a number that is negative, larger than a `u64`, or written with a point or an exponent.
+    fn from_float(_: f64) -> Result<Self, &'static str> {
+        Err(Self::WRONG_TYPE)
+    }
+}
+
+/// A text that is not blank, without the white space around it.
+impl FieldType for String {
+    const WRONG_TYPE: &'static str = NOT_A_STRING;
+
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        not_blank(text.trim()).map(str::to_owned)
+    }
+}
+
+/// A password. It keeps the white space around it, and is wiped from memory when it is dropped.
+impl FieldType for Zeroizing<String> {
+    const WRONG_TYPE: &'static str = NOT_A_STRING;
+
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        not_blank(text).map(|text| Self::new(text.to_owned()))
+    }
+}
+
+fn not_blank(text: &str) -> Result<&str, &'static str> {
+    if text.is_empty() {
+        return Err(BLANK);
+    }
+    if text.contains('\0') { Err(NUL) } else { Ok(text) }
+}
+
+impl FieldType for DateTime {
+    const WRONG_TYPE: &'static str = super::date_time::WRONG_FORMAT;
+
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text).map_err(|error| error.message())
+    }
+}
+
+/// A whole number from 0 up. Numbers that are too large count as the largest.
+impl FieldType for u64 {
+    const WRONG_TYPE: &'static str = NOT_AN_INTEGER;
+
+    fn from_integer(number: u64) -> Result<Self, &'static str> {
+        Ok(number)
+    }
+
+    fn from_float(number: f64) -> Result<Self, &'static str> {
+        if number.fract() != 0.0 {
+            return Err(NOT_AN_INTEGER);
         }
-    }
-
-    /// A date, as a Unix second; one before 1970 is the second 0.
-    pub(super) fn date_time(&mut self, field: &'static str) -> Option<u64> {
-        let value = self.required(field)?;
-        match date_time::parse(value.as_str().unwrap_or_default()) {
-            Ok(second) => Some(u64::try_from(second).unwrap_or(0)),
-            Err(error) => self.wrong(field, error.message()),
+        if number < 0.0 {
+            return Err(NEGATIVE);
         }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole and not negative; `as` saturates"
+        )]
+        Ok(number as Self)
+    }
+}
+
+impl<'de, T: FieldType> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor(PhantomData))
+    }
+}
+
+struct FieldVisitor<T>(PhantomData<T>);
+
+impl<T: FieldType> FieldVisitor<T> {
+    fn field<E>(value: Result<T, &'static str>) -> Result<Field<T>, E> {
+        Ok(match value {
+            Ok(value) => Field::Value(value),
+            Err(message) => Field::Wrong(message),
+        })
+    }
+}
+
+/// Takes every value, so that no other field is lost.
+impl<'de, T: FieldType> Visitor<'de> for FieldVisitor<T> {
+    type Value = Field<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field")
     }
 
-    /// A whole number from 0 up, which may be missing.
-    pub(super) fn optional_count(&mut self, field: &'static str) -> Option<u64> {
-        if !self.has(field) {
-            return None;
-        }
-        let value = self.required(field)?;
-        let Value::Number(number) = value else {
-            return self.wrong(field, "A valid integer is required.");
-        };
-        match (number.as_u64(), number.as_f64()) {
-            (Some(count), _) => Some(count),
-            (None, Some(float)) if float.fract() != 0.0 => {
-                self.wrong(field, "A valid integer is required.")
-            }
-            (None, Some(float)) if float < 0.0 => {
-                self.wrong(field, "Ensure this value is greater than or equal to 0.")
-            }
-            // A whole number that was written with a point or an exponent, or is beyond all bounds.
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "whole and not negative; `as` saturates"
-            )]
-            (None, Some(float)) => Some(float as u64),
-            (None, None) => self.wrong(field, "A valid integer is required."),
-        }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Field<T>, E> {
+        Self::field(T::from_text(text))
     }
 
-    /// Notes what is wrong with a field; there is nothing to be had of it then.
-    pub(super) fn wrong<T>(
-        &mut self,
-        field: &'static str,
-        message: impl Into<String>,
-    ) -> Option<T> {
-        self.errors.add(field, message);
-        None
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Field<T>, E> {
+        Self::field(T::from_integer(number))
     }
 
-    /// All that is wrong.
-    pub(super) fn into_errors(self) -> FieldErrors {
-        self.errors
+    #[expect(clippy::cast_precision_loss, reason = "only the sign is looked at")]
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Field<T>, E> {
+        Self::field(T::from_float(number as f64))
     }
 
-    pub(super) fn has_errors(&self) -> bool {
-        !self.errors.is_empty()
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Field<T>, E> {
+        Self::field(T::from_float(number))
     }
 
-    fn required(&mut self, field: &'static str) -> Option<Value> {
-        match self.members.remove(field) {
-            None => self.wrong(field, REQUIRED),
-            Some(Value::Null) => self.wrong(field, NULL),
-            Some(value) => Some(value),
-        }
+    fn visit_unit<E: de::Error>(self) -> Result<Field<T>, E> {
+        Ok(Field::Wrong(NULL))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Field<T>, E> {
+        Ok(Field::Wrong(T::WRONG_TYPE))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Field<T>, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Wrong(T::WRONG_TYPE))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Field<T>, A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Wrong(T::WRONG_TYPE))
     }
 }

@@ -8,14 +8,14 @@ use http::{
 
 use crate::TokenIssuer;
 
-/// Long enough to spare the service, short enough for a key that was announced minutes before it signs.
+/// Long enough to keep load from the service. Short enough for a key that is announced minutes before it signs.
 const CACHE: &str = "public, max-age=300";
 
 impl TokenIssuer {
-    /// `/.well-known/jwks.json`: the public keys, which others may keep for five minutes. It belongs at the root of the
-    /// service: `Router::new().merge(issuer.jwks_router())`.
+    /// A router for `/.well-known/jwks.json`: the public keys. Clients may cache them for five minutes. Add it at the
+    /// root of the service: `Router::new().merge(issuer.jwks_router())`.
     ///
-    /// [`announce`](super::super::SigningKeys::announce) a key for longer than that before it signs.
+    /// [`announce`](super::super::SigningKeys::announce) a new key more than five minutes before it signs.
     pub fn jwks_router(&self) -> Router {
         let issuer = self.clone();
         let jwks = async move || {

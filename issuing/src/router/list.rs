@@ -1,46 +1,119 @@
 //! The query of a list, and the links to its other pages.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use ::axum::extract::{FromRequestParts, OriginalUri};
 use form_urlencoded::{Serializer, parse};
+use http::request::Parts;
 
-use super::answers::FieldErrors;
+use super::{
+    TokenApi,
+    answers::{ApiError, FieldErrors},
+    public_url,
+};
 use crate::{ListQuery, Page, PrivateTokenPage, SortBy};
 
-/// How many tokens are on a page unless the client says otherwise, and how many at most.
+/// Tokens on a page, by default and at most.
 const PAGE_SIZE: u32 = 20;
 const MAX_PAGE_SIZE: u32 = 100;
 
-/// What the client asks for. Of a parameter that stands there several times the last counts.
-///
-/// `None` where the page is no number: there is no such page.
-pub(super) fn read(query: &str) -> Result<Option<ListQuery>, FieldErrors> {
-    let last = |name: &str| {
-        parse(query.as_bytes()).filter(|(key, _)| key == name).last().map(|(_, value)| value)
-    };
-    let Some(page) = page(&last("page").unwrap_or_default()) else { return Ok(None) };
-    let mut list = ListQuery::new()
-        .with_page(page)
-        .with_page_size(last("page_size").and_then(|size| page_size(&size)).unwrap_or(PAGE_SIZE));
-    if let Some(text) = last("q").filter(|text| !text.is_empty()) {
-        if text.contains('\0') {
-            return Err(FieldErrors::of("q", "Null characters are not allowed."));
-        }
-        list = list.with_search(text);
-    }
-    for (by, descending) in ordering(&last("ordering").unwrap_or_default()) {
-        list = list.add_ordering(by, descending);
-    }
-    Ok(Some(list))
+/// The query of a list.
+#[derive(Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+pub(super) struct ListParameters {
+    /// `name`, `expiration_time`, `id`, `created_at` or `last_used_at`, with `-` in front for descending order. Several
+    /// are separated by commas. Unknown fields are ignored.
+    ordering: Option<String>,
+    /// Lists only tokens whose name contains this text, in upper or lower case.
+    q: Option<String>,
+    /// A number from 1 up, or `last`.
+    page: Option<String>,
+    /// Up to 100; the default is 20. Bad values are ignored.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<u32>))]
+    page_size: Option<String>,
 }
 
-/// The query strings of the next page and the previous one. The other parameters stay, in the order of their names; the
+impl ListParameters {
+    /// If a parameter is repeated, the last one counts.
+    fn parse(query: &str) -> Self {
+        let mut parameters = Self::default();
+        for (name, value) in parse(query.as_bytes()) {
+            let parameter = match &*name {
+                "ordering" => &mut parameters.ordering,
+                "q" => &mut parameters.q,
+                "page" => &mut parameters.page,
+                "page_size" => &mut parameters.page_size,
+                _ => continue,
+            };
+            *parameter = Some(value.into_owned());
+        }
+        parameters
+    }
+
+    fn into_query(self) -> Result<ListQuery, ApiError> {
+        let page = page(&self.page.unwrap_or_default()).ok_or(ApiError::InvalidPage)?;
+        let size = self.page_size.and_then(|size| page_size(&size)).unwrap_or(PAGE_SIZE);
+        let mut query = ListQuery::new().with_page(page).with_page_size(size);
+        if let Some(text) = self.q.filter(|text| !text.is_empty()) {
+            if text.contains('\0') {
+                return Err(FieldErrors::of("q", "Null characters are not allowed.").into());
+            }
+            query = query.with_search(text);
+        }
+        for (by, descending) in ordering(&self.ordering.unwrap_or_default()) {
+            query = query.add_ordering(by, descending);
+        }
+        Ok(query)
+    }
+}
+
+/// The page that a request asks for.
+pub(super) struct ListRequest {
+    pub(super) query: ListQuery,
+    /// The query as the client wrote it.
+    parameters: String,
+    /// The URL of the list without its query; `None` if the request does not name a valid host.
+    url: Option<String>,
+}
+
+impl FromRequestParts<Arc<TokenApi>> for ListRequest {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<TokenApi>) -> Result<Self, ApiError> {
+        let parameters = parts.uri.query().unwrap_or_default().to_owned();
+        let query = ListParameters::parse(&parameters).into_query()?;
+        let base = match &api.public_url {
+            Some(url) => Some(url.to_string()),
+            None => public_url::of_request(&parts.uri, &parts.headers),
+        };
+        // With the prefix under which the router is nested.
+        let path = match parts.extensions.get::<OriginalUri>() {
+            Some(OriginalUri(uri)) => uri.path(),
+            None => parts.uri.path(),
+        };
+        let url = base.map(|base| format!("{base}{path}"));
+        Ok(Self { query, parameters, url })
+    }
+}
+
+impl ListRequest {
+    /// The URLs of the next page and the previous one.
+    pub(super) fn links(&self, page: &PrivateTokenPage) -> Result<[Option<String>; 2], ApiError> {
+        let [next, previous] = neighbours(&self.parameters, &self.query, page);
+        Ok([self.link(next)?, self.link(previous)?])
+    }
+
+    fn link(&self, query: Option<String>) -> Result<Option<String>, ApiError> {
+        let Some(query) = query else { return Ok(None) };
+        let url = self.url.as_ref().ok_or(ApiError::InvalidHost)?;
+        Ok(Some(if query.is_empty() { url.clone() } else { format!("{url}?{query}") }))
+    }
+}
+
+/// The query strings of the next page and the previous one. The other parameters stay, in the order of their names. The
 /// first page has no number.
-pub(super) fn neighbours(
-    query: &str,
-    list: &ListQuery,
-    page: &PrivateTokenPage,
-) -> [Option<String>; 2] {
+fn neighbours(query: &str, list: &ListQuery, page: &PrivateTokenPage) -> [Option<String>; 2] {
     let seen = page.number.saturating_mul(u64::from(list.page_size));
     let next = (seen < page.count).then(|| with_page(query, page.number.saturating_add(1)));
     let previous = (page.number > 1).then(|| with_page(query, page.number - 1));
@@ -72,20 +145,20 @@ fn page(text: &str) -> Option<Page> {
     }
 }
 
-/// Bad sizes are ignored, large ones are capped.
+/// Bad sizes are ignored. Large ones are lowered to the maximum.
 fn page_size(text: &str) -> Option<u32> {
     let size = number(text).filter(|size| *size > 0)?;
     Some(u32::try_from(size).unwrap_or(MAX_PAGE_SIZE).min(MAX_PAGE_SIZE))
 }
 
-/// A number too large to be one is the largest.
+/// A number that is too large counts as the largest one.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Fields, separated by commas, each with `-` for descending; unknown ones are ignored.
+/// Fields that are separated by commas, with `-` for descending order. Unknown fields are ignored.
 fn ordering(text: &str) -> Vec<(SortBy, bool)> {
     let mut fields = Vec::new();
     for part in text.split(',').map(str::trim) {
@@ -101,8 +174,8 @@ fn ordering(text: &str) -> Vec<(SortBy, bool)> {
             "last_used_at" => SortBy::LastUsedAt,
             _ => continue,
         };
-        // A field that stands there again orders nothing more; so no query makes a long statement.
-        if fields.iter().all(|(known, _)| *known != by) {
+        // A repeated field changes nothing, so it is left out. This bounds the length of the SQL statement.
+        if fields.iter().all(|(other, _)| *other != by) {
             fields.push((by, descending));
         }
     }
@@ -114,11 +187,11 @@ mod tests {
     use super::*;
 
     fn query(text: &str) -> ListQuery {
-        read(text).ok().flatten().unwrap()
+        ListParameters::parse(text).into_query().unwrap()
     }
 
     #[test]
-    fn bad_sizes_are_ignored_and_large_ones_capped() {
+    fn bad_sizes_are_ignored_and_large_ones_are_lowered() {
         let sizes = ["page_size=7", "page_size=0", "page_size=-1", "page_size=x", "page_size="];
         let read = sizes.map(|text| query(text).page_size);
         assert_eq!(read, [7, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE]);
@@ -131,8 +204,15 @@ mod tests {
         assert_eq!(query("page=last").page, Page::Last);
         assert_eq!(query("page=").page, Page::Number(1));
         for bad in ["page=x", "page=-1", "page=1.5", "page=%FF"] {
-            assert_eq!(read(bad).ok(), Some(None), "{bad}");
+            let error = ListParameters::parse(bad).into_query().err();
+            assert!(matches!(error, Some(ApiError::InvalidPage)), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_last_of_repeated_parameters_counts() {
+        assert_eq!(query("page=2&page_size=5&page=3").page, Page::Number(3));
+        assert_eq!(query("page=x&page=3").page, Page::Number(3));
     }
 
     #[test]

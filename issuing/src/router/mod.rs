@@ -1,28 +1,27 @@
 //! The HTTP API of an issuer, as an axum router: log in, refresh, log out, private tokens.
 //!
 //! 1. **Each path answers with and without a slash at its end**, never by a redirect.
-//! 2. **Private tokens, `revoke_all/` and `logout/` take access tokens only.** Everything else gets the answer of
-//!    [`TokenIssuer::access_layer`], before the method and the body are looked at. Once the body
-//!    was read the token is looked at again, and the store looks in the same step in which it writes: what was revoked
-//!    or has expired meanwhile does nothing.
-//! 3. **Bodies are JSON objects of at most 64 KiB**: more is 413, another type 415; text that is not UTF-8 or has a member
-//!    twice is 400. No body is an object without members. Unknown members are ignored.
-//! 4. **What is wrong with fields is said all at once**, `{"field": ["..."]}`, and nothing is written then.
-//! 5. **No answer is kept by a cache**, but for the public keys.
-//! 6. **Nothing that a client may send is believed about itself**: its address is that of the connection
-//!    ([`with_peer_address`](TokenApi::with_peer_address); without either log-ins are limited by account only), and links begin with the configured URL
-//!    ([`with_public_url`](TokenApi::with_public_url)) or, without one, with the request's own host, which is checked.
-//! 7. **One subject cannot keep the store from others**: a few of its calls run at once and a few more wait, new private
-//!    tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)), and what is beyond is
-//!    429. Revocations have turns of their own, which nothing else takes.
-//! 8. **Where store, accounts or keys cannot be asked the answer is 503** with `Retry-After`.
+//! 2. **Private tokens, `revoke_all/` and `logout/` accept access tokens only.** Every other request gets the answer of
+//!    [`TokenIssuer::access_layer`], before the method and the body are checked. The token is checked again once the
+//!    body was read, and the store checks it in the same step in which it writes. A token that was revoked or has
+//!    expired meanwhile changes nothing.
+//! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](tower_bearer::json). A longer body is
+//!    answered 413, another media type 415, and malformed JSON 400. An empty body counts as an object without members.
+//!    Unknown members are ignored.
+//! 4. **One answer names all wrong fields**: `{"field": ["..."]}`. Nothing is written then.
+//! 5. **Caches keep no answer**, except the public keys.
+//! 6. **A client cannot choose its own address or host.** Its address is that of the connection
+//!    ([`with_peer_address`](TokenApi::with_peer_address)). Without an address, log-ins are limited by account only.
+//!    Links begin with the configured URL ([`with_public_url`](TokenApi::with_public_url)), or else with the host of
+//!    the request, which is checked.
+//! 7. **One subject cannot keep the store from others.** Few of its calls run at once, and a few more wait. New private
+//!    tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)). More are answered
+//!    429. Revocations have limits of their own, which no other call uses up.
+//! 8. **If the store, the accounts or the keys cannot be asked, the answer is 503** with `Retry-After`.
 //!
 //! ```
-//! # use tower_bearer::{
-//! #     #, #     Algorithm,
-//! #     #     issuing::{MemoryAccounts, Passwords, TokenIssuer, store::MemoryTokenStore},
-//! #     #     jws::SigningKey,
-//! # };
+//! # use tower_bearer::{Algorithm, jws::SigningKey};
+//! # use tower_bearer_issuing::{MemoryAccounts, Passwords, TokenIssuer, store::MemoryTokenStore};
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use axum::{Router, body::Body, routing::get};
@@ -50,20 +49,20 @@
 //! # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 //! ```
 //!
-//! # Where this differs from Django REST framework
+//! # Differences from Django REST framework
 //!
-//! Its words and its order of checks are kept, and these differ on purpose:
+//! The API keeps the texts and the order of checks of that framework. It differs on purpose in these points:
 //!
-//! * A number is no string and a string is no number: `"name": 5` is "Not a valid string.", `"overlap_seconds": "5"` is no
-//!   valid integer. There both are converted.
-//! * Passwords keep the white space around them, which there is cut off by default.
-//! * A member that stands there twice is refused, in place of the last one counting; so are lone surrogates (as malformed
-//!   JSON) and dates without an offset. What follows "JSON parse error - " is in other words than Python's.
-//! * Only JSON is read: forms are 415. `Accept` is not looked at. `OPTIONS` is answered 204 with `Allow`.
-//! * Not found is what is no number in `private_tokens/{id}/`, after authentication in place of before it.
+//! * A number is not a string and a string is not a number: `"name": 5` is "Not a valid string.", and
+//!   `"overlap_seconds": "5"` is not a valid integer. Django converts both.
+//! * Passwords keep the white space around them. Django removes it by default.
+//! * A repeated member is rejected. In Django the last one counts. Lone surrogates, more than 32 levels and dates
+//!   without an offset are rejected, too. The text after "JSON parse error - " differs from Python's.
+//! * Only JSON is read: forms are answered 415. `Accept` is ignored. `OPTIONS` is answered 204 with `Allow`.
+//! * A path `private_tokens/{id}/` without a number is answered 404 after authentication, not before it.
 //!
-//! A request that is refused before its body was read (401) is answered at once, which may cut off a client that still
-//! sends. Time limits for slow clients are the service's: put tower-http's `TimeoutLayer` around it.
+//! A request that is rejected before its body was read (401) is answered at once. A client that still sends may lose
+//! its connection. Timeouts for slow clients belong to the service: put tower-http's `TimeoutLayer` around it.
 
 mod answers;
 mod body;
@@ -78,6 +77,7 @@ mod public_url;
 mod turns;
 
 use std::{
+    convert::Infallible,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -87,70 +87,70 @@ use std::{
 use ::axum::{
     Router,
     body::Body,
-    extract::ConnectInfo,
+    extract::{ConnectInfo, FromRequestParts, Request, State},
+    middleware::{Next, from_fn_with_state, map_response},
     response::Response,
     routing::{MethodRouter, any_service, delete, get, post},
 };
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{ALLOW, WWW_AUTHENTICATE},
+    header::{ALLOW, CACHE_CONTROL, WWW_AUTHENTICATE},
     request::Parts,
 };
-
 use tower_layer::Layer as _;
 
 use self::{
-    answers::{Outcome, Refusal},
+    answers::{ApiError, Rejected},
     calls::{private_tokens, sessions},
     public_url::PublicUrl,
-    turns::Owners,
+    turns::SubjectLimits,
 };
 use super::{TokenIssuer, rate::Limit};
 use tower_bearer::{BearerLayer, ConfigError, RejectionKind, rejection::Responder};
 
-/// The HTTP API of an issuer, with what the service decides about it. The rules are in the [module](self)'s list.
+/// The HTTP API of an issuer, with the settings of the service. The [module](self) lists the rules.
 #[must_use = "an API does nothing until `into_router`"]
 pub struct TokenApi {
     issuer: TokenIssuer,
     layer: BearerLayer,
     public_url: Option<PublicUrl>,
     peer_address: Arc<PeerAddress>,
-    owners: Owners,
+    limits: SubjectLimits,
 }
 
 type PeerAddress = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 impl TokenApi {
-    /// The API of an issuer, with the defaults that the setters name.
+    /// The API of an issuer. The setters name the defaults.
     pub fn new(issuer: &TokenIssuer) -> Self {
         Self {
             issuer: issuer.clone(),
-            // No route is gRPC, whatever a client's content type says.
+            // A client chooses its content type, but no route here is gRPC.
             layer: issuer.access_layer().with_grpc_answers(false),
             public_url: None,
-            peer_address: Arc::new(of_connection),
-            owners: Owners::new(Arc::clone(issuer.clock())),
+            peer_address: Arc::new(connection_address),
+            limits: SubjectLimits::new(Arc::clone(issuer.clock())),
         }
     }
 
-    /// Begins links (`next`, `previous`) with this URL, in place of `http` and the request's host: `https://api.example.org`,
-    /// or with a path where a proxy takes one off.
+    /// Begins links (`next`, `previous`) with this URL: `https://api.example.org`. Add a path if a proxy removes it. By
+    /// default links begin with `http` and the host of the request.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] for anything but `http` or `https` with a host, without query and fragment.
+    /// [`ConfigError::OutOfRange`] unless it is `http` or `https` with a host, without query and fragment.
     pub fn with_public_url(mut self, url: impl AsRef<str>) -> Result<Self, ConfigError> {
         self.public_url = Some(PublicUrl::new(url.as_ref())?);
         Ok(self)
     }
 
-    /// Asks this function for the client's address, by which log-ins are limited; for services behind a proxy that
-    /// vouches for one. By default it is axum's `ConnectInfo<SocketAddr>`, if the server provides it
+    /// Gets the client's address from this function. Log-ins are limited by address. Use it behind a proxy that reports
+    /// the address. By default the address is axum's `ConnectInfo<SocketAddr>`, if the server provides it
     /// (`into_make_service_with_connect_info`).
     ///
-    /// One of the two is needed. Where no address is known, or all clients have the proxy's, whoever guesses at an account's
-    /// password locks out its owner, too.
+    /// One of the two is needed. If no address is known, or if all clients have the address of the proxy, a client that
+    /// guesses the password of an account locks out its owner, too.
     ///
-    /// What a client can write itself, such as the front of `X-Forwarded-For`, is not to be used.
+    /// Do not use values that a client can write itself, such as the first entry of `X-Forwarded-For`.
     pub fn with_peer_address(
         mut self,
         peer_address: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
@@ -159,15 +159,15 @@ impl TokenApi {
         self
     }
 
-    /// Lets each subject make this many private tokens at once, and then one in each interval, in place of 30 and 10
-    /// seconds; rotations are counted with them. Who makes more is 429. An interval of zero lifts the limit.
+    /// Lets each subject create this many private tokens at once, and then one in each interval. Rotations count, too.
+    /// More are answered 429. The default is 30 at once and one in 10 seconds. An interval of zero removes the limit.
     pub fn with_private_token_rate(mut self, at_once: u32, interval: Duration) -> Self {
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-        self.owners.new_token_rate = Limit { at_once: at_once.max(1).into(), interval_ms };
+        self.limits.new_token_rate = Limit { at_once: at_once.max(1).into(), interval_ms };
         self
     }
 
-    /// Names this realm in challenges, in place of `api`.
+    /// Names this realm in challenges. The default is `api`.
     ///
     /// # Errors
     /// As [`BearerLayer::with_realm`].
@@ -176,100 +176,118 @@ impl TokenApi {
         Ok(self)
     }
 
-    /// Lets `responder` write the answers to bad tokens and those of 503, as [`BearerLayer::with_responder`] does.
+    /// Lets `responder` write the answers to invalid tokens and the answer 503, like [`BearerLayer::with_responder`].
     pub fn with_responder(mut self, responder: impl Responder) -> Self {
         self.layer = self.layer.with_responder(responder);
         self
     }
 
-    /// The router, for `nest("/api/v1/auth", ...)` or wherever it is to stand.
+    /// The router, for `nest("/api/v1/auth", ...)` or another prefix.
     pub fn into_router(self) -> Router {
         let layer = self.layer.clone();
         let api = Arc::new(self);
-        let open = [
-            ("/login", allowing("POST, OPTIONS", post(sessions::login))),
-            ("/refresh", allowing("POST, OPTIONS", post(sessions::refresh))),
-        ];
-        let guarded = [
-            ("/logout", allowing("POST, OPTIONS", post(sessions::logout))),
-            ("/revoke_all", allowing("POST, OPTIONS", post(sessions::revoke_all))),
+        let endpoint = |methods: MethodRouter<Arc<Self>>, allow: &'static str| {
+            let methods =
+                methods.route_layer(from_fn_with_state(Arc::clone(&api), answer_rejections));
+            with_other_methods(methods, allow).with_state(Arc::clone(&api))
+        };
+        // The layer is around the methods, so that a request without a token does not learn which methods exist. It is
+        // a service, because axum adds `Allow` to the answers of a method router that has no such method.
+        let guarded = |methods, allow| any_service(layer.layer(endpoint(methods, allow)));
+        let routes = [
+            ("/login", endpoint(post(sessions::login), "POST, OPTIONS")),
+            ("/refresh", endpoint(post(sessions::refresh), "POST, OPTIONS")),
+            ("/logout", guarded(post(sessions::logout), "POST, OPTIONS")),
+            ("/revoke_all", guarded(post(sessions::revoke_all), "POST, OPTIONS")),
             (
                 "/private_tokens",
-                allowing(
-                    "GET, POST, HEAD, OPTIONS",
+                guarded(
                     get(private_tokens::list_private_tokens)
                         .post(private_tokens::create_private_token),
+                    "GET, POST, HEAD, OPTIONS",
                 ),
             ),
             (
                 "/private_tokens/{id}",
-                allowing("DELETE, OPTIONS", delete(private_tokens::revoke_private_token)),
+                guarded(delete(private_tokens::revoke_private_token), "DELETE, OPTIONS"),
             ),
             (
                 "/private_tokens/{id}/rotate",
-                allowing("POST, OPTIONS", post(private_tokens::rotate_private_token)),
+                guarded(post(private_tokens::rotate_private_token), "POST, OPTIONS"),
             ),
         ];
-        let guarded = guarded.map(|(path, methods)| {
-            // Around the methods: who may not enter is not told what there is. As a service, because axum adds `Allow` to
-            // what it takes for its own 405.
-            (path, any_service(layer.layer(methods.with_state(Arc::clone(&api)))))
-        });
-        let open = open.map(|(path, methods)| (path, methods.with_state(Arc::clone(&api))));
-        open.into_iter()
-            .chain(guarded)
-            .fold(Router::new(), |router, (path, methods)| {
-                router.route(path, methods.clone()).route(&format!("{path}/"), methods)
-            })
-            .fallback(async || answers::not_found())
-    }
-
-    /// The answer to a call.
-    fn answer(&self, parts: &Parts, outcome: Outcome) -> Response {
-        match outcome {
-            Ok(answer) => answer,
-            Err(Refusal::Answer(answer)) => *answer,
-            Err(Refusal::Layer(kind)) => self.layer.reject(kind, parts).map(Body::from),
+        let mut router = Router::new();
+        for (path, methods) in routes {
+            router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
         }
-    }
-
-    /// Adds what a 401 must have (RFC 9110 section 15.5.2), where no token was looked at.
-    fn challenged(&self, answer: Response) -> Response {
-        match self.layer.challenge(RejectionKind::MissingCredential) {
-            Some(challenge) => {
-                answers::with_header(answer, WWW_AUTHENTICATE, HeaderValue::clone(challenge))
-            }
-            None => answer,
-        }
+        router.fallback(async || ApiError::NotFound).layer(map_response(not_cached))
     }
 }
 
 impl TokenIssuer {
     /// The issuer's HTTP API with the defaults of [`TokenApi`]: `Router::new().nest("/api/v1/auth", issuer.router())`.
     ///
-    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`; behind a proxy, which would be everybody's
-    /// address, use [`TokenApi::with_peer_address`]. Without either, whoever guesses passwords locks others out.
+    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`. Behind a proxy all clients have the address
+    /// of the proxy: use [`TokenApi::with_peer_address`]. Without either, a client that guesses passwords locks out
+    /// others.
     pub fn router(&self) -> Router {
         TokenApi::new(self).into_router()
     }
 }
 
-type Shared = Arc<TokenApi>;
-
-/// Answers `OPTIONS`, and all methods that are not there with 405.
-fn allowing(allow: &'static str, methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
-    let options = async move || {
-        answers::with_header(
-            answers::empty(StatusCode::NO_CONTENT),
-            ALLOW,
-            HeaderValue::from_static(allow),
-        )
-    };
-    let other = async move |method: Method| answers::method_not_allowed(method.as_str(), allow);
-    methods.options(options).fallback(other)
+/// Answers `OPTIONS` with 204 and other methods with 405.
+fn with_other_methods(
+    methods: MethodRouter<Arc<TokenApi>>,
+    allow: &'static str,
+) -> MethodRouter<Arc<TokenApi>> {
+    methods
+        .options(async move || (StatusCode::NO_CONTENT, [(ALLOW, allow)]))
+        .fallback(async move |method: Method| ApiError::MethodNotAllowed { method, allow })
 }
 
-fn of_connection(parts: &Parts) -> Option<IpAddr> {
+/// Answers [`ApiError::Rejected`] like the layer: with its responder, its challenge and its metrics. Adds the challenge
+/// that every 401 must have (RFC 9110 section 15.5.2).
+async fn answer_rejections(
+    State(api): State<Arc<TokenApi>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts.clone(), body);
+    let mut response = next.run(request).await;
+    if let Some(Rejected(kind)) = response.extensions().get() {
+        return api.layer.reject(*kind, &parts).map(Body::from);
+    }
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Some(challenge) = api.layer.challenge(RejectionKind::MissingCredential)
+    {
+        response.headers_mut().entry(WWW_AUTHENTICATE).or_insert_with(|| challenge.clone());
+    }
+    response
+}
+
+/// Answers contain tokens or personal data, so caches must not keep them.
+async fn not_cached(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(no_store);
+    response
+}
+
+/// The address of the client, if it is known.
+struct ClientAddress(Option<IpAddr>);
+
+impl FromRequestParts<Arc<TokenApi>> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        api: &Arc<TokenApi>,
+    ) -> Result<Self, Infallible> {
+        Ok(Self((api.peer_address)(parts)))
+    }
+}
+
+fn connection_address(parts: &Parts) -> Option<IpAddr> {
     let connection = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(connection.0.ip())
 }

@@ -1,4 +1,4 @@
-//! Where the API is, as clients see it: what links begin with.
+//! The URL of the API as clients see it. Links begin with it.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use http::{HeaderMap, Uri, header::HOST};
 
 use tower_bearer::ConfigError;
 
-/// The longest host with a port that is repeated.
+/// The longest host, with its port, that is copied into a link.
 const MAX_HOST: usize = 255 + 6;
 
-/// The scheme, host and path that an operator has named.
+/// The scheme, host and path that an operator has configured.
 #[derive(Clone, Debug)]
 pub(super) struct PublicUrl(Box<str>);
 
@@ -32,14 +32,14 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-/// What the request itself says: `http` and its host. `None` where it names none, or not one alone, or what is no host.
+/// `http` and the host of the request. `None` if the request has no host, several hosts, or an invalid one.
 ///
-/// `X-Forwarded-Host` and its like are not looked at: anybody can send them.
+/// Headers such as `X-Forwarded-Host` are ignored, because every client can send them.
 pub(super) fn of_request(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next(), uri.authority()) {
         (_, Some(_), _) => return None,
-        // An absolute target wins over the header (RFC 9112 section 3.2.2); in HTTP/2 there is nothing else.
+        // An absolute target takes precedence over the header (RFC 9112 section 3.2.2). HTTP/2 has only the target.
         (_, None, Some(authority)) => authority.as_str(),
         (Some(host), None, None) => host.to_str().ok()?,
         (None, None, None) => return None,
@@ -47,7 +47,8 @@ pub(super) fn of_request(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     is_host(host).then(|| format!("http://{host}"))
 }
 
-/// A name, an IPv4 address or an IPv6 address in brackets, and maybe a port: nothing that could end the host in a URL.
+/// Accepts a name, an IPv4 address, or an IPv6 address in brackets, with an optional port. No accepted character can
+/// end the host in a URL.
 fn is_host(host: &str) -> bool {
     let (name, port) = match host.rfind(':') {
         Some(colon) if !host.ends_with(']') => {
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_hosts_are_hosts() {
+    fn a_host_is_a_name_or_an_address_with_an_optional_port() {
         for host in ["a", "api.example.org", "a_b", "127.0.0.1:3000", "[::1]", "[::1]:3000", "a:80"]
         {
             assert!(is_host(host), "{host}");
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_url_is_http_with_a_host_and_perhaps_a_path() {
+    fn a_public_url_is_http_with_a_host_and_an_optional_path() {
         for url in ["https://api.example.org", "http://[::1]:3000/", "https://example.org/service"]
         {
             assert!(PublicUrl::new(url).is_ok(), "{url}");

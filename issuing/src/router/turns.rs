@@ -1,13 +1,12 @@
-//! What one owner may keep the store busy with.
+//! Limits for the calls of one subject.
 //!
-//! 1. **A few calls at once**: [`RUNNING`] of one owner's run, [`WAITING`] wait for their turn, and the next is 429. Whoever
-//!    floods the service with one account waits for itself.
-//! 2. **New private tokens by rate**, rotations counted with them: they write, and what they write stays.
-//! 3. **Revocations do not wait for the rest**: they have turns of their own, so that whoever has stolen an access token
-//!    cannot keep its owner from revoking. What ends the token that it is called with (`logout/`, `revoke_all/`) is not
-//!    limited: it cannot be called again.
-//! 4. **Memory is constant**: owners have places in tables, which a randomly seeded hash chooses. Two that share one share
-//!    its turns.
+//! 1. **Few calls run at once.** [`RUNNING`] calls of one subject run and [`WAITING`] wait. The next call gets 429. So
+//!    a subject that floods the service slows down only itself.
+//! 2. **New private tokens are limited by rate**, and rotations count with them, because each of them is stored.
+//! 3. **Revocations have limits of their own**, so that a stolen access token cannot keep its owner from revoking.
+//!    `logout/` and `revoke_all/` have no limit: they revoke the token that calls them, so it cannot call them again.
+//! 4. **Memory is constant.** Subjects have places in tables, which a randomly seeded hash chooses. Two subjects in the
+//!    same place share its limits.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -15,75 +14,66 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    rate::{Counters, Limit, Turn, Turns},
-    router::answers::{Refusal, throttled},
-};
-use tower_bearer::{
-    Authenticated,
-    claims::{Clock, UntypedClaims},
-};
+use super::answers::ApiError;
+use crate::rate::{ConcurrencyLimits, Counters, Limit, Permit};
+use tower_bearer::{Authenticated, claims::Clock};
 
-/// How many calls of one owner run.
+/// How many calls of one subject run.
 const RUNNING: usize = 4;
 
 /// How many more wait.
 const WAITING: usize = 16;
 
-/// When to come again where there is no turn: those before are done in a moment.
+/// `Retry-After` if too many calls wait: they need a moment.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 const PLACES: usize = 4096;
 
-pub(super) struct Owners {
+pub(super) struct SubjectLimits {
     clock: Arc<dyn Clock>,
     place: RandomState,
-    calls: Turns,
-    revocations: Turns,
+    calls: ConcurrencyLimits,
+    revocations: ConcurrencyLimits,
     new_tokens: Counters,
     pub(super) new_token_rate: Limit,
 }
 
-impl Owners {
+impl SubjectLimits {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             place: RandomState::new(),
-            calls: Turns::new(PLACES, RUNNING, WAITING),
-            revocations: Turns::new(PLACES, RUNNING, WAITING),
+            calls: ConcurrencyLimits::new(PLACES, RUNNING, WAITING),
+            revocations: ConcurrencyLimits::new(PLACES, RUNNING, WAITING),
             new_tokens: Counters::new(),
             new_token_rate: Limit { at_once: 30, interval_ms: 10_000 },
         }
     }
 
-    /// Waits for the turn of a call that lists.
-    pub(super) async fn call(&self, access: &Access) -> Result<Turn, Refusal> {
-        self.calls.take(self.hash(access)).await.ok_or_else(no_turn)
+    /// Waits until the caller may list.
+    pub(super) async fn list(&self, caller: &Authenticated) -> Result<Permit, ApiError> {
+        self.calls.acquire(self.hash(caller)).await.ok_or(TOO_MANY_CALLS)
     }
 
-    /// Waits for the turn of a call that makes a private token, if it may make one now.
-    pub(super) async fn new_token(&self, access: &Access) -> Result<Turn, Refusal> {
-        let owner = self.hash(access);
-        let turn = self.calls.take(owner).await.ok_or_else(no_turn)?;
+    /// Waits until the caller may create a private token. Fails if the caller has created too many.
+    pub(super) async fn new_token(&self, caller: &Authenticated) -> Result<Permit, ApiError> {
+        let subject = self.hash(caller);
+        let permit = self.calls.acquire(subject).await.ok_or(TOO_MANY_CALLS)?;
         let now = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
-        match self.new_tokens.of(owner).charge(&self.new_token_rate, now) {
-            Ok(()) => Ok(turn),
-            Err(retry_after) => Err(throttled(retry_after).into()),
+        match self.new_tokens.of(subject).charge(&self.new_token_rate, now) {
+            Ok(()) => Ok(permit),
+            Err(retry_after) => Err(ApiError::Throttled { retry_after }),
         }
     }
 
-    /// Waits for the turn of a call that revokes a private token.
-    pub(super) async fn revocation(&self, access: &Access) -> Result<Turn, Refusal> {
-        self.revocations.take(self.hash(access)).await.ok_or_else(no_turn)
+    /// Waits until the caller may revoke a private token.
+    pub(super) async fn revocation(&self, caller: &Authenticated) -> Result<Permit, ApiError> {
+        self.revocations.acquire(self.hash(caller)).await.ok_or(TOO_MANY_CALLS)
     }
 
-    fn hash(&self, access: &Access) -> u64 {
-        self.place.hash_one(access.registered().subject())
+    fn hash(&self, caller: &Authenticated) -> u64 {
+        self.place.hash_one(caller.registered().subject())
     }
 }
 
-type Access = Authenticated<UntypedClaims>;
-
-fn no_turn() -> Refusal {
-    throttled(A_MOMENT).into()
-}
+const TOO_MANY_CALLS: ApiError = ApiError::Throttled { retry_after: A_MOMENT };

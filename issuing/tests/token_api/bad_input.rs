@@ -274,6 +274,28 @@ async fn what_is_no_json_is_refused_without_a_word_of_it() {
 }
 
 #[tokio::test]
+async fn unknown_members_are_read_as_strictly_as_the_others() {
+    let watched = Watched::new().await;
+    let too_deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(32), "]".repeat(32));
+    for (body, why) in [
+        (r#"{"x":[{"a":1,"a":2}]}"#, "a member stands there twice at line 1 column 19"),
+        (r#"{"x":["\udc00"]}"#, "lone leading surrogate in hex escape at line 1 column 13"),
+        (&too_deep, "more than 32 levels, or a member name that serde_json reserves"),
+        (
+            r#"{"x":{"$serde_json::private::RawValue":"1"}}"#,
+            "more than 32 levels, or a member name that serde_json reserves",
+        ),
+    ] {
+        let expected = json!({"detail": format!("JSON parse error - {why}")}).to_string();
+        watched.refuses_bytes("/refresh/", "application/json", body, 400, &expected).await;
+    }
+    let missing = one("refresh_token", REQUIRED);
+    let deepest = format!(r#"{{"x":{}{}}}"#, "[".repeat(31), "]".repeat(31));
+    watched.refuses_bytes("/refresh/", "application/json", deepest, 400, &missing).await;
+    watched.keeps_its_session().await;
+}
+
+#[tokio::test]
 async fn other_media_types_are_named() {
     let watched = Watched::new().await;
     for path in watched.paths() {

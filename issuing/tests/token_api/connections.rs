@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::{body::Body, extract::ConnectInfo};
 use http::{Request, StatusCode};
 use serde_json::json;
+use tower_bearer::rejection::ProblemJson;
 
 use crate::api::{Answer, Api};
 
@@ -43,6 +44,23 @@ async fn a_realm_of_the_service_is_in_every_challenge() {
     ];
     for answer in answers {
         assert!(answer.header("www-authenticate").unwrap().starts_with(r#"Bearer realm="tokens""#));
+    }
+}
+
+#[tokio::test]
+async fn rejections_after_the_layer_are_written_by_the_responder_of_the_service() {
+    let api = Api::build(|issuer| issuer, |api| api.with_responder(ProblemJson));
+    let ada = api.log_in("ada").await;
+    let replayed = api.post("/refresh/", None, json!({"refresh_token": "x"})).await;
+    assert_eq!(replayed.status, StatusCode::UNAUTHORIZED);
+    assert!(replayed.header("www-authenticate").unwrap().contains("invalid_token"));
+    api.wire.cut();
+    let unavailable = api.delete("/private_tokens/1/", &ada.access).await;
+    assert_eq!(unavailable.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(unavailable.header("retry-after"), Some("5"));
+    for answer in [replayed, unavailable] {
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
     }
 }
 

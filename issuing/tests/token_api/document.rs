@@ -173,6 +173,60 @@ async fn every_call_and_every_status_is_in_the_document_and_the_other_way_round(
     assert_eq!(observed.seen, documented());
 }
 
+/// The names in an object, or in an array of strings.
+fn names(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(members) => members.keys().cloned().collect(),
+        _ => value.as_array().unwrap().iter().map(|name| name.as_str().unwrap().into()).collect(),
+    }
+}
+
+#[tokio::test]
+async fn required_and_nullable_fields_of_requests_are_documented() {
+    let api = Api::new();
+    let access = api.log_in("ada").await.access;
+    let document = document();
+    for (path, schema) in [
+        ("/login/", "Login"),
+        ("/refresh/", "RefreshToken"),
+        ("/logout/", "RefreshToken"),
+        ("/private_tokens/", "NewPrivateToken"),
+        ("/private_tokens/1/rotate/", "Rotation"),
+    ] {
+        let schema = &document["components"]["schemas"][schema];
+        let missing = api.post(path, Some(&access), json!({})).await;
+        assert_eq!(names(&missing.json()), names(&schema["required"]), "{path}");
+        let properties = schema["properties"].as_object().unwrap();
+        let nulls: Value = properties.keys().map(|name| (name.clone(), Value::Null)).collect();
+        let nulls = api.post(path, Some(&access), nulls).await.json();
+        for (name, property) in properties.iter().filter(|(name, _)| *name != "email") {
+            assert!(property["type"].is_string(), "{path} {name}: {property}");
+            assert_eq!(nulls[name], json!(["This field may not be null."]), "{path} {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn members_of_answers_that_are_always_there_are_documented_as_required() {
+    let api = Api::new();
+    let body = json!({"username": "ada@example.org", "password": "right"});
+    let login = api.post("/login/", None, body).await.json();
+    let access = login["access_token"].as_str().unwrap();
+    api.create(access, "ci").await;
+    let list = api.get("/private_tokens/", access).await.json();
+    let document = document();
+    for (schema, answer) in
+        [("LoggedIn", &login), ("Listed", &list), ("ListedToken", &list["results"][0])]
+    {
+        let required = &document["components"]["schemas"][schema]["required"];
+        assert_eq!(names(answer), names(required), "{schema}");
+    }
+    for (schema, member) in [("LoggedIn", "company_id"), ("ListedToken", "last_used_at")] {
+        let property = &document["components"]["schemas"][schema]["properties"][member];
+        assert!(property["type"].as_array().unwrap().contains(&json!("null")), "{property}");
+    }
+}
+
 #[test]
 fn the_document_is_openapi_3_1_and_names_how_to_authenticate() {
     let document = document();

@@ -141,6 +141,18 @@ async fn slowly(
 }
 
 #[tokio::test]
+async fn the_end_of_an_access_token_is_reported_before_errors_of_the_body() {
+    for call in ["/private_tokens/", "/private_tokens/1/rotate/", "/logout/"] {
+        for body in [json!([]), json!({}), json!("x".repeat(70_000))] {
+            let api = Api::new();
+            let ada = api.log_in("ada").await;
+            let end = async || api.advance(3600);
+            slowly(&api, call, &ada.access, body, end).await.is_token_not_valid();
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_access_token_that_ends_while_the_body_is_sent_does_nothing() {
     let create = json!({"name": "ci", "expiration_time": "2027-01-16T08:00:00Z"});
     let rotate = json!({"expiration_time": "2027-01-16T08:00:00Z"});

@@ -1,160 +1,96 @@
-//! Private tokens: make, list, rotate, revoke.
+//! Private tokens: create, list, rotate, revoke.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use ::axum::{
-    body::Body,
-    extract::{OriginalUri, Path, Request, State, rejection::PathRejection},
-    response::Response,
-};
+use ::axum::extract::{FromRequestParts, Path, State};
 use http::{StatusCode, request::Parts};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{access_token, not_access, recheck, unavailable};
 #[cfg(feature = "openapi")]
-use crate::router::openapi;
+use crate::router::{answers::Detail, list::ListParameters};
 use crate::{
-    CreatedPrivateToken, PrivateToken, PrivateTokenError,
+    CreatedPrivateToken, PrivateToken, TokenIssuer,
     private_tokens::checked_name,
-    rate::Turn,
+    rate::Permit,
     router::{
-        Shared, TokenApi,
-        answers::{FieldErrors, Outcome, Refusal, detail, empty, json, not_found},
-        body::read_object,
-        date_time,
-        fields::{Fields, Space},
-        list, public_url,
+        TokenApi,
+        answers::{ApiError, FieldErrors, Json},
+        date_time::DateTime,
+        fields::Field,
+        list::ListRequest,
     },
 };
+use tower_bearer::Authenticated;
 
-/// What stands in the path; an error where that is not even text.
-type Id = Result<Path<String>, PathRejection>;
-
-const NAME: &str = "name";
-const EXPIRATION_TIME: &str = "expiration_time";
-
-/// Make a private token. `data` is shown in this answer and never again.
+/// Create a private token. Only this answer contains the token itself, as `data`.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/private_tokens/", tag = "private tokens",
-    request_body = openapi::NewPrivateToken,
+    request_body = NewPrivateToken,
     responses(
-        (status = 201, description = "The token, shown only here", body = Created<'static>),
-        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = openapi::FieldErrors),
-        (status = 429, description = "Too many new private tokens, or calls at once; `Retry-After` says when to come again", body = openapi::Detail),
+        (status = 201, description = "The token, shown only here", body = Created),
+        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = FieldErrors),
+        (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
     )
 ))]
 pub(in crate::router) async fn create_private_token(
-    State(api): State<Shared>,
-    request: Request,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    api.answer(&parts, create(&api, &parts, body).await)
-}
-
-async fn create(api: &TokenApi, parts: &Parts, body: Body) -> Outcome {
-    let access = access_token(parts)?;
-    let members = read_object(&parts.headers, body).await;
-    recheck(api, &access).await?;
-    let mut fields = Fields::new(members?);
-    let name = fields.text(NAME, Space::CutOff);
-    if let Some(error) = name.as_deref().and_then(|name| checked_name(name).err()) {
-        note(&mut fields, &error);
-    }
-    let expires_at = expiry(api, &mut fields);
-    match (name, expires_at) {
-        (Some(name), Some(expires_at)) if !fields.has_errors() => {
-            let _turn = api.owners.new_token(&access).await?;
-            let created = api.issuer.create_private_token(&access, &name, expires_at).await;
-            Ok(json(StatusCode::CREATED, &Created::new(&created.map_err(refusal)?)))
-        }
-        _ => Err(fields.into_errors().into()),
-    }
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    Json(body): Json<NewPrivateToken>,
+) -> Result<(StatusCode, Json<Created>), ApiError> {
+    let (name, expires_at) = body.check(&api.issuer)?;
+    let _permit = api.limits.new_token(&caller).await?;
+    let created = api.issuer.create_private_token(&caller, &name, expires_at).await?;
+    Ok((StatusCode::CREATED, Json(created.into())))
 }
 
 /// List the caller's private tokens, without the tokens themselves.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get, path = "/private_tokens/", tag = "private tokens",
-    params(openapi::ListQuery),
+    params(ListParameters),
     responses(
-        (status = 200, description = "A page of tokens", body = Listed<'static>),
-        (status = 400, description = "NUL in `q`", body = openapi::FieldErrors),
-        (status = 404, description = "No such page", body = openapi::Detail),
-        (status = 429, description = "Too many of the caller's calls at once; `Retry-After` says when to come again", body = openapi::Detail),
+        (status = 200, description = "A page of tokens", body = Listed),
+        (status = 400, description = "NUL in `q`", body = FieldErrors),
+        (status = 404, description = "No such page", body = Detail),
+        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
     )
 ))]
 pub(in crate::router) async fn list_private_tokens(
-    State(api): State<Shared>,
-    OriginalUri(uri): OriginalUri,
-    request: Request,
-) -> Response {
-    let (parts, _) = request.into_parts();
-    api.answer(&parts, list(&api, &parts, uri.path()).await)
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    request: ListRequest,
+) -> Result<Json<Listed>, ApiError> {
+    let _permit = api.limits.list(&caller).await?;
+    let page = api.issuer.list_private_tokens(&caller, &request.query).await?;
+    let [next, previous] = request.links(&page)?;
+    let results = page.tokens.into_iter().map(ListedToken::from).collect();
+    Ok(Json(Listed { count: page.count, next, previous, results }))
 }
 
-async fn list(api: &TokenApi, parts: &Parts, path: &str) -> Outcome {
-    let access = access_token(parts)?;
-    let query = parts.uri.query().unwrap_or_default();
-    let wanted = list::read(query)?.ok_or_else(invalid_page)?;
-    let _turn = api.owners.call(&access).await?;
-    let page = api.issuer.list_private_tokens(&access, &wanted).await.map_err(refusal)?;
-    let link = |query: String| match &api.public_url {
-        Some(url) => Ok(absolute(url, path, &query)),
-        None => match public_url::of_request(&parts.uri, &parts.headers) {
-            Some(url) => Ok(absolute(url, path, &query)),
-            None => Err(Refusal::from(detail(StatusCode::BAD_REQUEST, "Invalid Host header."))),
-        },
-    };
-    let [next, previous] = list::neighbours(query, &wanted, &page);
-    let listed = Listed {
-        count: page.count,
-        next: next.map(link).transpose()?,
-        previous: previous.map(link).transpose()?,
-        results: page.tokens.iter().map(ListedToken::new).collect(),
-    };
-    Ok(json(StatusCode::OK, &listed))
-}
-
-/// Put a new private token in the place of one, at once or with an overlap.
+/// Replace a private token by a new one, at once or with an overlap.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/private_tokens/{id}/rotate/", tag = "private tokens",
     params(("id" = i64, Path, description = "The number of the token")),
-    request_body = openapi::Rotation,
+    request_body = Rotation,
     responses(
-        (status = 201, description = "The new token, shown only here, under the same name", body = Created<'static>),
-        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = openapi::FieldErrors),
-        (status = 404, description = "The caller has no such token", body = openapi::Detail),
-        (status = 429, description = "Too many new private tokens, or calls at once; `Retry-After` says when to come again", body = openapi::Detail),
+        (status = 201, description = "The new token, shown only here, under the same name", body = Created),
+        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = FieldErrors),
+        (status = 404, description = "The caller has no such token", body = Detail),
+        (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
     )
 ))]
 pub(in crate::router) async fn rotate_private_token(
-    State(api): State<Shared>,
-    id: Id,
-    request: Request,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    api.answer(&parts, rotate(&api, &parts, id, body).await)
-}
-
-async fn rotate(api: &TokenApi, parts: &Parts, id: Id, body: Body) -> Outcome {
-    let access = access_token(parts)?;
-    let id = number(id)?;
-    let members = read_object(&parts.headers, body).await;
-    recheck(api, &access).await?;
-    let mut fields = Fields::new(members?);
-    let expires_at = expiry(api, &mut fields);
-    let overlap = Duration::from_secs(fields.optional_count("overlap_seconds").unwrap_or(0));
-    match expires_at {
-        Some(expires_at) if !fields.has_errors() => {
-            let turn = api.owners.new_token(&access).await?;
-            let issuer = api.issuer.clone();
-            let created = holding(turn, async move {
-                issuer.rotate_private_token(&access, id, expires_at, overlap).await
-            });
-            let created = created.await?;
-            Ok(json(StatusCode::CREATED, &Created::new(&created.map_err(refusal)?)))
-        }
-        _ => Err(fields.into_errors().into()),
-    }
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    PrivateTokenId(id): PrivateTokenId,
+    Json(body): Json<Rotation>,
+) -> Result<(StatusCode, Json<Created>), ApiError> {
+    let (expires_at, overlap) = body.check(&api.issuer)?;
+    let permit = api.limits.new_token(&caller).await?;
+    let issuer = api.issuer.clone();
+    let created = to_the_end(permit, async move {
+        issuer.rotate_private_token(&caller, id, expires_at, overlap).await
+    });
+    Ok((StatusCode::CREATED, Json(created.await??.into())))
 }
 
 /// Revoke a private token.
@@ -163,135 +99,128 @@ async fn rotate(api: &TokenApi, parts: &Parts, id: Id, body: Body) -> Outcome {
     params(("id" = i64, Path, description = "The number of the token")),
     responses(
         (status = 204, description = "Revoked"),
-        (status = 404, description = "The caller has no such token, or not any more", body = openapi::Detail),
-        (status = 429, description = "Too many of the caller's calls at once; `Retry-After` says when to come again", body = openapi::Detail),
+        (status = 404, description = "The caller has no such token, or it was revoked before", body = Detail),
+        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
     )
 ))]
 pub(in crate::router) async fn revoke_private_token(
-    State(api): State<Shared>,
-    id: Id,
-    request: Request,
-) -> Response {
-    let (parts, _) = request.into_parts();
-    api.answer(&parts, revoke(&api, &parts, id).await)
-}
-
-async fn revoke(api: &TokenApi, parts: &Parts, id: Id) -> Outcome {
-    let access = access_token(parts)?;
-    let id = number(id)?;
-    let turn = api.owners.revocation(&access).await?;
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    PrivateTokenId(id): PrivateTokenId,
+) -> Result<StatusCode, ApiError> {
+    let permit = api.limits.revocation(&caller).await?;
     let issuer = api.issuer.clone();
-    let revoked =
-        holding(turn, async move { issuer.revoke_private_token(&access, id).await }).await?;
-    revoked.map_err(refusal)?;
-    Ok(empty(StatusCode::NO_CONTENT))
+    let revoked = to_the_end(permit, async move { issuer.revoke_private_token(&caller, id).await });
+    revoked.await??;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-/// A call that goes on when the client hangs up, and keeps its turn as long.
-async fn holding<T: Send + 'static>(
-    turn: Turn,
+/// Runs a call to its end, also if the client closes the connection. The call keeps its permit until then.
+async fn to_the_end<T: Send + 'static>(
+    permit: Permit,
     call: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Refusal> {
+) -> Result<T, ApiError> {
     let call = tokio::spawn(async move {
         let answer = call.await;
-        drop(turn);
+        drop(permit);
         answer
     });
-    call.await.map_err(|_| unavailable())
+    call.await.map_err(|_| ApiError::UNAVAILABLE)
 }
 
-/// The expiry that the client asks for, if it may.
-fn expiry(api: &TokenApi, fields: &mut Fields) -> Option<u64> {
-    let expires_at = fields.date_time(EXPIRATION_TIME)?;
-    match api.issuer.check_expiry(expires_at) {
-        Ok(()) => Some(expires_at),
-        Err(error) => {
-            note(fields, &error);
-            None
+/// The number in the path. Anything else than a number is not found.
+pub(in crate::router) struct PrivateTokenId(i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for PrivateTokenId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let id = id.ok().filter(|Path(id)| id.bytes().all(|byte| byte.is_ascii_digit()));
+        id.and_then(|Path(id)| id.parse().ok()).map(Self).ok_or(ApiError::NotFound)
+    }
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(in crate::router) struct NewPrivateToken {
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, min_length = 1, max_length = 255))]
+    #[serde(default)]
+    name: Field<String>,
+    /// Required, in the future, and at most the operator's maximum away. It cannot be changed later.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = DateTime))]
+    #[serde(default)]
+    expiration_time: Field<DateTime>,
+}
+
+impl NewPrivateToken {
+    fn check(self, issuer: &TokenIssuer) -> Result<(String, u64), FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let name = self.name.required("name", &mut errors);
+        if let Some(name) = &name {
+            errors.add_if_wrong(checked_name(name));
+        }
+        let expires_at = checked_expiry(self.expiration_time, issuer, &mut errors);
+        match (name, expires_at) {
+            (Some(name), Some(expires_at)) if errors.is_empty() => Ok((name, expires_at)),
+            _ => Err(errors),
         }
     }
 }
 
-fn note(fields: &mut Fields, error: &PrivateTokenError) {
-    if let Some((field, message)) = message(error) {
-        let _: Option<()> = fields.wrong(field, message);
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(in crate::router) struct Rotation {
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = DateTime))]
+    #[serde(default)]
+    expiration_time: Field<DateTime>,
+    /// For how many seconds the old token stays valid, up to the operator's maximum. The default is 0.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false, minimum = 0))]
+    #[serde(default)]
+    overlap_seconds: Field<u64>,
+}
+
+impl Rotation {
+    fn check(self, issuer: &TokenIssuer) -> Result<(u64, Duration), FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let expires_at = checked_expiry(self.expiration_time, issuer, &mut errors);
+        let overlap = self.overlap_seconds.optional("overlap_seconds", &mut errors).unwrap_or(0);
+        match expires_at {
+            Some(expires_at) if errors.is_empty() => Ok((expires_at, Duration::from_secs(overlap))),
+            _ => Err(errors),
+        }
     }
 }
 
-/// What is said about a field, where the error is one's.
-fn message(error: &PrivateTokenError) -> Option<(&'static str, String)> {
-    let (field, message) = match error {
-        PrivateTokenError::BlankName => (NAME, "This field may not be blank.".into()),
-        PrivateTokenError::NameTooLong => {
-            (NAME, "Ensure this field has no more than 255 characters.".into())
-        }
-        PrivateTokenError::NulInName => (NAME, "Null characters are not allowed.".into()),
-        PrivateTokenError::ExpiryPast => {
-            (EXPIRATION_TIME, "Ensure this datetime is in the future.".into())
-        }
-        PrivateTokenError::ExpiryTooFar { maximum } => {
-            let seconds = maximum.as_secs();
-            let (count, unit) = match seconds {
-                days if days % 86_400 == 0 => (days / 86_400, "days"),
-                _ => (seconds, "seconds"),
-            };
-            let message = format!("Ensure this datetime is no more than {count} {unit} from now.");
-            (EXPIRATION_TIME, message)
-        }
-        _ => return None,
-    };
-    Some((field, message))
+/// The expiry, in Unix seconds, if the operator allows it.
+fn checked_expiry(
+    field: Field<DateTime>,
+    issuer: &TokenIssuer,
+    errors: &mut FieldErrors,
+) -> Option<u64> {
+    let DateTime(expires_at) = field.required("expiration_time", errors)?;
+    errors.add_if_wrong(issuer.check_expiry(expires_at));
+    Some(expires_at)
 }
 
-fn refusal(error: PrivateTokenError) -> Refusal {
-    if let Some((field, message)) = message(&error) {
-        return FieldErrors::of(field, message).into();
-    }
-    match error {
-        PrivateTokenError::NotAccess => not_access(),
-        PrivateTokenError::TooMany { maximum } => too_many(maximum),
-        PrivateTokenError::NotFound => not_found().into(),
-        PrivateTokenError::InvalidPage => invalid_page(),
-        _ => unavailable(),
-    }
-}
-
-fn too_many(maximum: u32) -> Refusal {
-    let message = format!("No more than {maximum} private tokens are allowed. Revoke one first.");
-    FieldErrors::of_none(message).into()
-}
-
-fn invalid_page() -> Refusal {
-    detail(StatusCode::NOT_FOUND, "Invalid page.").into()
-}
-
-/// The number in a path; what is none is nobody's token.
-fn number(id: Id) -> Result<i64, Refusal> {
-    let id = id.ok().filter(|Path(id)| id.bytes().all(|byte| byte.is_ascii_digit()));
-    id.and_then(|Path(id)| id.parse().ok()).ok_or_else(|| not_found().into())
-}
-
-fn absolute(url: impl std::fmt::Display, path: &str, query: &str) -> String {
-    if query.is_empty() { format!("{url}{path}") } else { format!("{url}{path}?{query}") }
-}
-
-/// In the order of the API's documentation.
+/// A new private token. `data` is the token itself.
+// In the order of the API's documentation.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct Created<'a> {
+pub(in crate::router) struct Created {
     id: i64,
-    name: &'a str,
-    expiration_time: String,
-    data: &'a str,
+    name: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    expiration_time: DateTime,
+    data: String,
 }
 
-impl<'a> Created<'a> {
-    fn new(created: &'a CreatedPrivateToken) -> Self {
-        let CreatedPrivateToken { token, data } = created;
+impl From<CreatedPrivateToken> for Created {
+    fn from(CreatedPrivateToken { token, data }: CreatedPrivateToken) -> Self {
         Self {
             id: token.id,
-            name: &token.name,
-            expiration_time: date_time::format(token.expires_at),
+            name: token.name.to_string(),
+            expiration_time: DateTime(token.expires_at),
             data,
         }
     }
@@ -299,31 +228,38 @@ impl<'a> Created<'a> {
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct Listed<'a> {
+pub(in crate::router) struct Listed {
     count: u64,
+    /// The URL of the next page.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     next: Option<String>,
+    /// The URL of the previous page.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     previous: Option<String>,
-    results: Vec<ListedToken<'a>>,
+    results: Vec<ListedToken>,
 }
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct ListedToken<'a> {
+pub(in crate::router) struct ListedToken {
     id: i64,
-    name: &'a str,
-    expiration_time: String,
-    created_at: String,
-    last_used_at: Option<String>,
+    name: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    expiration_time: DateTime,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    created_at: DateTime,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = true, format = DateTime))]
+    last_used_at: Option<DateTime>,
 }
 
-impl<'a> ListedToken<'a> {
-    fn new(token: &'a PrivateToken) -> Self {
+impl From<PrivateToken> for ListedToken {
+    fn from(token: PrivateToken) -> Self {
         Self {
             id: token.id,
-            name: &token.name,
-            expiration_time: date_time::format(token.expires_at),
-            created_at: date_time::format(token.created_at),
-            last_used_at: token.last_used_at.map(date_time::format),
+            name: token.name.to_string(),
+            expiration_time: DateTime(token.expires_at),
+            created_at: DateTime(token.created_at),
+            last_used_at: token.last_used_at.map(DateTime),
         }
     }
 }
