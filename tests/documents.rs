@@ -1,5 +1,8 @@
 //! What the documents name is there: files, rooms, tests, reasons, features. Commands are held against it by `.ci/readme`.
 
+#[path = "documents/servers.rs"]
+mod servers;
+
 use std::{
     collections::BTreeSet,
     fs,

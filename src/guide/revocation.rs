@@ -150,10 +150,10 @@
 //!
 //! | claim | test |
 //! |---|---|
-//! | the next request sees a local revocation, under load as well | `revocation_through_the_layer.rs` `under_load_the_next_request_sees_every_local_revocation` |
-//! | the bound holds, and counts from the sending | `revocation_through_the_layer.rs` `what_is_revoked_elsewhere_is_seen_after_the_bound` |
+//! | the next request sees a local revocation, under load as well | `revocation/through_the_layer.rs` `under_load_the_next_request_sees_every_local_revocation` |
+//! | the bound holds, and counts from the sending | `revocation/through_the_layer.rs` `what_is_revoked_elsewhere_is_seen_after_the_bound` |
 //! | a revocation during a look-up is never lost, in any interleaving of the threads | `interleavings/revocation/model.rs` `a_revocation_during_a_look_up_of_the_same_token_is_never_lost` |
-//! | known denials win over every setting and every store | `revocation_through_the_layer.rs` `a_local_revocation_wins_over_a_store_that_lies` |
+//! | known denials win over every setting and every store | `revocation/through_the_layer.rs` `a_local_revocation_wins_over_a_store_that_lies` |
 //! | three processes over a real Redis | `redis/processes.rs` `what_process_a_revokes_b_and_c_refuse` |
 //! | whatever happens to the wire, no revoked token passes after the bound | `redis/faults.rs` `no_revoked_token_passes_after_the_bound` |
 //! | an empty Redis is unavailable until somebody has decided that it may be empty | `redis/seeding.rs` `an_empty_redis_is_unavailable_until_it_is_initialised` |

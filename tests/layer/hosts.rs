@@ -156,7 +156,7 @@ async fn axum_extractors_without_a_layer_for_their_claims_are_a_mistake_that_nam
         for uri in ["/any", "/users"] {
             let (status, _, body) = call(&app, get_with_bearer(uri, &token())).await;
             assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-            assert!(body.contains("Authenticated<hosts::Claims>"), "{body}");
+            assert!(body.contains("Authenticated<layer::hosts::Claims>"), "{body}");
         }
     }
 }

@@ -49,7 +49,7 @@ async fn row_64_nothing_is_said_of_claims_before_the_signature_verified() {
     assert!(unknown == forged && forged == expired);
 }
 
-/// Also in `secrecy`, with all that is printed and logged.
+/// Also in `tests/telemetry/secrecy`, with all that is printed and logged.
 #[tokio::test]
 async fn row_66_a_refusal_repeats_nothing_of_the_token() {
     const MARK: &str = "Zq7Wx2Lk9Pv4";
