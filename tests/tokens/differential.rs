@@ -19,7 +19,7 @@
 //! | `cnf`, or `token_type` of `refresh` | RFC 9449 section 7.2, RFC 8725 section 3.11 |
 //! | `kid`, `typ` or `cty` of the wrong type, `cty` of `JWT` | RFC 7515 sections 4.1.4, 4.1.9, 4.1.10 |
 
-#![allow(clippy::print_stdout, reason = "what was not run, or how often, is told")]
+#![allow(clippy::print_stdout, reason = "how often each outcome came up is printed")]
 
 use std::{cell::RefCell, collections::BTreeMap};
 
