@@ -133,21 +133,30 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn functions_of_files(files: BTreeSet<PathBuf>) -> Vec<Function> {
-    let mut included = BTreeSet::new();
-    let mut functions = Vec::new();
-    for file in &files {
-        let source = fs::read_to_string(file).expect("a text");
-        add_functions(file, &source, &mut functions);
-        let folder = file.parent().expect("a folder");
-        let paths = source.split("#[path = \"").skip(1).filter_map(|rest| rest.split('"').next());
-        // Paths in modules within a file are relative to a folder of that module: none of these starts a server.
-        included.extend(paths.filter_map(|path| folder.join(path).canonicalize().ok()));
+fn functions_of_files(mut files: BTreeSet<PathBuf>) -> Vec<Function> {
+    for file in files.clone() {
+        files.extend(included_by(&file));
     }
-    for file in included.iter().filter(|file| !files.contains(*file)) {
-        add_functions(file, &fs::read_to_string(file).expect("a text"), &mut functions);
+    let mut functions = Vec::new();
+    for file in files {
+        add_functions(&file, &fs::read_to_string(&file).expect("a text"), &mut functions);
     }
     functions
+}
+
+/// The files that a file includes with `#[path]`. A `mod.rs` includes those beside it.
+fn included_by(file: &Path) -> Vec<PathBuf> {
+    let source = fs::read_to_string(file).expect("a text");
+    let folder = file.parent().expect("a folder");
+    let paths = source.split("#[path = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    // Paths in a module within a file start in a folder of that module. No server is started there.
+    let paths = paths.filter_map(|path| folder.join(path).canonicalize().ok());
+    paths
+        .flat_map(|path| match path.parent() {
+            Some(folder) if path.ends_with("mod.rs") => sources(folder),
+            _ => vec![path],
+        })
+        .collect()
 }
 
 fn add_functions(file: &Path, source: &str, functions: &mut Vec<Function>) {

@@ -1,7 +1,7 @@
 //! Revocation over a real Redis: the server is started by each test, on a free port, and can be killed, stopped, emptied
 //! and cut off.
 //!
-//! `REDIS_SERVER` names the program (`valkey-server`, for example) if it is not `redis-server` of the path.
+//! `REDIS_SERVER` names the program (`valkey-server`, for example) if it is not `redis-server` in `PATH`.
 
 #![allow(clippy::disallowed_methods, reason = "a server of its own takes its own time")]
 #![allow(clippy::print_stdout, reason = "measurements are printed")]

@@ -1,4 +1,4 @@
-//! Which tokens are valid: claims, signatures of published vectors, tokens of providers, and the same decision by others.
+//! Which tokens are valid: claims, published vectors, tokens of identity providers, and the decision of another library.
 
 #[path = "../common/mod.rs"]
 mod common;

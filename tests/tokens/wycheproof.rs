@@ -38,18 +38,18 @@ const KEY_OVERRIDES: &[(u64, Verdict, &str)] = &[
 #[test]
 #[ignore = "needs the files of Project Wycheproof"]
 fn json_web_signatures_are_judged_as_the_file_says() {
-    let file = read("json_web_signature_test.json");
+    let file = read_vectors("json_web_signature_test.json");
     assert_eq!(run(&file, SIGNATURE_OVERRIDES, one_key), (42, 359));
 }
 
 #[test]
 #[ignore = "needs the files of Project Wycheproof"]
 fn json_web_keys_are_judged_as_the_file_says() {
-    let file = read("json_web_key_test.json");
+    let file = read_vectors("json_web_key_test.json");
     assert_eq!(run(&file, KEY_OVERRIDES, key_set), (7, 19));
 }
 
-fn read(name: &str) -> Value {
+fn read_vectors(name: &str) -> Value {
     let folder = env::var_os("WYCHEPROOF_DIR")
         .expect("WYCHEPROOF_DIR is not set: set it to the folder with Project Wycheproof's JWS and JWK files");
     let text = fs::read_to_string(Path::new(&folder).join(name)).unwrap();

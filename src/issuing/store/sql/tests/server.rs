@@ -161,7 +161,7 @@ fn programs() -> PathBuf {
         ["initdb", "postgres", "pg_isready"].iter().all(|name| programs.join(name).exists())
     };
     found.into_iter().find(is_complete).expect(
-        "PostgreSQL is missing in PATH and in /usr/lib/postgresql: install it, or set POSTGRES_BIN to the folder of initdb",
+        "PostgreSQL is neither in PATH nor in /usr/lib/postgresql: install it, or set POSTGRES_BIN to its programs",
     )
 }
 
