@@ -1,6 +1,9 @@
 //! Compares the documents with the code: files, tests, types, checks, reasons, settings, features. `.ci/readme` runs the
 //! commands of the README.
 
+#[path = "documents/servers.rs"]
+mod servers;
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -44,7 +44,7 @@ fn main() {
     }
     let argument = |name: &str| std::env::args().any(|argument| argument == name);
     let scale = if argument("--quick") { QUICK } else { WHOLE };
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut page = String::new();
     writeln!(

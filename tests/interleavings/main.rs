@@ -4,6 +4,8 @@
 //! and locks behind the names of `src/revocation/sync.rs`: that is the code itself. The order in which a request asks
 //! them, the store and its own memory is written a second time, in `model.rs`, after `check` and `look_up` of
 //! `src/revocation/cache.rs`.
+//!
+//! This is a binary of its own because those files name each other as `crate::revocation` and `crate::claims`.
 
 #![allow(
     dead_code,

@@ -1,4 +1,4 @@
-// An OpenID provider on loopback, for tests/jwks: `oidc-provider` from the directory in OIDC_PROVIDER_DIR.
+// An OpenID provider on loopback, for tests/keys: `oidc-provider` from the directory in OIDC_PROVIDER_DIR.
 //
 // Prints its issuer when it listens. A line on standard input changes its keys: `publish` adds a pair that is not used
 // yet, `rotate` makes the newest pair the one that signs, `withdraw` drops all others.

@@ -2,7 +2,6 @@
 //! SQLite and on PostgreSQL; the printed lines are run as they stand; and processes are stopped, killed and run side by
 //! side.
 
-#![allow(clippy::print_stdout, reason = "what was not run is told")]
 #![allow(clippy::disallowed_methods, reason = "processes take real time")]
 
 use std::{
@@ -33,8 +32,9 @@ fn a_client_written_from_the_documentation_goes_through_the_whole_api_on_sqlite(
 }
 
 #[tokio::test]
+#[ignore = "needs postgres"]
 async fn a_client_written_from_the_documentation_goes_through_the_whole_api_on_postgresql() {
-    let Some(server) = postgres::Server::start() else { return };
+    let server = postgres::Postgres::start();
     let url = server.database("token_service").await;
     let directory = Directory::new("client-pg");
     // The server's directory is its user's; anybody may pass through it to the socket.

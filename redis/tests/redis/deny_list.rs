@@ -41,8 +41,9 @@ impl Follower {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn it_is_unavailable_until_the_first_snapshot_and_then_knows_all() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let follower = follow(&server.url()).await;
     assert_eq!(follower.ask(&token("a")).await, Unavailable, "not seeded");
     let store = RedisStore::connect(&server.url()).await.unwrap();
@@ -58,8 +59,9 @@ async fn it_is_unavailable_until_the_first_snapshot_and_then_knows_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn it_follows_revocations_of_every_kind() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     for protocol in ["", "?protocol=resp3"] {
         for kind in 0..4 {
             server.command(&["FLUSHALL"]);
@@ -79,8 +81,9 @@ async fn it_follows_revocations_of_every_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_cut_off_spares_what_was_issued_after_it() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     let cut_off = now() - 100;
@@ -101,8 +104,9 @@ async fn a_cut_off_spares_what_was_issued_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_look_up_asks_nobody() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     let follower = follow(&server.url()).await;
@@ -119,8 +123,9 @@ async fn a_look_up_asks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_cut_wire_makes_it_unavailable_after_the_bound_and_it_goes_on_where_it_stopped() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let elsewhere = RedisStore::connect(&server.url()).await.unwrap();
     elsewhere.initialise().await.unwrap();
@@ -152,8 +157,9 @@ async fn a_cut_wire_makes_it_unavailable_after_the_bound_and_it_goes_on_where_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_lost_its_data_is_unavailable_at_once_until_it_is_seeded() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     store.revoke(&id("a"), now() + 600).await.unwrap();
@@ -171,8 +177,9 @@ async fn a_redis_that_lost_its_data_is_unavailable_at_once_until_it_is_seeded() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn its_age_is_measured_by_the_clock_that_it_was_given() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     let clock = ManualClock::at(now());
@@ -189,8 +196,9 @@ async fn its_age_is_measured_by_the_clock_that_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn nothing_is_left_when_the_list_is_gone() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let alone = server.info("connected_clients");
     {
         let store = RedisStore::connect(&server.url()).await.unwrap();

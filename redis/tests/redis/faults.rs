@@ -62,9 +62,9 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn new(on_unavailable: OnUnavailable) -> Option<Self> {
-        let server = Server::start_with(&["--appendonly", "yes", "--appendfsync", "always"])?;
-        let replica = Server::start()?;
+    async fn new(on_unavailable: OnUnavailable) -> Self {
+        let server = Server::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+        let replica = Server::start();
         replica.command(&["REPLICAOF", "127.0.0.1", &server.port.to_string()]);
         let proxy = Proxy::to(server.port).await;
         let service = Service::with(&proxy.url(), on_unavailable, BOUND).await;
@@ -73,7 +73,7 @@ impl Fleet {
         let elsewhere = elsewhere.connect().await.unwrap();
         let replicated = async || elsewhere.revoke(&id("first"), now() + 600).await.is_ok();
         eventually("replicated", replicated).await;
-        Some(Self { server, replica, proxy, service, elsewhere })
+        Self { server, replica, proxy, service, elsewhere }
     }
 
     fn break_it(&mut self, fault: Fault) {
@@ -150,7 +150,7 @@ fn bound(fault: Fault, policy: OnUnavailable) -> Option<Duration> {
 
 async fn is_answered_by_policy(fault: Fault) {
     for policy in POLICIES {
-        let Some(mut fleet) = Fleet::new(policy).await else { return };
+        let mut fleet = Fleet::new(policy).await;
         let (known, denied) = (token("known"), token("denied"));
         fleet.service.revoke(id("denied")).await;
         let asked = Instant::now();
@@ -240,43 +240,50 @@ async fn is_answered_by_policy(fault: Fault) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_was_killed_is_answered_for_by_policy() {
     is_answered_by_policy(Fault::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_stands_still_is_answered_for_by_policy() {
     is_answered_by_policy(Fault::Stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_wire_that_swallows_is_answered_for_by_policy() {
     is_answered_by_policy(Fault::Swallowed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_comes_back_empty_is_answered_for_by_policy() {
     is_answered_by_policy(Fault::RestartedEmpty).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_comes_back_with_its_data_is_asked_as_before() {
     is_answered_by_policy(Fault::RestartedWithData).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_slow_replica_is_no_matter_to_look_ups_and_a_revocation_it_lacks_is_in_force() {
     is_answered_by_policy(Fault::SlowReplica).await;
 }
 
 /// Somebody revokes a token whose "not revoked" was just asked for, behind a wire that swallows.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn no_revoked_token_passes_after_the_bound_whatever_happens_to_the_wire() {
     for (policy, bound) in
         [(OnUnavailable::Deny, BOUND), (OnUnavailable::ServeStale(MAX_AGE), BOUND + MAX_AGE)]
     {
         for listens in [false, true] {
-            let Some(fleet) = Fleet::new(policy).await else { return };
+            let fleet = Fleet::new(policy).await;
             if listens {
                 fleet.service.listen().await;
             }

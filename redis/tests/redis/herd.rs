@@ -11,9 +11,10 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn an_idle_fleet_and_one_that_comes_back_ask_little() {
     const PROCESSES: usize = 20;
-    let Some(mut server) = Server::start_with(&["--appendonly", "yes"]) else { return };
+    let mut server = Server::start_with(&["--appendonly", "yes"]);
     RedisStore::connect(&server.url()).await.unwrap().initialise().await.unwrap();
     let mut fleet = Vec::new();
     for _ in 0..PROCESSES {
@@ -50,8 +51,9 @@ async fn an_idle_fleet_and_one_that_comes_back_ask_little() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_is_away_is_tried_less_and_less_often_however_many_ask() {
-    let Some(mut server) = Server::start() else { return };
+    let mut server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let service = Service::at(&proxy.url()).await;
     service.store.initialise().await.unwrap();

@@ -1,11 +1,10 @@
 //! Revocation over a real Redis: the server is started by each test, on a free port, and can be killed, stopped, emptied
 //! and cut off.
 //!
-//! `REDIS_SERVER` names the program (`redis-server` or `valkey-server`). Without it these tests say that they were not
-//! run.
+//! `REDIS_SERVER` names the program (`valkey-server`, for example) if it is not `redis-server` in `PATH`.
 
 #![allow(clippy::disallowed_methods, reason = "a server of its own takes its own time")]
-#![allow(clippy::print_stdout, reason = "what was not run, or was measured, is told")]
+#![allow(clippy::print_stdout, reason = "measurements are printed")]
 
 #[path = "../../../tests/common/authority.rs"]
 mod authority;

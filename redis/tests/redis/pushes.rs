@@ -13,8 +13,9 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_push_is_seen_long_before_the_bound() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     for protocol in ["", "?protocol=resp3"] {
         for kind in 0..4 {
             server.command(&["FLUSHALL"]);
@@ -33,8 +34,9 @@ async fn a_push_is_seen_long_before_the_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn without_pushes_the_bound_holds() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let one = Service::at(&server.url()).await;
     let other = Service::at(&server.url()).await;
     one.store.initialise().await.unwrap();
@@ -46,8 +48,9 @@ async fn without_pushes_the_bound_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn what_was_revoked_while_the_wire_was_cut_is_seen_when_it_is_back() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let one = Service::at(&server.url()).await;
     let other = Service::with(&proxy.url(), OnUnavailable::Deny, HOUR).await;
@@ -66,8 +69,9 @@ async fn what_was_revoked_while_the_wire_was_cut_is_seen_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_gap_in_the_count_is_a_doubt() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let one = Service::at(&server.url()).await;
     let other = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
     one.store.initialise().await.unwrap();
@@ -90,8 +94,9 @@ async fn a_gap_in_the_count_is_a_doubt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn many_revocations_at_once_arrive_without_a_doubt() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let one = RedisStore::connect(&server.url()).await.unwrap();
     let other = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
     one.initialise().await.unwrap();
@@ -112,8 +117,9 @@ async fn many_revocations_at_once_arrive_without_a_doubt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn nothing_is_left_when_store_and_cache_are_gone() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let alone = server.info("connected_clients");
     {
         let service = Service::at(&server.url()).await;
@@ -125,8 +131,9 @@ async fn nothing_is_left_when_store_and_cache_are_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_cache_before_another_store_is_pushed_to_as_well() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     let memory = tower_bearer::revocation::MemoryStore::new();

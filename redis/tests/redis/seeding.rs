@@ -10,8 +10,9 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn an_empty_redis_is_unavailable_until_it_is_initialised() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let service = Service::at(&server.url()).await;
     assert!(!service.store.is_seeded().await.unwrap());
     assert_eq!(service.ask(&token("a")).await, Unavailable);
@@ -22,8 +23,9 @@ async fn an_empty_redis_is_unavailable_until_it_is_initialised() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn what_is_seeded_is_refused_and_pushed_revocations_stay() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let service = Service::at(&server.url()).await;
     assert!(service.store.revoke(&id("before"), now() + 600).await.is_err(), "no generation yet");
     let many = (0..1_234).map(|number| (id(&format!("t{number}")), now() + 600));
@@ -42,8 +44,9 @@ async fn what_is_seeded_is_refused_and_pushed_revocations_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_seeding_that_loses_its_data_is_not_a_seeding() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let denials = (0..1_500).map(|number| {
         if number == 1_200 {
@@ -58,8 +61,9 @@ async fn a_seeding_that_loses_its_data_is_not_a_seeding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_seeding_that_loses_batches_is_not_a_seeding() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let mut backup = None;
     let denials = (0..1_500).map(|number| {
@@ -77,8 +81,9 @@ async fn a_seeding_that_loses_batches_is_not_a_seeding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn two_do_not_seed_at_once() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let (one, other) = (
         RedisStore::connect(&server.url()).await.unwrap(),
         RedisStore::connect(&server.url()).await.unwrap(),
@@ -96,8 +101,9 @@ async fn two_do_not_seed_at_once() {
 
 /// Without a generation nobody would notice that it is lost again.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_revocation_in_an_emptied_redis_is_an_error_and_is_kept() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     store.revoke(&id("before"), now() + 600).await.unwrap();
@@ -113,8 +119,9 @@ async fn a_revocation_in_an_emptied_redis_is_an_error_and_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_is_being_seeded_is_not_declared_complete() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let denials = (0..1_500).map(|number| {
         if number == 700 {
@@ -136,8 +143,9 @@ async fn a_redis_that_is_being_seeded_is_not_declared_complete() {
 
 /// The server behind the next connection need not have what others have recorded since it began.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_seeding_whose_connection_is_replaced_is_not_a_seeding() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = RedisStore::connect(&proxy.url()).await.unwrap();
     let denials = (0..1_500).map(|number| {

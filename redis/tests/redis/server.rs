@@ -26,28 +26,23 @@ pub(crate) struct Server {
 pub(crate) struct Backup(Vec<(String, String)>);
 
 impl Server {
-    /// `None` where no program was named, which is told.
-    pub(crate) fn start() -> Option<Self> {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// Further options, as `--appendonly yes`.
-    pub(crate) fn start_with(options: &[&str]) -> Option<Self> {
-        let Some(program) = std::env::var_os("REDIS_SERVER") else {
-            println!("NOT RUN: REDIS_SERVER names no redis-server");
-            return None;
-        };
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("bearer-redis-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let port = free_port();
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let program = PathBuf::from(program);
+        let program = program();
         let process = spawn(&program, port, &directory, &options);
         let server = Self { program, options, process, port, directory };
         server.wait();
-        Some(server)
+        server
     }
 
     pub(crate) fn url(&self) -> String {
@@ -55,10 +50,10 @@ impl Server {
     }
 
     /// One that was killed before anybody has asked it anything: a port where nothing listens.
-    pub(crate) fn absent() -> Option<Self> {
-        let mut server = Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])?;
+    pub(crate) fn absent() -> Self {
+        let mut server = Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
         server.kill();
-        Some(server)
+        server
     }
 
     /// The answer to a command, as text: the first line, or what a bulk string holds.
@@ -185,7 +180,12 @@ impl Server {
             if answer.is_ok_and(|answer| answer == "+PONG") {
                 return;
             }
-            assert!(begin.elapsed() < Duration::from_secs(20), "redis-server does not start");
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "{} does not answer, started with {:?}",
+                self.program.display(),
+                self.options
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -212,7 +212,17 @@ fn spawn(program: &PathBuf, port: u16, directory: &PathBuf, options: &Vec<String
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("REDIS_SERVER names a redis-server")
+        .unwrap_or_else(|error| {
+            panic!(
+                "{} does not start ({error}): install Redis or Valkey, or set REDIS_SERVER",
+                program.display()
+            )
+        })
+}
+
+/// The program that `REDIS_SERVER` names, or `redis-server` of the path.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("REDIS_SERVER").map_or_else(|| "redis-server".into(), PathBuf::from)
 }
 
 fn ask(mut stream: TcpStream, words: &[&str]) -> std::io::Result<String> {

@@ -13,8 +13,9 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_stream_that_does_not_reach_back_means_a_new_snapshot() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let elsewhere = RedisStore::connect(&server.url()).await.unwrap();
     elsewhere.initialise().await.unwrap();
@@ -40,8 +41,9 @@ async fn a_stream_that_does_not_reach_back_means_a_new_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn revocations_during_a_snapshot_are_not_missed() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.seed((0..20_000).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
     let writer = tokio::spawn({
@@ -73,9 +75,10 @@ async fn revocations_during_a_snapshot_are_not_missed() {
 
 /// `FLUSHALL`, a failover and eviction look alike to whoever reads keys one after another.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_snapshot_of_data_that_is_lost_meanwhile_is_not_believed() {
     const COUNT: usize = 100_000;
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.seed((0..COUNT).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
     let list = DenyList::follow(&store, Duration::from_secs(4));
@@ -96,8 +99,9 @@ async fn a_snapshot_of_data_that_is_lost_meanwhile_is_not_believed() {
 
 /// As a backup of a part of the data leaves it.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_stream_out_of_order_stops_no_revocation_and_has_snapshots_taken_with_rests() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.seed((0..1_000).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
     let list = DenyList::follow(&store, Duration::from_secs(4));
@@ -121,8 +125,9 @@ async fn a_stream_out_of_order_stops_no_revocation_and_has_snapshots_taken_with_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_prefix_that_goes_on_where_another_ends_leaves_its_list_alone() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let store = async |prefix: &str| {
         RedisStore::builder(&server.url()).with_prefix(prefix).connect().await.unwrap()
     };

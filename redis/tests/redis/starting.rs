@@ -10,8 +10,9 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn an_absent_redis_ends_the_start_unless_that_is_allowed() {
-    let Some(server) = Server::absent() else { return };
+    let server = Server::absent();
     let refused = RedisStore::connect(&server.url()).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Unavailable(_)), "{refused:?}");
     let builder = RedisStore::builder(&server.url()).allow_unreachable_at_start();
@@ -19,8 +20,9 @@ async fn an_absent_redis_ends_the_start_unless_that_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn look_ups_are_unavailable_until_redis_is_there_and_then_nothing_was_missed() {
-    let Some(mut server) = Server::absent() else { return };
+    let mut server = Server::absent();
     let builder = RedisStore::builder(&server.url()).allow_unreachable_at_start();
     let store = builder.connect().await.unwrap();
     let list = DenyList::follow(&store, HOUR);
@@ -46,8 +48,9 @@ async fn look_ups_are_unavailable_until_redis_is_there_and_then_nothing_was_miss
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_stands_still_is_absent_too_and_one_that_answers_is_judged() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let connect =
         async |url: &str| RedisStore::builder(url).allow_unreachable_at_start().connect().await;
     server.signal("STOP");
@@ -64,7 +67,7 @@ async fn a_redis_that_stands_still_is_absent_too_and_one_that_answers_is_judged(
     assert!(matches!(error, ConnectError::Unavailable(_)), "{error:?}");
     assert!(!format!("{error:?}").contains("hunter2"));
 
-    let replica = Server::start().unwrap();
+    let replica = Server::start();
     replica.command(&["REPLICAOF", "127.0.0.1", &server.port.to_string()]);
     assert!(matches!(connect(&replica.url()).await, Err(ConnectError::Replica)));
     assert!(matches!(connect("http://127.0.0.1").await, Err(ConnectError::Url)));
@@ -72,8 +75,9 @@ async fn a_redis_that_stands_still_is_absent_too_and_one_that_answers_is_judged(
 
 /// It is judged when it is met, and every time anew.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_comes_with_wrong_settings_stays_unavailable_until_they_are_right() {
-    let Some(server) = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]) else { return };
+    let server = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]);
     server.signal("STOP");
     let builder = RedisStore::builder(&server.url()).allow_unreachable_at_start();
     let service = Service::over(builder.connect().await.unwrap(), Default::default(), HOUR);

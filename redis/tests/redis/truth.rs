@@ -93,22 +93,25 @@ async fn an_older_dump_is_repaired(truth: impl TokenStore + Clone, server: &mut 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_restarted_from_an_older_dump_is_seeded_from_memory() {
-    let Some(mut server) = Server::start() else { return };
+    let mut server = Server::start();
     an_older_dump_is_repaired(MemoryTokenStore::new(), &mut server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server and postgres"]
 async fn a_redis_restarted_from_an_older_dump_is_seeded_from_postgresql() {
-    let Some(mut server) = Server::start() else { return };
-    let Some(postgres) = postgres::Server::start() else { return };
+    let mut server = Server::start();
+    let postgres = postgres::Postgres::start();
     let url = postgres.database("truth").await;
     an_older_dump_is_repaired(SqlStore::open(&url).await.unwrap(), &mut server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_restarted_from_an_older_dump_is_seeded_from_sqlite() {
-    let Some(mut server) = Server::start() else { return };
+    let mut server = Server::start();
     let database = Database::new("dump");
     let dump = dumped_before_the_last(&database.open().await, &server).await;
     server.restart_from(&dump);
@@ -123,9 +126,10 @@ async fn a_redis_restarted_from_an_older_dump_is_seeded_from_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_loss_is_noticed_although_others_have_recorded_more_since() {
     for others in 1..4 {
-        let Some(mut server) = Server::start() else { return };
+        let mut server = Server::start();
         let truth = MemoryTokenStore::new();
         let dump = dumped_before_the_last(&truth, &server).await;
         server.restart_from(&dump);
@@ -141,8 +145,9 @@ async fn a_loss_is_noticed_although_others_have_recorded_more_since() {
 
 /// A relay that has compared before, and a connection that it gets later.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_relay_compares_again_over_each_connection() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let truth = MemoryTokenStore::new();
     revoke(&truth, "kept").await;
@@ -162,8 +167,9 @@ async fn a_relay_compares_again_over_each_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_is_ahead_of_the_store_is_not_seeded() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let truth = MemoryTokenStore::new();
     for name in ["a", "b"] {
         // At first nothing was acknowledged since the seeding.
@@ -177,8 +183,9 @@ async fn a_redis_that_is_ahead_of_the_store_is_not_seeded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_stream_that_does_not_reach_back_to_the_mark_has_redis_seeded() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let truth = MemoryTokenStore::new();
     revoke(&truth, "a").await;
     carry(&truth, &server).await;
@@ -207,8 +214,9 @@ async fn acknowledge_all(truth: &impl Outbox, fleet: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_redis_that_the_store_knows_nothing_of_is_seeded_once() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let truth = MemoryTokenStore::new();
     RedisStore::connect(&server.url()).await.unwrap().initialise().await.unwrap();
     revoke(&truth, "a").await;
@@ -221,8 +229,9 @@ async fn a_redis_that_the_store_knows_nothing_of_is_seeded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_loss_that_was_declared_no_matter_is_repaired_all_the_same() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let truth = MemoryTokenStore::new();
     revoke(&truth, "a").await;
     carry(&truth, &server).await;
@@ -235,8 +244,9 @@ async fn a_loss_that_was_declared_no_matter_is_repaired_all_the_same() {
 
 /// Two servers: the old one still answers a process that has not noticed.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_slow_process_with_an_older_generation_empties_no_outbox() {
-    let (Some(old), Some(new)) = (Server::start(), Server::start()) else { return };
+    let (old, new) = (Server::start(), Server::start());
     let truth = MemoryTokenStore::new();
     let slow = RedisStore::connect(&old.url()).await.unwrap();
     // It looks at the backlog once.
@@ -256,8 +266,9 @@ async fn a_slow_process_with_an_older_generation_empties_no_outbox() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_server_that_another_relay_has_replaced_is_seeded_when_it_is_back() {
-    let (Some(one), Some(other)) = (Server::start(), Server::start()) else { return };
+    let (one, other) = (Server::start(), Server::start());
     let truth = MemoryTokenStore::new();
     let redis = RedisStore::connect(&one.url()).await.unwrap();
     let relay = OutboxRelay::new(truth.clone(), redis.clone());
@@ -320,8 +331,9 @@ async fn others_are_published(truth: &MemoryTokenStore, server: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn an_entry_that_only_the_redis_before_a_restart_had_is_not_removed() {
-    let Some(mut server) = Server::start() else { return };
+    let mut server = Server::start();
     let truth = MemoryTokenStore::new();
     acknowledged_two(&truth, &server).await;
     let (dump, slow) = (server.dump(), SlowStore::on(&truth));
@@ -336,8 +348,9 @@ async fn an_entry_that_only_the_redis_before_a_restart_had_is_not_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn an_entry_that_is_removed_during_a_comparison_has_it_repeated() {
-    let Some(mut server) = Server::start() else { return };
+    let mut server = Server::start();
     let truth = MemoryTokenStore::new();
     acknowledged_two(&truth, &server).await;
     let (dump, slow) = (server.dump(), SlowStore::on(&truth));
@@ -359,10 +372,11 @@ async fn an_entry_that_is_removed_during_a_comparison_has_it_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_server_that_was_a_replica_for_a_while_is_another_server() {
     let options = ["--repl-diskless-sync-delay", "0"];
-    let Some(one) = Server::start_with(&options) else { return };
-    let (two, truth) = (Server::start_with(&options).unwrap(), MemoryTokenStore::new());
+    let one = Server::start_with(&options);
+    let (two, truth) = (Server::start_with(&options), MemoryTokenStore::new());
     acknowledged_two(&truth, &one).await;
     let follow = async |replica: &Server, master: &Server| {
         replica.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
@@ -389,8 +403,9 @@ async fn a_server_that_was_a_replica_for_a_while_is_another_server() {
 
 /// One that stops in the middle has replaced what the store keeps.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn a_seeding_that_was_interrupted_is_done_by_the_next_relay() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let truth = MemoryTokenStore::new();
     revoke(&truth, "a").await;
     let denials = (0..500).map(|number| Denial::new(id(&format!("t{number}")), now() + 600));
@@ -415,8 +430,9 @@ async fn a_seeding_that_was_interrupted_is_done_by_the_next_relay() {
 
 /// Neither its own seeding, nor what others do meanwhile.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
 async fn many_relays_repair_one_loss_together() {
-    let Some(mut server) = Server::start() else { return };
+    let mut server = Server::start();
     let database = Database::new("many");
     let dump = dumped_before_the_last(&database.open().await, &server).await;
     server.restart_from(&dump);

@@ -56,8 +56,9 @@ async fn drop_a_call(store: &SqlStore, number: usize) {
 
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
 async fn dropped_calls_never_exceed_the_pools() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     let url = server.database("dropped").await;
     let store = SqlStoreOptions::new().with_max_connections(3).open(&url).await.unwrap();
     let named = format!("{url}&application_name=observer");
@@ -126,8 +127,9 @@ async fn carry(
 
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
 async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     let direct = server.database("stalled").await;
     let (url, stall) = wire_to(&direct).await;
     let store = SqlStoreOptions::new().with_max_connections(3).open(&url).await.unwrap();
@@ -150,8 +152,9 @@ async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
 /// The next step connects anew, and does not wait until the server was given up a second time.
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
 async fn a_connection_without_an_answer_is_given_up_once() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     let direct = server.database("silent").await;
     let (url, stall) = wire_to(&direct).await;
     let store = small().with_max_connections(1).open(&url).await.unwrap();
@@ -169,8 +172,9 @@ async fn a_connection_without_an_answer_is_given_up_once() {
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
+#[ignore = "needs postgres"]
 async fn revocations_do_not_wait_for_other_connections() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     let store = small().open(&server.database("revocations").await).await.unwrap();
     let id = create(&store, "mine").await.id;
     #[allow(irrefutable_let_patterns, reason = "with one database there is no other")]
@@ -191,8 +195,9 @@ async fn revocations_do_not_wait_for_other_connections() {
 /// An index of a large table takes longer to make than any other step may.
 #[cfg(feature = "postgres")]
 #[tokio::test]
+#[ignore = "needs postgres"]
 async fn only_a_migration_has_no_timeouts() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     let url = server.database("timeouts").await;
     let store = small().with_max_connections(1).open(&url).await.unwrap();
     for (is_migration, expected) in [(true, ["0", "0"]), (false, ["1s", "500ms"])] {

@@ -33,8 +33,9 @@ macro_rules! on_each_database {
 
         #[cfg(feature = "postgres")]
         #[tokio::test(flavor = "multi_thread")]
+        #[ignore = "needs postgres"]
         async fn postgres_keeps_them_all() {
-            let Some(server) = super::server::Server::start() else { return };
+            let server = super::server::Postgres::start();
             $($test(&server.database(stringify!($test)).await).await;)+
         }
     };
@@ -219,8 +220,9 @@ async fn one_connection(url: &str) -> SqlStore {
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
+#[ignore = "needs postgres"]
 async fn connections_that_postgres_has_cut_are_replaced_unseen() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     let url = server.database("cut").await;
     let (store, other) = (one_connection(&url).await, SqlStore::open(&url).await.unwrap());
     let cut = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity

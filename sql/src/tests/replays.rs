@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, UnixStream},
 };
 
-use super::{HOUR, ISSUER, NOW, any_store::Everybody, owner, refresh, rotation, server::Server};
+use super::{HOUR, ISSUER, NOW, any_store::Everybody, owner, refresh, rotation, server::Postgres};
 use crate::{SqlStore, SqlStoreOptions};
 use tower_bearer::{
     Algorithm,
@@ -92,8 +92,9 @@ async fn carry(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
 async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
-    let Some(server) = Server::start() else { return };
+    let server = Postgres::start();
     server.database("replays").await;
     let wire = Wire::to(server.socket()).await;
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
@@ -129,8 +130,9 @@ async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
 
 /// As from many replicas, none of which has seen the token before.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
 async fn a_store_answers_for_dead_refresh_tokens_without_a_transaction() {
-    let Some(server) = Server::start() else { return };
+    let server = Postgres::start();
     server.database("dead").await;
     let wire = Wire::to(server.socket()).await;
     // All replays succeed, however slow the machine is: they are counted, not timed.

@@ -11,7 +11,7 @@ use std::{
 
 use sqlx::{Connection as _, Executor as _};
 
-pub(super) struct Server {
+pub(super) struct Postgres {
     programs: PathBuf,
     directory: PathBuf,
     /// User and group to run as: `initdb` and `postgres` refuse root.
@@ -19,13 +19,9 @@ pub(super) struct Server {
     process: Child,
 }
 
-impl Server {
-    /// `None`, and says why, where there is no PostgreSQL and `POSTGRES_BIN` does not promise one.
-    pub(super) fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            println!("not run: no PostgreSQL here (POSTGRES_BIN, PATH, /usr/lib/postgresql)");
-            return None;
-        };
+impl Postgres {
+    pub(super) fn start() -> Self {
+        let programs = programs();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory =
@@ -49,7 +45,7 @@ impl Server {
         let process = run(user.as_ref(), &programs, &directory);
         let server = Self { programs, directory, user, process };
         server.wait();
-        Some(server)
+        server
     }
 
     /// A new database, where possible with an order of letters that is not that of bytes.
@@ -115,7 +111,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Postgres {
     /// A fast shutdown, which also gives back what the server holds of the system; by force if that takes long.
     fn drop(&mut self) {
         let _ = Command::new("kill").arg("-INT").arg(self.process.id().to_string()).status();
@@ -152,21 +148,25 @@ fn as_user(user: Option<&(String, String)>, program: &Path, directory: &Path) ->
     command
 }
 
-fn programs() -> Option<PathBuf> {
-    if let Some(promised) = std::env::var_os("POSTGRES_BIN") {
-        return Some(promised.into());
+/// The folder that `POSTGRES_BIN` names, or the first one that has the programs.
+fn programs() -> PathBuf {
+    if let Some(named) = std::env::var_os("POSTGRES_BIN") {
+        return named.into();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     found.extend(debian.map(|version| version.path().join("bin")));
-    found.into_iter().find(|programs| {
+    let is_complete = |programs: &PathBuf| {
         ["initdb", "postgres", "pg_isready"].iter().all(|name| programs.join(name).exists())
-    })
+    };
+    found.into_iter().find(is_complete).expect(
+        "PostgreSQL is neither in PATH nor in /usr/lib/postgresql: install it, or set POSTGRES_BIN to its programs",
+    )
 }
 
 fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");
     output

@@ -109,8 +109,9 @@ async fn sqlite_does_it_all() {
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
+#[ignore = "needs postgres"]
 async fn postgres_does_it_all() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     for check in 0..4 {
         let url = server.database(&format!("upkeep{check}")).await;
         all(&SqlStore::open(&url).await.unwrap(), check).await;
@@ -219,8 +220,9 @@ async fn look_ups_in_sqlite_do_not_wait_for_lists_and_writes() {
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
+#[ignore = "needs postgres"]
 async fn look_ups_in_postgresql_do_not_wait_for_lists_and_writes() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     let store = small().open(&server.database("look_ups").await).await.unwrap();
     #[allow(irrefutable_let_patterns, reason = "with one database there is no other")]
     let Database::Postgres { all, .. } = store.database.clone() else { unreachable!() };
@@ -232,8 +234,9 @@ async fn look_ups_in_postgresql_do_not_wait_for_lists_and_writes() {
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
+#[ignore = "needs postgres"]
 async fn postgresql_waits_for_the_log_whatever_the_default_is() {
-    let Some(server) = super::server::Server::start() else { return };
+    let server = super::server::Postgres::start();
     let url = server.database("waits").await;
     for (default, expected) in [
         ("off", "on"),

@@ -1,0 +1,167 @@
+//! An identity provider of others, found by discovery: `oidc-provider`, run by Node.js.
+//!
+//! `OIDC_PROVIDER_DIR` names the directory in which npm has installed it.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tower_bearer::{
+    Authenticator, Issuer, RejectionKind, Verifier,
+    claims::{Clock, ManualClock, SystemClock, UntypedClaims},
+    jwks::RemoteJwks,
+};
+
+use crate::{common::tokens::base64url, signer::AUDIENCE};
+
+/// Killed when the test is done with it.
+struct Provider {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    issuer: String,
+}
+
+impl Provider {
+    fn start() -> Self {
+        let directory = std::env::var_os("OIDC_PROVIDER_DIR").expect(
+            "OIDC_PROVIDER_DIR is not set: install `oidc-provider` with npm and set it to that directory",
+        );
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/oidc_provider.mjs");
+        let mut process = Command::new("node")
+            .arg(script)
+            .env("OIDC_PROVIDER_DIR", directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`node` does not start: install Node.js");
+        let input = process.stdin.take().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut provider = Self { process, input, output, issuer: String::new() };
+        provider.issuer = provider.line_that_begins_with("http://");
+        provider
+    }
+
+    fn told_to(&mut self, command: &str) {
+        writeln!(self.input, "{command}").unwrap();
+        self.line_that_begins_with("done ");
+    }
+
+    fn line_that_begins_with(&mut self, prefix: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the provider ended");
+            if line.starts_with(prefix) {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    /// A token by the client credentials grant (RFC 6749 section 4.4) for a resource (RFC 8707).
+    async fn token(&self, algorithm: &str) -> String {
+        let address = self.issuer.strip_prefix("http://").unwrap();
+        let body = format!(
+            "grant_type=client_credentials&scope=orders:read&resource=https://orders.example/{algorithm}"
+        );
+        let credentials = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            "service:a+secret+of+the+tests",
+        );
+        let request = format!(
+            "POST /token HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream =
+            TcpStream::connect(address.replace("localhost", "127.0.0.1")).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let json = &answer
+            [answer.find('{').unwrap_or_else(|| panic!("{answer}"))..=answer.rfind('}').unwrap()];
+        let answer: serde_json::Value = serde_json::from_str(json).unwrap();
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The system's time, with its monotonic part moved on by the test: the token's times are the provider's.
+#[derive(Clone)]
+struct Ahead(ManualClock);
+
+impl Clock for Ahead {
+    fn unix_time(&self) -> Duration {
+        SystemClock::default().unix_time()
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock::default().monotonic() + self.0.monotonic()
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs node and oidc-provider"]
+async fn tokens_of_an_openid_provider_are_verified_through_a_rotation() {
+    let mut provider = Provider::start();
+    let clock = Ahead(ManualClock::at(0));
+    let keys = RemoteJwks::discover(&provider.issuer).unwrap().with_clock(clock.clone());
+    let issuer = Issuer::new(provider.issuer.as_str(), keys.clone())
+        .audience(AUDIENCE)
+        .require_typ("at+jwt");
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build().unwrap();
+    let authenticator = Authenticator::new(verifier);
+    let says = async |token: &str| {
+        authenticator.authenticate(token).await.map_err(|rejection| rejection.kind())
+    };
+
+    let mut first = Vec::new();
+    for algorithm in ["RS256", "ES256", "PS256"] {
+        let token = provider.token(algorithm).await;
+        let user = says(&token).await.unwrap_or_else(|kind| panic!("{algorithm}: {kind}"));
+        assert_eq!(user.registered().issuer(), provider.issuer);
+        assert_eq!(user.claims().get("client_id").and_then(|id| id.as_str()), Some("service"));
+        assert!(user.registered().scopes().iter().any(|scope| scope == "orders:read"));
+        first.push(token);
+    }
+    assert_eq!(keys.health().attempts(), 1);
+    assert_eq!(keys.health().key_ids().collect::<Vec<_>>(), ["RS256-1", "ES256-1", "PS256-1"]);
+    let changed = format!("{}A", first[0].trim_end_matches(|last| last != '.'));
+    assert!(says(&changed).await.is_err());
+
+    // Published and used at once: the first token with the new key has it fetched.
+    provider.told_to("publish");
+    provider.told_to("rotate");
+    clock.0.advance(Duration::from_secs(30));
+    let second = provider.token("RS256").await;
+    assert!(says(&second).await.is_ok());
+    assert_eq!(keys.health().attempts(), 2);
+    assert!(says(&first[0]).await.is_ok(), "the old key is still published");
+
+    provider.told_to("withdraw");
+    clock.0.advance(Duration::from_secs(30));
+    assert_eq!(says(&with_unknown_key(&first[0])).await.unwrap_err(), RejectionKind::UnknownKey);
+    assert_eq!(keys.health().attempts(), 3);
+    for token in &first {
+        assert_eq!(says(token).await.unwrap_err(), RejectionKind::UnknownKey);
+    }
+    assert!(says(&second).await.is_ok());
+}
+
+/// The token under another key's id.
+fn with_unknown_key(token: &str) -> String {
+    let (_, rest) = token.split_once('.').unwrap();
+    format!("{}.{rest}", base64url(r#"{"alg":"RS256","typ":"at+jwt","kid":"unknown"}"#))
+}

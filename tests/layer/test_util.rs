@@ -1,0 +1,343 @@
+//! What `test_util` promises to the tests of services: good tokens are accepted, each bad one is refused for just its
+//! flaw, handlers are called without tokens, and the store fails when it is told to.
+
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use axum::{Router, routing::get};
+use futures_util::FutureExt;
+use http::{Request, StatusCode, header::AUTHORIZATION};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tower::{Layer, Service, ServiceExt};
+use tower_bearer::{
+    Algorithm, Authenticated, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind,
+    RevocationCache, Verifier,
+    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
+    jws::SigningKey,
+    revocation::{OnUnavailable, Revocable, RevocationStore, Verdict},
+    test_util::{self, FakeStore, PassAnyoneAs, StoreHabit, TestIssuer, TestToken},
+};
+
+use crate::common::{
+    requests::{Body, NOW, body, open, send},
+    tokens::block_on,
+};
+
+const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    tenant: u32,
+}
+
+fn issuer() -> TestIssuer {
+    TestIssuer::new().with_clock(ManualClock::at(NOW))
+}
+
+/// One with a key for each algorithm that signs.
+fn issuers() -> impl Iterator<Item = TestIssuer> {
+    [Algorithm::ES256, Algorithm::EdDSA, Algorithm::HS256]
+        .into_iter()
+        .chain(cfg!(feature = "aws-lc-rs").then_some(Algorithm::RS256))
+        .map(|algorithm| issuer().with_key(SigningKey::generate(algorithm).unwrap()))
+}
+
+fn verdict<C: Send + Sync + 'static>(
+    authenticator: &Authenticator<C>,
+    token: &TestToken,
+) -> Result<Authenticated<C>, RejectionKind> {
+    block_on(authenticator.authenticate(&token.issue())).map_err(|refused| refused.kind())
+}
+
+fn with(token: &TestToken) -> Request<Body> {
+    body(Request::get("/").header(AUTHORIZATION, token.bearer()))
+}
+
+type Change = fn(TestToken) -> TestToken;
+
+/// Everything that spoils a token, and the reason for which alone it is refused.
+const FLAWS: [(Change, RejectionKind); 11] = [
+    (TestToken::expired, RejectionKind::Expired),
+    (TestToken::not_yet_valid, RejectionKind::NotYetValid),
+    (|token| token.for_audience("api://other"), RejectionKind::WrongAudience),
+    (TestToken::with_bad_signature, RejectionKind::BadSignature),
+    (TestToken::of_unknown_key, RejectionKind::UnknownKey),
+    (|token| token.without("exp"), RejectionKind::MissingClaim),
+    (|token| token.without("iss"), RejectionKind::MissingClaim),
+    (|token| token.without("aud"), RejectionKind::MissingClaim),
+    (|token| token.claim("iss", "https://other.test"), RejectionKind::UnknownIssuer),
+    (|token| token.with_typ("dpop+jwt"), RejectionKind::WrongType),
+    (|token| token.claim("sub", 7), RejectionKind::InvalidClaim),
+];
+
+#[test]
+fn a_token_that_nothing_was_done_to_is_accepted() {
+    for issuer in issuers().chain([TestIssuer::default()]) {
+        let user = verdict(&issuer.authenticator::<UntypedClaims>(), &issuer.token()).unwrap();
+        assert_eq!(user.registered().issuer(), TestIssuer::NAME);
+        assert!(user.registered().audience().contains(TestIssuer::AUDIENCE));
+        assert_eq!(user.registered().subject(), Some("test-user"));
+        assert_eq!(user.scopes().iter().count(), 0);
+    }
+}
+
+#[test]
+fn what_a_token_is_given_arrives() {
+    let issuer = issuer().with_name("https://idp.example").with_audience("api://orders");
+    let token = issuer
+        .token()
+        .subject("ada")
+        .scope("orders:read orders:write")
+        .claims(json!({ "tenant": 6, "groups": ["a", "b"] }))
+        .claim("tenant", 7)
+        .expires_in(Duration::from_secs(90));
+    let user = verdict(&issuer.authenticator::<UntypedClaims>(), &token).unwrap();
+    assert_eq!(user.registered().issuer(), "https://idp.example");
+    assert!(user.registered().audience().contains("api://orders"));
+    assert_eq!(user.registered().subject(), Some("ada"));
+    assert!(user.scopes().contains("orders:read") && user.scopes().contains("orders:write"));
+    assert_eq!(user.claims().get("tenant"), Some(&json!(7)));
+    assert_eq!(user.claims().get("groups"), Some(&json!(["a", "b"])));
+    assert_eq!(user.registered().issued_at(), Some(NOW));
+    assert_eq!(user.registered().expires_at(), NOW + 90);
+}
+
+#[test]
+fn no_two_tokens_have_one_id_and_a_repeat_has_the_same() {
+    let issuer = issuer();
+    let authenticator = issuer.authenticator::<UntypedClaims>();
+    let id = |token| verdict(&authenticator, token).unwrap().revocation_id().to_owned();
+    let token = issuer.token();
+    assert_eq!(id(&token), id(&token));
+    assert_ne!(id(&token), id(&issuer.token()));
+}
+
+#[test]
+fn each_bad_token_is_refused_for_its_flaw_with_every_algorithm() {
+    for issuer in issuers() {
+        let authenticator = issuer.authenticator::<UntypedClaims>();
+        for (spoil, kind) in FLAWS {
+            let refused = verdict(&authenticator, &spoil(issuer.token())).unwrap_err();
+            assert_eq!(refused, kind, "{issuer:?}");
+        }
+    }
+}
+
+#[test]
+fn no_leeway_saves_a_token_that_is_expired_or_not_yet_valid() {
+    let (issuer, clock) = (issuer(), ManualClock::at(NOW));
+    let lenient = issuer.issuer().with_leeway(MAX_LEEWAY);
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(lenient).with_clock(clock.clone());
+    let authenticator = Authenticator::new(verifier.build().unwrap());
+    let kind = |token: &TestToken| verdict(&authenticator, token).err();
+    assert_eq!(kind(&issuer.token().expired()), Some(RejectionKind::Expired));
+    let early = issuer.token().not_yet_valid();
+    assert_eq!(kind(&early), Some(RejectionKind::NotYetValid));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(kind(&early), None, "one second was missing");
+}
+
+#[test]
+fn the_clock_of_the_issuer_is_that_of_its_authenticator() {
+    let clock = ManualClock::at(NOW);
+    let issuer = issuer().with_clock(clock.clone());
+    let authenticator = issuer.authenticator::<UntypedClaims>();
+    let token = issuer.token().expires_in(Duration::from_secs(60));
+    clock.advance(Duration::from_secs(89));
+    assert!(verdict(&authenticator, &token).is_ok());
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(verdict(&authenticator, &token).unwrap_err(), RejectionKind::Expired);
+    assert!(verdict(&authenticator, &issuer.token()).is_ok());
+}
+
+#[test]
+fn no_issuer_is_trusted_by_another_of_the_same_name() {
+    for (one, other) in issuers().zip(issuers()) {
+        let refused = verdict(&one.authenticator::<UntypedClaims>(), &other.token());
+        assert_eq!(refused.unwrap_err(), RejectionKind::UnknownKey);
+    }
+}
+
+#[test]
+fn its_public_keys_can_be_published() {
+    let secret = issuer().with_key(SigningKey::hs256([7; 32]).unwrap());
+    assert_eq!(secret.jwks_json(), r#"{"keys":[]}"#);
+    for issuer in issuers().filter(|issuer| issuer.jwks_json() != secret.jwks_json()) {
+        let keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
+        let published = Issuer::new(TestIssuer::NAME, keys).audience(TestIssuer::AUDIENCE);
+        let verifier = Verifier::<UntypedClaims>::builder().issuer(published);
+        let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+        assert!(verdict(&Authenticator::new(verifier), &issuer.token()).is_ok());
+    }
+}
+
+#[test]
+fn a_handler_is_called_without_a_token() {
+    fn tenant(user: &Authenticated<Claims>) -> u32 {
+        user.claims().tenant
+    }
+
+    let claims = Claims { sub: "ada".into(), tenant: 7 };
+    let user = test_util::authenticated(&claims);
+    assert_eq!((tenant(&user), user.claims()), (7, &claims));
+    assert!(user.registered().audience().contains(TestIssuer::AUDIENCE));
+}
+
+#[test]
+fn nobody_is_a_user_whose_token_is_bad_and_the_panic_says_why_and_no_more() {
+    for (spoil, kind) in FLAWS {
+        let token = spoil(issuer().token().claim("secret", "5ecr3t"));
+        let text = panic_of(|| token.authenticated::<UntypedClaims>());
+        assert_eq!(text, format!("the token of the test is refused: {kind}"));
+    }
+    let text = panic_of(|| test_util::authenticated::<Claims>(json!({ "tenant": "5ecr3t" })));
+    assert_eq!(text, "the token of the test is refused: claims_mismatch");
+    assert!(!format!("{:#?}", issuer().token().claim("secret", "5ecr3t")).contains("5ecr3t"));
+}
+
+fn panic_of<T>(call: impl FnOnce() -> T) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(call()))).unwrap_err();
+    *panic.downcast().unwrap()
+}
+
+async fn orders(user: Authenticated<Claims>) -> String {
+    format!("the orders of {}", user.claims().sub)
+}
+
+fn routes() -> Router {
+    Router::new().route("/", get(orders))
+}
+
+#[tokio::test]
+async fn a_router_without_a_layer_takes_anyone_for_the_user_of_the_test() {
+    let ada = test_util::authenticated::<Claims>(Claims { sub: "ada".into(), tenant: 7 });
+    let app = routes().layer(PassAnyoneAs::new(ada));
+    let bob = issuer().token().subject("bob");
+    for request in [body(Request::get("/")), with(&bob)] {
+        let outcome = send(app.clone(), request.map(axum::body::Body::new)).await;
+        assert_eq!((outcome.status, &*outcome.body), (StatusCode::OK, "the orders of ada"));
+    }
+}
+
+#[tokio::test]
+async fn a_bearer_layer_is_not_got_past() {
+    let ada = issuer().token().subject("ada").authenticated::<UntypedClaims>();
+    for layer in [issuer().layer::<UntypedClaims>(), issuer().layer().optional()] {
+        let app = layer.require_scopes([""; 0]).layer(open());
+        let app = PassAnyoneAs::new(ada.clone()).layer(layer.layer(app));
+        let outcome = send(app, body(Request::get("/"))).await;
+        assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
+        assert_eq!(outcome.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn scopes_are_demanded_of_the_user_of_the_test() {
+    let issuer = issuer();
+    let demand = issuer.layer::<UntypedClaims>().require_scopes(["admin"]);
+    for (scope, status) in [("admin", StatusCode::OK), ("other", StatusCode::FORBIDDEN)] {
+        let user = issuer.token().scope(scope).authenticated::<UntypedClaims>();
+        let app = PassAnyoneAs::new(user).layer(demand.layer(open()));
+        assert_eq!(send(app, body(Request::get("/"))).await.status, status);
+    }
+}
+
+#[test]
+fn the_layer_that_passes_anyone_goes_wherever_a_bearer_layer_does() {
+    fn is_host_ready<T: Clone + Send + Sync + 'static>(_: &T) {}
+    fn is_service<S: Service<Request<Body>, Error = Infallible, Future: Send>>(_: &S) {}
+
+    // No claims are cloned or shown.
+    #[derive(Deserialize)]
+    struct Plain {}
+    let layer = PassAnyoneAs::new(issuer().token().authenticated::<Plain>());
+    let service = layer.layer(open());
+    is_host_ready(&layer);
+    is_host_ready(&service);
+    is_service(&service);
+    assert!(format!("{layer:?}").starts_with("PassAnyoneAs(Authenticated {"));
+}
+
+#[tokio::test]
+async fn through_the_layer_good_tokens_pass_and_bad_ones_are_401() {
+    let issuer = issuer();
+    let app = issuer.layer::<Claims>().layer(open());
+    send(app.clone(), with(&issuer.token().claim("tenant", 7))).await.assert_passed();
+    for (spoil, kind) in FLAWS {
+        let outcome = send(app.clone(), with(&spoil(issuer.token().claim("tenant", 7)))).await;
+        assert_eq!(outcome.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(outcome.rejection, Some(kind));
+    }
+    assert!(issuer.token().bearer().is_sensitive());
+}
+
+fn over(store: &FakeStore, issuer: &TestIssuer) -> (BearerLayer, RevocationCache) {
+    let revocation =
+        RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(NOW));
+    let authenticator = issuer.authenticator().with_revocation(revocation.clone());
+    (BearerLayer::new(authenticator), revocation)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_503_until_it_does() {
+    let issuer = issuer();
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
+        let store = FakeStore::that(NOT_REVOKED);
+        let (layer, _) = over(&store, &issuer);
+        let status = async || send(layer.layer(open()), with(&issuer.token())).await.status;
+        assert_eq!(status().await, StatusCode::OK);
+        store.turns_to(habit);
+        assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE, "{habit:?}");
+        store.turns_to(NOT_REVOKED);
+        assert_eq!(status().await, StatusCode::OK);
+        assert_eq!(store.asked(), 3);
+        store.turns_to(StoreHabit::Says(Verdict::Revoked));
+        assert_eq!(status().await, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_hangs_is_answered_when_the_store_turns() {
+    let (store, issuer) = (FakeStore::that(StoreHabit::Hangs), issuer());
+    let (layer, _) = over(&store, &issuer);
+    let waiting = tokio::spawn(layer.layer(open()).oneshot(with(&issuer.token())));
+    while store.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    store.turns_to(StoreHabit::Says(Verdict::Revoked));
+    assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_revocation_fails_and_hangs_as_the_store_does() {
+    let store = FakeStore::that(NOT_REVOKED);
+    let token = Revocable::Token { issuer: TestIssuer::NAME.into(), id: "a".into() };
+    let told = || store.revoke(&token, NOW + 60).now_or_never().map(|told| told.is_ok());
+    assert_eq!(told(), Some(true));
+    store.turns_to(StoreHabit::Fails);
+    assert_eq!(told(), Some(false));
+    store.turns_to(StoreHabit::Hangs);
+    assert_eq!(told(), None);
+    assert_eq!(store.asked(), 0, "nobody looked anything up");
+
+    // It takes revocations, and knows nothing of them.
+    store.turns_to(NOT_REVOKED);
+    assert_eq!(told(), Some(true));
+    let verdict = store.look_up(std::slice::from_ref(&token)).await;
+    assert_eq!(verdict.unwrap(), Verdict::NotRevoked);
+}
+
+#[tokio::test]
+async fn what_was_spelled_out_for_an_outage_can_be_tested() {
+    let (store, issuer) = (FakeStore::that(StoreHabit::Fails), issuer());
+    let revocation =
+        RevocationCache::new(store, Duration::ZERO).with_on_unavailable(OnUnavailable::Allow);
+    let authenticator = issuer.authenticator::<UntypedClaims>().with_revocation(revocation.clone());
+    assert!(authenticator.authenticate(&issuer.token().issue()).await.is_ok());
+    assert_eq!(revocation.stats().allowed, 1);
+}

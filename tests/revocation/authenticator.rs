@@ -1,0 +1,344 @@
+//! Revocation as a service author meets it: through the authenticator, with a store of their own.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tower_bearer::{
+    Algorithm, Authenticator, BoxFuture, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
+    RevocationCache, Verifier,
+    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
+    revocation::{
+        MemoryStore, OnUnavailable, Revocable, RevocationStore, RevokeError, StoreError, Verdict,
+    },
+};
+
+use crate::common::tokens::{SECRET, block_on, fixture, sign_hs256};
+
+const NOW: u64 = 1_800_000_000;
+const BOUND: Duration = Duration::from_secs(30);
+
+/// In front of a memory store: a wire that can be cut.
+#[derive(Clone)]
+struct Wire {
+    store: MemoryStore,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl RevocationStore for Wire {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        if self.is_cut.load(SeqCst) {
+            return Box::pin(async { Err(StoreError::new("connection reset")) });
+        }
+        self.store.look_up(token)
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        if self.is_cut.load(SeqCst) {
+            return Box::pin(async { Err(StoreError::new("connection reset")) });
+        }
+        self.store.revoke(what, keep_until)
+    }
+}
+
+struct Service {
+    clock: ManualClock,
+    wire: Wire,
+    revocation: RevocationCache,
+    authenticator: Authenticator,
+}
+
+impl Service {
+    /// Shares `store` with other services.
+    fn beside(store: &MemoryStore, on_unavailable: OnUnavailable) -> Self {
+        let clock = ManualClock::at(NOW);
+        let wire = Wire { store: store.clone(), is_cut: Arc::default() };
+        let issuer =
+            Issuer::new("https://issuer.example", Key::hs256(SECRET).unwrap().with_key_id("k1"))
+                .audience("api://orders");
+        let verifier = Verifier::<UntypedClaims>::builder()
+            .issuer(issuer)
+            .with_clock(clock.clone())
+            .build()
+            .unwrap();
+        let revocation = RevocationCache::new(wire.clone(), BOUND)
+            .with_clock(clock.clone())
+            .with_on_unavailable(on_unavailable);
+        let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+        Self { clock, wire, revocation, authenticator }
+    }
+
+    fn new() -> Self {
+        Self::beside(&MemoryStore::new(), OnUnavailable::default())
+    }
+
+    fn outcome(&self, token: &str) -> Result<(), RejectionKind> {
+        block_on(self.authenticator.authenticate(token)).map(drop).map_err(|refused| refused.kind())
+    }
+}
+
+fn token(id: &str, more: &str) -> String {
+    let claims = format!(
+        r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{},"jti":"{id}","sub":"alice"{more}}}"#,
+        NOW + 600
+    );
+    sign_hs256(r#"{"alg":"HS256"}"#, &claims)
+}
+
+fn issuer() -> Arc<str> {
+    "https://issuer.example".into()
+}
+
+#[test]
+fn revoking_the_token_at_hand_refuses_it_and_no_other() {
+    let service = Service::new();
+    let user = block_on(service.authenticator.authenticate(&token("a", ""))).unwrap();
+    block_on(service.revocation.revoke_token(&user)).unwrap();
+    assert_eq!(service.outcome(&token("a", "")), Err(RejectionKind::Revoked));
+    assert_eq!(
+        block_on(service.authenticator.recheck(&user)).unwrap_err().kind(),
+        RejectionKind::Revoked
+    );
+    assert_eq!(service.outcome(&token("b", "")), Ok(()));
+}
+
+#[test]
+fn a_cut_off_refuses_the_subject_s_older_tokens_and_those_that_do_not_tell_their_age() {
+    let service = Service::new();
+    let cutoff = NOW - 60;
+    let subject =
+        Revocable::Subject { issuer: issuer(), subject: "alice".into(), issued_at: cutoff };
+    block_on(service.revocation.revoke(subject, NOW + 600)).unwrap();
+    for (more, outcome) in [
+        (format!(r#","iat":{cutoff}"#), Err(RejectionKind::Revoked)),
+        (String::new(), Err(RejectionKind::Revoked)),
+        (format!(r#","iat":{}"#, cutoff + 1), Ok(())),
+    ] {
+        assert_eq!(service.outcome(&token("a", &more)), outcome, "{more}");
+    }
+}
+
+#[test]
+fn a_session_ends_with_all_of_its_tokens() {
+    let service = Service::new();
+    let session = Revocable::Session { issuer: issuer(), id: "s1".into() };
+    assert_eq!(service.outcome(&token("a", r#","sid":"s1""#)), Ok(()));
+    block_on(service.revocation.revoke(session, NOW + 600)).unwrap();
+    assert_eq!(service.outcome(&token("a", r#","sid":"s1""#)), Err(RejectionKind::Revoked));
+    assert_eq!(service.outcome(&token("b", r#","sid":"s1""#)), Err(RejectionKind::Revoked));
+    assert_eq!(service.outcome(&token("c", r#","sid":"s2""#)), Ok(()));
+}
+
+#[test]
+fn a_key_takes_its_tokens_with_it() {
+    let service = Service::new();
+    assert_eq!(service.outcome(&token("a", "")), Ok(()));
+    for (id, outcome) in [("k2", Ok(())), ("k1", Err(RejectionKind::Revoked))] {
+        let key = Revocable::Key { issuer: issuer(), id: id.into() };
+        block_on(service.revocation.revoke(key, NOW + 600)).unwrap();
+        assert_eq!(service.outcome(&token("a", "")), outcome, "{id}");
+    }
+}
+
+#[test]
+fn a_revocation_in_one_process_reaches_another_after_the_bound() {
+    let store = MemoryStore::new().with_clock(ManualClock::at(NOW));
+    let one = Service::beside(&store, OnUnavailable::Deny);
+    let other = Service::beside(&store, OnUnavailable::Deny);
+    let user = block_on(one.authenticator.authenticate(&token("a", ""))).unwrap();
+    assert_eq!(other.outcome(&token("a", "")), Ok(()));
+    block_on(one.revocation.revoke_token(&user)).unwrap();
+    other.clock.advance(BOUND);
+    assert_eq!(other.outcome(&token("a", "")), Ok(()));
+    other.clock.advance(Duration::from_nanos(1));
+    assert_eq!(other.outcome(&token("a", "")), Err(RejectionKind::Revoked));
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_is_unavailable_and_not_a_bad_token() {
+    let service = Service::new();
+    service.wire.is_cut.store(true, SeqCst);
+    assert_eq!(service.outcome(&token("a", "")), Err(RejectionKind::RevocationUnavailable));
+    service.wire.is_cut.store(false, SeqCst);
+    assert_eq!(service.outcome(&token("a", "")), Ok(()));
+}
+
+#[test]
+fn a_revocation_that_the_store_did_not_take_is_an_error_and_holds_here() {
+    let service = Service::beside(&MemoryStore::new(), OnUnavailable::Allow);
+    let user = block_on(service.authenticator.authenticate(&token("a", ""))).unwrap();
+    service.wire.is_cut.store(true, SeqCst);
+    assert!(block_on(service.revocation.revoke_token(&user)).is_err());
+    assert_eq!(service.outcome(&token("a", "")), Err(RejectionKind::Revoked));
+    assert_eq!(service.outcome(&token("b", "")), Ok(()), "by `Allow`");
+    assert_eq!(service.revocation.stats().allowed, 1);
+}
+
+/// Keeps what it is told to revoke, and until when.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<(Revocable, u64)>>>);
+
+impl RevocationStore for Notes {
+    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async { Ok(Verdict::NotRevoked) })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        what: &'a Revocable,
+        keep_until: u64,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.lock().unwrap().push((what.clone(), keep_until));
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn policy(keys: impl Into<tower_bearer::KeySource>) -> Issuer {
+    Issuer::new("https://issuer.example", keys).audience("api://orders")
+}
+
+fn authenticator(
+    policy: Issuer,
+    clock: &ManualClock,
+    store: impl RevocationStore,
+) -> Authenticator {
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(policy).with_clock(clock.clone());
+    let cache = RevocationCache::new(store, BOUND).with_clock(clock.clone());
+    Authenticator::new(verifier.build().unwrap()).with_revocation(cache)
+}
+
+fn outcome(authenticator: &Authenticator, token: &str) -> Result<(), RejectionKind> {
+    block_on(authenticator.authenticate(token)).map(drop).map_err(|refused| refused.kind())
+}
+
+#[test]
+fn a_key_without_an_id_is_revoked_by_thumbprint_and_never_by_kid() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryStore::new().with_clock(clock.clone());
+    let key = Key::hs256(SECRET).unwrap();
+    let [here, elsewhere] =
+        [(); 2].map(|()| authenticator(policy(key.clone()), &clock, store.clone()));
+    let claims =
+        format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, NOW + 600);
+    let token = sign_hs256(r#"{"alg":"HS256","kid":"shown"}"#, &claims);
+    let user = block_on(here.authenticate(&token)).unwrap();
+    assert_eq!((user.key_id(), user.key_thumbprint()), (None, key.thumbprint()));
+
+    let refused = block_on(here.revoke_key("https://issuer.example", "shown"));
+    assert!(matches!(refused, Err(RevokeError::UnknownKey { .. })));
+    assert_eq!(outcome(&here, &token), Ok(()));
+
+    block_on(here.revoke_key("https://issuer.example", key.thumbprint())).unwrap();
+    assert_eq!(outcome(&here, &token), Err(RejectionKind::Revoked));
+    assert_eq!(outcome(&elsewhere, &token), Err(RejectionKind::Revoked), "the store was asked");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_lists_ids_and_thumbprints() {
+    let clock = ManualClock::at(NOW);
+    let public = Key::from_pem(Algorithm::ES256, fixture("p256.public.pem")).unwrap();
+    let public = public.with_key_id("a\nb");
+    let secret = Key::hs256(SECRET).unwrap().with_key_id("secret");
+    let handle = KeySetHandle::new(KeySet::new([public.clone(), secret.clone()]));
+    let authenticator = authenticator(policy(handle.clone()), &clock, Notes::default());
+    let revoke = |key: &str| block_on(authenticator.revoke_key("https://issuer.example", key));
+    let error = revoke("other").unwrap_err();
+    let text = error.to_string();
+    let RevokeError::UnknownKey { known } = error else { panic!("{error:?}") };
+    let known: Vec<&str> = known.iter().map(|known| &**known).collect();
+    assert_eq!(known, ["a\nb", public.thumbprint(), "secret"]);
+    assert!(text.contains(public.thumbprint()) && !text.contains('\n'), "{text}");
+    for known in ["a\nb", public.thumbprint(), "secret", secret.thumbprint()] {
+        revoke(known).unwrap();
+    }
+    handle.replace(KeySet::new([secret]));
+    assert!(matches!(revoke("a\nb"), Err(RevokeError::UnknownKey { .. })), "it was removed");
+}
+
+#[test]
+fn an_unknown_issuer_or_no_cache_is_an_error() {
+    let clock = ManualClock::at(NOW);
+    let notes = Notes::default();
+    let policy = policy(Key::hs256(SECRET).unwrap()).add_name("issuer.example");
+    let verifier = Verifier::<UntypedClaims>::builder().issuer(policy.clone()).build().unwrap();
+    let without = Authenticator::new(verifier);
+    let error = block_on(without.revoke_subject("https://issuer.example", "alice")).unwrap_err();
+    assert!(matches!(error, RevokeError::NoRevocation));
+
+    let authenticator = authenticator(policy, &clock, notes.clone());
+    for unknown in ["https://issuer.example/", "", "Issuer.example"] {
+        match block_on(authenticator.revoke_session(unknown, "s1")).unwrap_err() {
+            RevokeError::UnknownIssuer { known } => assert_eq!(known, [issuer()]),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(notes.0.lock().unwrap().is_empty());
+    block_on(authenticator.revoke_session("issuer.example", "s1")).unwrap();
+    let what = notes.0.lock().unwrap()[0].0.clone();
+    assert!(what == Revocable::Session { issuer: issuer(), id: "s1".into() }, "by its own name");
+}
+
+#[test]
+fn a_cut_off_as_of_now_reaches_an_issuer_whose_clock_is_ahead() {
+    let clock = ManualClock::at(NOW);
+    let token = |iat: u64| token("a", &format!(r#","iat":{iat}"#));
+    for leeway in [30, 5] {
+        let store = MemoryStore::new().with_clock(clock.clone());
+        let policy = policy(Key::hs256(SECRET).unwrap()).with_leeway(Duration::from_secs(leeway));
+        let authenticator = authenticator(policy, &clock, store);
+        let now = tower_bearer::claims::Clock::unix_time(&clock).as_secs();
+        assert_eq!(outcome(&authenticator, &token(now + leeway)), Ok(()));
+        block_on(authenticator.revoke_subject("https://issuer.example", "alice")).unwrap();
+        for iat in [now - 1, now, now + leeway] {
+            assert_eq!(outcome(&authenticator, &token(iat)), Err(RejectionKind::Revoked), "{iat}");
+        }
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(outcome(&authenticator, &token(now + leeway + 1)), Ok(()));
+    }
+}
+
+#[test]
+fn a_revocation_is_kept_for_the_maximum_lifetime_or_400_days() {
+    const DAY: u64 = 24 * 3600;
+    let clock = ManualClock::at(NOW);
+    let slack = MAX_LEEWAY.as_secs() + 60;
+    let policy = || policy(Key::hs256(SECRET).unwrap().with_key_id("k1"));
+    for (policy, lifetime, of_key) in [
+        (policy(), 400 * DAY, 400 * DAY + 30),
+        (policy().with_max_lifetime(Duration::from_secs(3600)), 3600, 400 * DAY),
+        (policy().with_max_lifetime(Duration::from_secs(500 * DAY)), 500 * DAY, 500 * DAY + 30),
+    ] {
+        let notes = Notes::default();
+        let authenticator = authenticator(policy, &clock, notes.clone());
+        block_on(authenticator.revoke_subject("https://issuer.example", "alice")).unwrap();
+        block_on(authenticator.revoke_session("https://issuer.example", "s1")).unwrap();
+        block_on(authenticator.revoke_key("https://issuer.example", "k1")).unwrap();
+        let kept: Vec<u64> = notes.0.lock().unwrap().iter().map(|(_, until)| *until).collect();
+        let until = NOW + 30 + lifetime + slack;
+        assert_eq!(kept, [until, until, NOW + of_key + slack]);
+    }
+}
+
+#[test]
+fn a_revocation_that_can_match_nothing_any_more_is_an_error() {
+    let service = Service::new();
+    let session = || Revocable::Session { issuer: issuer(), id: "s1".into() };
+    let latest_kept = NOW - MAX_LEEWAY.as_secs() - 60;
+    block_on(service.revocation.revoke(session(), latest_kept)).unwrap();
+    for a_lifetime_and_no_date in [3600, latest_kept - 1] {
+        let error = block_on(service.revocation.revoke(session(), a_lifetime_and_no_date));
+        assert!(matches!(error, Err(RevokeError::Expired)));
+    }
+    let user = block_on(service.authenticator.authenticate(&token("a", ""))).unwrap();
+    service.clock.advance(MAX_LEEWAY + Duration::from_secs(600 + 61));
+    let error = block_on(service.revocation.revoke_token(&user));
+    assert!(matches!(error, Err(RevokeError::Expired)));
+}

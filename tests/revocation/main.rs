@@ -1,0 +1,7 @@
+//! Revocation without a server: through the authenticator and through the layer.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod authenticator;
+mod through_the_layer;

@@ -1,0 +1,271 @@
+//! Revocation as a client sees it, through the layer: what is refused, from when on, and what happens while nobody
+//! can tell.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use http::StatusCode;
+use tower::{Layer, Service, ServiceExt};
+use tower_bearer::{
+    Authenticator, BearerLayer, RejectionKind, RevocationCache, Verifier,
+    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
+    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, Verdict},
+    test_util::{FakeStore, StoreHabit},
+};
+
+use crate::common::requests::{NOW, issuer, open, send, token_with, with_bearer};
+
+const BOUND: Duration = Duration::from_secs(30);
+
+const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
+
+/// A layer with a revocation cache in front of `store`, all on one clock.
+struct Guard {
+    clock: ManualClock,
+    revocation: RevocationCache,
+    layer: BearerLayer,
+}
+
+impl Guard {
+    fn new(store: impl RevocationStore, on_unavailable: OnUnavailable) -> Self {
+        let clock = ManualClock::at(NOW);
+        let revocation = RevocationCache::new(store, BOUND)
+            .with_clock(clock.clone())
+            .with_on_unavailable(on_unavailable);
+        let verifier = Verifier::<UntypedClaims>::builder()
+            .issuer(issuer().with_leeway(MAX_LEEWAY))
+            .with_clock(clock.clone())
+            .build()
+            .unwrap();
+        let layer =
+            BearerLayer::new(Authenticator::new(verifier).with_revocation(revocation.clone()));
+        Self { clock, revocation, layer }
+    }
+
+    /// In force here, whatever comes of telling the store.
+    fn revoke_here(&self, id: &str) {
+        let _ = self.revocation.revoke(by_id(id), NOW + 3_600).now_or_never();
+    }
+
+    async fn status(&self, token: &str) -> (StatusCode, Option<RejectionKind>) {
+        let outcome = send(self.layer.layer(open()), with_bearer(token)).await;
+        (outcome.status, outcome.rejection)
+    }
+}
+
+const PASSED: (StatusCode, Option<RejectionKind>) = (StatusCode::OK, None);
+const REVOKED: (StatusCode, Option<RejectionKind>) =
+    (StatusCode::UNAUTHORIZED, Some(RejectionKind::Revoked));
+const EXPIRED: (StatusCode, Option<RejectionKind>) =
+    (StatusCode::UNAUTHORIZED, Some(RejectionKind::Expired));
+const UNAVAILABLE: (StatusCode, Option<RejectionKind>) =
+    (StatusCode::SERVICE_UNAVAILABLE, Some(RejectionKind::RevocationUnavailable));
+
+fn named(id: &str) -> String {
+    token_with(&format!(r#""exp":{},"iat":{},"jti":"{id}","sid":"s-{id}""#, NOW + 3_600, NOW - 5))
+}
+
+fn by_id(id: &str) -> Revocable {
+    Revocable::Token { issuer: "https://issuer.example".into(), id: id.into() }
+}
+
+#[tokio::test]
+async fn each_way_of_revoking_refuses_its_tokens_and_no_others() {
+    let name: Arc<str> = "https://issuer.example".into();
+    for what in [
+        by_id("a"),
+        Revocable::Session { issuer: name.clone(), id: "s-a".into() },
+        Revocable::Subject { issuer: name, subject: "me".into(), issued_at: NOW - 5 },
+    ] {
+        let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
+        let later = token_with(&format!(r#""exp":{},"iat":{},"jti":"b""#, NOW + 3_600, NOW - 4));
+        assert_eq!(guard.status(&named("a")).await, PASSED);
+        guard.revocation.revoke(what.clone(), NOW + 3_600).await.unwrap();
+        assert_eq!(guard.status(&named("a")).await, REVOKED, "{what:?}");
+        assert_eq!(guard.status(&later).await, PASSED, "{what:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_words_of_another_issuer_revoke_nothing() {
+    let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
+    let other = Revocable::Token { issuer: "https://other.example".into(), id: "a".into() };
+    guard.revocation.revoke(other, NOW + 3_600).await.unwrap();
+    assert_eq!(guard.status(&named("a")).await, PASSED);
+}
+
+#[tokio::test]
+async fn a_revoked_token_stays_refused_to_the_last_second_of_its_leeway() {
+    let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
+    guard.revocation.revoke(by_id("revoked"), NOW + 3_600).await.unwrap();
+    guard.clock.set_unix_time(NOW + 3_600 + MAX_LEEWAY.as_secs() - 1);
+    assert_eq!(guard.status(&named("revoked")).await, REVOKED);
+    assert_eq!(guard.status(&named("its twin")).await, PASSED);
+    guard.clock.advance(Duration::from_secs(1));
+    assert_eq!(guard.status(&named("revoked")).await, EXPIRED);
+    assert_eq!(guard.status(&named("its twin")).await, EXPIRED);
+}
+
+#[tokio::test]
+async fn a_local_revocation_wins_over_a_store_that_lies() {
+    let guard = Guard::new(FakeStore::that(NOT_REVOKED), OnUnavailable::Allow);
+    assert_eq!(guard.status(&named("a")).await, PASSED);
+    guard.revocation.revoke(by_id("a"), NOW + 3_600).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(guard.status(&named("a")).await, REVOKED);
+        guard.clock.advance(BOUND * 2);
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_that_lands_while_the_store_is_asked_is_seen() {
+    let store = FakeStore::that(StoreHabit::Hangs);
+    let guard = Arc::new(Guard::new(store.clone(), OnUnavailable::Allow));
+    let waiting = tokio::spawn({
+        let guard = Arc::clone(&guard);
+        async move { guard.status(&named("a")).await }
+    });
+    while store.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    guard.revoke_here("a");
+    assert_eq!(
+        guard.status(&named("a")).await,
+        REVOKED,
+        "the next request, while the store is asked"
+    );
+    store.turns_to(NOT_REVOKED);
+    assert_eq!(waiting.await.unwrap(), REVOKED, "the request that was waiting");
+    assert_eq!(guard.status(&named("a")).await, REVOKED, "the request after the stale answer");
+    assert_eq!(store.asked(), 1);
+}
+
+#[tokio::test]
+async fn what_is_revoked_elsewhere_is_seen_after_the_bound() {
+    let store = FakeStore::that(NOT_REVOKED);
+    let guard = Guard::new(store.clone(), OnUnavailable::Deny);
+    assert_eq!(guard.status(&named("a")).await, PASSED);
+    store.turns_to(StoreHabit::Says(Verdict::Revoked));
+    guard.clock.advance(BOUND);
+    assert_eq!(guard.status(&named("a")).await, PASSED, "within the bound");
+    guard.clock.advance(Duration::from_nanos(1));
+    assert_eq!(guard.status(&named("a")).await, REVOKED);
+    store.turns_to(NOT_REVOKED);
+    guard.clock.advance(BOUND * 2);
+    assert_eq!(guard.status(&named("a")).await, REVOKED, "a denial is not taken back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_or_hangs_is_503_by_default_and_known_answers_stay() {
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
+        let store = FakeStore::that(NOT_REVOKED);
+        let guard = Guard::new(store.clone(), OnUnavailable::Deny);
+        assert_eq!(guard.status(&named("known")).await, PASSED);
+        guard.revocation.revoke(by_id("revoked"), NOW + 3_600).await.unwrap();
+        store.turns_to(habit);
+        assert_eq!(guard.status(&named("new")).await, UNAVAILABLE);
+        assert_eq!(guard.status(&named("known")).await, PASSED, "its answer is fresh");
+        assert_eq!(guard.status(&named("revoked")).await, REVOKED);
+        guard.clock.advance(BOUND * 2);
+        assert_eq!(guard.status(&named("known")).await, UNAVAILABLE);
+        store.turns_to(NOT_REVOKED);
+        assert_eq!(guard.status(&named("new")).await, PASSED, "the first answer ends the outage");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn allow_lets_tokens_pass_unseen_and_counts_them_but_never_a_known_denial() {
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
+        let guard = Guard::new(FakeStore::that(habit), OnUnavailable::Allow);
+        guard.revoke_here("revoked");
+        assert_eq!(guard.status(&named("new")).await, PASSED);
+        assert_eq!(guard.status(&named("revoked")).await, REVOKED);
+        assert_eq!(guard.revocation.stats().allowed, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn serve_stale_uses_old_answers_to_their_age_and_never_against_a_known_denial() {
+    let minute = Duration::from_secs(60);
+    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
+        let store = FakeStore::that(NOT_REVOKED);
+        let guard = Guard::new(store.clone(), OnUnavailable::ServeStale(minute));
+        for id in ["known", "revoked"] {
+            assert_eq!(guard.status(&named(id)).await, PASSED);
+        }
+        store.turns_to(habit);
+        guard.clock.advance(BOUND + minute);
+        guard.revoke_here("revoked");
+        assert_eq!(guard.status(&named("known")).await, PASSED);
+        assert_eq!(guard.revocation.stats().served_stale, 1);
+        assert_eq!(guard.status(&named("new")).await, UNAVAILABLE);
+        assert_eq!(guard.status(&named("revoked")).await, REVOKED);
+        guard.clock.advance(Duration::from_nanos(1));
+        assert_eq!(guard.status(&named("known")).await, UNAVAILABLE);
+    }
+}
+
+#[tokio::test]
+async fn a_second_look_at_a_stream_sees_a_revocation() {
+    let clock = ManualClock::at(NOW);
+    let revocation = RevocationCache::new(MemoryStore::new(), BOUND).with_clock(clock.clone());
+    let verifier =
+        Verifier::<UntypedClaims>::builder().issuer(issuer()).with_clock(clock).build().unwrap();
+    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let user = authenticator.authenticate(&named("a")).await.unwrap();
+    assert_eq!(authenticator.recheck(&user).await, Ok(()));
+    revocation.revoke_token(&user).await.unwrap();
+    let kind = authenticator.recheck(&user).await.unwrap_err().kind();
+    assert_eq!(kind, RejectionKind::Revoked);
+}
+
+/// Requests hammer on the layer from four tasks on two threads while tokens are revoked one by one; the store is
+/// slow to answer and never learns of a revocation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_the_next_request_sees_every_local_revocation() {
+    const TOKENS: usize = 300;
+
+    let store = FakeStore::that(NOT_REVOKED);
+    let guard = Arc::new(Guard::new(store.clone(), OnUnavailable::Allow));
+    let current = Arc::new(Mutex::new(named("0")));
+    let stop = Arc::new(AtomicBool::new(false));
+    let requests = Arc::new(AtomicUsize::new(0));
+    let hammers: Vec<_> = (0..4)
+        .map(|_| {
+            let (guard, current) = (Arc::clone(&guard), Arc::clone(&current));
+            let (stop, requests) = (Arc::clone(&stop), Arc::clone(&requests));
+            tokio::spawn(async move {
+                let mut service = guard.layer.layer(open());
+                while !stop.load(Ordering::Relaxed) {
+                    let token = current.lock().unwrap().clone();
+                    let ready = service.ready().await.unwrap();
+                    ready.call(with_bearer(&token)).await.unwrap();
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for number in 0..TOKENS {
+        let id = number.to_string();
+        let token = named(&id);
+        current.lock().unwrap().clone_from(&token);
+        let busy = requests.load(Ordering::Relaxed) + 4;
+        while requests.load(Ordering::Relaxed) < busy {
+            tokio::task::yield_now().await;
+        }
+        guard.revocation.revoke(by_id(&id), NOW + 3_600).await.unwrap();
+        assert_eq!(guard.status(&token).await, REVOKED, "token {number}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for hammer in hammers {
+        hammer.await.unwrap();
+    }
+    assert!(store.asked() >= TOKENS, "every token was asked about before it was revoked");
+}

@@ -1,0 +1,309 @@
+//! Events: each one is in the table of the documentation, with its level and its fields.
+
+#![allow(clippy::disallowed_methods, reason = "a server of its own takes its own time")]
+
+#[path = "../../redis/tests/redis/server.rs"]
+#[allow(dead_code, reason = "a part is used")]
+mod server;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, LazyLock, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tower::Layer;
+use tower_bearer::{
+    Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, Verifier,
+    claims::{ManualClock, UntypedClaims},
+    jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
+    revocation::{MemoryStore, Revocable, RevocationStore, StoreError, Verdict},
+};
+use tower_bearer_redis::RedisStore;
+use tracing_subscriber::{filter::LevelFilter, fmt, util::SubscriberInitExt};
+
+use crate::{
+    common::{
+        requests::{NOW, authenticator, body, get, layer, open, send, token, with_bearer},
+        tokens::{block_on, fixture},
+    },
+    secrecy::marked::LOG,
+};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The events of this crate while `run` runs, one a line.
+fn events(run: impl Future<Output = ()>) -> Vec<String> {
+    // Without a global subscriber, a thread that has none can register an event first, and `tracing` then disables it.
+    LazyLock::force(&LOG);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .without_time()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = subscriber.set_default();
+    block_on(run);
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines = log.lines().map(str::trim).filter(|line| line.contains("tower_bearer"));
+    let events: Vec<String> = lines.map(str::to_owned).collect();
+    events.iter().for_each(|event| assert_is_in_the_table(event));
+    events
+}
+
+/// An event is in the table of the documentation, with its level or below it, and with its fields.
+#[track_caller]
+fn assert_is_in_the_table(event: &str) {
+    let tables = [
+        include_str!("../../src/telemetry/events.md"),
+        include_str!("../../redis/src/telemetry/events.md"),
+    ];
+    let table: BTreeMap<String, (&str, Vec<String>)> = tables
+        .iter()
+        .flat_map(|table| table.lines().skip(2))
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').collect();
+            let quoted =
+                |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            let names: Vec<String> = quoted(cells[1]);
+            (names[0].clone(), (cells[2].trim(), quoted(cells[3])))
+        })
+        .collect();
+    let (level, rest) = event.split_once(" tower_bearer: ").expect(event);
+    let name = table.keys().find(|name| rest.starts_with(&***name)).expect(event);
+    let (documented, fields) = &table[name];
+    assert!(level == *documented || level == "DEBUG", "{event}");
+    let mut rest = &rest[name.len()..];
+    for field in fields {
+        let (before, after) = rest.split_once('=').expect(event);
+        assert_eq!(before.trim_start(), field, "{event}");
+        let value = after.find(' ').unwrap_or(after.len());
+        rest = if fields.last() == Some(field) { "" } else { &after[value..] };
+    }
+    assert_eq!(rest, "", "{event}");
+}
+
+#[test]
+fn a_refusal_is_one_event_with_its_reason_and_nothing_of_the_request() {
+    let events = events(async {
+        let service = layer().layer(open());
+        send(service.clone(), with_bearer("a.secret.c")).await;
+        send(service.clone(), with_bearer(&token())).await;
+        send(service, body(get("/secret"))).await;
+    });
+    assert_eq!(
+        events,
+        [
+            r#"DEBUG tower_bearer: request refused reason="malformed_token""#,
+            r#"DEBUG tower_bearer: request refused reason="missing_credential""#,
+        ]
+    );
+}
+
+/// Fails first, and then has the keys of the fixtures.
+#[derive(Default)]
+struct KeyServer(AtomicBool);
+
+impl FetchJwks for KeyServer {
+    fn fetch<'a>(&'a self, _: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(async {
+            match self.0.swap(true, Ordering::Relaxed) {
+                false => Err(FetchError::client("a secret of the client")),
+                true => Ok(Fetched::document(fixture("../jwks.json"))),
+            }
+        })
+    }
+}
+
+#[test]
+fn a_fetch_of_keys_is_one_event_and_nothing_of_the_keys() {
+    let keys = KeySet::from_jwks_json(str::from_utf8(&fixture("../jwks.json")).unwrap()).unwrap();
+    let (count, refused) = (keys.len(), keys.refused().len());
+    let mut events = events(async {
+        let keys = RemoteJwks::new("https://issuer.example/secret").unwrap();
+        keys.with_fetcher(KeyServer::default()).ready().await.unwrap();
+    });
+    // The pure Rust backend cannot use the key on P-521, and another event names that key.
+    let all = events.len();
+    events.retain(|event| !event.contains("keys refused"));
+    assert_eq!(all - events.len(), usize::from(refused > 0));
+    assert_eq!(
+        events,
+        [
+            "WARN tower_bearer: keys not fetched error=the exchange with the key server failed"
+                .to_owned(),
+            format!("DEBUG tower_bearer: keys fetched keys={count} modified=true"),
+        ]
+    );
+}
+
+const ED25519: &str =
+    r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+/// Has these documents, one after the other, and then the last again.
+struct Documents(Mutex<Vec<String>>);
+
+impl FetchJwks for Documents {
+    fn fetch<'a>(&'a self, _: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        let mut documents = self.0.lock().unwrap();
+        let document = match documents.len() {
+            1 => documents[0].clone(),
+            _ => documents.remove(0),
+        };
+        Box::pin(async { Ok(Fetched::document(document)) })
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_one_event_until_they_change() {
+    let with = |odd: &str| format!(r#"{{"keys":[{ED25519},{odd}]}}"#);
+    let enc = r#"{"kty":"RSA","use":"enc","kid":"e"}"#;
+    let odd = r#"{"kty":"new","kid":"n"}"#;
+    let events = events(async {
+        let clock = ManualClock::at(NOW);
+        let documents = [with(enc), with(enc), with(odd), format!(r#"{{"keys":[{odd}]}}"#)];
+        let keys = RemoteJwks::new("https://issuer.example/secret").unwrap();
+        let keys = keys.with_clock(clock.clone());
+        let keys = keys.with_fetcher(Documents(Mutex::new(documents.into())));
+        for attempt in 1..=4 {
+            let verifier = Verifier::<UntypedClaims>::builder()
+                .issuer(Issuer::new("https://issuer.example", keys.clone()).allow_any_audience())
+                .with_clock(clock.clone());
+            let authenticator = Authenticator::new(verifier.build().unwrap());
+            // {"alg":"RS256","kid":"a"}.{"iss":"https://issuer.example"}
+            let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIn0.AAA";
+            authenticator.authenticate(token).await.unwrap_err();
+            assert_eq!(keys.health().attempts(), attempt);
+            clock.advance(Duration::from_secs(30));
+        }
+    });
+    let fetched = "DEBUG tower_bearer: keys fetched keys=1 modified=true".to_owned();
+    let refused =
+        |reason: &str| format!("INFO tower_bearer: keys refused refused=1 reasons=key 1 {reason}");
+    assert_eq!(
+        events,
+        [
+            refused(r#"(kid "e"): a key whose `use` is not `sig`"#),
+            fetched.clone(),
+            fetched.clone(),
+            refused(r#"(kid "n"): unsupported key type"#),
+            fetched,
+            "WARN tower_bearer: keys not fetched error=the key server's answer is no key set that \
+             can be used: no key of the set can be used: key 0 (kid \"n\"): unsupported key type"
+                .to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn keys_of_a_file_that_cannot_be_used_are_one_event() {
+    let document = format!(r#"{{"keys":[{ED25519},{{"kty":"new","kid":"n"}}]}}"#);
+    let path = std::env::temp_dir().join(format!("tower-bearer-{}.json", std::process::id()));
+    std::fs::write(&path, document).unwrap();
+    let events = events(async { drop(KeySet::from_jwks_file(&path).unwrap()) });
+    std::fs::remove_file(&path).unwrap();
+    let reason = r#"key 1 (kid "n"): unsupported key type"#;
+    assert_eq!(events, [format!("INFO tower_bearer: keys refused refused=1 reasons={reason}")]);
+}
+
+/// Fails, quoting what it was asked.
+struct Quoting(fn(String) -> StoreError);
+
+impl RevocationStore for Quoting {
+    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async move { Err((self.0)(format!("{token:?}"))) })
+    }
+
+    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[test]
+fn a_store_that_fails_is_a_warning_once_in_ten_seconds_and_its_words_are_not_repeated() {
+    let clock = ManualClock::at(NOW);
+    let events = events(async {
+        let cache = |store| RevocationCache::new(store, Duration::ZERO).with_clock(clock.clone());
+        let (failing, late) =
+            (cache(Quoting(StoreError::new)), cache(Quoting(|_| StoreError::timed_out())));
+        let failing = authenticator().with_revocation(failing);
+        let late = authenticator().with_revocation(late);
+        for seconds in [0, 0, 9, 1] {
+            clock.advance(Duration::from_secs(seconds));
+            failing.authenticate(&token()).await.unwrap_err();
+        }
+        late.authenticate(&token()).await.unwrap_err();
+    });
+    assert_eq!(
+        events,
+        [
+            r#"WARN tower_bearer: revocation store failed kind="failed""#,
+            r#"DEBUG tower_bearer: revocation store failed kind="failed""#,
+            r#"DEBUG tower_bearer: revocation store failed kind="failed""#,
+            r#"WARN tower_bearer: revocation store failed kind="failed""#,
+            r#"WARN tower_bearer: revocation store failed kind="timed_out""#,
+        ]
+    );
+}
+
+#[test]
+fn a_doubt_is_one_event() {
+    let events = events(async { RevocationCache::new(MemoryStore::new(), Duration::ZERO).doubt() });
+    assert_eq!(events, ["DEBUG tower_bearer: revocation answers doubted"]);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_redis_that_goes_away_and_comes_back_is_told_once_for_each_connection() {
+    let mut server = server::Server::start();
+    let events = events(async {
+        let store = RedisStore::connect(&server.url()).await.unwrap();
+        let authenticator = authenticator()
+            .with_revocation(RevocationCache::new(store.clone(), Duration::from_secs(30)));
+        let cache = RevocationCache::new(store.clone(), Duration::from_secs(30));
+        let pushes = store.push_to(&cache);
+        let connections = async |count| {
+            while pushes.stats().connections < count || !pushes.stats().is_connected {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        connections(1).await;
+        authenticator.authenticate(&token()).await.unwrap_err();
+        server.kill();
+        while pushes.stats().is_connected {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server.restart();
+        connections(2).await;
+        while store.is_seeded().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let all = |name: &str| {
+        events.iter().map(String::as_str).filter(|event| event.contains(name)).collect::<Vec<_>>()
+    };
+    let failed = r#"WARN tower_bearer: revocation store failed kind="not_seeded""#;
+    assert_eq!(all("revocation store failed"), [failed]);
+    assert_eq!(all("pushes connected"), ["INFO tower_bearer: revocation pushes connected"; 2]);
+    assert_eq!(all("pushes lost"), ["WARN tower_bearer: revocation pushes lost"]);
+    assert_eq!(all("redis connected"), ["INFO tower_bearer: redis connected"]);
+    let [lost] = *all("redis connection lost") else { panic!("{events:?}") };
+    assert!(lost.starts_with("WARN tower_bearer: redis connection lost kind="), "{lost}");
+    assert_eq!(all("doubted").len(), 2, "{events:?}");
+}
