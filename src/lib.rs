@@ -12,7 +12,7 @@
 //! In the repository, with a Rust toolchain and a C compiler:
 //!
 //! ```sh
-//! cargo run --example resource_server   # prints tokens and `curl` lines to try
+//! cargo run -p resource_server   # prints tokens and `curl` lines to try
 //! cargo test
 //! ```
 //!

@@ -4,7 +4,7 @@
 //!   that are missing here do not apply to this layer.
 //! * "401" is always the same documented response, with the same bytes for every invalid token. The reason next to it
 //!   is the [`RejectionKind`](crate::RejectionKind), which only logs, metrics and your own code see.
-//! * Tests of `tests/attacks/` send the attack over HTTP to a real server. Next to it they send a twin: the same
+//! * Tests of `tests/layer/attacks/` send the attack over HTTP to a real server. Next to it they send a twin: the same
 //!   request without the attack, which passes.
 //!
 //! # The algorithm
@@ -14,11 +14,11 @@
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 1 | `alg` is `none`, and there is no signature | 401 `unsupported_algorithm`; `none` is not an algorithm here | `attacks/algorithms.rs` `row_01` |
-//! | 2 | `None`, `nOnE`, `rs256`: spellings that a lenient comparison accepts as the real name | 401; names are compared byte by byte | `attacks/algorithms.rs` `row_02` |
-//! | 3 | `alg` is missing, a number, a list, empty, or ends with a NUL | 401 `malformed_header` or `unsupported_algorithm`, without a panic | `attacks/algorithms.rs` `row_03` |
-//! | 4 | `HS256` with the public key as the secret (CVE-2015-9235 and many after it) | 401 `algorithm_mismatch`; also, the text of a public key is rejected as a secret when it is loaded | `attacks/algorithms.rs` `row_04` |
-//! | 5 | an RSA key without `alg` is used as an empty HMAC secret | 401; an RSA key without `alg` is for RS256 | `attacks/algorithms.rs` `row_05` |
+//! | 1 | `alg` is `none`, and there is no signature | 401 `unsupported_algorithm`; `none` is not an algorithm here | `tests/layer/attacks/algorithms.rs` `row_01` |
+//! | 2 | `None`, `nOnE`, `rs256`: spellings that a lenient comparison accepts as the real name | 401; names are compared byte by byte | `tests/layer/attacks/algorithms.rs` `row_02` |
+//! | 3 | `alg` is missing, a number, a list, empty, or ends with a NUL | 401 `malformed_header` or `unsupported_algorithm`, without a panic | `tests/layer/attacks/algorithms.rs` `row_03` |
+//! | 4 | `HS256` with the public key as the secret (CVE-2015-9235 and many after it) | 401 `algorithm_mismatch`; also, the text of a public key is rejected as a secret when it is loaded | `tests/layer/attacks/algorithms.rs` `row_04` |
+//! | 5 | an RSA key without `alg` is used as an empty HMAC secret | 401; an RSA key without `alg` is for RS256 | `tests/layer/attacks/algorithms.rs` `row_05` |
 //!
 //! # Secrets and keys
 //!
@@ -26,32 +26,32 @@
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 6 | an empty HMAC secret, which every attacker knows | [`ConfigError::SecretTooShort`](crate::ConfigError::SecretTooShort), even if short secrets are allowed | `attacks/keys.rs` `row_06` |
-//! | 7 | a secret shorter than its hash (RFC 7518 section 3.2) | the same, unless [`allow_short_secret`](crate::Key::allow_short_secret) is called | `attacks/keys.rs` `row_07` |
-//! | 8 | a secret that is long enough and can still be guessed | **not covered**: only the length can be checked. Make secrets with a random generator | `attacks/keys.rs` `row_08` |
-//! | 9 | the token brings its own key in `jwk` (CVE-2018-0114) | the member is ignored. The token gets 401 unless a configured key verifies it. A valid token with such a member passes | `attacks/keys.rs` `row_09` |
-//! | 10 | `jku`, `x5u`, `x5c` name a key, or make the server connect to an address | they are ignored too; no connection is made | `attacks/keys.rs` `row_10` |
-//! | 11 | `kid` is a path, SQL, a command, or a megabyte long | 401; a `kid` is only compared with names in memory | `attacks/keys.rs` `row_11` |
-//! | 12 | thousands of tokens with invented `kid`s, to cause a fetch each | one fetch in 30 seconds for each source; 64 requests wait, the others are answered at once | `jwks/flood.rs` `ten_thousand` |
-//! | 13 | two keys of one set with the same `kid` | each key that fits is tried, at most 4 | `attacks/keys.rs` `row_13` |
-//! | 14 | symmetric keys in a published key set | each is left out; the other keys are used | `attacks/keys.rs` `row_14` |
-//! | 15 | a key for encryption, or without `verify` in `key_ops` | left out; the other keys are used | `attacks/keys.rs` `row_15` |
-//! | 16 | the `alg` of the token is not that of its key | 401 `algorithm_mismatch` | `attacks/algorithms.rs` `row_16` |
-//! | 17 | a key on another curve, or a point that is not on a curve | rejected when it is loaded | `attacks/keys.rs` `row_17` |
+//! | 6 | an empty HMAC secret, which every attacker knows | [`ConfigError::SecretTooShort`](crate::ConfigError::SecretTooShort), even if short secrets are allowed | `tests/layer/attacks/keys.rs` `row_06` |
+//! | 7 | a secret shorter than its hash (RFC 7518 section 3.2) | the same, unless [`allow_short_secret`](crate::Key::allow_short_secret) is called | `tests/layer/attacks/keys.rs` `row_07` |
+//! | 8 | a secret that is long enough and can still be guessed | **not covered**: only the length can be checked. Make secrets with a random generator | `tests/layer/attacks/keys.rs` `row_08` |
+//! | 9 | the token brings its own key in `jwk` (CVE-2018-0114) | the member is ignored. The token gets 401 unless a configured key verifies it. A valid token with such a member passes | `tests/layer/attacks/keys.rs` `row_09` |
+//! | 10 | `jku`, `x5u`, `x5c` name a key, or make the server connect to an address | they are ignored too; no connection is made | `tests/layer/attacks/keys.rs` `row_10` |
+//! | 11 | `kid` is a path, SQL, a command, or a megabyte long | 401; a `kid` is only compared with names in memory | `tests/layer/attacks/keys.rs` `row_11` |
+//! | 12 | thousands of tokens with invented `kid`s, to cause a fetch each | one fetch in 30 seconds for each source; 64 requests wait, the others are answered at once | `tests/keys/flood.rs` `ten_thousand` |
+//! | 13 | two keys of one set with the same `kid` | each key that fits is tried, at most 4 | `tests/layer/attacks/keys.rs` `row_13` |
+//! | 14 | symmetric keys in a published key set | each is left out; the other keys are used | `tests/layer/attacks/keys.rs` `row_14` |
+//! | 15 | a key for encryption, or without `verify` in `key_ops` | left out; the other keys are used | `tests/layer/attacks/keys.rs` `row_15` |
+//! | 16 | the `alg` of the token is not that of its key | 401 `algorithm_mismatch` | `tests/layer/attacks/algorithms.rs` `row_16` |
+//! | 17 | a key on another curve, or a point that is not on a curve | rejected when it is loaded | `tests/layer/attacks/keys.rs` `row_17` |
 //!
 //! # Signatures, and RSA
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 18 | an ECDSA signature of zeros (CVE-2022-21449) | 401 `bad_signature` | `attacks/signatures.rs` `row_18` |
-//! | 19 | `r` and `s` at the edges of the group | 401 | `attacks/signatures.rs` `row_19` |
-//! | 20 | an ECDSA signature in DER, a second spelling | 401; the length is fixed (RFC 7518 section 3.4) | `attacks/signatures.rs` `row_20` |
-//! | 21 | a signature that is too long, too short, or padded with zeros | 401 | `attacks/signatures.rs` `row_21` |
-//! | 22 | the second valid ECDSA signature, which anyone can compute: a second text of one token | accepted, because it is valid. A revocation names the token by its id or by the hash of header and claims, never by its signature, so it covers both texts | `attacks/signatures.rs` `row_22` |
-//! | 23 | Ed25519 with an `S` that is too large, keys of small order or with a second encoding | 401; such keys are rejected when they are loaded | `attacks/signatures.rs` `row_23` |
-//! | 24 | RSA padding with hidden bytes (Bleichenbacher's forgery) | 401 | `attacks/signatures.rs` `row_24` |
-//! | 25 | RSA with an exponent of 1, or with 1024 bits | rejected when it is loaded. Keys with the ROCA weakness are **not** recognised | `attacks/keys.rs` `row_25` |
-//! | 26 | PSS with another salt length, hash or mask | 401; the salt is as long as the hash | `attacks/signatures.rs` `row_26` |
+//! | 18 | an ECDSA signature of zeros (CVE-2022-21449) | 401 `bad_signature` | `tests/layer/attacks/signatures.rs` `row_18` |
+//! | 19 | `r` and `s` at the edges of the group | 401 | `tests/layer/attacks/signatures.rs` `row_19` |
+//! | 20 | an ECDSA signature in DER, a second spelling | 401; the length is fixed (RFC 7518 section 3.4) | `tests/layer/attacks/signatures.rs` `row_20` |
+//! | 21 | a signature that is too long, too short, or padded with zeros | 401 | `tests/layer/attacks/signatures.rs` `row_21` |
+//! | 22 | the second valid ECDSA signature, which anyone can compute: a second text of one token | accepted, because it is valid. A revocation names the token by its id or by the hash of header and claims, never by its signature, so it covers both texts | `tests/layer/attacks/signatures.rs` `row_22` |
+//! | 23 | Ed25519 with an `S` that is too large, keys of small order or with a second encoding | 401; such keys are rejected when they are loaded | `tests/layer/attacks/signatures.rs` `row_23` |
+//! | 24 | RSA padding with hidden bytes (Bleichenbacher's forgery) | 401 | `tests/layer/attacks/signatures.rs` `row_24` |
+//! | 25 | RSA with an exponent of 1, or with 1024 bits | rejected when it is loaded. Keys with the ROCA weakness are **not** recognised | `tests/layer/attacks/keys.rs` `row_25` |
+//! | 26 | PSS with another salt length, hash or mask | 401; the salt is as long as the hash | `tests/layer/attacks/signatures.rs` `row_26` |
 //!
 //! # The token's text
 //!
@@ -59,87 +59,87 @@
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 27 | a part is missing or empty, or there are too many parts | 401 `malformed_token` | `attacks/text.rs` `row_27` |
-//! | 28 | thousands of dots, to use memory for each | 401; dots are counted, and the text is not split | `attacks/text.rs` `row_28` |
-//! | 29 | the JSON serialisation of a JWS, or an encrypted token | 401, or 400 if the bytes are not a Bearer credential | `attacks/text.rs` `row_29` |
-//! | 30 | `crit`, which lists extensions that the reader must know | 401 `unsupported_header`, for every value | `attacks/text.rs` `row_30` |
-//! | 31 | `b64` is `false`: the payload has another encoding (RFC 7797 section 7) | 401 `unsupported_header` | `attacks/text.rs` `row_31` |
-//! | 32 | a duplicate name, so that two readers see two tokens | 401, at every level, in header and claims | `attacks/json.rs` `row_32` |
-//! | 33 | names with escapes, a byte order mark, UTF-16, half of a surrogate pair | an escaped name is the same name, so it can be a duplicate; the others are 401 | `attacks/json.rs` `row_33` |
-//! | 34 | header or claims are not an object, or have more text behind it | 401 | `attacks/json.rs` `row_34` |
-//! | 35 | deep nesting, very long numbers | 401; at most 32 levels, and no number that an `f64` cannot hold | `attacks/json.rs` `row_35` |
-//! | 36 | base64 with padding, other bits at its end, or white space | 401; this includes the tokens of AWS Application Load Balancers, which are padded | `attacks/text.rs` `row_36` |
-//! | 37 | a token of megabytes | 401 before any other work | `attacks/text.rs` `row_37` |
-//! | 38 | compressed or password-based encrypted tokens, which cost much more time than their size suggests (CVE-2024-28180) | 401: the layer does not decompress, and derives no key from a password. `zip` belongs to encrypted tokens, and is ignored in a signed one (RFC 7515 section 4): a compressed payload is not JSON | `attacks/text.rs` `row_38` |
-//! | 39 | a token inside a token: one is checked and the other is used | 401 | `attacks/text.rs` `row_39` |
-//! | 75 | another crate of the build enables a feature of serde_json, such as `arbitrary_precision`, which changes how an untagged enum reads a number | the layer reads claims without serde_json: the same claims give the same variant. A claim of type `RawValue` keeps the text of the token | `unification/tests/row_75.rs` `a_number_gets_the_same_variant`, `unification/tests/row_75.rs` `a_nested_number_gets_the_same_variant` |
+//! | 27 | a part is missing or empty, or there are too many parts | 401 `malformed_token` | `tests/layer/attacks/text.rs` `row_27` |
+//! | 28 | thousands of dots, to use memory for each | 401; dots are counted, and the text is not split | `tests/layer/attacks/text.rs` `row_28` |
+//! | 29 | the JSON serialisation of a JWS, or an encrypted token | 401, or 400 if the bytes are not a Bearer credential | `tests/layer/attacks/text.rs` `row_29` |
+//! | 30 | `crit`, which lists extensions that the reader must know | 401 `unsupported_header`, for every value | `tests/layer/attacks/text.rs` `row_30` |
+//! | 31 | `b64` is `false`: the payload has another encoding (RFC 7797 section 7) | 401 `unsupported_header` | `tests/layer/attacks/text.rs` `row_31` |
+//! | 32 | a duplicate name, so that two readers see two tokens | 401, at every level, in header and claims | `tests/layer/attacks/json.rs` `row_32` |
+//! | 33 | names with escapes, a byte order mark, UTF-16, half of a surrogate pair | an escaped name is the same name, so it can be a duplicate; the others are 401 | `tests/layer/attacks/json.rs` `row_33` |
+//! | 34 | header or claims are not an object, or have more text behind it | 401 | `tests/layer/attacks/json.rs` `row_34` |
+//! | 35 | deep nesting, very long numbers | 401; at most 32 levels, and no number that an `f64` cannot hold | `tests/layer/attacks/json.rs` `row_35` |
+//! | 36 | base64 with padding, other bits at its end, or white space | 401; this includes the tokens of AWS Application Load Balancers, which are padded | `tests/layer/attacks/text.rs` `row_36` |
+//! | 37 | a token of megabytes | 401 before any other work | `tests/layer/attacks/text.rs` `row_37` |
+//! | 38 | compressed or password-based encrypted tokens, which cost much more time than their size suggests (CVE-2024-28180) | 401: the layer does not decompress, and derives no key from a password. `zip` belongs to encrypted tokens, and is ignored in a signed one (RFC 7515 section 4): a compressed payload is not JSON | `tests/layer/attacks/text.rs` `row_38` |
+//! | 39 | a token inside a token: one is checked and the other is used | 401 | `tests/layer/attacks/text.rs` `row_39` |
+//! | 75 | another crate of the build enables a feature of serde_json, such as `arbitrary_precision`, which changes how an untagged enum reads a number | the layer reads claims without serde_json: the same claims give the same variant. A claim of type `RawValue` keeps the text of the token | `tests/unification/tests/row_75.rs` `a_number_gets_the_same_variant`, `tests/unification/tests/row_75.rs` `a_nested_number_gets_the_same_variant` |
 //!
 //! # Times
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 40 | `exp` has another type, and is taken for absent | 401 `invalid_claim` | `attacks/claims.rs` `row_40` |
-//! | 41 | `exp` is negative, above 2^53, or infinite | 401; no overflow | `attacks/claims.rs` `row_41` |
-//! | 42 | `exp` has a fraction, which RFC 7519 allows | accepted; the fraction is cut off | `attacks/claims.rs` `row_42` |
-//! | 43 | `exp` is absent | 401 `missing_claim` | `attacks/claims.rs` `row_43` |
-//! | 44 | `nbf` or `iat` is in the future, or has another type | 401 if it is beyond the leeway | `attacks/claims.rs` `row_44` |
-//! | 45 | times at the limits, so that the leeway overflows | sums saturate at their limits | `attacks/claims.rs` `row_45` |
+//! | 40 | `exp` has another type, and is taken for absent | 401 `invalid_claim` | `tests/layer/attacks/claims.rs` `row_40` |
+//! | 41 | `exp` is negative, above 2^53, or infinite | 401; no overflow | `tests/layer/attacks/claims.rs` `row_41` |
+//! | 42 | `exp` has a fraction, which RFC 7519 allows | accepted; the fraction is cut off | `tests/layer/attacks/claims.rs` `row_42` |
+//! | 43 | `exp` is absent | 401 `missing_claim` | `tests/layer/attacks/claims.rs` `row_43` |
+//! | 44 | `nbf` or `iat` is in the future, or has another type | 401 if it is beyond the leeway | `tests/layer/attacks/claims.rs` `row_44` |
+//! | 45 | times at the limits, so that the leeway overflows | sums saturate at their limits | `tests/layer/attacks/claims.rs` `row_45` |
 //!
 //! # Issuer and audience
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 46 | `aud` is empty, has another type, or only contains the right text (CVE-2020-26160) | 401 unless one member is exactly the audience | `attacks/claims.rs` `row_46` |
-//! | 47 | `aud` has another scheme, another case, or a slash at the end | 401; bytes are compared | `attacks/claims.rs` `row_47` |
-//! | 48 | `iss` is a part of the name, or looks like it | 401 `unknown_issuer` | `attacks/claims.rs` `row_48` |
-//! | 49 | `iss` makes the server fetch keys from the attacker | only configured addresses are fetched | `attacks/claims.rs` `row_49`, `jwks/flood.rs` `addresses_in_tokens` |
-//! | 50 | a key of one issuer signs in the name of another | 401: `iss` selects whose keys are tried (RFC 8725 section 3.8) | `attacks/claims.rs` `row_50` |
-//! | 51 | `sub`, `jti` or `sid` is not a string | 401 `invalid_claim` | `attacks/claims.rs` `row_51` |
-//! | 52 | an ID token, a log-out token or a refresh token instead of an access token | 401 by `typ`, `token_type` or `aud`; [`require_typ("at+jwt")`](crate::Issuer::require_typ) tells all of them apart if the issuer follows RFC 9068 | `attacks/claims.rs` `row_52` |
-//! | 53 | a token that is bound to a key (DPoP, mTLS), sent without the proof | 401 `unverified_confirmation` | `attacks/claims.rs` `row_53` |
+//! | 46 | `aud` is empty, has another type, or only contains the right text (CVE-2020-26160) | 401 unless one member is exactly the audience | `tests/layer/attacks/claims.rs` `row_46` |
+//! | 47 | `aud` has another scheme, another case, or a slash at the end | 401; bytes are compared | `tests/layer/attacks/claims.rs` `row_47` |
+//! | 48 | `iss` is a part of the name, or looks like it | 401 `unknown_issuer` | `tests/layer/attacks/claims.rs` `row_48` |
+//! | 49 | `iss` makes the server fetch keys from the attacker | only configured addresses are fetched | `tests/layer/attacks/claims.rs` `row_49`, `tests/keys/flood.rs` `addresses_in_tokens` |
+//! | 50 | a key of one issuer signs in the name of another | 401: `iss` selects whose keys are tried (RFC 8725 section 3.8) | `tests/layer/attacks/claims.rs` `row_50` |
+//! | 51 | `sub`, `jti` or `sid` is not a string | 401 `invalid_claim` | `tests/layer/attacks/claims.rs` `row_51` |
+//! | 52 | an ID token, a log-out token or a refresh token instead of an access token | 401 by `typ`, `token_type` or `aud`; [`require_typ("at+jwt")`](crate::Issuer::require_typ) tells all of them apart if the issuer follows RFC 9068 | `tests/layer/attacks/claims.rs` `row_52` |
+//! | 53 | a token that is bound to a key (DPoP, mTLS), sent without the proof | 401 `unverified_confirmation` | `tests/layer/attacks/claims.rs` `row_53` |
 //!
 //! # The credential
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 54 | two credentials, a folded line, no space, no token: two servers see two tokens | 400; the layer does not guess which one was meant | `attacks/credentials.rs` `row_54` |
-//! | 55 | bytes outside ASCII, which some readers treat as "no header" | rejected, never treated as absent | `attacks/credentials.rs` `row_55` |
-//! | 56 | a token in query, cookie or form, which another site can send | ignored unless allowed; then a second credential is 400 | `attacks/credentials.rs` `row_56` |
-//! | 73 | HTTP/2 keeps white space around `Authorization`, and an HTTP/1 server behind the layer trims it: `" Bearer x"` is not a credential here and is one there. The same with `Basic x, Bearer y`, `session =x` and `access%5Ftoken=x` | 400 if the scheme cannot be parsed; an optional layer also answers 400 if another reader could find a token; text that looks like the credential is removed with it | `attacks/credentials.rs` `row_73` |
-//! | 74 | an `OPTIONS` request looks like a CORS preflight and has content, so that a gRPC method runs without a token | a request is a preflight only if its body reports its end; all others need a token | `attacks/credentials.rs` `row_74`, `hosts.rs` `tonic_runs_no_unary_method_on_options_with_content` |
+//! | 54 | two credentials, a folded line, no space, no token: two servers see two tokens | 400; the layer does not guess which one was meant | `tests/layer/attacks/credentials.rs` `row_54` |
+//! | 55 | bytes outside ASCII, which some readers treat as "no header" | rejected, never treated as absent | `tests/layer/attacks/credentials.rs` `row_55` |
+//! | 56 | a token in query, cookie or form, which another site can send | ignored unless allowed; then a second credential is 400 | `tests/layer/attacks/credentials.rs` `row_56` |
+//! | 73 | HTTP/2 keeps white space around `Authorization`, and an HTTP/1 server behind the layer trims it: `" Bearer x"` is not a credential here and is one there. The same with `Basic x, Bearer y`, `session =x` and `access%5Ftoken=x` | 400 if the scheme cannot be parsed; an optional layer also answers 400 if another reader could find a token; text that looks like the credential is removed with it | `tests/layer/attacks/credentials.rs` `row_73` |
+//! | 74 | an `OPTIONS` request looks like a CORS preflight and has content, so that a gRPC method runs without a token | a request is a preflight only if its body reports its end; all others need a token | `tests/layer/attacks/credentials.rs` `row_74`, `tests/layer/hosts.rs` `tonic_runs_no_unary_method_on_options_with_content` |
 //!
 //! # Caches
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 58 | two tokens have one key in the cache: one user becomes another | the whole text is the key, compared byte by byte | `attacks/state.rs` `row_58` |
-//! | 59 | a cached token has expired, lost its key or was revoked | all three are checked on every cache hit | `attacks/state.rs` `row_59` |
-//! | 60 | random tokens fill the memory | a rejected token is not cached; the cache has a limit in bytes | `attacks/state.rs` `row_60` |
-//! | 61 | a revocation store is down, is slow, or gives wrong answers | 503 by default; a known revocation entry wins over every answer of the store | `attacks/state.rs` `row_61` |
+//! | 58 | two tokens have one key in the cache: one user becomes another | the whole text is the key, compared byte by byte | `tests/layer/attacks/state.rs` `row_58` |
+//! | 59 | a cached token has expired, lost its key or was revoked | all three are checked on every cache hit | `tests/layer/attacks/state.rs` `row_59` |
+//! | 60 | random tokens fill the memory | a rejected token is not cached; the cache has a limit in bytes | `tests/layer/attacks/state.rs` `row_60` |
+//! | 61 | a revocation store is down, is slow, or gives wrong answers | 503 by default; a known revocation entry wins over every answer of the store | `tests/layer/attacks/state.rs` `row_61` |
 //!
 //! # Key servers
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 62 | a server is slow, never ends its answer, redirects to an internal address, or answers HTML | a failed attempt: the last good keys stay, and [`health`](crate::jwks::RemoteJwks::health) has the reason | `jwks/answers.rs` `no_bad_answer` |
-//! | 63 | a key set is suddenly empty | also a failed attempt: it never replaces good keys | `jwks/answers.rs` `no_bad_answer_replaces_good_keys` |
+//! | 62 | a server is slow, never ends its answer, redirects to an internal address, or answers HTML | a failed attempt: the last good keys stay, and [`health`](crate::jwks::RemoteJwks::health) has the reason | `tests/keys/answers.rs` `no_bad_answer` |
+//! | 63 | a key set is suddenly empty | also a failed attempt: it never replaces good keys | `tests/keys/answers.rs` `no_bad_answer_replaces_good_keys` |
 //!
 //! # Information in responses
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 64 | a client tells "unknown key", "bad signature" and "expired" apart, by bytes or by order | the same bytes, and only `iss` and `typ` have an effect before the signature is verified. The cryptographic library is responsible for comparisons in constant time; no test here measures them. A malformed token is rejected sooner than a forged one, and this is not hidden | `attacks/answers.rs` `row_64`, `secrecy/refusals.rs` `every_bad_token_gets_the_same_bytes` |
-//! | 65 | a log-in shows whether a user exists | one answer, and one password hash for each attempt; see [`Passwords`](crate::issuing::Passwords) | `token_api/login.rs` `wrong_password_and_unknown_user_are_one_answer` |
-//! | 66 | tokens and claims in logs, `Debug` output or errors | no log, `Debug` output or error has a part of a token | `attacks/answers.rs` `row_66`, `secrecy/printed.rs` `no_public_type_prints`, `secrecy/logged.rs` `the_log_has_reasons` |
-//! | 67 | the attacker writes a header of the response | no header has a part of the request | `attacks/answers.rs` `row_67` |
-//! | 68 | a shared cache keeps a rejection and gives it to others | `Cache-Control: no-store` | `attacks/answers.rs` `row_68` |
+//! | 64 | a client tells "unknown key", "bad signature" and "expired" apart, by bytes or by order | the same bytes, and only `iss` and `typ` have an effect before the signature is verified. The cryptographic library is responsible for comparisons in constant time; no test here measures them. A malformed token is rejected sooner than a forged one, and this is not hidden | `tests/layer/attacks/answers.rs` `row_64`, `tests/telemetry/secrecy/refusals.rs` `every_bad_token_gets_the_same_bytes` |
+//! | 65 | a log-in shows whether a user exists | one answer, and one password hash for each attempt; see [`Passwords`](crate::issuing::Passwords) | `issuing/tests/token_api/login.rs` `wrong_password_and_unknown_user_are_one_answer` |
+//! | 66 | tokens and claims in logs, `Debug` output or errors | no log, `Debug` output or error has a part of a token | `tests/layer/attacks/answers.rs` `row_66`, `tests/telemetry/secrecy/printed.rs` `no_public_type_prints`, `tests/telemetry/secrecy/logged.rs` `the_log_has_reasons` |
+//! | 67 | the attacker writes a header of the response | no header has a part of the request | `tests/layer/attacks/answers.rs` `row_67` |
+//! | 68 | a shared cache keeps a rejection and gives it to others | `Cache-Control: no-store` | `tests/layer/attacks/answers.rs` `row_68` |
 //!
 //! # Bypasses
 //!
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
-//! | 71 | clients disconnect while keys are fetched, or several requests wait for one fetch | a fetch does not belong to a request: a dropped request does not end it, and a waiting request reserves nothing in the service | `jwks/waiting.rs` `many_requests_that_go_away` |
-//! | 72 | `HEAD`, `OPTIONS`, `CONNECT`, an upgrade, an unusual path, a request that claims to be gRPC | every request needs a token | `attacks/answers.rs` `row_72` |
+//! | 71 | clients disconnect while keys are fetched, or several requests wait for one fetch | a fetch does not belong to a request: a dropped request does not end it, and a waiting request reserves nothing in the service | `tests/keys/waiting.rs` `many_requests_that_go_away` |
+//! | 72 | `HEAD`, `OPTIONS`, `CONNECT`, an upgrade, an unusual path, a request that claims to be gRPC | every request needs a token | `tests/layer/attacks/answers.rs` `row_72` |
 //!
 //! # Revocation and load
 //!
@@ -147,7 +147,7 @@
 //! |---|---|---|---|
 //! | 76 | a log-in, refresh or token creation is in progress while its subject is revoked | 401: a log-in counts from the moment its credentials were read, and nothing that it created is valid | `../src/issuing/tests/overtaken.rs` `with_the_memory_store_nothing_survives_a_revocation`, `../src/issuing/store/sql/tests/log_ins.rs` `nothing_survives_a_revocation` |
 //! | 77 | a dead refresh token is replayed thousands of times, dropped calls while the database stalls, half a million tokens of one owner | revocation still succeeds within its time limit | `../src/issuing/store/sql/tests/replays.rs` `replays_of_a_used_refresh_token_block_no_revocation`, `../src/issuing/store/sql/tests/connections.rs` `dropped_calls_never_exceed_the_pools`, `../src/issuing/store/sql/tests/many.rs` `postgres_revokes_half_a_million_rows_at_once` |
-//! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `jwks/discovery.rs` `an_issuer_elsewhere_does_not_send`, `../src/jwks/local.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
+//! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `tests/keys/discovery.rs` `an_issuer_elsewhere_does_not_send`, `../src/jwks/local.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
 //!
 //! # Limits of every layer
 //!

@@ -1,4 +1,4 @@
-//! The layer on bare hyper: `cargo run --example quickstart_hyper`, then
+//! The layer on bare hyper: `cargo run -p quickstart_hyper`, then
 //! `curl -i http://127.0.0.1:3000/ -H "Authorization: Bearer $TOKEN"`.
 
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! The layer on a tonic server, and two calls to it: `cargo run --example quickstart_tonic`.
+//! The layer on a tonic server, and two calls to it: `cargo run -p quickstart_tonic`.
 //!
 //! The service is gRPC's own health check, since it comes with its generated code.
 

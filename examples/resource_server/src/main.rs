@@ -1,6 +1,6 @@
 //! Guards a small API for tokens that others made, or, without any setting, for one that it makes itself.
 //!
-//! `cargo run --example resource_server`, then the `curl` lines that it prints. `--help` lists the settings.
+//! `cargo run -p resource_server`, then the `curl` lines that it prints. `--help` lists the settings.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 

@@ -1,6 +1,6 @@
 //! Log in, refresh, private tokens, revocation: the whole token API, and an endpoint that its tokens open.
 //!
-//! `cargo run --example token_service`, then the `curl` lines that it prints. `--help` lists the settings.
+//! `cargo run -p token_service`, then the `curl` lines that it prints. `--help` lists the settings.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
