@@ -58,7 +58,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 pub(crate) use self::answers::RevocationMemo;
 pub(crate) use self::cache::{Answer, Check};
@@ -135,7 +135,8 @@ impl<T: RevocationStore + ?Sized> RevocationStore for Arc<T> {
 }
 
 /// A store that could not answer; keeps the store's own error as its source.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the revocation store {}", if .source.is_some() { "failed" } else { "did not answer in time" })]
 pub struct StoreError {
     /// `None`: it did not answer in time.
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -181,20 +182,5 @@ impl StoreError {
 
     pub(crate) fn kind(&self) -> &'static str {
         self.kind
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.source {
-            Some(_) => "the revocation store failed",
-            None => "the revocation store did not answer in time",
-        })
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
     }
 }
