@@ -4,6 +4,8 @@ mod algorithm;
 mod backend;
 mod compact;
 mod der;
+#[cfg(feature = "jsonwebtoken")]
+mod from_jsonwebtoken;
 mod header;
 mod jwk;
 mod key;
