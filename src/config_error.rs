@@ -34,7 +34,9 @@ pub enum ConfigError {
     #[error("a private key: expected the public key of the pair")]
     PrivateKey,
     /// An HMAC secret shorter than the hash it is used with (RFC 7518 section 3.2), in bytes.
-    #[error("an HMAC secret of {length} bytes: expected {minimum} random bytes or more")]
+    #[error(
+        "an HMAC secret of {length} bytes: expected {minimum} or more, from a random generator"
+    )]
     SecretTooShort {
         /// Length of the secret that was given.
         length: usize,
@@ -102,7 +104,7 @@ pub enum ConfigError {
     #[error("a leeway of {} s: expected {} s or less", .0.as_secs(), crate::claims::MAX_LEEWAY.as_secs())]
     LeewayTooLong(Duration),
     /// A setting outside of what it may be; the string names setting and limits.
-    #[error("out of range: expected {0}")]
+    #[error("setting out of range: {0}")]
     OutOfRange(&'static str),
     /// The operating system has no random bytes.
     #[error("the operating system returned no random bytes: allow the process to call getrandom")]

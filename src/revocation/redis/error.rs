@@ -24,7 +24,7 @@ pub enum ConnectError {
     #[error("TLS with Redis cannot be set up")]
     Tls(#[from] ConfigError),
     /// A setting outside of what it may be; the string names setting and limits.
-    #[error("out of range: expected {0}")]
+    #[error("setting out of range: {0}")]
     OutOfRange(&'static str),
     /// `maxmemory-policy` is this one, which forgets revocations when memory is short: set it to `noeviction`.
     #[error(
@@ -55,7 +55,9 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// There is no generation.
-    #[error("Redis is empty: it was not initialised, or has lost its data; initialise or seed it")]
+    #[error(
+        "Redis is empty: it was not initialised, or has lost its data; seed it, or initialise it if nothing was revoked"
+    )]
     NotSeeded,
     /// Fewer revocations are there than have been.
     #[error("Redis has lost revocations that it had acknowledged: seed it again")]
@@ -90,7 +92,7 @@ pub(super) enum Failure {
     #[error("the deny-list is older than its staleness bound")]
     OutOfDate,
     /// Redis was seeded, or another server has replaced it, while it was asked.
-    #[error("Redis was seeded or replaced during the command: send it again")]
+    #[error("Redis was seeded or replaced during the command: repeat the call")]
     Overtaken,
     /// Somebody else seeds, or the data was lost meanwhile.
     #[error("seeding was interrupted by another process or by a loss of data: seed Redis again")]
