@@ -1,6 +1,6 @@
 //! What a programmer or operator got wrong, told at start.
 
-use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use crate::jws::{Algorithm, RefusedKey, RefusedKeys};
 
@@ -8,22 +8,35 @@ use crate::jws::{Algorithm, RefusedKey, RefusedKeys};
 ///
 /// Requests never see this type: it is returned by constructors and builders only. Its text names
 /// the rule that was broken and never repeats key material.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The crate was built with neither `aws-lc-rs` nor `rust-crypto`, so no signature can be checked.
+    #[error(
+        "no cryptographic backend: enable the feature `aws-lc-rs` or `rust-crypto` of tower-bearer"
+    )]
     NoBackend,
     /// The cryptographic backend that was compiled in cannot do this algorithm with this key.
+    #[error(
+        "the cryptographic backend cannot do {0} with this key: enable the feature `aws-lc-rs`, or use another algorithm"
+    )]
     UnsupportedByBackend(Algorithm),
     /// The text or bytes of a key could not be read; the string says what was expected.
+    #[error("unreadable key: expected {0}")]
     UnreadableKey(&'static str),
     /// The name of an algorithm, key type or curve that this crate does not verify with.
+    #[error("unsupported {0}: `tower_bearer::Algorithm` lists what is supported")]
     UnsupportedKey(&'static str),
     /// The key's type or curve does not fit the algorithm it was given (RFC 8725 section 3.1).
+    #[error("the key does not fit {0}: expected {key}", key = key_of(*.0))]
     KeyAlgorithmMismatch(Algorithm),
     /// A private key where a public one belongs.
+    #[error("a private key: expected the public key of the pair")]
     PrivateKey,
     /// An HMAC secret shorter than the hash it is used with (RFC 7518 section 3.2), in bytes.
+    #[error(
+        "an HMAC secret of {length} bytes: expected {minimum} or more, from a random generator"
+    )]
     SecretTooShort {
         /// Length of the secret that was given.
         length: usize,
@@ -31,15 +44,24 @@ pub enum ConfigError {
         minimum: usize,
     },
     /// An RSA modulus outside 2048 to 8192 bits (RFC 7518 section 3.3 sets the lower bound).
+    #[error("an RSA modulus of {0} bits: expected 2048 to 8192")]
     RsaModulusBits(usize),
     /// An RSA public exponent that is even or below 3, or longer than 33 bits.
+    #[error(
+        "an RSA exponent that is even, below 3 or longer than 33 bits: expected an odd one, such as 65537"
+    )]
     RsaExponent,
     /// An elliptic curve point that is not on its curve, not canonical, or of small order.
+    #[error("an invalid curve point: expected one on its curve, canonical and not of small order")]
     InvalidPoint,
     /// A key parameter of the wrong length for its curve.
+    #[error("a key parameter of the wrong length: expected the length of its curve")]
     KeyLength,
     /// A coordinate of an EC JWK that is not as long as its curve demands, in bytes (RFC 7518 section 6.2.1.2).
     /// Keycloak once cut off leading zeros.
+    #[error(
+        "an EC coordinate of {length} bytes: expected {expected}, with leading zeros (RFC 7518 section 6.2.1.2)"
+    )]
     CoordinateLength {
         /// Length of the coordinate.
         length: usize,
@@ -47,14 +69,19 @@ pub enum ConfigError {
         expected: usize,
     },
     /// A JWK whose `use` is not `sig` (RFC 7517 section 4.2).
+    #[error("a key whose `use` is not `sig`: expected `sig`, or no `use`")]
     KeyUse,
     /// A JWK whose `key_ops` lacks `verify` (RFC 7517 section 4.3).
+    #[error("a key whose `key_ops` lacks `verify`: expected `verify` in it, or no `key_ops`")]
     KeyOperations,
     /// An `oct` JWK in a set of public keys.
+    #[error("a symmetric key in a set of public keys: expected public keys only")]
     SecretInPublicKeySet,
     /// A key set in which no key could be used: the keys, each with the rule that it breaks.
+    #[error("no key of the set can be used: {}", reasons(.0))]
     NoUsableKey(Vec<RefusedKey>),
     /// A key file that could not be read.
+    #[error("cannot read the key file {}: check its path and permissions", path.display())]
     KeyFile {
         /// The path as it was given.
         path: PathBuf,
@@ -62,119 +89,104 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// A verifier without a single issuer.
+    #[error("a verifier without an issuer: call `VerifierBuilder::issuer` at least once")]
     NoIssuer,
     /// Two issuers with the same name.
+    #[error("two issuers with the name {0:?}: expected each name once")]
     DuplicateIssuer(String),
     /// An issuer without a name, or an empty audience.
+    #[error("an empty {0}: expected one that is not empty")]
     EmptyName(&'static str),
     /// A name that no issuer can have; the string says what was expected.
+    #[error("unusable issuer name: expected {0}")]
     InvalidIssuerName(&'static str),
     /// A leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
+    #[error("a leeway of {} s: expected {} s or less", .0.as_secs(), crate::claims::MAX_LEEWAY.as_secs())]
     LeewayTooLong(Duration),
     /// A setting outside of what it may be; the string names setting and limits.
+    #[error("setting out of range: {0}")]
     OutOfRange(&'static str),
     /// The operating system has no random bytes.
+    #[error("the operating system returned no random bytes: allow the process to call getrandom")]
     NoRandomness,
     /// An address that keys cannot be fetched from; the string says what was expected.
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[error("unusable address of keys: expected {0}")]
     InvalidUrl(&'static str),
     /// Keys from another machine over plain `http`, without
     /// [`allow_http`](crate::jwks::RemoteJwks::allow_http).
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[error("keys from another machine over plain http: expected a URL that begins with https://")]
     InsecureUrl,
     /// An issuer with the metadata of another.
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[error(
+        "the discovery document belongs to a different issuer: pass the same name to `Issuer::new` and to `RemoteJwks::discover`"
+    )]
     ForeignMetadata,
     /// Certificates of authorities that could not be read; the string says what was expected.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[error("unreadable root certificates: expected a {0}")]
     Roots(&'static str),
     /// TLS could not be set up.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[error("TLS cannot be set up: expected certificates and a key that rustls accepts")]
     Tls,
     /// A value that cannot stand in an HTTP header; the string names the setting.
+    #[error(
+        "the {0} cannot be part of an HTTP header: expected visible ASCII without quotes and backslashes"
+    )]
     InvalidHeaderValue(&'static str),
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoBackend => f.write_str(
-                "no cryptographic backend: enable the feature `aws-lc-rs` or `rust-crypto` of tower-bearer",
-            ),
-            Self::UnsupportedByBackend(algorithm) => {
-                write!(f, "the cryptographic backend in use cannot do {algorithm} with this key")
-            }
-            Self::UnreadableKey(expected) => write!(f, "unreadable key: expected {expected}"),
-            Self::UnsupportedKey(what) => write!(f, "unsupported {what}"),
-            Self::KeyAlgorithmMismatch(algorithm) => {
-                write!(f, "the key's type or curve does not fit {algorithm}")
-            }
-            Self::PrivateKey => f.write_str("a private key where a public key belongs"),
-            Self::SecretTooShort { length, minimum } => write!(
-                f,
-                "an HMAC secret of {length} bytes: expected {minimum} bytes or more, the length of the hash"
-            ),
-            Self::RsaModulusBits(bits) => {
-                write!(f, "an RSA modulus of {bits} bits, outside 2048 to 8192")
-            }
-            Self::RsaExponent => f.write_str("an RSA exponent that is even, below 3 or above 33 bits"),
-            Self::InvalidPoint => {
-                f.write_str("a curve point that is off its curve, not canonical or of small order")
-            }
-            Self::KeyLength => f.write_str("a key parameter of the wrong length"),
-            Self::CoordinateLength { length, expected } => write!(
-                f,
-                "an EC coordinate of {length} bytes: expected {expected}, with leading zeros (RFC 7518 section 6.2.1.2)"
-            ),
-            Self::KeyUse => f.write_str("a key whose `use` is not `sig`"),
-            Self::KeyOperations => f.write_str("a key whose `key_ops` lacks `verify`"),
-            Self::SecretInPublicKeySet => f.write_str("a symmetric key in a set of public keys"),
-            Self::NoUsableKey(refused) if refused.is_empty() => {
-                f.write_str("no key of the set can be used: the set is empty")
-            }
-            Self::NoUsableKey(refused) => {
-                write!(f, "no key of the set can be used: {}", RefusedKeys(refused))
-            }
-            Self::KeyFile { path, .. } => write!(f, "cannot read the key file {}", path.display()),
-            Self::NoIssuer => f.write_str("a verifier needs at least one issuer"),
-            Self::DuplicateIssuer(name) => write!(f, "the issuer {name:?} is named twice"),
-            Self::EmptyName(what) => write!(f, "an empty {what}"),
-            Self::InvalidIssuerName(expected) => {
-                write!(f, "unusable issuer name: expected {expected}")
-            }
-            Self::LeewayTooLong(leeway) => write!(
-                f,
-                "a leeway of {} s, above {} s",
-                leeway.as_secs(),
-                crate::claims::MAX_LEEWAY.as_secs()
-            ),
-            Self::OutOfRange(setting) => write!(f, "out of range: {setting}"),
-            Self::NoRandomness => f.write_str("the operating system has no random bytes"),
-            #[cfg(feature = "jwks")]
-            Self::InvalidUrl(expected) => write!(f, "unusable address of keys: expected {expected}"),
-            #[cfg(feature = "jwks")]
-            Self::InsecureUrl => f.write_str(
-                "keys from another machine over plain http: expected a URL that begins with https://",
-            ),
-            #[cfg(feature = "jwks")]
-            Self::ForeignMetadata => {
-                f.write_str("the discovery document belongs to a different issuer")
-            }
-            Self::Roots(expected) => write!(f, "unreadable roots: expected a {expected}"),
-            Self::Tls => f.write_str("TLS cannot be set up"),
-            Self::InvalidHeaderValue(setting) => {
-                write!(f, "{setting} has characters that cannot stand in an HTTP header")
-            }
-        }
+fn reasons(refused: &[RefusedKey]) -> String {
+    match refused {
+        [] => "the set is empty".to_owned(),
+        _ => RefusedKeys(refused).to_string(),
     }
 }
 
-impl Error for ConfigError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::KeyFile { source, .. } => Some(source),
-            _ => None,
+/// What a key for this algorithm is.
+fn key_of(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => "an HMAC secret",
+        Algorithm::ES256 => "a key of the curve P-256",
+        Algorithm::ES384 => "a key of the curve P-384",
+        Algorithm::ES512 => "a key of the curve P-521",
+        Algorithm::EdDSA => "a key of the curve Ed25519",
+        _ => "an RSA key",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mismatch_names_the_key_that_was_expected() {
+        for (algorithm, expected) in [
+            (Algorithm::HS384, "an HMAC secret"),
+            (Algorithm::RS256, "an RSA key"),
+            (Algorithm::PS512, "an RSA key"),
+            (Algorithm::ES256, "a key of the curve P-256"),
+            (Algorithm::ES512, "a key of the curve P-521"),
+            (Algorithm::EdDSA, "a key of the curve Ed25519"),
+        ] {
+            let text = ConfigError::KeyAlgorithmMismatch(algorithm).to_string();
+            assert_eq!(text, format!("the key does not fit {algorithm}: expected {expected}"));
         }
+    }
+
+    #[test]
+    fn a_key_file_keeps_the_error_of_the_system_as_its_source() {
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        let error = ConfigError::KeyFile { path: "keys.json".into(), source };
+        assert!(error.to_string().starts_with("cannot read the key file keys.json: "), "{error}");
+        assert!(std::error::Error::source(&error).is_some());
     }
 }

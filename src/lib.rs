@@ -97,6 +97,7 @@
 //! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
 //! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
 //! | `redis` | | [`RedisStore`](revocation::redis::RedisStore), [`DenyList`](revocation::redis::DenyList): revocation entries that a fleet shares through Redis or Valkey |
+//! | `jsonwebtoken` | | for services that move from the crate jsonwebtoken: [`Key`] and [`KeySet`] from its `DecodingKey`, `Jwk` and `JwkSet` |
 //! | `tracing` | | [events](telemetry): each rejection, failures of stores, fetches of keys |
 //! | `metrics` | | [counters, gauges and a histogram](telemetry) through the facade `metrics` |
 //!

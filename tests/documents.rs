@@ -246,7 +246,7 @@ fn is_setter(source: &str) -> bool {
             "Issuer",
             "IssuerWithoutAudience",
         ]
-            .contains(&returned)
+        .contains(&returned)
 }
 
 /// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.

@@ -90,34 +90,18 @@ impl<T: Accounts + ?Sized> Accounts for Arc<T> {
 }
 
 /// Why credentials open no account.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AccountsError {
     /// No active account has these credentials.
+    #[error("no active account has these credentials")]
     NoActiveAccount,
     /// Too many are being checked at this moment.
+    #[error("too many passwords are being checked: try again later")]
     Busy,
     /// The accounts could not be asked.
-    Unavailable(StoreError),
-}
-
-impl fmt::Display for AccountsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoActiveAccount => "no active account has these credentials",
-            Self::Busy => "too many passwords are being checked",
-            Self::Unavailable(_) => "the accounts could not be asked",
-        })
-    }
-}
-
-impl std::error::Error for AccountsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unavailable(source) => Some(source),
-            Self::NoActiveAccount | Self::Busy => None,
-        }
-    }
+    #[error("the accounts could not be asked")]
+    Unavailable(#[source] StoreError),
 }
 
 /// An account, as the answer to a log-in shows it.

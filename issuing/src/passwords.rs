@@ -160,17 +160,10 @@ pub fn hash_password(password: impl Into<String>) -> Result<String, HashingFaile
 }
 
 /// A password that could not be hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a password could not be hashed: the system has too little memory or no random bytes")]
 #[non_exhaustive]
 pub struct HashingFailed;
-
-impl fmt::Display for HashingFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a password could not be hashed")
-    }
-}
-
-impl std::error::Error for HashingFailed {}
 
 fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
     let mut salt = [0; 16];

@@ -1,113 +1,126 @@
 //! What can go wrong: at start, and with a question.
 
-use std::{error::Error, fmt, io, sync::Arc};
+use std::{error::Error, io, sync::Arc};
 
 use ::redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use tower_bearer::revocation::StoreError;
 
 /// Why there is no [`RedisStore`](super::RedisStore).
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL is none of a Redis.
+    #[error(
+        "not a Redis URL: expected redis:// or rediss://, such as redis://user:password@host:6379/0"
+    )]
     Url,
     /// The URL has a fragment. Other clients take `#insecure` for leave not to look at certificates.
+    #[error(
+        "a Redis URL with a fragment: write # in a password as %23; certificates are always checked"
+    )]
     UrlFragment,
     /// Certificates of authorities that cannot be read. The string says what was expected.
+    #[error("unreadable root certificates: expected a {0}")]
     Roots(&'static str),
     /// The certificate of the client or its private key cannot be read, or they do not belong together.
+    #[error(
+        "unreadable client certificate: expected a certificate, with its chain, and the private key that belongs to it, in PEM"
+    )]
     ClientCertificate,
     /// TLS cannot be set up.
+    #[error("TLS with Redis cannot be set up")]
     Tls,
     /// A setting outside of what it may be; the string names setting and limits.
+    #[error("setting out of range: {0}")]
     OutOfRange(&'static str),
     /// `maxmemory-policy` is this one, which forgets revocations when memory is short: set it to `noeviction`.
+    #[error(
+        "the maxmemory-policy of Redis is {0}, which evicts revocations: set it to noeviction, and seed Redis again"
+    )]
     Evicting(String),
     /// Redis has evicted keys since its statistics began, perhaps revocations. The fleet is unavailable until it is
     /// seeded again, after `CONFIG RESETSTAT` or a restart with `maxmemory-policy` at `noeviction`.
+    #[error(
+        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT, and seed Redis again"
+    )]
     Evicted,
     /// The server is a replica; revocations could be missing there.
+    #[error("the Redis server is a replica: connect to its master")]
     Replica,
     /// The server cannot be reached, has no certificate that is trusted, does not know the user, or does not answer as
     /// Redis does.
-    Unavailable(StoreError),
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url => f.write_str(
-                "not a Redis URL: expected redis:// or rediss://, such as redis://user:password@host:6379/0",
-            ),
-            Self::UrlFragment => f.write_str(
-                "a URL with a fragment: in a password write # as %23, and certificates are always looked at",
-            ),
-            Self::Roots(expected) => write!(f, "unreadable roots: expected a {expected}"),
-            Self::ClientCertificate => f.write_str(
-                "unreadable client certificate: expected a certificate, with its chain, and the private key that \
-                 belongs to it, in PEM",
-            ),
-            Self::Tls => f.write_str("TLS cannot be set up"),
-            Self::OutOfRange(setting) => write!(f, "out of range: {setting}"),
-            Self::Evicting(policy) => write!(
-                f,
-                "the maxmemory-policy of Redis is {policy}, which forgets revocations: set it to noeviction, and seed it again"
-            ),
-            Self::Evicted => f.write_str(
-                "Redis has evicted keys, perhaps revocations: after CONFIG RESETSTAT, seed it again",
-            ),
-            Self::Replica => f.write_str("the Redis server is a replica: connect to its master"),
-            Self::Unavailable(_) => f.write_str("cannot use the Redis server"),
-        }
-    }
-}
-
-impl Error for ConnectError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Unavailable(error) => error.source(),
-            _ => None,
-        }
-    }
+    #[error("cannot use the Redis server")]
+    Unavailable(#[source] StoreError),
 }
 
 /// Why a question has no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// There is no generation.
+    #[error(
+        "Redis is empty: it was not initialised, or has lost its data; seed it, or initialise it if nothing was revoked"
+    )]
     NotSeeded,
     /// Fewer revocations are there than have been.
+    #[error("Redis has lost revocations that it had acknowledged: seed it again")]
     WentBackwards,
     /// Something in Redis is none of ours.
+    #[error(
+        "a value in Redis was not written by this crate: use a prefix that no other program uses"
+    )]
     Unreadable,
     /// No connection at the moment, and why the last attempt to make one failed.
-    Down(Option<Arc<Failure>>),
+    #[error("not connected to Redis: the store reconnects in the background")]
+    Down(#[source] Option<Arc<Failure>>),
+    #[error(
+        "Redis did not answer in time: expected an answer within `RedisBuilder::with_command_timeout`"
+    )]
     TimedOut,
+    #[error(
+        "the maxmemory-policy of Redis evicts revocations: set it to noeviction, and seed Redis again"
+    )]
     Evicting(String),
+    #[error(
+        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT, and seed Redis again"
+    )]
     Evicted,
+    #[error("the Redis server has become a replica: connect to its master")]
     Replica,
+    #[error(
+        "too few replicas have confirmed the revocation: expected as many as `RedisBuilder::with_wait` names"
+    )]
     TooFewReplicas,
     /// What is held in this process is older than the bound.
+    #[error("the deny-list is older than its staleness bound")]
     OutOfDate,
     /// Redis was seeded, or another server has replaced it, while it was asked.
+    #[error("Redis was seeded or replaced during the command: repeat the call")]
     Overtaken,
     /// Somebody else seeds, or the data was lost meanwhile.
+    #[error("seeding was interrupted by another process or by a loss of data: seed Redis again")]
     SeedInterrupted,
+    #[error("the operating system returned no random bytes: allow the process to call getrandom")]
     NoRandomness,
-    Dial(io::Error),
+    #[error("cannot connect to Redis")]
+    Dial(#[source] io::Error),
     /// Certificates, or what is no TLS at all.
-    Tls(io::Error),
+    #[error("the TLS of the Redis server cannot be trusted")]
+    Tls(#[source] io::Error),
     /// The connection failed under a question. Its text is the operating system's or that of TLS.
-    Wire(RedisError),
-    Redis(Refusal),
+    #[error("the connection to Redis failed")]
+    Wire(#[source] RedisError),
+    #[error("Redis answered with an error")]
+    Redis(#[source] Refusal),
     /// Replicas were not asked, and why.
-    Unconfirmed(Arc<Failure>),
+    #[error("no replica could be asked whether it has the revocation")]
+    Unconfirmed(#[source] Arc<Failure>),
 }
 
 /// What is kept of an error that Redis answered with: its code, as `NOPERM`, and never its text, which may repeat what
 /// it was sent. To a `HELLO` that is unknown it answers with the password.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
 pub(super) struct Refusal {
     kind: ErrorKind,
     /// `None` where redis-rs does not tell it, or it is not one.
@@ -125,18 +138,14 @@ impl Refusal {
         let code = code.or_else(of_commands).filter(is_code);
         Self { kind, code }
     }
-}
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn text(&self) -> String {
         match &self.code {
-            Some(code) => write!(f, "{code} ({:?})", self.kind),
-            None => write!(f, "{:?}", self.kind),
+            Some(code) => format!("{code} ({:?})", self.kind),
+            None => format!("{:?}", self.kind),
         }
     }
 }
-
-impl Error for Refusal {}
 
 impl Failure {
     pub(super) fn dial(error: io::Error) -> Self {
@@ -189,43 +198,6 @@ fn io_error(error: &RedisError) -> Option<&io::Error> {
     // redis-rs shows it in the box that it keeps it in.
     let kept: &Arc<dyn Error + Send + Sync> = error.source()?.downcast_ref()?;
     kept.downcast_ref()
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotSeeded => "Redis is empty: it was not initialised, or has lost its data",
-            Self::WentBackwards => "Redis has lost revocations that it had acknowledged",
-            Self::Unreadable => "what is in Redis was not written by this crate",
-            Self::Down(_) => "there is no connection to Redis",
-            Self::TimedOut => "Redis did not answer in time",
-            Self::Evicting(_) => "the maxmemory-policy of Redis forgets revocations",
-            Self::Evicted => "Redis has evicted keys, perhaps revocations",
-            Self::Replica => "the Redis server has become a replica",
-            Self::TooFewReplicas => "too few replicas have confirmed the revocation",
-            Self::OutOfDate => "the deny-list is out of date",
-            Self::Overtaken => "Redis was seeded or replaced while it was asked",
-            Self::SeedInterrupted => "seeding was interrupted by another or by a loss of data",
-            Self::NoRandomness => "the operating system has no random bytes",
-            Self::Dial(_) => "cannot connect to Redis",
-            Self::Tls(_) => "there is no TLS with Redis that can be trusted",
-            Self::Wire(_) => "the connection to Redis failed",
-            Self::Redis(_) => "Redis answered with an error",
-            Self::Unconfirmed(_) => "no replica could be asked whether it has the revocation",
-        })
-    }
-}
-
-impl Error for Failure {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Down(Some(reason)) | Self::Unconfirmed(reason) => Some(&**reason),
-            Self::Dial(error) | Self::Tls(error) => Some(error),
-            Self::Wire(error) => Some(error),
-            Self::Redis(refusal) => Some(refusal),
-            _ => None,
-        }
-    }
 }
 
 impl From<RedisError> for Failure {

@@ -1,13 +1,12 @@
 //! Why a statement failed, without what was in it.
 
-use std::{error::Error, fmt};
-
 use tower_bearer::revocation::StoreError;
 
 /// An error of the database. sqlx's own is not kept: its `Debug` repeats rows, and some of its texts values.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The database refused.
+    #[error("the database refused ({code}){}", .message.as_ref().map_or_else(String::new, |text| format!(": {text}")))]
     Refused {
         /// SQLSTATE, or SQLite's extended code.
         code: String,
@@ -17,12 +16,18 @@ pub(super) enum Failure {
         is_conflict: bool,
     },
     /// The connection is broken, or could not be made.
+    #[error("no connection to the database: {0}")]
     Broken(String),
     /// No connection became free in time.
+    #[error(
+        "no connection to the database became free in time: see `SqlStoreOptions::with_max_connections`"
+    )]
     NoConnection,
     /// A row does not hold what this crate writes.
+    #[error("a row of the database could not be read: expected one that this crate wrote")]
     Unreadable,
     /// A step has to be taken on a transaction that is over.
+    #[error("the transaction is over")]
     Over,
 }
 
@@ -87,23 +92,6 @@ fn is_conflict(code: &str) -> bool {
         _ => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused { code, message: Some(message), .. } => {
-                write!(f, "the database refused: {message} ({code})")
-            }
-            Self::Refused { code, message: None, .. } => write!(f, "the database refused ({code})"),
-            Self::Broken(why) => write!(f, "no connection to the database: {why}"),
-            Self::NoConnection => f.write_str("no connection to the database became free in time"),
-            Self::Unreadable => f.write_str("a row of the database could not be read"),
-            Self::Over => f.write_str("the transaction is over"),
-        }
-    }
-}
-
-impl Error for Failure {}
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {

@@ -1,6 +1,6 @@
 //! How a store is opened.
 
-use std::{error::Error, fmt, time::Duration};
+use std::time::Duration;
 
 use super::{SqlStore, connect, failure::Failure, schema};
 use tower_bearer::{ConfigError, revocation::StoreError};
@@ -65,17 +65,25 @@ impl Default for SqlStoreOptions {
 }
 
 /// Why a database was not opened. Never repeats the URL, which may hold a password.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// A setting of the crate.
+    #[error(transparent)]
     Config(ConfigError),
     /// The URL is of no database that this build knows: `sqlite:` takes the feature `sqlite`, `postgres:` the feature
     /// `postgres`.
+    #[error("not a database URL: expected sqlite: or postgres:, and the feature of that name")]
     UnknownDatabase,
     /// The URL cannot be understood.
+    #[error(
+        "an unreadable database URL: expected one such as sqlite:tokens.db or postgres://user:password@host/database"
+    )]
     Url,
     /// The tables were made by a newer version of this crate. Nothing was changed.
+    #[error(
+        "the tables are of version {found}, and this build knows versions up to {known}: update tower-bearer"
+    )]
     NewerSchema {
         /// The version of the tables.
         found: u64,
@@ -83,38 +91,12 @@ pub enum OpenError {
         known: u64,
     },
     /// The database could not be reached, or refused.
-    Unavailable(StoreError),
+    #[error("the database could not be opened")]
+    Unavailable(#[source] StoreError),
 }
 
 impl From<Failure> for OpenError {
     fn from(failure: Failure) -> Self {
         Self::Unavailable(failure.into())
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::UnknownDatabase => f.write_str(
-                "a database URL begins with sqlite: or postgres:, and tower-bearer needs the feature of that name",
-            ),
-            Self::Url => f.write_str("a database URL that cannot be understood"),
-            Self::NewerSchema { found, known } => write!(
-                f,
-                "the tables are of version {found}, and this build knows no later one than {known}"
-            ),
-            Self::Unavailable(_) => f.write_str("the database could not be opened"),
-        }
-    }
-}
-
-impl Error for OpenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Config(error) => error.source(),
-            Self::Unavailable(error) => error.source(),
-            Self::UnknownDatabase | Self::Url | Self::NewerSchema { .. } => None,
-        }
     }
 }

@@ -45,16 +45,9 @@ pub(super) fn deserialize_value<'de, T: Deserialize<'de>>(
 }
 
 /// The type does not fit. What does not fit is nobody's business: it may be a claim.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the type does not fit")]
 struct Unfit;
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the type does not fit")
-    }
-}
-
-impl std::error::Error for Unfit {}
 
 impl de::Error for Unfit {
     fn custom<T: fmt::Display>(_: T) -> Self {

@@ -140,25 +140,39 @@ impl Fetched {
 }
 
 /// Why a fetch brought no keys.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
     /// The client failed: no connection, a certificate that is not trusted, a broken answer.
-    Client(Box<dyn Error + Send + Sync>),
+    #[error(
+        "the exchange with the key server failed: check its address, its certificate and the network"
+    )]
+    Client(#[source] Box<dyn Error + Send + Sync>),
     /// The answer was not complete in time.
+    #[error(
+        "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_time_limit`"
+    )]
     TimedOut,
     /// A status other than 200; redirects are not followed, and 304 counts only where an `ETag` was sent.
+    #[error("the key server answered {}: expected 200", .0.as_u16())]
     Status(StatusCode),
     /// More than [`MAX_LENGTH`] bytes.
+    #[error("the answer of the key server is too long: expected at most {MAX_LENGTH} bytes")]
     TooLong,
     /// The document is no set of keys, or has none that can be used.
-    Unusable(ConfigError),
+    #[error("the answer of the key server is not a key set that can be used")]
+    Unusable(#[source] ConfigError),
     /// The document is encoded, as by gzip, although it was asked for as it is: the value of `Content-Encoding`, up to
     /// 64 characters of it.
+    #[error(
+        "the key server answered with the content encoding {0:?}: expected none, as was requested"
+    )]
     ContentEncoding(Box<str>),
     /// The document is not metadata of an issuer; the string says what was expected, and names the member.
+    #[error("the answer is not metadata of an issuer: expected {0}")]
     UnreadableMetadata(&'static str),
     /// The metadata are those of another issuer (RFC 8414 section 3.3).
+    #[error("the metadata belong to a different issuer: expected {configured:?}, found {found:?}")]
     IssuerMismatch {
         /// The name that was expected.
         configured: Box<str>,
@@ -166,15 +180,22 @@ pub enum FetchError {
         found: Box<str>,
     },
     /// The `jwks_uri` of the metadata is none that may be fetched from.
-    KeysAddress(ConfigError),
+    #[error("the `jwks_uri` of the metadata cannot be used")]
+    KeysAddress(#[source] ConfigError),
     /// Plain `http` to another machine, without
     /// [`allow_http`](super::RemoteJwks::allow_http).
+    #[error("the address of keys is plain http to another machine: expected https")]
     Insecure,
     /// The metadata of an issuer elsewhere lead to a loopback or link-local address.
+    #[error(
+        "the `jwks_uri` of the metadata is a loopback or link-local address: expected an address elsewhere, like that of the issuer"
+    )]
     LocalAddress,
     /// The client panicked.
+    #[error("the HTTP client panicked: see its panic message")]
     Panicked,
     /// The engine was shut down, or its runtime was.
+    #[error("fetching was stopped: the engine or its runtime was shut down")]
     Stopped,
 }
 
@@ -182,46 +203,5 @@ impl FetchError {
     /// Wraps the error of a client.
     pub fn client(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Client(source.into())
-    }
-}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(_) => f.write_str("the exchange with the key server failed"),
-            Self::TimedOut => f.write_str("the key server did not answer in time"),
-            Self::Status(status) => write!(f, "the key server answered {}", status.as_u16()),
-            Self::TooLong => write!(f, "the key server answered more than {MAX_LENGTH} bytes"),
-            Self::Unusable(_) => {
-                f.write_str("the key server's answer is no key set that can be used")
-            }
-            Self::ContentEncoding(coding) => write!(
-                f,
-                "the key server answered with the content encoding {coding:?}: expected none, as was asked for"
-            ),
-            Self::UnreadableMetadata(expected) => {
-                write!(f, "the answer is not metadata of an issuer: expected {expected}")
-            }
-            Self::IssuerMismatch { configured, found } => {
-                write!(f, "the metadata are of issuer {found:?}, not of {configured:?}")
-            }
-            Self::KeysAddress(_) => f.write_str("the metadata's `jwks_uri` cannot be used"),
-            Self::Insecure => f.write_str("plain http to another machine is not allowed"),
-            Self::LocalAddress => f.write_str(
-                "the metadata's `jwks_uri` is a loopback or link-local address, and the issuer is not",
-            ),
-            Self::Panicked => f.write_str("the client panicked"),
-            Self::Stopped => f.write_str("fetching was stopped"),
-        }
-    }
-}
-
-impl Error for FetchError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Client(source) => Some(&**source),
-            Self::Unusable(source) | Self::KeysAddress(source) => Some(source),
-            _ => None,
-        }
     }
 }

@@ -4,6 +4,8 @@ mod algorithm;
 mod backend;
 mod compact;
 mod der;
+#[cfg(feature = "jsonwebtoken")]
+mod from_jsonwebtoken;
 mod header;
 mod jwk;
 mod key;
@@ -22,8 +24,6 @@ mod signing_key;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
 
-use std::fmt;
-
 pub use self::algorithm::Algorithm;
 #[cfg(feature = "jwks")]
 pub(crate) use self::backend::require as require_backend;
@@ -39,51 +39,44 @@ pub(crate) use self::known_headers::KnownHeaders;
 pub use self::signing_key::{SigningFailed, SigningKey};
 
 /// Why compact bytes are no JWS that a key set vouches for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum JwsError {
     /// Longer than the limit.
+    #[error("the JWS is too long: expected at most the configured length")]
     TooLong,
     /// Not three parts of canonical, unpadded base64url, separated by exactly two dots.
+    #[error("not a compact JWS: expected three parts of unpadded base64url between dots")]
     NotCompact,
     /// The protected header is no strict JSON object, or a member of it has the wrong type.
+    #[error(
+        "malformed protected header: expected a JSON object with unique names and members of the right type"
+    )]
     MalformedHeader,
     /// `alg` is `none` or a name that this crate does not know (RFC 8725 section 3.1).
+    #[error("unsupported algorithm: `tower_bearer::Algorithm` lists what is supported")]
     UnsupportedAlgorithm,
     /// `crit`, `b64` or `enc`: extensions that change what the bytes mean (RFC 7515 section 4.1.11, RFC 7797
     /// section 7).
+    #[error("unsupported header parameter: expected no `crit`, `b64` or `enc`")]
     UnsupportedHeader,
     /// The header's `typ` is not the one that was asked for (RFC 8725 section 3.11).
+    #[error("the header has another typ")]
     UnexpectedType,
     /// No key of the set can be meant.
+    #[error("unknown key: expected the `kid` of a key of the set")]
     UnknownKey,
     /// The keys that are meant are bound to other algorithms (RFC 8725 section 3.1).
+    #[error("algorithm mismatch: expected the algorithm of the key")]
     AlgorithmMismatch,
     /// No key that is meant verifies the signature.
+    #[error("bad signature: expected one that a key of the set verifies")]
     BadSignature,
 }
 
-impl fmt::Display for JwsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLong => "longer than the limit",
-            Self::NotCompact => "not a compact JWS",
-            Self::MalformedHeader => "malformed protected header",
-            Self::UnsupportedAlgorithm => "unsupported algorithm",
-            Self::UnsupportedHeader => "unsupported header parameter",
-            Self::UnexpectedType => "the header has another typ",
-            Self::UnknownKey => "unknown key",
-            Self::AlgorithmMismatch => "the algorithm is not the key's",
-            Self::BadSignature => "the signature does not verify",
-        })
-    }
-}
-
-impl std::error::Error for JwsError {}
-
 /// The SHA-256 of `bytes`, in hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
+    use std::fmt::Write as _;
 
     backend::sha256(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a string cannot fail.

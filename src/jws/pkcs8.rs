@@ -1,10 +1,15 @@
-//! Private keys in PKCS#8 (RFC 5958), in clear.
+//! Private keys in PKCS#8 (RFC 5958), not encrypted.
+//!
+//! The crates `pkcs8` and `sec1` read and write DER. Three checks are here: that there is exactly one PEM block, that
+//! the key type and curve are those of the algorithm, and that numbers have the length of their curve.
 
+use ::pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
+use sec1::EcPrivateKey;
 use x509_cert::{
     der::{
-        Decode as _, Tag, Tagged as _,
+        Decode as _, Encode as _,
         asn1::{AnyRef, OctetStringRef},
-        pem::{Decoder, LineEnding, encode_string},
+        pem::Decoder,
     },
     spki::AlgorithmIdentifierRef,
 };
@@ -17,6 +22,9 @@ use super::{
 };
 use crate::ConfigError;
 
+const UNREADABLE: ConfigError =
+    ConfigError::UnreadableKey("a private key in PKCS#8 that is not encrypted");
+
 /// Reads exactly one block `PRIVATE KEY`.
 pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Secret, ConfigError> {
     const ONE_BLOCK: ConfigError = ConfigError::UnreadableKey("exactly one PEM block PRIVATE KEY");
@@ -25,83 +33,71 @@ pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Secret, Confi
         return Err(ONE_BLOCK);
     }
     let mut decoder = Decoder::new_detect_wrap(pem).map_err(|_| ONE_BLOCK)?;
-    // All at once: growing would leave pieces behind that nobody wipes.
+    // One allocation of the final size: a growing buffer would leave copies that are not wiped.
     let mut der = Zeroizing::new(vec![0; decoder.remaining_len()]);
     decoder.decode(&mut der).map_err(|_| ONE_BLOCK)?;
     read_der(algorithm, der)
 }
 
 fn read_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<Secret, ConfigError> {
-    const UNREADABLE: ConfigError = ConfigError::UnreadableKey("a private key in PKCS#8, in clear");
-    let elements = Vec::<AnyRef<'_>>::from_der(&der).map_err(|_| UNREADABLE)?;
-    let [version, identifier, key, ..] = elements.as_slice() else {
-        return Err(UNREADABLE);
-    };
-    if version.tag() != Tag::Integer || key.tag() != Tag::OctetString {
-        return Err(UNREADABLE);
-    }
-    let identifier: AlgorithmIdentifierRef<'_> = identifier.decode_as().map_err(|_| UNREADABLE)?;
-    let number = |bytes: &[u8]| match bytes.len() {
-        32 => Ok(Zeroizing::new(bytes.to_vec())),
-        _ => Err(ConfigError::KeyLength),
-    };
-    match (algorithm, identifier.oid) {
-        (Algorithm::ES256, EC) if identifier.parameters_oid() == Ok(P256) => {
-            // RFC 5915 section 3.
-            let parts = Vec::<AnyRef<'_>>::from_der(key.value()).map_err(|_| UNREADABLE)?;
-            match parts.get(1) {
-                Some(scalar) if scalar.tag() == Tag::OctetString => {
-                    number(scalar.value()).map(Secret::P256)
-                }
-                _ => Err(UNREADABLE),
-            }
-        }
+    let info = PrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| UNREADABLE)?;
+    let key = info.private_key.as_bytes();
+    match (algorithm, info.algorithm.oid) {
+        (Algorithm::ES256, EC) if info.algorithm.parameters_oid() == Ok(P256) => read_p256(key),
         (Algorithm::EdDSA, ED25519) => {
             // RFC 8410 section 7: an octet string within the octet string.
-            let seed = <&OctetStringRef>::from_der(key.value()).map_err(|_| UNREADABLE)?;
+            let seed = <&OctetStringRef>::from_der(key).map_err(|_| UNREADABLE)?;
             number(seed.as_bytes()).map(Secret::Ed25519)
         }
-        (Algorithm::RS256, RSA) => Ok(Secret::Rsa(der.clone())),
+        (Algorithm::RS256, RSA) => Ok(Secret::Rsa(der)),
         _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
     }
 }
 
-/// `None` where there is nothing to write: an HMAC secret.
-pub(super) fn write_pem(secret: &Secret, public: &Public) -> Option<Zeroizing<String>> {
-    let der = match (secret, public) {
-        (Secret::P256(scalar), Public::Point(point)) => p256_der(scalar, point),
-        (Secret::Ed25519(seed), _) => joined(&[&ED25519_HEAD, seed]),
-        (Secret::Rsa(der), _) => der.clone(),
-        (Secret::P256(_) | Secret::Hmac(_), _) => return None,
-    };
-    encode_string("PRIVATE KEY", LineEnding::LF, &der).ok().map(Zeroizing::new)
-}
-
-/// The form that OpenSSL writes: with the public key, which some readers demand.
-fn p256_der(scalar: &[u8], point: &[u8]) -> Zeroizing<Vec<u8>> {
-    joined(&[&P256_HEAD, scalar, &P256_MIDDLE, point])
-}
-
-/// Everything before the scalar of 32 bytes.
-const P256_HEAD: [u8; 36] = [
-    0x30, 0x81, 0x87, 0x02, 0x01, 0x00, // PrivateKeyInfo, version 0
-    0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, // id-ecPublicKey
-    0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, // prime256v1
-    0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20, // ECPrivateKey, version 1
-];
-
-/// Between the scalar and the point of 65 bytes.
-const P256_MIDDLE: [u8; 5] = [0xa1, 0x44, 0x03, 0x42, 0x00];
-
-/// Everything before the seed of 32 bytes.
-const ED25519_HEAD: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
-
-fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
-    let mut whole = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
-    for part in parts {
-        whole.extend_from_slice(part);
+/// RFC 5915 section 3. The curve is named outside; a name inside must be the same.
+fn read_p256(der: &[u8]) -> Result<Secret, ConfigError> {
+    let key = EcPrivateKey::try_from(der).map_err(|_| UNREADABLE)?;
+    let curve = key.parameters.and_then(|parameters| parameters.named_curve());
+    if curve.is_some_and(|curve| curve != P256) {
+        return Err(ConfigError::KeyAlgorithmMismatch(Algorithm::ES256));
     }
-    whole
+    number(key.private_key).map(Secret::P256)
+}
+
+/// Of 32 bytes: neither crate looks at the length.
+fn number(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    match bytes.len() {
+        32 => Ok(Zeroizing::new(bytes.to_vec())),
+        _ => Err(ConfigError::KeyLength),
+    }
+}
+
+/// Returns `None` for an HMAC secret, which has no PEM form.
+pub(super) fn write_pem(secret: &Secret, public: &Public) -> Option<Zeroizing<String>> {
+    write_der(secret, public)?.to_pem("PRIVATE KEY", LineEnding::LF).ok()
+}
+
+fn write_der(secret: &Secret, public: &Public) -> Option<SecretDocument> {
+    match (secret, public) {
+        (Secret::P256(scalar), Public::Point(point)) => {
+            // With the public key, as OpenSSL writes it: some readers demand it.
+            let key =
+                EcPrivateKey { private_key: scalar, parameters: None, public_key: Some(point) };
+            let key = SecretDocument::try_from(key).ok()?;
+            let curve = AnyRef::from(&P256);
+            wrapped(AlgorithmIdentifierRef { oid: EC, parameters: Some(curve) }, key.as_bytes())
+        }
+        (Secret::Ed25519(seed), _) => {
+            let key =
+                Zeroizing::new(OctetStringRef::new(seed).and_then(|seed| seed.to_der()).ok()?);
+            wrapped(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, &key)
+        }
+        (Secret::Rsa(der), _) => SecretDocument::try_from(der.as_slice()).ok(),
+        (Secret::P256(_) | Secret::Hmac(_), _) => None,
+    }
+}
+
+fn wrapped(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Option<SecretDocument> {
+    let key = OctetStringRef::new(key).ok()?;
+    SecretDocument::try_from(PrivateKeyInfoRef::new(algorithm, key)).ok()
 }

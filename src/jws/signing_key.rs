@@ -49,16 +49,9 @@ struct Parts {
 }
 
 /// The operating system or the backend refused to make a signature or random bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a token could not be signed: the operating system or the cryptographic backend failed")]
 pub struct SigningFailed;
-
-impl fmt::Display for SigningFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token could not be signed")
-    }
-}
-
-impl std::error::Error for SigningFailed {}
 
 impl SigningKey {
     /// A new key, of 2048 bits for RS256, out of the operating system's random bytes.

@@ -23,7 +23,8 @@ use crate::jws::JwsError;
 ///
 /// Carries the reason for logs, metrics and a custom [`Responder`]; never the token or its claims.
 /// The layer puts it into the extensions of its response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
 pub struct Rejection {
     kind: RejectionKind,
     /// The scopes that would have been enough, for `insufficient_scope`; the service author's own words.
@@ -66,14 +67,6 @@ impl From<RejectionKind> for Rejection {
         Self::new(kind)
     }
 }
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
-    }
-}
-
-impl std::error::Error for Rejection {}
 
 /// What a client is told: every kind of refusal is one of these, and within one all bytes are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

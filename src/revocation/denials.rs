@@ -5,12 +5,12 @@
 //! expires an entry in the background can take away a denial that is renewed at that very moment.
 
 use std::{
-    borrow::Borrow,
-    collections::HashMap,
-    hash::{BuildHasher, Hash, Hasher},
+    hash::{BuildHasher, Hash},
     sync::{Arc, PoisonError},
     time::Duration,
 };
+
+use hashbrown::{Equivalent, HashMap};
 
 use super::{
     Revocable, TokenFacts,
@@ -31,7 +31,7 @@ pub(super) struct Denials {
 }
 
 struct Shard {
-    entries: HashMap<Name, Denial>,
+    entries: HashMap<Name, Denial, RandomState>,
     /// Sweep when there are this many entries: twice as many as the last sweep left, so that sweeping
     /// costs a constant for each denial and at most half of what is kept has had its day.
     sweep_at: usize,
@@ -86,7 +86,7 @@ impl Denials {
             kinds: AtomicU8::new(0),
             spread: RandomState::default(),
             shards: std::array::from_fn(|_| {
-                RwLock::new(Shard { entries: HashMap::new(), sweep_at: SWEEP_FROM })
+                RwLock::new(Shard { entries: HashMap::default(), sweep_at: SWEEP_FROM })
             }),
         }
     }
@@ -160,7 +160,7 @@ impl Denials {
     fn holds(&self, kind: Kind, issuer: &str, id: &str, issued_at: u64, clock: &dyn Clock) -> bool {
         let denial = {
             let shard = self.shard(id).read().unwrap_or_else(PoisonError::into_inner);
-            shard.entries.get(&(kind, issuer, id) as &dyn Named).copied()
+            shard.entries.get(&BorrowedName { kind, issuer, id }).copied()
         };
         denial.is_some_and(|denial| {
             issued_at <= denial.cutoff && !denial.until.is_over(Moment::of(clock))
@@ -173,60 +173,25 @@ impl Denials {
     }
 }
 
-/// What a denial is filed under.
+/// The key of a denial in the map.
+#[derive(PartialEq, Eq, Hash)]
 struct Name {
     kind: Kind,
     issuer: Arc<str>,
     id: Arc<str>,
 }
 
-/// A name, owned or borrowed, so that the map can be asked without making a [`Name`].
-trait Named {
-    fn parts(&self) -> (Kind, &str, &str);
+/// Finds a [`Name`] in the map without an allocation. It has the same fields in the same order, so both have the same
+/// hash.
+#[derive(Hash)]
+struct BorrowedName<'a> {
+    kind: Kind,
+    issuer: &'a str,
+    id: &'a str,
 }
 
-impl Named for Name {
-    fn parts(&self) -> (Kind, &str, &str) {
-        (self.kind, &self.issuer, &self.id)
+impl Equivalent<Name> for BorrowedName<'_> {
+    fn equivalent(&self, name: &Name) -> bool {
+        self.kind == name.kind && *self.issuer == *name.issuer && *self.id == *name.id
     }
 }
-
-impl Named for (Kind, &str, &str) {
-    fn parts(&self) -> (Kind, &str, &str) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Named + 'a> for Name {
-    fn borrow(&self) -> &(dyn Named + 'a) {
-        self
-    }
-}
-
-impl Hash for dyn Named + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
-
-impl PartialEq for dyn Named + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for dyn Named + '_ {}
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
-
-impl PartialEq for Name {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for Name {}

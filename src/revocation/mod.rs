@@ -56,7 +56,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 pub(crate) use self::answers::RevocationMemo;
 pub(crate) use self::cache::{Answer, Check};
@@ -136,7 +136,8 @@ impl<T: RevocationStore + ?Sized> RevocationStore for Arc<T> {
 }
 
 /// A store that could not answer; keeps the store's own error as its source.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the revocation store {}", if .source.is_some() { "failed" } else { "did not answer in time" })]
 pub struct StoreError {
     /// `None`: it did not answer in time.
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -186,20 +187,5 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.kind
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.source {
-            Some(_) => "the revocation store failed",
-            None => "the revocation store did not answer in time",
-        })
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
     }
 }

@@ -1,22 +1,25 @@
 //! Why a revocation was not made, or has no effect.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::sync::Arc;
 
 use super::StoreError;
 
 /// Why a revocation was not made, or has no effect.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevokeError {
     /// The [`Authenticator`](crate::Authenticator) has no [`RevocationCache`](crate::RevocationCache), so it never
     /// looks up a revocation.
+    #[error("the authenticator has no revocation cache: call `Authenticator::with_revocation`")]
     NoRevocation,
     /// The verifier has no issuer of this name.
+    #[error("not an issuer of the verifier: expected one of {known:?}")]
     UnknownIssuer {
         /// The names of the issuers that it has.
         known: Vec<Arc<str>>,
     },
     /// The issuer has no key with this id or thumbprint now.
+    #[error("not an id or thumbprint of the issuer's keys: expected one of {known:?}")]
     UnknownKey {
         /// The ids and thumbprints of the keys that it has, both of which are public. For HMAC secrets only the ids:
         /// see [`Key::thumbprint`](crate::Key::thumbprint).
@@ -24,42 +27,11 @@ pub enum RevokeError {
     },
     /// Every token that the revocation could match has expired. Check that `expires_at` is a date in seconds since
     /// the Unix epoch.
+    #[error("the revocation matches no token: expected an `expires_at` that is not in the past")]
     Expired,
     /// The store did not confirm. The revocation **is in force in this process**. Call again until it succeeds.
-    Unavailable(StoreError),
-}
-
-impl fmt::Display for RevokeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRevocation => f.write_str(
-                "the authenticator looks up no revocation: call Authenticator::with_revocation",
-            ),
-            Self::UnknownIssuer { known } => {
-                write!(f, "not an issuer of the verifier: expected one of {known:?}")
-            }
-            Self::UnknownKey { known } => {
-                write!(f, "not an id or thumbprint of the issuer's keys: expected one of {known:?}")
-            }
-            Self::Expired => f.write_str(
-                "the revocation matches no token: expected an `expires_at` that is not in the past",
-            ),
-            Self::Unavailable(_) => f.write_str("the store did not confirm the revocation"),
-        }
-    }
-}
-
-impl Error for RevokeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Unavailable(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<StoreError> for RevokeError {
-    fn from(error: StoreError) -> Self {
-        Self::Unavailable(error)
-    }
+    #[error(
+        "the store did not confirm the revocation: it is in force in this process only, so call again"
+    )]
+    Unavailable(#[from] StoreError),
 }

@@ -21,25 +21,33 @@ fn says(body: &str) -> Answer {
 /// What must not replace good keys, with what health tells about it.
 fn bad_answers(server: &Server) -> Vec<(Answer, &'static str)> {
     let evil = server.url("/evil");
-    let unusable = "the key server's answer is no key set that can be used";
+    let too_late = "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_time_limit`";
+    let too_long = "the answer of the key server is too long: expected at most 1048576 bytes";
+    let unusable = "the answer of the key server is not a key set that can be used";
     let large = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1024 * 1024));
     vec![
-        (Answer::status(500), "the key server answered 500"),
-        (Answer::status(404), "the key server answered 404"),
-        (Answer::status(204), "the key server answered 204"),
-        (Answer::status(304), "the key server answered 304"),
-        (Answer::redirect(301, &evil), "the key server answered 301"),
-        (Answer::redirect(302, &evil), "the key server answered 302"),
-        (Answer::redirect(307, &evil), "the key server answered 307"),
-        (Answer::redirect(308, "http://169.254.169.254/"), "the key server answered 308"),
-        (Answer::Hangs, "the key server did not answer in time"),
-        (Answer::Drips(set(&[&Signer::new("z")])), "the key server did not answer in time"),
-        (Answer::Endless, "the key server answered more than 1048576 bytes"),
-        (says(&large), "the key server answered more than 1048576 bytes"),
-        (Answer::BreaksOff, "the exchange with the key server failed"),
+        (Answer::status(500), "the key server answered 500: expected 200"),
+        (Answer::status(404), "the key server answered 404: expected 200"),
+        (Answer::status(204), "the key server answered 204: expected 200"),
+        (Answer::status(304), "the key server answered 304: expected 200"),
+        (Answer::redirect(301, &evil), "the key server answered 301: expected 200"),
+        (Answer::redirect(302, &evil), "the key server answered 302: expected 200"),
+        (Answer::redirect(307, &evil), "the key server answered 307: expected 200"),
+        (
+            Answer::redirect(308, "http://169.254.169.254/"),
+            "the key server answered 308: expected 200",
+        ),
+        (Answer::Hangs, too_late),
+        (Answer::Drips(set(&[&Signer::new("z")])), too_late),
+        (Answer::Endless, too_long),
+        (says(&large), too_long),
+        (
+            Answer::BreaksOff,
+            "the exchange with the key server failed: check its address, its certificate and the network",
+        ),
         (
             Answer::Says(200, "Content-Encoding: gzip\r\n".to_owned(), set(&[&Signer::new("z")])),
-            "the key server answered with the content encoding \"gzip\": expected none, as was asked for",
+            "the key server answered with the content encoding \"gzip\": expected none, as was requested",
         ),
         (says(""), unusable),
         (says("<!DOCTYPE html><html><body>sign in</body></html>"), unusable),

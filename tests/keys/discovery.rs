@@ -161,10 +161,16 @@ async fn metadata_may_not_point_to_plain_http_elsewhere() {
     let keys = RemoteJwks::discover(&name).unwrap().with_clock(clock.clone());
     let gate = gate(&name, &keys, &clock);
     for (address, error) in [
-        ("http://169.254.169.254/latest/meta-data", "plain http to another machine is not allowed"),
-        ("http://keys.example/", "plain http to another machine is not allowed"),
-        ("file:///etc/passwd", "the metadata's `jwks_uri` cannot be used"),
-        ("/keys", "the metadata's `jwks_uri` cannot be used"),
+        (
+            "http://169.254.169.254/latest/meta-data",
+            "the address of keys is plain http to another machine: expected https",
+        ),
+        (
+            "http://keys.example/",
+            "the address of keys is plain http to another machine: expected https",
+        ),
+        ("file:///etc/passwd", "the `jwks_uri` of the metadata cannot be used"),
+        ("/keys", "the `jwks_uri` of the metadata cannot be used"),
     ] {
         server.serves(OPENID, metadata(&name, address));
         assert_eq!(gate.says(&Signer::new("a").token_of(&name)).await, UNAVAILABLE);

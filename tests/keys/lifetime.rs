@@ -92,7 +92,10 @@ async fn a_304_to_who_has_nothing_is_a_failure() {
     keys.spawn();
     script.clock().reaches(0).await;
     assert!(!keys.health().is_usable());
-    assert_eq!(keys.health().last_error().unwrap().to_string(), "the key server answered 304");
+    assert_eq!(
+        keys.health().last_error().unwrap().to_string(),
+        "the key server answered 304: expected 200"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +129,7 @@ async fn health_tells_ages_ids_and_what_was_refused() {
     assert_eq!(health.keys().refused()[0].key_id(), Some("c"));
     assert_eq!(
         health.keys().refused()[0].to_string(),
-        "key 1 (kid \"c\"): a symmetric key in a set of public keys"
+        "key 1 (kid \"c\"): a symmetric key in a set of public keys: expected public keys only"
     );
     assert_eq!(health.age().unwrap().as_secs(), 30);
     assert!(health.is_fresh() && health.is_usable() && health.is_running());
@@ -145,7 +148,8 @@ async fn health_tells_why_no_key_of_a_set_can_be_used() {
     let reason = health.last_error().and_then(std::error::Error::source).unwrap();
     assert_eq!(
         reason.to_string(),
-        "no key of the set can be used: key 0 (kid \"a\"): unsupported key type; \
-         key 1: a symmetric key in a set of public keys"
+        "no key of the set can be used: key 0 (kid \"a\"): unsupported key type: \
+         `tower_bearer::Algorithm` lists what is supported; \
+         key 1: a symmetric key in a set of public keys: expected public keys only"
     );
 }

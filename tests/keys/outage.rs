@@ -102,10 +102,19 @@ async fn a_client_that_hangs_panics_or_reads_on_is_a_failure_like_others() {
     let padding = " ".repeat(tower_bearer::jwks::MAX_LENGTH);
     let too_long = Fetched::document(set(&[&Signer::new("b")]) + &padding);
     for (habit, error) in [
-        (Habit::Hangs, "the key server did not answer in time"),
-        (Habit::Panics, "the client panicked"),
-        (Habit::Fails, "the exchange with the key server failed"),
-        (Habit::Serves(too_long), "the key server answered more than 1048576 bytes"),
+        (
+            Habit::Hangs,
+            "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_time_limit`",
+        ),
+        (Habit::Panics, "the HTTP client panicked: see its panic message"),
+        (
+            Habit::Fails,
+            "the exchange with the key server failed: check its address, its certificate and the network",
+        ),
+        (
+            Habit::Serves(too_long),
+            "the answer of the key server is too long: expected at most 1048576 bytes",
+        ),
     ] {
         let a = Signer::new("a");
         let script = Script::serves(&set(&[&a]));

@@ -146,7 +146,8 @@ fn a_fetch_of_keys_is_one_event_and_nothing_of_the_keys() {
     assert_eq!(
         events,
         [
-            "WARN tower_bearer: keys not fetched error=the exchange with the key server failed"
+            "WARN tower_bearer: keys not fetched error=the exchange with the key server failed: \
+             check its address, its certificate and the network"
                 .to_owned(),
             format!("DEBUG tower_bearer: keys fetched keys={count} modified=true"),
         ]
@@ -199,13 +200,16 @@ fn keys_that_cannot_be_used_are_one_event_until_they_change() {
     assert_eq!(
         events,
         [
-            refused(r#"(kid "e"): a key whose `use` is not `sig`"#),
+            refused(r#"(kid "e"): a key whose `use` is not `sig`: expected `sig`, or no `use`"#),
             fetched.clone(),
             fetched.clone(),
-            refused(r#"(kid "n"): unsupported key type"#),
+            refused(
+                r#"(kid "n"): unsupported key type: `tower_bearer::Algorithm` lists what is supported"#
+            ),
             fetched,
-            "WARN tower_bearer: keys not fetched error=the key server's answer is no key set that \
-             can be used: no key of the set can be used: key 0 (kid \"n\"): unsupported key type"
+            "WARN tower_bearer: keys not fetched error=the answer of the key server is not a \
+             key set that can be used: no key of the set can be used: key 0 (kid \"n\"): \
+             unsupported key type: `tower_bearer::Algorithm` lists what is supported"
                 .to_owned(),
         ]
     );
@@ -218,7 +222,7 @@ fn keys_of_a_file_that_cannot_be_used_are_one_event() {
     std::fs::write(&path, document).unwrap();
     let events = events(async { drop(KeySet::from_jwks_file(&path).unwrap()) });
     std::fs::remove_file(&path).unwrap();
-    let reason = r#"key 1 (kid "n"): unsupported key type"#;
+    let reason = r#"key 1 (kid "n"): unsupported key type: `tower_bearer::Algorithm` lists what is supported"#;
     assert_eq!(events, [format!("INFO tower_bearer: keys refused refused=1 reasons={reason}")]);
 }
 

@@ -372,7 +372,7 @@ fn a_wrong_setting_is_told_in_one_line() {
                 ("AUDIENCE", AUDIENCE),
                 ("RSA_ALGORITHMS", "ES256"),
             ],
-            "error: the key's type or curve does not fit ES256",
+            "error: the key does not fit ES256",
         ),
         (
             &[

@@ -22,7 +22,7 @@ async fn a_server_that_evicts_is_refused_at_start_and_unavailable_until_it_is_se
     assert!(matches!(&refused, ConnectError::Evicting(policy) if policy == "allkeys-lru"));
     assert_eq!(
         refused.to_string(),
-        "the maxmemory-policy of Redis is allkeys-lru, which forgets revocations: set it to noeviction, and seed it again"
+        "the maxmemory-policy of Redis is allkeys-lru, which evicts revocations: set it to noeviction, and seed Redis again"
     );
     eventually("unavailable", async || service.ask(&token("new")).await == Unavailable).await;
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);

@@ -71,7 +71,7 @@ fn is_untrusted(result: Result<RedisStore, ConnectError>) -> bool {
         text += &error.to_string();
         cause = error.source();
     }
-    text.contains("there is no TLS with Redis that can be trusted")
+    text.contains("the TLS of the Redis server cannot be trusted")
 }
 
 #[tokio::test(flavor = "multi_thread")]

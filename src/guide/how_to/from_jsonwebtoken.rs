@@ -139,6 +139,7 @@
 //! | `DecodingKey::from_secret` | [`Key::hs256`](crate::Key::hs256) and its siblings; at least 32 bytes, or [`allow_short_secret`](crate::Key::allow_short_secret) |
 //! | `DecodingKey::from_rsa_pem`, `from_ec_pem`, `from_ed_pem` | [`Key::from_pem`](crate::Key::from_pem), with the one algorithm of the key |
 //! | `DecodingKey::from_jwk`, `JwkSet` | [`Key::from_jwk_json`](crate::Key::from_jwk_json), [`KeySet::from_jwks_json`](crate::KeySet::from_jwks_json) |
+//! | a `DecodingKey`, `Jwk` or `JwkSet` that other code of the service loads | with the feature `jsonwebtoken`: `Key::from_decoding_key`, `Key::try_from(&jwk)`, `KeySet::try_from(&set)` |
 //! | finding the key by `decode_header(..).kid` | the [`KeySet`](crate::KeySet) does it |
 //! | `Validation::algorithms` | the algorithm of the key; for several algorithms, put several keys into a [`KeySet`](crate::KeySet) |
 //! | `set_issuer(&[a])` | the name in [`Issuer::new`](crate::Issuer::new), always required; for several issuers, several [`Issuer`](crate::Issuer)s |

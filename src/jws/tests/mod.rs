@@ -1,5 +1,7 @@
 //! Keys and key sets from the outside, each refusal beside an accepted twin.
 
+#[cfg(feature = "jsonwebtoken")]
+mod from_jsonwebtoken;
 mod jwk;
 mod pem_der;
 

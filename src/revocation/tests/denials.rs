@@ -272,3 +272,22 @@ fn clones_share_denials_whatever_their_settings_and_clocks() {
     clone.apply(token("a").itself(), EXPIRES_AT);
     assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
 }
+
+/// Many of them, so that the map compares names whose hashes begin alike.
+#[test]
+fn the_same_ids_of_another_issuer_or_kind_are_not_denied() {
+    let (denials, clock) = (super::super::denials::Denials::new(), ManualClock::at(1_000));
+    let token = |issuer: &str, number: u32| Revocable::Token {
+        issuer: issuer.into(),
+        id: number.to_string().into(),
+    };
+    for number in 0..20_000 {
+        denials.insert(&token("a", number), 2_000, &clock);
+    }
+    for number in 0..20_000 {
+        assert!(denials.refuse_one(&token("a", number), &clock), "{number}");
+        assert!(!denials.refuse_one(&token("b", number), &clock), "{number}");
+        let session = Revocable::Session { issuer: "a".into(), id: number.to_string().into() };
+        assert!(!denials.refuse_one(&session, &clock), "{number}");
+    }
+}

@@ -225,7 +225,7 @@ fn an_error_keeps_what_the_store_said() {
 
 #[test]
 fn what_is_public_can_cross_threads_and_shows_no_contents() {
-    fn is_shared<T: Clone + Send + Sync + fmt::Debug + 'static>(value: &T) -> String {
+    fn is_shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(value: &T) -> String {
         format!("{value:?}")
     }
     let (cache, _) = cache(&Store::by_hand());

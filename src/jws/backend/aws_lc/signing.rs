@@ -10,11 +10,16 @@ use aws_lc_rs::{
         RSA_PKCS1_SHA256,
     },
 };
+use pkcs8::SecretDocument;
+use sec1::EcPrivateKey;
 use x509_cert::der::{Decode as _, asn1::UintRef};
 use zeroize::Zeroizing;
 
 use super::super::{Algorithm, Public, Secret, Sign};
-use crate::{ConfigError, jws::SigningFailed};
+use crate::{
+    ConfigError,
+    jws::{SigningFailed, der::P256},
+};
 
 pub(in crate::jws::backend) fn signer(
     algorithm: Algorithm,
@@ -50,15 +55,12 @@ pub(in crate::jws::backend) fn generate_rsa() -> Result<Secret, ConfigError> {
 }
 
 fn p256(scalar: &[u8]) -> Result<(Sign, Option<Public>), ConfigError> {
+    const UNREADABLE: ConfigError = ConfigError::UnreadableKey("a private key of P-256");
     // RFC 5915 section 3, without the public key: AWS-LC computes it.
-    let mut der = Zeroizing::new(Vec::with_capacity(51));
-    der.extend_from_slice(&[0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20]);
-    der.extend_from_slice(scalar);
-    der.extend_from_slice(&[
-        0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
-    ]);
-    let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
-        .map_err(|_| ConfigError::UnreadableKey("a private key of P-256"))?;
+    let key = EcPrivateKey { private_key: scalar, parameters: Some(P256.into()), public_key: None };
+    let der = SecretDocument::try_from(key).map_err(|_| UNREADABLE)?;
+    let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_bytes())
+        .map_err(|_| UNREADABLE)?;
     let public = Public::Point(key.public_key().as_ref().to_vec());
     let sign = move |message: &[u8]| {
         key.sign(&SystemRandom::new(), message)
