@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     Authenticated, BoxFuture, Rejection, RejectionKind, RevocationCache, VerifiedToken, Verifier,
     claims::UntypedClaims,
-    revocation::{Answer, Check},
+    revocation::{Check, Unavailable, Verdict},
     telemetry::Admissions,
     verifier::NotVerified,
 };
@@ -138,10 +138,10 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     fn look_up(&self, token: VerifiedToken<C>) -> Progress<C> {
         let check = match &self.0.revocation {
             Some(cache) => cache.check(&token.facts(), token.revocation()),
-            None => Check::Known(Answer::NotRevoked),
+            None => Check::Done(Ok(Verdict::NotRevoked)),
         };
         match check {
-            Check::Known(answer) => match not_revoked(answer) {
+            Check::Done(answer) => match not_revoked(answer) {
                 Err(kind) => Progress::Done(Err(kind.into())),
                 Ok(()) if self.0.verifier.has_async_checks() => {
                     let verifier = self.0.verifier.clone();
@@ -164,11 +164,11 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     }
 }
 
-fn not_revoked(answer: Answer) -> Result<(), RejectionKind> {
+fn not_revoked(answer: Result<Verdict, Unavailable>) -> Result<(), RejectionKind> {
     match answer {
-        Answer::NotRevoked => Ok(()),
-        Answer::Revoked => Err(RejectionKind::Revoked),
-        Answer::Unavailable => Err(RejectionKind::RevocationUnavailable),
+        Ok(Verdict::NotRevoked) => Ok(()),
+        Ok(Verdict::Revoked | Verdict::RevokedFrom(_)) => Err(RejectionKind::Revoked),
+        Err(Unavailable) => Err(RejectionKind::RevocationUnavailable),
     }
 }
 

@@ -134,6 +134,7 @@ mod token_cache;
 #[cfg(feature = "tonic")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub mod tonic;
+mod unix_time;
 mod verified_token;
 mod verifier;
 
@@ -148,6 +149,7 @@ pub use self::layer::BearerLayer;
 pub use self::rejection::{Rejection, RejectionKind};
 pub use self::revocation::RevocationCache;
 pub use self::service::BearerAuth;
+pub use self::unix_time::UnixTime;
 pub use self::verified_token::VerifiedToken;
 pub use self::verifier::{CheckError, Verifier, VerifierBuilder};
 

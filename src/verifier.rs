@@ -12,7 +12,7 @@ pub(crate) use self::not_verified::UnknownKey;
 #[cfg(feature = "jwks")]
 use crate::jwks::Wait;
 use crate::{
-    BoxFuture, Issuer, RejectionKind, VerifiedToken,
+    BoxFuture, Issuer, RejectionKind, UnixTime, VerifiedToken,
     claims::{
         Clock, RegisteredClaims, Spans, Times, UntypedClaims,
         scan::{ClaimsSet, Registered},
@@ -138,7 +138,7 @@ impl<C> Verifier<C> {
         if !issuer.accepts_tenant_of(known.registered().issuer()) {
             return Some(Err(RejectionKind::UnknownIssuer));
         }
-        let times = issuer.check_times(self.unix_seconds(), known.registered().times());
+        let times = issuer.check_times(self.now(), known.registered().times());
         if times == Err(RejectionKind::Expired) {
             self.0.cache.forget(token);
         }
@@ -186,7 +186,7 @@ impl<C> Verifier<C> {
         }
 
         let name = check_name(issuer, key, &claims)?;
-        let times = check_times(issuer, &claims, self.unix_seconds())?;
+        let times = check_times(issuer, &claims, self.now())?;
         let spans = registered_strings(issuer, &mut claims)?;
         check_required(issuer, &claims)?;
         let revocation_id =
@@ -227,7 +227,7 @@ impl<C> Verifier<C> {
         if !issuer.is_some_and(|issuer| issuer.accepts_tenant_of(name)) {
             return Err(RejectionKind::UnknownIssuer);
         }
-        if self.unix_seconds() >= token.refused_from() {
+        if self.now() >= token.refused_from() {
             return Err(RejectionKind::Expired);
         }
         self.run_pure_checks(token)?;
@@ -277,8 +277,8 @@ impl<C> Verifier<C> {
         self.0.checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
     }
 
-    pub(crate) fn unix_seconds(&self) -> u64 {
-        self.0.clock.unix_time().as_secs()
+    pub(crate) fn now(&self) -> UnixTime {
+        self.0.clock.now()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -339,7 +339,11 @@ fn check_name(
     Ok(iss.into())
 }
 
-fn check_times(issuer: &Issuer, claims: &ClaimsSet<'_>, now: u64) -> Result<Times, RejectionKind> {
+fn check_times(
+    issuer: &Issuer,
+    claims: &ClaimsSet<'_>,
+    now: UnixTime,
+) -> Result<Times, RejectionKind> {
     let times = Times {
         expires_at: claims.numeric_date(Registered::Exp)?.ok_or(RejectionKind::MissingClaim)?,
         not_before: claims.numeric_date(Registered::Nbf)?,

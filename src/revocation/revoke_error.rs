@@ -22,8 +22,8 @@ pub enum RevokeError {
         /// see [`Key::thumbprint`](crate::Key::thumbprint).
         known: Vec<Arc<str>>,
     },
-    /// Every token that the revocation could match has expired. Check that `expires_at` is a date in seconds since
-    /// the Unix epoch.
+    /// Every token that the revocation could match has expired. Check that the entry has the latest `exp` of the
+    /// tokens, and that the clock is right.
     Expired,
     /// The store did not confirm. The revocation **is in force in this process**. Call again until it succeeds.
     Unavailable(StoreError),
@@ -42,7 +42,7 @@ impl fmt::Display for RevokeError {
                 write!(f, "not an id or thumbprint of the issuer's keys: expected one of {known:?}")
             }
             Self::Expired => f.write_str(
-                "the revocation matches no token: expected an `expires_at` that is not in the past",
+                "the revocation matches no token: expected a date of expiry that is not in the past",
             ),
             Self::Unavailable(_) => f.write_str("the store did not confirm the revocation"),
         }

@@ -107,7 +107,7 @@ pub use self::collector::Collector;
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use self::metrics::describe;
 pub(crate) use self::{
-    counting::{Admissions, Admitted, LookUpOutcome, LookUpTimer, Tally},
+    counting::{Admissions, Admitted, LookUpTimer, Tally},
     pace::Pace,
 };
 #[cfg(feature = "jwks")]

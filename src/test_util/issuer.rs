@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::TestToken;
 use crate::{
-    Algorithm, Authenticator, BearerLayer, Issuer, Verifier,
+    Algorithm, Authenticator, BearerLayer, Issuer, UnixTime, Verifier,
     claims::{Clock, SystemClock},
     jws::SigningKey,
 };
@@ -21,12 +21,12 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_bearer::ConfigError> {
 /// use std::time::Duration;
 /// use tower_bearer::{
-///     Authenticator, RejectionKind, Verifier,
+///     Authenticator, RejectionKind, UnixTime, Verifier,
 ///     claims::{ManualClock, UntypedClaims},
 ///     test_util::TestIssuer,
 /// };
 ///
-/// let clock = ManualClock::at(1_800_000_000);
+/// let clock = ManualClock::at(UnixTime::from_secs(1_800_000_000));
 /// let issuer = TestIssuer::new().with_audience("api://orders").with_clock(clock.clone());
 ///
 /// // The service's own policy, with the keys of the test.
@@ -159,8 +159,8 @@ impl TestIssuer {
         &self.key
     }
 
-    pub(super) fn now(&self) -> u64 {
-        self.clock.unix_time().as_secs()
+    pub(super) fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 }
 

@@ -58,7 +58,7 @@ impl Verifying {
             })
             .add_check(move |token: &VerifiedToken<C>| {
                 if let Some(id) = token.registered().token_id().filter(|id| is_private_id(id)) {
-                    last_used.note(id, clock.unix_time().as_secs());
+                    last_used.note(id, clock.now());
                 }
                 Ok(())
             })

@@ -4,6 +4,7 @@
 //! 2. As in Django, `T` may be a space, the fraction may follow a comma, and the offset may be `+0200` or `+02`.
 //! 3. The offset is mandatory: without it the expiry of a token is not known.
 
+use crate::UnixTime;
 use jiff::{Timestamp, civil, tz::Offset};
 
 /// Why a text is no date.
@@ -35,9 +36,9 @@ pub(super) fn parse(text: &str) -> Result<i64, NoDate> {
     offset.to_timestamp(date_time).map(Timestamp::as_second).map_err(|_| NoDate::OutOfRange)
 }
 
-/// A Unix second, in UTC: `2027-01-15T08:00:00Z`. What lies beyond the year 9999 is its end.
-pub(super) fn format(second: u64) -> String {
-    let second = i64::try_from(second).unwrap_or(i64::MAX);
+/// A date, in UTC: `2027-01-15T08:00:00Z`. What lies beyond the year 9999 is its end.
+pub(super) fn format(time: UnixTime) -> String {
+    let second = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(second).unwrap_or(Timestamp::MAX).to_string()
 }
 

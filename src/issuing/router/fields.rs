@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{answers::FieldErrors, date_time};
+use crate::UnixTime;
 
 const REQUIRED: &str = "This field is required.";
 const NULL: &str = "This field may not be null.";
@@ -49,11 +50,11 @@ impl Fields {
         }
     }
 
-    /// A date, as a Unix second; one before 1970 is the second 0.
-    pub(super) fn date_time(&mut self, field: &'static str) -> Option<u64> {
+    /// A date; one before 1970 is the epoch.
+    pub(super) fn date_time(&mut self, field: &'static str) -> Option<UnixTime> {
         let value = self.required(field)?;
         match date_time::parse(value.as_str().unwrap_or_default()) {
-            Ok(second) => Some(u64::try_from(second).unwrap_or(0)),
+            Ok(second) => Some(UnixTime::from_secs(u64::try_from(second).unwrap_or(0))),
             Err(error) => self.wrong(field, error.message()),
         }
     }

@@ -33,15 +33,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    RedisStore,
-    error::Failure,
-    generation::Seeding,
-    lease::Lease,
-    mark::Mark,
-    names::{Denied, hex},
+    RedisStore, error::Failure, generation::Seeding, lease::Lease, mark::Mark, names::hex,
 };
 use crate::{
-    issuing::store::{Acknowledged, Denial, OutboxEntry, TokenStore},
+    issuing::store::{Acknowledged, OutboxEntry, TokenStore},
     jws,
     revocation::{Revocable, StoreError},
 };
@@ -103,7 +98,7 @@ impl Ledger {
             // They stay until it is seeded.
             return Err(Failure::NotSeeded.into());
         };
-        let denials = to_record(entries.iter().map(|entry| &entry.denial));
+        let denials: Vec<_> = entries.iter().map(|entry| entry.revocation.clone()).collect();
         let mark = self.redis.record(basis.link, &denials).await?;
         if mark.generation != basis.generation {
             return Err(Failure::Overtaken.into());
@@ -214,8 +209,8 @@ impl Ledger {
         loop {
             let denials = self.store.denials(after.as_ref(), BATCH).await?;
             let Some(last) = denials.last() else { return Ok(()) };
-            after = Some(last.what.clone());
-            self.redis.seed_batch(seeding, &to_record(&denials)).await?;
+            after = Some(last.thing().clone());
+            self.redis.seed_batch(seeding, &denials).await?;
             if let Some(lease) = lease {
                 // Without it the seeding goes on: no other relay can seed meanwhile.
                 lease.hold(&self.redis).await?;
@@ -236,14 +231,6 @@ impl Ledger {
     fn basis(&self) -> MutexGuard<'_, Option<Basis>> {
         self.basis.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn to_record<'a>(denials: impl IntoIterator<Item = &'a Denial>) -> Vec<Denied> {
-    let denied = |denial: &Denial| {
-        let (what, starts_at) = (denial.what.clone(), denial.starts_at());
-        Denied { what, starts_at, keep_until: denial.keep_until }
-    };
-    denials.into_iter().map(denied).collect()
 }
 
 /// Stands for a generation where its readers must not be able to sign messages with it.

@@ -16,7 +16,7 @@ use super::{
     message::Message,
     pushes::{Counters, Listener},
 };
-use crate::{revocation::known::expires_at, telemetry};
+use crate::telemetry;
 
 /// How often the connection is tried out and the count compared.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -151,8 +151,7 @@ impl<'a> Reading<'a> {
         if !is_older {
             self.last = Some((generation, number));
         }
-        let (starts_at, expires_at) = (message.starts_at, expires_at(message.keep_until));
-        if !self.listener.cache.apply_from(&message.what(), starts_at, expires_at) {
+        if !self.listener.cache.apply(&message.entry()) {
             return Err(Over);
         }
         self.counters.received.fetch_add(1, Relaxed);

@@ -13,17 +13,20 @@ use serde::Serialize;
 use super::{access_token, not_access, recheck, unavailable};
 #[cfg(feature = "openapi")]
 use crate::issuing::router::openapi;
-use crate::issuing::{
-    CreatedPrivateToken, PrivateToken, PrivateTokenError,
-    private_tokens::checked_name,
-    rate::Turn,
-    router::{
-        Shared, TokenApi,
-        answers::{FieldErrors, Outcome, Refusal, detail, empty, json, not_found},
-        body::read_object,
-        date_time,
-        fields::{Fields, Space},
-        list, public_url,
+use crate::{
+    UnixTime,
+    issuing::{
+        CreatedPrivateToken, PrivateToken, PrivateTokenError,
+        private_tokens::checked_name,
+        rate::Turn,
+        router::{
+            Shared, TokenApi,
+            answers::{FieldErrors, Outcome, Refusal, detail, empty, json, not_found},
+            body::read_object,
+            date_time,
+            fields::{Fields, Space},
+            list, public_url,
+        },
     },
 };
 
@@ -201,7 +204,7 @@ async fn holding<T: Send + 'static>(
 }
 
 /// The expiry that the client asks for, if it may.
-fn expiry(api: &TokenApi, fields: &mut Fields) -> Option<u64> {
+fn expiry(api: &TokenApi, fields: &mut Fields) -> Option<UnixTime> {
     let expires_at = fields.date_time(EXPIRATION_TIME)?;
     match api.issuer.check_expiry(expires_at) {
         Ok(()) => Some(expires_at),
