@@ -488,7 +488,8 @@ mod tests {
 
     #[test]
     fn other_keys_have_another_number() {
-        let (handle, clock) = (KeySetHandle::new(KeySet::default()), ManualClock::at(0));
+        let (handle, clock) =
+            (KeySetHandle::new(KeySet::default()), ManualClock::at(UnixTime::from_secs(0)));
         let issuer = Issuer::new("https://issuer.example", handle.clone()).allow_any_audience();
         let number = || issuer.current_number(&clock);
         let first = number();

@@ -196,7 +196,7 @@ mod tests {
         let key = Key::hs256([7; 32]).unwrap();
         let verifier = Verifier::builder()
             .issuer(Issuer::new("https://issuer.example", key).allow_any_audience())
-            .with_clock(ManualClock::at(1_800_000_000))
+            .with_clock(ManualClock::at(crate::UnixTime::from_secs(1_800_000_000)))
             .build()
             .unwrap();
         let verified = verifier.verify(token.as_bytes()).ok().unwrap();

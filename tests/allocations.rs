@@ -16,10 +16,10 @@ use serde::Deserialize;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::{
     Algorithm, Authenticator, BearerLayer, BoxFuture, Issuer, Key, KeySource, RevocationCache,
-    Verifier, VerifierBuilder,
+    UnixTime, Verifier, VerifierBuilder,
     claims::{ManualClock, NoClaims},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
-    revocation::MemoryStore,
+    revocation::{MemoryStore, RevocationEntry},
 };
 
 #[path = "common/tokens.rs"]
@@ -59,12 +59,13 @@ fn verifier(algorithm: Algorithm) -> VerifierBuilder<Claims> {
     };
     let key = key.unwrap().with_key_id("2026-11-key-1");
     let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
-    Verifier::builder().issuer(issuer).with_clock(ManualClock::at(NOW))
+    Verifier::builder().issuer(issuer).with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 fn revocation() -> RevocationCache {
     let bound = Duration::from_secs(3_600);
-    RevocationCache::new(MemoryStore::new(), bound).with_clock(ManualClock::at(NOW))
+    RevocationCache::new(MemoryStore::new(), bound)
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 type Body = Empty<Bytes>;
@@ -146,7 +147,7 @@ fn a_cold_verification_to_registered_claims_alone() {
     let key = Key::hs256(tokens::SECRET).unwrap().with_key_id("2026-11-key-1");
     let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
     let verifier = Verifier::<NoClaims>::builder().issuer(issuer);
-    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let verifier = verifier.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
     let authenticator = Authenticator::new(verifier);
     let token = token(Algorithm::HS256);
     let verify = || authenticator.authenticate(&token).now_or_never().unwrap().unwrap();
@@ -199,7 +200,8 @@ impl FetchJwks for KeyServer {
 #[test]
 fn keys_from_the_network_cost_a_request_no_more_than_local_ones() {
     let remote = RemoteJwks::new("https://issuer.example/keys").unwrap();
-    let remote = remote.with_fetcher(KeyServer).with_clock(ManualClock::at(NOW));
+    let remote =
+        remote.with_fetcher(KeyServer).with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(remote.ready()).unwrap();
     let local = Key::from_pem(Algorithm::ES256, tokens::fixture("p256.public.pem")).unwrap();
@@ -212,7 +214,9 @@ fn keys_from_the_network_cost_a_request_no_more_than_local_ones() {
     for (token, cache, status) in [(&good, 0, 200), (&good, 1 << 20, 200), (&unknown, 0, 401)] {
         let counted = |keys: KeySource| {
             let issuer = Issuer::new("https://issuer.example", keys).audience("api://orders");
-            let builder = Verifier::builder().issuer(issuer).with_clock(ManualClock::at(NOW));
+            let builder = Verifier::builder()
+                .issuer(issuer)
+                .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
             let verifier = builder.with_token_cache_capacity(cache).build().unwrap();
             let credential = bearer(token);
             allocations_of_layer(Authenticator::new(verifier), credential.as_deref(), status)
@@ -317,9 +321,9 @@ fn a_denied_token_takes_up_little_memory() {
     let cache = revocation();
     let issuer: std::sync::Arc<str> = "https://issuer.example".into();
     let held = held_for_each(|number| {
-        let id = format!("0b8f1f3e-6a5f-4a53-9b3e-{number:012}").into();
-        let what = tower_bearer::revocation::Revocable::Token { issuer: issuer.clone(), id };
-        cache.apply(what, NOW + 3_600);
+        let id = format!("0b8f1f3e-6a5f-4a53-9b3e-{number:012}");
+        let what = tower_bearer::revocation::Revocable::token(issuer.clone(), id);
+        cache.apply(&RevocationEntry::new(what, UnixTime::from_secs(NOW + 3_600)));
     });
     println!("{held} bytes for a denial");
     assert_eq!(cache.stats().denials, COUNT as u64);

@@ -15,6 +15,7 @@ use http::{
 use tower::{Layer, Service};
 use tower_bearer::{
     Authenticator, BearerLayer, CheckError, ConfigError, Rejection, RejectionKind, RevocationCache,
+    UnixTime,
     claims::{ManualClock, UntypedClaims},
     rejection::{ProblemJson, Responder},
     require::Require,
@@ -256,7 +257,7 @@ async fn a_cookie_from_another_site_is_forbidden() {
 
 fn layer_over_a_store_that(habit: StoreHabit) -> BearerLayer {
     let cache = RevocationCache::new(FakeStore::that(habit), std::time::Duration::from_secs(30))
-        .with_clock(ManualClock::at(NOW));
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     BearerLayer::new(authenticator().with_revocation(cache))
 }
 

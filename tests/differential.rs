@@ -29,7 +29,7 @@ use common::tokens::{self, SECRET, block_on, ed25519_key, fixture, p256_key, rsa
 use jsonwebtoken::{Algorithm as Theirs, DecodingKey, EncodingKey, Validation};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tower_bearer::{
-    Algorithm, Authenticator, Issuer, Key, RejectionKind, Verifier,
+    Algorithm, Authenticator, Issuer, Key, RejectionKind, UnixTime, Verifier,
     claims::{ManualClock, UntypedClaims},
 };
 
@@ -92,7 +92,7 @@ fn ours(signer: Signer, now: u64, token: &str) -> Result<serde_json::Value, Reje
     let issuer = Issuer::new("https://issuer.example", signer.our_key()).audience("api://orders");
     let verifier = Verifier::<UntypedClaims>::builder()
         .issuer(issuer)
-        .with_clock(ManualClock::at(now))
+        .with_clock(ManualClock::at(UnixTime::from_secs(now)))
         .build()
         .unwrap();
     block_on(Authenticator::new(verifier).authenticate(token))

@@ -44,7 +44,7 @@ use tonic_health::pb::{
 };
 use tower::{Layer, Service, ServiceExt, layer::util::Identity, service_fn};
 use tower_bearer::{
-    Authenticated, Authenticator, BearerAuth, BearerLayer, Verifier,
+    Authenticated, Authenticator, BearerAuth, BearerLayer, UnixTime, Verifier,
     claims::{ManualClock, UntypedClaims},
     rejection::ProblemJson,
     require::Require,
@@ -57,7 +57,7 @@ struct Claims {
 }
 
 fn typed_layer() -> BearerLayer<Claims> {
-    let clock = ManualClock::at(common::requests::NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(common::requests::NOW));
     let verifier =
         Verifier::<Claims>::builder().issuer(issuer()).with_clock(clock).build().unwrap();
     BearerLayer::new(Authenticator::new(verifier))

@@ -17,7 +17,7 @@ use base64::Engine as _;
 use common::tokens::{block_on, jwks_with, rsa_key, sign};
 use tower_bearer::{
     Authenticated, Authenticator, ConfigError, Issuer, KeySet, RejectionKind, RevocationCache,
-    Verifier,
+    UnixTime, Verifier,
     claims::{ManualClock, UntypedClaims},
     revocation::{MemoryStore, RevokeError},
 };
@@ -41,7 +41,7 @@ fn authenticate(
 ) -> Result<Authenticated, RejectionKind> {
     let verifier = Verifier::builder()
         .issuer(issuer.clone())
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build()
         .unwrap();
     let token = sign(jsonwebtoken::Algorithm::RS256, &rsa_key(), header, claims);
@@ -303,7 +303,7 @@ fn an_entra_key_whose_issuer_is_not_a_string_signs_for_no_tenant() {
 #[test]
 fn what_one_entra_tenant_revokes_does_not_touch_another() {
     let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer.audience("api"));
     let verifier = verifier.with_clock(clock.clone()).build().unwrap();
     let store = MemoryStore::new().with_clock(clock.clone());
@@ -322,7 +322,7 @@ fn what_one_entra_tenant_revokes_does_not_touch_another() {
 #[test]
 fn a_session_and_a_key_are_revoked_for_one_entra_tenant() {
     let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer.audience("api"));
     let verifier = verifier.with_clock(clock.clone()).build().unwrap();
     let [of_a, of_b] = [TENANT_A, TENANT_B].map(|tenant| {
@@ -348,7 +348,7 @@ fn mediawiki_writes_sub_as_a_number_by_which_it_is_revoked() {
     let name = "https://meta.wikimedia.example";
     let keys = key_set("wiki", r#""alg":"RS256","#);
     let issuer = Issuer::new(name, keys).audience("client").with_integer_subject();
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
     let verifier = verifier.with_clock(clock.clone()).build().unwrap();
     let store = MemoryStore::new().with_clock(clock.clone());
@@ -377,7 +377,7 @@ fn an_entra_tenant_that_is_shut_out_loses_remembered_tokens_too() {
         .tenants_by(move |_| shared.load(Ordering::Relaxed))
         .audience("api");
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
-    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let verifier = verifier.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
     let authenticator = Authenticator::new(verifier);
     let token = entra_token(&entra_name(TENANT_A), &format!(r#","tid":"{TENANT_A}""#));
     let user = block_on(authenticator.authenticate(&token)).unwrap();
@@ -395,7 +395,7 @@ fn a_tenant_that_is_configured_by_its_full_name_has_its_own_policy() {
     let any = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
     let own = Issuer::new(entra_name(TENANT_A), entra_keys(TEMPLATE)).audience("other");
     let verifier = Verifier::<UntypedClaims>::builder().issuer(any.audience("api")).issuer(own);
-    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let verifier = verifier.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
     let authenticator = Authenticator::new(verifier);
     let outcome = |tenant: &str| {
         let token = entra_token(&entra_name(tenant), &format!(r#","tid":"{tenant}""#));
@@ -452,7 +452,7 @@ fn tokens_of_an_aws_load_balancer_stay_rejected_for_their_padding() {
     let (input, algorithm) = (signing_input.as_bytes(), jsonwebtoken::Algorithm::RS256);
     let signature = jsonwebtoken::crypto::sign(input, &rsa_key(), algorithm).unwrap();
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
-    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let verifier = verifier.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
     for token in [
         format!("{signing_input}.{signature}"),
         format!("{signing_input}.{signature}").replace('=', ""),

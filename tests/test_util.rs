@@ -21,10 +21,10 @@ use serde_json::json;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::{
     Algorithm, Authenticated, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind,
-    RevocationCache, Verifier,
+    RevocationCache, UnixTime, Verifier,
     claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
     jws::SigningKey,
-    revocation::{OnUnavailable, Revocable, RevocationStore, Verdict},
+    revocation::{Lookup, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict},
     test_util::{self, FakeStore, PassAnyoneAs, StoreHabit, TestIssuer, TestToken},
 };
 
@@ -37,7 +37,7 @@ struct Claims {
 }
 
 fn issuer() -> TestIssuer {
-    TestIssuer::new().with_clock(ManualClock::at(NOW))
+    TestIssuer::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 /// One with a key for each algorithm that signs.
@@ -104,8 +104,8 @@ fn what_a_token_is_given_arrives() {
     assert!(user.scopes().contains("orders:read") && user.scopes().contains("orders:write"));
     assert_eq!(user.claims().get("tenant"), Some(&json!(7)));
     assert_eq!(user.claims().get("groups"), Some(&json!(["a", "b"])));
-    assert_eq!(user.registered().issued_at(), Some(NOW));
-    assert_eq!(user.registered().expires_at(), NOW + 90);
+    assert_eq!(user.registered().issued_at(), Some(UnixTime::from_secs(NOW)));
+    assert_eq!(user.registered().expires_at(), UnixTime::from_secs(NOW + 90));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn each_bad_token_is_refused_for_its_flaw_with_every_algorithm() {
 
 #[test]
 fn no_leeway_saves_a_token_that_is_expired_or_not_yet_valid() {
-    let (issuer, clock) = (issuer(), ManualClock::at(NOW));
+    let (issuer, clock) = (issuer(), ManualClock::at(UnixTime::from_secs(NOW)));
     let lenient = issuer.issuer().with_leeway(MAX_LEEWAY);
     let verifier = Verifier::<UntypedClaims>::builder().issuer(lenient).with_clock(clock.clone());
     let authenticator = Authenticator::new(verifier.build().unwrap());
@@ -145,7 +145,7 @@ fn no_leeway_saves_a_token_that_is_expired_or_not_yet_valid() {
 
 #[test]
 fn the_clock_of_the_issuer_is_that_of_its_authenticator() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let issuer = issuer().with_clock(clock.clone());
     let authenticator = issuer.authenticator::<UntypedClaims>();
     let token = issuer.token().expires_in(Duration::from_secs(60));
@@ -172,7 +172,8 @@ fn its_public_keys_can_be_published() {
         let keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
         let published = Issuer::new(TestIssuer::NAME, keys).audience(TestIssuer::AUDIENCE);
         let verifier = Verifier::<UntypedClaims>::builder().issuer(published);
-        let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+        let verifier =
+            verifier.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
         assert!(verdict(&Authenticator::new(verifier), &issuer.token()).is_ok());
     }
 }
@@ -278,8 +279,8 @@ async fn through_the_layer_good_tokens_pass_and_bad_ones_are_401() {
 }
 
 fn over(store: &FakeStore, issuer: &TestIssuer) -> (BearerLayer, RevocationCache) {
-    let revocation =
-        RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(NOW));
+    let revocation = RevocationCache::new(store.clone(), Duration::ZERO)
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let authenticator = issuer.authenticator().with_revocation(revocation.clone());
     (BearerLayer::new(authenticator), revocation)
 }
@@ -317,8 +318,13 @@ async fn a_look_up_that_hangs_is_answered_when_the_store_turns() {
 #[tokio::test]
 async fn a_revocation_fails_and_hangs_as_the_store_does() {
     let store = FakeStore::that(NOT_REVOKED);
-    let token = Revocable::Token { issuer: TestIssuer::NAME.into(), id: "a".into() };
-    let told = || store.revoke(&token, NOW + 60).now_or_never().map(|told| told.is_ok());
+    let token = Revocable::token(TestIssuer::NAME, "a");
+    let told = || {
+        store
+            .revoke(&RevocationEntry::restored(token.clone(), UnixTime::from_secs(NOW + 60)))
+            .now_or_never()
+            .map(|told| told.is_ok())
+    };
     assert_eq!(told(), Some(true));
     store.turns_to(StoreHabit::Fails);
     assert_eq!(told(), Some(false));
@@ -329,7 +335,7 @@ async fn a_revocation_fails_and_hangs_as_the_store_does() {
     // It takes revocations, and knows nothing of them.
     store.turns_to(NOT_REVOKED);
     assert_eq!(told(), Some(true));
-    let verdict = store.look_up(std::slice::from_ref(&token)).await;
+    let verdict = store.look_up(&Lookup::new([token.clone()], UnixTime::from_secs(NOW))).await;
     assert_eq!(verdict.unwrap(), Verdict::NotRevoked);
 }
 

@@ -19,9 +19,11 @@ use jsonwebtoken::{Algorithm as Theirs, EncodingKey};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tower_bearer::{
     Algorithm, Authenticator, CheckError, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
-    RevocationCache, Verifier,
+    RevocationCache, UnixTime, Verifier,
     claims::{ManualClock, UntypedClaims},
-    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, Verdict},
+    revocation::{
+        MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
+    },
     test_util::{FakeStore, StoreHabit},
 };
 
@@ -101,7 +103,7 @@ fn tokens() -> Vec<String> {
 
 impl World {
     fn new(tokens: &[String]) -> Self {
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(UnixTime::from_secs(NOW));
         let keys = KeySetHandle::new(key_set(0));
         let refused_tenant = Arc::new(AtomicUsize::new(usize::MAX));
         let side = |capacity: u64| {
@@ -179,29 +181,32 @@ fn run(steps: &[Step], tokens: &[String], tally: &RefCell<Tally>) -> Result<(), 
     let tally = &mut *tally.borrow_mut();
     tally.sequences += 1;
     let issuer: Arc<str> = "https://issuer.example".into();
-    let revoke = |what: Revocable| {
+    let entry = |thing| RevocationEntry::new(thing, UnixTime::from_secs(NOW + 20_000));
+    let revoke = |entry: RevocationEntry| {
         for side in [&world.cached, &world.plain] {
-            block_on(side.revocation.revoke(what.clone(), NOW + 20_000)).unwrap();
+            block_on(side.revocation.revoke(&entry)).unwrap();
         }
     };
     for step in steps {
         match step {
             Step::Advance(seconds) => world.clock.advance(Duration::from_secs(*seconds)),
-            Step::SetClock(offset) => world.clock.set_unix_time(NOW.saturating_add_signed(*offset)),
+            Step::SetClock(offset) => {
+                world.clock.set_unix_time(UnixTime::from_secs(NOW.saturating_add_signed(*offset)))
+            }
             Step::ReplaceKeys(number) => world.keys.replace(key_set(*number)),
             Step::RevokeToken(number) => {
-                revoke(Revocable::Token { issuer: issuer.clone(), id: format!("j{number}").into() })
+                revoke(entry(Revocable::token(issuer.clone(), format!("j{number}"))))
             }
-            Step::CutOff(number, offset) => revoke(Revocable::Subject {
-                issuer: issuer.clone(),
-                subject: format!("s{number}").into(),
-                issued_at: NOW.saturating_add_signed(*offset),
-            }),
+            Step::CutOff(number, offset) => {
+                let subject = Revocable::subject(issuer.clone(), format!("s{number}"));
+                let cut_off = UnixTime::from_secs(NOW.saturating_add_signed(*offset));
+                revoke(entry(subject).with_cut_off(cut_off));
+            }
             Step::RevokeSession => {
-                revoke(Revocable::Session { issuer: issuer.clone(), id: "x".into() });
+                revoke(entry(Revocable::session(issuer.clone(), "x")));
             }
             Step::RevokeKey(id) => {
-                revoke(Revocable::Key { issuer: issuer.clone(), id: (*id).into() });
+                revoke(entry(Revocable::key(issuer.clone(), *id)));
             }
             Step::RefuseTenant(tenant) => world.refused_tenant.store(*tenant, Ordering::SeqCst),
             Step::Request(index) => {
@@ -269,7 +274,7 @@ fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
         }
     };
     let keys = KeySetHandle::new(key_set(0));
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let verifier = Verifier::<UntypedClaims>::builder()
         .issuer(Issuer::new("https://issuer.example", keys.clone()).audience("a"))
         .with_clock(clock.clone())
@@ -306,7 +311,7 @@ fn a_remembered_token_dies_with_its_key_though_another_takes_over_its_name() {
     let keys = KeySetHandle::new(named([1; 32]));
     let verifier = Verifier::<UntypedClaims>::builder()
         .issuer(Issuer::new("https://issuer.example", keys.clone()).audience("a"))
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .cache_hmac_tokens()
         .build()
         .unwrap();
@@ -326,7 +331,7 @@ fn a_remembered_token_dies_with_its_key_though_another_takes_over_its_name() {
 /// Two issuers may share a key: a repeat is still judged by the policy of the token's own.
 #[test]
 fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let issuer = |name: &str, leeway: u64| {
         Issuer::new(name, hmac()).audience("a").with_leeway(Duration::from_secs(leeway))
     };
@@ -351,7 +356,7 @@ fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
 /// A remembered token carries its last revocation answer: the answer's age counts all the same.
 #[test]
 fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let store = MemoryStore::new().with_clock(clock.clone());
     let verifier = Verifier::<UntypedClaims>::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
@@ -366,8 +371,11 @@ fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
     };
     assert_eq!(outcome(&authenticator), Ok(()));
     assert_eq!(outcome(&authenticator), Ok(()));
-    let by_id = Revocable::Token { issuer: "https://issuer.example".into(), id: "j0".into() };
-    block_on(store.revoke(&by_id, NOW + 20_000)).unwrap();
+    let by_id = Revocable::token("https://issuer.example", "j0");
+    block_on(
+        store.revoke(&RevocationEntry::restored(by_id.clone(), UnixTime::from_secs(NOW + 20_000))),
+    )
+    .unwrap();
     clock.advance(BOUND);
     assert_eq!(outcome(&authenticator), Ok(()), "within the bound");
 
@@ -383,7 +391,7 @@ fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
 /// The answer that a token carries must not hide a younger one, and serves as a stale one as others do.
 #[test]
 fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let store = FakeStore::that(StoreHabit::Says(Verdict::NotRevoked));
     let verifier = Verifier::<UntypedClaims>::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))

@@ -10,7 +10,7 @@ use std::{fmt::Debug, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::DeserializeOwned;
-use tower_bearer::{
+use tower_bearer::{UnixTime, 
     Authenticated, Authenticator, RejectionKind, Verifier,
     claims::{ManualClock, NoClaims, UntypedClaims},
 };
@@ -42,7 +42,7 @@ static AUTHENTICATORS: LazyLock<Authenticators> = LazyLock::new(|| Authenticator
 fn authenticator<C: DeserializeOwned + Send + Sync + 'static>() -> Authenticator<C> {
     let verifier = Verifier::<C>::builder()
         .issuer(trusted::issuer(trusted::keys()))
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build();
     Authenticator::new(verifier.unwrap())
 }

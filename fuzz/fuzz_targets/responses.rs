@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use http_body_util::Full;
 use libfuzzer_sys::fuzz_target;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_bearer::{
+use tower_bearer::{UnixTime, 
     Authenticator, BearerLayer, CheckError, Rejection, claims::ManualClock, rejection::ProblemJson,
 };
 use tower_bearer_fuzz::{
@@ -126,7 +126,7 @@ fn check(input: &Input<'_>) {
 
 fn authenticator(check: Check) -> Authenticator {
     let answer = AtomicU8::new(check as u8);
-    let verifier = trusted::verifier(ManualClock::at(NOW)).add_check(move |_| {
+    let verifier = trusted::verifier(ManualClock::at(UnixTime::from_secs(NOW))).add_check(move |_| {
         match answer.load(Ordering::Relaxed) {
             answer if answer == Check::Passes as u8 => Ok(()),
             answer if answer == Check::Refuses as u8 => Err(CheckError::Refused),

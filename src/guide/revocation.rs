@@ -61,7 +61,7 @@
 //! #     &jsonwebtoken::EncodingKey::from_secret(&[7; 32]),
 //! # )?;
 //!
-//! let clock = ManualClock::at(1_000);
+//! let clock = ManualClock::at(UnixTime::from_secs(1_000));
 //! let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
 //! let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).with_clock(clock.clone()).build()?;
 //!
@@ -164,3 +164,4 @@
 //! The rest of this page is `benches/revocation/results.md`, as the bench wrote it.
 //!
 #![doc = include_str!("../../benches/revocation/results.md")]
+use crate::UnixTime;

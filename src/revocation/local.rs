@@ -67,7 +67,7 @@ impl LocalState {
 
     /// Publishes an entry: now, or when its start has come.
     pub(super) fn apply(&self, entry: &RevocationEntry, clock: &dyn Clock) {
-        if entry.starts_at() <= clock.now() {
+        if entry.starts_at() == UnixTime::EPOCH || entry.starts_at() <= clock.now() {
             self.deny(entry.thing(), entry.cut_off(), entry.obsolete_after(), clock);
         } else if entry.starts_at() <= entry.obsolete_after() {
             self.pending.insert(entry);

@@ -26,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower_bearer::{
-    Authenticator, BearerLayer, Issuer, Rejection, RejectionKind, Verifier,
+    Authenticator, BearerLayer, Issuer, Rejection, RejectionKind, UnixTime, Verifier,
     claims::{ManualClock, UntypedClaims},
     rejection::Answer,
 };
@@ -224,7 +224,8 @@ pub(crate) fn authenticator_at(
     now: u64,
     issuers: impl IntoIterator<Item = Issuer>,
 ) -> Authenticator {
-    let builder = Verifier::<UntypedClaims>::builder().with_clock(ManualClock::at(now));
+    let builder =
+        Verifier::<UntypedClaims>::builder().with_clock(ManualClock::at(UnixTime::from_secs(now)));
     let builder = issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer));
     Authenticator::new(builder.build().unwrap())
 }

@@ -17,7 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 use tower_bearer::{
-    Authenticator, Issuer, RejectionKind, Verifier,
+    Authenticator, Issuer, RejectionKind, UnixTime, Verifier,
     claims::{Clock, ManualClock, SystemClock, UntypedClaims},
     jwks::RemoteJwks,
 };
@@ -120,7 +120,7 @@ async fn tokens_of_an_openid_provider_are_verified_through_a_rotation() {
         return;
     };
     let mut provider = Provider::start(directory);
-    let clock = Ahead(ManualClock::at(0));
+    let clock = Ahead(ManualClock::at(UnixTime::from_secs(0)));
     let keys = RemoteJwks::discover(&provider.issuer).unwrap().with_clock(clock.clone());
     let issuer = Issuer::new(provider.issuer.as_str(), keys.clone())
         .audience(AUDIENCE)

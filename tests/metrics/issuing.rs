@@ -1,7 +1,7 @@
 //! Log-ins and refreshes.
 
 use tower_bearer::{
-    Algorithm, BoxFuture,
+    Algorithm, BoxFuture, UnixTime,
     claims::ManualClock,
     issuing::{
         Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,
@@ -37,10 +37,10 @@ impl Accounts for Everybody {
 }
 
 fn issuer() -> TokenIssuer {
-    let store = MemoryTokenStore::new().with_clock(ManualClock::at(NOW));
+    let store = MemoryTokenStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     TokenIssuer::builder("https://issuer.example", "api", key, store, Everybody)
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build()
         .unwrap()
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, KeySet, Verifier,
+    Authenticator, BoxFuture, Issuer, KeySet, UnixTime, Verifier,
     claims::{ManualClock, UntypedClaims},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     telemetry::Collector,
@@ -46,7 +46,7 @@ fn trusting(keys: &RemoteJwks) -> Authenticator {
 
 #[test]
 fn keys_have_an_age_and_fetches_by_outcome_for_each_issuer() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let recorded = record(async {
         let server = Arc::new(KeyServer::default());
         let keys = RemoteJwks::new("https://issuer.example/a?secret=in-the-query").unwrap();

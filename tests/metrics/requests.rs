@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::{Method, header};
 use tower::Layer;
 use tower_bearer::{
-    Algorithm, Authenticator, BearerLayer, Issuer, Key, RejectionKind, RevocationCache, Verifier,
+    Algorithm, Authenticator, BearerLayer, Issuer, Key, RejectionKind, RevocationCache, UnixTime,
+    Verifier,
     claims::{ManualClock, UntypedClaims},
     revocation::{MemoryStore, StoreError},
     telemetry::Collector,
@@ -99,7 +100,9 @@ fn remembering() -> Authenticator {
     let key = Key::from_pem(Algorithm::ES256, fixture("p256.public.pem")).unwrap();
     let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
-    Authenticator::new(verifier.with_clock(ManualClock::at(NOW)).build().unwrap())
+    Authenticator::new(
+        verifier.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap(),
+    )
 }
 
 #[test]

@@ -7,14 +7,13 @@ use std::sync::{
 
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tower_bearer::{
-    BoxFuture,
+    BoxFuture, UnixTime,
     issuing::store::{
-        Acknowledged, Called, Caller, Denial, Insertion, ListQuery, MemoryTokenStore,
-        NewPrivateToken, NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken,
-        PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenStore,
-        TokenUse,
+        Acknowledged, Called, Caller, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken,
+        NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage,
+        RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse,
     },
-    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 
 #[derive(Clone)]
@@ -87,7 +86,7 @@ macro_rules! pass_on {
                 self.store.outbox(limit)
             }
 
-            fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+            fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize> {
                 self.store.sweep(now, limit)
             }
         }
@@ -98,30 +97,26 @@ pass_on! {
     open_session(first: &'a NewRefreshToken) -> Insertion<()>;
     use_refresh(rotation: &'a RefreshRotation) -> RefreshUse;
     create_private(caller: &'a Caller, token: &'a NewPrivateToken) -> Called<Insertion<PrivateToken>>;
-    list_private(caller: &'a Caller, query: &'a ListQuery, now: u64) -> Called<Option<PrivateTokenPage>>;
+    list_private(caller: &'a Caller, query: &'a ListQuery, now: UnixTime) -> Called<Option<PrivateTokenPage>>;
     rotate_private(caller: &'a Caller, rotation: &'a RotatedPrivateToken) -> Called<PrivateRotation>;
-    revoke_private(caller: &'a Caller, id: i64, now: u64) -> Called<Option<Denial>>;
-    revoke_owner(owner: &'a Owner, now: u64, keep_until: u64) -> u64;
-    deny(denials: &'a [Denial]) -> ();
+    revoke_private(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<RevocationEntry>>;
+    revoke_owner(owner: &'a Owner, now: UnixTime, tokens_expire_by: UnixTime) -> UnixTime;
+    deny(denials: &'a [RevocationEntry]) -> ();
     acknowledged(fleet: &'a str) -> Option<Acknowledged>;
     begin_generation(new: &'a Acknowledged) -> ();
-    denials(after: Option<&'a Revocable>, limit: usize) -> Vec<Denial>;
+    denials(after: Option<&'a Revocable>, limit: usize) -> Vec<RevocationEntry>;
     touch(uses: &'a [TokenUse]) -> ();
     shared_key(name: &'a str, candidate: &'a [u8; 32]) -> [u8; 32];
-    note_device(device: &'a [u8; 32], keep_until: u64) -> ();
-    knows_device(device: &'a [u8; 32], now: u64) -> bool;
+    note_device(device: &'a [u8; 32], keep_until: UnixTime) -> ();
+    knows_device(device: &'a [u8; 32], now: UnixTime) -> bool;
 }
 
 impl RevocationStore for SlowStore {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        self.store.look_up(token)
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        self.store.look_up(lookup)
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.revoke(what, keep_until)
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.revoke(entry)
     }
 }

@@ -6,9 +6,9 @@ use http::{Request, Response};
 use tower::{Layer, Service};
 use tower_bearer::{
     BearerLayer, Issuer, KeySet, KeySetHandle, KeySource, Rejection, RejectionKind,
-    RevocationCache, Verifier,
+    RevocationCache, UnixTime, Verifier,
     claims::{ManualClock, UntypedClaims},
-    revocation::{MemoryStore, StoreError},
+    revocation::{MemoryStore, RevocationEntry, StoreError},
 };
 
 use crate::{
@@ -26,9 +26,9 @@ async fn no_public_type_prints_a_token_a_claim_or_a_key() {
     let token = marked_token();
     let hidden = hidden([token.as_str()]);
     let printed = Printed::default();
-    let store = MemoryStore::new().with_clock(ManualClock::at(NOW));
+    let store = MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let revocation = RevocationCache::new(store.clone(), Duration::from_secs(30))
-        .with_clock(ManualClock::at(NOW));
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let authenticator = marked_authenticator(&printed).with_revocation(revocation.clone());
 
     let user = authenticator.authenticate(&token).await.unwrap();
@@ -46,7 +46,10 @@ async fn no_public_type_prints_a_token_a_claim_or_a_key() {
 
     for what in all_revocables() {
         hidden.assert_not_printed(&what);
-        revocation.revoke(what, NOW + 60).await.unwrap();
+        revocation
+            .revoke(&RevocationEntry::new(what, UnixTime::from_secs(NOW + 60)))
+            .await
+            .unwrap();
     }
     assert_eq!(revocation.stats().denials, 4);
     hidden.assert_not_printed(&revocation);

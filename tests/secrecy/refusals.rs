@@ -6,10 +6,11 @@ use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use serde::Deserialize;
 use tower::Layer;
 use tower_bearer::{
-    Authenticator, BearerLayer, CheckError, Issuer, Key, RejectionKind, RevocationCache, Verifier,
+    Authenticator, BearerLayer, CheckError, Issuer, Key, RejectionKind, RevocationCache, UnixTime,
+    Verifier,
     claims::ManualClock,
     rejection::Answer,
-    revocation::{MemoryStore, Revocable},
+    revocation::{MemoryStore, Revocable, RevocationEntry},
     telemetry::Collector,
 };
 
@@ -31,11 +32,13 @@ struct Claims {
 /// Everything that a verifier can demand.
 fn demanding() -> (Authenticator<Claims>, RevocationCache) {
     let key = || Key::hs256(SECRET).unwrap().with_key_id("main");
-    let revocation =
-        RevocationCache::new(MemoryStore::new().with_clock(ManualClock::at(NOW)), Duration::ZERO)
-            .with_clock(ManualClock::at(NOW));
+    let revocation = RevocationCache::new(
+        MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW))),
+        Duration::ZERO,
+    )
+    .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let verifier = Verifier::<Claims>::builder()
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .issuer(Issuer::new("https://issuer.example", key()).audience("api://orders"))
         .issuer(
             Issuer::new("https://strict.example", key())
@@ -112,9 +115,8 @@ fn bad_token(kind: RejectionKind) -> String {
 async fn every_bad_token_gets_the_same_bytes_whatever_is_wrong_with_it() {
     LazyLock::force(&LOG);
     let (authenticator, revocation) = demanding();
-    let revoked =
-        Revocable::Token { issuer: "https://issuer.example".into(), id: "revoked".into() };
-    revocation.revoke(revoked, NOW + 60).await.unwrap();
+    let revoked = Revocable::token("https://issuer.example", "revoked");
+    revocation.revoke(&RevocationEntry::new(revoked, UnixTime::from_secs(NOW + 60))).await.unwrap();
     let service = BearerLayer::new(authenticator.clone()).layer(open());
     for good in [
         with_claims("issuer", &format!(r#""exp":{},"tenant":"blue","jti":"a""#, NOW + 60)),

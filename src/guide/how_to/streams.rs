@@ -53,7 +53,7 @@
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use tower_bearer::{Issuer, Key, RejectionKind, RevocationCache, Verifier, claims::{ManualClock, UntypedClaims}, revocation::MemoryStore};
-//! # let clock = ManualClock::at(1_000);
+//! # let clock = ManualClock::at(UnixTime::from_secs(1_000));
 //! # let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://chat");
 //! # let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).with_clock(clock.clone()).build()?;
 //! # let revocation = RevocationCache::new(MemoryStore::new().with_clock(clock.clone()), Duration::ZERO).with_clock(clock.clone());
@@ -96,3 +96,4 @@
 //!
 //! A client with a new token can send it as a message: authenticate it, hold the subject against the one before, and go on
 //! with the new `user`.
+use crate::UnixTime;

@@ -14,13 +14,17 @@ use super::{
     store::MemoryTokenStore,
 };
 use crate::{
-    Algorithm, Authenticated, BoxFuture, RejectionKind, claims::ManualClock, jws::SigningKey,
-    revocation::StoreError,
+    Algorithm, Authenticated, BoxFuture, RejectionKind, UnixTime, claims::ManualClock,
+    jws::SigningKey, revocation::StoreError,
 };
 
-const NOW: u64 = 2_000_000_000;
+const NOW: UnixTime = UnixTime::from_secs(2_000_000_000);
 const ISSUER: &str = "https://issuer.example";
-const DAY: u64 = 24 * 3600;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
 
 /// Everybody's password is `right`, and the user name is the subject. `gone` has left since, and about `away` nobody
 /// can be asked.
@@ -79,9 +83,9 @@ fn every_call_can_be_made_from_a_handler() {
         is_send(&issuer.log_in(credentials, None));
         is_send(&issuer.refresh(""));
         is_send(&issuer.log_out(access, ""));
-        is_send(&issuer.create_private_token(access, "", 0));
+        is_send(&issuer.create_private_token(access, "", NOW));
         is_send(&issuer.list_private_tokens(access, &super::ListQuery::new()));
-        is_send(&issuer.rotate_private_token(access, 0, 0, Duration::ZERO));
+        is_send(&issuer.rotate_private_token(access, 0, NOW, Duration::ZERO));
         is_send(&issuer.revoke_private_token(access, 0));
         is_send(&issuer.revoke_all(access));
         is_send(&issuer.revoke_subject(""));

@@ -21,20 +21,36 @@ mod upkeep;
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use super::SqlStore;
 use crate::{
+    UnixTime,
     issuing::store::{
         Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner,
         PrivateToken, RefreshRotation, TokenStore, conformance,
     },
-    revocation::Revocable,
+    revocation::{Lookup, Revocable, RevocationEntry},
 };
 
-const NOW: u64 = 2_000_000_000;
-const HOUR: u64 = 3600;
+const NOW: UnixTime = UnixTime::from_secs(2_000_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
 const ISSUER: &str = "https://issuer.example";
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A revocation that is kept through this date.
+fn entry(thing: Revocable, obsolete_after: UnixTime) -> RevocationEntry {
+    RevocationEntry::restored(thing, obsolete_after)
+}
+
+/// The question about a token that was issued now.
+fn asked(thing: Revocable) -> Lookup {
+    Lookup::new([thing], NOW)
+}
 
 fn owner() -> Owner {
     Owner::new(ISSUER, "ada")
@@ -59,11 +75,11 @@ fn private(token_id: &str) -> NewPrivateToken {
 }
 
 fn token(id: &str) -> Revocable {
-    Revocable::Token { issuer: ISSUER.into(), id: id.into() }
+    Revocable::token(ISSUER, id)
 }
 
 fn session(id: &str) -> Revocable {
-    Revocable::Session { issuer: ISSUER.into(), id: id.into() }
+    Revocable::session(ISSUER, id)
 }
 
 async fn create(store: &SqlStore, token_id: &str) -> PrivateToken {

@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, UnixStream},
 };
 
-use super::{HOUR, ISSUER, NOW, owner, refresh, rotation, server::Server};
+use super::{HOUR, ISSUER, NOW, asked, owner, refresh, rotation, server::Server};
 use crate::{
     Algorithm,
     claims::ManualClock,
@@ -27,7 +27,7 @@ use crate::{
         tests::Everybody,
     },
     jws::SigningKey,
-    revocation::{RevocationStore, Verdict},
+    revocation::{Revocable, RevocationStore, Verdict},
 };
 
 const REPLAYS: usize = 4_000;
@@ -156,6 +156,6 @@ async fn a_store_answers_for_dead_refresh_tokens_without_a_transaction() {
         assert!(matches!(outcome, RefreshUse::Revoked | RefreshUse::Unknown), "{outcome:?}");
     }
     assert_eq!(wire.take_transactions(), 1, "that of the revocation");
-    let what = super::super::denials::subject(&owner, NOW);
-    assert_eq!(store.look_up(&[what]).await.unwrap(), Verdict::Revoked);
+    let what = Revocable::subject(owner.issuer, owner.subject);
+    assert_eq!(store.look_up(&asked(what)).await.unwrap(), Verdict::Revoked);
 }
