@@ -61,8 +61,11 @@ pub enum ConfigError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A verifier without a single issuer.
+    /// An authenticator without a single issuer.
     NoIssuer,
+    /// A check that was added before the type of the claims was named: call
+    /// [`claims`](crate::AuthenticatorBuilder::claims) first.
+    ChecksBeforeClaims,
     /// Two issuers with the same name.
     DuplicateIssuer(String),
     /// An issuer without a name, or an empty audience.
@@ -141,7 +144,10 @@ impl fmt::Display for ConfigError {
                 write!(f, "no key of the set can be used: {}", RefusedKeys(refused))
             }
             Self::KeyFile { path, .. } => write!(f, "cannot read the key file {}", path.display()),
-            Self::NoIssuer => f.write_str("a verifier needs at least one issuer"),
+            Self::NoIssuer => f.write_str("an authenticator needs at least one issuer"),
+            Self::ChecksBeforeClaims => f.write_str(
+                "a check was added before the type of the claims was named: call `claims` first",
+            ),
             Self::DuplicateIssuer(name) => write!(f, "the issuer {name:?} is named twice"),
             Self::EmptyName(what) => write!(f, "an empty {what}"),
             Self::InvalidIssuerName(expected) => {

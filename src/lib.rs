@@ -43,8 +43,7 @@
 //! | | |
 //! |---|---|
 //! | [`BearerLayer`], [`BearerAuth`] | where the credential is looked for, what passes without one, how refusals look |
-//! | [`Authenticator`] | every check on a token, without HTTP: for WebSockets, GraphQL, queues |
-//! | [`Verifier`] | the checks that need nobody else, as a numbered list; your own checks |
+//! | [`Authenticator`] | every check on a token, as a numbered list, without HTTP: for WebSockets, GraphQL, queues; your own checks |
 //! | [`Issuer`] | who is trusted, with which keys, and what is demanded of its tokens |
 //! | [`jws`]: [`Key`], [`KeySet`], [`KeySetHandle`] | keys that know their algorithm; signatures |
 //! | [`revocation`]: [`RevocationCache`] | what is revoked, how soon that is seen, what happens when nobody can tell |
@@ -139,7 +138,7 @@ mod verified_token;
 mod verifier;
 
 pub use self::authenticated::Authenticated;
-pub use self::authenticator::Authenticator;
+pub use self::authenticator::{Authenticator, AuthenticatorBuilder};
 pub use self::body::ResponseBody;
 pub use self::config_error::ConfigError;
 pub use self::future::ResponseFuture;
@@ -151,7 +150,7 @@ pub use self::revocation::RevocationCache;
 pub use self::service::BearerAuth;
 pub use self::unix_time::UnixTime;
 pub use self::verified_token::VerifiedToken;
-pub use self::verifier::{CheckError, Verifier, VerifierBuilder};
+pub use self::verifier::CheckError;
 
 /// A boxed future, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

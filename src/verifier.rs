@@ -1,64 +1,38 @@
 //! From a token's text to claims that its issuer vouches for.
 
-mod builder;
 mod not_verified;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-pub use self::builder::VerifierBuilder;
+use serde::de::DeserializeOwned;
+
 pub(crate) use self::not_verified::NotVerified;
 #[cfg(feature = "jwks")]
 pub(crate) use self::not_verified::UnknownKey;
 #[cfg(feature = "jwks")]
 use crate::jwks::Wait;
 use crate::{
-    BoxFuture, Issuer, RejectionKind, UnixTime, VerifiedToken,
+    BoxFuture, ConfigError, Issuer, RejectionKind, UnixTime, VerifiedToken,
     claims::{
-        Clock, RegisteredClaims, Spans, Times, UntypedClaims,
+        Clock, RegisteredClaims, Spans, Times,
         scan::{ClaimsSet, Registered},
     },
-    json::{Object, Span, Value},
+    json::{self, Object, Span, Value},
     jws::{self, Compact, Header, Key, KnownHeaders, Scratch},
     revocation::RevocationMemo,
     token_cache::TokenCache,
     verified_token::{NamedKey, RevocationId, Verified},
 };
 
-/// Verifies tokens: the issuers that are trusted and what is demanded of their tokens.
-///
-/// The checks, in this order; the first that fails decides:
-///
-/// 1. The token is at most 8 KiB long.
-/// 2. It is a compact JWS: three parts of canonical base64url, exactly two dots (RFC 7515 section 7.1).
-/// 3. The protected header is a strict JSON object with a known `alg` and without `crit`, `b64` and
-///    `enc`. Keys and addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are never followed.
-/// 4. The claims are a strict JSON object (UTF-8, no duplicate names at any level, 32 levels).
-/// 5. `iss` is, byte by byte, the name of an issuer that is configured, or one that the template of a
-///    [multi-tenant issuer](Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used; what
-///    else it may mean rests on the signature.
-/// 6. `typ` is one that the issuer's policy accepts (RFC 8725 section 3.11).
-/// 7. One of at most four keys of that issuer, selected by `kid` and bound to just this `alg`, verifies the
-///    signature (RFC 8725 sections 3.1 and 3.8). Under a multi-tenant issuer the key may sign for this tenant, `tid` is
-///    the tenant in `iss`, and the tenant is accepted.
-/// 8. `exp`, `nbf` and `iat` are numbers and hold now; then maximum age and lifetime.
-/// 9. `sub`, `jti`, `sid`, `scope` and `scp` have their types, and `aud` (or the claim that stands in for
-///    it) names an audience that is configured.
-/// 10. Claims that the policy demands are present, with the values it demands, and `token_type` is not
-///     `refresh`.
-/// 11. `cnf` is absent (RFC 9449 section 7.2).
-/// 12. The token can be named for revocation.
-/// 13. The claims fit `C`.
-/// 14. The service author's checks pass: first the pure ones, then the others, each in the order in which they were
-///     added.
-///
-/// A token that was verified before is remembered by its whole text (see
-/// [`with_token_cache_capacity`](VerifierBuilder::with_token_cache_capacity)). Then only what may have changed is looked
-/// at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome is the
-/// same.
-///
-/// The [`Authenticator`](crate::Authenticator) goes on with revocation and asynchronous checks. Where keys come from the
-/// network, it also waits for a key that is not there yet (7).
-pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
+/// The checks that need no other party: 1 to 14 of the [`Authenticator`](crate::Authenticator)'s list.
+pub(crate) struct Verifier<C>(Arc<Shared<C>>);
 
 struct Shared<C> {
     /// Of this verifier and its clones alone in this process.
@@ -78,8 +52,8 @@ struct Shared<C> {
     async_checks: Vec<AsyncCheck<C>>,
 }
 
-type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync>;
-type AsyncCheck<C> =
+pub(crate) type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync>;
+pub(crate) type AsyncCheck<C> =
     Box<dyn Fn(VerifiedToken<C>) -> BoxFuture<'static, Result<(), CheckError>> + Send + Sync>;
 
 /// What a service author's check says when it does not say yes.
@@ -98,6 +72,55 @@ impl From<CheckError> for RejectionKind {
             CheckError::Refused => Self::CheckFailed,
             CheckError::Unavailable => Self::CheckUnavailable,
         }
+    }
+}
+
+/// What a verifier is made of.
+pub(crate) struct Settings<C> {
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) max_token_length: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pure_checks: Vec<Check<C>>,
+    pub(crate) checks: Vec<Check<C>>,
+    pub(crate) cache_capacity: u64,
+    pub(crate) caches_hmac: bool,
+    pub(crate) async_checks: Vec<AsyncCheck<C>>,
+}
+
+impl<C: DeserializeOwned> Verifier<C> {
+    pub(crate) fn new(settings: Settings<C>) -> Result<Self, ConfigError> {
+        if settings.issuers.is_empty() {
+            return Err(ConfigError::NoIssuer);
+        }
+        let (mut by_name, mut multi_tenant) = (HashMap::new(), Vec::new());
+        for (index, issuer) in settings.issuers.iter().enumerate() {
+            issuer.validate()?;
+            if issuer.tenants().is_some() {
+                multi_tenant.push(index);
+            }
+            for name in issuer.names() {
+                if by_name.insert(Arc::clone(name), index).is_some() {
+                    return Err(ConfigError::DuplicateIssuer(name.to_string()));
+                }
+            }
+        }
+        // A template is not a name that a token may have.
+        by_name.retain(|_, index| !multi_tenant.contains(index));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Ok(Self(Arc::new(Shared {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            issuers: settings.issuers,
+            by_name,
+            multi_tenant,
+            max_token_length: settings.max_token_length,
+            headers: KnownHeaders::new(),
+            clock: settings.clock,
+            read_claims: json::deserialize,
+            pure_checks: settings.pure_checks,
+            checks: settings.checks,
+            cache: TokenCache::new(settings.cache_capacity, settings.caches_hmac),
+            async_checks: settings.async_checks,
+        })))
     }
 }
 

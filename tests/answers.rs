@@ -4,7 +4,7 @@ mod common;
 
 use bytes::Bytes;
 use common::requests::{
-    Body, NOW, authenticator, body, get, layer, open, send, token, token_for, token_with, verifier,
+    Body, NOW, authenticator, body, builder, get, layer, open, send, token, token_for, token_with,
     with_bearer,
 };
 use http::{
@@ -14,8 +14,7 @@ use http::{
 };
 use tower::{Layer, Service};
 use tower_bearer::{
-    Authenticator, BearerLayer, CheckError, ConfigError, Rejection, RejectionKind, RevocationCache,
-    UnixTime,
+    BearerLayer, CheckError, ConfigError, Rejection, RejectionKind, RevocationCache, UnixTime,
     claims::{ManualClock, UntypedClaims},
     rejection::{ProblemJson, Responder},
     require::Require,
@@ -140,8 +139,8 @@ async fn a_token_may_be_as_long_as_the_verifier_says() {
     let outcome = send(layer().layer(open()), with_bearer(&token)).await;
     assert_eq!(outcome.rejection, Some(RejectionKind::TokenTooLong));
 
-    let verifier = verifier().with_max_token_length(token.len()).build().unwrap();
-    let layer = BearerLayer::new(Authenticator::new(verifier));
+    let authenticator = builder().with_max_token_length(token.len()).build().unwrap();
+    let layer = BearerLayer::new(authenticator);
     send(layer.layer(open()), with_bearer(&token)).await.assert_passed();
     let outcome = send(layer.layer(open()), with_bearer(&format!("{token}a"))).await;
     assert_eq!(outcome.rejection, Some(RejectionKind::TokenTooLong));
@@ -289,9 +288,9 @@ async fn what_cannot_be_told_now_is_503() {
     )
     .await;
 
-    let verifier = verifier().add_check(|_| Err(CheckError::Unavailable)).build().unwrap();
+    let authenticator = builder().add_check(|_| Err(CheckError::Unavailable)).build().unwrap();
     assert_answer(
-        &BearerLayer::new(Authenticator::new(verifier)).layer(open()),
+        &BearerLayer::new(authenticator).layer(open()),
         with_bearer(&token()),
         RejectionKind::CheckUnavailable,
         (503, None, UNAVAILABLE),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use common::tokens::{SECRET, block_on, sha256_hex, sign_hs256, sign_hs256_with};
 use tower_bearer::{
     Authenticated, Authenticator, CheckError, ConfigError, Issuer, Key, Rejection, RejectionKind,
-    UnixTime, Verifier,
-    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
+    UnixTime,
+    claims::{MAX_LEEWAY, ManualClock},
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -18,8 +18,9 @@ fn issuer() -> Issuer {
 }
 
 fn authenticator(issuer: Issuer, clock: &ManualClock) -> Authenticator {
-    let verifier = Verifier::builder().issuer(issuer).with_clock(clock.clone()).build().unwrap();
-    Authenticator::new(verifier)
+    let authenticator =
+        Authenticator::builder().claims().issuer(issuer).with_clock(clock.clone()).build().unwrap();
+    authenticator
 }
 
 fn authenticate(issuer: Issuer, now: u64, claims: &str) -> Result<Authenticated, Rejection> {
@@ -161,7 +162,7 @@ fn arithmetic_saturates_at_both_ends_of_time() {
 
 #[test]
 fn a_leeway_above_five_minutes_is_refused_when_the_verifier_is_built() {
-    let build = |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     assert!(build(issuer().with_leeway(MAX_LEEWAY)).is_ok());
     let too_long = MAX_LEEWAY + Duration::from_nanos(1);
     for policy in [issuer().with_leeway(too_long), issuer().with_expiry_leeway(too_long)] {
@@ -174,7 +175,7 @@ fn a_verifier_needs_issuers_with_different_names() {
     let build = |issuers: Vec<Issuer>| {
         issuers
             .into_iter()
-            .fold(Verifier::<UntypedClaims>::builder(), |builder, issuer| builder.issuer(issuer))
+            .fold(Authenticator::builder(), |builder, issuer| builder.issuer(issuer))
             .build()
     };
     assert!(matches!(build(vec![]), Err(ConfigError::NoIssuer)));
@@ -327,7 +328,7 @@ fn an_integer_subject_is_its_decimal_text_and_never_a_string() {
 
 #[test]
 fn a_name_that_no_issuer_can_have_is_refused_with_a_hint() {
-    let build = |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     let named = |name: &str| Issuer::new(name, Key::hs256(SECRET).unwrap()).allow_any_audience();
     let template = "https://login.example/{tenantid}/v2.0";
     for (issuer, hint) in [
@@ -491,13 +492,12 @@ fn typ_is_absent_jwt_or_at_jwt_unless_the_policy_says_otherwise() {
 fn a_token_of_one_issuer_under_the_name_of_another_is_refused() {
     let other =
         Issuer::new("https://other.example", Key::hs256([9; 32]).unwrap()).audience("api://orders");
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(issuer())
         .issuer(other)
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let of = |iss: &str, secret: &[u8]| {
         let claims = format!(r#"{{"iss":"{iss}","aud":"api://orders","exp":{}}}"#, NOW + 1);
         let token = sign_hs256_with(secret, r#"{"alg":"HS256"}"#, &claims);
@@ -519,7 +519,7 @@ fn another_spelling_of_the_issuer_is_one_issuer() {
 
 #[test]
 fn the_authors_checks_run_on_every_request_and_may_refuse_or_be_unable_to_tell() {
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(issuer())
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .add_check(|token| match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
@@ -535,7 +535,6 @@ fn the_authors_checks_run_on_every_request_and_may_refuse_or_be_unable_to_tell()
         })
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let of = |tenant: &str| {
         let claims = format!(
             r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{},"tenant":"{tenant}"}}"#,
@@ -558,12 +557,12 @@ fn claims_that_do_not_fit_the_authors_type_are_refused() {
         sub: String,
         level: u8,
     }
-    let verifier = Verifier::<Claims>::builder()
+    let authenticator = Authenticator::builder()
+        .claims::<Claims>()
         .issuer(issuer())
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let of = |members: &str| {
         let claims = format!(
             r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{},"sub":"me"{members}}}"#,

@@ -13,8 +13,8 @@ use std::{
 use common::tokens::{SECRET, block_on, fixture, sign_hs256};
 use tower_bearer::{
     Algorithm, Authenticator, BoxFuture, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
-    RevocationCache, UnixTime, Verifier,
-    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
+    RevocationCache, UnixTime,
+    claims::{MAX_LEEWAY, ManualClock},
     revocation::{
         Lookup, MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore,
         RevokeError, StoreError, Verdict,
@@ -62,15 +62,12 @@ impl Service {
         let issuer =
             Issuer::new("https://issuer.example", Key::hs256(SECRET).unwrap().with_key_id("k1"))
                 .audience("api://orders");
-        let verifier = Verifier::<UntypedClaims>::builder()
-            .issuer(issuer)
-            .with_clock(clock.clone())
-            .build()
-            .unwrap();
+        let authenticator =
+            Authenticator::builder().issuer(issuer).with_clock(clock.clone()).build().unwrap();
         let revocation = RevocationCache::new(wire.clone(), BOUND)
             .with_clock(clock.clone())
             .with_on_unavailable(on_unavailable);
-        let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+        let authenticator = authenticator.with_revocation(revocation.clone());
         Self { clock, wire, revocation, authenticator }
     }
 
@@ -211,9 +208,9 @@ fn authenticator(
     clock: &ManualClock,
     store: impl RevocationStore,
 ) -> Authenticator {
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(policy).with_clock(clock.clone());
+    let authenticator = Authenticator::builder().issuer(policy).with_clock(clock.clone());
     let cache = RevocationCache::new(store, BOUND).with_clock(clock.clone());
-    Authenticator::new(verifier.build().unwrap()).with_revocation(cache)
+    authenticator.build().unwrap().with_revocation(cache)
 }
 
 fn outcome(authenticator: &Authenticator, token: &str) -> Result<(), RejectionKind> {
@@ -269,8 +266,7 @@ fn an_unknown_issuer_or_no_cache_is_an_error() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let notes = Notes::default();
     let policy = policy(Key::hs256(SECRET).unwrap()).add_name("issuer.example");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(policy.clone()).build().unwrap();
-    let without = Authenticator::new(verifier);
+    let without = Authenticator::builder().issuer(policy.clone()).build().unwrap();
     let error = block_on(without.revoke_subject("https://issuer.example", "alice")).unwrap_err();
     assert!(matches!(error, RevokeError::NoRevocation));
 

@@ -16,8 +16,8 @@ use futures_util::FutureExt;
 use http::StatusCode;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::{
-    Authenticator, BearerLayer, RejectionKind, RevocationCache, UnixTime, Verifier,
-    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
+    Authenticator, BearerLayer, RejectionKind, RevocationCache, UnixTime,
+    claims::{MAX_LEEWAY, ManualClock},
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
@@ -41,13 +41,12 @@ impl Guard {
         let revocation = RevocationCache::new(store, BOUND)
             .with_clock(clock.clone())
             .with_on_unavailable(on_unavailable);
-        let verifier = Verifier::<UntypedClaims>::builder()
+        let authenticator = Authenticator::builder()
             .issuer(issuer().with_leeway(MAX_LEEWAY))
             .with_clock(clock.clone())
             .build()
             .unwrap();
-        let layer =
-            BearerLayer::new(Authenticator::new(verifier).with_revocation(revocation.clone()));
+        let layer = BearerLayer::new(authenticator.with_revocation(revocation.clone()));
         Self { clock, revocation, layer }
     }
 
@@ -237,9 +236,9 @@ async fn serve_stale_uses_old_answers_to_their_age_and_never_against_a_known_den
 async fn a_second_look_at_a_stream_sees_a_revocation() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation = RevocationCache::new(MemoryStore::new(), BOUND).with_clock(clock.clone());
-    let verifier =
-        Verifier::<UntypedClaims>::builder().issuer(issuer()).with_clock(clock).build().unwrap();
-    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let authenticator =
+        Authenticator::builder().issuer(issuer()).with_clock(clock).build().unwrap();
+    let authenticator = authenticator.with_revocation(revocation.clone());
     let user = authenticator.authenticate(&named("a")).await.unwrap();
     assert_eq!(authenticator.recheck(&user).await, Ok(()));
     revocation.revoke_token(&user).await.unwrap();

@@ -25,8 +25,8 @@ use common::{
 };
 use tower::Layer;
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, UnixTime, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, UnixTime,
+    claims::ManualClock,
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     revocation::{
         Lookup, MemoryStore, RevocationEntry, RevocationStore, StoreError, Verdict,
@@ -176,10 +176,10 @@ fn keys_that_cannot_be_used_are_one_event_until_they_change() {
         let keys = keys.with_clock(clock.clone());
         let keys = keys.with_fetcher(Documents(Mutex::new(documents.into())));
         for attempt in 1..=4 {
-            let verifier = Verifier::<UntypedClaims>::builder()
+            let authenticator = Authenticator::builder()
                 .issuer(Issuer::new("https://issuer.example", keys.clone()).allow_any_audience())
                 .with_clock(clock.clone());
-            let authenticator = Authenticator::new(verifier.build().unwrap());
+            let authenticator = authenticator.build().unwrap();
             // {"alg":"RS256","kid":"a"}.{"iss":"https://issuer.example"}
             let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIn0.AAA";
             authenticator.authenticate(token).await.unwrap_err();

@@ -21,7 +21,7 @@ use serde_json::json;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::{
     Algorithm, Authenticated, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind,
-    RevocationCache, UnixTime, Verifier,
+    RevocationCache, UnixTime,
     claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
     jws::SigningKey,
     revocation::{Lookup, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict},
@@ -133,8 +133,8 @@ fn each_bad_token_is_refused_for_its_flaw_with_every_algorithm() {
 fn no_leeway_saves_a_token_that_is_expired_or_not_yet_valid() {
     let (issuer, clock) = (issuer(), ManualClock::at(UnixTime::from_secs(NOW)));
     let lenient = issuer.issuer().with_leeway(MAX_LEEWAY);
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(lenient).with_clock(clock.clone());
-    let authenticator = Authenticator::new(verifier.build().unwrap());
+    let authenticator = Authenticator::builder().issuer(lenient).with_clock(clock.clone());
+    let authenticator = authenticator.build().unwrap();
     let kind = |token: &TestToken| verdict(&authenticator, token).err();
     assert_eq!(kind(&issuer.token().expired()), Some(RejectionKind::Expired));
     let early = issuer.token().not_yet_valid();
@@ -171,10 +171,10 @@ fn its_public_keys_can_be_published() {
     for issuer in issuers().filter(|issuer| issuer.jwks_json() != secret.jwks_json()) {
         let keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
         let published = Issuer::new(TestIssuer::NAME, keys).audience(TestIssuer::AUDIENCE);
-        let verifier = Verifier::<UntypedClaims>::builder().issuer(published);
-        let verifier =
-            verifier.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
-        assert!(verdict(&Authenticator::new(verifier), &issuer.token()).is_ok());
+        let authenticator = Authenticator::builder().issuer(published);
+        let authenticator =
+            authenticator.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
+        assert!(verdict(&authenticator, &issuer.token()).is_ok());
     }
 }
 

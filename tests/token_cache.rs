@@ -19,8 +19,8 @@ use jsonwebtoken::{Algorithm as Theirs, EncodingKey};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tower_bearer::{
     Algorithm, Authenticator, CheckError, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
-    RevocationCache, UnixTime, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    RevocationCache, UnixTime,
+    claims::ManualClock,
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
@@ -111,7 +111,7 @@ impl World {
             let issuer = Issuer::new("https://issuer.example", keys.clone())
                 .audience("a")
                 .with_max_age(Duration::from_secs(5_000));
-            let verifier = Verifier::<UntypedClaims>::builder()
+            let authenticator = Authenticator::builder()
                 .issuer(issuer)
                 .with_clock(clock.clone())
                 .with_token_cache_capacity(capacity)
@@ -125,7 +125,7 @@ impl World {
                 .unwrap();
             let store = MemoryStore::new().with_clock(clock.clone());
             let revocation = RevocationCache::new(store, BOUND).with_clock(clock.clone());
-            let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+            let authenticator = authenticator.with_revocation(revocation.clone());
             Side { authenticator, revocation }
         };
         Self {
@@ -275,14 +275,13 @@ fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
     };
     let keys = KeySetHandle::new(key_set(0));
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", keys.clone()).audience("a"))
         .with_clock(clock.clone())
         .add_pure_check(count(&pure))
         .add_check(count(&others))
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let all = tokens();
     let (ecdsa, hmac) = (&all[0], &all[all.len() - 12]);
     let runs = |token: &str| {
@@ -309,13 +308,12 @@ fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
 fn a_remembered_token_dies_with_its_key_though_another_takes_over_its_name() {
     let named = |secret: [u8; 32]| KeySet::from(Key::hs256(secret).unwrap().with_key_id("a"));
     let keys = KeySetHandle::new(named([1; 32]));
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", keys.clone()).audience("a"))
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .cache_hmac_tokens()
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let claims = format!(r#"{{"iss":"https://issuer.example","aud":"a","exp":{}}}"#, NOW + 100);
     let token = tokens::sign_hs256_with(&[1; 32], r#"{"alg":"HS256","kid":"a"}"#, &claims);
     let outcome = || {
@@ -335,14 +333,13 @@ fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
     let issuer = |name: &str, leeway: u64| {
         Issuer::new(name, hmac()).audience("a").with_leeway(Duration::from_secs(leeway))
     };
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(issuer("https://lenient.example", 60))
         .issuer(issuer("https://strict.example", 0))
         .with_clock(clock.clone())
         .cache_hmac_tokens()
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let outcome = |name: &str| {
         let claims = format!(r#"{{"iss":"https://{name}.example","aud":"a","exp":{}}}"#, NOW + 10);
         let token = tokens::sign_hs256(r#"{"alg":"HS256"}"#, &claims);
@@ -358,13 +355,13 @@ fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
 fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let store = MemoryStore::new().with_clock(clock.clone());
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
         .with_clock(clock.clone())
         .build()
         .unwrap();
     let revocation = RevocationCache::new(store.clone(), BOUND).with_clock(clock.clone());
-    let authenticator = Authenticator::new(verifier.clone()).with_revocation(revocation);
+    let authenticator = authenticator.clone().with_revocation(revocation);
     let token = &tokens()[0];
     let outcome = |authenticator: &Authenticator| {
         block_on(authenticator.authenticate(token)).map(drop).map_err(|rejection| rejection.kind())
@@ -379,9 +376,9 @@ fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
     clock.advance(BOUND);
     assert_eq!(outcome(&authenticator), Ok(()), "within the bound");
 
-    // Another cache with the same bound in front of the same verifier takes no other's answer, fresh as it is.
+    // Another cache with the same bound in front of the same authenticator takes no other's answer, fresh as it is.
     let other = RevocationCache::new(store, BOUND).with_clock(clock.clone());
-    let other = Authenticator::new(verifier).with_revocation(other);
+    let other = authenticator.clone().with_revocation(other);
     assert_eq!(outcome(&other), Err(RejectionKind::Revoked));
 
     clock.advance(Duration::from_nanos(1));
@@ -393,7 +390,7 @@ fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
 fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let store = FakeStore::that(StoreHabit::Says(Verdict::NotRevoked));
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
         .with_clock(clock.clone())
         .build()
@@ -401,7 +398,7 @@ fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
     let revocation = RevocationCache::new(store.clone(), BOUND)
         .with_clock(clock.clone())
         .with_on_unavailable(OnUnavailable::ServeStale(BOUND));
-    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let authenticator = authenticator.with_revocation(revocation.clone());
     let token = tokens()[0].clone();
     let is_accepted = || block_on(authenticator.authenticate(&token)).is_ok();
 

@@ -11,9 +11,7 @@ use std::{fmt::Debug, sync::LazyLock};
 use libfuzzer_sys::fuzz_target;
 use serde::de::DeserializeOwned;
 use tower_bearer::{UnixTime, 
-    Authenticated, Authenticator, RejectionKind, Verifier,
-    claims::{ManualClock, NoClaims, UntypedClaims},
-};
+    Authenticated, Authenticator, RejectionKind,     claims::{ManualClock, NoClaims, UntypedClaims} };
 use tower_bearer_fuzz::{
     NOW, block_on,
     claims::{Flattened, Typed, Untagged},
@@ -40,11 +38,11 @@ static AUTHENTICATORS: LazyLock<Authenticators> = LazyLock::new(|| Authenticator
 });
 
 fn authenticator<C: DeserializeOwned + Send + Sync + 'static>() -> Authenticator<C> {
-    let verifier = Verifier::<C>::builder()
+    let authenticator = Authenticator::builder().claims::<C>()
         .issuer(trusted::issuer(trusted::keys()))
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build();
-    Authenticator::new(verifier.unwrap())
+    authenticator.unwrap()
 }
 
 fuzz_target!(|data: &[u8]| {

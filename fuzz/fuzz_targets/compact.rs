@@ -18,7 +18,7 @@ use tower_bearer_fuzz::{
 static KEYS: LazyLock<KeySet> = LazyLock::new(trusted::keys);
 
 static AUTHENTICATOR: LazyLock<Authenticator> =
-    LazyLock::new(|| Authenticator::new(trusted::verifier(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap()));
+    LazyLock::new(|| trusted::builder(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap());
 
 fuzz_target!(|data: &[u8]| {
     match data.split_first() {

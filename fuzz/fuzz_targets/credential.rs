@@ -118,7 +118,7 @@ impl Token {
 }
 
 static AUTHENTICATOR: LazyLock<Authenticator> =
-    LazyLock::new(|| Authenticator::new(trusted::verifier(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap()));
+    LazyLock::new(|| trusted::builder(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap());
 
 #[derive(Clone)]
 struct Seen(Parts);

@@ -18,8 +18,7 @@ use http_body_util::Full;
 use libfuzzer_sys::fuzz_target;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_bearer::{UnixTime, 
-    Authenticator, BearerLayer, CheckError, Rejection, claims::ManualClock, rejection::ProblemJson,
-};
+    Authenticator, BearerLayer, CheckError, Rejection, claims::ManualClock, rejection::ProblemJson };
 use tower_bearer_fuzz::{
     NOW, block_on,
     http_wire::{Answer, Refusal},
@@ -126,14 +125,14 @@ fn check(input: &Input<'_>) {
 
 fn authenticator(check: Check) -> Authenticator {
     let answer = AtomicU8::new(check as u8);
-    let verifier = trusted::verifier(ManualClock::at(UnixTime::from_secs(NOW))).add_check(move |_| {
+    let authenticator = trusted::builder(ManualClock::at(UnixTime::from_secs(NOW))).add_check(move |_| {
         match answer.load(Ordering::Relaxed) {
             answer if answer == Check::Passes as u8 => Ok(()),
             answer if answer == Check::Refuses as u8 => Err(CheckError::Refused),
             _ => Err(CheckError::Unavailable),
         }
     });
-    Authenticator::new(verifier.build().unwrap())
+    authenticator.build().unwrap()
 }
 
 fn request(input: &Input<'_>) -> (Arc<str>, Request<String>) {

@@ -82,12 +82,12 @@ fuzz_target!(|input: Input<'_>| {
 });
 
 fn authenticator(now: u64, cache: u64) -> Authenticator {
-    let verifier = tower_bearer::Verifier::builder()
+    let authenticator = tower_bearer::Authenticator::builder()
         .issuer(TRUSTED.clone())
         .with_clock(ManualClock::at(UnixTime::from_secs(now)))
         .with_token_cache_capacity(cache)
         .cache_hmac_tokens();
-    Authenticator::new(verifier.build().unwrap())
+    authenticator.build().unwrap()
 }
 
 fn decide(authenticator: &Authenticator, token: &str) -> Decision {

@@ -1,14 +1,12 @@
 //! The crate's side: the keys that `policy` trusts, and verifiers with its defaults.
 
-use tower_bearer::{
-    Algorithm, Issuer, Key, KeySet, Verifier, VerifierBuilder,
-    claims::{Clock, UntypedClaims},
-};
+use tower_bearer::{Authenticator, 
+    Algorithm, Issuer, Key, KeySet, AuthenticatorBuilder,
+    claims::{Clock, UntypedClaims} };
 
 use crate::{
     AUDIENCE, ISSUER,
-    signer::{ED25519_PUBLIC, P256_PUBLIC, SECRET},
-};
+    signer::{ED25519_PUBLIC, P256_PUBLIC, SECRET} };
 
 pub fn keys() -> KeySet {
     KeySet::new([
@@ -22,6 +20,6 @@ pub fn issuer(keys: KeySet) -> Issuer {
     Issuer::new(ISSUER, keys).audience(AUDIENCE)
 }
 
-pub fn verifier(clock: impl Clock) -> VerifierBuilder<UntypedClaims> {
-    Verifier::builder().issuer(issuer(keys())).with_clock(clock)
+pub fn builder(clock: impl Clock) -> AuthenticatorBuilder<UntypedClaims> {
+    Authenticator::builder().claims().issuer(issuer(keys())).with_clock(clock)
 }

@@ -20,7 +20,8 @@ use super::{
     throttle::Throttle,
 };
 use crate::{
-    Authenticated, Authenticator, BearerLayer, Issuer, RevocationCache, UnixTime, VerifierBuilder,
+    Authenticated, Authenticator, AuthenticatorBuilder, BearerLayer, Issuer, RevocationCache,
+    UnixTime,
     claims::{Clock, Moment},
     jws::{SigningFailed, SigningKey},
     revocation::{KEEP_AFTER_EXPIRY, StoreError},
@@ -94,28 +95,27 @@ impl TokenIssuer {
     /// for longer: to lower the maximum ends older tokens that exceed it.
     ///
     /// Calls that take an [`Authenticated`], such as [`log_out`](Self::log_out), accept only tokens that were verified
-    /// under this policy: by [`authenticator`](Self::authenticator), a layer of this issuer, a verifier of
-    /// [`verifier_builder`](Self::verifier_builder), or a verifier of yours that was given this policy.
+    /// under this policy: by [`authenticator`](Self::authenticator), a layer of this issuer, an authenticator of
+    /// [`authenticator_builder`](Self::authenticator_builder), or an authenticator of yours that was given this policy.
     pub fn policy(&self) -> Issuer {
         self.0.verifying.policy.clone()
     }
 
-    /// A verifier of access and private tokens for claims of your own type, which also notes when private tokens are
-    /// used. Add your own checks, and put [`revocation`](Self::revocation) behind it:
+    /// The settings of an authenticator of access and private tokens for claims of your own type, which looks up
+    /// revocation in [`revocation`](Self::revocation) and also notes when private tokens are used. Add your own checks:
     ///
     /// ```no_run
-    /// # use tower_bearer::{Authenticator, BearerLayer, ConfigError, issuing::TokenIssuer};
+    /// # use tower_bearer::{BearerLayer, ConfigError, issuing::TokenIssuer};
     /// # #[derive(serde::Deserialize)] struct MyClaims {}
     /// # fn layer(issuer: &TokenIssuer) -> Result<BearerLayer<MyClaims>, ConfigError> {
-    /// let verifier = issuer.verifier_builder::<MyClaims>().build()?;
-    /// let authenticator = Authenticator::new(verifier).with_revocation(issuer.revocation().clone());
+    /// let authenticator = issuer.authenticator_builder::<MyClaims>().build()?;
     /// Ok(BearerLayer::new(authenticator))
     /// # }
     /// ```
-    pub fn verifier_builder<C: DeserializeOwned + Send + Sync + 'static>(
+    pub fn authenticator_builder<C: DeserializeOwned + Send + Sync + 'static>(
         &self,
-    ) -> VerifierBuilder<C> {
-        self.0.verifying.verifier_builder()
+    ) -> AuthenticatorBuilder<C> {
+        self.0.verifying.authenticator_builder()
     }
 
     /// The cache that the layers of this issuer ask about revocation. What the issuer revokes is refused there at once.

@@ -6,8 +6,8 @@ use futures_util::FutureExt;
 
 use tower_bearer::{
     Authenticator, BearerLayer, Issuer, Key, KeySet, KeySetHandle, RejectionKind, RevocationCache,
-    UnixTime, Verifier, VerifierBuilder,
-    claims::{ManualClock, UntypedClaims},
+    UnixTime,
+    claims::ManualClock,
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
@@ -37,10 +37,9 @@ async fn guarded(
     let revocation = RevocationCache::new(store, BOUND)
         .with_clock(clock.clone())
         .with_on_unavailable(on_unavailable);
-    let verifier: VerifierBuilder<UntypedClaims> = Verifier::builder().with_clock(clock.clone());
-    let verifier = issuers.into_iter().fold(verifier, |verifier, issuer| verifier.issuer(issuer));
-    let authenticator = Authenticator::new(verifier.build().unwrap());
-    let layer = BearerLayer::new(authenticator.with_revocation(revocation.clone()));
+    let builder = Authenticator::builder().with_clock(clock.clone()).revocation(revocation.clone());
+    let builder = issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer));
+    let layer = BearerLayer::new(builder.build().unwrap());
     (Server::with(layer).await, revocation, clock)
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use tower_bearer::{
-    BoxFuture, ConfigError, Issuer, RejectionKind, UnixTime, Verifier,
-    claims::{ManualClock, SystemClock, UntypedClaims},
+    Authenticator, BoxFuture, ConfigError, Issuer, RejectionKind, UnixTime,
+    claims::{ManualClock, SystemClock},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
 };
 
@@ -188,7 +188,7 @@ async fn without_metadata_the_first_failure_is_told() {
 
 #[test]
 fn plain_http_to_another_machine_is_refused_at_start_unless_it_is_spelled_out() {
-    let build = |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     let url = "http://keys.internal/keys";
     let issuer = |keys: RemoteJwks| Issuer::new("https://issuer.example", keys).audience(AUDIENCE);
 
@@ -281,7 +281,7 @@ fn an_address_that_is_mistaken_for_another_is_told_with_a_hint() {
 fn an_issuer_does_not_take_another_issuers_metadata() {
     let keys = RemoteJwks::discover("https://one.example").unwrap();
     let issuer = Issuer::new("https://two.example", keys).audience(AUDIENCE);
-    let built = Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let built = Authenticator::builder().issuer(issuer).build();
     assert!(matches!(built, Err(ConfigError::ForeignMetadata)));
 }
 

@@ -17,8 +17,8 @@ use tokio::{
     net::TcpStream,
 };
 use tower_bearer::{
-    Authenticator, Issuer, RejectionKind, UnixTime, Verifier,
-    claims::{Clock, ManualClock, SystemClock, UntypedClaims},
+    Authenticator, Issuer, RejectionKind, UnixTime,
+    claims::{Clock, ManualClock, SystemClock},
     jwks::RemoteJwks,
 };
 
@@ -125,8 +125,7 @@ async fn tokens_of_an_openid_provider_are_verified_through_a_rotation() {
     let issuer = Issuer::new(provider.issuer.as_str(), keys.clone())
         .audience(AUDIENCE)
         .require_typ("at+jwt");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build().unwrap();
-    let authenticator = Authenticator::new(verifier);
+    let authenticator = Authenticator::builder().issuer(issuer).build().unwrap();
     let says = async |token: &str| {
         authenticator.authenticate(token).await.map_err(|rejection| rejection.kind())
     };

@@ -9,8 +9,8 @@ use std::{
 };
 
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, KeySet, UnixTime, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Authenticator, BoxFuture, Issuer, KeySet, UnixTime,
+    claims::ManualClock,
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     telemetry::Collector,
 };
@@ -41,7 +41,7 @@ impl FetchJwks for KeyServer {
 
 fn trusting(keys: &RemoteJwks) -> Authenticator {
     let issuer = Issuer::new("https://issuer.example", keys.clone()).audience("api://orders");
-    Authenticator::new(Verifier::<UntypedClaims>::builder().issuer(issuer).build().unwrap())
+    Authenticator::builder().issuer(issuer).build().unwrap()
 }
 
 #[test]

@@ -6,8 +6,7 @@ use std::{
 };
 
 use tower_bearer::{
-    Authenticator, Issuer, Key, KeySet, RejectionKind, RevocationCache, UnixTime, Verifier,
-    claims::UntypedClaims,
+    Authenticator, Issuer, Key, KeySet, RejectionKind, RevocationCache, UnixTime,
     revocation::{
         Lookup, OnUnavailable, Revocable, RevocationEntry,
         redis::{Pushes, RedisStore},
@@ -73,8 +72,8 @@ impl Service {
 pub(crate) fn authenticator(revocation: &RevocationCache) -> Authenticator {
     let key = |id: &str| Key::hs256(SECRET).unwrap().with_key_id(id);
     let issuer = Issuer::new(ISSUER, KeySet::new([key("k1"), key("k2")])).audience("api://orders");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build().unwrap();
-    Authenticator::new(verifier).with_revocation(revocation.clone())
+    let authenticator = Authenticator::builder().issuer(issuer).build().unwrap();
+    authenticator.with_revocation(revocation.clone())
 }
 
 pub(crate) async fn ask(authenticator: &Authenticator, token: &str) -> Outcome {

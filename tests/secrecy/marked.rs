@@ -7,8 +7,8 @@ use std::{
 
 use metrics_util::debugging::{DebuggingRecorder, Snapshotter};
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, Key, KeySource, UnixTime, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Authenticator, BoxFuture, Issuer, Key, KeySource, UnixTime,
+    claims::ManualClock,
     revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 use tracing_subscriber::{filter::LevelFilter, fmt::format::FmtSpan};
@@ -97,14 +97,14 @@ pub(crate) type Printed = Arc<Mutex<Vec<String>>>;
 
 pub(crate) fn marked_authenticator(printed: &Printed) -> Authenticator {
     let printed = Arc::clone(printed);
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(marked_issuer(marked_key()))
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .add_check(move |token| {
             printed.lock().unwrap().push(format!("{token:?} {token:#?}"));
             Ok(())
         });
-    Authenticator::new(verifier.build().unwrap())
+    authenticator.build().unwrap()
 }
 
 pub(crate) fn all_revocables() -> [Revocable; 4] {

@@ -5,9 +5,9 @@ use std::{error::Error, sync::LazyLock, time::Duration};
 use http::{Request, Response};
 use tower::{Layer, Service};
 use tower_bearer::{
-    BearerLayer, Issuer, KeySet, KeySetHandle, KeySource, Rejection, RejectionKind,
-    RevocationCache, UnixTime, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Authenticator, BearerLayer, Issuer, KeySet, KeySetHandle, KeySource, Rejection, RejectionKind,
+    RevocationCache, UnixTime,
+    claims::ManualClock,
     revocation::{MemoryStore, RevocationEntry, StoreError},
 };
 
@@ -72,7 +72,7 @@ async fn no_public_type_prints_a_token_a_claim_or_a_key() {
     hidden.assert_not_printed(&Issuer::new("https://issuer.example", handle.clone()));
     let issuer = marked_issuer(handle);
     hidden.assert_not_printed(&issuer);
-    let builder = Verifier::<UntypedClaims>::builder().issuer(issuer);
+    let builder = Authenticator::builder().issuer(issuer);
     hidden.assert_not_printed(&builder);
     hidden.assert_not_printed(&builder.build().unwrap());
     hidden.assert_not_printed(&authenticator);

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use tower::Layer;
 use tower_bearer::{
     Authenticator, BearerLayer, CheckError, Issuer, Key, RejectionKind, RevocationCache, UnixTime,
-    Verifier,
     claims::ManualClock,
     rejection::Answer,
     revocation::{MemoryStore, Revocable, RevocationEntry},
@@ -29,7 +28,7 @@ struct Claims {
     tenant: Option<String>,
 }
 
-/// Everything that a verifier can demand.
+/// Everything that a authenticator can demand.
 fn demanding() -> (Authenticator<Claims>, RevocationCache) {
     let key = || Key::hs256(SECRET).unwrap().with_key_id("main");
     let revocation = RevocationCache::new(
@@ -37,7 +36,8 @@ fn demanding() -> (Authenticator<Claims>, RevocationCache) {
         Duration::ZERO,
     )
     .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
-    let verifier = Verifier::<Claims>::builder()
+    let authenticator = Authenticator::builder()
+        .claims::<Claims>()
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .issuer(Issuer::new("https://issuer.example", key()).audience("api://orders"))
         .issuer(
@@ -52,7 +52,7 @@ fn demanding() -> (Authenticator<Claims>, RevocationCache) {
         })
         .build()
         .unwrap();
-    (Authenticator::new(verifier).with_revocation(revocation.clone()), revocation)
+    (authenticator.with_revocation(revocation.clone()), revocation)
 }
 
 fn with_claims(iss: &str, members: &str) -> String {

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Authenticator, CheckError, ConfigError, Issuer, RevocationCache, VerifiedToken, Verifier,
-    VerifierBuilder,
-    claims::{Clock, UntypedClaims},
+    Authenticator, AuthenticatorBuilder, CheckError, ConfigError, Issuer, RevocationCache,
+    VerifiedToken,
+    claims::Clock,
     issuing::{
         SigningKeys,
         claims::{ACCESS_TYP, TokenType, is_private_id, token_type},
@@ -45,12 +45,14 @@ pub(super) fn policy(
 }
 
 impl Verifying {
-    pub(super) fn verifier_builder<C: DeserializeOwned + Send + Sync + 'static>(
+    pub(super) fn authenticator_builder<C: DeserializeOwned + Send + Sync + 'static>(
         &self,
-    ) -> VerifierBuilder<C> {
+    ) -> AuthenticatorBuilder<C> {
         let (last_used, clock) = (Arc::clone(&self.last_used), Arc::clone(&self.clock));
-        Verifier::<C>::builder()
+        Authenticator::builder()
+            .claims()
             .issuer(self.policy.clone())
+            .revocation(self.revocation.clone())
             .with_clock(Arc::clone(&self.clock))
             .add_pure_check(|token| match kind_of(token) {
                 Some(TokenType::Access | TokenType::Private) => Ok(()),
@@ -68,18 +70,16 @@ impl Verifying {
     pub(super) fn authenticators(&self) -> Result<[Authenticator; 2], ConfigError> {
         // The tokens of few calls: they need little room.
         const ACCESS_CACHE: u64 = 1024 * 1024;
-        let both = self.verifier_builder::<UntypedClaims>().build()?;
+        let both = self.authenticator_builder().build()?;
         let access = self
-            .verifier_builder::<UntypedClaims>()
+            .authenticator_builder()
             .with_token_cache_capacity(ACCESS_CACHE)
             .add_pure_check(|token| match kind_of(token) {
                 Some(TokenType::Access) => Ok(()),
                 _ => Err(CheckError::Refused),
             })
             .build()?;
-        let with_revocation =
-            |verifier| Authenticator::new(verifier).with_revocation(self.revocation.clone());
-        Ok([both, access].map(with_revocation))
+        Ok([both, access])
     }
 }
 

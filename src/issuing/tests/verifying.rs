@@ -5,8 +5,8 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::{DAY, NOW, builder, issuer, log_in, refusal, secs};
 use crate::{
-    Algorithm, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Algorithm, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind,
+    claims::ManualClock,
     issuing::{ListQuery, LogOutError, PrivateTokenError, RevokeAllError},
     jws::SigningKey,
     revocation::RevokeError,
@@ -63,9 +63,8 @@ async fn another_service_verifies_by_the_public_keys_alone() {
     let (tokens, _) = log_in(&issuer, "ada").await;
     let keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
     let policy = Issuer::new(super::ISSUER, keys).audience("api").require_typ("at+jwt");
-    let verifier =
-        Verifier::<UntypedClaims>::builder().issuer(policy).with_clock(clock).build().unwrap();
-    let elsewhere = Authenticator::new(verifier);
+    let authenticator = Authenticator::builder().issuer(policy).with_clock(clock).build().unwrap();
+    let elsewhere = authenticator;
     assert!(elsewhere.authenticate(&tokens.access_token).await.is_ok());
     assert!(elsewhere.authenticate(&tokens.refresh_token).await.is_err());
 }
@@ -80,9 +79,9 @@ async fn calls_reject_a_token_of_another_verifier_with_the_same_name() {
     let forged = foreign_key.sign("at+jwt", claims).unwrap();
     let policy = |keys: KeySet| Issuer::new(super::ISSUER, keys).audience("api");
     let authenticate = async |policy: Issuer, token: &str| {
-        let verifier = Verifier::<UntypedClaims>::builder().issuer(policy);
-        let verifier = verifier.with_clock(clock.clone()).build().unwrap();
-        Authenticator::new(verifier).authenticate(token).await.unwrap()
+        let authenticator = Authenticator::builder().issuer(policy);
+        let authenticator = authenticator.with_clock(clock.clone()).build().unwrap();
+        authenticator.authenticate(token).await.unwrap()
     };
     let forged = authenticate(policy(foreign_key.verifying_key().into()), &forged).await;
     let own_keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
