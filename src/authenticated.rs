@@ -60,7 +60,7 @@ impl<C> Authenticated<C> {
     }
 
     /// The [thumbprint](crate::Key::thumbprint) of the key that verified the token. The key can be
-    /// [revoked](crate::revocation::Revocable::Key) by it.
+    /// [revoked](crate::revocation::RevocableKind::Key) by it.
     #[must_use]
     pub fn key_thumbprint(&self) -> &str {
         self.0.key_thumbprint()

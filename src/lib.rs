@@ -4,13 +4,12 @@
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 //! # fn main() -> Result<(), tower_bearer::ConfigError> {
-//! use std::{convert::Infallible, time::Duration};
+//! use std::convert::Infallible;
 //!
 //! use http::{Request, Response};
 //! use tower::{ServiceBuilder, service_fn};
 //! use tower_bearer::{
-//!     Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier,
-//!     claims::UntypedClaims, revocation::MemoryStore,
+//!     Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache,
 //! };
 //!
 //! async fn hello(request: Request<String>) -> Result<Response<String>, Infallible> {
@@ -21,10 +20,11 @@
 //!
 //! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
 //!     .audience("api://orders"); // mandatory: without it this does not compile
-//! let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-//! let authenticator = Authenticator::new(verifier)
-//!     // A store that processes share is asked again after 30 seconds at the latest.
-//!     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+//! let authenticator = Authenticator::builder()
+//!     .issuer(issuer)
+//!     // One process. Processes that share a store take `RevocationCache::new(store, bound)`.
+//!     .revocation(RevocationCache::in_memory())
+//!     .build()?;
 //! let service = ServiceBuilder::new()
 //!     .layer(BearerLayer::new(authenticator))
 //!     .service(service_fn(hello));
@@ -89,8 +89,8 @@
 //!
 //! # A runtime
 //!
-//! A revocation store that has to wait for its answer is given a time box, by the timer of the Tokio runtime that polls
-//! the request; the timer has to be enabled. Outside a runtime there is no time box.
+//! A revocation store that has to wait for its answer is given a timeout, by the timer of the Tokio runtime that polls
+//! the request; the timer has to be enabled. Outside a runtime there is no timeout.
 //! Keys from the network, Redis and [`issuing`] run on one. Nothing else here asks for one.
 
 #![forbid(unsafe_code)]

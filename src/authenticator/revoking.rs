@@ -32,16 +32,16 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::time::Duration;
     /// use tower_bearer::{
-    ///     Authenticator, Issuer, Key, RevocationCache, Verifier, claims::UntypedClaims,
-    ///     revocation::{MemoryStore, RevokeError},
+    ///     Authenticator, Issuer, Key, RevocationCache, revocation::RevokeError,
     /// };
     ///
     /// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
     ///     .audience("api://orders")
     ///     .with_max_lifetime(Duration::from_secs(3600));
-    /// let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-    /// let authenticator = Authenticator::new(verifier)
-    ///     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+    /// let authenticator = Authenticator::builder()
+    ///     .issuer(issuer)
+    ///     .revocation(RevocationCache::in_memory())
+    ///     .build()?;
     ///
     /// authenticator.revoke_subject("https://issuer.example", "ada").await?;
     ///

@@ -13,13 +13,13 @@
 //! | where the token stands | `Authorization: Bearer`, nowhere else | URLs end up in logs, and browsers send cookies unasked | [`credential_header`](crate::BearerLayer::credential_header), [`allow_cookie`](crate::BearerLayer::allow_cookie), [`allow_query`](crate::BearerLayer::allow_query) |
 //! | a cookie on unsafe methods and upgrades | same origin only | another site can make a browser send it | [`allow_cookie_without_csrf_check`](crate::BearerLayer::allow_cookie_without_csrf_check) |
 //! | the credential behind the layer | stays, marked as sensitive | services that call others pass it on; `Debug` of the headers does not show it | [`strip_credential`](crate::BearerLayer::strip_credential) |
-//! | the longest token | 8 KiB | what is longer is refused before anything else is done with it; many servers allow no longer header | [`with_max_token_length`](crate::VerifierBuilder::with_max_token_length) |
+//! | the longest token | 8 KiB | what is longer is refused before anything else is done with it; many servers allow no longer header | [`with_max_token_length`](crate::AuthenticatorBuilder::with_max_token_length) |
 //!
 //! # Whose tokens, and which
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | issuers | none: [`build`](crate::VerifierBuilder::build) fails | | [`issuer`](crate::VerifierBuilder::issuer) |
+//! | issuers | none: [`build`](crate::AuthenticatorBuilder::build) fails | | [`issuer`](crate::AuthenticatorBuilder::issuer) |
 //! | tenants of a [multi-tenant issuer](crate::Issuer::multi_tenant) | must be named, or it does not compile; looked at on every request | anyone can have a tenant of Microsoft Entra | [`tenants`](crate::IssuerWithoutTenants::tenants), [`tenants_by`](crate::IssuerWithoutTenants::tenants_by), [`allow_any_tenant`](crate::IssuerWithoutTenants::allow_any_tenant) |
 //! | `iss` | required; the issuer's name, byte by byte | a key of one issuer must sign nothing for another (RFC 8725 section 3.8) | [`add_name`](crate::Issuer::add_name) |
 //! | `aud` | required; must be named, or it does not compile | who does not look at it accepts what was written for somebody else (RFC 8725 section 3.9) | [`audience`](crate::IssuerWithoutAudience::audience), [`add_audience`](crate::Issuer::add_audience), [`allow_any_audience`](crate::IssuerWithoutAudience::allow_any_audience), [`audience_from`](crate::Issuer::audience_from) |
@@ -35,8 +35,8 @@
 //! | `token_type` of `refresh` | refused | a refresh token opens no door | not at all |
 //! | `cnf` | refused | a token that is bound to a key is stolen goods without that key (RFC 9449 section 7.2) | [`allow_unverified_cnf`](crate::Issuer::allow_unverified_cnf) |
 //! | `kid` | selects keys; without it all that fit are tried, 4 at most | RFC 7515 leaves it optional; four bounds what a forged token costs | not at all |
-//! | your checks | none | | [`add_check`](crate::VerifierBuilder::add_check), [`add_async_check`](crate::VerifierBuilder::add_async_check), [`add_pure_check`](crate::VerifierBuilder::add_pure_check) |
-//! | the clock | the system's | tests move another | [`with_clock`](crate::VerifierBuilder::with_clock) |
+//! | your checks | none | | [`add_check`](crate::AuthenticatorBuilder::add_check), [`add_async_check`](crate::AuthenticatorBuilder::add_async_check), [`add_pure_check`](crate::AuthenticatorBuilder::add_pure_check) |
+//! | the clock | the system's | tests move another | [`with_clock`](crate::AuthenticatorBuilder::with_clock) |
 //! | your claims | any type, by serde; a token that does not fit is refused | | the parameter `C` |
 //!
 //! # Keys
@@ -54,9 +54,9 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | verified tokens | RSA, ECDSA and EdDSA tokens, in up to 16 MiB | their signatures cost many times what a look-up does, and nothing else changes: keys, times, checks and revocation are looked at again | [`with_token_cache_capacity`](crate::VerifierBuilder::with_token_cache_capacity) |
-//! | tokens with HMAC | not remembered | an HMAC is cheap; remembering pays only where few tokens make up most of the requests | [`cache_hmac_tokens`](crate::VerifierBuilder::cache_hmac_tokens) |
-//! | your checks | run on every request | only you know whether the answer can change | [`add_pure_check`](crate::VerifierBuilder::add_pure_check) |
+//! | verified tokens | RSA, ECDSA and EdDSA tokens, in up to 16 MiB | their signatures cost many times what a look-up does, and nothing else changes: keys, times, checks and revocation are looked at again | [`with_token_cache_capacity`](crate::AuthenticatorBuilder::with_token_cache_capacity) |
+//! | tokens with HMAC | not remembered | an HMAC is cheap; remembering pays only where few tokens make up most of the requests | [`cache_hmac_tokens`](crate::AuthenticatorBuilder::cache_hmac_tokens) |
+//! | your checks | run on every request | only you know whether the answer can change | [`add_pure_check`](crate::AuthenticatorBuilder::add_pure_check) |
 //!
 //! # Revocation
 //!
@@ -64,10 +64,10 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | revocation at all | none: a token is good until it expires | it needs a store, which only you can choose | [`with_revocation`](crate::Authenticator::with_revocation) |
+//! | revocation at all | none: a token is good until it expires | it needs a store, which only you can choose; a single process takes [`in_memory`](crate::RevocationCache::in_memory) | [`revocation`](crate::AuthenticatorBuilder::revocation) |
 //! | the bound | no default: it is an argument | how late a revocation may be seen is your decision | [`RevocationCache::new`](crate::RevocationCache::new) |
 //! | a store that cannot answer | 503 | a pass would open the door to whoever can disturb the store | [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) |
-//! | its time box | 1 second | a request should fail before its client gives up | [`with_time_box`](crate::RevocationCache::with_time_box) |
+//! | its timeout | 1 second | a request should fail before its client gives up | [`with_lookup_timeout`](crate::RevocationCache::with_lookup_timeout) |
 //! | remembered "not revoked" | 100 000 answers | what is forgotten costs a question, no more | [`with_capacity`](crate::RevocationCache::with_capacity) |
 //! | remembered denials | all of them, until 6 minutes after the token's `exp` | a denial that is evicted is a door that opens | not at all |
 //! | the clocks | the system's | tests move others | [`with_clock`](crate::RevocationCache::with_clock), [`with_clock`](crate::revocation::MemoryStore::with_clock), [`with_clock`](crate::revocation::redis::DenyList::with_clock) |
@@ -95,7 +95,7 @@
 //! | a server that evicts, or is a replica | refused at start, unavailable later | either loses revocations in silence | the server's settings |
 //! | a Redis that cannot be reached at start | an error | a wrong address should not wait for its first user | [`allow_unreachable_at_start`](crate::revocation::redis::RedisBuilder::allow_unreachable_at_start) |
 //! | encryption | none with `redis://`; with `rediss://` certificates are checked, always | what the URL says | [`with_root_pem`](crate::revocation::redis::RedisBuilder::with_root_pem), [`add_root_pem`](crate::revocation::redis::RedisBuilder::add_root_pem), [`with_system_roots`](crate::revocation::redis::RedisBuilder::with_system_roots), [`with_client_certificate_pem`](crate::revocation::redis::RedisBuilder::with_client_certificate_pem) |
-//! | connecting; one command | 1 second; 500 milliseconds | less than the time box of the cache in front | [`with_connect_timeout`](crate::revocation::redis::RedisBuilder::with_connect_timeout), [`with_command_timeout`](crate::revocation::redis::RedisBuilder::with_command_timeout) |
+//! | connecting; one command | 1 second; 500 milliseconds | less than the timeout of the cache in front | [`with_connect_timeout`](crate::revocation::redis::RedisBuilder::with_connect_timeout), [`with_command_timeout`](crate::revocation::redis::RedisBuilder::with_command_timeout) |
 //! | replicas that must have a revocation | none but the master | each one waited for makes revoking slower | [`with_wait`](crate::revocation::redis::RedisBuilder::with_wait) |
 //! | names of keys and channel | begin with `tower-bearer:` | | [`with_prefix`](crate::revocation::redis::RedisBuilder::with_prefix) |
 //! | how often a relay looks for revocations to carry | every 200 milliseconds | | [`with_interval`](crate::revocation::redis::OutboxRelay::with_interval) |
@@ -148,9 +148,7 @@
 //! use std::time::Duration;
 //!
 //! use tower_bearer::{
-//!     ConfigError, Issuer, Key, RevocationCache, Verifier,
-//!     claims::{self, UntypedClaims},
-//!     issuing,
+//!     Authenticator, ConfigError, Issuer, Key, RevocationCache, claims, issuing,
 //!     jwks::{self, RemoteJwks},
 //!     revocation::{MemoryStore, OnUnavailable, redis::RedisStore},
 //! };
@@ -167,7 +165,7 @@
 //!     expected.iter().all(|one| shown.contains(one))
 //! }
 //! let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
-//! assert!(shows(revocation, &["on_unavailable: Deny", "time_box: 1s", "capacity: 100000"]));
+//! assert!(shows(revocation, &["on_unavailable: Deny", "lookup_timeout: 1s", "capacity: 100000"]));
 //! let keys = RemoteJwks::new("https://issuer.example/keys")?;
 //! assert!(shows(keys, &[
 //!     "allows_http: false",
@@ -179,7 +177,7 @@
 //! assert!(shows(redis, &["\"tower-bearer:\"", "connect_timeout: 1s", "command_timeout: 500ms", "wait: None"]));
 //!
 //! // Nobody is trusted by default,
-//! let nobody = Verifier::<UntypedClaims>::builder().build();
+//! let nobody = Authenticator::builder().build();
 //! assert!(matches!(nobody, Err(ConfigError::NoIssuer)));
 //!
 //! // no secret is shorter than its hash,
@@ -189,7 +187,7 @@
 //! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
 //!     .audience("api://orders")
 //!     .with_leeway(Duration::from_secs(301));
-//! let too_lenient = Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+//! let too_lenient = Authenticator::builder().issuer(issuer).build();
 //! assert!(matches!(too_lenient, Err(ConfigError::LeewayTooLong(_))));
 //! # Ok::<(), ConfigError>(())
 //! ```
@@ -198,9 +196,9 @@
 //!
 //! ```compile_fail,E0308
 //! # fn main() -> Result<(), tower_bearer::ConfigError> {
-//! use tower_bearer::{Issuer, Key, Verifier, claims::UntypedClaims};
+//! use tower_bearer::{Authenticator, Issuer, Key};
 //!
 //! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?);
-//! Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+//! Authenticator::builder().issuer(issuer).build()?;
 //! # Ok(()) }
 //! ```

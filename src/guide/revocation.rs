@@ -8,10 +8,10 @@
 //!
 //! | | reaches | named by |
 //! |---|---|---|
-//! | [`Token`](crate::revocation::Revocable::Token) | one token | `jti`, the claim that the policy names, or the SHA-256 of header and claims |
-//! | [`Subject`](crate::revocation::Revocable::Subject) | all that were issued to a subject at a moment or before | `sub`, and the cut-off |
-//! | [`Session`](crate::revocation::Revocable::Session) | all of one log-in | `sid` |
-//! | [`Key`](crate::revocation::Revocable::Key) | all that one key verifies | the key's configured id, or its [thumbprint](crate::Key::thumbprint); never the `kid` of a token |
+//! | [`Token`](crate::revocation::RevocableKind::Token) | one token | `jti`, the claim that the policy names, or the SHA-256 of header and claims |
+//! | [`Subject`](crate::revocation::RevocableKind::Subject) | all that were issued to a subject at a moment or before | `sub`, and the cut-off |
+//! | [`Session`](crate::revocation::RevocableKind::Session) | all of one log-in | `sid` |
+//! | [`Key`](crate::revocation::RevocableKind::Key) | all that one key verifies | the key's configured id, or its [thumbprint](crate::Key::thumbprint); never the `kid` of a token |
 //!
 //! Revoke one token with [`revoke_token`](crate::RevocationCache::revoke_token). For the rest use
 //! [`revoke_subject`](crate::Authenticator::revoke_subject), [`revoke_session`](crate::Authenticator::revoke_session)
@@ -49,8 +49,7 @@
 //! use std::time::Duration;
 //!
 //! use tower_bearer::{
-//!     Authenticator, Issuer, RejectionKind, RevocationCache, Verifier,
-//!     claims::{ManualClock, UntypedClaims},
+//!     Authenticator, Issuer, RejectionKind, RevocationCache, UnixTime, claims::ManualClock,
 //!     revocation::MemoryStore,
 //! };
 //! # use tower_bearer::{Algorithm, Key};
@@ -63,14 +62,14 @@
 //!
 //! let clock = ManualClock::at(UnixTime::from_secs(1_000));
 //! let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
-//! let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).with_clock(clock.clone()).build()?;
+//! let authenticator = Authenticator::builder().issuer(issuer).with_clock(clock.clone()).build()?;
 //!
 //! // Two processes that share a store, each with its cache.
 //! let store = MemoryStore::new().with_clock(clock.clone());
 //! let cache = || RevocationCache::new(store.clone(), Duration::from_secs(30)).with_clock(clock.clone());
 //! let (here, there) = (cache(), cache());
-//! let authenticator_here = Authenticator::new(verifier.clone()).with_revocation(here.clone());
-//! let authenticator_there = Authenticator::new(verifier).with_revocation(there.clone());
+//! let authenticator_here = authenticator.clone().with_revocation(here.clone());
+//! let authenticator_there = authenticator.with_revocation(there.clone());
 //!
 //! let user = authenticator_here.authenticate(&token).await?;
 //! authenticator_there.authenticate(&token).await?;

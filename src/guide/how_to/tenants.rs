@@ -1,6 +1,6 @@
 //! Several issuers in one service: tenants with an identity provider each, or staff and customers.
 //!
-//! One [`Verifier`](crate::Verifier) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and policy. The
+//! One [`Authenticator`](crate::Authenticator) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and policy. The
 //! token's `iss` selects whose keys are tried and whose rules apply; a key of one issuer verifies nothing in the name of
 //! another.
 //!
@@ -14,7 +14,7 @@
 //!
 //! ```
 //! use axum::{Router, extract::Path, http::StatusCode, routing::get};
-//! use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::NoClaims};
+//! use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key, claims::NoClaims};
 //!
 //! /// What a name of a tenant in a path stands for.
 //! fn issuer_of(tenant: &str) -> Option<&'static str> {
@@ -45,8 +45,8 @@
 //! let red = Issuer::new("https://red.example/realms/shop", Key::hs256([2; 32])?)
 //!     .audience("account")
 //!     .require_claim_value("typ", "Bearer");
-//! let verifier = Verifier::<NoClaims>::builder().issuer(blue).issuer(red).build()?;
-//! let layer = BearerLayer::new(Authenticator::new(verifier));
+//! let authenticator = Authenticator::builder().claims::<NoClaims>().issuer(blue).issuer(red).build()?;
+//! let layer = BearerLayer::new(authenticator);
 //! let app = Router::new().route("/{tenant}/orders", get(orders)).route_layer(layer);
 //!
 //! # use axum::{body::Body, http::Request};
@@ -88,5 +88,5 @@
 //! see [`Collector`](crate::telemetry::Collector).
 //!
 //! With one issuer that signs for all tenants and names the tenant in a claim, there is one [`Issuer`](crate::Issuer) and
-//! one check: [`add_check`](crate::VerifierBuilder::add_check) if the list of tenants can change,
-//! [`add_pure_check`](crate::VerifierBuilder::add_pure_check) if it cannot.
+//! one check: [`add_check`](crate::AuthenticatorBuilder::add_check) if the list of tenants can change,
+//! [`add_pure_check`](crate::AuthenticatorBuilder::add_pure_check) if it cannot.

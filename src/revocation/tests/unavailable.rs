@@ -21,14 +21,14 @@ async fn a_store_that_fails_is_unavailable_unless_told_otherwise() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_is_unavailable_after_its_time_box() {
+async fn a_store_that_hangs_is_unavailable_after_the_timeout() {
     let (cache, _) = cache(&Store::by_hand());
-    for (cache, time_box) in [
+    for (cache, timeout) in [
         (cache.clone(), Duration::from_secs(1)),
         (cache.with_lookup_timeout(Duration::from_millis(50)), Duration::from_millis(50)),
     ] {
         let mut answer = ask(&cache, &token("a"));
-        tokio::time::advance(time_box - Duration::from_millis(1)).await;
+        tokio::time::advance(timeout - Duration::from_millis(1)).await;
         assert!(poll(&mut answer).is_pending());
         tokio::time::advance(Duration::from_millis(2)).await;
         assert_eq!(poll(&mut answer), Poll::Ready(Err(Unavailable)));
@@ -37,7 +37,7 @@ async fn a_store_that_hangs_is_unavailable_after_its_time_box() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_has_a_time_box_of_their_own() {
+async fn each_waiting_request_has_its_own_timeout() {
     let store = Store::by_hand();
     let (cache, clock) = cache(&store);
     let first = ask(&cache, &token("a"));
@@ -64,7 +64,7 @@ async fn a_question_that_others_give_up_is_not_joined() {
 
 /// Whoever started a look-up may have stopped polling, and its runtime may be gone.
 #[test]
-fn a_time_box_runs_in_the_runtime_of_whoever_waits() {
+fn a_timeout_runs_in_the_runtime_of_the_waiting_request() {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
