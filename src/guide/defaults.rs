@@ -64,7 +64,7 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | revocation at all | none: a token is good until it expires | it needs a store, which only you can choose; a single process takes [`in_memory`](crate::RevocationCache::in_memory) | [`revocation`](crate::AuthenticatorBuilder::revocation) |
+//! | revocation at all | none: a token is good until it expires | it needs a store, which only you can choose; a single process takes [`in_memory`](crate::RevocationCache::in_memory) | [`revocation`](crate::AuthenticatorBuilder::revocation); another cache for the same authenticator: [`with_revocation`](crate::Authenticator::with_revocation) |
 //! | the bound | no default: it is an argument | how late a revocation may be seen is your decision | [`RevocationCache::new`](crate::RevocationCache::new) |
 //! | a store that cannot answer | 503 | a pass would open the door to whoever can disturb the store | [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) |
 //! | its timeout | 1 second | a request should fail before its client gives up | [`with_lookup_timeout`](crate::RevocationCache::with_lookup_timeout) |

@@ -5,6 +5,7 @@
 //! | [`defaults`] | every setting: what it is if you say nothing, and why |
 //! | [`threats`] | attack by attack: the answer, and the test that shows it |
 //! | [`revocation`] | what a revocation promises, how the three modes keep it, and what they cost |
+//! | [`revocation_store`] | your own revocation store: its rules, dates, streams, and the conformance suite |
 //! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, policies by route, and moving here from elsewhere |
 //!
 //! The repository also has `DESIGN.md` (why it is built so), `COMPARE.md` (what others do, and do better),
@@ -43,4 +44,5 @@
 pub mod defaults;
 pub mod how_to;
 pub mod revocation;
+pub mod revocation_store;
 pub mod threats;

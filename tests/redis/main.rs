@@ -11,6 +11,7 @@
 mod authority;
 #[path = "../common/mod.rs"]
 mod common;
+mod conformance;
 mod deny_list;
 mod eviction;
 mod examples;

@@ -444,4 +444,11 @@ mod tests {
     async fn it_is_a_token_store() {
         conformance::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
     }
+
+    #[cfg(feature = "test-util")]
+    #[tokio::test]
+    async fn it_is_a_revocation_store() {
+        let make = async |clock| MemoryTokenStore::new().with_clock(clock);
+        crate::test_util::revocation_conformance::check(make).await;
+    }
 }

@@ -6,6 +6,13 @@ async fn verdict(store: &MemoryStore, what: &[Named]) -> Verdict {
     store.look_up(&Lookup::new(things, issued_at)).await.unwrap()
 }
 
+#[cfg(feature = "test-util")]
+#[tokio::test]
+async fn it_keeps_every_rule_of_a_revocation_store() {
+    let make = async |clock| MemoryStore::new().with_clock(clock);
+    crate::test_util::revocation_conformance::check(make).await;
+}
+
 /// A revocation that is kept through this second.
 fn kept(named: Named, obsolete_after: u64) -> RevocationEntry {
     RevocationEntry::restored(named.thing, at(obsolete_after)).with_cut_off(named.date)

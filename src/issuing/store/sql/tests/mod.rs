@@ -127,6 +127,28 @@ async fn sqlite_in_memory_keeps_every_rule() {
     .await;
 }
 
+#[cfg(all(feature = "sqlite", feature = "test-util"))]
+#[tokio::test]
+async fn sqlite_is_a_revocation_store() {
+    crate::test_util::revocation_conformance::check(async |clock| {
+        SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
+#[cfg(all(feature = "postgres", feature = "test-util"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_is_a_revocation_store() {
+    let Some(server) = server::Server::start() else { return };
+    let count = AtomicU32::new(0);
+    crate::test_util::revocation_conformance::check(async |clock| {
+        let name = format!("revocation{}", count.fetch_add(1, Ordering::Relaxed));
+        let url = server.database(&name).await;
+        SqlStore::open(&url).await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_in_a_file_keeps_every_rule() {
