@@ -1,6 +1,8 @@
 //! A revocation store of your own behind the layer: `cargo run --example own_store`. The rules that it keeps are checked
 //! by `cargo test --example own_store`.
 
+#![allow(clippy::print_stdout, reason = "it shows what the service answers")]
+
 use std::{
     collections::HashMap,
     convert::Infallible,

@@ -8,7 +8,7 @@ use common::tokens::{SECRET, block_on, sha256_hex, sign_hs256, sign_hs256_with};
 use tower_bearer::{
     Authenticated, Authenticator, CheckError, ConfigError, Issuer, Key, Rejection, RejectionKind,
     UnixTime,
-    claims::{MAX_LEEWAY, ManualClock},
+    claims::{MAX_LEEWAY, ManualClock, NoClaims},
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -18,9 +18,7 @@ fn issuer() -> Issuer {
 }
 
 fn authenticator(issuer: Issuer, clock: &ManualClock) -> Authenticator {
-    let authenticator =
-        Authenticator::builder().claims().issuer(issuer).with_clock(clock.clone()).build().unwrap();
-    authenticator
+    Authenticator::builder().claims().issuer(issuer).with_clock(clock.clone()).build().unwrap()
 }
 
 fn authenticate(issuer: Issuer, now: u64, claims: &str) -> Result<Authenticated, Rejection> {
@@ -726,4 +724,16 @@ mod rfc7515 {
             "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
         );
     }
+}
+
+#[test]
+fn a_check_that_was_added_before_the_claims_is_an_error() {
+    let builder = || Authenticator::builder().issuer(issuer());
+    let pure = builder().add_pure_check(|_| Err(CheckError::Refused)).claims::<NoClaims>();
+    assert!(matches!(pure.build(), Err(ConfigError::ChecksBeforeClaims)));
+    let check = builder().add_check(|_| Err(CheckError::Refused)).claims::<NoClaims>();
+    assert!(matches!(check.claims::<NoClaims>().build(), Err(ConfigError::ChecksBeforeClaims)));
+    let slow = builder().add_async_check(async |_| Err(CheckError::Refused)).claims::<NoClaims>();
+    assert!(matches!(slow.build(), Err(ConfigError::ChecksBeforeClaims)));
+    assert!(builder().claims::<NoClaims>().add_check(|_| Ok(())).build().is_ok());
 }

@@ -20,12 +20,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::{
-    Algorithm, Authenticated, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind,
+    Algorithm, Authenticated, Authenticator, BearerLayer, BoxFuture, Issuer, KeySet, RejectionKind,
     RevocationCache, UnixTime,
     claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
     jws::SigningKey,
-    revocation::{Lookup, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict},
-    test_util::{self, FakeStore, PassAnyoneAs, StoreHabit, TestIssuer, TestToken},
+    revocation::{
+        Lookup, MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore,
+        StoreError, Verdict,
+    },
+    test_util::{
+        self, FakeStore, PassAnyoneAs, StoreHabit, TestIssuer, TestToken, revocation_conformance,
+    },
 };
 
 const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
@@ -347,4 +352,103 @@ async fn what_was_spelled_out_for_an_outage_can_be_tested() {
     let authenticator = issuer.authenticator::<UntypedClaims>().with_revocation(revocation.clone());
     assert!(authenticator.authenticate(&issuer.token().issue()).await.is_ok());
     assert_eq!(revocation.stats().allowed, 1);
+}
+
+/// A store that changes entries and lookups on their way to a good one.
+struct Broken {
+    good: MemoryStore,
+    entry: fn(&RevocationEntry) -> Option<RevocationEntry>,
+    lookup: fn(&Lookup) -> Lookup,
+}
+
+impl RevocationStore for Broken {
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async move { self.good.look_up(&(self.lookup)(lookup)).await })
+    }
+
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            match (self.entry)(entry) {
+                Some(entry) => self.good.revoke(&entry).await,
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// What the suite says about such a store.
+async fn broken_rule(
+    entry: fn(&RevocationEntry) -> Option<RevocationEntry>,
+    lookup: fn(&Lookup) -> Lookup,
+) -> String {
+    let make = async |clock| {
+        let good = MemoryStore::new().with_clock(clock);
+        Broken { good, entry, lookup }
+    };
+    let checked = AssertUnwindSafe(revocation_conformance::check(make)).catch_unwind().await;
+    *checked.unwrap_err().downcast::<String>().unwrap()
+}
+
+fn as_it_is(entry: &RevocationEntry) -> Option<RevocationEntry> {
+    Some(entry.clone())
+}
+
+fn restored(
+    entry: &RevocationEntry,
+    thing: Revocable,
+    obsolete_after: UnixTime,
+) -> RevocationEntry {
+    RevocationEntry::restored(thing, obsolete_after)
+        .with_cut_off(entry.cut_off())
+        .with_start(entry.starts_at())
+}
+
+fn lower_case(thing: &Revocable) -> Revocable {
+    Revocable::new(thing.kind(), thing.issuer().clone(), thing.id().to_lowercase())
+}
+
+#[tokio::test]
+async fn the_suite_names_the_rule_that_a_revocation_store_breaks() {
+    let forgets = broken_rule(|_| None, Lookup::clone).await;
+    let rule = "an entry of each kind is found by the next lookup: ";
+    assert!(forgets.starts_with(&format!("broken rule: {rule}")), "{forgets}");
+
+    let five =
+        |lookup: &Lookup| Lookup::new(lookup.things().iter().take(5).cloned(), lookup.issued_at());
+    let old = |lookup: &Lookup| Lookup::new(lookup.things().iter().cloned(), UnixTime::EPOCH);
+    for (found, rule) in [
+        (broken_rule(as_it_is, five).await, "one revoked thing is enough wherever it stands"),
+        (broken_rule(as_it_is, old).await, "a cut off revokes what was issued at it or before"),
+        (
+            broken_rule(
+                |entry| Some(restored(entry, lower_case(entry.thing()), entry.obsolete_after())),
+                |lookup| Lookup::new(lookup.things().iter().map(lower_case), lookup.issued_at()),
+            )
+            .await,
+            "an entry revokes nothing but its thing",
+        ),
+        (
+            broken_rule(|entry| Some(entry.clone().with_start(UnixTime::EPOCH)), Lookup::clone)
+                .await,
+            "an entry revokes from its start on and not before",
+        ),
+        (
+            broken_rule(
+                |entry| {
+                    let shorter = entry.obsolete_after() - Duration::from_secs(1);
+                    Some(restored(entry, entry.thing().clone(), shorter))
+                },
+                Lookup::clone,
+            )
+            .await,
+            "an entry is kept through its last second",
+        ),
+        (
+            broken_rule(|entry| Some(entry.clone().with_cut_off(UnixTime::EPOCH)), Lookup::clone)
+                .await,
+            "a cut off revokes what was issued at it or before",
+        ),
+    ] {
+        assert!(found.starts_with(&format!("broken rule: {rule}: ")), "{found}");
+    }
 }

@@ -13,7 +13,7 @@ use jwt_simple::prelude::{
     VerificationOptions,
 };
 use serde::{Deserialize, Serialize};
-use tower_bearer::{Algorithm, Authenticator, Issuer, Key, AuthenticatorBuilder};
+use tower_bearer::{Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key};
 
 use crate::fixture::{AUDIENCE, Claims, ISSUER, KEY_ID, SECRET, jwks, peer, public_pem};
 

@@ -14,13 +14,15 @@ use http_body_util::{Empty, Full};
 use jwt_authorizer::IntoLayer;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_bearer::{
-    Algorithm, Authenticator, BearerLayer, RevocationCache, AuthenticatorBuilder,
-    revocation::MemoryStore };
+    Algorithm, Authenticator, AuthenticatorBuilder, BearerLayer, RevocationCache,
+    revocation::MemoryStore,
+};
 use tower_http::auth::AsyncRequireAuthorizationLayer;
 
 use crate::{
     fixture::{AUDIENCE, Claims, ISSUER, SECRET, jwks, peer, public_pem},
-    libraries::{AliriClaims, aliri_policy, has_aliri, jsonwebtoken_key, builder} };
+    libraries::{AliriClaims, aliri_policy, builder, has_aliri, jsonwebtoken_key},
+};
 
 pub(crate) type Body = Empty<Bytes>;
 
@@ -89,7 +91,7 @@ where
 /// The whole layer, with a revocation cache that knows the answer after the first request.
 fn tower_bearer(builder: AuthenticatorBuilder<Claims>) -> Handle {
     let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600));
-        let authenticator = builder.revocation(revocation).build().expect("the policy is good");
+    let authenticator = builder.revocation(revocation).build().expect("the policy is good");
     handle(BearerLayer::new(authenticator).layer(service_fn(inner)))
 }
 

@@ -10,8 +10,10 @@ use std::{fmt::Debug, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::DeserializeOwned;
-use tower_bearer::{UnixTime, 
-    Authenticated, Authenticator, RejectionKind,     claims::{ManualClock, NoClaims, UntypedClaims} };
+use tower_bearer::{
+    Authenticated, Authenticator, RejectionKind, UnixTime,
+    claims::{ManualClock, NoClaims, UntypedClaims},
+};
 use tower_bearer_fuzz::{
     NOW, block_on,
     claims::{Flattened, Typed, Untagged},
@@ -38,7 +40,8 @@ static AUTHENTICATORS: LazyLock<Authenticators> = LazyLock::new(|| Authenticator
 });
 
 fn authenticator<C: DeserializeOwned + Send + Sync + 'static>() -> Authenticator<C> {
-    let authenticator = Authenticator::builder().claims::<C>()
+    let authenticator = Authenticator::builder()
+        .claims::<C>()
         .issuer(trusted::issuer(trusted::keys()))
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build();
@@ -104,8 +107,8 @@ fn registered(user: &Authenticated) -> Registered {
         session_id: claims.session_id().map(str::to_owned),
         audience: claims.audience().iter().map(str::to_owned).collect(),
         scopes: claims.scopes().iter().map(str::to_owned).collect(),
-        expires_at: claims.expires_at(),
-        not_before: claims.not_before(),
-        issued_at: claims.issued_at(),
+        expires_at: claims.expires_at().as_secs(),
+        not_before: claims.not_before().map(UnixTime::as_secs),
+        issued_at: claims.issued_at().map(UnixTime::as_secs),
     }
 }

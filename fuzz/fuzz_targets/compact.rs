@@ -7,7 +7,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use tower_bearer::{UnixTime, Authenticator, KeySet, RejectionKind, claims::ManualClock, jws::JwsError};
+use tower_bearer::{
+    Authenticator, KeySet, RejectionKind, UnixTime, claims::ManualClock, jws::JwsError,
+};
 use tower_bearer_fuzz::{
     NOW, block_on,
     policy::judge_jws_header,

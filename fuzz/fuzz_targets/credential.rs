@@ -12,7 +12,7 @@ use http::{
 use http_body_util::Full;
 use libfuzzer_sys::fuzz_target;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_bearer::{UnixTime, Authenticated, Authenticator, BearerLayer, claims::ManualClock};
+use tower_bearer::{Authenticated, Authenticator, BearerLayer, UnixTime, claims::ManualClock};
 use tower_bearer_fuzz::{
     NOW, block_on,
     http_wire::{Answer, Refusal},

@@ -15,8 +15,8 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt;
-use tower_bearer::{UnixTime, 
-    Algorithm, Authenticated, BoxFuture,
+use tower_bearer::{
+    Algorithm, Authenticated, BoxFuture, UnixTime,
     claims::ManualClock,
     issuing::{
         Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,

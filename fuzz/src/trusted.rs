@@ -1,12 +1,13 @@
-//! The crate's side: the keys that `policy` trusts, and verifiers with its defaults.
+//! The crate's side: the keys that `policy` trusts, and authenticators with its defaults.
 
-use tower_bearer::{Authenticator, 
-    Algorithm, Issuer, Key, KeySet, AuthenticatorBuilder,
-    claims::{Clock, UntypedClaims} };
+use tower_bearer::{
+    Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key, KeySet, claims::Clock,
+};
 
 use crate::{
     AUDIENCE, ISSUER,
-    signer::{ED25519_PUBLIC, P256_PUBLIC, SECRET} };
+    signer::{ED25519_PUBLIC, P256_PUBLIC, SECRET},
+};
 
 pub fn keys() -> KeySet {
     KeySet::new([
@@ -20,6 +21,6 @@ pub fn issuer(keys: KeySet) -> Issuer {
     Issuer::new(ISSUER, keys).audience(AUDIENCE)
 }
 
-pub fn builder(clock: impl Clock) -> AuthenticatorBuilder<UntypedClaims> {
-    Authenticator::builder().claims().issuer(issuer(keys())).with_clock(clock)
+pub fn builder(clock: impl Clock) -> AuthenticatorBuilder {
+    Authenticator::builder().issuer(issuer(keys())).with_clock(clock)
 }

@@ -42,8 +42,7 @@ pub enum OnUnavailable {
 /// Remembers what a [`RevocationStore`] answered, and what was revoked, under the contract that the
 /// [module](super) states.
 ///
-/// Clones share what is known: the denials, the doubts and the counters, for ever, and the remembered
-/// answers until a `with_*` method is called on one of them. Settings belong to a clone: `with_*` leaves
+/// Clones share the denials, the doubts and the counters for ever, and the cached answers until a `with_*` method is called on one of them. Settings belong to a clone: `with_*` leaves
 /// clones made before as they are. So one clone goes to the
 /// [`Authenticator`](crate::Authenticator) and others to whoever revokes.
 ///
@@ -242,7 +241,7 @@ impl RevocationCache {
     /// Stale answers are used by [`OnUnavailable::ServeStale`] only, up to the age that they would have been
     /// used to anyway. Denials stay.
     pub fn doubt(&self) {
-        self.shared.local.doubt();
+        self.shared.doubt();
     }
 
     #[cfg(feature = "metrics")]
@@ -267,7 +266,7 @@ impl RevocationCache {
         WeakCache { shared: Arc::downgrade(&self.shared), clock }
     }
 
-    /// Whether a token is revoked: at once where that is known, else by asking the store.
+    /// Whether a token is revoked: at once if this process can tell, else by asking the store.
     ///
     /// The epoch is loaded before anything is looked for: that is part of the argument of [`LocalState`].
     pub(crate) fn check(&self, token: &TokenFacts<'_>, memo: &RevocationMemo) -> Check {

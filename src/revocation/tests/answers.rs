@@ -12,9 +12,9 @@ async fn not_revoked_is_used_for_the_bound_and_no_longer() {
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.advance(BOUND);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     clock.advance(MOMENT);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -26,9 +26,9 @@ async fn the_bound_counts_from_when_the_question_was_sent() {
     store.answers(Ok(Verdict::NotRevoked));
     assert_eq!(answer.await, Ok(Verdict::NotRevoked));
     clock.advance(MOMENT);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     clock.advance(MOMENT);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn an_endless_bound_asks_once() {
         .with_on_unavailable(OnUnavailable::ServeStale(Duration::MAX));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.advance(Duration::from_secs(1 << 40));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
 }
 
 #[tokio::test]
@@ -95,9 +95,9 @@ async fn a_wall_clock_that_is_set_back_makes_no_answer_younger() {
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.set_unix_time(at(NOW - 1_000_000));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     clock.advance(BOUND + MOMENT);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 /// The monotonic clock stands still while a machine is suspended.
@@ -107,9 +107,9 @@ async fn the_bound_holds_across_a_suspension() {
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.set_unix_time(at(NOW + BOUND.as_secs()));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     clock.set_unix_time(at(NOW + BOUND.as_secs() + 1));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn the_revocation_of_another_token_costs_no_question() {
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.apply(&entry(token("b").itself(), EXPIRES_AT));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     assert_eq!((store.asked(), cache.stats().hits), (1, 2));
 }
 
@@ -131,10 +131,10 @@ async fn looking_at_the_denials_again_does_not_rejuvenate_an_answer() {
     for number in 0..30 {
         clock.advance(Duration::from_secs(1));
         cache.apply(&entry(token(&format!("other {number}")).itself(), EXPIRES_AT));
-        assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     }
     clock.advance(MOMENT);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -162,11 +162,11 @@ async fn tokens_that_share_an_id_do_not_share_an_answer() {
     ] {
         // Equality decides, not the luck of the hash.
         assert!(!Equivalent::equivalent(&other.facts(), &answers::Token::of(&base.facts())));
-        assert_eq!(known(&cache, &other), None);
+        assert_eq!(local_verdict(&cache, &other), None);
         assert_eq!(check(&cache, &other).await, Ok(Verdict::NotRevoked));
-        assert_eq!(known(&cache, &other), Some(Ok(Verdict::NotRevoked)));
+        assert_eq!(local_verdict(&cache, &other), Some(Ok(Verdict::NotRevoked)));
     }
-    assert_eq!(known(&cache, &base), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &base), Some(Ok(Verdict::NotRevoked)));
 }
 
 #[test]
@@ -223,12 +223,16 @@ async fn doubt_makes_answers_stale_and_leaves_denials() {
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.apply(&entry(token("b").itself(), EXPIRES_AT));
     cache.doubt();
-    assert_eq!(known(&cache, &token("b")), Some(Ok(Verdict::Revoked)));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("b")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), None);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)), "asked after the doubt");
+    assert_eq!(
+        local_verdict(&cache, &token("a")),
+        Some(Ok(Verdict::NotRevoked)),
+        "asked after the doubt"
+    );
     cache.doubt();
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -238,8 +242,8 @@ async fn a_revocation_after_a_doubt_does_not_restore_trust() {
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.doubt();
     cache.apply(&entry(token("b").itself(), EXPIRES_AT));
-    assert_eq!(known(&cache, &token("a")), None);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -251,7 +255,7 @@ async fn the_counters_tell_what_happened() {
     assert_eq!((stats.look_ups, stats.joined, stats.in_flight), (1, 1, 1));
     store.answers(Ok(Verdict::NotRevoked));
     assert_eq!((first.await, second.await), (Ok(Verdict::NotRevoked), Ok(Verdict::NotRevoked)));
-    known(&cache, &token("a"));
+    local_verdict(&cache, &token("a"));
     cache.apply(&entry(token("b").itself(), EXPIRES_AT));
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.answers, stats.denials, stats.in_flight), (1, 1, 1, 0));

@@ -9,10 +9,10 @@ async fn a_revocation_of_any_kind_is_seen_by_the_very_next_check() {
         let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
         let token = token("a");
         assert_eq!(check(&cache, &token).await, Ok(Verdict::NotRevoked));
-        assert_eq!(known(&cache, &token), Some(Ok(Verdict::NotRevoked)));
+        assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::NotRevoked)));
         let what = token.each_kind()[kind].clone();
         cache.revoke(&entry(what.clone(), EXPIRES_AT)).await.unwrap();
-        assert_eq!(known(&cache, &token), Some(Ok(Verdict::Revoked)), "{what:?}");
+        assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::Revoked)), "{what:?}");
     }
 }
 
@@ -56,7 +56,7 @@ async fn the_denial_is_in_force_before_the_store_is_asked() {
         }
         fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
             let cache = self.0.lock().unwrap().take().unwrap();
-            assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+            assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
             Box::pin(async { Ok(()) })
         }
     }
@@ -77,7 +77,7 @@ async fn a_store_that_fails_to_revoke_is_an_error_and_the_denial_stays() {
     let source = std::error::Error::source(&error).map(ToString::to_string);
     assert_eq!(source.as_deref(), Some("the revocation store failed"));
     clock.advance(BOUND + BOUND);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -101,9 +101,9 @@ async fn a_denial_is_kept_until_the_leeway_cap_and_a_minute_after_the_token() {
     assert_eq!(store.revoked()[0].obsolete_after(), at(EXPIRES_AT + GRACE));
 
     clock.advance(Duration::from_secs(EXPIRES_AT + GRACE - NOW));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     clock.advance(Duration::from_secs(1));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -112,20 +112,24 @@ async fn a_denial_is_over_only_once_it_is_by_both_clocks() {
     cache.apply(&entry(token("a").itself(), EXPIRES_AT));
     let last = EXPIRES_AT + GRACE;
     clock.set_unix_time(at(last + 1_000_000));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     clock.set_unix_time(at(NOW));
     clock.advance(Duration::from_secs(last - NOW));
     clock.set_unix_time(at(last + 1));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)), "the last monotonic second");
+    assert_eq!(
+        local_verdict(&cache, &token("a")),
+        Some(Ok(Verdict::Revoked)),
+        "the last monotonic second"
+    );
     clock.advance(Duration::from_secs(1));
     clock.set_unix_time(at(last));
     assert_eq!(
-        known(&cache, &token("a")),
+        local_verdict(&cache, &token("a")),
         Some(Ok(Verdict::Revoked)),
         "the last second of the wall clock"
     );
     clock.set_unix_time(at(last + 1));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -141,7 +145,7 @@ async fn a_wall_clock_that_jumps_ahead_and_is_set_right_takes_no_denial_along() 
     clock.set_unix_time(at(NOW));
     for number in 0..40_000 {
         assert_eq!(
-            known(&cache, &token(&number.to_string())),
+            local_verdict(&cache, &token(&number.to_string())),
             Some(Ok(Verdict::Revoked)),
             "{number}"
         );
@@ -155,7 +159,7 @@ async fn a_cut_off_whose_time_is_over_does_not_come_back_with_a_new_one() {
     cache.apply(&entry(token("a").subject_until(u64::MAX), NOW));
     clock.advance(Duration::from_secs(GRACE + 1));
     cache.apply(&entry(token("a").subject_until(NOW - 100), EXPIRES_AT));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -165,7 +169,7 @@ async fn a_denial_without_end_stays() {
     cache.revoke(&entry(token("a").itself(), u64::MAX)).await.unwrap();
     assert_eq!(store.revoked(), [entry(token("a").itself(), u64::MAX)]);
     clock.set_unix_time(at(u64::MAX));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -174,11 +178,11 @@ async fn revoking_again_does_not_shorten_a_denial() {
     cache.apply(&entry(token("a").itself(), EXPIRES_AT));
     cache.apply(&entry(token("a").itself(), NOW));
     clock.set_unix_time(at(EXPIRES_AT));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 
     cache.apply(&entry(token("a").itself(), EXPIRES_AT + 1_000));
     clock.set_unix_time(at(EXPIRES_AT + 1_000));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -202,14 +206,17 @@ async fn an_earlier_cut_off_does_not_lower_a_later_one() {
     cache.apply(&entry(token("a").subject_until(NOW), NOW));
     cache.apply(&entry(token("a").subject_until(NOW - 100), EXPIRES_AT));
     clock.set_unix_time(at(EXPIRES_AT));
-    assert_eq!(known(&cache, &Token { issued_at: NOW, ..token("a") }), Some(Ok(Verdict::Revoked)));
+    assert_eq!(
+        local_verdict(&cache, &Token { issued_at: NOW, ..token("a") }),
+        Some(Ok(Verdict::Revoked))
+    );
 
     cache.apply(&entry(token("a").subject_until(NOW + 100), EXPIRES_AT));
     assert_eq!(
-        known(&cache, &Token { issued_at: NOW + 100, ..token("a") }),
+        local_verdict(&cache, &Token { issued_at: NOW + 100, ..token("a") }),
         Some(Ok(Verdict::Revoked))
     );
-    assert_eq!(known(&cache, &Token { issued_at: NOW + 101, ..token("a") }), None);
+    assert_eq!(local_verdict(&cache, &Token { issued_at: NOW + 101, ..token("a") }), None);
 }
 
 #[tokio::test]
@@ -219,10 +226,10 @@ async fn a_store_that_says_revoked_is_not_asked_again() {
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
     store.turns_to(Habit::Says(Verdict::NotRevoked));
     clock.advance(Duration::from_secs(EXPIRES_AT + GRACE - NOW));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     assert_eq!(store.asked(), 1);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -240,7 +247,7 @@ async fn what_is_applied_is_in_force_and_the_store_is_not_told() {
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.apply(&entry(token("a").itself(), EXPIRES_AT));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     assert!(store.revoked().is_empty());
 }
 
@@ -253,9 +260,9 @@ fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
         cache.apply(&entry(token.itself(), EXPIRES_AT));
     }
     assert_eq!(cache.stats().denials, 100_000);
-    assert!(tokens.iter().all(|token| known(&cache, token) == Some(Ok(Verdict::Revoked))));
+    assert!(tokens.iter().all(|token| local_verdict(&cache, token) == Some(Ok(Verdict::Revoked))));
     let others = (0..1_000).map(|number| token(&format!("other {number}")));
-    assert!(others.into_iter().all(|other| known(&cache, &other).is_none()));
+    assert!(others.into_iter().all(|other| local_verdict(&cache, &other).is_none()));
 }
 
 #[test]
@@ -266,7 +273,7 @@ fn denials_whose_time_is_over_are_swept_out_as_new_ones_come() {
         for number in 0..20_000 {
             cache.apply(&entry(token(&format!("{day}-{number}")).itself(), expires_at));
         }
-        assert!(known(&cache, &token(&format!("{day}-0"))) == Some(Ok(Verdict::Revoked)));
+        assert!(local_verdict(&cache, &token(&format!("{day}-0"))) == Some(Ok(Verdict::Revoked)));
         clock.advance(Duration::from_secs(86_400));
     }
     let denials = cache.stats().denials;
@@ -278,5 +285,24 @@ fn clones_share_denials_whatever_their_settings_and_clocks() {
     let (cache, _) = cache(&Store::by_hand());
     let clone = cache.clone().with_capacity(5).with_clock(ManualClock::at(at(NOW + 1_000_000_000)));
     clone.apply(&entry(token("a").itself(), EXPIRES_AT));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+}
+
+#[tokio::test]
+async fn a_cache_without_a_store_revokes_in_its_own_process_and_asks_nobody() {
+    let clock = ManualClock::at(at(NOW));
+    let cache = RevocationCache::in_memory().with_clock(clock.clone());
+    for what in token("a").each_kind() {
+        let cache = RevocationCache::in_memory().with_clock(clock.clone());
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+        cache.revoke(&entry(what.clone(), EXPIRES_AT)).await.unwrap();
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)), "{what:?}");
+    }
+    cache.apply(&entry(token("a").itself(), EXPIRES_AT).with_start(at(NOW + 10)));
+    cache.doubt();
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(local_verdict(&cache.clone(), &token("a")), Some(Ok(Verdict::Revoked)));
+    let error = cache.revoke(&entry(token("b").itself(), NOW - 1_000)).await;
+    assert!(matches!(error, Err(RevokeError::Expired)));
 }

@@ -116,7 +116,7 @@ async fn a_request_that_was_never_polled_holds_nobody_up() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     let Check::Pending(idle) = cache.check(&token("a").facts(), &RevocationMemo::new(true)) else {
-        panic!("known")
+        panic!("no lookup was needed")
     };
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     drop(idle);
@@ -129,7 +129,7 @@ async fn dropping_every_request_leaves_nothing_behind_and_the_next_asks_afresh()
     let polled = ask(&cache, &token("a"));
     let Check::Pending(unpolled) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
-        panic!("known")
+        panic!("no lookup was needed")
     };
     assert_eq!(cache.stats().in_flight, 1);
     drop(polled);
@@ -149,11 +149,11 @@ async fn a_store_that_panics_is_unavailable_to_all_who_wait_and_to_nobody_after(
     let store = Store::that(Habit::Panics);
     let (cache, _) = cache(&store);
     let Check::Pending(first) = cache.check(&token("a").facts(), &RevocationMemo::new(true)) else {
-        panic!("known")
+        panic!("no lookup was needed")
     };
     let Check::Pending(second) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
-        panic!("known")
+        panic!("no lookup was needed")
     };
     assert_eq!((first.await, second.await), (Err(Unavailable), Err(Unavailable)));
     let stats = cache.stats();
@@ -167,7 +167,7 @@ fn a_store_that_answers_at_once_needs_no_runtime() {
     let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
     let Check::Pending(mut answer) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
-        panic!("known")
+        panic!("no lookup was needed")
     };
     assert_eq!(poll(&mut answer), Poll::Ready(Ok(Verdict::NotRevoked)));
 }

@@ -217,8 +217,8 @@ async fn check(cache: &RevocationCache, token: &Token) -> Reply {
     }
 }
 
-/// The answer, where it is known without the store.
-fn known(cache: &RevocationCache, token: &Token) -> Option<Reply> {
+/// The verdict, if the store need not be asked.
+fn local_verdict(cache: &RevocationCache, token: &Token) -> Option<Reply> {
     match cache.check(&token.facts(), &RevocationMemo::new(true)) {
         Check::Done(answer) => Some(answer),
         Check::Pending(_) => None,
@@ -228,7 +228,7 @@ fn known(cache: &RevocationCache, token: &Token) -> Option<Reply> {
 /// A check that has reached the store, or one that waits with it.
 fn ask(cache: &RevocationCache, token: &Token) -> BoxFuture<'static, Reply> {
     let Check::Pending(mut answer) = cache.check(&token.facts(), &RevocationMemo::new(true)) else {
-        panic!("known")
+        panic!("no lookup was needed")
     };
     assert!(poll(&mut answer).is_pending());
     answer

@@ -15,9 +15,9 @@ async fn a_token_is_rejected_from_the_second_in_which_its_revocation_starts() {
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.apply(&entry(token("a").itself(), EXPIRES_AT).with_start(at(START)));
     set(&clock, START - 1);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     set(&clock, START);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     assert_eq!(store.asked(), 1);
     assert_eq!(check(&cache, &token("b")).await, Ok(Verdict::NotRevoked));
 }
@@ -28,9 +28,9 @@ async fn a_start_that_the_store_names_needs_no_second_question() {
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     set(&clock, START - 1);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     set(&clock, START);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     assert_eq!(store.asked(), 1);
 }
 
@@ -70,9 +70,9 @@ async fn a_revocation_that_has_started_does_not_end_when_the_clock_is_set_back()
     let (cache, clock) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
     cache.apply(&entry(token("a").itself(), EXPIRES_AT).with_start(at(START)));
     set(&clock, START);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     set(&clock, NOW);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -82,10 +82,10 @@ async fn an_earlier_start_wins_and_a_later_one_changes_nothing() {
         cache.apply(&entry(token("a").itself(), EXPIRES_AT).with_start(at(starts_at)));
     }
     set(&clock, START);
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     cache.apply(&entry(token("b").itself(), EXPIRES_AT));
     cache.apply(&entry(token("b").itself(), EXPIRES_AT).with_start(at(START + 50)));
-    assert_eq!(known(&cache, &token("b")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("b")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn only_a_token_is_revoked_from_a_time_on() {
     for what in &token("a").each_kind()[1..] {
         let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
         cache.apply(&entry(what.clone(), EXPIRES_AT).with_start(at(START)));
-        assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)), "{what:?}");
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)), "{what:?}");
     }
 }
 
@@ -107,7 +107,7 @@ async fn entries_that_wait_for_their_start_are_counted_and_leave_with_it() {
     }
     assert_eq!(cache.stats().denials, 1_000);
     set(&clock, START + 9);
-    assert_eq!(known(&cache, &token("999")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("999")), Some(Ok(Verdict::Revoked)));
     assert_eq!(cache.stats().denials, 1_000);
     // A start after the last second for which it is kept has no effect.
     cache.apply(&entry(token("never").itself(), EXPIRES_AT).with_start(at(EXPIRES_AT + 361)));

@@ -13,13 +13,13 @@ async fn a_revocation_that_lands_during_a_look_up_wins() {
         let answer = ask(&cache, &token("a"));
         cache.revoke(&entry(token("a").each_kind()[kind].clone(), EXPIRES_AT)).await.unwrap();
         assert_eq!(
-            known(&cache, &token("a")),
+            local_verdict(&cache, &token("a")),
             Some(Ok(Verdict::Revoked)),
             "does not join the look-up"
         );
         store.answers(Ok(Verdict::NotRevoked));
         assert_eq!(answer.await, Ok(Verdict::Revoked));
-        assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     }
 }
 
@@ -32,7 +32,7 @@ async fn a_revocation_that_lands_between_the_reply_and_a_waiter_wins() {
     assert_eq!(first.await, Ok(Verdict::NotRevoked));
     cache.revoke(&entry(token("a").itself(), EXPIRES_AT)).await.unwrap();
     assert_eq!(second.await, Ok(Verdict::Revoked));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn the_late_reply_to_an_early_question_does_not_bring_a_revoked_token_back
     assert_eq!(late.await, Ok(Verdict::Revoked));
     store.answers(Ok(Verdict::NotRevoked));
     assert_eq!(early.await, Ok(Verdict::Revoked));
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_doubt_that_lands_during_a_look_up_keeps_its_answer_from_being_remembe
     cache.doubt();
     store.answers(Ok(Verdict::NotRevoked));
     assert_eq!(answer.await, Ok(Verdict::NotRevoked), "the store was asked for this very request");
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 /// The reader that looks at the denials, then sees a revocation published, then raises its answer's epoch.
@@ -94,12 +94,12 @@ async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_
         Box::new(|| ()),
     ];
     assert_eq!(
-        known(&cache, &token("a")),
+        local_verdict(&cache, &token("a")),
         Some(Ok(Verdict::NotRevoked)),
         "ran beside the revocation"
     );
     assert!(interruption.lock().unwrap().is_empty());
-    assert_eq!(known(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 /// Threads check one token after another while it is asked about, answered and, at last, revoked: whoever
@@ -110,9 +110,9 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
     struct Slow;
     impl RevocationStore for Slow {
         fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Told> {
-            let turns = lookup.things()[0].id().len() % 3 * 3;
+            let yields = lookup.things()[0].id().len() % 3 * 3;
             Box::pin(async move {
-                for _ in 0..turns {
+                for _ in 0..yields {
                     tokio::task::yield_now().await;
                 }
                 Ok(Verdict::NotRevoked)
@@ -145,7 +145,7 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
         let what = token.each_kind()[0].clone();
         cache.revoke(&entry(what, u64::MAX)).await.unwrap();
         revoked.store(true, SeqCst);
-        assert_eq!(known(&cache, &token), Some(Ok(Verdict::Revoked)));
+        assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::Revoked)));
         for checker in checkers {
             checker.await.unwrap();
         }
@@ -170,9 +170,9 @@ fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_inter
                     // A pass more after the revocation than before it would need.
                     for _ in 0..2 {
                         while !revoked.load(SeqCst) {
-                            assert!(known(&cache, &token).is_some(), "the answer is fresh");
+                            assert!(local_verdict(&cache, &token).is_some(), "the answer is fresh");
                         }
-                        assert_eq!(known(&cache, &token), Some(Ok(Verdict::Revoked)));
+                        assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::Revoked)));
                     }
                 });
             }

@@ -209,7 +209,7 @@ async fn a_bound_of_zero_serves_stale_answers_when_told_to() {
         .with_clock(ManualClock::at(at(NOW)))
         .with_on_unavailable(OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
     store.turns_to(Habit::Fails);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!(cache.stats().served_stale, 1);
