@@ -1,12 +1,9 @@
 //! The witness that a token has passed every check.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
 
 use crate::{
-    VerifiedToken,
+    UnixTime, VerifiedToken,
     claims::{RegisteredClaims, Scopes, UntypedClaims},
     jws::Algorithm,
 };
@@ -41,14 +38,12 @@ impl<C> Authenticated<C> {
         self.0.registered().scopes()
     }
 
-    /// When the token expires by its `exp`, leeway not counted; in the year 9999 at the latest. Streams and
+    /// When the token expires by its `exp`, leeway not counted. Streams and
     /// WebSockets end here, or look again with [`Authenticator::recheck`](crate::Authenticator::recheck), which
     /// also knows of a maximum age and of revocation.
     #[must_use]
-    pub fn expires_at(&self) -> SystemTime {
-        // What every platform's `SystemTime` can hold.
-        const LATEST: u64 = 253_402_300_799;
-        UNIX_EPOCH + Duration::from_secs(self.0.registered().expires_at().min(LATEST))
+    pub fn expires_at(&self) -> UnixTime {
+        self.0.registered().expires_at()
     }
 
     /// The algorithm of the signature.
@@ -65,7 +60,7 @@ impl<C> Authenticated<C> {
     }
 
     /// The [thumbprint](crate::Key::thumbprint) of the key that verified the token. The key can be
-    /// [revoked](crate::revocation::Revocable::Key) by it.
+    /// [revoked](crate::revocation::RevocableKind::Key) by it.
     #[must_use]
     pub fn key_thumbprint(&self) -> &str {
         self.0.key_thumbprint()

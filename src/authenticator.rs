@@ -1,18 +1,20 @@
 //! From a token's text to the witness that every check passed. Knows no HTTP: WebSockets, GraphQL
 //! subscriptions and message queues use it as the layer does.
 
+mod builder;
 mod revoking;
 #[cfg(feature = "jwks")]
 mod unknown_key;
 
 use std::{fmt, sync::Arc};
 
+pub use self::builder::AuthenticatorBuilder;
 use crate::{
-    Authenticated, BoxFuture, Rejection, RejectionKind, RevocationCache, VerifiedToken, Verifier,
+    Authenticated, BoxFuture, Rejection, RejectionKind, RevocationCache, VerifiedToken,
     claims::UntypedClaims,
-    revocation::{Answer, Check},
+    revocation::{Check, Unavailable, Verdict},
     telemetry::Admissions,
-    verifier::NotVerified,
+    verifier::{NotVerified, Verifier},
 };
 
 /// Verifies tokens and asks whether they are revoked. Knows no HTTP.
@@ -57,22 +59,52 @@ use crate::{
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::Duration;
-/// use tower_bearer::{
-///     Authenticator, Issuer, Key, RejectionKind, RevocationCache, VerifiedToken, Verifier,
-///     claims::UntypedClaims, revocation::MemoryStore,
-/// };
+/// use tower_bearer::{Authenticator, Issuer, Key, RejectionKind, RevocationCache};
 ///
 /// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://orders");
-/// let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-/// let authenticator = Authenticator::new(verifier)
-///     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+/// let authenticator = Authenticator::builder()
+///     .issuer(issuer)
+///     .revocation(RevocationCache::in_memory())
+///     .build()?;
 ///
 /// let refused = authenticator.authenticate("no.such.token").await.unwrap_err();
 /// assert_eq!(refused.kind(), RejectionKind::MalformedToken);
 /// # Ok(()) }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```
+///
+/// The checks, in this order; the first that fails decides:
+///
+/// 1. The token is at most 8 KiB long.
+/// 2. It is a compact JWS: three parts of canonical base64url, exactly two dots (RFC 7515 section 7.1).
+/// 3. The protected header is a strict JSON object with a known `alg` and without `crit`, `b64` and
+///    `enc`. Keys and addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are never followed.
+/// 4. The claims are a strict JSON object (UTF-8, no duplicate names at any level, 32 levels).
+/// 5. `iss` is, byte by byte, the name of an issuer that is configured, or one that the template of a
+///    [multi-tenant issuer](Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used; what
+///    else it may mean rests on the signature.
+/// 6. `typ` is one that the issuer's policy accepts (RFC 8725 section 3.11).
+/// 7. One of at most four keys of that issuer, selected by `kid` and bound to just this `alg`, verifies the
+///    signature (RFC 8725 sections 3.1 and 3.8). Under a multi-tenant issuer the key may sign for this tenant, `tid` is
+///    the tenant in `iss`, and the tenant is accepted.
+/// 8. `exp`, `nbf` and `iat` are numbers and hold now; then maximum age and lifetime.
+/// 9. `sub`, `jti`, `sid`, `scope` and `scp` have their types, and `aud` (or the claim that stands in for
+///    it) names an audience that is configured.
+/// 10. Claims that the policy demands are present, with the values it demands, and `token_type` is not
+///     `refresh`.
+/// 11. `cnf` is absent (RFC 9449 section 7.2).
+/// 12. The token can be named for revocation.
+/// 13. The claims fit `C`.
+/// 14. The service author's checks pass: first the pure ones, then the others, each in the order in which they were
+///     added.
+///
+/// A token that was verified before is remembered by its whole text (see
+/// [`with_token_cache_capacity`](AuthenticatorBuilder::with_token_cache_capacity)). Then only what may have changed is looked
+/// at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome is the
+/// same.
+///
+/// Then the revocation of the token is looked up, and the asynchronous checks run. If the keys come from the network and
+/// the token's key is not there yet (7), the authenticator waits for it.
 pub struct Authenticator<C = UntypedClaims>(Arc<Shared<C>>);
 
 struct Shared<C> {
@@ -92,14 +124,15 @@ pub(crate) enum Progress<C> {
 }
 
 impl<C: Send + Sync + 'static> Authenticator<C> {
-    /// An authenticator that knows no revocation: a token is good until it expires.
-    #[must_use]
-    pub fn new(verifier: Verifier<C>) -> Self {
+    fn new(verifier: Verifier<C>, revocation: Option<RevocationCache>) -> Self {
         let admissions = Admissions::default();
-        Self(Arc::new(Shared { verifier, revocation: None, admissions }))
+        Self(Arc::new(Shared { verifier, revocation, admissions }))
     }
 
-    /// Asks `cache` about every token, in place of whatever was asked before.
+    /// The same authenticator with another cache, for a second layer with other settings of revocation, or for a test.
+    /// Both share the tokens that they remember, and each [rechecks](Self::recheck) tokens of the other.
+    ///
+    /// Most services give the cache to [`AuthenticatorBuilder::revocation`].
     #[must_use]
     pub fn with_revocation(self, cache: RevocationCache) -> Self {
         let Shared { verifier, admissions, .. } = &*self.0;
@@ -124,12 +157,13 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// valid. Of the [checks](Self#checks) it runs 8 (whether the tenant is still accepted), 9 (expiry and maximum
     /// age), 15, 16 and 17. It does not look at the key again.
     ///
-    /// This authenticator, or another with a clone of the same [`Verifier`], must have authenticated the token. A
-    /// token of another verifier is rejected, even if both verifiers trust an issuer of the same name: call
+    /// This authenticator, a clone, or one that [`with_revocation`](Self::with_revocation) made of it must have
+    /// authenticated the token. A token of another authenticator is rejected, even if both trust an issuer of the same
+    /// name: call
     /// [`authenticate`](Self::authenticate) with its text.
     ///
     /// # Errors
-    /// [`RejectionKind::OtherVerifier`] for a token of another verifier, else as [`authenticate`](Self::authenticate).
+    /// [`RejectionKind::OtherVerifier`] for a token of another authenticator, else as [`authenticate`](Self::authenticate).
     pub async fn recheck(&self, authenticated: &Authenticated<C>) -> Result<(), Rejection> {
         let token = authenticated.token().clone();
         self.0.verifier.recheck(&token)?;
@@ -176,10 +210,10 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         // Check 16, also on a cache hit: revocation.
         let check = match &self.0.revocation {
             Some(cache) => cache.check(&token.facts(), token.revocation()),
-            None => Check::Known(Answer::NotRevoked),
+            None => Check::Done(Ok(Verdict::NotRevoked)),
         };
         match check {
-            Check::Known(answer) => match not_revoked(answer) {
+            Check::Done(answer) => match not_revoked(answer) {
                 Err(kind) => Progress::Done(Err(kind.into())),
                 Ok(()) if self.0.verifier.has_async_checks() => {
                     let verifier = self.0.verifier.clone();
@@ -202,11 +236,11 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     }
 }
 
-fn not_revoked(answer: Answer) -> Result<(), RejectionKind> {
+fn not_revoked(answer: Result<Verdict, Unavailable>) -> Result<(), RejectionKind> {
     match answer {
-        Answer::NotRevoked => Ok(()),
-        Answer::Revoked => Err(RejectionKind::Revoked),
-        Answer::Unavailable => Err(RejectionKind::RevocationUnavailable),
+        Ok(Verdict::NotRevoked) => Ok(()),
+        Ok(Verdict::Revoked | Verdict::RevokedFrom(_)) => Err(RejectionKind::Revoked),
+        Err(Unavailable) => Err(RejectionKind::RevocationUnavailable),
     }
 }
 

@@ -88,9 +88,15 @@ pub enum ConfigError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A verifier without a single issuer.
-    #[error("a verifier without an issuer: call `VerifierBuilder::issuer` at least once")]
+    /// An authenticator without a single issuer.
+    #[error(
+        "an authenticator without an issuer: call `AuthenticatorBuilder::issuer` at least once"
+    )]
     NoIssuer,
+    /// A check that was added before the type of the claims was named: call
+    /// [`claims`](crate::AuthenticatorBuilder::claims) first.
+    #[error("a check was added before the type of the claims was named: call `claims` first")]
+    ChecksBeforeClaims,
     /// Two issuers with the same name.
     #[error("two issuers with the name {0:?}: expected each name once")]
     DuplicateIssuer(String),

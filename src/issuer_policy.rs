@@ -21,7 +21,7 @@ pub(crate) use self::tenants::Tenants;
 #[cfg(feature = "jwks")]
 use crate::jwks::RemoteJwks;
 use crate::{
-    Authenticated, ConfigError, KeySet, RejectionKind,
+    Authenticated, ConfigError, KeySet, RejectionKind, UnixTime,
     claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
 
@@ -409,32 +409,31 @@ impl Issuer {
     }
 
     /// The latest `iat` of a token that is accepted at `now`: the issuer's clock may be ahead by the leeway.
-    pub(crate) fn latest_issued_at(&self, now: u64) -> u64 {
-        now.saturating_add(self.leeway.as_secs())
+    pub(crate) fn latest_issued_at(&self, now: UnixTime) -> UnixTime {
+        now + self.leeway
     }
 
     /// The latest `exp` of the tokens that are accepted at `now`, as far as the policy says.
-    pub(crate) fn tokens_expire_by(&self, now: u64) -> u64 {
+    pub(crate) fn tokens_expire_by(&self, now: UnixTime) -> UnixTime {
         let lifetime = self.max_lifetime.unwrap_or(LONGEST_LIFETIME);
-        self.latest_issued_at(now).saturating_add(lifetime.as_secs())
+        self.latest_issued_at(now) + lifetime
     }
 
     /// The first second at which a token is refused, by its `exp` or its maximum age.
-    pub(crate) fn refused_from(&self, times: Times) -> u64 {
-        let too_old_from = self.max_age.zip(times.issued_at).map(|(age, issued_at)| {
-            let last =
-                issued_at.saturating_add(age.as_secs()).saturating_add(self.leeway.as_secs());
-            last.saturating_add(1)
-        });
-        self.expired_from(times.expires_at).min(too_old_from.unwrap_or(u64::MAX))
+    pub(crate) fn refused_from(&self, times: Times) -> UnixTime {
+        let too_old_from = self
+            .max_age
+            .zip(times.issued_at)
+            .map(|(age, issued_at)| issued_at + age + self.leeway + Duration::from_secs(1));
+        self.expired_from(times.expires_at).min(too_old_from.unwrap_or(UnixTime::MAX))
     }
 
-    fn expired_from(&self, expires_at: u64) -> u64 {
-        expires_at.saturating_add(self.expiry_leeway.unwrap_or(self.leeway).as_secs())
+    fn expired_from(&self, expires_at: UnixTime) -> UnixTime {
+        expires_at + self.expiry_leeway.unwrap_or(self.leeway)
     }
 
-    /// Whether the times of a token stand at `now`, in seconds since the Unix epoch.
-    pub(crate) fn check_times(&self, now: u64, times: Times) -> Result<(), RejectionKind> {
+    /// Whether the times of a token stand at `now`.
+    pub(crate) fn check_times(&self, now: UnixTime, times: Times) -> Result<(), RejectionKind> {
         let Times { expires_at, not_before, issued_at } = times;
         // "On or after" (RFC 7519 section 4.1.4): the second of `exp` itself is too late.
         if now >= self.expired_from(expires_at) {
@@ -451,16 +450,14 @@ impl Issuer {
             return Ok(());
         }
         let issued_at = issued_at.ok_or(RejectionKind::MissingClaim)?;
-        let exceeds = |limit: Option<Duration>, seconds: u64| {
-            limit.is_some_and(|limit| seconds > limit.as_secs())
+        let exceeds = |limit: Option<Duration>, time: Duration| {
+            limit.is_some_and(|limit| time.as_secs() > limit.as_secs())
         };
-        if exceeds(
-            self.max_age,
-            now.saturating_sub(issued_at).saturating_sub(self.leeway.as_secs()),
-        ) {
+        let age = (now - self.leeway).saturating_duration_since(issued_at);
+        if exceeds(self.max_age, age) {
             return Err(RejectionKind::TooOld);
         }
-        if exceeds(self.max_lifetime, expires_at.saturating_sub(issued_at)) {
+        if exceeds(self.max_lifetime, expires_at.saturating_duration_since(issued_at)) {
             return Err(RejectionKind::LifetimeTooLong);
         }
         Ok(())
@@ -498,7 +495,8 @@ mod tests {
 
     #[test]
     fn other_keys_have_another_number() {
-        let (handle, clock) = (KeySetHandle::new(KeySet::default()), ManualClock::at(0));
+        let (handle, clock) =
+            (KeySetHandle::new(KeySet::default()), ManualClock::at(UnixTime::from_secs(0)));
         let issuer = Issuer::new("https://issuer.example", handle.clone()).allow_any_audience();
         let number = || issuer.current_number(&clock);
         let first = number();

@@ -38,12 +38,12 @@ use crate::{
 /// use http_body_util::Empty;
 /// use tower::{Layer, ServiceExt, service_fn};
 /// use tower_bearer::{
-///     Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::UntypedClaims,
+///     Authenticated, Authenticator, BearerLayer, Issuer, Key,
 /// };
 ///
 /// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://orders");
-/// let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-/// let layer = BearerLayer::new(Authenticator::new(verifier)).with_realm("orders")?;
+/// let authenticator = Authenticator::builder().issuer(issuer).build()?;
+/// let layer = BearerLayer::new(authenticator).with_realm("orders")?;
 ///
 /// let service = layer.layer(service_fn(|request: Request<Empty<Bytes>>| async move {
 ///     let user: &Authenticated = request.extensions().get().expect("the layer put it there");

@@ -21,13 +21,12 @@
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 //! # fn main() -> Result<(), tower_bearer::ConfigError> {
-//! use std::{convert::Infallible, time::Duration};
+//! use std::convert::Infallible;
 //!
 //! use http::{Request, Response};
 //! use tower::{ServiceBuilder, service_fn};
 //! use tower_bearer::{
-//!     Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier,
-//!     claims::UntypedClaims, revocation::MemoryStore,
+//!     Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache,
 //! };
 //!
 //! async fn hello(request: Request<String>) -> Result<Response<String>, Infallible> {
@@ -38,10 +37,11 @@
 //!
 //! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
 //!     .audience("api://orders"); // mandatory: without it this does not compile
-//! let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-//! let authenticator = Authenticator::new(verifier)
-//!     // A revocation by another process is seen here after 30 seconds at the latest.
-//!     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+//! let authenticator = Authenticator::builder()
+//!     .issuer(issuer)
+//!     // One process. Processes that share a store take `RevocationCache::new(store, bound)`.
+//!     .revocation(RevocationCache::in_memory())
+//!     .build()?;
 //! let service = ServiceBuilder::new()
 //!     .layer(BearerLayer::new(authenticator))
 //!     .service(service_fn(hello));
@@ -68,8 +68,7 @@
 //! | type | what it does |
 //! |---|---|
 //! | [`BearerLayer`], [`BearerAuth`] | where the credential may be, which requests pass without one, how rejections look |
-//! | [`Authenticator`] | every check on a token, without HTTP: also for WebSockets, GraphQL and queues |
-//! | [`Verifier`] | the checks that need no other party (1 to 15); your own checks |
+//! | [`Authenticator`] | every check on a token, without HTTP: also for WebSockets, GraphQL and queues; your own checks |
 //! | [`Issuer`] | a trusted issuer, its keys, and the requirements on its tokens |
 //! | [`jws`]: [`Key`], [`KeySet`], [`KeySetHandle`] | keys, each with one algorithm; signatures |
 //! | [`revocation`]: [`RevocationCache`] | what is revoked, how soon that is seen, what happens if the store cannot answer |
@@ -90,13 +89,9 @@
 //! | `rust-crypto` | | signatures in pure Rust; used if `aws-lc-rs` is off |
 //! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
 //! | `tonic` | | forwards `NamedService`; claims of a `tonic::Request` |
-//! | `issuing` | | [`issuing`]: the token life cycle, from log-in to revocation |
-//! | `openapi` | | with `issuing`: [`TokenApi::openapi`](issuing::TokenApi::openapi), generated from the handlers |
 //! | `test-util` | | [`test_util`]: tokens, users and faults for your tests; with `issuing`: [`issuing::store::conformance`], for your own token store |
-//! | `postgres` | | [`SqlStore`](issuing::store::SqlStore) over PostgreSQL; needs Rust 1.94 |
-//! | `sqlite` | | [`SqlStore`](issuing::store::SqlStore) over SQLite, which is built in; needs Rust 1.94 |
+//! | `signing` | | [`jws::SigningKey`]: keys that sign, for your own issuer |
 //! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
-//! | `redis` | | [`RedisStore`](revocation::redis::RedisStore), [`DenyList`](revocation::redis::DenyList): revocation entries that a fleet shares through Redis or Valkey |
 //! | `jsonwebtoken` | | for services that move from the crate jsonwebtoken: [`Key`] and [`KeySet`] from its `DecodingKey`, `Jwk` and `JwkSet` |
 //! | `tracing` | | [events](telemetry): each rejection, failures of stores, fetches of keys |
 //! | `metrics` | | [counters, gauges and a histogram](telemetry) through the facade `metrics` |
@@ -119,7 +114,7 @@
 //! # Tokio
 //!
 //! A revocation lookup that has to wait has a timeout. The timer of the Tokio runtime that polls the request measures
-//! it, and it must be enabled. Outside a runtime there is no timeout. Keys from the network, Redis and [`issuing`] need
+//! it, and it must be enabled. Outside a runtime there is no timeout. Keys from the network and the other crates need
 //! a Tokio runtime. Nothing else does.
 //!
 //! # More
@@ -164,11 +159,12 @@ mod token_cache;
 #[cfg(feature = "tonic")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub mod tonic;
+mod unix_time;
 mod verified_token;
 mod verifier;
 
 pub use self::authenticated::Authenticated;
-pub use self::authenticator::Authenticator;
+pub use self::authenticator::{Authenticator, AuthenticatorBuilder};
 pub use self::body::ResponseBody;
 pub use self::config_error::ConfigError;
 pub use self::future::ResponseFuture;
@@ -178,8 +174,9 @@ pub use self::layer::BearerLayer;
 pub use self::rejection::{Rejection, RejectionKind};
 pub use self::revocation::RevocationCache;
 pub use self::service::BearerAuth;
+pub use self::unix_time::UnixTime;
 pub use self::verified_token::VerifiedToken;
-pub use self::verifier::{CheckError, Verifier, VerifierBuilder};
+pub use self::verifier::CheckError;
 
 /// A boxed future, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

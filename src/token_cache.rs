@@ -178,11 +178,12 @@ fn structure(claims: &str) -> usize {
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use futures_util::FutureExt;
     use jsonwebtoken::{Algorithm as Theirs, EncodingKey};
 
     use super::*;
     use crate::{
-        Issuer, Key, Verifier,
+        Authenticator, Issuer, Key,
         claims::{ManualClock, NoClaims},
     };
 
@@ -194,13 +195,14 @@ mod tests {
         let signature = jsonwebtoken::crypto::sign(head.as_bytes(), &key, Theirs::HS256).unwrap();
         let token = format!("{head}.{signature}");
         let key = Key::hs256([7; 32]).unwrap();
-        let verifier = Verifier::builder()
+        let authenticator = Authenticator::builder()
+            .claims()
             .issuer(Issuer::new("https://issuer.example", key).allow_any_audience())
-            .with_clock(ManualClock::at(1_800_000_000))
+            .with_clock(ManualClock::at(crate::UnixTime::from_secs(1_800_000_000)))
             .build()
             .unwrap();
-        let verified = verifier.verify(token.as_bytes()).ok().unwrap();
-        (token, verified)
+        let user = authenticator.authenticate(&token).now_or_never().unwrap().unwrap();
+        (token, user.token().clone())
     }
 
     /// How many bytes the cache takes a token of this text for, by how many of them fit into it.

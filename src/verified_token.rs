@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    UnixTime,
     claims::{RegisteredClaims, UntypedClaims},
     json::Span,
     jws::{Algorithm, Key, KeySet},
@@ -25,7 +26,7 @@ pub(crate) struct Verified<C> {
     pub(crate) registered: RegisteredClaims,
     pub(crate) revocation_id: RevocationId,
     /// The first second at which the token is refused: by `exp` or maximum age, and the policy's leeway.
-    pub(crate) refused_from: u64,
+    pub(crate) refused_from: UnixTime,
     /// The number of the verifier.
     pub(crate) verifier: u64,
     /// The number of the issuer's policy.
@@ -105,7 +106,7 @@ impl<C> VerifiedToken<C> {
         }
     }
 
-    pub(crate) fn refused_from(&self) -> u64 {
+    pub(crate) fn refused_from(&self) -> UnixTime {
         self.0.refused_from
     }
 
@@ -159,7 +160,7 @@ impl<C> VerifiedToken<C> {
             issuer: registered.issuer_arc(),
             token_id: self.revocation_id(),
             subject: registered.subject(),
-            issued_at: registered.issued_at().unwrap_or(0),
+            issued_at: registered.issued_at().unwrap_or_default(),
             session_id: registered.session_id(),
             key_id: self.0.key.key_id_arc(),
             key_thumbprint: self.0.key.thumbprint_arc(),

@@ -1,38 +1,38 @@
 //! From a token's text to claims that its issuer vouches for.
 
-mod builder;
 mod not_verified;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-pub use self::builder::VerifierBuilder;
+use serde::de::DeserializeOwned;
+
 pub(crate) use self::not_verified::NotVerified;
 #[cfg(feature = "jwks")]
 pub(crate) use self::not_verified::UnknownKey;
 #[cfg(feature = "jwks")]
 use crate::jwks::Wait;
 use crate::{
-    BoxFuture, Issuer, RejectionKind, VerifiedToken,
+    BoxFuture, ConfigError, Issuer, RejectionKind, UnixTime, VerifiedToken,
     claims::{
-        Clock, RegisteredClaims, Spans, Times, UntypedClaims,
+        Clock, RegisteredClaims, Spans, Times,
         scan::{ClaimsSet, Registered},
     },
-    json::{Object, Span, Value},
+    json::{self, Object, Span, Value},
     jws::{self, Compact, Header, Key, KnownHeaders, Scratch},
     revocation::RevocationMemo,
     token_cache::TokenCache,
     verified_token::{NamedKey, RevocationId, Verified},
 };
 
-/// Verifies tokens: the issuers that are trusted and what is demanded of their tokens.
-///
-/// It runs checks 1 to 15 of the [list of checks](crate::Authenticator#checks). The
-/// [`Authenticator`](crate::Authenticator) runs the rest: revocation and asynchronous checks.
-///
-/// It keeps verified tokens in a cache, by their whole text: see
-/// [`with_token_cache_capacity`](VerifierBuilder::with_token_cache_capacity). On a cache hit only those checks run whose
-/// outcome may have changed. The outcome is the same.
-pub struct Verifier<C = UntypedClaims>(Arc<Shared<C>>);
+/// Checks 1 to 15 of the [list of checks](crate::Authenticator#checks), which need no other party.
+pub(crate) struct Verifier<C>(Arc<Shared<C>>);
 
 struct Shared<C> {
     /// Of this verifier and its clones alone in this process.
@@ -52,8 +52,8 @@ struct Shared<C> {
     async_checks: Vec<AsyncCheck<C>>,
 }
 
-type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync>;
-type AsyncCheck<C> =
+pub(crate) type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync>;
+pub(crate) type AsyncCheck<C> =
     Box<dyn Fn(VerifiedToken<C>) -> BoxFuture<'static, Result<(), CheckError>> + Send + Sync>;
 
 /// What a service author's check says when it does not say yes.
@@ -72,6 +72,55 @@ impl From<CheckError> for RejectionKind {
             CheckError::Refused => Self::CheckFailed,
             CheckError::Unavailable => Self::CheckUnavailable,
         }
+    }
+}
+
+/// What a verifier is made of.
+pub(crate) struct Settings<C> {
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) max_token_length: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pure_checks: Vec<Check<C>>,
+    pub(crate) checks: Vec<Check<C>>,
+    pub(crate) cache_capacity: u64,
+    pub(crate) caches_hmac: bool,
+    pub(crate) async_checks: Vec<AsyncCheck<C>>,
+}
+
+impl<C: DeserializeOwned> Verifier<C> {
+    pub(crate) fn new(settings: Settings<C>) -> Result<Self, ConfigError> {
+        if settings.issuers.is_empty() {
+            return Err(ConfigError::NoIssuer);
+        }
+        let (mut by_name, mut multi_tenant) = (HashMap::new(), Vec::new());
+        for (index, issuer) in settings.issuers.iter().enumerate() {
+            issuer.validate()?;
+            if issuer.tenants().is_some() {
+                multi_tenant.push(index);
+            }
+            for name in issuer.names() {
+                if by_name.insert(Arc::clone(name), index).is_some() {
+                    return Err(ConfigError::DuplicateIssuer(name.to_string()));
+                }
+            }
+        }
+        // A template is not a name that a token may have.
+        by_name.retain(|_, index| !multi_tenant.contains(index));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Ok(Self(Arc::new(Shared {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            issuers: settings.issuers,
+            by_name,
+            multi_tenant,
+            max_token_length: settings.max_token_length,
+            headers: KnownHeaders::new(),
+            clock: settings.clock,
+            read_claims: json::deserialize,
+            pure_checks: settings.pure_checks,
+            checks: settings.checks,
+            cache: TokenCache::new(settings.cache_capacity, settings.caches_hmac),
+            async_checks: settings.async_checks,
+        })))
     }
 }
 
@@ -116,7 +165,7 @@ impl<C> Verifier<C> {
             return Some(Err(RejectionKind::UnknownIssuer));
         }
         // Cache hit, check 9: times.
-        let times = issuer.check_times(self.unix_seconds(), known.registered().times());
+        let times = issuer.check_times(self.now(), known.registered().times());
         if times == Err(RejectionKind::Expired) {
             self.0.cache.forget(token);
         }
@@ -173,7 +222,7 @@ impl<C> Verifier<C> {
         // Check 8: tenant.
         let name = check_name(issuer, key, &claims)?;
         // Check 9: times.
-        let times = check_times(issuer, &claims, self.unix_seconds())?;
+        let times = check_times(issuer, &claims, self.now())?;
         // Check 10: types of registered claims, and audience.
         let spans = registered_strings(issuer, &mut claims)?;
         // Check 11: required claims.
@@ -219,7 +268,7 @@ impl<C> Verifier<C> {
         if !issuer.is_some_and(|issuer| issuer.accepts_tenant_of(name)) {
             return Err(RejectionKind::UnknownIssuer);
         }
-        if self.unix_seconds() >= token.refused_from() {
+        if self.now() >= token.refused_from() {
             return Err(RejectionKind::Expired);
         }
         self.run_pure_checks(token)?;
@@ -270,8 +319,8 @@ impl<C> Verifier<C> {
         self.0.checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
     }
 
-    pub(crate) fn unix_seconds(&self) -> u64 {
-        self.0.clock.unix_time().as_secs()
+    pub(crate) fn now(&self) -> UnixTime {
+        self.0.clock.now()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -332,7 +381,11 @@ fn check_name(
     Ok(iss.into())
 }
 
-fn check_times(issuer: &Issuer, claims: &ClaimsSet<'_>, now: u64) -> Result<Times, RejectionKind> {
+fn check_times(
+    issuer: &Issuer,
+    claims: &ClaimsSet<'_>,
+    now: UnixTime,
+) -> Result<Times, RejectionKind> {
     let times = Times {
         expires_at: claims.numeric_date(Registered::Exp)?.ok_or(RejectionKind::MissingClaim)?,
         not_before: claims.numeric_date(Registered::Nbf)?,

@@ -252,11 +252,11 @@ fn is_setter(source: &str) -> bool {
 /// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.
 const VALUES: [&str; 9] = [
     "Caller",
-    "Denial",
     "Fetched",
     "ListQuery",
     "NewPrivateToken",
     "RefreshRotation",
+    "RevocationEntry",
     "StoreError",
     "TestIssuer",
     "TestToken",

@@ -20,7 +20,7 @@ use jsonwebtoken as peer;
 use serde::Deserialize;
 use tower::{Service, service_fn, util::ServiceFn};
 use tower_bearer::{
-    Algorithm, Authenticator, Issuer, Key, RevocationCache, Verifier, VerifierBuilder,
+    Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key, RevocationCache,
     revocation::MemoryStore,
 };
 
@@ -69,10 +69,10 @@ fn key(algorithm: Algorithm) -> Key {
 }
 
 /// Trusts one issuer with one key.
-pub(crate) fn verifier(algorithm: Algorithm) -> VerifierBuilder<Claims> {
+pub(crate) fn builder(algorithm: Algorithm) -> AuthenticatorBuilder<Claims> {
     let issuer = Issuer::new("https://issuer.example", key(algorithm).with_key_id(KEY_ID))
         .audience("api://orders");
-    Verifier::builder().issuer(issuer)
+    Authenticator::builder().claims().issuer(issuer)
 }
 
 /// What an authenticator does with tokens that it has seen.
@@ -89,12 +89,12 @@ impl Repeats {
 }
 
 pub(crate) fn authenticator(algorithm: Algorithm, repeats: Repeats) -> Authenticator<Claims> {
-    let verifier = verifier(algorithm);
-    let verifier = match repeats {
-        Repeats::Cold => verifier.with_token_cache_capacity(0),
-        Repeats::Remembered(bytes) => verifier.with_token_cache_capacity(bytes).cache_hmac_tokens(),
+    let builder = builder(algorithm);
+    let builder = match repeats {
+        Repeats::Cold => builder.with_token_cache_capacity(0),
+        Repeats::Remembered(bytes) => builder.with_token_cache_capacity(bytes).cache_hmac_tokens(),
     };
-    Authenticator::new(verifier.build().expect("the policy is good"))
+    builder.build().expect("the policy is good")
 }
 
 /// Answers are remembered for longer than a bench runs.

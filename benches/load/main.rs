@@ -31,7 +31,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tower_bearer::{
-    Algorithm, Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier,
+    Algorithm, Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache,
     claims::UntypedClaims, revocation::MemoryStore,
 };
 
@@ -194,13 +194,13 @@ async fn connect(
 fn layer(token_cache: Option<u64>) -> Result<BearerLayer, Failure> {
     let key = Key::from_pem(Algorithm::ES256, tokens::fixture("p256.public.pem"))?;
     let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
-    let verifier = Verifier::builder().issuer(issuer);
-    let verifier = match token_cache {
-        Some(bytes) => verifier.with_token_cache_capacity(bytes),
-        None => verifier,
-    };
     let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600));
-    Ok(BearerLayer::new(Authenticator::new(verifier.build()?).with_revocation(revocation)))
+    let builder = Authenticator::builder().claims().issuer(issuer).revocation(revocation);
+    let builder = match token_cache {
+        Some(bytes) => builder.with_token_cache_capacity(bytes),
+        None => builder,
+    };
+    Ok(BearerLayer::new(builder.build()?))
 }
 
 fn credentials() -> Result<Vec<HeaderValue>, Failure> {

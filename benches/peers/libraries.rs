@@ -13,7 +13,7 @@ use jwt_simple::prelude::{
     VerificationOptions,
 };
 use serde::{Deserialize, Serialize};
-use tower_bearer::{Algorithm, Authenticator, Issuer, Key, Verifier, VerifierBuilder};
+use tower_bearer::{Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key};
 
 use crate::fixture::{AUDIENCE, Claims, ISSUER, KEY_ID, SECRET, jwks, peer, public_pem};
 
@@ -62,18 +62,18 @@ pub(crate) fn raw(algorithm: Algorithm, token: &str) -> impl Fn() -> bool + use<
 }
 
 /// A verifier as the others are set: clock of the system, keys with the token's `kid`.
-pub(crate) fn verifier(algorithm: Algorithm) -> VerifierBuilder<Claims> {
+pub(crate) fn builder(algorithm: Algorithm) -> AuthenticatorBuilder<Claims> {
     let key = match algorithm {
         Algorithm::HS256 => Key::hs256(SECRET),
         _ => Key::from_pem(algorithm, public_pem(algorithm)),
     };
     let key = key.expect("the test keys are good").with_key_id(KEY_ID);
-    Verifier::builder().issuer(Issuer::new(ISSUER, key).audience(AUDIENCE))
+    Authenticator::builder().claims().issuer(Issuer::new(ISSUER, key).audience(AUDIENCE))
 }
 
 fn tower_bearer(algorithm: Algorithm) -> Verify {
-    let verifier = verifier(algorithm).with_token_cache_capacity(0).build();
-    let authenticator = Authenticator::new(verifier.expect("the policy is good"));
+    let authenticator = builder(algorithm).with_token_cache_capacity(0).build();
+    let authenticator = authenticator.expect("the policy is good");
     Box::new(move |token| {
         let outcome = authenticator.authenticate(token).now_or_never();
         black_box(outcome.expect("nothing to wait for")).is_ok()

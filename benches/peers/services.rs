@@ -14,14 +14,14 @@ use http_body_util::{Empty, Full};
 use jwt_authorizer::IntoLayer;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_bearer::{
-    Algorithm, Authenticator, BearerLayer, RevocationCache, VerifierBuilder,
+    Algorithm, Authenticator, AuthenticatorBuilder, BearerLayer, RevocationCache,
     revocation::MemoryStore,
 };
 use tower_http::auth::AsyncRequireAuthorizationLayer;
 
 use crate::{
     fixture::{AUDIENCE, Claims, ISSUER, SECRET, jwks, peer, public_pem},
-    libraries::{AliriClaims, aliri_policy, has_aliri, jsonwebtoken_key, verifier},
+    libraries::{AliriClaims, aliri_policy, builder, has_aliri, jsonwebtoken_key},
 };
 
 pub(crate) type Body = Empty<Bytes>;
@@ -47,8 +47,8 @@ pub(crate) fn bare() -> Handle {
 
 /// The middlewares that know `algorithm`, each set to demand `iss`, `aud` and `exp`.
 pub(crate) fn services(algorithm: Algorithm) -> Vec<(&'static str, Handle)> {
-    let cold = verifier(algorithm).with_token_cache_capacity(0);
-    let cached = verifier(algorithm).cache_hmac_tokens();
+    let cold = builder(algorithm).with_token_cache_capacity(0);
+    let cached = builder(algorithm).cache_hmac_tokens();
     let mut services = vec![
         ("tower-bearer", tower_bearer(cold)),
         ("tower-bearer_cached", tower_bearer(cached)),
@@ -89,10 +89,9 @@ where
 }
 
 /// The whole layer, with a revocation cache that knows the answer after the first request.
-fn tower_bearer(verifier: VerifierBuilder<Claims>) -> Handle {
+fn tower_bearer(builder: AuthenticatorBuilder<Claims>) -> Handle {
     let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600));
-    let verifier = verifier.build().expect("the policy is good");
-    let authenticator = Authenticator::new(verifier).with_revocation(revocation);
+    let authenticator = builder.revocation(revocation).build().expect("the policy is good");
     handle(BearerLayer::new(authenticator).layer(service_fn(inner)))
 }
 

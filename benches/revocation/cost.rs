@@ -8,7 +8,7 @@ use std::{
 
 use tower_bearer::{
     RevocationCache,
-    revocation::{Revocable, RevocationStore, Verdict},
+    revocation::{Lookup, RevocationStore, Verdict},
 };
 use tower_bearer_redis::{DenyList, RedisStore};
 
@@ -17,7 +17,7 @@ use crate::{
     process::{Mode, Process},
     quantile,
     server::Server,
-    service::{Passes, ask, authenticator, every_kind, id, now, token},
+    service::{self, Passes, ask, authenticator, entry, every_kind, id, now, token},
     text,
 };
 
@@ -45,7 +45,7 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
     let with_nothing = Process::start(&server.url(), Mode::DenyList).memory();
     for &revoked in scale.revoked {
         server.command(&["FLUSHALL"]);
-        let denials = (0..revoked).map(|number| (id(&format!("r{number}")), now() + 86_400));
+        let denials = (0..revoked).map(|number| entry(id(&format!("r{number}")), now() + 86_400));
         store.seed(denials).await.unwrap();
         let in_redis = server.info("used_memory").saturating_sub(empty);
 
@@ -157,8 +157,8 @@ fn line(revoked: usize, name: &str, latencies: &mut [Duration], a_second: u64) -
 }
 
 /// As a cache asks: of every kind, and of none is there a denial.
-fn asked(name: &str) -> [Revocable; 4] {
-    every_kind(name)
+fn asked(name: &str) -> Lookup {
+    service::asked(every_kind(name))
 }
 
 fn megabytes(bytes: u64, of: usize) -> String {

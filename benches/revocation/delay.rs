@@ -12,7 +12,7 @@ use crate::{
     process::{LOAD_PER_SECOND, Mode, Process, RESOLUTION, Refused, unix_time},
     quantile,
     server::Server,
-    service::{id, now},
+    service::{entry, id, now},
     text,
 };
 
@@ -45,7 +45,7 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
                 other.say(&name);
                 assert_eq!(other.line(), "passes");
             }
-            store.revoke(&id(&name), now() + 3_600).await.unwrap();
+            store.revoke(&entry(id(&name), now() + 3_600)).await.unwrap();
             let acknowledged = unix_time();
             for (other, delays) in others.iter().zip(&mut delays) {
                 let Refused { at, stood_still } = Refused::read(&other.line());

@@ -35,7 +35,7 @@ pub(crate) async fn revoke(world: Arc<World>, store: RedisStore) -> Result<(), F
             continue;
         };
         token.set_revocation(Revocation::Asked);
-        let done = store.revoke(&token.revocable(), keep_until(&token)).await;
+        let done = store.revoke(&token.revocation_entry()).await;
         if done.is_ok() {
             token.set_revocation(Revocation::Recorded(Instant::now()));
         }
@@ -52,19 +52,12 @@ pub(crate) fn remember(world: &World, token: Arc<Token>) {
     revoked.push(token);
 }
 
-fn keep_until(token: &Token) -> u64 {
-    token.expires_at + 360
-}
-
 /// Puts everything that was revoked into a Redis that has lost it.
 pub(crate) async fn seed(world: &World, store: &RedisStore) -> Result<(), Failure> {
     let attempts = async {
         loop {
-            let denials: Vec<_> = world
-                .revoked()
-                .iter()
-                .map(|token| (token.revocable(), keep_until(token)))
-                .collect();
+            let denials: Vec<_> =
+                world.revoked().iter().map(|token| token.revocation_entry()).collect();
             if store.seed(denials).await.is_ok() {
                 return;
             }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use http::HeaderValue;
-use tower_bearer::revocation::Revocable;
+use tower_bearer::{
+    UnixTime,
+    revocation::{Revocable, RevocationEntry},
+};
 
 use crate::issuer::{AUDIENCE, ISSUER, SigningKey};
 
@@ -89,17 +92,16 @@ impl Token {
     }
 
     /// By one of the four ways to revoke it that concern no other token of the soak.
-    pub(crate) fn revocable(&self) -> Revocable {
+    pub(crate) fn revocation_entry(&self) -> RevocationEntry {
         let issuer: Arc<str> = ISSUER.into();
         let number = self.number();
-        match number % 3 {
-            0 => Revocable::Token { issuer, id: format!("token-{number}").into() },
-            1 => Revocable::Session { issuer, id: format!("session-{number}").into() },
-            _ => {
-                let subject = self.subject.as_str().into();
-                Revocable::Subject { issuer, subject, issued_at: self.issued_at }
-            }
-        }
+        let thing = match number % 3 {
+            0 => Revocable::token(issuer, format!("token-{number}")),
+            1 => Revocable::session(issuer, format!("session-{number}")),
+            _ => Revocable::subject(issuer, self.subject.as_str()),
+        };
+        RevocationEntry::new(thing, UnixTime::from_secs(self.expires_at))
+            .with_cut_off(UnixTime::from_secs(self.issued_at))
     }
 
     pub(crate) fn credential(&self) -> HeaderValue {

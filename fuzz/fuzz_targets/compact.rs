@@ -7,7 +7,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use tower_bearer::{Authenticator, KeySet, RejectionKind, claims::ManualClock, jws::JwsError};
+use tower_bearer::{
+    Authenticator, KeySet, RejectionKind, UnixTime, claims::ManualClock, jws::JwsError,
+};
 use tower_bearer_fuzz::{
     NOW, block_on,
     policy::judge_jws_header,
@@ -18,7 +20,7 @@ use tower_bearer_fuzz::{
 static KEYS: LazyLock<KeySet> = LazyLock::new(trusted::keys);
 
 static AUTHENTICATOR: LazyLock<Authenticator> =
-    LazyLock::new(|| Authenticator::new(trusted::verifier(ManualClock::at(NOW)).build().unwrap()));
+    LazyLock::new(|| trusted::builder(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap());
 
 fuzz_target!(|data: &[u8]| {
     match data.split_first() {

@@ -12,7 +12,7 @@ use http::{
 use http_body_util::Full;
 use libfuzzer_sys::fuzz_target;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_bearer::{Authenticated, Authenticator, BearerLayer, claims::ManualClock};
+use tower_bearer::{Authenticated, Authenticator, BearerLayer, UnixTime, claims::ManualClock};
 use tower_bearer_fuzz::{
     NOW, block_on,
     http_wire::{Answer, Refusal},
@@ -118,7 +118,7 @@ impl Token {
 }
 
 static AUTHENTICATOR: LazyLock<Authenticator> =
-    LazyLock::new(|| Authenticator::new(trusted::verifier(ManualClock::at(NOW)).build().unwrap()));
+    LazyLock::new(|| trusted::builder(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap());
 
 #[derive(Clone)]
 struct Seen(Parts);

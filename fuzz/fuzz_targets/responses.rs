@@ -18,7 +18,8 @@ use http_body_util::Full;
 use libfuzzer_sys::fuzz_target;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_bearer::{
-    Authenticator, BearerLayer, CheckError, Rejection, claims::ManualClock, rejection::ProblemJson,
+    Authenticator, BearerLayer, CheckError, Rejection, UnixTime, claims::ManualClock,
+    rejection::ProblemJson,
 };
 use tower_bearer_fuzz::{
     NOW, block_on,
@@ -126,14 +127,14 @@ fn check(input: &Input<'_>) {
 
 fn authenticator(check: Check) -> Authenticator {
     let answer = AtomicU8::new(check as u8);
-    let verifier = trusted::verifier(ManualClock::at(NOW)).add_check(move |_| {
-        match answer.load(Ordering::Relaxed) {
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
+    let builder =
+        trusted::builder(clock).add_check(move |_| match answer.load(Ordering::Relaxed) {
             answer if answer == Check::Passes as u8 => Ok(()),
             answer if answer == Check::Refuses as u8 => Err(CheckError::Refused),
             _ => Err(CheckError::Unavailable),
-        }
-    });
-    Authenticator::new(verifier.build().unwrap())
+        });
+    builder.build().unwrap()
 }
 
 fn request(input: &Input<'_>) -> (Arc<str>, Request<String>) {

@@ -15,8 +15,13 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt;
-use tower_bearer::{Algorithm, Authenticated, BoxFuture, claims::ManualClock, jws::SigningKey, revocation::StoreError};
-use tower_bearer_issuing::{Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore};
+use tower_bearer::{
+    Algorithm, Authenticated, BoxFuture, UnixTime, claims::ManualClock, jws::SigningKey,
+    revocation::StoreError,
+};
+use tower_bearer_issuing::{
+    Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,
+};
 use tower_bearer_fuzz::{
     NOW, block_on,
     http_wire::{Answer, Refusal},
@@ -204,7 +209,7 @@ impl Service {
                     let (router, clock) = Self::server();
                     (router, clock, 0)
                 });
-            clock.set_unix_time(NOW);
+            clock.set_unix_time(UnixTime::from_secs(NOW));
             *server = Some((router.clone(), clock.clone(), run + 1));
             Self { router, clock, run, now: NOW, held: Vec::new(), families: 0 }
         })
@@ -213,7 +218,7 @@ impl Service {
     fn server() -> (Router, ManualClock) {
         static KEY: LazyLock<SigningKey> =
             LazyLock::new(|| SigningKey::generate(Algorithm::ES256).unwrap());
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(UnixTime::from_secs(NOW));
         let store = MemoryTokenStore::new().with_clock(clock.clone());
         let issuer =
             TokenIssuer::builder("https://issuer.example", "api", KEY.clone(), store, People)

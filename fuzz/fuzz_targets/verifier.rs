@@ -15,7 +15,9 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 use std::{convert::Infallible, sync::LazyLock};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_bearer::{Authenticator, BearerLayer, Issuer, RejectionKind, claims::ManualClock};
+use tower_bearer::{
+    Authenticator, BearerLayer, Issuer, RejectionKind, UnixTime, claims::ManualClock,
+};
 use tower_bearer_fuzz::{
     AUDIENCE, ISSUER, block_on,
     mutation::{ALWAYS, Mutation},
@@ -83,12 +85,12 @@ fuzz_target!(|input: Input<'_>| {
 });
 
 fn authenticator(now: u64, cache: u64) -> Authenticator {
-    let verifier = tower_bearer::Verifier::builder()
+    let builder = Authenticator::builder()
         .issuer(TRUSTED.clone())
-        .with_clock(ManualClock::at(now))
+        .with_clock(ManualClock::at(UnixTime::from_secs(now)))
         .with_token_cache_capacity(cache)
         .cache_hmac_tokens();
-    Authenticator::new(verifier.build().unwrap())
+    builder.build().unwrap()
 }
 
 fn decide(authenticator: &Authenticator, token: &str) -> Decision {

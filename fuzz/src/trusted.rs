@@ -1,8 +1,7 @@
-//! The crate's side: the keys that `policy` trusts, and verifiers with its defaults.
+//! The crate's side: the keys that `policy` trusts, and authenticators with its defaults.
 
 use tower_bearer::{
-    Algorithm, Issuer, Key, KeySet, Verifier, VerifierBuilder,
-    claims::{Clock, UntypedClaims},
+    Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key, KeySet, claims::Clock,
 };
 
 use crate::{
@@ -22,6 +21,6 @@ pub fn issuer(keys: KeySet) -> Issuer {
     Issuer::new(ISSUER, keys).audience(AUDIENCE)
 }
 
-pub fn verifier(clock: impl Clock) -> VerifierBuilder<UntypedClaims> {
-    Verifier::builder().issuer(issuer(keys())).with_clock(clock)
+pub fn builder(clock: impl Clock) -> AuthenticatorBuilder {
+    Authenticator::builder().issuer(issuer(keys())).with_clock(clock)
 }

@@ -1,5 +1,7 @@
 //! The claims of the tokens that are issued, and their text.
 
+use std::time::Duration;
+
 use base64_simd::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ pub(super) const ACCESS_TYP: &str = "at+jwt";
 pub(super) const REFRESH_TYP: &str = "refresh+jwt";
 
 /// An access token lives for one hour, always.
-pub(super) const ACCESS_LIFETIME: u64 = 3600;
+pub(super) const ACCESS_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// What the id of a private token begins with. No other id does: a dot is no character of base64url.
 const PRIVATE_MARK: &str = "p.";

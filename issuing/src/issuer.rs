@@ -16,14 +16,15 @@ use super::{
     last_used::LastUsed,
     maintenance::over_by,
     refreshes::Refreshes,
-    store::{Caller, KEEP_AFTER_EXPIRY, Owner},
+    store::{Caller, Owner},
     throttle::Throttle,
 };
 use tower_bearer::{
-    Authenticated, Authenticator, BearerLayer, Issuer, RevocationCache, VerifierBuilder,
+    Authenticated, Authenticator, AuthenticatorBuilder, BearerLayer, Issuer, RevocationCache,
+    UnixTime,
     claims::{Clock, Moment},
     jws::{SigningFailed, SigningKey},
-    revocation::StoreError,
+    revocation::{KEEP_AFTER_EXPIRY, StoreError},
 };
 
 /// Issues, renews, lists and revokes the tokens of a service, and says how they are verified. Clones share everything.
@@ -94,29 +95,28 @@ impl TokenIssuer {
     /// for longer: to lower the maximum ends older tokens that exceed it.
     ///
     /// Calls that take an [`Authenticated`], such as [`log_out`](Self::log_out), accept only tokens that were verified
-    /// under this policy: by [`authenticator`](Self::authenticator), a layer of this issuer, a verifier of
-    /// [`verifier_builder`](Self::verifier_builder), or a verifier of yours that was given this policy.
+    /// under this policy: by [`authenticator`](Self::authenticator), a layer of this issuer, an authenticator of
+    /// [`authenticator_builder`](Self::authenticator_builder), or an authenticator of yours that was given this policy.
     pub fn policy(&self) -> Issuer {
         self.0.verifying.policy.clone()
     }
 
-    /// A verifier of access and private tokens for claims of your own type, which also notes when private tokens are
-    /// used. Add your own checks, and put [`revocation`](Self::revocation) behind it:
+    /// The settings of an authenticator of access and private tokens for claims of your own type, which looks up
+    /// revocation in [`revocation`](Self::revocation) and also notes when private tokens are used. Add your own checks:
     ///
     /// ```no_run
-    /// # use tower_bearer::{Authenticator, BearerLayer, ConfigError};
+    /// # use tower_bearer::{BearerLayer, ConfigError};
     /// # use tower_bearer_issuing::TokenIssuer;
     /// # #[derive(serde::Deserialize)] struct MyClaims {}
     /// # fn layer(issuer: &TokenIssuer) -> Result<BearerLayer<MyClaims>, ConfigError> {
-    /// let verifier = issuer.verifier_builder::<MyClaims>().build()?;
-    /// let authenticator = Authenticator::new(verifier).with_revocation(issuer.revocation().clone());
+    /// let authenticator = issuer.authenticator_builder::<MyClaims>().build()?;
     /// Ok(BearerLayer::new(authenticator))
     /// # }
     /// ```
-    pub fn verifier_builder<C: DeserializeOwned + Send + Sync + 'static>(
+    pub fn authenticator_builder<C: DeserializeOwned + Send + Sync + 'static>(
         &self,
-    ) -> VerifierBuilder<C> {
-        self.0.verifying.verifier_builder()
+    ) -> AuthenticatorBuilder<C> {
+        self.0.verifying.authenticator_builder()
     }
 
     /// The cache that the layers of this issuer ask about revocation. What the issuer revokes is refused there at once.
@@ -161,9 +161,8 @@ impl TokenIssuer {
     /// Signs with `next` from now on. What was signed before is good until it expires: the old key verifies for as long
     /// as the longest lifetime that is issued, of refresh tokens too.
     pub fn rotate_key(&self, next: SigningKey) {
-        let longest = self.longest_lifetime().as_secs().max(self.refresh_lifetime());
-        let keep_until = self.now().saturating_add(longest);
-        self.0.verifying.keys.rotate(next, keep_until.saturating_add(KEEP_AFTER_EXPIRY));
+        let longest = self.longest_lifetime().max(self.refresh_lifetime());
+        self.0.verifying.keys.rotate(next, self.now() + longest + KEEP_AFTER_EXPIRY);
     }
 
     /// The longest lifetime of a private token.
@@ -172,13 +171,13 @@ impl TokenIssuer {
         self.0.settings.max_private_lifetime
     }
 
-    /// The issuer's time, in Unix seconds.
-    pub(super) fn now(&self) -> u64 {
-        self.0.verifying.clock.unix_time().as_secs()
+    /// The issuer's time.
+    pub(super) fn now(&self) -> UnixTime {
+        self.0.verifying.clock.now()
     }
 
     /// The time by which something must be over to be deleted.
-    pub(super) fn over_by(&self) -> u64 {
+    pub(super) fn over_by(&self) -> UnixTime {
         over_by(self.0.start, &*self.0.verifying.clock)
     }
 
@@ -210,8 +209,8 @@ impl TokenIssuer {
         &self.0.verifying.last_used
     }
 
-    pub(super) fn refresh_lifetime(&self) -> u64 {
-        self.0.settings.refresh_lifetime.as_secs()
+    pub(super) fn refresh_lifetime(&self) -> Duration {
+        self.0.settings.refresh_lifetime
     }
 
     pub(super) fn max_overlap(&self) -> Duration {
@@ -222,8 +221,8 @@ impl TokenIssuer {
         self.0.settings.max_private_tokens
     }
 
-    pub(super) fn reuse_grace(&self) -> u64 {
-        self.0.settings.reuse_grace.as_secs()
+    pub(super) fn reuse_grace(&self) -> Duration {
+        self.0.settings.reuse_grace
     }
 
     pub(super) fn owner(&self, subject: &str) -> Owner {
@@ -259,15 +258,14 @@ impl TokenIssuer {
     }
 
     /// Until when a cut-off of everything that was issued by `now` must be kept, where another clock is ahead.
-    pub(super) fn keep_cut_off_until(&self, now: u64) -> u64 {
-        let longest = self.longest_lifetime().as_secs().max(self.refresh_lifetime());
-        now.saturating_add(longest).saturating_add(2 * KEEP_AFTER_EXPIRY)
+    pub(super) fn keep_cut_off_until(&self, now: UnixTime) -> UnixTime {
+        let longest = self.longest_lifetime().max(self.refresh_lifetime());
+        now + longest + 2 * KEEP_AFTER_EXPIRY
     }
 
     /// The latest `exp`, with room for a clock that is ahead, of the tokens of a session that is ended at `now`.
-    pub(super) fn session_ends_by(&self, now: u64) -> u64 {
-        let longest = self.refresh_lifetime().max(ACCESS_LIFETIME);
-        now.saturating_add(longest).saturating_add(KEEP_AFTER_EXPIRY)
+    pub(super) fn session_ends_by(&self, now: UnixTime) -> UnixTime {
+        now + self.refresh_lifetime().max(ACCESS_LIFETIME) + KEEP_AFTER_EXPIRY
     }
 
     pub(super) fn claims(
@@ -275,10 +273,11 @@ impl TokenIssuer {
         token_type: TokenType,
         owner: &Owner,
         [jti, sid]: [&str; 2],
-        [iat, exp]: [u64; 2],
+        times: [UnixTime; 2],
     ) -> Result<ClaimsText, StoreError> {
         let aud = &*self.0.verifying.audience;
         let (iss, sub) = (&*owner.issuer, &*owner.subject);
+        let [iat, exp] = times.map(UnixTime::as_secs);
         Claims { iss, sub, aud, jti, sid, iat, exp, token_type }.to_text().map_err(no_signature)
     }
 

@@ -31,7 +31,7 @@ use super::{
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tower_bearer::claims::Clock;
+use tower_bearer::{UnixTime, claims::Clock};
 
 /// The name of the shared key in the store.
 const KEY: &str = "known-devices";
@@ -49,19 +49,19 @@ const WAITING: usize = 60;
 /// How many pairs are remembered as written.
 const WRITTEN: usize = 100_000;
 
-const DAY: u64 = 24 * 60 * 60;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) struct KnownDevices {
     issuer: Arc<str>,
     clock: Arc<dyn Clock>,
-    /// In seconds; 0 turns all of this off.
-    retention: u64,
+    /// Zero turns all of this off.
+    retention: Duration,
     key: OnceCell<Zeroizing<[u8; 32]>>,
     place: RandomState,
     budgets: [Budget; 2],
     lookups: ConcurrencyLimits,
     /// When this process wrote them.
-    written: Cache<[u8; 32], u64>,
+    written: Cache<[u8; 32], UnixTime>,
 }
 
 struct Budget {
@@ -74,7 +74,7 @@ impl KnownDevices {
         Self {
             issuer,
             clock,
-            retention: retention.as_secs(),
+            retention,
             key: OnceCell::new(),
             place: RandomState::new(),
             budgets: [Budget::new(), Budget::new()],
@@ -85,7 +85,7 @@ impl KnownDevices {
 
     /// Whether any replica has seen the account log in from there. `false` also if the store was not asked or failed.
     pub(super) async fn knows(&self, store: &dyn TokenStore, account: &str, peer: IpAddr) -> bool {
-        if self.retention == 0 || !self.may_look_up(account, peer) {
+        if self.retention.as_secs() == 0 || !self.may_look_up(account, peer) {
             return false;
         }
         let Some(_permit) = self.lookups.acquire(0).await else { return false };
@@ -95,18 +95,18 @@ impl KnownDevices {
 
     /// The account was logged in to from there.
     pub(super) async fn note(&self, store: &dyn TokenStore, account: &str, peer: IpAddr) {
-        if self.retention == 0 {
+        if self.retention.as_secs() == 0 {
             return;
         }
         let Some(device) = self.device(store, account, peer).await else { return };
         let now = self.now();
         let again_after = DAY.min(self.retention / 2);
         let written = self.written.get(&device);
-        if written.is_some_and(|at| now < at.saturating_add(again_after)) {
+        if written.is_some_and(|at| now < at + again_after) {
             return;
         }
         // The next log-in from there tries again.
-        if store.note_device(&device, now.saturating_add(self.retention)).await.is_ok() {
+        if store.note_device(&device, now + self.retention).await.is_ok() {
             self.written.insert(device, now);
         }
     }
@@ -134,8 +134,8 @@ impl KnownDevices {
         Some(mac.chain_update(&message).finalize().into_bytes().into())
     }
 
-    fn now(&self) -> u64 {
-        self.clock.unix_time().as_secs()
+    fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 }
 
@@ -169,9 +169,8 @@ mod tests {
     use tower_bearer::claims::ManualClock;
 
     fn devices() -> (KnownDevices, ManualClock) {
-        let clock = ManualClock::at(1_000);
-        let day = Duration::from_secs(DAY);
-        (KnownDevices::new("issuer".into(), Arc::new(clock.clone()), day), clock)
+        let clock = ManualClock::at(UnixTime::from_secs(1_000));
+        (KnownDevices::new("issuer".into(), Arc::new(clock.clone()), DAY), clock)
     }
 
     fn network(n: u32) -> IpAddr {

@@ -4,12 +4,14 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::store::TokenUse;
+use tower_bearer::UnixTime;
 
-/// A token is noted once in so many seconds.
-const INTERVAL: u64 = 5 * 60;
+/// A token is noted once in this time.
+const INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 const SHARDS: usize = 16;
 
@@ -24,7 +26,7 @@ pub(super) struct LastUsed {
 }
 
 struct Noted {
-    at: u64,
+    at: UnixTime,
     is_written: bool,
 }
 
@@ -35,7 +37,7 @@ impl LastUsed {
     }
 
     /// The token with this id was used at `now`.
-    pub(super) fn note(&self, token_id: &str, now: u64) {
+    pub(super) fn note(&self, token_id: &str, now: UnixTime) {
         let place = self.spread.hash_one(token_id) % SHARDS as u64;
         let Some(shard) = usize::try_from(place).ok().and_then(|place| self.shards.get(place))
         else {
@@ -43,7 +45,7 @@ impl LastUsed {
         };
         let mut shard = lock(shard);
         if let Some(noted) = shard.get_mut(token_id) {
-            if now >= noted.at.saturating_add(INTERVAL) {
+            if now >= noted.at + INTERVAL {
                 *noted = Noted { at: now, is_written: false };
             }
         } else if shard.len() < ROOM {
@@ -80,10 +82,9 @@ impl LastUsed {
     }
 
     /// Forgets the tokens that were written down and would be noted again at their next use.
-    pub(super) fn forget(&self, now: u64) {
+    pub(super) fn forget(&self, now: UnixTime) {
         for shard in &self.shards {
-            lock(shard)
-                .retain(|_, noted| !noted.is_written || now < noted.at.saturating_add(INTERVAL));
+            lock(shard).retain(|_, noted| !noted.is_written || now < noted.at + INTERVAL);
         }
     }
 }
@@ -96,36 +97,39 @@ fn lock(shard: &Mutex<HashMap<Arc<str>, Noted>>) -> MutexGuard<'_, HashMap<Arc<s
 mod tests {
     use super::*;
 
-    fn at(uses: &[TokenUse]) -> Vec<u64> {
+    const START: UnixTime = UnixTime::from_secs(1_000);
+
+    fn at(uses: &[TokenUse]) -> Vec<UnixTime> {
         uses.iter().map(|one| one.at).collect()
     }
 
     #[test]
     fn a_token_is_noted_once_in_five_minutes() {
         let last_used = LastUsed::new("iss".into());
-        (0..INTERVAL).for_each(|second| last_used.note("p.a", 1_000 + second));
-        assert_eq!(at(&last_used.take()), [1_000]);
-        last_used.note("p.a", 1_000 + INTERVAL - 1);
+        let seconds = (0..INTERVAL.as_secs()).map(Duration::from_secs);
+        seconds.for_each(|later| last_used.note("p.a", START + later));
+        assert_eq!(at(&last_used.take()), [START]);
+        last_used.note("p.a", START + INTERVAL - Duration::from_secs(1));
         assert!(last_used.take().is_empty());
-        last_used.note("p.a", 1_000 + INTERVAL);
-        assert_eq!(at(&last_used.take()), [1_000 + INTERVAL]);
+        last_used.note("p.a", START + INTERVAL);
+        assert_eq!(at(&last_used.take()), [START + INTERVAL]);
     }
 
     #[test]
     fn what_could_not_be_written_comes_again() {
         let last_used = LastUsed::new("iss".into());
-        last_used.note("p.a", 1_000);
+        last_used.note("p.a", START);
         let uses = last_used.take();
         last_used.put_back(uses);
-        assert_eq!(at(&last_used.take()), [1_000]);
+        assert_eq!(at(&last_used.take()), [START]);
     }
 
     #[test]
     fn memory_is_bounded_and_freed() {
         let last_used = LastUsed::new("iss".into());
-        (0..SHARDS * ROOM * 2).for_each(|n| last_used.note(&format!("p.{n}"), 1_000));
+        (0..SHARDS * ROOM * 2).for_each(|n| last_used.note(&format!("p.{n}"), START));
         assert!(last_used.take().len() <= SHARDS * ROOM);
-        last_used.forget(1_000 + INTERVAL);
+        last_used.forget(START + INTERVAL);
         assert!(last_used.shards.iter().all(|shard| lock(shard).is_empty()));
     }
 }

@@ -6,6 +6,7 @@ use tokio::time::{self, MissedTickBehavior};
 
 use super::TokenIssuer;
 use tower_bearer::{
+    UnixTime,
     claims::{Clock, Moment},
     revocation::StoreError,
 };
@@ -74,9 +75,9 @@ impl TokenIssuer {
 }
 
 /// The latest time that deletions may go by, in an issuer that was made at `start`.
-pub(super) fn over_by(start: Moment, clock: &dyn Clock) -> u64 {
+pub(super) fn over_by(start: Moment, clock: &dyn Clock) -> UnixTime {
     let now = Moment::of(clock);
     let passed = now.monotonic.saturating_sub(start.monotonic);
     let steady = start.unix_time.saturating_add(passed);
-    now.unix_time.min(steady).saturating_sub(MARGIN).as_secs()
+    UnixTime::from_secs(now.unix_time.min(steady).saturating_sub(MARGIN).as_secs())
 }

@@ -10,13 +10,13 @@ use super::{
         Called, Caller, Insertion, NewPrivateToken, Owner, PrivateRotation, RotatedPrivateToken,
     },
 };
-use tower_bearer::Authenticated;
+use tower_bearer::{Authenticated, UnixTime};
 
 /// The longest name, in characters.
 const MAX_NAME: usize = 255;
 
 impl TokenIssuer {
-    /// Makes a private token that expires at the Unix second `expires_at`. White space around the name is cut off.
+    /// Makes a private token that expires at `expires_at`. White space around the name is cut off.
     ///
     /// # Errors
     /// As [`PrivateTokenError`] says; nothing is kept then.
@@ -24,7 +24,7 @@ impl TokenIssuer {
         &self,
         access: &Authenticated<C>,
         name: &str,
-        expires_at: u64,
+        expires_at: UnixTime,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
         let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
         let name = checked_name(name)?;
@@ -73,12 +73,12 @@ impl TokenIssuer {
         &self,
         access: &Authenticated<C>,
         id: i64,
-        expires_at: u64,
+        expires_at: UnixTime,
         overlap: Duration,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
         let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
         self.check_expiry(expires_at)?;
-        let overlap = overlap.min(self.max_overlap()).as_secs();
+        let overlap = overlap.min(self.max_overlap());
         let issuer = self.clone();
         self.to_the_end(async move { issuer.rotate(&caller, id, expires_at, overlap).await }).await
     }
@@ -87,21 +87,21 @@ impl TokenIssuer {
         &self,
         caller: &Caller,
         id: i64,
-        exp: u64,
-        overlap: u64,
+        exp: UnixTime,
+        overlap: Duration,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
         let mut date = self.date();
         loop {
             let now = self.now();
             let new = self.new_private(&caller.owner, "", date.iat, exp)?;
-            let dies_at = now.saturating_add(overlap);
+            let dies_at = now + overlap;
             let rotation = RotatedPrivateToken::new(id, new.record, dies_at, now);
             match done(self.store().rotate_private(caller, &rotation).await?)? {
                 PrivateRotation::NotFound => return Err(PrivateTokenError::NotFound),
                 PrivateRotation::CutOff(cut_off) => date.go_behind(cut_off, self)?,
                 PrivateRotation::QuotaReached => return Err(self.too_many()),
                 PrivateRotation::Rotated { new: token, old } => {
-                    self.apply(&old);
+                    self.revocation().apply(&old);
                     let data = self.sign(&new.claims, ACCESS_TYP)?;
                     return Ok(CreatedPrivateToken { token, data });
                 }
@@ -122,18 +122,18 @@ impl TokenIssuer {
         let issuer = self.clone();
         self.to_the_end(async move {
             let denial = issuer.store().revoke_private(&caller, id, issuer.now()).await?;
-            issuer.apply(&done(denial)?.ok_or(PrivateTokenError::NotFound)?);
+            issuer.revocation().apply(&done(denial)?.ok_or(PrivateTokenError::NotFound)?);
             Ok(())
         })
         .await
     }
 
-    pub(super) fn check_expiry(&self, expires_at: u64) -> Result<(), PrivateTokenError> {
+    pub(super) fn check_expiry(&self, expires_at: UnixTime) -> Result<(), PrivateTokenError> {
         let (now, maximum) = (self.now(), self.max_private_lifetime());
         if expires_at <= now {
             return Err(PrivateTokenError::ExpiryPast);
         }
-        if expires_at - now > maximum.as_secs() {
+        if expires_at.saturating_duration_since(now).as_secs() > maximum.as_secs() {
             return Err(PrivateTokenError::ExpiryTooFar { maximum });
         }
         Ok(())
@@ -147,8 +147,8 @@ impl TokenIssuer {
         &self,
         owner: &Owner,
         name: &str,
-        iat: u64,
-        exp: u64,
+        iat: UnixTime,
+        exp: UnixTime,
     ) -> Result<Private, PrivateTokenError> {
         // Behind a cut-off that is now, a token is dated a second later.
         if exp <= iat {

@@ -1,16 +1,12 @@
 //! Revoking all of a subject's tokens, and what issuing owes to cut-offs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{
-    RevokeAllError, TokenIssuer,
-    issuer::MayHaveRevoked,
-    store::{Denial, KEEP_AFTER_EXPIRY, Owner},
-};
+use super::{RevokeAllError, TokenIssuer, issuer::MayHaveRevoked, store::Owner};
 use tower_bearer::{
-    Authenticated,
+    Authenticated, UnixTime,
     claims::DEFAULT_LEEWAY,
-    revocation::{Revocable, RevokeError, StoreError},
+    revocation::{Revocable, RevocationEntry, RevokeError, StoreError},
 };
 
 /// How often a token is dated anew behind cut-offs that move.
@@ -54,23 +50,16 @@ impl TokenIssuer {
         self.authenticator().revoke_key(self.name(), key).await
     }
 
-    async fn revoke_owner(&self, owner: Owner, cut_off: u64) -> Result<(), RevokeAllError> {
+    async fn revoke_owner(&self, owner: Owner, cut_off: UnixTime) -> Result<(), RevokeAllError> {
         let ends_by = self.keep_cut_off_until(cut_off);
-        self.revocation().apply(subject(&owner, cut_off), ends_by);
+        self.revocation().apply(&of_subject(&owner, ends_by, cut_off));
         let issuer = self.clone();
         self.to_the_end(async move {
-            let keep_until = ends_by.saturating_add(KEEP_AFTER_EXPIRY);
-            let later = issuer.store().revoke_owner(&owner, cut_off, keep_until).await?;
-            issuer.revocation().apply(subject(&owner, later), ends_by);
+            let later = issuer.store().revoke_owner(&owner, cut_off, ends_by).await?;
+            issuer.revocation().apply(&of_subject(&owner, ends_by, later));
             Ok(())
         })
         .await
-    }
-
-    /// Puts a denial in force in this process that the store has recorded.
-    pub(super) fn apply(&self, denial: &Denial) {
-        let expires_at = denial.keep_until.saturating_sub(KEEP_AFTER_EXPIRY);
-        self.revocation().apply_from(denial.what.clone(), denial.starts_at(), expires_at);
     }
 
     /// The date of something that is issued now.
@@ -81,7 +70,7 @@ impl TokenIssuer {
 
 /// `iat` of something that is being issued: now, or right behind the cut-off that the store has named.
 pub(super) struct Date {
-    pub(super) iat: u64,
+    pub(super) iat: UnixTime,
     tries: usize,
 }
 
@@ -92,22 +81,25 @@ impl Date {
     /// subject gets no tokens until then.
     pub(super) fn go_behind(
         &mut self,
-        cut_off: u64,
+        cut_off: UnixTime,
         issuer: &TokenIssuer,
     ) -> Result<(), StoreError> {
         let now = issuer.now();
         self.tries += 1;
-        self.iat = now.max(cut_off.saturating_add(1));
-        if self.tries > TRIES || self.iat > now.saturating_add(DEFAULT_LEEWAY.as_secs()) {
+        self.iat = now.max(cut_off + Duration::from_secs(1));
+        if self.tries > TRIES || self.iat > now + DEFAULT_LEEWAY {
             return Err(StoreError::new("the subject's cut-off lies in the future"));
         }
         Ok(())
     }
 }
 
-pub(super) fn subject(owner: &Owner, issued_at: u64) -> Revocable {
-    let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
-    Revocable::Subject { issuer, subject, issued_at }
+pub(super) fn subject(owner: &Owner) -> Revocable {
+    Revocable::subject(Arc::clone(&owner.issuer), Arc::clone(&owner.subject))
+}
+
+fn of_subject(owner: &Owner, tokens_expire_by: UnixTime, cut_off: UnixTime) -> RevocationEntry {
+    RevocationEntry::new(subject(owner), tokens_expire_by).with_cut_off(cut_off)
 }
 
 impl MayHaveRevoked for RevokeAllError {

@@ -12,15 +12,13 @@ use super::{
     issuer::{MayHaveRevoked, no_signature},
     normalize_email,
     revoking::subject,
-    store::{
-        Denial, Insertion, KEEP_AFTER_EXPIRY, NewRefreshToken, Owner, RefreshRotation, RefreshUse,
-    },
+    store::{Insertion, NewRefreshToken, Owner, RefreshRotation, RefreshUse},
     throttle::Attempt,
 };
 use tower_bearer::{
-    Authenticated,
+    Authenticated, UnixTime,
     claims::DEFAULT_LEEWAY,
-    revocation::{Revocable, StoreError, Verdict},
+    revocation::{Lookup, Revocable, RevocationEntry, StoreError, Verdict},
 };
 
 use crate::telemetry::{self, RefreshOutcome};
@@ -115,7 +113,7 @@ impl TokenIssuer {
         &self,
         credentials: &Credentials,
         mut account: Account,
-        begun: u64,
+        begun: UnixTime,
     ) -> Result<Login, LoginError> {
         let owner = self.owner(&account.subject);
         let session = self.open_session(&owner).await?;
@@ -138,9 +136,9 @@ impl TokenIssuer {
 
     /// Whether the subject has a cut-off of this time or later, or of up to the leeway before it: the clock that dated
     /// the cut-off may be behind.
-    async fn was_cut_off_since(&self, time: u64, owner: &Owner) -> Result<bool, StoreError> {
-        let earliest = time.saturating_sub(DEFAULT_LEEWAY.as_secs());
-        let verdict = self.store().look_up(&[subject(owner, earliest)]).await?;
+    async fn was_cut_off_since(&self, time: UnixTime, owner: &Owner) -> Result<bool, StoreError> {
+        let earliest = time - DEFAULT_LEEWAY;
+        let verdict = self.store().look_up(&Lookup::new([subject(owner)], earliest)).await?;
         Ok(verdict != Verdict::NotRevoked)
     }
 
@@ -167,7 +165,8 @@ impl TokenIssuer {
 
     async fn use_refresh(&self, refresh_token: &str) -> Result<Used, RefreshError> {
         let (used, used_hash) = self.read_refresh(refresh_token).ok_or(RefreshError::NotValid)?;
-        let is_over = |now| now >= used.exp || self.refreshes().is_dead(&used_hash);
+        let (iat, exp) = (UnixTime::from_secs(used.iat), UnixTime::from_secs(used.exp));
+        let is_over = |now| now >= exp || self.refreshes().is_dead(&used_hash);
         if is_over(self.now()) {
             return Err(RefreshError::NotValid);
         }
@@ -180,11 +179,10 @@ impl TokenIssuer {
         }
         let owner = self.owner(&used.sub);
         // Where clocks differ, what follows must not seem older: a cut-off could lie between the two.
-        let successor = self.new_refresh(&owner, &used.sid, now.max(used.iat))?;
+        let successor = self.new_refresh(&owner, &used.sid, now.max(iat))?;
         let ends_by = self.session_ends_by(now);
-        let keep_until = ends_by.saturating_add(KEEP_AFTER_EXPIRY);
         let rotation =
-            RefreshRotation::new(used.jti, used_hash, successor.record.clone(), now, keep_until)
+            RefreshRotation::new(used.jti, used_hash, successor.record.clone(), now, ends_by)
                 .with_reuse_grace(self.reuse_grace());
         let issuer = self.clone();
         let step = self.to_the_end::<_, StoreError>(async move {
@@ -192,7 +190,8 @@ impl TokenIssuer {
             let _permit = permit;
             let outcome = issuer.store().use_refresh(&rotation).await?;
             if outcome == RefreshUse::Reused {
-                issuer.revocation().apply(issuer.session(&used.sid), ends_by);
+                let session = RevocationEntry::new(issuer.session(&used.sid), ends_by);
+                issuer.revocation().apply(&session);
             }
             let is_dead =
                 [RefreshUse::Unknown, RefreshUse::Revoked, RefreshUse::Reused].contains(&outcome);
@@ -234,14 +233,11 @@ impl TokenIssuer {
         if *caller.session_id != *refresh.sid {
             sessions.push(self.session(&caller.session_id));
         }
-        for session in &sessions {
-            self.revocation().apply(session.clone(), ends_by);
-        }
-        let keep_until = ends_by.saturating_add(KEEP_AFTER_EXPIRY);
-        let denials: Vec<Denial> =
-            sessions.into_iter().map(|session| Denial::new(session, keep_until)).collect();
+        let sessions = sessions.into_iter().map(|session| RevocationEntry::new(session, ends_by));
+        let entries: Vec<RevocationEntry> = sessions.collect();
+        entries.iter().for_each(|entry| self.revocation().apply(entry));
         let issuer = self.clone();
-        self.to_the_end(async move { Ok(issuer.store().deny(&denials).await?) }).await
+        self.to_the_end(async move { Ok(issuer.store().deny(&entries).await?) }).await
     }
 
     /// The first refresh token of a new session, as it is in the store now. It is not signed yet.
@@ -261,12 +257,12 @@ impl TokenIssuer {
     }
 
     fn session(&self, sid: &str) -> Revocable {
-        Revocable::Session { issuer: self.name().into(), id: sid.into() }
+        Revocable::session(self.name(), sid)
     }
 
-    fn new_refresh(&self, owner: &Owner, sid: &str, iat: u64) -> Result<Refresh, StoreError> {
+    fn new_refresh(&self, owner: &Owner, sid: &str, iat: UnixTime) -> Result<Refresh, StoreError> {
         let jti = random_id().map_err(no_signature)?;
-        let exp = iat.saturating_add(self.refresh_lifetime());
+        let exp = iat + self.refresh_lifetime();
         let claims = self.claims(TokenType::Refresh, owner, [&jti, sid], [iat, exp])?;
         let record = NewRefreshToken::new(owner.clone(), jti, sid, iat, exp, claims.hash());
         Ok(Refresh { claims, record })
@@ -289,7 +285,7 @@ impl TokenIssuer {
         let Refresh { claims, record } = refresh;
         let jti = random_id().map_err(no_signature)?;
         let iat = record.issued_at;
-        let exp = iat.saturating_add(ACCESS_LIFETIME);
+        let exp = iat + ACCESS_LIFETIME;
         let ids = [&*jti, &*record.session_id];
         let access = self.claims(TokenType::Access, &record.owner, ids, [iat, exp])?;
         Ok(TokenPair {

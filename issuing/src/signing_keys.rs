@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tower_bearer::{Key, KeySet, KeySetHandle, jws::SigningKey};
+use tower_bearer::{Key, KeySet, KeySetHandle, UnixTime, jws::SigningKey};
 
 /// The key that signs now, the ones that will, and the ones that did: clones share them.
 ///
@@ -18,13 +18,13 @@ use tower_bearer::{Key, KeySet, KeySetHandle, jws::SigningKey};
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
-/// use tower_bearer::{Algorithm, jws::SigningKey};
+/// use tower_bearer::{Algorithm, UnixTime, jws::SigningKey};
 /// use tower_bearer_issuing::SigningKeys;
 ///
 /// let keys = SigningKeys::new(SigningKey::generate(Algorithm::ES256)?);
 /// let next = SigningKey::generate(Algorithm::ES256)?;
 /// keys.announce(next.clone());
-/// let keep_until = 4_102_444_800; // the latest `exp` of what the old key has signed
+/// let keep_until = UnixTime::from_secs(4_102_444_800); // the latest `exp` of what the old key has signed
 /// keys.rotate(next, keep_until);
 /// assert_eq!(keys.handle().snapshot().len(), 2);
 /// # }
@@ -49,7 +49,7 @@ struct Retired {
     key: Key,
     jwk: Option<String>,
     /// The last second at which it is needed.
-    until: u64,
+    until: UnixTime,
 }
 
 impl SigningKeys {
@@ -71,11 +71,10 @@ impl SigningKeys {
         });
     }
 
-    /// Signs with `next` from now on. The key that signed so far verifies until the Unix second `keep_until`, which is
-    /// the latest `exp` of the tokens that it has signed, in this process or another.
+    /// Signs with `next` from now on. The key that signed so far verifies until `keep_until`, which is the latest `exp` of the tokens that it has signed, in this process or another.
     ///
     /// [`TokenIssuer::rotate_key`](super::TokenIssuer::rotate_key) knows that time.
-    pub fn rotate(&self, next: SigningKey, keep_until: u64) {
+    pub fn rotate(&self, next: SigningKey, keep_until: UnixTime) {
         self.change(|keys| {
             keys.announced.retain(|key| key.key_id() != next.key_id());
             keys.retired.retain(|retired| retired.key.key_id() != Some(next.key_id()));
@@ -86,9 +85,9 @@ impl SigningKeys {
         });
     }
 
-    /// Verifies with `key` until the Unix second `keep_until`, without signing: for a key that another process has
+    /// Verifies with `key` until `keep_until`, without signing: for a key that another process has
     /// retired, or this one before a restart.
-    pub fn retire(&self, key: &SigningKey, keep_until: u64) {
+    pub fn retire(&self, key: &SigningKey, keep_until: UnixTime) {
         self.change(|keys| {
             if key.key_id() != keys.active.key_id() {
                 keys.retired.retain(|retired| retired.key.key_id() != Some(key.key_id()));
@@ -97,8 +96,8 @@ impl SigningKeys {
         });
     }
 
-    /// Forgets the retired keys whose time is over at the Unix second `now`.
-    pub fn forget_expired(&self, now: u64) {
+    /// Forgets the retired keys whose time is over at `now`.
+    pub fn forget_expired(&self, now: UnixTime) {
         if self.keys().retired.iter().any(|retired| retired.until < now) {
             self.change(|keys| keys.retired.retain(|retired| retired.until >= now));
         }
@@ -142,7 +141,7 @@ impl SigningKeys {
 }
 
 impl Retired {
-    fn new(key: &SigningKey, until: u64) -> Self {
+    fn new(key: &SigningKey, until: UnixTime) -> Self {
         Self { key: key.verifying_key(), jwk: key.public_jwk_json(), until }
     }
 }

@@ -366,7 +366,7 @@ mod tests {
     const HOME: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7)));
 
     fn throttle() -> (Throttle, ManualClock) {
-        let clock = ManualClock::at(1_000);
+        let clock = ManualClock::at(tower_bearer::UnixTime::from_secs(1_000));
         (Throttle::new(Arc::new(clock.clone())), clock)
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Account, store::PrivateToken};
+use tower_bearer::UnixTime;
 
 /// The tokens of a session. They are credentials: shown nowhere, and kept by the client alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,9 +14,9 @@ pub struct TokenPair {
     /// For one refresh.
     pub refresh_token: String,
     /// `exp` of the access token.
-    pub access_expires_at: u64,
+    pub access_expires_at: UnixTime,
     /// `exp` of the refresh token.
-    pub refresh_expires_at: u64,
+    pub refresh_expires_at: UnixTime,
 }
 
 /// Somebody who has just logged in.

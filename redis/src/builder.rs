@@ -55,7 +55,7 @@ impl RedisBuilder {
     }
 
     /// How long Redis may take over one command. Default: 500 milliseconds, which is below the
-    /// [time box](tower_bearer::RevocationCache::with_time_box) of a cache.
+    /// [timeout](tower_bearer::RevocationCache::with_lookup_timeout) of a cache.
     pub fn with_command_timeout(mut self, timeout: Duration) -> Self {
         self.command_timeout = timeout;
         self

@@ -6,10 +6,10 @@ use super::{
     RedisStore,
     error::Failure,
     mark::Lost,
-    names::{Denied, Space, hex, twenty_digits},
+    names::{Space, hex, twenty_digits},
     record::Record,
 };
-use tower_bearer::revocation::{Revocable, StoreError};
+use tower_bearer::revocation::{RevocationEntry, StoreError};
 
 /// Denials in one step of seeding.
 const BATCH: usize = 500;
@@ -100,13 +100,13 @@ impl RedisStore {
         }
     }
 
-    /// Writes all that is revoked, with the second until which each must be kept, and then a new generation: look-ups
-    /// are answered from then on. What is in Redis already stays.
+    /// Writes all revocation entries, and then a new generation: look-ups are answered from then on. What is in Redis
+    /// already stays.
     ///
     /// If an outbox relay runs, it finds that Redis has another generation than its store keeps. It removes the new
     /// generation, and lookups fail until the relay has seeded again.
     ///
-    /// `denials` must be read after this is called. Revocations that are made meanwhile have to reach Redis on their own,
+    /// `entries` must be read after this is called. Revocations that are made meanwhile have to reach Redis on their own,
     /// by [`revoke`](super::super::RevocationStore::revoke) or the outbox.
     ///
     /// # Errors
@@ -114,12 +114,12 @@ impl RedisStore {
     /// somebody else.
     pub async fn seed(
         &self,
-        denials: impl IntoIterator<Item = (Revocable, u64)>,
+        entries: impl IntoIterator<Item = RevocationEntry>,
     ) -> Result<(), StoreError> {
         let mut seeding = self.begin_seeding(false).await?.ok_or(Failure::SeedInterrupted)?;
-        let mut denials = denials.into_iter();
+        let mut entries = entries.into_iter();
         loop {
-            let batch: Vec<Denied> = denials.by_ref().take(BATCH).map(Denied::from).collect();
+            let batch: Vec<RevocationEntry> = entries.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 break;
             }
@@ -148,11 +148,11 @@ impl RedisStore {
     pub(super) async fn seed_batch(
         &self,
         seeding: &mut Seeding,
-        denials: &[Denied],
+        entries: &[RevocationEntry],
     ) -> Result<(), Failure> {
         let from = seeding.value();
         seeding.batches = seeding.batches.wrapping_add(1);
-        let record = Record::of(&self.0.space, denials);
+        let record = Record::of(&self.0.space, entries);
         let command = record.seed_command(&from, &seeding.value(), SEEDING_SECONDS);
         let goes_on: bool = self.0.link.send_over(seeding.link, &command).await?;
         if goes_on { Ok(()) } else { Err(Failure::SeedInterrupted) }

@@ -38,11 +38,11 @@ use super::{
     generation::Seeding,
     lease::Lease,
     mark::Mark,
-    names::{Denied, hex, sha256},
+    names::{hex, sha256},
 };
 use tower_bearer::revocation::{
     Revocable, StoreError,
-    outbox::{Acknowledged, Denial, Outbox, OutboxEntry},
+    outbox::{Acknowledged, Outbox, OutboxEntry},
 };
 
 /// Entries in one step: few enough that nobody else waits long for Redis.
@@ -102,7 +102,7 @@ impl Ledger {
             // They stay until it is seeded.
             return Err(Failure::NotSeeded.into());
         };
-        let denials = to_record(entries.iter().map(|entry| &entry.denial));
+        let denials: Vec<_> = entries.iter().map(|entry| entry.revocation.clone()).collect();
         let mark = self.redis.record(basis.link, &denials).await?;
         if mark.generation != basis.generation {
             return Err(Failure::Overtaken.into());
@@ -213,8 +213,8 @@ impl Ledger {
         loop {
             let denials = self.store.denials(after.as_ref(), BATCH).await?;
             let Some(last) = denials.last() else { return Ok(()) };
-            after = Some(last.what.clone());
-            self.redis.seed_batch(seeding, &to_record(&denials)).await?;
+            after = Some(last.thing().clone());
+            self.redis.seed_batch(seeding, &denials).await?;
             if let Some(lease) = lease {
                 // Without it the seeding goes on: no other relay can seed meanwhile.
                 lease.hold(&self.redis).await?;
@@ -235,14 +235,6 @@ impl Ledger {
     fn basis(&self) -> MutexGuard<'_, Option<Basis>> {
         self.basis.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn to_record<'a>(denials: impl IntoIterator<Item = &'a Denial>) -> Vec<Denied> {
-    let denied = |denial: &Denial| {
-        let (what, starts_at) = (denial.what.clone(), denial.starts_at());
-        Denied { what, starts_at, keep_until: denial.keep_until }
-    };
-    denials.into_iter().map(denied).collect()
 }
 
 /// Stands for a generation where its readers must not be able to sign messages with it.

@@ -64,7 +64,7 @@
 //! * **What else is in that server.** Evictions of anybody's keys count, and a snapshot of a [`DenyList`] reads them all: a
 //!   server of its own is best. After an eviction: set `noeviction`, `CONFIG RESETSTAT` (a restart does it, too), and seed
 //!   again. That order; the first process that has looked has removed the generation.
-//! * **Dates are compared by Redis.** Denials are kept until [`MAX_LEEWAY`](tower_bearer::claims::MAX_LEEWAY) and a minute
+//! * **Dates are compared by Redis.** Denials are kept until [`KEEP_AFTER_EXPIRY`](super::KEEP_AFTER_EXPIRY)
 //!   after the token's expiry; a server whose clock is further ahead than that forgets too early.
 //! * **What the ACL user needs**: `~<prefix>*`, `&<prefix>*`, and
 //!   `+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +wait +select +hello`. Who may read
@@ -123,7 +123,7 @@ pub mod telemetry;
 mod tls;
 mod waiting;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, slice, sync::Arc};
 
 pub use self::builder::RedisBuilder;
 pub use self::deny_list::{DenyList, DenyListStats};
@@ -137,13 +137,13 @@ use self::{
     health::Health,
     link::Link,
     mark::{Mark, MarkReply, Objection, Seen},
-    names::{Dates, Denied, Name, Space},
+    names::{Dates, Name, Space},
     record::Record,
     waiting::Waiting,
 };
 use tower_bearer::{
-    BoxFuture, RevocationCache,
-    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    BoxFuture, RevocationCache, UnixTime,
+    revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 
 /// Revocations in Redis, under the rules of the [module](self); clones share connections.
@@ -191,13 +191,13 @@ impl RedisStore {
         Pushes::start(self.clone(), cache.downgrade())
     }
 
-    async fn ask(&self, token: &[Revocable]) -> Result<Verdict, Failure> {
+    async fn ask(&self, lookup: &Lookup) -> Result<Verdict, Failure> {
         let before = self.0.seen.mark();
         let space = &self.0.space;
         let mut command = ::redis::cmd("MGET");
         command.arg(&space.generation).arg(&space.count);
-        for what in token {
-            command.arg(space.denial(Name::of(what)));
+        for thing in lookup.things() {
+            command.arg(space.denial(Name::of(thing)));
         }
         let answer: Vec<Option<Vec<u8>>> = self.0.link.send(&command).await?;
         let (Some(generation), Some(count)) = (answer.first(), answer.get(1)) else {
@@ -205,21 +205,20 @@ impl RedisStore {
         };
         self.judge(before, Mark::read(generation.as_deref(), count.as_deref())?).await?;
         let denials = answer.get(2..).unwrap_or_default();
-        if denials.len() != token.len() {
+        if denials.len() != lookup.things().len() {
             return Err(Failure::Unreadable);
         }
         let mut start = None;
-        for (what, denial) in token.iter().zip(denials) {
-            let Some(denial) = denial else { continue };
+        for denial in denials.iter().flatten() {
             let Dates { cut_off, starts_at, .. } = Dates::read(denial)?;
-            if cut_off >= names::issued_at(what) {
+            if cut_off >= lookup.issued_at().as_secs() {
                 start = start.into_iter().chain([starts_at]).min();
             }
         }
         Ok(match start {
             None => Verdict::NotRevoked,
             Some(0) => Verdict::Revoked,
-            Some(start) => Verdict::RevokedFrom(start),
+            Some(start) => Verdict::RevokedFrom(UnixTime::from_secs(start)),
         })
     }
 
@@ -262,14 +261,14 @@ impl RedisStore {
     /// Writes entries over the connection with this number only, and returns the mark that Redis has acknowledged them
     /// with. `NotSeeded` means that they were written and are not safe: without a generation nobody would notice that
     /// Redis loses them again.
-    async fn record(&self, link: u64, denials: &[Denied]) -> Result<Mark, Failure> {
+    async fn record(&self, link: u64, entries: &[RevocationEntry]) -> Result<Mark, Failure> {
         let mut before = self.0.seen.mark();
         if before.is_none() {
             // It is not seeded, or was seeded just now.
             before = self.mark_over(link).await.ok();
         }
         let generation = before.as_ref().map(|mark| &*mark.generation);
-        let command = Record::of(&self.0.space, denials).command(generation);
+        let command = Record::of(&self.0.space, entries).command(generation);
         let reply: MarkReply = self.0.link.send_over(link, &command).await?;
         // What was acknowledged must not be gone when this process asks next.
         let mark = self.judge(before, Mark::of(&reply)?).await?;
@@ -281,21 +280,17 @@ impl RedisStore {
 }
 
 impl RevocationStore for RedisStore {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        Box::pin(async move { Ok(self.ask(token).await?) })
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async move { Ok(self.ask(lookup).await?) })
     }
 
     /// It fails while Redis has no generation, because it was emptied or is being seeded. The revocation was written
     /// all the same, and a seeding keeps it. But nobody would notice if Redis loses it before the seeding has finished, so
     /// it is not acknowledged: revoke again until it succeeds.
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let link = self.0.link.current().await?;
-            self.record(link, &[(what.clone(), keep_until).into()]).await?;
+            self.record(link, slice::from_ref(entry)).await?;
             Ok(())
         })
     }

@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::Failure,
-    names::{Dates, Denied, hex, number, unhex},
+    names::{Dates, hex, number, unhex},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tower_bearer::revocation::Revocable;
+use tower_bearer::{
+    UnixTime,
+    revocation::{Revocable, RevocableKind, RevocationEntry},
+};
 
 /// Longer ones are not read.
 const LONGEST: usize = 64 * 1024;
@@ -27,10 +30,10 @@ pub(super) struct Message {
     issuer: String,
     id: String,
     cut_off: u64,
-    pub(super) keep_until: u64,
+    keep_until: u64,
     /// 0: at once.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub(super) starts_at: u64,
+    starts_at: u64,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -47,22 +50,17 @@ enum Kind {
 }
 
 impl Message {
-    pub(super) fn of(denied: &Denied) -> Self {
-        let Dates { cut_off, keep_until, starts_at } = Dates::of(denied);
-        let (kind, issuer, id) = match &denied.what {
-            Revocable::Token { issuer, id } => (Kind::Token, issuer, id),
-            Revocable::Subject { issuer, subject, .. } => (Kind::Subject, issuer, subject),
-            Revocable::Session { issuer, id } => (Kind::Session, issuer, id),
-            Revocable::Key { issuer, id } => (Kind::Key, issuer, id),
+    pub(super) fn of(entry: &RevocationEntry) -> Self {
+        let Dates { cut_off, keep_until, starts_at } = Dates::of(entry);
+        let thing = entry.thing();
+        let kind = match thing.kind() {
+            RevocableKind::Token => Kind::Token,
+            RevocableKind::Subject => Kind::Subject,
+            RevocableKind::Session => Kind::Session,
+            RevocableKind::Key => Kind::Key,
         };
-        Self {
-            kind,
-            issuer: issuer.to_string(),
-            id: id.to_string(),
-            cut_off,
-            keep_until,
-            starts_at,
-        }
+        let (issuer, id) = (thing.issuer().to_string(), thing.id().to_string());
+        Self { kind, issuer, id, cut_off, keep_until, starts_at }
     }
 
     /// Signature and JSON; the script puts the number and a blank before them.
@@ -91,15 +89,18 @@ impl Message {
         Ok((number(digits)?, message))
     }
 
-    pub(super) fn what(self) -> Revocable {
-        let Self { kind, issuer, id, cut_off, .. } = self;
-        let (issuer, id) = (issuer.into(), id.into());
-        match kind {
-            Kind::Token => Revocable::Token { issuer, id },
-            Kind::Subject => Revocable::Subject { issuer, subject: id, issued_at: cut_off },
-            Kind::Session => Revocable::Session { issuer, id },
-            Kind::Key => Revocable::Key { issuer, id },
-        }
+    pub(super) fn entry(self) -> RevocationEntry {
+        let Self { kind, issuer, id, cut_off, keep_until, starts_at } = self;
+        let kind = match kind {
+            Kind::Token => RevocableKind::Token,
+            Kind::Subject => RevocableKind::Subject,
+            Kind::Session => RevocableKind::Session,
+            Kind::Key => RevocableKind::Key,
+        };
+        let at = UnixTime::from_secs;
+        RevocationEntry::restored(Revocable::new(kind, issuer, id), at(keep_until))
+            .with_cut_off(at(cut_off))
+            .with_start(at(starts_at))
     }
 }
 
@@ -118,14 +119,18 @@ mod tests {
 
     const GENERATION: &str = "00112233445566778899aabbccddeeff";
 
+    fn entry(what: Revocable) -> RevocationEntry {
+        RevocationEntry::restored(what, UnixTime::from_secs(99))
+    }
+
     #[test]
     fn a_message_says_what_was_revoked() {
         for what in every_kind() {
-            let text =
-                format!("12 {}", Message::of(&(what.clone(), 99).into()).signed(Some(GENERATION)));
+            let entry = entry(what).with_cut_off(UnixTime::from_secs(7));
+            let text = format!("12 {}", Message::of(&entry).signed(Some(GENERATION)));
             let (count, message) = Message::read(text.as_bytes(), GENERATION).unwrap();
-            assert_eq!((count, message.keep_until), (12, 99));
-            assert!(message.what() == what);
+            assert_eq!(count, 12);
+            assert!(message.entry() == entry);
         }
     }
 
@@ -135,7 +140,7 @@ mod tests {
             let signature = super::signature(GENERATION, json.as_bytes()).unwrap();
             format!("{signature} {json}")
         };
-        let good = Message::of(&(every_kind()[0].clone(), 99).into()).signed(Some(GENERATION));
+        let good = Message::of(&entry(every_kind()[0].clone())).signed(Some(GENERATION));
         let texts = [
             String::new(),
             " ".to_owned(),
@@ -153,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_message_of_somebody_who_does_not_know_the_generation_is_none() {
-        let message = Message::of(&(every_kind()[0].clone(), 99).into());
+        let message = Message::of(&entry(every_kind()[0].clone()));
         let good = format!("1 {}", message.signed(Some(GENERATION)));
         assert!(Message::read(good.as_bytes(), GENERATION).is_ok());
         assert!(Message::read(good.as_bytes(), "another").is_err());
@@ -165,8 +170,7 @@ mod tests {
     #[test]
     fn a_message_that_is_too_long_is_none() {
         let message = |length: usize| {
-            let (issuer, id) = ("a".into(), "x".repeat(length).into());
-            let message = Message::of(&(Revocable::Token { issuer, id }, 99).into());
+            let message = Message::of(&entry(Revocable::token("a", "x".repeat(length))));
             format!("1 {}", message.signed(Some(GENERATION)))
         };
         let rest = message(0).len();

@@ -2,7 +2,10 @@
 
 use super::error::Failure;
 use sha2::{Digest, Sha256};
-use tower_bearer::revocation::Revocable;
+use tower_bearer::{
+    UnixTime,
+    revocation::{Revocable, RevocableKind, RevocationEntry},
+};
 
 /// The last second of the year 9999: Lua and Redis count seconds beyond it wrongly, and nobody waits for them.
 const END_OF_DATES: u64 = 253_402_300_799;
@@ -45,18 +48,19 @@ impl Space {
     }
 }
 
-/// A [`Revocable`] without its cut-off: 128 bits of a SHA-256, so that two of a million names are taken for one
+/// A [`Revocable`]: 128 bits of a SHA-256, so that two of a million names are taken for one
 /// with a chance of 1 in 10^26.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Name(pub(super) [u8; 16]);
 
 impl Name {
     pub(super) fn of(what: &Revocable) -> Self {
-        let (kind, issuer, id) = match what {
-            Revocable::Token { issuer, id } => (b't', issuer, id),
-            Revocable::Subject { issuer, subject, .. } => (b'u', issuer, subject),
-            Revocable::Session { issuer, id } => (b's', issuer, id),
-            Revocable::Key { issuer, id } => (b'k', issuer, id),
+        let (issuer, id) = (what.issuer(), what.id());
+        let kind = match what.kind() {
+            RevocableKind::Token => b't',
+            RevocableKind::Subject => b'u',
+            RevocableKind::Session => b's',
+            RevocableKind::Key => b'k',
         };
         let mut input = Vec::with_capacity(9 + issuer.len() + id.len());
         input.push(kind);
@@ -102,28 +106,6 @@ pub(super) fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// A revocation on its way into Redis.
-pub(super) struct Denied {
-    pub(super) what: Revocable,
-    /// The first second at which it is in force; 0: at once. Only a token can have another.
-    pub(super) starts_at: u64,
-    pub(super) keep_until: u64,
-}
-
-impl From<(Revocable, u64)> for Denied {
-    fn from((what, keep_until): (Revocable, u64)) -> Self {
-        Self { what, starts_at: 0, keep_until }
-    }
-}
-
-/// What a token is asked about by, or 0 where the time of issue is no matter.
-pub(super) fn issued_at(what: &Revocable) -> u64 {
-    match what {
-        Revocable::Subject { issued_at, .. } => *issued_at,
-        Revocable::Token { .. } | Revocable::Session { .. } | Revocable::Key { .. } => 0,
-    }
-}
-
 /// The value of a denial: two numbers of twenty digits each, which Lua compares as text and without losing any. A third
 /// follows if the denial starts in the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,13 +118,13 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    pub(super) fn of(Denied { what, starts_at, keep_until }: &Denied) -> Self {
-        let cut_off = match what {
-            Revocable::Subject { issued_at, .. } => *issued_at,
-            Revocable::Token { .. } | Revocable::Session { .. } | Revocable::Key { .. } => u64::MAX,
-        };
-        let keep_until = *keep_until.min(&END_OF_DATES);
-        Self { cut_off, keep_until, starts_at: *starts_at.min(&END_OF_DATES) }
+    pub(super) fn of(entry: &RevocationEntry) -> Self {
+        let capped = |date: UnixTime| date.as_secs().min(END_OF_DATES);
+        Self {
+            cut_off: entry.cut_off().as_secs(),
+            keep_until: capped(entry.obsolete_after()),
+            starts_at: capped(entry.starts_at()),
+        }
     }
 
     pub(super) fn read(value: &[u8]) -> Result<Self, Failure> {
@@ -177,28 +159,23 @@ pub(super) mod tests {
     pub(in super::super) fn every_kind() -> [Revocable; 4] {
         let (issuer, id): (Arc<str>, Arc<str>) = ("https://a.example".into(), "x \"\u{e9}".into());
         [
-            Revocable::Token { issuer: issuer.clone(), id: id.clone() },
-            Revocable::Subject { issuer: issuer.clone(), subject: id.clone(), issued_at: 7 },
-            Revocable::Session { issuer: issuer.clone(), id: id.clone() },
-            Revocable::Key { issuer, id },
+            Revocable::token(issuer.clone(), id.clone()),
+            Revocable::subject(issuer.clone(), id.clone()),
+            Revocable::session(issuer.clone(), id.clone()),
+            Revocable::key(issuer, id),
         ]
     }
 
     #[test]
-    fn names_tell_kinds_issuers_and_ids_apart_and_not_cut_offs() {
+    fn names_tell_kinds_issuers_and_ids_apart() {
         let [token, subject, session, key] = every_kind().map(|what| Name::of(&what).hex());
-        let mut names = vec![token, subject.clone(), session, key];
-        let token = |issuer: &str, id: &str| {
-            Name::of(&Revocable::Token { issuer: issuer.into(), id: id.into() }).hex()
-        };
+        let mut names = vec![token, subject, session, key];
+        let token = |issuer: &str, id: &str| Name::of(&Revocable::token(issuer, id)).hex();
         names.extend([token("ab", "c"), token("a", "bc"), token("", "abc")]);
         let count = names.len();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), count);
-        let issuer: Arc<str> = "https://a.example".into();
-        let later = Revocable::Subject { issuer, subject: "x \"\u{e9}".into(), issued_at: 8 };
-        assert_eq!(Name::of(&later).hex(), subject);
     }
 
     #[test]
@@ -214,11 +191,13 @@ pub(super) mod tests {
     fn dates_keep_every_digit() {
         let [token, subject, ..] = every_kind();
         let text = |dates: Dates| twenty_digits(dates.cut_off) + &twenty_digits(dates.keep_until);
-        for dates in [Dates::of(&(token.clone(), u64::MAX).into()), Dates::of(&(subject, 5).into())]
-        {
+        let at = UnixTime::from_secs;
+        let of_subject = RevocationEntry::restored(subject, at(5)).with_cut_off(at(7));
+        let of_token = RevocationEntry::restored(token.clone(), UnixTime::MAX);
+        for dates in [Dates::of(&of_token), Dates::of(&of_subject)] {
             assert_eq!(Dates::read(text(dates).as_bytes()).unwrap(), dates);
         }
-        let pending = Dates::of(&Denied { what: token, starts_at: 7, keep_until: 9 });
+        let pending = Dates::of(&RevocationEntry::restored(token, at(9)).with_start(at(7)));
         let value = text(pending) + &twenty_digits(pending.starts_at);
         assert_eq!(Dates::read(value.as_bytes()).unwrap(), pending);
         for value in ["", "1", &"x".repeat(40), &"1".repeat(20), &"1".repeat(41), &"1".repeat(80)] {

@@ -17,7 +17,6 @@ use super::{
     pushes::{Counters, Listener},
 };
 use crate::telemetry;
-use tower_bearer::revocation::RETENTION_MARGIN;
 
 /// How often the connection is tried out and the count compared.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -152,9 +151,7 @@ impl<'a> Reading<'a> {
         if !is_older {
             self.last = Some((generation, number));
         }
-        let expires_at = message.keep_until.saturating_sub(RETENTION_MARGIN.as_secs());
-        let starts_at = message.starts_at;
-        if !self.listener.cache.apply_from(&message.what(), starts_at, expires_at) {
+        if !self.listener.cache.apply(&message.entry()) {
             return Err(Over);
         }
         self.counters.received.fetch_add(1, Relaxed);

@@ -4,8 +4,9 @@ use ::redis::Cmd;
 
 use super::{
     message::Message,
-    names::{Dates, Denied, Name, Space, twenty_digits},
+    names::{Dates, Name, Space, twenty_digits},
 };
+use tower_bearer::revocation::RevocationEntry;
 
 /// Entries of the stream of changes that are kept: whoever has missed more takes a new snapshot.
 pub(super) const CHANGES_KEPT: u64 = 100_000;
@@ -83,31 +84,31 @@ return 1
 /// Denials on their way into Redis.
 pub(super) struct Record<'a> {
     space: &'a Space,
-    denials: &'a [Denied],
+    entries: &'a [RevocationEntry],
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn of(space: &'a Space, denials: &'a [Denied]) -> Self {
-        Self { space, denials }
+    pub(super) fn of(space: &'a Space, entries: &'a [RevocationEntry]) -> Self {
+        Self { space, entries }
     }
 
     fn keys(&self) -> impl Iterator<Item = String> + '_ {
-        self.denials.iter().map(|denied| self.space.denial(Name::of(&denied.what)))
+        self.entries.iter().map(|entry| self.space.denial(Name::of(entry.thing())))
     }
 
     /// Answers with generation and count as they are then. Messages are signed with the generation that this process knows.
     pub(super) fn command(&self, generation: Option<&str>) -> Cmd {
         let mut command = ::redis::cmd("EVAL");
-        command.arg(RECORD).arg(3 + self.denials.len());
+        command.arg(RECORD).arg(3 + self.entries.len());
         command.arg(&self.space.generation).arg(&self.space.count).arg(&self.space.changes);
         self.keys().for_each(|key| {
             command.arg(key);
         });
         command.arg(&self.space.channel).arg(CHANGES_KEPT);
-        for denied in self.denials {
-            command.arg(Name::of(&denied.what).hex());
-            add_dates(&mut command, denied);
-            command.arg(Message::of(denied).signed(generation));
+        for entry in self.entries {
+            command.arg(Name::of(entry.thing()).hex());
+            add_dates(&mut command, entry);
+            command.arg(Message::of(entry).signed(generation));
         }
         command
     }
@@ -115,19 +116,19 @@ impl<'a> Record<'a> {
     /// Answers 1, or 0 where the seeding is not at `from`.
     pub(super) fn seed_command(&self, from: &str, to: &str, seconds: u64) -> Cmd {
         let mut command = ::redis::cmd("EVAL");
-        command.arg(RECORD_SEED).arg(1 + self.denials.len());
+        command.arg(RECORD_SEED).arg(1 + self.entries.len());
         command.arg(&self.space.seeding);
         self.keys().for_each(|key| {
             command.arg(key);
         });
         command.arg(from).arg(to).arg(seconds);
-        self.denials.iter().for_each(|denied| add_dates(&mut command, denied));
+        self.entries.iter().for_each(|entry| add_dates(&mut command, entry));
         command
     }
 }
 
-fn add_dates(command: &mut Cmd, denied: &Denied) {
-    let Dates { cut_off, keep_until, starts_at } = Dates::of(denied);
+fn add_dates(command: &mut Cmd, entry: &RevocationEntry) {
+    let Dates { cut_off, keep_until, starts_at } = Dates::of(entry);
     let starts_at = if starts_at == 0 { String::new() } else { twenty_digits(starts_at) };
     command.arg(twenty_digits(cut_off)).arg(twenty_digits(keep_until)).arg(starts_at);
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::{
     database::{Database, Transaction},
     failure::Failure,
-    value::{Row, Value, time_to_int},
+    value::{Row, Value, as_kept},
 };
 use sha2::{Digest, Sha256};
-use tower_bearer::revocation::{
-    Revocable, Verdict,
-    outbox::{Denial, OutboxEntry},
+use tower_bearer::{
+    UnixTime,
+    revocation::{Lookup, Revocable, RevocableKind, RevocationEntry, Verdict, outbox::OutboxEntry},
 };
-use tower_bearer_issuing::store::{Caller, KEEP_AFTER_EXPIRY, NewRefreshToken, Owner};
+use tower_bearer_issuing::store::{Caller, NewRefreshToken, Owner};
 
 const TOKEN: i64 = 0;
 const SUBJECT: i64 = 1;
@@ -24,21 +24,17 @@ struct Name<'a> {
     kind: i64,
     issuer: &'a str,
     name: &'a str,
-    /// Of a subject; for all else the time of issue is no matter.
-    cut_off: u64,
 }
 
 impl<'a> Name<'a> {
-    fn of(what: &'a Revocable) -> Self {
-        let (kind, issuer, name, cut_off) = match what {
-            Revocable::Token { issuer, id } => (TOKEN, issuer, id, u64::MAX),
-            Revocable::Subject { issuer, subject, issued_at } => {
-                (SUBJECT, issuer, subject, *issued_at)
-            }
-            Revocable::Session { issuer, id } => (SESSION, issuer, id, u64::MAX),
-            Revocable::Key { issuer, id } => (KEY, issuer, id, u64::MAX),
+    fn of(thing: &'a Revocable) -> Self {
+        let kind = match thing.kind() {
+            RevocableKind::Token => TOKEN,
+            RevocableKind::Subject => SUBJECT,
+            RevocableKind::Session => SESSION,
+            RevocableKind::Key => KEY,
         };
-        Self { kind, issuer, name, cut_off }
+        Self { kind, issuer: thing.issuer(), name: thing.id() }
     }
 
     /// Short and of one length, whatever a token calls itself: an index of PostgreSQL takes no key beyond 2.7 KB.
@@ -55,12 +51,12 @@ impl<'a> Name<'a> {
 
 /// The lock under which an owner's tokens are issued and cut off.
 pub(super) fn lock_of_owner(owner: &Owner) -> i64 {
-    lock_of(&subject(owner, 0))
+    lock_of(&subject(owner))
 }
 
 /// The lock under which a session's refresh tokens follow each other and end.
 pub(super) fn lock_of_session(issuer: &Arc<str>, id: &Arc<str>) -> i64 {
-    lock_of(&Revocable::Session { issuer: Arc::clone(issuer), id: Arc::clone(id) })
+    lock_of(&Revocable::session(Arc::clone(issuer), Arc::clone(id)))
 }
 
 /// Two things that share a lock by chance wait for each other, and nothing else.
@@ -69,9 +65,8 @@ fn lock_of(what: &Revocable) -> i64 {
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-pub(super) fn subject(owner: &Owner, issued_at: u64) -> Revocable {
-    let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
-    Revocable::Subject { issuer, subject, issued_at }
+fn subject(owner: &Owner) -> Revocable {
+    Revocable::subject(Arc::clone(&owner.issuer), Arc::clone(&owner.subject))
 }
 
 /// How many names one statement looks up: a token can be revoked by five things.
@@ -80,20 +75,16 @@ const NAMES: usize = 5;
 /// One round trip for each five names.
 pub(super) async fn look_up(
     database: &Database,
-    token: &[Revocable],
-    now: u64,
+    lookup: &Lookup,
+    now: UnixTime,
 ) -> Result<Verdict, Failure> {
     let mut start = None;
-    for some in token.chunks(NAMES) {
-        let asked = Asked::of(some);
+    for some in lookup.things().chunks(NAMES) {
+        let asked = Asked::of(some, lookup.issued_at());
         let rows = database.look_up(LOOK_UP, &asked.values()).await?;
         start = start.into_iter().chain(asked.denied_from(&rows)?).min();
     }
-    Ok(match start {
-        None => Verdict::NotRevoked,
-        Some(start) if start <= now => Verdict::Revoked,
-        Some(start) => Verdict::RevokedFrom(start),
-    })
+    Ok(Verdict::starting_at(start, now))
 }
 
 /// Whether the caller's access token is denied, from whatever time on. Under the owner's lock, so that no cut-off comes
@@ -102,38 +93,37 @@ pub(super) async fn is_revoked(
     transaction: &mut Transaction,
     caller: &Caller,
 ) -> Result<bool, Failure> {
-    let asked = Asked::of(&caller.revocables());
+    let lookup = caller.lookup();
+    let asked = Asked::of(lookup.things(), lookup.issued_at());
     Ok(asked.denied_from(&transaction.fetch(LOOK_UP, asked.values()).await?)?.is_some())
 }
 
-/// Up to [`NAMES`] names to look up, each with the time of issue.
-struct Asked(Vec<([u8; 32], u64)>);
+/// Up to [`NAMES`] names to look up, of a token that was issued then.
+struct Asked {
+    names: Vec<[u8; 32]>,
+    issued_at: UnixTime,
+}
 
 impl Asked {
-    fn of(some: &[Revocable]) -> Self {
-        let asked = some.iter().map(|what| match what {
-            Revocable::Subject { issued_at, .. } => (Name::of(what).hash(), *issued_at),
-            _ => (Name::of(what).hash(), 0),
-        });
-        Self(asked.collect())
+    fn of(things: &[Revocable], issued_at: UnixTime) -> Self {
+        Self { names: things.iter().map(|thing| Name::of(thing).hash()).collect(), issued_at }
     }
 
     /// One statement for any number: what is missing is asked for twice.
     fn values(&self) -> Vec<Value> {
-        let mut values: Vec<Value> = self.0.iter().map(|(id, _)| Value::Bytes(id.into())).collect();
+        let mut values: Vec<Value> = self.names.iter().map(|id| Value::Bytes(id.into())).collect();
         while let (Some(last), true) = (values.last().cloned(), values.len() < NAMES) {
             values.push(last);
         }
         values
     }
 
-    /// The second from which any of them is denied.
-    fn denied_from(&self, rows: &[Row]) -> Result<Option<u64>, Failure> {
+    /// The date from which the token is denied.
+    fn denied_from(&self, rows: &[Row]) -> Result<Option<UnixTime>, Failure> {
         let mut earliest = None;
         for row in rows {
             let (id, starts_at, cut_off) = (row.hash(0)?, row.time(1)?, row.time(2)?);
-            let mut concerned = self.0.iter().filter(|(asked, _)| *asked == id);
-            if concerned.any(|(_, issued_at)| *issued_at <= cut_off) {
+            if self.names.contains(&id) && self.issued_at <= cut_off {
                 earliest = earliest.into_iter().chain([starts_at]).min();
             }
         }
@@ -148,16 +138,16 @@ pub(super) const LOOK_UP: &str =
 pub(super) async fn in_the_way(
     transaction: &mut Transaction,
     owner: &Owner,
-    issued_at: u64,
-) -> Result<Option<u64>, Failure> {
+    issued_at: UnixTime,
+) -> Result<Option<UnixTime>, Failure> {
     let cut_off = cut_off(transaction, owner).await?;
-    Ok(cut_off.filter(|cut_off| time_to_int(issued_at) <= time_to_int(*cut_off)))
+    Ok(cut_off.filter(|cut_off| as_kept(issued_at) <= *cut_off))
 }
 
 pub(super) async fn cut_off(
     transaction: &mut Transaction,
     owner: &Owner,
-) -> Result<Option<u64>, Failure> {
+) -> Result<Option<UnixTime>, Failure> {
     let rows = transaction.fetch(CUT_OFF, vec![id_of_cut_off(owner)]).await?;
     rows.first().map(|row| row.time(0)).transpose()
 }
@@ -166,7 +156,7 @@ const CUT_OFF: &str = "SELECT cut_off FROM bearer_denials WHERE id = $1";
 
 /// By what an owner's cut-off is found in `bearer_denials`.
 pub(super) fn id_of_cut_off(owner: &Owner) -> Value {
-    Value::Bytes(Name::of(&subject(owner, 0)).hash().into())
+    Value::Bytes(Name::of(&subject(owner)).hash().into())
 }
 
 /// Whether a refresh token is behind its owner's cut-off, or its session is denied. Under the locks of both.
@@ -174,7 +164,7 @@ pub(super) async fn is_ended(
     transaction: &mut Transaction,
     token: &NewRefreshToken,
 ) -> Result<bool, Failure> {
-    let asked = Asked::of(&ends_of(token));
+    let asked = Asked::of(&ends_of(token), token.issued_at);
     Ok(asked.denied_from(&transaction.fetch(LOOK_UP, asked.values()).await?)?.is_some())
 }
 
@@ -183,27 +173,31 @@ pub(super) async fn was_ended(
     database: &Database,
     token: &NewRefreshToken,
 ) -> Result<bool, Failure> {
-    let asked = Asked::of(&ends_of(token));
+    let asked = Asked::of(&ends_of(token), token.issued_at);
     Ok(asked.denied_from(&database.read(LOOK_UP, &asked.values()).await?)?.is_some())
 }
 
 fn ends_of(token: &NewRefreshToken) -> [Revocable; 2] {
     let (issuer, id) = (Arc::clone(&token.owner.issuer), Arc::clone(&token.session_id));
-    [subject(&token.owner, token.issued_at), Revocable::Session { issuer, id }]
+    [subject(&token.owner), Revocable::session(issuer, id)]
 }
 
-/// Several denials in one step.
-pub(super) async fn deny(transaction: &mut Transaction, denials: &[Denial]) -> Result<(), Failure> {
-    let locks = denials.iter().filter_map(|denial| match denial.what {
-        Revocable::Subject { .. } | Revocable::Session { .. } => Some(lock_of(&denial.what)),
-        Revocable::Token { .. } | Revocable::Key { .. } => None,
+/// Several revocation entries in one step.
+pub(super) async fn deny(
+    transaction: &mut Transaction,
+    entries: &[RevocationEntry],
+) -> Result<(), Failure> {
+    let locks = entries.iter().filter_map(|entry| match entry.thing().kind() {
+        RevocableKind::Subject | RevocableKind::Session => Some(lock_of(entry.thing())),
+        RevocableKind::Token | RevocableKind::Key => None,
     });
     transaction.lock(locks.collect()).await?;
-    for denial in denials {
-        let latest_expiry = end_rows(transaction, denial).await?;
-        let mut denial = denial.clone();
-        denial.keep_until = denial.keep_until.max(keep_until_after(latest_expiry));
-        record(transaction, &denial).await?;
+    for entry in entries {
+        let mut entry = entry.clone();
+        if let Some(latest_expiry) = end_rows(transaction, &entry).await? {
+            entry.cover_tokens_until(latest_expiry);
+        }
+        record(transaction, &entry).await?;
     }
     Ok(())
 }
@@ -214,13 +208,16 @@ pub(super) async fn deny(transaction: &mut Transaction, denials: &[Denial]) -> R
 ///
 /// A subject and a session can have any number of rows, and a revocation must not depend on their number. So these rows
 /// are not written: every reader compares them with the cut-off of their subject and the denial of their session.
-async fn end_rows(transaction: &mut Transaction, denial: &Denial) -> Result<u64, Failure> {
-    let Name { kind, issuer, name, .. } = Name::of(&denial.what);
+async fn end_rows(
+    transaction: &mut Transaction,
+    entry: &RevocationEntry,
+) -> Result<Option<UnixTime>, Failure> {
+    let Name { kind, issuer, name } = Name::of(entry.thing());
     let mut values = vec![Value::id(issuer), Value::id(name)];
     match kind {
         TOKEN => {
             let expiry = transaction.fetch(EXPIRY_OF_PRIVATE, values.clone()).await?;
-            values.push(Value::time(denial.from));
+            values.push(Value::time(entry.starts_at()));
             for sql in END_TOKEN {
                 transaction.execute(sql, values.clone()).await?;
             }
@@ -231,23 +228,18 @@ async fn end_rows(transaction: &mut Transaction, denial: &Denial) -> Result<u64,
             latest(&transaction.fetch(LATEST_OF_SESSION, values).await?, &[0, 1])
         }
         SUBJECT => latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[2, 3]),
-        _ => Ok(0),
+        _ => Ok(None),
     }
 }
 
 /// The latest time in these columns of the one row.
-fn latest(rows: &[Row], columns: &[usize]) -> Result<u64, Failure> {
+fn latest(rows: &[Row], columns: &[usize]) -> Result<Option<UnixTime>, Failure> {
     let row = rows.first().ok_or(Failure::Unreadable)?;
-    let mut latest = 0;
+    let mut latest = None;
     for column in columns {
-        latest = latest.max(row.optional_time(*column)?.unwrap_or(0));
+        latest = latest.max(row.optional_time(*column)?);
     }
     Ok(latest)
-}
-
-/// 0 where there are no rows.
-fn keep_until_after(latest_expiry: u64) -> u64 {
-    if latest_expiry == 0 { 0 } else { latest_expiry.saturating_add(KEEP_AFTER_EXPIRY) }
 }
 
 const END_TOKEN: [&str; 2] = [
@@ -268,27 +260,29 @@ const LATEST_OF_OWNER: &str = "
            (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
            (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2)";
 
-/// Writes a denial and its entry in the outbox. Nothing is ever weakened: the earlier beginning, the later end and the
+/// Writes a revocation entry, and its entry in the outbox. Nothing is ever weakened: the earlier beginning, the later end and the
 /// later cut-off hold.
-pub(super) async fn record(transaction: &mut Transaction, denial: &Denial) -> Result<(), Failure> {
-    let name = Name::of(&denial.what);
-    let from = denial.starts_at();
-    let row = |from| {
+pub(super) async fn record(
+    transaction: &mut Transaction,
+    entry: &RevocationEntry,
+) -> Result<(), Failure> {
+    let name = Name::of(entry.thing());
+    let row = || {
         vec![
             Value::Int(name.kind),
             Value::id(name.issuer),
             Value::id(name.name),
-            Value::time(from),
-            Value::time(name.cut_off),
-            Value::time(denial.keep_until),
+            Value::time(entry.starts_at()),
+            Value::time(entry.cut_off()),
+            Value::time(entry.obsolete_after()),
         ]
     };
-    let mut values = row(from);
+    let mut values = row();
     values.push(Value::Bytes(name.hash().into()));
     transaction.execute(RECORD, values).await?;
-    let rows = transaction.fetch(TELL, row(from)).await?;
+    let rows = transaction.fetch(TELL, row()).await?;
     let id = rows.first().ok_or(Failure::Unreadable)?.int(0)?;
-    transaction.add_entry(OutboxEntry::new(id, denial.clone().with_from(from)));
+    transaction.add_entry(OutboxEntry::new(id, entry.clone()));
     Ok(())
 }
 
@@ -310,16 +304,19 @@ const TELL: &str = "
 pub(super) async fn revoke_owner(
     transaction: &mut Transaction,
     owner: &Owner,
-    now: u64,
-    keep_until: u64,
-) -> Result<u64, Failure> {
+    now: UnixTime,
+    tokens_expire_by: UnixTime,
+) -> Result<UnixTime, Failure> {
     transaction.lock(vec![lock_of_owner(owner)]).await?;
-    let earlier = cut_off(transaction, owner).await?.unwrap_or(0);
+    let earlier = cut_off(transaction, owner).await?;
     let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
     let rows = transaction.fetch(LATEST_OF_OWNER, values).await?;
-    let cut_off = now.max(earlier).max(latest(&rows, &[0, 1])?);
-    let keep_until = keep_until.max(keep_until_after(latest(&rows, &[2, 3])?));
-    record(transaction, &Denial::new(subject(owner, cut_off), keep_until)).await?;
+    let cut_off = earlier.max(latest(&rows, &[0, 1])?).map_or(now, |latest| now.max(latest));
+    let mut entry = RevocationEntry::new(subject(owner), tokens_expire_by).with_cut_off(cut_off);
+    if let Some(latest_expiry) = latest(&rows, &[2, 3])? {
+        entry.cover_tokens_until(latest_expiry);
+    }
+    record(transaction, &entry).await?;
     Ok(cut_off)
 }
 
@@ -338,8 +335,8 @@ pub(super) async fn list(
     database: &Database,
     after: Option<&Revocable>,
     limit: usize,
-    now: u64,
-) -> Result<Vec<Denial>, Failure> {
+    now: UnixTime,
+) -> Result<Vec<RevocationEntry>, Failure> {
     // The first column is there for `entry`, which reads it.
     let sql =
         "SELECT 0 + kind, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_denials
@@ -347,18 +344,20 @@ pub(super) async fn list(
     let after = after.map_or_else(Vec::new, |what| Name::of(what).hash().to_vec());
     let values = [Value::Bytes(after), Value::time(now), Value::limit(limit)];
     let rows = database.read(sql, &values).await?;
-    rows.iter().map(|row| Ok(entry(row)?.denial)).collect()
+    rows.iter().map(|row| Ok(entry(row)?.revocation)).collect()
 }
 
 fn entry(row: &Row) -> Result<OutboxEntry, Failure> {
-    let (issuer, id) = (row.id(2)?, row.id(3)?);
-    let what = match row.int(1)? {
-        TOKEN => Revocable::Token { issuer, id },
-        SUBJECT => Revocable::Subject { issuer, subject: id, issued_at: row.time(5)? },
-        SESSION => Revocable::Session { issuer, id },
-        KEY => Revocable::Key { issuer, id },
+    let kind = match row.int(1)? {
+        TOKEN => RevocableKind::Token,
+        SUBJECT => RevocableKind::Subject,
+        SESSION => RevocableKind::Session,
+        KEY => RevocableKind::Key,
         _ => return Err(Failure::Unreadable),
     };
-    let denial = Denial::new(what, row.time(6)?).with_from(row.time(4)?);
-    Ok(OutboxEntry::new(row.int(0)?, denial))
+    let revocation =
+        RevocationEntry::restored(Revocable::new(kind, row.id(2)?, row.id(3)?), row.time(6)?)
+            .with_cut_off(row.time(5)?)
+            .with_start(row.time(4)?);
+    Ok(OutboxEntry::new(row.int(0)?, revocation))
 }

@@ -5,6 +5,7 @@ use super::{
     failure::Failure,
     value::Value,
 };
+use tower_bearer::UnixTime;
 
 /// The key that is kept under `name`: this one, if there was none.
 pub(super) async fn shared_key(
@@ -26,7 +27,7 @@ const FIND_KEY: &str = "SELECT value FROM bearer_secrets WHERE name = $1";
 pub(super) async fn note(
     transaction: &mut Transaction,
     device: &[u8; 32],
-    keep_until: u64,
+    keep_until: UnixTime,
 ) -> Result<(), Failure> {
     let values = vec![Value::Bytes(device.into()), Value::time(keep_until)];
     transaction.execute(NOTE, values).await?;
@@ -41,7 +42,7 @@ const NOTE: &str = "
 pub(super) async fn knows(
     database: &Database,
     device: &[u8; 32],
-    now: u64,
+    now: UnixTime,
 ) -> Result<bool, Failure> {
     let values = [Value::Bytes(device.into()), Value::time(now)];
     Ok(!database.read(KNOWS, &values).await?.is_empty())

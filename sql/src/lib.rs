@@ -21,16 +21,16 @@
 //! ```
 //! # #[cfg(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use tower_bearer::revocation::{Revocable, RevocationStore, Verdict};
+//! use tower_bearer::{UnixTime, revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, Verdict}};
 //! use tower_bearer_issuing::store::TokenStore;
 //! use tower_bearer_sql::SqlStore;
 //!
 //! let store = SqlStore::open("sqlite::memory:").await?;
-//! let token = Revocable::Token { issuer: "https://issuer.example".into(), id: "7f3a".into() };
-//! let what = [token.clone()];
-//! assert_eq!(store.look_up(&what).await?, Verdict::NotRevoked);
-//! store.revoke(&token, 4_102_444_800).await?;
-//! assert_eq!(store.look_up(&what).await?, Verdict::Revoked);
+//! let token = Revocable::token("https://issuer.example", "7f3a");
+//! let lookup = Lookup::new([token.clone()], UnixTime::from_secs(1_900_000_000));
+//! assert_eq!(store.look_up(&lookup).await?, Verdict::NotRevoked);
+//! store.revoke(&RevocationEntry::new(token, UnixTime::from_secs(4_102_444_800))).await?;
+//! assert_eq!(store.look_up(&lookup).await?, Verdict::Revoked);
 //! assert_eq!(store.outbox(10).await?.len(), 1);
 //! # Ok(()) }
 //! # #[cfg(not(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto"))))] fn main() {}
@@ -72,11 +72,11 @@ use std::{fmt, slice, sync::Arc};
 pub use self::accounts::NewAccount;
 use self::database::{Database, Writes};
 pub use self::options::{OpenError, SqlStoreOptions};
-use tower_bearer::revocation::outbox::{Acknowledged, Denial, NewEntries, Outbox, OutboxEntry};
+use tower_bearer::revocation::outbox::{Acknowledged, NewEntries, Outbox, OutboxEntry};
 use tower_bearer::{
-    BoxFuture,
+    BoxFuture, UnixTime,
     claims::{Clock, SystemClock},
-    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 use tower_bearer_issuing::store::{
     Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateRotation,
@@ -113,8 +113,8 @@ impl SqlStore {
         Self { database, clock: Arc::new(SystemClock::default()), new_entries: Arc::default() }
     }
 
-    fn now(&self) -> u64 {
-        self.clock.unix_time().as_secs()
+    fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 }
 
@@ -191,7 +191,7 @@ impl TokenStore for SqlStore {
         &'a self,
         caller: &'a Caller,
         query: &'a ListQuery,
-        now: u64,
+        now: UnixTime,
     ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
         Box::pin(async move { Ok(private_tokens::list(&self.database, caller, query, now).await?) })
     }
@@ -208,24 +208,29 @@ impl TokenStore for SqlStore {
         &'a self,
         caller: &'a Caller,
         id: i64,
-        now: u64,
-    ) -> Step<'a, Called<Option<Denial>>> {
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>> {
         step!(self, Writes::Revocations, |transaction| {
             private_tokens::revoke(&mut transaction, caller, id, now)
         })
     }
 
-    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
+    fn revoke_owner<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime> {
         step!(self, Writes::Revocations, |transaction| {
-            denials::revoke_owner(&mut transaction, owner, now, keep_until)
+            denials::revoke_owner(&mut transaction, owner, now, tokens_expire_by)
         })
     }
 
-    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
+    fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
         step!(self, Writes::Revocations, |transaction| denials::deny(&mut transaction, denials))
     }
 
-    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+    fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize> {
         step!(self, |transaction| upkeep::sweep(&mut transaction, now, limit))
     }
 
@@ -237,11 +242,11 @@ impl TokenStore for SqlStore {
         step!(self, |transaction| devices::shared_key(&mut transaction, name, candidate))
     }
 
-    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
         step!(self, |transaction| devices::note(&mut transaction, device, keep_until))
     }
 
-    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool> {
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool> {
         Box::pin(async move { Ok(devices::knows(&self.database, device, now).await?) })
     }
 }
@@ -251,7 +256,11 @@ impl Outbox for SqlStore {
         Box::pin(async move { Ok(denials::outbox(&self.database, limit).await?) })
     }
 
-    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+    fn denials<'a>(
+        &'a self,
+        after: Option<&'a Revocable>,
+        limit: usize,
+    ) -> Step<'a, Vec<RevocationEntry>> {
         let now = self.now();
         Box::pin(async move { Ok(denials::list(&self.database, after, limit, now).await?) })
     }
@@ -278,19 +287,14 @@ impl Outbox for SqlStore {
 }
 
 impl RevocationStore for SqlStore {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         let now = self.now();
-        Box::pin(async move { Ok(denials::look_up(&self.database, token, now).await?) })
+        Box::pin(async move { Ok(denials::look_up(&self.database, lookup, now).await?) })
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        let denial = Denial::new(what.clone(), keep_until);
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         step!(self, Writes::Revocations, |transaction| {
-            denials::deny(&mut transaction, slice::from_ref(&denial))
+            denials::deny(&mut transaction, slice::from_ref(entry))
         })
     }
 }

@@ -8,10 +8,13 @@ use super::{
     failure::Failure,
     value::{Row, Sql, Value},
 };
-use tower_bearer::revocation::{Revocable, Verdict, outbox::Denial};
+use tower_bearer::{
+    UnixTime,
+    revocation::{Revocable, RevocationEntry, Verdict},
+};
 use tower_bearer_issuing::store::{
-    Called, Caller, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, Owner, Page,
-    PrivateRotation, PrivateToken, PrivateTokenPage, RotatedPrivateToken, SortBy, TokenUse, fold,
+    Called, Caller, Insertion, ListQuery, NewPrivateToken, Owner, Page, PrivateRotation,
+    PrivateToken, PrivateTokenPage, RotatedPrivateToken, SortBy, TokenUse, fold,
 };
 
 pub(super) async fn create(
@@ -68,14 +71,14 @@ pub(super) async fn revoke(
     transaction: &mut Transaction,
     caller: &Caller,
     id: i64,
-    now: u64,
-) -> Result<Called<Option<Denial>>, Failure> {
+    now: UnixTime,
+) -> Result<Called<Option<RevocationEntry>>, Failure> {
     let owner = &caller.owner;
     transaction.lock(vec![lock_of_owner(owner)]).await?;
     if is_revoked(transaction, caller).await? {
         return Ok(Called::Revoked);
     }
-    let Some((denial, _)) = end(transaction, owner, id, 0, now).await? else {
+    let Some((denial, _)) = end(transaction, owner, id, UnixTime::EPOCH, now).await? else {
         return Ok(Called::Done(None));
     };
     record(transaction, &denial).await?;
@@ -90,16 +93,15 @@ async fn end(
     transaction: &mut Transaction,
     owner: &Owner,
     id: i64,
-    from: u64,
-    now: u64,
-) -> Result<Option<(Denial, Arc<str>)>, Failure> {
+    from: UnixTime,
+    now: UnixTime,
+) -> Result<Option<(RevocationEntry, Arc<str>)>, Failure> {
     let dates = [Value::Int(id), Value::time(now), id_of_cut_off(owner), Value::time(from)];
     let rows = transaction.fetch(END, of_owner(owner, dates)).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let what = Revocable::Token { issuer: Arc::clone(&owner.issuer), id: row.id(0)? };
-    let keep_until = row.time(2)?.saturating_add(KEEP_AFTER_EXPIRY);
-    let denial = Denial::new(what, keep_until).with_from(row.time(3)?);
-    Ok(Some((denial, row.text(1)?.into())))
+    let token = Revocable::token(Arc::clone(&owner.issuer), row.id(0)?);
+    let entry = RevocationEntry::new(token, row.time(2)?).with_start(row.time(3)?);
+    Ok(Some((entry, row.text(1)?.into())))
 }
 
 const END: &str = "
@@ -120,11 +122,11 @@ async fn has_live(
     transaction: &mut Transaction,
     owner: &Owner,
     many: u64,
-    now: u64,
+    now: UnixTime,
 ) -> Result<bool, Failure> {
-    let values = of_owner(owner, [Value::time(now), id_of_cut_off(owner), Value::time(many)]);
+    let values = of_owner(owner, [Value::time(now), id_of_cut_off(owner), Value::count(many)]);
     let rows = transaction.fetch(COUNT_LIVE, values).await?;
-    Ok(rows.first().ok_or(Failure::Unreadable)?.time(0)? >= many)
+    Ok(rows.first().ok_or(Failure::Unreadable)?.count(0)? >= many)
 }
 
 /// Counts no further than asked. By the index on `issued_at` (the `+` forbids the one on `expires_at`), so that tokens
@@ -175,11 +177,11 @@ pub(super) async fn list(
     database: &Database,
     caller: &Caller,
     query: &ListQuery,
-    now: u64,
+    now: UnixTime,
 ) -> Result<Called<Option<PrivateTokenPage>>, Failure> {
     let page = page(database, &caller.owner, query, now).await?;
     // From whatever time on it is denied.
-    Ok(match look_up(database, &caller.revocables(), u64::MAX).await? {
+    Ok(match look_up(database, &caller.lookup(), UnixTime::MAX).await? {
         Verdict::Revoked | Verdict::RevokedFrom(_) => Called::Revoked,
         Verdict::NotRevoked => Called::Done(page),
     })
@@ -190,7 +192,7 @@ async fn page(
     database: &Database,
     owner: &Owner,
     query: &ListQuery,
-    now: u64,
+    now: UnixTime,
 ) -> Result<Option<PrivateTokenPage>, Failure> {
     let search = query.search.as_deref().map(fold);
     let size = u64::from(query.page_size.max(1));
@@ -198,7 +200,7 @@ async fn page(
         Page::Number(number) => number.saturating_sub(1).saturating_mul(size),
         Page::Last => 0,
     };
-    let dates = [Value::time(now), id_of_cut_off(owner), Value::time(size), Value::time(before)];
+    let dates = [Value::time(now), id_of_cut_off(owner), Value::count(size), Value::count(before)];
     let mut values = of_owner(owner, dates);
     let search = match search {
         None => "",
@@ -211,7 +213,7 @@ async fn page(
     };
     let sql = page_sql(query, search);
     let rows = database.read_built(|| Sql::Built(sql.clone()), &values).await?;
-    let count = rows.first().ok_or(Failure::Unreadable)?.time(0)?;
+    let count = rows.first().ok_or(Failure::Unreadable)?.count(0)?;
     let Some((number, _)) = query.locate(count) else { return Ok(None) };
     let tokens: Result<Vec<_>, _> = rows.iter().filter_map(|row| view(row).transpose()).collect();
     Ok(Some(PrivateTokenPage::new(count, number, tokens?)))

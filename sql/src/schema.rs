@@ -41,7 +41,7 @@ pub(super) async fn migrate(database: &Database) -> Result<(), OpenError> {
     }
     if found < known {
         let sql = "UPDATE bearer_schema SET version = $1";
-        transaction.execute(sql, vec![Value::time(known)]).await?;
+        transaction.execute(sql, vec![Value::count(known)]).await?;
     }
     transaction.commit().await?;
     Ok(())
@@ -57,5 +57,5 @@ async fn version(database: &Database, transaction: &mut Transaction) -> Result<u
         return Ok(0);
     }
     let rows = transaction.fetch("SELECT version FROM bearer_schema", vec![]).await?;
-    rows.first().ok_or(Failure::Unreadable)?.time(0)
+    rows.first().ok_or(Failure::Unreadable)?.count(0)
 }

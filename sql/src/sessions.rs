@@ -8,7 +8,10 @@ use super::{
     failure::Failure,
     value::{Row, Value},
 };
-use tower_bearer::revocation::{Revocable, outbox::Denial};
+use tower_bearer::{
+    UnixTime,
+    revocation::{Revocable, RevocationEntry},
+};
 use tower_bearer_issuing::store::{Insertion, NewRefreshToken, RefreshRotation, RefreshUse};
 
 pub(super) async fn open(
@@ -69,16 +72,16 @@ pub(super) async fn use_once(
         insert(transaction, successor).await?;
         return Ok(RefreshUse::Rotated);
     };
-    if rotation.reuse_grace > 0
-        && *now <= at.saturating_add(rotation.reuse_grace)
+    if rotation.reuse_grace.as_secs() > 0
+        && *now <= at + rotation.reuse_grace
         && let Some(FoundToken { token, used: None, .. }) =
             find(transaction, successor, &next).await?
     {
         return Ok(RefreshUse::Repeated(token));
     }
     let (issuer, id) = (Arc::clone(&owner.issuer), Arc::clone(session_id));
-    let session = Revocable::Session { issuer, id };
-    deny(transaction, &[Denial::new(session, rotation.keep_session_denial_until)]).await?;
+    let session = RevocationEntry::new(Revocable::session(issuer, id), rotation.session_expires_by);
+    deny(transaction, &[session]).await?;
     Ok(RefreshUse::Reused)
 }
 
@@ -89,8 +92,8 @@ const MARK_USED: &str = "
 struct FoundToken {
     token: NewRefreshToken,
     /// When, and the `jti` of what followed.
-    used: Option<(u64, Arc<str>)>,
-    dies_at: u64,
+    used: Option<(UnixTime, Arc<str>)>,
+    dies_at: UnixTime,
 }
 
 /// The token with this id, of the issuer of `like`.

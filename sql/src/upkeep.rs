@@ -5,17 +5,17 @@ use super::{
     failure::Failure,
     value::{Row, Sql, Value},
 };
-use tower_bearer::revocation::outbox::Acknowledged;
-use tower_bearer_issuing::store::KEEP_AFTER_EXPIRY;
+use tower_bearer::UnixTime;
+use tower_bearer::revocation::{KEEP_AFTER_EXPIRY, outbox::Acknowledged};
 
 pub(super) async fn sweep(
     transaction: &mut Transaction,
-    now: u64,
+    now: UnixTime,
     limit: usize,
 ) -> Result<usize, Failure> {
     // Two that sweep at once would delete the same rows in different orders.
     transaction.lock(vec![SWEEP_LOCK]).await?;
-    let expired = now.saturating_sub(KEEP_AFTER_EXPIRY);
+    let expired = now - KEEP_AFTER_EXPIRY;
     let mut swept = 0;
     for (find, table, date, id) in SWEEPS {
         let before = if date == "keep_until" { now } else { expired };
@@ -129,7 +129,7 @@ pub(super) async fn acknowledged(
     let rows = database.read(sql, &[Value::text(fleet)]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let hash = row.bytes(2)?.try_into().map_err(|_| Failure::Unreadable)?;
-    Ok(Some(Acknowledged::new(fleet, row.text(0)?, row.text(3)?, row.time(1)?, hash)))
+    Ok(Some(Acknowledged::new(fleet, row.text(0)?, row.text(3)?, row.count(1)?, hash)))
 }
 
 pub(super) async fn begin_generation(
@@ -165,7 +165,7 @@ fn values_of(acknowledged: &Acknowledged) -> Vec<Value> {
     vec![
         Value::text(fleet),
         Value::text(generation),
-        Value::time(*count),
+        Value::count(*count),
         Value::Bytes(hash.to_vec()),
         Value::text(server),
     ]

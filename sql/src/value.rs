@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
+use tower_bearer::UnixTime;
 
 /// The text of a statement. What varies is bound to it as [`Value`]s; `$1`, `$2`, … are the same in both databases.
 pub(super) enum Sql {
@@ -38,8 +39,13 @@ impl Value {
         Self::Text(text.to_owned())
     }
 
-    pub(super) fn time(seconds: u64) -> Self {
-        Self::Int(time_to_int(seconds))
+    pub(super) fn time(time: UnixTime) -> Self {
+        Self::count(time.as_secs())
+    }
+
+    /// A number beyond 63 bits is kept as the last one of 63 bits, and comes back as [`u64::MAX`].
+    pub(super) fn count(number: u64) -> Self {
+        Self::Int(to_int(number))
     }
 
     pub(super) fn limit(limit: usize) -> Self {
@@ -47,12 +53,20 @@ impl Value {
     }
 }
 
-/// What is beyond the last number of 63 bits is "never", and comes back as [`u64::MAX`].
-pub(super) fn time_to_int(seconds: u64) -> i64 {
-    i64::try_from(seconds).unwrap_or(i64::MAX)
+fn to_int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn int_to_time(number: i64) -> Result<u64, Failure> {
+/// As the database keeps this time: what is beyond the last number of 63 bits is "never".
+pub(super) fn as_kept(time: UnixTime) -> UnixTime {
+    if time.as_secs() < i64::MAX.unsigned_abs() { time } else { UnixTime::MAX }
+}
+
+fn to_time(number: i64) -> Result<UnixTime, Failure> {
+    to_count(number).map(UnixTime::from_secs)
+}
+
+fn to_count(number: i64) -> Result<u64, Failure> {
     match number {
         i64::MAX => Ok(u64::MAX),
         _ => u64::try_from(number).map_err(|_| Failure::Unreadable),
@@ -91,12 +105,16 @@ impl Row {
         self.int(at).map(|number| number != 0)
     }
 
-    pub(super) fn time(&self, at: usize) -> Result<u64, Failure> {
-        int_to_time(self.int(at)?)
+    pub(super) fn time(&self, at: usize) -> Result<UnixTime, Failure> {
+        to_time(self.int(at)?)
     }
 
-    pub(super) fn optional_time(&self, at: usize) -> Result<Option<u64>, Failure> {
-        self.optional_int(at)?.map(int_to_time).transpose()
+    pub(super) fn count(&self, at: usize) -> Result<u64, Failure> {
+        to_count(self.int(at)?)
+    }
+
+    pub(super) fn optional_time(&self, at: usize) -> Result<Option<UnixTime>, Failure> {
+        self.optional_int(at)?.map(to_time).transpose()
     }
 
     pub(super) fn text(&self, at: usize) -> Result<String, Failure> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::Authenticator;
 use crate::{
     Issuer, KeySet, RevocationCache,
-    revocation::{Revocable, RevokeError},
+    revocation::{Revocable, RevocationEntry, RevokeError},
 };
 
 /// How long a key revocation is kept at least. Who has a stolen key makes new tokens with it, however long they live.
@@ -32,16 +32,16 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::time::Duration;
     /// use tower_bearer::{
-    ///     Authenticator, Issuer, Key, RevocationCache, Verifier, claims::UntypedClaims,
-    ///     revocation::{MemoryStore, RevokeError},
+    ///     Authenticator, Issuer, Key, RevocationCache, revocation::RevokeError,
     /// };
     ///
     /// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
     ///     .audience("api://orders")
     ///     .with_max_lifetime(Duration::from_secs(3600));
-    /// let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-    /// let authenticator = Authenticator::new(verifier)
-    ///     .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+    /// let authenticator = Authenticator::builder()
+    ///     .issuer(issuer)
+    ///     .revocation(RevocationCache::in_memory())
+    ///     .build()?;
     ///
     /// authenticator.revoke_subject("https://issuer.example", "ada").await?;
     ///
@@ -55,13 +55,10 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// [`RevokeError::NoRevocation`], [`RevokeError::UnknownIssuer`], and as [`RevocationCache::revoke`].
     pub async fn revoke_subject(&self, issuer: &str, subject: &str) -> Result<(), RevokeError> {
         let (cache, issuer, name) = self.revoking(issuer)?;
-        let now = self.0.verifier.unix_seconds();
-        let what = Revocable::Subject {
-            issuer: name,
-            subject: subject.into(),
-            issued_at: issuer.latest_issued_at(now),
-        };
-        cache.revoke(what, issuer.tokens_expire_by(now)).await
+        let now = self.0.verifier.now();
+        let subject = Revocable::subject(name, subject);
+        let entry = RevocationEntry::new(subject, issuer.tokens_expire_by(now));
+        cache.revoke(&entry.with_cut_off(issuer.latest_issued_at(now))).await
     }
 
     /// Revokes every token of a session, by its `sid`: for a log-out.
@@ -74,8 +71,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// As [`revoke_subject`](Self::revoke_subject).
     pub async fn revoke_session(&self, issuer: &str, session_id: &str) -> Result<(), RevokeError> {
         let (cache, issuer, name) = self.revoking(issuer)?;
-        let what = Revocable::Session { issuer: name, id: session_id.into() };
-        cache.revoke(what, issuer.tokens_expire_by(self.0.verifier.unix_seconds())).await
+        let tokens_expire_by = issuer.tokens_expire_by(self.0.verifier.now());
+        let session = Revocable::session(name, session_id);
+        cache.revoke(&RevocationEntry::new(session, tokens_expire_by)).await
     }
 
     /// Revokes every token that a key of an issuer verifies, by the key's id or [thumbprint](crate::Key::thumbprint):
@@ -102,10 +100,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
             if is_meant { Ok(()) } else { Err(RevokeError::UnknownKey { known: names_of(&keys) }) }
         };
         is_known?;
-        let now = verifier.unix_seconds();
-        let kept = issuer.tokens_expire_by(now).max(now.saturating_add(KEEP_KEYS.as_secs()));
-        let what = Revocable::Key { issuer: name, id: key.into() };
-        cache.revoke(what, kept).await
+        let now = verifier.now();
+        let tokens_expire_by = issuer.tokens_expire_by(now).max(now + KEEP_KEYS);
+        cache.revoke(&RevocationEntry::new(Revocable::key(name, key), tokens_expire_by)).await
     }
 
     /// The cache, the issuer of this name, and the name under which its tokens are known.

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::UnixTime;
+
 /// Where the verifier and the revocation cache take the time from.
 ///
 /// The default is [`SystemClock`]; tests use [`ManualClock`].
@@ -15,6 +17,11 @@ pub trait Clock: Send + Sync + 'static {
     /// Time since an arbitrary origin; never runs backwards. Ages of cached answers are measured with it too, so
     /// that a corrected wall clock cannot make an old answer young again.
     fn monotonic(&self) -> Duration;
+
+    /// The wall clock in whole seconds. You need not implement it.
+    fn now(&self) -> UnixTime {
+        UnixTime::from_secs(self.unix_time().as_secs())
+    }
 }
 
 impl<T: Clock + ?Sized> Clock for Arc<T> {
@@ -24,6 +31,10 @@ impl<T: Clock + ?Sized> Clock for Arc<T> {
 
     fn monotonic(&self) -> Duration {
         (**self).monotonic()
+    }
+
+    fn now(&self) -> UnixTime {
+        (**self).now()
     }
 }
 
@@ -40,6 +51,12 @@ impl Moment {
     /// Reads both clocks.
     pub fn of(clock: &dyn Clock) -> Self {
         Self { unix_time: clock.unix_time(), monotonic: clock.monotonic() }
+    }
+
+    /// The wall clock in whole seconds.
+    #[must_use]
+    pub fn wall(self) -> UnixTime {
+        UnixTime::from_secs(self.unix_time.as_secs())
     }
 
     /// How long ago `earlier` was, by whichever clock says more: the monotonic one stands still while a machine is
@@ -117,11 +134,11 @@ mod system {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_bearer::claims::{Clock, ManualClock};
+/// use tower_bearer::{UnixTime, claims::{Clock, ManualClock}};
 ///
-/// let clock = ManualClock::at(1_300_819_379);
+/// let clock = ManualClock::at(UnixTime::from_secs(1_300_819_379));
 /// clock.advance(Duration::from_secs(1));
-/// assert_eq!(clock.unix_time().as_secs(), 1_300_819_380);
+/// assert_eq!(clock.now(), UnixTime::from_secs(1_300_819_380));
 /// ```
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Mutex<Reading>>);
@@ -133,11 +150,11 @@ struct Reading {
 }
 
 impl ManualClock {
-    /// A clock at a Unix time in seconds.
+    /// A clock at this date.
     #[must_use]
-    pub fn at(unix_seconds: u64) -> Self {
+    pub fn at(time: UnixTime) -> Self {
         Self(Arc::new(Mutex::new(Reading {
-            unix_time: Duration::from_secs(unix_seconds),
+            unix_time: Duration::from_secs(time.as_secs()),
             monotonic: Duration::ZERO,
         })))
     }
@@ -151,8 +168,8 @@ impl ManualClock {
     }
 
     /// Sets the wall clock, as an operator or NTP would: the monotonic clock stays.
-    pub fn set_unix_time(&self, unix_seconds: u64) {
-        self.update(|reading| reading.unix_time = Duration::from_secs(unix_seconds));
+    pub fn set_unix_time(&self, time: UnixTime) {
+        self.update(|reading| reading.unix_time = Duration::from_secs(time.as_secs()));
     }
 
     fn update(&self, change: impl FnOnce(&mut Reading)) {
@@ -192,12 +209,12 @@ mod tests {
 
     #[test]
     fn a_shared_clock_is_the_clock_that_it_shares() {
-        let clock = ManualClock::at(1_800_000_000);
+        let clock = ManualClock::at(UnixTime::from_secs(1_800_000_000));
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         clock.advance(Duration::from_millis(1_500));
         assert_eq!(Clock::unix_time(&shared), Duration::from_millis(1_800_000_001_500));
         assert_eq!(Clock::monotonic(&shared), Duration::from_millis(1_500));
-        clock.set_unix_time(7);
+        clock.set_unix_time(UnixTime::from_secs(7));
         assert_eq!(Clock::unix_time(&shared), Duration::from_secs(7));
         assert_eq!(Clock::monotonic(&shared), Duration::from_millis(1_500));
     }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use smallvec::SmallVec;
 
-use crate::json::Span;
+use crate::{UnixTime, json::Span};
 
 /// The registered claims of a token that was verified.
 ///
@@ -30,12 +30,11 @@ pub(crate) struct Spans {
     pub(crate) scopes: SmallVec<[Span; 2]>,
 }
 
-/// In whole seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    pub(crate) expires_at: u64,
-    pub(crate) not_before: Option<u64>,
-    pub(crate) issued_at: Option<u64>,
+    pub(crate) expires_at: UnixTime,
+    pub(crate) not_before: Option<UnixTime>,
+    pub(crate) issued_at: Option<UnixTime>,
 }
 
 impl RegisteredClaims {
@@ -70,21 +69,21 @@ impl RegisteredClaims {
         Audience(self)
     }
 
-    /// `exp`, in whole seconds since the Unix epoch (a fraction is cut off).
+    /// `exp`; a fraction of a second is dropped.
     #[must_use]
-    pub fn expires_at(&self) -> u64 {
+    pub fn expires_at(&self) -> UnixTime {
         self.times.expires_at
     }
 
-    /// `nbf`, in whole seconds since the Unix epoch.
+    /// `nbf`; a fraction of a second is dropped.
     #[must_use]
-    pub fn not_before(&self) -> Option<u64> {
+    pub fn not_before(&self) -> Option<UnixTime> {
         self.times.not_before
     }
 
-    /// `iat`, in whole seconds since the Unix epoch.
+    /// `iat`; a fraction of a second is dropped.
     #[must_use]
-    pub fn issued_at(&self) -> Option<u64> {
+    pub fn issued_at(&self) -> Option<UnixTime> {
         self.times.issued_at
     }
 

@@ -8,7 +8,7 @@ use std::mem;
 use smallvec::SmallVec;
 
 use crate::{
-    RejectionKind,
+    RejectionKind, UnixTime,
     json::{Object, Span, Text, Value},
 };
 
@@ -103,11 +103,15 @@ impl<'t> ClaimsSet<'t> {
     }
 
     /// A `NumericDate` (RFC 7519 section 2): seconds since the Unix epoch, a fraction cut off.
-    pub(crate) fn numeric_date(&self, claim: Registered) -> Result<Option<u64>, RejectionKind> {
+    pub(crate) fn numeric_date(
+        &self,
+        claim: Registered,
+    ) -> Result<Option<UnixTime>, RejectionKind> {
         match self.get(claim) {
             None => Ok(None),
             Some(Value::Number(literal)) => {
-                whole_seconds(literal).map(Some).ok_or(RejectionKind::InvalidClaim)
+                let seconds = whole_seconds(literal).ok_or(RejectionKind::InvalidClaim)?;
+                Ok(Some(UnixTime::from_secs(seconds)))
             }
             Some(_) => Err(RejectionKind::InvalidClaim),
         }
@@ -299,7 +303,9 @@ mod tests {
     }
 
     fn date(literal: &str) -> Result<Option<u64>, RejectionKind> {
-        read(&format!("{{\"exp\":{literal}}}")).numeric_date(Registered::Exp)
+        read(&format!("{{\"exp\":{literal}}}"))
+            .numeric_date(Registered::Exp)
+            .map(|date| date.map(UnixTime::as_secs))
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// Claims without a type of their own: every member of the claims object, known or not.
 ///
-/// The default for the claims of a [`Verifier`](crate::Verifier).
+/// The default for the claims of an [`Authenticator`](crate::Authenticator).
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct UntypedClaims(serde_json::Map<String, serde_json::Value>);
@@ -37,10 +37,10 @@ impl fmt::Debug for UntypedClaims {
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 /// # fn main() -> Result<(), tower_bearer::ConfigError> {
-/// use tower_bearer::{Authenticated, Issuer, Key, Verifier, claims::NoClaims};
+/// use tower_bearer::{Authenticated, Authenticator, Issuer, Key, claims::NoClaims};
 ///
 /// let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://orders");
-/// let verifier = Verifier::<NoClaims>::builder().issuer(issuer).build()?;
+/// let authenticator = Authenticator::builder().claims::<NoClaims>().issuer(issuer).build()?;
 ///
 /// fn handler(user: Authenticated<NoClaims>) -> String {
 ///     user.registered().subject().unwrap_or("nobody").to_owned()

@@ -13,13 +13,13 @@
 //! | the place of the token | `Authorization: Bearer` only | URLs are written to logs, and browsers send cookies without being asked | [`credential_header`](crate::BearerLayer::credential_header), [`allow_cookie`](crate::BearerLayer::allow_cookie), [`allow_query`](crate::BearerLayer::allow_query) |
 //! | a cookie on unsafe methods and upgrades | same origin only | another site can cause a browser to send it | [`allow_cookie_without_csrf_check`](crate::BearerLayer::allow_cookie_without_csrf_check) |
 //! | the credential behind the layer | it stays, marked as sensitive | a service may pass it on to other services; `Debug` of the headers does not show it | [`strip_credential`](crate::BearerLayer::strip_credential) |
-//! | the longest token | 8 KiB | a longer token is rejected before any other work; many servers have the same limit for a header | [`with_max_token_length`](crate::VerifierBuilder::with_max_token_length) |
+//! | the longest token | 8 KiB | a longer token is rejected before any other work; many servers have the same limit for a header | [`with_max_token_length`](crate::AuthenticatorBuilder::with_max_token_length) |
 //!
 //! # Issuers and their tokens
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | issuers | none: [`build`](crate::VerifierBuilder::build) fails | | [`issuer`](crate::VerifierBuilder::issuer) |
+//! | issuers | none: [`build`](crate::AuthenticatorBuilder::build) fails | | [`issuer`](crate::AuthenticatorBuilder::issuer) |
 //! | tenants of a [multi-tenant issuer](crate::Issuer::multi_tenant) | no default: it does not compile without a decision; checked on every request | anyone can create a tenant of Microsoft Entra | [`tenants`](crate::IssuerWithoutTenants::tenants), [`tenants_by`](crate::IssuerWithoutTenants::tenants_by), [`allow_any_tenant`](crate::IssuerWithoutTenants::allow_any_tenant) |
 //! | `iss` | required; the issuer's name, byte by byte | a key of one issuer must sign nothing for another (RFC 8725 section 3.8) | [`add_name`](crate::Issuer::add_name) |
 //! | `aud` | required; it does not compile without a decision | without this check, a service accepts tokens for another service (RFC 8725 section 3.9) | [`audience`](crate::IssuerWithoutAudience::audience), [`add_audience`](crate::Issuer::add_audience), [`allow_any_audience`](crate::IssuerWithoutAudience::allow_any_audience), [`audience_from`](crate::Issuer::audience_from) |
@@ -35,8 +35,8 @@
 //! | `token_type` of `refresh` | rejected | a refresh token is not an access token | cannot be changed |
 //! | `cnf` | rejected | a token that is bound to a key must come with a proof of that key (RFC 9449 section 7.2) | [`allow_unverified_cnf`](crate::Issuer::allow_unverified_cnf) |
 //! | `kid` | selects keys; without it all keys that fit are tried, at most 4 | it is optional in RFC 7515; the limit bounds the cost of a forged token | cannot be changed |
-//! | your checks | none | | [`add_check`](crate::VerifierBuilder::add_check), [`add_async_check`](crate::VerifierBuilder::add_async_check), [`add_pure_check`](crate::VerifierBuilder::add_pure_check) |
-//! | the clock | the clock of the system | tests use another | [`with_clock`](crate::VerifierBuilder::with_clock) |
+//! | your checks | none | | [`add_check`](crate::AuthenticatorBuilder::add_check), [`add_async_check`](crate::AuthenticatorBuilder::add_async_check), [`add_pure_check`](crate::AuthenticatorBuilder::add_pure_check) |
+//! | the clock | the clock of the system | tests use another | [`with_clock`](crate::AuthenticatorBuilder::with_clock) |
 //! | your claims | any type, by serde; a token that does not fit is rejected | | the parameter `C` |
 //!
 //! # Keys
@@ -54,9 +54,9 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | verified tokens | RSA, ECDSA and EdDSA tokens are cached, in up to 16 MiB | a signature costs many times more than a lookup in the cache. The decision is the same: key, times, checks and revocation are checked again | [`with_token_cache_capacity`](crate::VerifierBuilder::with_token_cache_capacity) |
-//! | tokens with HMAC | not cached | an HMAC is cheap; a cache helps only if few tokens make up most requests | [`cache_hmac_tokens`](crate::VerifierBuilder::cache_hmac_tokens) |
-//! | your checks | run on every request | only you know whether their outcome can change | [`add_pure_check`](crate::VerifierBuilder::add_pure_check) |
+//! | verified tokens | RSA, ECDSA and EdDSA tokens are cached, in up to 16 MiB | a signature costs many times more than a lookup in the cache. The decision is the same: key, times, checks and revocation are checked again | [`with_token_cache_capacity`](crate::AuthenticatorBuilder::with_token_cache_capacity) |
+//! | tokens with HMAC | not cached | an HMAC is cheap; a cache helps only if few tokens make up most requests | [`cache_hmac_tokens`](crate::AuthenticatorBuilder::cache_hmac_tokens) |
+//! | your checks | run on every request | only you know whether their outcome can change | [`add_pure_check`](crate::AuthenticatorBuilder::add_pure_check) |
 //!
 //! # Revocation
 //!
@@ -64,13 +64,13 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | revocation at all | none: a token is valid until it expires | it needs a store, which only you can choose | [`with_revocation`](crate::Authenticator::with_revocation) |
+//! | revocation at all | none: a token is valid until it expires | it needs a store, which only you can choose; a single process takes [`in_memory`](crate::RevocationCache::in_memory) | [`revocation`](crate::AuthenticatorBuilder::revocation); another cache for the same authenticator: [`with_revocation`](crate::Authenticator::with_revocation) |
 //! | the staleness bound | no default: it is an argument | you decide how late a revocation may be seen | [`RevocationCache::new`](crate::RevocationCache::new) |
 //! | a store that cannot answer | 503 | otherwise an attacker who disturbs the store could use a revoked token | [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) |
-//! | the timeout of a lookup | 1 second | a request should fail before its client gives up | [`with_time_box`](crate::RevocationCache::with_time_box) |
+//! | the timeout of a lookup | 1 second | a request should fail before its client gives up | [`with_lookup_timeout`](crate::RevocationCache::with_lookup_timeout) |
 //! | cached "not revoked" answers | 100 000 | an answer that was dropped costs one more lookup | [`with_capacity`](crate::RevocationCache::with_capacity) |
 //! | revocation entries | all are kept, until 6 minutes after the `exp` of the token | without its entry a revoked token would be accepted | cannot be changed |
-//! | the clocks | the clock of the system | tests use others | [`with_clock`](crate::RevocationCache::with_clock), [`with_clock`](crate::revocation::MemoryStore::with_clock), [`with_clock`](crate::revocation::redis::DenyList::with_clock) |
+//! | the clocks | the clock of the system | tests use others | [`with_clock`](crate::RevocationCache::with_clock), [`with_clock`](crate::revocation::MemoryStore::with_clock), `tower_bearer_redis::DenyList::with_clock` |
 //!
 //! # Keys from the network (feature `jwks`)
 //!
@@ -91,38 +91,38 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | an empty Redis | unavailable, until it is initialised or seeded | lost data must not count as "nothing is revoked" | [`initialise`](crate::revocation::redis::RedisStore::initialise), [`seed`](crate::revocation::redis::RedisStore::seed) |
+//! | an empty Redis | unavailable, until it is initialised or seeded | lost data must not count as "nothing is revoked" | `tower_bearer_redis::RedisStore::initialise`, `tower_bearer_redis::RedisStore::seed` |
 //! | a server that evicts, or is a replica | rejected at start, unavailable later | both lose revocation entries silently | the settings of the server |
-//! | a Redis that cannot be reached at start | an error | a wrong address should be found at start | [`allow_unreachable_at_start`](crate::revocation::redis::RedisBuilder::allow_unreachable_at_start) |
-//! | encryption | none with `redis://`; with `rediss://` certificates are always checked | the URL decides | [`with_root_pem`](crate::revocation::redis::RedisBuilder::with_root_pem), [`add_root_pem`](crate::revocation::redis::RedisBuilder::add_root_pem), [`with_system_roots`](crate::revocation::redis::RedisBuilder::with_system_roots), [`with_client_certificate_pem`](crate::revocation::redis::RedisBuilder::with_client_certificate_pem) |
-//! | connecting; one command | 1 second; 500 milliseconds | less than the timeout of the cache in front | [`with_connect_timeout`](crate::revocation::redis::RedisBuilder::with_connect_timeout), [`with_command_timeout`](crate::revocation::redis::RedisBuilder::with_command_timeout) |
-//! | replicas that must have a revocation entry | none; the master is enough | each replica makes a revocation slower | [`with_wait`](crate::revocation::redis::RedisBuilder::with_wait) |
-//! | names of keys and channel | begin with `tower-bearer:` | | [`with_prefix`](crate::revocation::redis::RedisBuilder::with_prefix) |
-//! | how often a relay looks for entries to copy | every 200 milliseconds | | [`with_interval`](crate::revocation::redis::OutboxRelay::with_interval) |
+//! | a Redis that cannot be reached at start | an error | a wrong address should be found at start | `tower_bearer_redis::RedisBuilder::allow_unreachable_at_start` |
+//! | encryption | none with `redis://`; with `rediss://` certificates are always checked | the URL decides | `tower_bearer_redis::RedisBuilder::with_root_pem`, `tower_bearer_redis::RedisBuilder::add_root_pem`, `tower_bearer_redis::RedisBuilder::with_system_roots`, `tower_bearer_redis::RedisBuilder::with_client_certificate_pem` |
+//! | connecting; one command | 1 second; 500 milliseconds | less than the timeout of the cache in front | `tower_bearer_redis::RedisBuilder::with_connect_timeout`, `tower_bearer_redis::RedisBuilder::with_command_timeout` |
+//! | replicas that must have a revocation entry | none; the master is enough | each replica makes a revocation slower | `tower_bearer_redis::RedisBuilder::with_wait` |
+//! | names of keys and channel | begin with `tower-bearer:` | | `tower_bearer_redis::RedisBuilder::with_prefix` |
+//! | how often a relay looks for entries to copy | every 200 milliseconds | | `tower_bearer_redis::OutboxRelay::with_interval` |
 //!
 //! # Your own tokens (feature `issuing`)
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
 //! | access tokens | 1 hour | the contract of the API | cannot be changed |
-//! | private tokens | no default: the owner chooses the expiry, within 366 days | a token without a chosen expiry is forgotten and stays valid | [`with_max_private_lifetime`](crate::issuing::TokenIssuerBuilder::with_max_private_lifetime) |
-//! | refresh tokens | 1 day from each refresh | | [`with_refresh_lifetime`](crate::issuing::TokenIssuerBuilder::with_refresh_lifetime) |
-//! | a second use of a refresh token | ends its whole session | the token or its successor was stolen | [`with_refresh_reuse_grace`](crate::issuing::TokenIssuerBuilder::with_refresh_reuse_grace) |
-//! | overlap at rotation | the caller chooses it, within 1 day | | [`with_max_overlap`](crate::issuing::TokenIssuerBuilder::with_max_overlap) |
-//! | the staleness bound of its revocation | 30 seconds for other processes, none in the same process | | [`with_revocation_bound`](crate::issuing::TokenIssuerBuilder::with_revocation_bound) |
-//! | leeway on its own `exp` | none | its lifetime is exact, and issuer and verifier have the same clock | [`policy`](crate::issuing::TokenIssuer::policy) for verifiers elsewhere |
-//! | password hashes | Argon2id, 19 MiB, 2 passes; as many at once as there are processors, 4 at most, and 64 wait | OWASP recommends these; the limits keep log-ins from using all memory | [`with_limits`](crate::issuing::Passwords::with_limits) |
+//! | private tokens | no default: the owner chooses the expiry, within 366 days | a token without a chosen expiry is forgotten and stays valid | `tower_bearer_issuing::TokenIssuerBuilder::with_max_private_lifetime` |
+//! | refresh tokens | 1 day from each refresh | | `tower_bearer_issuing::TokenIssuerBuilder::with_refresh_lifetime` |
+//! | a second use of a refresh token | ends its whole session | the token or its successor was stolen | `tower_bearer_issuing::TokenIssuerBuilder::with_refresh_reuse_grace` |
+//! | overlap at rotation | the caller chooses it, within 1 day | | `tower_bearer_issuing::TokenIssuerBuilder::with_max_overlap` |
+//! | the staleness bound of its revocation | 30 seconds for other processes, none in the same process | | `tower_bearer_issuing::TokenIssuerBuilder::with_revocation_bound` |
+//! | leeway on its own `exp` | none | its lifetime is exact, and issuer and verifier have the same clock | `tower_bearer_issuing::TokenIssuer::policy` for verifiers elsewhere |
+//! | password hashes | Argon2id, 19 MiB, 2 passes; as many at once as there are processors, 4 at most, and 64 wait | OWASP recommends these; the limits keep log-ins from using all memory | `tower_bearer_issuing::Passwords::with_limits` |
 //! | failed log-ins | 5 at once for an account and then one in 10 seconds; 20 for an address and then one in 3 seconds | it slows down password guessing | cannot be changed |
 //! | log-ins of one account at once | 5 run and 16 wait, as long as those before them may succeed; more are 429 | parallel jobs log in to one account | cannot be changed |
 //! | refreshes of one session at once | 1 runs and 16 wait; more are 429 | replays of a stolen token must not keep the store busy | cannot be changed |
-//! | networks from which an account was logged in to | kept for 90 days as keyed hashes | an attack on an account must not lock its owner out on any replica | [`with_known_device_retention`](crate::issuing::TokenIssuerBuilder::with_known_device_retention) |
-//! | private tokens of a subject | 1 000 that are valid at once; one more is 400 | a stolen log-in must not fill the database | [`with_max_private_tokens`](crate::issuing::TokenIssuerBuilder::with_max_private_tokens) |
-//! | new private tokens | 30 at once for a subject, then one in 10 seconds | each writes a row that stays | [`with_private_token_rate`](crate::issuing::TokenApi::with_private_token_rate) |
-//! | the address of the client, by which log-ins are limited | that of the connection | a client can write any header itself | [`with_peer_address`](crate::issuing::TokenApi::with_peer_address) |
-//! | links | begin with `http` and the request's host | | [`with_public_url`](crate::issuing::TokenApi::with_public_url) |
-//! | realm, and bodies of rejections | the same as those of the layer | | [`with_realm`](crate::issuing::TokenApi::with_realm), [`with_responder`](crate::issuing::TokenApi::with_responder) |
-//! | connections to the database | 10; a step waits up to 5 seconds for one | | [`with_max_connections`](crate::issuing::store::sql::SqlStoreOptions::with_max_connections), [`with_patience`](crate::issuing::store::sql::SqlStoreOptions::with_patience) |
-//! | the clocks | the clock of the system | tests use others | [`with_clock`](crate::issuing::TokenIssuerBuilder::with_clock), [`with_clock`](crate::issuing::store::MemoryTokenStore::with_clock), [`with_clock`](crate::issuing::store::sql::SqlStore::with_clock) |
+//! | networks from which an account was logged in to | kept for 90 days as keyed hashes | an attack on an account must not lock its owner out on any replica | `tower_bearer_issuing::TokenIssuerBuilder::with_known_device_retention` |
+//! | private tokens of a subject | 1 000 that are valid at once; one more is 400 | a stolen log-in must not fill the database | `tower_bearer_issuing::TokenIssuerBuilder::with_max_private_tokens` |
+//! | new private tokens | 30 at once for a subject, then one in 10 seconds | each writes a row that stays | `tower_bearer_issuing::TokenApi::with_private_token_rate` |
+//! | the address of the client, by which log-ins are limited | that of the connection | a client can write any header itself | `tower_bearer_issuing::TokenApi::with_peer_address` |
+//! | links | begin with `http` and the request's host | | `tower_bearer_issuing::TokenApi::with_public_url` |
+//! | realm, and bodies of rejections | the same as those of the layer | | `tower_bearer_issuing::TokenApi::with_realm`, `tower_bearer_issuing::TokenApi::with_responder` |
+//! | connections to the database | 10; a step waits up to 5 seconds for one | | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_patience` |
+//! | the clocks | the clock of the system | tests use others | `tower_bearer_issuing::TokenIssuerBuilder::with_clock`, `tower_bearer_issuing::store::MemoryTokenStore::with_clock`, `tower_bearer_sql::SqlStore::with_clock` |
 //!
 //! # How rejections look
 //!
@@ -148,9 +148,7 @@
 //! use std::time::Duration;
 //!
 //! use tower_bearer::{
-//!     ConfigError, Issuer, Key, RevocationCache, Verifier,
-//!     claims::{self, UntypedClaims},
-//!     issuing,
+//!     Authenticator, ConfigError, Issuer, Key, RevocationCache, claims, issuing,
 //!     jwks::{self, RemoteJwks},
 //!     revocation::{MemoryStore, OnUnavailable, redis::RedisStore},
 //! };
@@ -167,7 +165,7 @@
 //!     expected.iter().all(|one| shown.contains(one))
 //! }
 //! let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
-//! assert!(shows(revocation, &["on_unavailable: Deny", "time_box: 1s", "capacity: 100000"]));
+//! assert!(shows(revocation, &["on_unavailable: Deny", "lookup_timeout: 1s", "capacity: 100000"]));
 //! let keys = RemoteJwks::new("https://issuer.example/keys")?;
 //! assert!(shows(keys, &[
 //!     "allows_http: false",
@@ -179,7 +177,7 @@
 //! assert!(shows(redis, &["\"tower-bearer:\"", "connect_timeout: 1s", "command_timeout: 500ms", "wait: None"]));
 //!
 //! // No issuer is trusted by default,
-//! let without_issuer = Verifier::<UntypedClaims>::builder().build();
+//! let without_issuer = Authenticator::builder().build();
 //! assert!(matches!(without_issuer, Err(ConfigError::NoIssuer)));
 //!
 //! // no secret is shorter than its hash,
@@ -189,7 +187,7 @@
 //! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?)
 //!     .audience("api://orders")
 //!     .with_leeway(Duration::from_secs(301));
-//! let too_lenient = Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+//! let too_lenient = Authenticator::builder().issuer(issuer).build();
 //! assert!(matches!(too_lenient, Err(ConfigError::LeewayTooLong(_))));
 //! # Ok::<(), ConfigError>(())
 //! ```
@@ -198,9 +196,9 @@
 //!
 //! ```compile_fail,E0308
 //! # fn main() -> Result<(), tower_bearer::ConfigError> {
-//! use tower_bearer::{Issuer, Key, Verifier, claims::UntypedClaims};
+//! use tower_bearer::{Authenticator, Issuer, Key};
 //!
 //! let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?);
-//! Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
+//! Authenticator::builder().issuer(issuer).build()?;
 //! # Ok(()) }
 //! ```

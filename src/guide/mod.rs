@@ -7,6 +7,7 @@
 //! | [`threats`] | attack by attack: the answer, and the test that shows it |
 //! | [`revocation`] | what revocation promises, how the three modes keep the promise, and what they cost |
 //! | [`deployments`] | one revocation, followed through every deployment, with its failures |
+//! | [`revocation_store`] | your own revocation store: its rules, dates, streams, and the conformance suite |
 //! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, policies for each route, and how to move here |
 //!
 //! The [front page](crate) has a diagram of a request's path. [`Authenticator`](crate::Authenticator#checks) has the
@@ -21,4 +22,5 @@ pub mod deployments;
 pub mod how_to;
 pub mod rejected;
 pub mod revocation;
+pub mod revocation_store;
 pub mod threats;

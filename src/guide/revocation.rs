@@ -9,10 +9,10 @@
 //!
 //! | | revokes | named by |
 //! |---|---|---|
-//! | [`Token`](crate::revocation::Revocable::Token) | one token | `jti`, the claim that the policy names, or the SHA-256 of header and claims |
-//! | [`Subject`](crate::revocation::Revocable::Subject) | all tokens of a subject that were issued at the cut-off or before | `sub`, and the cut-off |
-//! | [`Session`](crate::revocation::Revocable::Session) | all tokens of one log-in | `sid` |
-//! | [`Key`](crate::revocation::Revocable::Key) | all tokens that one key verifies | the configured id of the key, or its [thumbprint](crate::Key::thumbprint); never the `kid` of a token |
+//! | [`Token`](crate::revocation::RevocableKind::Token) | one token | `jti`, the claim that the policy names, or the SHA-256 of header and claims |
+//! | [`Subject`](crate::revocation::RevocableKind::Subject) | all tokens of a subject that were issued at the cut-off or before | `sub`, and the cut-off |
+//! | [`Session`](crate::revocation::RevocableKind::Session) | all tokens of one log-in | `sid` |
+//! | [`Key`](crate::revocation::RevocableKind::Key) | all tokens that one key verifies | the configured id of the key, or its [thumbprint](crate::Key::thumbprint); never the `kid` of a token |
 //!
 //! * Revoke one token with [`revoke_token`](crate::RevocationCache::revoke_token).
 //! * For the rest use [`revoke_subject`](crate::Authenticator::revoke_subject),
@@ -53,8 +53,7 @@
 //! use std::time::Duration;
 //!
 //! use tower_bearer::{
-//!     Authenticator, Issuer, RejectionKind, RevocationCache, Verifier,
-//!     claims::{ManualClock, UntypedClaims},
+//!     Authenticator, Issuer, RejectionKind, RevocationCache, UnixTime, claims::ManualClock,
 //!     revocation::MemoryStore,
 //! };
 //! # use tower_bearer::{Algorithm, Key};
@@ -65,16 +64,16 @@
 //! #     &jsonwebtoken::EncodingKey::from_secret(&[7; 32]),
 //! # )?;
 //!
-//! let clock = ManualClock::at(1_000);
+//! let clock = ManualClock::at(UnixTime::from_secs(1_000));
 //! let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
-//! let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).with_clock(clock.clone()).build()?;
+//! let authenticator = Authenticator::builder().issuer(issuer).with_clock(clock.clone()).build()?;
 //!
 //! // Two processes that share a store, each with its cache.
 //! let store = MemoryStore::new().with_clock(clock.clone());
 //! let cache = || RevocationCache::new(store.clone(), Duration::from_secs(30)).with_clock(clock.clone());
 //! let (here, there) = (cache(), cache());
-//! let authenticator_here = Authenticator::new(verifier.clone()).with_revocation(here.clone());
-//! let authenticator_there = Authenticator::new(verifier).with_revocation(there.clone());
+//! let authenticator_here = authenticator.clone().with_revocation(here.clone());
+//! let authenticator_there = authenticator.with_revocation(there.clone());
 //!
 //! let user = authenticator_here.authenticate(&token).await?;
 //! authenticator_there.authenticate(&token).await?;
@@ -97,7 +96,7 @@
 //!
 //! | | memory | Redis, bound and push | deny-list |
 //! |---|---|---|---|
-//! | store | [`MemoryStore`](crate::revocation::MemoryStore) | [`RedisStore`](crate::revocation::redis::RedisStore), with [`push_to`](crate::revocation::redis::RedisStore::push_to) | [`DenyList`](crate::revocation::redis::DenyList), cache with a bound of zero |
+//! | store | [`MemoryStore`](crate::revocation::MemoryStore) | `tower_bearer_redis::RedisStore`, with `tower_bearer_redis::RedisStore::push_to` | `tower_bearer_redis::DenyList`, cache with a bound of zero |
 //! | for | one process, tests | a fleet | a fleet that wants no round trip, and has memory for the whole list |
 //! | a token that is new to the process costs | nothing | one command to Redis | a lookup in a table in memory |
 //! | a token that was seen within the bound costs | nothing | nothing | the same lookup in memory |
@@ -107,8 +106,8 @@
 //! | Redis is down | | cached answers for the rest of the bound, then 503 | the list for the rest of the bound, then 503 |
 //! | Redis has lost its data | | this is noticed: 503 until Redis is seeded again | the same, at once |
 //!
-//! If an SQL database is the source of truth, there are two ways. [`SqlStore`](crate::issuing::store::SqlStore) answers
-//! lookups itself. Or an [`OutboxRelay`](crate::revocation::redis::OutboxRelay) in each process copies its revocation
+//! If an SQL database is the source of truth, there are two ways. `tower_bearer_sql::SqlStore` answers
+//! lookups itself. Or an `tower_bearer_redis::OutboxRelay` in each process copies its revocation
 //! entries to Redis, and seeds a Redis that is empty or has lost entries. The fleet then behaves as in the middle
 //! column, later by a few milliseconds. If the process that revoked has died, it is later by the interval of the relay,
 //! and by the lease of 2 seconds if that process had it. The bound then counts from when an entry was copied. A relay
@@ -151,7 +150,7 @@
 //! * `failures` and `timed_out`: the store has a problem. `unavailable`: users see it.
 //! * `allowed` and `served_stale`: a policy that you have set passes requests without an answer of the store.
 //! * `tower_bearer_revocation_relay_errors_total` and the event `revocations not carried`: a relay cannot copy.
-//! * [`PushStats`](crate::revocation::redis::PushStats) and [`DenyListStats`](crate::revocation::redis::DenyListStats):
+//! * `tower_bearer_redis::PushStats` and `tower_bearer_redis::DenyListStats`:
 //!   messages, gaps and snapshots.
 //!
 //! # Tests

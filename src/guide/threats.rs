@@ -129,7 +129,7 @@
 //! | # | threat | answer | shown by |
 //! |---|---|---|---|
 //! | 64 | a client tells "unknown key", "bad signature" and "expired" apart, by bytes or by order | the same bytes, and only `iss` and `typ` have an effect before the signature is verified. The cryptographic library is responsible for comparisons in constant time; no test here measures them. A malformed token is rejected sooner than a forged one, and this is not hidden | `tests/layer/attacks/answers.rs` `row_64`, `tests/telemetry/secrecy/refusals.rs` `every_bad_token_gets_the_same_bytes` |
-//! | 65 | a log-in shows whether a user exists | one answer, and one password hash for each attempt; see [`Passwords`](crate::issuing::Passwords) | `issuing/tests/token_api/login.rs` `wrong_password_and_unknown_user_are_one_answer` |
+//! | 65 | a log-in shows whether a user exists | one answer, and one password hash for each attempt; see `tower_bearer_issuing::Passwords` | `issuing/tests/token_api/login.rs` `wrong_password_and_unknown_user_are_one_answer` |
 //! | 66 | tokens and claims in logs, `Debug` output or errors | no log, `Debug` output or error has a part of a token | `tests/layer/attacks/answers.rs` `row_66`, `tests/telemetry/secrecy/printed.rs` `no_public_type_prints`, `tests/telemetry/secrecy/logged.rs` `the_log_has_reasons` |
 //! | 67 | the attacker writes a header of the response | no header has a part of the request | `tests/layer/attacks/answers.rs` `row_67` |
 //! | 68 | a shared cache keeps a rejection and gives it to others | `Cache-Control: no-store` | `tests/layer/attacks/answers.rs` `row_68` |

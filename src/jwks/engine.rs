@@ -322,7 +322,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_was_overtaken_by_a_new_set_looks_into_it_at_once() {
-        let clock = ManualClock::at(1_700_000_000);
+        let clock = ManualClock::at(crate::UnixTime::from_secs(1_700_000_000));
         let keys = RemoteJwks::new("https://issuer.example/keys").unwrap();
         let keys = keys.with_fetcher(Server).with_clock(clock.clone());
         let before = keys.current(&clock).number();

@@ -32,7 +32,7 @@
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
-//! use tower_bearer::{Issuer, Verifier, claims::UntypedClaims, jwks::RemoteJwks};
+//! use tower_bearer::{Authenticator, Issuer, jwks::RemoteJwks};
 //!
 //! // The keys' address is known,
 //! let keys = RemoteJwks::new("https://one.example/.well-known/jwks.json")?;
@@ -40,7 +40,7 @@
 //! // or the issuer tells it.
 //! let two = Issuer::discover("https://two.example/realms/shop")?.audience("api://orders");
 //!
-//! let verifier = Verifier::<UntypedClaims>::builder().issuer(one).issuer(two).build()?;
+//! let authenticator = Authenticator::builder().issuer(one).issuer(two).build()?;
 //! # let _ = verifier;
 //!
 //! // Nothing was fetched yet: that begins with `spawn`, `ready` or the first token.
@@ -221,7 +221,7 @@ impl RemoteJwks {
         self.with(|settings| settings.source.fetcher = Arc::new(fetcher))
     }
 
-    /// Takes the time from `clock`, which should be the [`Verifier`](crate::Verifier)'s. Default: [`SystemClock`].
+    /// Takes the time from `clock`, which should be the [`Authenticator`](crate::Authenticator)'s. Default: [`SystemClock`].
     ///
     /// Ages are measured with it; what wakes the task, and what limits waiting, is Tokio's timer.
     #[must_use]

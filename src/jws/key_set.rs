@@ -180,7 +180,7 @@ impl KeySet {
     /// Verifies a compact JWS (RFC 7515 section 7.1) and returns its payload, which need not be a JWT.
     ///
     /// Nothing is said about the payload but that a key of this set signed it: no claim, no time is looked
-    /// at. For tokens use a [`Verifier`](crate::Verifier). The length of `compact` is not limited: whoever
+    /// at. For tokens use a [`Authenticator`](crate::Authenticator). The length of `compact` is not limited: whoever
     /// holds the bytes has bounded them.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! "Not revoked": answers of the store, with their dates.
+//! The cache of "not revoked" answers of the store.
 
 use std::{
     hash::{Hash, Hasher},
@@ -14,9 +14,10 @@ use foldhash::fast::RandomState;
 use moka::{Equivalent, sync::Cache};
 
 use super::{
-    Revocable, TokenFacts,
-    dated::{DatedAnswer, Sent},
+    Lookup, Revocable, RevocationEntry, TokenFacts,
+    cached_answer::{CachedAnswer, Sent},
 };
+use crate::UnixTime;
 
 /// How long moka keeps an answer beyond its use. Whether an answer may be used is decided by its date and
 /// the injected clock; moka's own clock only frees memory, and must not do so too early.
@@ -28,7 +29,7 @@ const KEPT_AT_MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The last answer about one token, kept with the token: while it is fresh, none has to be looked up.
 ///
 /// It is judged by its date and epoch as every other answer is. That it was forgotten elsewhere is no matter.
-pub(crate) struct RevocationMemo(Option<ArcSwapOption<DatedAnswer>>);
+pub(crate) struct RevocationMemo(Option<ArcSwapOption<CachedAnswer>>);
 
 impl RevocationMemo {
     /// For a token that will be seen again, or for one that is forgotten after its request and takes no notes.
@@ -36,11 +37,11 @@ impl RevocationMemo {
         Self(is_kept.then(ArcSwapOption::empty))
     }
 
-    pub(super) fn load(&self) -> Option<Guard<Option<Arc<DatedAnswer>>>> {
+    pub(super) fn load(&self) -> Option<Guard<Option<Arc<CachedAnswer>>>> {
         self.0.as_ref().map(ArcSwapOption::load)
     }
 
-    pub(super) fn keep(&self, answer: &Arc<DatedAnswer>) {
+    pub(super) fn keep(&self, answer: &Arc<CachedAnswer>) {
         if let Some(kept) = &self.0 {
             kept.store(Some(Arc::clone(answer)));
         }
@@ -51,7 +52,7 @@ impl RevocationMemo {
 pub(super) struct Answers {
     /// Of these answers alone in this process.
     number: u64,
-    remembered: Cache<Token, Arc<DatedAnswer>, RandomState>,
+    remembered: Cache<Token, Arc<CachedAnswer>, RandomState>,
 }
 
 impl Answers {
@@ -68,17 +69,17 @@ impl Answers {
         }
     }
 
-    pub(super) fn get(&self, token: &TokenFacts<'_>) -> Option<Arc<DatedAnswer>> {
+    pub(super) fn get(&self, token: &TokenFacts<'_>) -> Option<Arc<CachedAnswer>> {
         self.remembered.get(token)
     }
 
     /// Whether an answer is one of these.
-    pub(super) fn own(&self, answer: &DatedAnswer) -> bool {
+    pub(super) fn own(&self, answer: &CachedAnswer) -> bool {
         answer.asked_by() == self.number
     }
 
     pub(super) fn insert(&self, token: &Token, sent: Sent) {
-        let answer = DatedAnswer::new(sent, self.number);
+        let answer = CachedAnswer::new(sent, self.number);
         self.remembered.insert(token.clone(), Arc::new(answer));
     }
 
@@ -99,11 +100,11 @@ pub(super) struct Token {
     issuer: Arc<str>,
     token_id: Arc<str>,
     subject: Option<Arc<str>>,
-    issued_at: u64,
+    issued_at: UnixTime,
     session_id: Option<Arc<str>>,
     key_id: Option<Arc<str>>,
     key_thumbprint: Arc<str>,
-    expires_at: u64,
+    expires_at: UnixTime,
 }
 
 impl Token {
@@ -133,29 +134,26 @@ impl Token {
         }
     }
 
-    pub(super) fn expires_at(&self) -> u64 {
-        self.expires_at
+    /// The revocation of the token alone.
+    pub(super) fn entry(&self) -> RevocationEntry {
+        RevocationEntry::new(self.itself(), self.expires_at)
     }
 
-    /// The token itself, without what it has in common with others.
-    pub(super) fn itself(&self) -> Revocable {
-        Revocable::Token { issuer: Arc::clone(&self.issuer), id: Arc::clone(&self.token_id) }
+    fn itself(&self) -> Revocable {
+        Revocable::token(Arc::clone(&self.issuer), Arc::clone(&self.token_id))
     }
 
-    /// All that the store is asked about.
-    pub(super) fn revocables(&self) -> Vec<Revocable> {
+    /// The question to the store.
+    pub(super) fn lookup(&self) -> Lookup {
         let issuer = || Arc::clone(&self.issuer);
-        let subject = self.subject.clone().map(|subject| Revocable::Subject {
-            issuer: issuer(),
-            subject,
-            issued_at: self.issued_at,
-        });
-        let session = self.session_id.clone().map(|id| Revocable::Session { issuer: issuer(), id });
+        let subject = self.subject.clone().map(|subject| Revocable::subject(issuer(), subject));
+        let session = self.session_id.clone().map(|id| Revocable::session(issuer(), id));
         // By default a key of our own has its thumbprint for its id: one question is enough.
         let key_id = self.key_id.as_ref().filter(|id| **id != self.key_thumbprint);
-        let key = |id: &Arc<str>| Revocable::Key { issuer: issuer(), id: Arc::clone(id) };
+        let key = |id: &Arc<str>| Revocable::key(issuer(), Arc::clone(id));
         let keys = [key_id.map(key), Some(key(&self.key_thumbprint))];
-        [Some(self.itself()), subject, session].into_iter().chain(keys).flatten().collect()
+        let things = [Some(self.itself()), subject, session].into_iter().chain(keys).flatten();
+        Lookup::new(things, self.issued_at)
     }
 }
 
@@ -178,7 +176,7 @@ impl Hash for TokenFacts<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.issuer.hash(state);
         self.token_id.hash(state);
-        state.write_u64(self.issued_at);
+        state.write_u64(self.issued_at.as_secs());
     }
 }
 

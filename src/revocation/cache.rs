@@ -10,17 +10,18 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    Revocable, RevocationStats, RevocationStore, RevokeError, TokenFacts, Verdict,
+    RevocationEntry, RevocationStats, RevocationStore, RevokeError, TokenFacts, Unavailable,
+    Verdict,
     answers::{Answers, RevocationMemo, Token},
-    dated::{DatedAnswer, Sent},
+    cached_answer::{CachedAnswer, Sent},
     in_flight::{InFlight, Reply, in_time},
-    known::{Judgement, Known, keep_until},
+    local::LocalState,
     stats::Counters,
 };
 use crate::{
     Authenticated, BoxFuture,
     claims::{Clock, Moment, SystemClock},
-    telemetry::{self, LookUpOutcome, LookUpTimer, Pace},
+    telemetry::{self, LookUpTimer, Pace},
 };
 
 /// What a request gets when the store was asked and could not answer in time.
@@ -44,30 +45,29 @@ pub enum OnUnavailable {
 /// Remembers what a [`RevocationStore`] answered, and what was revoked, under the contract that the
 /// [module](super) states.
 ///
-/// Clones share what is known: the denials, the doubts and the counters, for ever, and the remembered
-/// answers until a `with_*` method is called on one of them. Settings belong to a clone: `with_*` leaves
+/// Clones share the denials, the doubts and the counters for ever, and the cached answers until a `with_*` method is called on one of them. Settings belong to a clone: `with_*` leaves
 /// clones made before as they are. So one clone goes to the
 /// [`Authenticator`](crate::Authenticator) and others to whoever revokes.
 ///
 /// While the store fails, every request whose answer is not remembered asks again and waits for its failure,
-/// at most the [time box](Self::with_time_box); requests with the same token wait for the same question.
+/// at most the [timeout](Self::with_lookup_timeout); requests with the same token wait for the same question.
 /// There is no pause in which the store is not asked: the first answer after an outage ends it.
 #[derive(Clone)]
 pub struct RevocationCache {
-    known: Arc<Shared>,
+    shared: Arc<Shared>,
     asking: Arc<Asking>,
 }
 
 /// Common to all clones.
 struct Shared {
-    known: Known,
+    local: LocalState,
     counters: Counters,
     warnings: Pace,
 }
 
 impl Shared {
     fn doubt(&self) {
-        self.known.doubt();
+        self.local.doubt();
         telemetry::doubted();
     }
 
@@ -85,28 +85,20 @@ struct Asking {
 
 #[derive(Clone)]
 struct Settings {
-    store: Arc<dyn RevocationStore>,
+    /// `None`: everything is revoked through this cache.
+    store: Option<Arc<dyn RevocationStore>>,
     clock: Arc<dyn Clock>,
     bound: Duration,
     on_unavailable: OnUnavailable,
-    time_box: Duration,
+    lookup_timeout: Duration,
     capacity: u64,
-}
-
-/// Whether a token is revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    NotRevoked,
-    Revoked,
-    /// Nobody can tell now.
-    Unavailable,
 }
 
 /// How far a check came without waiting.
 pub(crate) enum Check {
-    Known(Answer),
-    /// The store is being asked; dropping this cancels nobody else's check.
-    Pending(BoxFuture<'static, Answer>),
+    Done(Reply),
+    /// The store is being asked; dropping this cancels no other check.
+    Pending(BoxFuture<'static, Reply>),
 }
 
 impl RevocationCache {
@@ -117,23 +109,48 @@ impl RevocationCache {
     /// asks at every request.
     #[must_use]
     pub fn new(store: impl RevocationStore, bound: Duration) -> Self {
+        Self::with_store(Some(Arc::new(store)), bound)
+    }
+
+    /// For a service of a single process: everything is revoked through clones of this cache, and no store is asked.
+    ///
+    /// **Revocations are lost when the process ends**: a token that was revoked before is accepted again until it
+    /// expires. A second process does not see them. The settings of lookups have no effect.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::{UnixTime, RevocationCache, revocation::{Revocable, RevocationEntry}};
+    ///
+    /// let revocation = RevocationCache::in_memory();
+    /// let token = Revocable::token("https://issuer.example", "7f3a");
+    /// let expires_at = UnixTime::from_secs(4_102_444_800);
+    /// revocation.revoke(&RevocationEntry::new(token, expires_at)).await?;
+    /// assert_eq!(revocation.stats().denials, 1);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::with_store(None, Duration::ZERO)
+    }
+
+    fn with_store(store: Option<Arc<dyn RevocationStore>>, bound: Duration) -> Self {
         let settings = Settings {
-            store: Arc::new(store),
+            store,
             clock: Arc::new(SystemClock),
             bound,
             on_unavailable: OnUnavailable::default(),
-            time_box: Duration::from_secs(1),
+            lookup_timeout: Duration::from_secs(1),
             capacity: 100_000,
         };
-        let known = Shared {
-            known: Known::new(),
+        let shared = Shared {
+            local: LocalState::new(),
             counters: Counters::default(),
             warnings: Pace::default(),
         };
-        Self { known: Arc::new(known), asking: Arc::new(Asking::new(settings)) }
+        Self { shared: Arc::new(shared), asking: Arc::new(Asking::new(settings)) }
     }
 
-    /// Takes the time from `clock`, which should be the [`Verifier`](crate::Verifier)'s. Default:
+    /// Takes the time from `clock`, which should be the [`Authenticator`](crate::Authenticator)'s. Default:
     /// [`SystemClock`].
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
@@ -155,8 +172,8 @@ impl RevocationCache {
     /// Has no effect on [`revoke`](Self::revoke), nor where a look-up is polled outside a Tokio runtime, whose timer
     /// it takes.
     #[must_use]
-    pub fn with_time_box(self, time_box: Duration) -> Self {
-        self.with(|settings| settings.time_box = time_box)
+    pub fn with_lookup_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.lookup_timeout = timeout)
     }
 
     /// How many "not revoked" answers are remembered; more than that are forgotten early and asked for
@@ -182,26 +199,24 @@ impl RevocationCache {
     /// keys prefer [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) and its siblings, which
     /// check names and compute dates.
     ///
-    /// `expires_at`, in seconds since the Unix epoch, is the latest `exp` of any token concerned: a token's
-    /// own, or for a subject, session or key the time of revocation and the longest lifetime that is
-    /// issued. The revocation is kept until [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY) and a minute after it,
-    /// here and in the store. Revoking again never shortens an earlier revocation nor lowers a cut-off.
+    /// Revoking again never shortens an earlier revocation nor lowers a cut-off.
     ///
     /// The revocation is in force in this process before the store is asked. The store may take its time:
-    /// there is no time box here. Dropping the future once it was polled leaves it open whether the store
+    /// there is no timeout here. Dropping the future once it was polled leaves it open whether the store
     /// knows.
     ///
     /// # Errors
     /// [`RevokeError::Unavailable`] when the store did not confirm. The revocation **stays in force in this process**;
     /// other processes may not know of it, and it may be lost when this one ends. Call again until it succeeds.
     ///
-    /// [`RevokeError::Expired`] if the time until which the revocation is kept has passed: it has no effect.
-    pub async fn revoke(&self, what: Revocable, expires_at: u64) -> Result<(), RevokeError> {
-        let keep_until = keep_until(expires_at);
-        self.deny(&what, expires_at);
-        self.asking.settings.store.revoke(&what, keep_until).await?;
-        // Told last: where this clock is wrong, others still learn of the revocation.
-        if keep_until < self.clock().unix_time().as_secs() {
+    /// [`RevokeError::Expired`] if the entry is [obsolete](RevocationEntry::obsolete_after): it has no effect.
+    pub async fn revoke(&self, entry: &RevocationEntry) -> Result<(), RevokeError> {
+        self.apply(entry);
+        if let Some(store) = &self.asking.settings.store {
+            store.revoke(entry).await?;
+        }
+        // After the store was told: where this clock is wrong, others still learn of the revocation.
+        if entry.obsolete_after() < self.clock().now() {
             return Err(RevokeError::Expired);
         }
         Ok(())
@@ -214,47 +229,37 @@ impl RevocationCache {
     /// # Errors
     /// As [`revoke`](Self::revoke): also for a token that has expired since.
     pub async fn revoke_token<C>(&self, token: &Authenticated<C>) -> Result<(), RevokeError> {
-        let token = Token::of(&token.token().facts());
-        self.revoke(token.itself(), token.expires_at()).await
+        self.revoke(&Token::of(&token.token().facts()).entry()).await
     }
 
-    /// Puts a revocation in force that was made elsewhere and that the store knows already: for whoever
-    /// listens to the store's stream of revocations.
-    ///
-    /// `expires_at` is as for [`revoke`](Self::revoke). The very next request sees it.
-    pub fn apply(&self, what: Revocable, expires_at: u64) {
-        self.deny(&what, expires_at);
+    /// Puts a revocation in force that was made elsewhere and that the store has recorded already: for code that
+    /// listens to the store's stream of revocations. The very next request sees it, or sees it from its
+    /// [start](RevocationEntry::starts_at) on, by the clock of this cache.
+    pub fn apply(&self, entry: &RevocationEntry) {
+        self.shared.local.apply(entry, self.clock());
     }
 
-    /// As [`apply`](Self::apply), for a token that is revoked from the Unix second `starts_at` on. Requests before it
-    /// pass, requests from it on are rejected, by the clock of this cache. For anything but a [`Revocable::Token`] it
-    /// applies at once.
-    pub fn apply_from(&self, what: Revocable, starts_at: u64, expires_at: u64) {
-        self.deny_from(&what, starts_at, expires_at);
-    }
-
-    /// Makes every "not revoked" stale whose question was sent before now: for whoever listens to the
-    /// store's stream of revocations and may have missed some, after a gap or a reconnection.
+    /// Marks all cached answers as stale. Call it after a gap in your stream of revocations, such as a reconnect.
     ///
     /// Stale answers are used by [`OnUnavailable::ServeStale`] only, up to the age that they would have been
     /// used to anyway. Denials stay.
     pub fn doubt(&self) {
-        self.known.doubt();
+        self.shared.doubt();
     }
 
     #[cfg(feature = "metrics")]
     pub(crate) fn place(&self) -> usize {
-        Arc::as_ptr(&self.known).addr()
+        Arc::as_ptr(&self.shared).addr()
     }
 
     /// Counters, and how much is held now. For operators, not for every request: it counts through.
     #[must_use]
     pub fn stats(&self) -> RevocationStats {
         RevocationStats {
-            denials: self.known.known.denials() as u64,
+            denials: self.shared.local.denials() as u64,
             answers: self.asking.answers.len(),
             in_flight: self.asking.in_flight.len() as u64,
-            ..self.known.counters.read()
+            ..self.shared.counters.read()
         }
     }
 
@@ -262,36 +267,29 @@ impl RevocationCache {
     #[must_use]
     pub fn downgrade(&self) -> WeakRevocationCache {
         let clock = Arc::clone(&self.asking.settings.clock);
-        WeakRevocationCache { known: Arc::downgrade(&self.known), clock }
+        WeakRevocationCache { shared: Arc::downgrade(&self.shared), clock }
     }
 
-    fn deny(&self, what: &Revocable, expires_at: u64) {
-        self.known.known.deny(what, keep_until(expires_at), self.clock());
-    }
-
-    fn deny_from(&self, what: &Revocable, starts_at: u64, expires_at: u64) {
-        self.known.known.deny_from(
-            what,
-            starts_of(what, starts_at),
-            keep_until(expires_at),
-            self.clock(),
-        );
-    }
-
-    /// Whether a token is revoked: at once where that is known, else by asking the store.
+    /// Whether a token is revoked: at once if this process can tell, else by asking the store.
     ///
-    /// The epoch is loaded before anything is looked for: that is part of the argument of [`Known`].
+    /// The epoch is loaded before anything is looked for: that is part of the argument of [`LocalState`].
     pub(crate) fn check(&self, token: &TokenFacts<'_>, memo: &RevocationMemo) -> Check {
-        let (known, counters) = (&self.known.known, &self.known.counters);
-        known.start_due(self.clock());
-        let now = Sent { epoch: known.epoch(), at: Moment::of(self.clock()) };
+        let (local, counters) = (&self.shared.local, &self.shared.counters);
+        if self.asking.settings.store.is_none() {
+            return Check::Done(Ok(match local.refuse(token, self.clock()) {
+                true => Verdict::Revoked,
+                false => Verdict::NotRevoked,
+            }));
+        }
+        local.start_due(self.clock());
+        let now = Sent { epoch: local.epoch(), at: Moment::of(self.clock()) };
 
-        let is_fresh = |answer: &DatedAnswer| self.asking.is_fresh(answer.sent, now);
+        let is_fresh = |answer: &CachedAnswer| self.asking.is_fresh(answer.sent, now);
         let kept = memo.load();
         let kept = kept.as_ref().and_then(|kept| kept.as_ref());
         let carried = kept.filter(|answer| self.asking.answers.own(answer));
         // One that is doubted must not hide the one that has come since.
-        let good = carried.filter(|answer| is_fresh(answer) && known.is_trusted(answer.sent.epoch));
+        let good = carried.filter(|answer| is_fresh(answer) && local.is_trusted(answer.sent.epoch));
         let remembered = match good {
             Some(_) => None,
             None => self.asking.answers.get(token).filter(|answer| is_fresh(answer)),
@@ -300,13 +298,14 @@ impl RevocationCache {
             memo.keep(answer);
         }
         let answer = good.or(remembered.as_ref()).map(|answer| &**answer);
-        match known.judge(now.epoch, answer, token, self.clock()) {
-            Judgement::Revoked => Check::Known(Answer::Revoked),
-            Judgement::NotRevoked => {
-                counters.hits.add_one();
-                Check::Known(Answer::NotRevoked)
+        match local.judge(now.epoch, answer, token, self.clock()) {
+            None => Check::Pending(self.ask(token, now, carried.cloned())),
+            Some(verdict) => {
+                if verdict == Verdict::NotRevoked {
+                    counters.hits.add_one();
+                }
+                Check::Done(Ok(verdict))
             }
-            Judgement::Open => Check::Pending(self.ask(token, now, carried.cloned())),
         }
     }
 
@@ -315,27 +314,27 @@ impl RevocationCache {
         &self,
         token: &TokenFacts<'_>,
         now: Sent,
-        carried: Option<Arc<DatedAnswer>>,
-    ) -> BoxFuture<'static, Answer> {
+        carried: Option<Arc<CachedAnswer>>,
+    ) -> BoxFuture<'static, Reply> {
         let token = Arc::new(Token::of(token));
         // Joining a question that others are about to give up would be giving it more than its time.
-        let time_box = self.asking.settings.time_box;
+        let timeout = self.asking.settings.lookup_timeout;
         let may_join = |sent: Sent| {
             self.asking.is_fresh(sent, now)
-                && now.at.age_of(sent.at) < time_box
-                && self.known.known.is_trusted(sent.epoch)
+                && now.at.age_of(sent.at) < timeout
+                && self.shared.local.is_trusted(sent.epoch)
         };
         let look_up = self.clone().look_up(Arc::clone(&token), now);
         let (reply, joined) = self.asking.in_flight.join_or_start(&token, now, may_join, look_up);
-        let counters = &self.known.counters;
+        let counters = &self.shared.counters;
         if joined { &counters.joined } else { &counters.look_ups }.add_one();
 
         let cache = self.clone();
         Box::pin(async move {
-            let reply = in_time(time_box, reply).await.unwrap_or_else(|| {
-                cache.known.counters.timed_out.add_one();
-                cache.known.tell_of_failure("timed_out", cache.clock());
-                Reply::Failed
+            let reply = in_time(timeout, reply).await.unwrap_or_else(|| {
+                cache.shared.counters.timed_out.add_one();
+                cache.shared.tell_of_failure("timed_out", cache.clock());
+                Err(Unavailable)
             });
             cache.conclude(&token, reply, carried)
         })
@@ -343,14 +342,17 @@ impl RevocationCache {
 
     /// One question to the store, on behalf of all who wait for it.
     async fn look_up(self, token: Arc<Token>, sent: Sent) -> Reply {
-        let (reply, starts_at) = self.asking.put_question(&token, &self.known).await;
-        if let Some(starts_at) = starts_at {
-            self.deny_from(&token.itself(), starts_at, token.expires_at());
-        }
+        let reply = self.asking.put_question(&token, &self.shared).await;
         match reply {
-            Reply::NotRevoked => self.asking.remember(&token, sent),
-            Reply::Revoked => self.deny(&token.itself(), token.expires_at()),
-            Reply::Failed => {}
+            Ok(Verdict::Revoked) => self.apply(&token.entry()),
+            Ok(Verdict::RevokedFrom(starts_at)) => {
+                // Those who wait for the reply find the entry if it starts meanwhile.
+                self.apply(&token.entry().with_start(starts_at));
+                self.asking.remember(&token, sent);
+                return Ok(Verdict::NotRevoked);
+            }
+            Ok(Verdict::NotRevoked) => self.asking.remember(&token, sent),
+            Err(Unavailable) => {}
         }
         reply
     }
@@ -359,21 +361,21 @@ impl RevocationCache {
     ///
     /// Each looks at the denials for itself, when it is its turn: a revocation may have come since the
     /// question was sent, or the store may not know what this process knows.
-    fn conclude(&self, token: &Token, reply: Reply, carried: Option<Arc<DatedAnswer>>) -> Answer {
-        if reply == Reply::Revoked || self.known.known.refuse(&token.facts(), self.clock()) {
-            return Answer::Revoked;
+    fn conclude(&self, token: &Token, reply: Reply, carried: Option<Arc<CachedAnswer>>) -> Reply {
+        if self.shared.local.refuse(&token.facts(), self.clock()) {
+            return Ok(Verdict::Revoked);
         }
-        if reply == Reply::NotRevoked {
-            return Answer::NotRevoked;
+        if reply.is_ok() {
+            return reply;
         }
-        let counters = &self.known.counters;
+        let counters = &self.shared.counters;
         let (answer, counter) = match self.asking.settings.on_unavailable {
-            OnUnavailable::Allow => (Answer::NotRevoked, &counters.allowed),
+            OnUnavailable::Allow => (Ok(Verdict::NotRevoked), &counters.allowed),
             OnUnavailable::ServeStale(_) if self.asking.has_usable_stale(token, carried) => {
-                (Answer::NotRevoked, &counters.served_stale)
+                (Ok(Verdict::NotRevoked), &counters.served_stale)
             }
             OnUnavailable::ServeStale(_) | OnUnavailable::Deny => {
-                (Answer::Unavailable, &counters.unavailable)
+                (Err(Unavailable), &counters.unavailable)
             }
         };
         counter.add_one();
@@ -385,37 +387,31 @@ impl RevocationCache {
     }
 }
 
-/// Only a token is revoked from a time on.
-fn starts_of(what: &Revocable, starts_at: u64) -> u64 {
-    if matches!(what, Revocable::Token { .. }) { starts_at } else { 0 }
-}
-
-/// A cache without keeping it alive, from [`RevocationCache::downgrade`]: for a task that applies the revocations of other
-/// processes, and ends when the last clone of the cache is gone.
+/// A handle that does not keep its cache alive, from [`RevocationCache::downgrade`]: for a task that applies the
+/// revocations of other processes, and ends when the last clone of the cache is gone.
 #[derive(Clone)]
 pub struct WeakRevocationCache {
-    known: Weak<Shared>,
+    shared: Weak<Shared>,
     clock: Arc<dyn Clock>,
 }
 
 impl WeakRevocationCache {
-    /// As [`RevocationCache::apply_from`]. Returns whether the cache is still there.
-    pub fn apply_from(&self, what: &Revocable, starts_at: u64, expires_at: u64) -> bool {
-        let Some(shared) = self.known.upgrade() else { return false };
-        let (starts_at, keep_until) = (starts_of(what, starts_at), keep_until(expires_at));
-        shared.known.deny_from(what, starts_at, keep_until, &*self.clock);
+    /// As [`RevocationCache::apply`]. Returns whether the cache is still there.
+    pub fn apply(&self, entry: &RevocationEntry) -> bool {
+        let Some(shared) = self.shared.upgrade() else { return false };
+        shared.local.apply(entry, &*self.clock);
         true
     }
 
     /// As [`RevocationCache::doubt`]. Returns whether the cache is still there.
     pub fn doubt(&self) -> bool {
-        self.known.upgrade().map(|shared| shared.doubt()).is_some()
+        self.shared.upgrade().map(|shared| shared.doubt()).is_some()
     }
 
     /// Whether a clone of the cache is still there.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.known.strong_count() > 0
+        self.shared.strong_count() > 0
     }
 }
 
@@ -439,7 +435,7 @@ impl Asking {
     }
 
     /// Whether an answer, the token's own or a remembered one, is young enough to be used in want of a better.
-    fn has_usable_stale(&self, token: &Token, carried: Option<Arc<DatedAnswer>>) -> bool {
+    fn has_usable_stale(&self, token: &Token, carried: Option<Arc<CachedAnswer>>) -> bool {
         let now = Moment::of(&*self.settings.clock);
         let remembered = self.answers.get(&token.facts());
         carried
@@ -454,38 +450,32 @@ impl Asking {
         }
     }
 
-    /// The reply, and the second at which the token itself will be revoked, if the store knows one.
-    async fn put_question(&self, token: &Token, known: &Shared) -> (Reply, Option<u64>) {
-        let revocables = token.revocables();
+    /// The store's verdict at this moment: a start that it names is in the future.
+    async fn put_question(&self, token: &Token, shared: &Shared) -> Reply {
+        let Some(store) = &self.settings.store else { return Ok(Verdict::NotRevoked) };
+        let lookup = token.lookup();
         let timer = LookUpTimer::start();
         // A panic of the store is a failure like others, and the hook has reported it. Let through, it would
         // take down every request that waits for this question.
-        let question = AssertUnwindSafe(async { self.settings.store.look_up(&revocables).await });
+        let question = AssertUnwindSafe(async { store.look_up(&lookup).await });
         let kind = match question.catch_unwind().await {
-            Ok(Ok(Verdict::NotRevoked)) => {
-                timer.end(LookUpOutcome::NotRevoked);
-                return (Reply::NotRevoked, None);
-            }
-            Ok(Ok(Verdict::RevokedFrom(starts_at))) => {
-                // Those who wait for the reply find the denial if it starts meanwhile.
-                let (outcome, reply) = match self.settings.clock.unix_time().as_secs() {
-                    now if now < starts_at => (LookUpOutcome::NotRevoked, Reply::NotRevoked),
-                    _ => (LookUpOutcome::Revoked, Reply::Revoked),
+            Ok(Ok(verdict)) => {
+                let verdict = match verdict {
+                    Verdict::RevokedFrom(start) => {
+                        Verdict::starting_at(Some(start), self.settings.clock.now())
+                    }
+                    verdict => verdict,
                 };
-                timer.end(outcome);
-                return (reply, Some(starts_at));
-            }
-            Ok(Ok(Verdict::Revoked)) => {
-                timer.end(LookUpOutcome::Revoked);
-                return (Reply::Revoked, None);
+                timer.end(Ok(verdict));
+                return Ok(verdict);
             }
             Ok(Err(error)) => error.kind(),
             Err(_) => "panicked",
         };
-        timer.end(LookUpOutcome::Failed);
-        known.counters.failures.add_one();
-        known.tell_of_failure(kind, &*self.settings.clock);
-        (Reply::Failed, None)
+        timer.end(Err(Unavailable));
+        shared.counters.failures.add_one();
+        shared.tell_of_failure(kind, &*self.settings.clock);
+        Err(Unavailable)
     }
 }
 
@@ -502,11 +492,12 @@ impl Settings {
 impl fmt::Debug for RevocationCache {
     /// Shows settings, not what is remembered.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { bound, on_unavailable, time_box, capacity, .. } = &self.asking.settings;
+        let Settings { bound, on_unavailable, lookup_timeout, capacity, .. } =
+            &self.asking.settings;
         f.debug_struct("RevocationCache")
             .field("bound", bound)
             .field("on_unavailable", on_unavailable)
-            .field("time_box", time_box)
+            .field("lookup_timeout", lookup_timeout)
             .field("capacity", capacity)
             .finish_non_exhaustive()
     }

@@ -6,17 +6,20 @@
 
 use std::{
     hash::{BuildHasher, Hash},
-    sync::{Arc, PoisonError},
+    sync::PoisonError,
     time::Duration,
 };
 
 use hashbrown::{Equivalent, HashMap};
 
 use super::{
-    Revocable, TokenFacts,
+    Lookup, Revocable, RevocableKind, TokenFacts,
     sync::{AtomicU8, Ordering, RandomState, RwLock, SHARDS},
 };
-use crate::claims::{Clock, Moment};
+use crate::{
+    UnixTime,
+    claims::{Clock, Moment},
+};
 
 /// Below this many entries a shard is not worth sweeping.
 const SWEEP_FROM: usize = 64;
@@ -31,7 +34,7 @@ pub(super) struct Denials {
 }
 
 struct Shard {
-    entries: HashMap<Name, Denial, RandomState>,
+    entries: HashMap<Revocable, Denial, RandomState>,
     /// Sweep when there are this many entries: twice as many as the last sweep left, so that sweeping
     /// costs a constant for each denial and at most half of what is kept has had its day.
     sweep_at: usize,
@@ -39,8 +42,8 @@ struct Shard {
 
 #[derive(Clone, Copy)]
 struct Denial {
-    /// Tokens issued at this second or before are refused; `u64::MAX` where the time of issue is no matter.
-    cutoff: u64,
+    /// Tokens issued at this second or before are refused; the maximum where the time of issue does not matter.
+    cut_off: UnixTime,
     until: Until,
 }
 
@@ -48,36 +51,33 @@ struct Denial {
 /// that jumps ahead and is set right again must not have taken a denial with it.
 #[derive(Clone, Copy)]
 struct Until {
-    unix_seconds: u64,
+    wall: UnixTime,
     monotonic: Duration,
 }
 
 impl Until {
-    fn new(unix_seconds: u64, now: Moment) -> Self {
-        let left = unix_seconds.saturating_sub(now.unix_time.as_secs());
-        let monotonic = now.monotonic.saturating_add(Duration::from_secs(left));
-        Self { unix_seconds, monotonic }
+    fn new(wall: UnixTime, now: Moment) -> Self {
+        let left = wall.saturating_duration_since(now.wall());
+        Self { wall, monotonic: now.monotonic.saturating_add(left) }
     }
 
     fn is_over(self, now: Moment) -> bool {
-        now.unix_time.as_secs() > self.unix_seconds && now.monotonic > self.monotonic
+        now.wall() > self.wall && now.monotonic > self.monotonic
     }
 
     fn max(self, other: Self) -> Self {
-        Self {
-            unix_seconds: self.unix_seconds.max(other.unix_seconds),
-            monotonic: self.monotonic.max(other.monotonic),
-        }
+        Self { wall: self.wall.max(other.wall), monotonic: self.monotonic.max(other.monotonic) }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-enum Kind {
-    Token = 1,
-    Subject = 2,
-    Session = 4,
-    Key = 8,
+/// The bit of a kind in [`Denials::kinds`].
+fn bit(kind: RevocableKind) -> u8 {
+    match kind {
+        RevocableKind::Token => 1,
+        RevocableKind::Subject => 2,
+        RevocableKind::Session => 4,
+        RevocableKind::Key => 8,
+    }
 }
 
 impl Denials {
@@ -91,33 +91,30 @@ impl Denials {
         }
     }
 
-    /// Denies `what` through the second `keep_until`. An earlier denial is never shortened, nor its
-    /// cut-off lowered.
-    pub(super) fn insert(&self, what: &Revocable, keep_until: u64, clock: &dyn Clock) {
-        let (kind, issuer, id, cutoff) = match what {
-            Revocable::Token { issuer, id } => (Kind::Token, issuer, id, u64::MAX),
-            Revocable::Subject { issuer, subject, issued_at } => {
-                (Kind::Subject, issuer, subject, *issued_at)
-            }
-            Revocable::Session { issuer, id } => (Kind::Session, issuer, id, u64::MAX),
-            Revocable::Key { issuer, id } => (Kind::Key, issuer, id, u64::MAX),
-        };
+    /// Denies `thing` through the second `obsolete_after`. An earlier denial is never shortened, nor its cut-off
+    /// lowered.
+    pub(super) fn insert(
+        &self,
+        thing: &Revocable,
+        cut_off: UnixTime,
+        obsolete_after: UnixTime,
+        clock: &dyn Clock,
+    ) {
         // Before the entry: who sees the entry's publication sees this.
-        self.kinds.fetch_or(kind as u8, Ordering::Release);
+        self.kinds.fetch_or(bit(thing.kind()), Ordering::Release);
 
         let now = Moment::of(clock);
-        let mut shard = self.shard(id).write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(thing.id()).write().unwrap_or_else(PoisonError::into_inner);
         if shard.entries.len() >= shard.sweep_at {
             shard.entries.retain(|_, denial| !denial.until.is_over(now));
             shard.sweep_at = shard.entries.len().saturating_mul(2).max(SWEEP_FROM);
         }
-        let name = Name { kind, issuer: Arc::clone(issuer), id: Arc::clone(id) };
-        let new = Denial { cutoff, until: Until::new(keep_until, now) };
-        let denial = shard.entries.entry(name).or_insert(new);
+        let new = Denial { cut_off, until: Until::new(obsolete_after, now) };
+        let denial = shard.entries.entry(thing.clone()).or_insert(new);
         if denial.until.is_over(now) {
             *denial = new;
         } else {
-            denial.cutoff = denial.cutoff.max(cutoff);
+            denial.cut_off = denial.cut_off.max(cut_off);
             denial.until = denial.until.max(new.until);
         }
     }
@@ -125,28 +122,23 @@ impl Denials {
     /// Whether a token is denied, by whichever of its facts.
     pub(super) fn refuse(&self, token: &TokenFacts<'_>, clock: &dyn Clock) -> bool {
         let kinds = self.kinds.load(Ordering::Acquire);
-        let denied = |kind: Kind, id: Option<&str>| {
-            kinds & kind as u8 != 0
+        let denied = |kind: RevocableKind, id: Option<&str>| {
+            kinds & bit(kind) != 0
                 && id.is_some_and(|id| self.holds(kind, token.issuer, id, token.issued_at, clock))
         };
         kinds != 0
-            && (denied(Kind::Token, Some(token.token_id))
-                || denied(Kind::Subject, token.subject)
-                || denied(Kind::Session, token.session_id)
-                || denied(Kind::Key, token.key_id.map(|id| &**id))
-                || denied(Kind::Key, Some(token.key_thumbprint)))
+            && (denied(RevocableKind::Token, Some(token.token_id))
+                || denied(RevocableKind::Subject, token.subject)
+                || denied(RevocableKind::Session, token.session_id)
+                || denied(RevocableKind::Key, token.key_id.map(|id| &**id))
+                || denied(RevocableKind::Key, Some(token.key_thumbprint)))
     }
 
-    /// Whether `what`, as a store is asked about it, is denied.
-    pub(super) fn refuse_one(&self, what: &Revocable, clock: &dyn Clock) -> bool {
-        match what {
-            Revocable::Token { issuer, id } => self.holds(Kind::Token, issuer, id, 0, clock),
-            Revocable::Subject { issuer, subject, issued_at } => {
-                self.holds(Kind::Subject, issuer, subject, *issued_at, clock)
-            }
-            Revocable::Session { issuer, id } => self.holds(Kind::Session, issuer, id, 0, clock),
-            Revocable::Key { issuer, id } => self.holds(Kind::Key, issuer, id, 0, clock),
-        }
+    /// Whether a token is denied, as a store is asked about it.
+    pub(super) fn refuse_lookup(&self, lookup: &Lookup, clock: &dyn Clock) -> bool {
+        lookup.things().iter().any(|thing| {
+            self.holds(thing.kind(), thing.issuer(), thing.id(), lookup.issued_at(), clock)
+        })
     }
 
     /// How many there are, those included whose time is over but which were not swept yet.
@@ -157,13 +149,20 @@ impl Denials {
         self.shards.iter().map(entries).sum()
     }
 
-    fn holds(&self, kind: Kind, issuer: &str, id: &str, issued_at: u64, clock: &dyn Clock) -> bool {
+    fn holds(
+        &self,
+        kind: RevocableKind,
+        issuer: &str,
+        id: &str,
+        issued_at: UnixTime,
+        clock: &dyn Clock,
+    ) -> bool {
         let denial = {
             let shard = self.shard(id).read().unwrap_or_else(PoisonError::into_inner);
-            shard.entries.get(&BorrowedName { kind, issuer, id }).copied()
+            shard.entries.get(&Borrowed { kind, issuer, id }).copied()
         };
         denial.is_some_and(|denial| {
-            issued_at <= denial.cutoff && !denial.until.is_over(Moment::of(clock))
+            issued_at <= denial.cut_off && !denial.until.is_over(Moment::of(clock))
         })
     }
 
@@ -173,25 +172,17 @@ impl Denials {
     }
 }
 
-/// The key of a denial in the map.
-#[derive(PartialEq, Eq, Hash)]
-struct Name {
-    kind: Kind,
-    issuer: Arc<str>,
-    id: Arc<str>,
-}
-
-/// Finds a [`Name`] in the map without an allocation. It has the same fields in the same order, so both have the same
-/// hash.
+/// Finds a [`Revocable`] in the map without an allocation. It has the same fields in the same order, so both have the
+/// same hash.
 #[derive(Hash)]
-struct BorrowedName<'a> {
-    kind: Kind,
+struct Borrowed<'a> {
+    kind: RevocableKind,
     issuer: &'a str,
     id: &'a str,
 }
 
-impl Equivalent<Name> for BorrowedName<'_> {
-    fn equivalent(&self, name: &Name) -> bool {
-        self.kind == name.kind && *self.issuer == *name.issuer && *self.id == *name.id
+impl Equivalent<Revocable> for Borrowed<'_> {
+    fn equivalent(&self, thing: &Revocable) -> bool {
+        self.kind == thing.kind() && *self.issuer == **thing.issuer() && *self.id == **thing.id()
     }
 }

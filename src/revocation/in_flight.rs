@@ -14,20 +14,15 @@ use futures_util::{
 };
 use tokio::runtime::Handle;
 
-use super::{answers::Token, dated::Sent};
+use super::{Unavailable, Verdict, answers::Token, cached_answer::Sent};
 use crate::BoxFuture;
 
 /// What came of asking the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
-    NotRevoked,
-    Revoked,
-    Failed,
-}
+pub(super) type Reply = Result<Verdict, Unavailable>;
 
 /// A look-up that any number of requests wait for. Whichever is polled drives it, so none depends on
 /// another's being there; it is dropped with the last.
-pub(super) type LookUp = Shared<BoxFuture<'static, Reply>>;
+pub(super) type SharedReply = Shared<BoxFuture<'static, Reply>>;
 
 /// At most one joinable look-up for each token.
 ///
@@ -56,7 +51,7 @@ impl InFlight {
         sent: Sent,
         may_join: impl FnOnce(Sent) -> bool,
         look_up: impl Future<Output = Reply> + Send + 'static,
-    ) -> (LookUp, bool) {
+    ) -> (SharedReply, bool) {
         let mut flights = self.flights();
         // Asked before the upgrade: a look-up that was upgraded but not handed out would, if it were the
         // last of its kind, be dropped here, and its `Landing` would wait for the lock that we hold.
@@ -114,12 +109,12 @@ impl Drop for Landing {
 /// Each of those who wait for a look-up has a timer of its own, in the runtime that polls it: one that was made by
 /// another would stand still with that runtime. A reply that is there at once needs no timer. Where there is no runtime
 /// there is none either, and the wait is as long as the store's: the caller has chosen how to poll, and bounds it.
-pub(super) async fn in_time(time_box: Duration, mut reply: LookUp) -> Option<Reply> {
+pub(super) async fn in_time(timeout: Duration, mut reply: SharedReply) -> Option<Reply> {
     if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.poll_unpin(cx))).await {
         return Some(reply);
     }
     if Handle::try_current().is_err() {
         return Some(reply.await);
     }
-    tokio::time::timeout(time_box, reply).await.ok()
+    tokio::time::timeout(timeout, reply).await.ok()
 }

@@ -2,28 +2,29 @@
 
 use std::{fmt, future, sync::Arc};
 
-use super::{Revocable, RevocationStore, StoreError, Verdict, denials::Denials};
+use super::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict, local::LocalState};
 use crate::{
     BoxFuture,
     claims::{Clock, SystemClock},
 };
 
-/// Revocations in memory, for tests and for services of one process; clones share them.
+/// Revocations in memory, for tests; clones share them. A service of one process needs no store: see
+/// [`RevocationCache::in_memory`](super::RevocationCache::in_memory).
 ///
 /// They are lost when the process ends: tokens that were revoked before are good again until they expire.
-/// Nothing but time removes one: those whose `keep_until` has passed are swept out as new ones come, so
+/// Nothing but time removes one: [obsolete](RevocationEntry::obsolete_after) ones are swept out as new ones come, so
 /// that at most about as many of them as of the others take up memory.
 #[derive(Clone)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
-    denials: Arc<Denials>,
+    local: Arc<LocalState>,
 }
 
 impl MemoryStore {
     /// An empty store, on the system's clock.
     #[must_use]
     pub fn new() -> Self {
-        Self { clock: Arc::new(SystemClock), denials: Arc::new(Denials::new()) }
+        Self { clock: Arc::new(SystemClock), local: Arc::new(LocalState::new()) }
     }
 
     /// Tells by `clock` which revocations have had their time. Default: [`SystemClock`].
@@ -43,18 +44,12 @@ impl Default for MemoryStore {
 }
 
 impl RevocationStore for MemoryStore {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        let revoked = token.iter().any(|what| self.denials.refuse_one(what, &*self.clock));
-        let verdict = if revoked { Verdict::Revoked } else { Verdict::NotRevoked };
-        Box::pin(future::ready(Ok(verdict)))
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(future::ready(Ok(self.local.look_up(lookup, &*self.clock))))
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.denials.insert(what, keep_until, &*self.clock);
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.local.apply(entry, &*self.clock);
         Box::pin(future::ready(Ok(())))
     }
 }
@@ -63,7 +58,7 @@ impl fmt::Debug for MemoryStore {
     /// Shows how many revocations there are, not which.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("revocations", &self.denials.len())
+            .field("revocations", &self.local.denials())
             .finish_non_exhaustive()
     }
 }

@@ -10,8 +10,9 @@
 //!    the bound after the store recorded it is refused. "Not revoked" is an answer with a date, and the date
 //!    is when the question was *sent*. A bound of zero asks the store at every request.
 //! 3. **Denials win and outlive the token.** What is known to be revoked is kept apart from the answers, is
-//!    never overwritten by one and never evicted: it is forgotten only when the last token concerned has
-//!    been expired for [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY) and a minute.
+//!    never overwritten by one and never evicted: it is forgotten only when its entry is
+//!    [obsolete](RevocationEntry::obsolete_after), which is [`KEEP_AFTER_EXPIRY`] after the last token concerned has
+//!    expired.
 //! 4. **A store that cannot answer is never a silent pass.** What happens instead is [`OnUnavailable`]: by
 //!    default the request is refused as unavailable (503), and no setting ever overrides a known denial.
 //! 5. **Doubt makes old answers stale.** After [`RevocationCache::doubt`] no answer to an earlier question is
@@ -21,14 +22,17 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
-//! use tower_bearer::revocation::{MemoryStore, Revocable, RevocationCache};
+//! use tower_bearer::{
+//!     UnixTime,
+//!     revocation::{MemoryStore, Revocable, RevocationCache, RevocationEntry},
+//! };
 //!
 //! let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
 //!
 //! // A clone goes to the `Authenticator`, this one to the log-out handler.
-//! let token = Revocable::Token { issuer: "https://issuer.example".into(), id: "7f3a".into() };
-//! let expires_at = 4_102_444_800;
-//! revocation.revoke(token, expires_at).await?;
+//! let token = Revocable::token("https://issuer.example", "7f3a");
+//! let expires_at = UnixTime::from_secs(4_102_444_800);
+//! revocation.revoke(&RevocationEntry::new(token, expires_at)).await?;
 //!
 //! assert_eq!(revocation.stats().denials, 1);
 //! # Ok(()) }
@@ -42,10 +46,12 @@
 
 mod answers;
 mod cache;
-mod dated;
+mod cached_answer;
 mod denials;
+mod entry;
 mod in_flight;
-mod known;
+mod local;
+mod lookup;
 mod memory;
 pub mod outbox;
 mod pending;
@@ -56,35 +62,19 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc};
 
 pub(crate) use self::answers::RevocationMemo;
-pub(crate) use self::cache::{Answer, Check};
+pub(crate) use self::cache::Check;
 pub use self::cache::{OnUnavailable, RevocationCache, WeakRevocationCache};
+pub use self::entry::{KEEP_AFTER_EXPIRY, RevocationEntry};
+pub use self::lookup::{Lookup, Verdict};
+pub(crate) use self::lookup::{TokenFacts, Unavailable};
 pub use self::memory::MemoryStore;
-pub use self::revocable::Revocable;
-pub(crate) use self::revocable::TokenFacts;
+pub use self::revocable::{Revocable, RevocableKind};
 pub use self::revoke_error::RevokeError;
 pub use self::stats::RevocationStats;
-use crate::{BoxFuture, claims::MAX_LEEWAY};
-
-/// How long an entry is kept after the last token that it concerns has expired: the longest leeway, and a minute because
-/// a token may have been verified a little earlier.
-pub const RETENTION_MARGIN: Duration = MAX_LEEWAY.saturating_add(Duration::from_secs(60));
-
-/// What a store answers about a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// At least one of what was asked about is revoked.
-    Revoked,
-    /// None is.
-    NotRevoked,
-    /// The token itself is revoked from this Unix second on, and nothing else of it is revoked now.
-    ///
-    /// The second may have passed. A [`RevocationCache`] remembers it, and compares it with its own clock at every
-    /// request. Only a [`Revocable::Token`] can have such a start.
-    RevokedFrom(u64),
-}
+use crate::BoxFuture;
 
 /// A place that knows what is revoked.
 ///
@@ -92,46 +82,39 @@ pub enum Verdict {
 /// [`Verdict::Revoked`]. Where it may be answered by a replica that lags behind, the lag adds to the bound
 /// of every [`RevocationCache`] in front of it.
 pub trait RevocationStore: Send + Sync + 'static {
-    /// Whether any of `token` is revoked: all that one token can be revoked by, asked in one go.
+    /// Whether any of the [things](Lookup::things) of a token is revoked, asked in one go.
     ///
-    /// A [`Revocable::Subject`] is revoked if a cut-off of that subject is at its `issued_at` or later. A store that
-    /// knows that the token will be revoked answers [`Verdict::RevokedFrom`].
+    /// An entry about a subject counts if its [cut-off](RevocationEntry::cut_off) is at the token's
+    /// [`issued_at`](Lookup::issued_at) or later. A store that knows that the token will be revoked answers
+    /// [`Verdict::RevokedFrom`]. [`Lookup::verdict`] applies both rules.
     ///
-    /// The future may be dropped before it is done. It must not block the thread: no time limit can end
-    /// that.
+    /// The future may be dropped before it is done. It must not block the thread: no timeout can end that.
     ///
     /// # Errors
-    /// When the store cannot answer. It must not guess: what an error means is the caller's
-    /// [`OnUnavailable`].
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>>;
+    /// When the store cannot answer. It must not guess: the caller's [`OnUnavailable`] decides what an error means.
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>>;
 
     /// Revokes, and returns when the revocation can no longer be lost.
     ///
-    /// `keep_until` is in seconds since the Unix epoch: the store may forget the revocation after it, and
-    /// need not record one whose time has already passed. To revoke again never weakens: the later
-    /// `keep_until` and, for a [`Revocable::Subject`], the later cut-off hold: together, so that a cut-off of
-    /// `u64::MAX` holds until the later date of a lesser one.
+    /// The store keeps the entry through its [`obsolete_after`](RevocationEntry::obsolete_after), to which it adds
+    /// nothing. It may forget the entry after that date, and need not record one that is obsolete already.
+    ///
+    /// To revoke the same thing again never weakens: the latest `obsolete_after`, the latest cut-off and the earliest
+    /// start hold. They hold together, so that a cut-off of [`UnixTime::MAX`](crate::UnixTime::MAX) holds until the
+    /// later date of an entry with an earlier cut-off.
     ///
     /// # Errors
     /// When the revocation was not, or may not have been, recorded.
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
 impl<T: RevocationStore + ?Sized> RevocationStore for Arc<T> {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        (**self).look_up(token)
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        (**self).look_up(lookup)
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        (**self).revoke(what, keep_until)
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        (**self).revoke(entry)
     }
 }
 
@@ -160,7 +143,7 @@ impl StoreError {
         Self { source: Some(source.into()), kind, nothing_written: false }
     }
 
-    /// The store gave no answer within its time box.
+    /// The store gave no answer within its timeout.
     #[must_use]
     pub fn timed_out() -> Self {
         Self { source: None, kind: "timed_out", nothing_written: false }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Revocable, RevocationStore, StoreError};
+use super::{Revocable, RevocationEntry, RevocationStore, StoreError};
 use crate::BoxFuture;
 
 /// A revocation store that keeps an outbox.
@@ -77,41 +77,7 @@ pub trait Outbox: RevocationStore {
         &'a self,
         after: Option<&'a Revocable>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<Denial>, StoreError>>;
-}
-
-/// A revocation, with its dates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Denial {
-    /// What is revoked.
-    pub what: Revocable,
-    /// The first second at which it is in force; 0: at once. Counts for a token only: denials of anything else are in
-    /// force at once.
-    pub from: u64,
-    /// The last second at which it must be kept.
-    pub keep_until: u64,
-}
-
-impl Denial {
-    /// A revocation that is in force at once.
-    #[must_use]
-    pub fn new(what: Revocable, keep_until: u64) -> Self {
-        Self { what, from: 0, keep_until }
-    }
-
-    /// The first second at which it is in force; 0: at once.
-    #[must_use]
-    pub fn starts_at(&self) -> u64 {
-        if matches!(self.what, Revocable::Token { .. }) { self.from } else { 0 }
-    }
-
-    /// Is in force from this second on, in place of at once.
-    #[must_use]
-    pub fn with_from(mut self, from: u64) -> Self {
-        self.from = from;
-        self
-    }
+    ) -> BoxFuture<'a, Result<Vec<RevocationEntry>, StoreError>>;
 }
 
 /// A revocation that other processes are still to be told of.
@@ -120,15 +86,15 @@ impl Denial {
 pub struct OutboxEntry {
     /// Grows with each entry.
     pub id: i64,
-    /// What is revoked, and how long that is kept.
-    pub denial: Denial,
+    /// What is revoked.
+    pub revocation: RevocationEntry,
 }
 
 impl OutboxEntry {
     /// An entry of the outbox.
     #[must_use]
-    pub fn new(id: i64, denial: Denial) -> Self {
-        Self { id, denial }
+    pub fn new(id: i64, revocation: RevocationEntry) -> Self {
+        Self { id, revocation }
     }
 }
 

@@ -1,80 +1,90 @@
-//! What can be revoked, and what a token can be revoked by.
+//! What can be revoked.
 
 use std::{fmt, sync::Arc};
 
-/// One thing by which tokens can be revoked.
+/// One thing by which tokens can be revoked: a token, a subject, a session or a key of an issuer.
 ///
 /// Always together with the issuer: without it one tenant could revoke another's tokens. The issuer is called by
 /// the name of its [`Issuer`](crate::Issuer) policy, whichever of its spellings a token has
 /// ([`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer)).
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub enum Revocable {
-    /// One token, by its id: `jti`, the claim that the issuer's policy names, or the SHA-256 of
-    /// `header.payload` in hexadecimal.
-    Token {
-        /// The issuer's own name.
-        issuer: Arc<str>,
-        /// The token's id.
-        id: Arc<str>,
-    },
-    /// Every token of a subject that was issued at `issued_at` or before.
-    ///
-    /// Asked about a token, `issued_at` is its `iat` (0 where it has none, so that any cut-off refuses it);
-    /// in a revocation it is the cut-off.
-    ///
-    /// `iat` is a date by the issuer's clock. A cut-off of the current second misses the newest tokens of an issuer
-    /// whose clock is ahead. [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) adds the leeway.
-    Subject {
-        /// The issuer's own name.
-        issuer: Arc<str>,
-        /// The token's `sub`.
-        subject: Arc<str>,
-        /// Seconds since the Unix epoch.
-        issued_at: u64,
-    },
+pub struct Revocable {
+    kind: RevocableKind,
+    issuer: Arc<str>,
+    id: Arc<str>,
+}
+
+/// The kinds of things by which tokens can be revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RevocableKind {
+    /// One token, by its id: `jti`, the claim that the issuer's policy names, or the SHA-256 of `header.payload` in
+    /// hexadecimal.
+    Token,
+    /// The tokens of a subject, by `sub`: those that were issued at the [cut-off](super::RevocationEntry::cut_off) or before.
+    Subject,
     /// Every token of a session, by `sid`.
-    Session {
-        /// The issuer's own name.
-        issuer: Arc<str>,
-        /// The token's `sid`.
-        id: Arc<str>,
-    },
-    /// Every token that a key verifies, by the key's configured id or by its thumbprint.
+    Session,
+    /// Every token that a key verifies, by the key's own id ([`Key::key_id`](crate::Key::key_id)) or by its
+    /// [thumbprint](crate::Key::thumbprint), which every key has.
     ///
-    /// The `kid` of a token's header does not count: whoever makes a token chooses it, and a key without an id
-    /// verifies tokens with any `kid`.
-    Key {
-        /// The issuer's own name.
-        issuer: Arc<str>,
-        /// The key's own id ([`Key::key_id`](crate::Key::key_id)), if it has one, or its
-        /// [thumbprint](crate::Key::thumbprint), which every key has.
-        id: Arc<str>,
-    },
+    /// The `kid` of a token's header does not count: the client chooses it, and a key without an id verifies tokens
+    /// with any `kid`.
+    Key,
+}
+
+impl Revocable {
+    /// A thing of this kind.
+    #[must_use]
+    pub fn new(kind: RevocableKind, issuer: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
+        Self { kind, issuer: issuer.into(), id: id.into() }
+    }
+
+    /// One token, by its id.
+    #[must_use]
+    pub fn token(issuer: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
+        Self::new(RevocableKind::Token, issuer, id)
+    }
+
+    /// The tokens of a subject.
+    #[must_use]
+    pub fn subject(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
+        Self::new(RevocableKind::Subject, issuer, subject)
+    }
+
+    /// The tokens of a session.
+    #[must_use]
+    pub fn session(issuer: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
+        Self::new(RevocableKind::Session, issuer, id)
+    }
+
+    /// The tokens that a key verifies, by its id or thumbprint.
+    #[must_use]
+    pub fn key(issuer: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
+        Self::new(RevocableKind::Key, issuer, id)
+    }
+
+    /// The kind.
+    #[must_use]
+    pub fn kind(&self) -> RevocableKind {
+        self.kind
+    }
+
+    /// The issuer's own name.
+    #[must_use]
+    pub fn issuer(&self) -> &Arc<str> {
+        &self.issuer
+    }
+
+    /// The token's id, the subject, the session's id, or the key's id or thumbprint.
+    #[must_use]
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
 }
 
 impl fmt::Debug for Revocable {
     /// Names the kind only: ids and subjects are claims, and claims stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Token { .. } => "Token(..)",
-            Self::Subject { .. } => "Subject(..)",
-            Self::Session { .. } => "Session(..)",
-            Self::Key { .. } => "Key(..)",
-        })
+        write!(f, "{:?}(..)", self.kind)
     }
-}
-
-/// All that one verified token can be revoked by, borrowed from it.
-#[derive(Clone, Copy)]
-pub(crate) struct TokenFacts<'a> {
-    pub(crate) issuer: &'a Arc<str>,
-    pub(crate) token_id: &'a str,
-    pub(crate) subject: Option<&'a str>,
-    /// Seconds; 0 where the token has no `iat`.
-    pub(crate) issued_at: u64,
-    pub(crate) session_id: Option<&'a str>,
-    pub(crate) key_id: Option<&'a Arc<str>>,
-    pub(crate) key_thumbprint: &'a Arc<str>,
-    /// Seconds.
-    pub(crate) expires_at: u64,
 }

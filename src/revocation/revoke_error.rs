@@ -25,9 +25,9 @@ pub enum RevokeError {
         /// see [`Key::thumbprint`](crate::Key::thumbprint).
         known: Vec<Arc<str>>,
     },
-    /// Every token that the revocation could match has expired. Check that `expires_at` is a date in seconds since
-    /// the Unix epoch.
-    #[error("the revocation matches no token: expected an `expires_at` that is not in the past")]
+    /// Every token that the revocation could match has expired. Check that the entry has the latest `exp` of the
+    /// tokens, and that the clock is right.
+    #[error("the revocation matches no token: expected a date of expiry that is not in the past")]
     Expired,
     /// The store did not confirm. The revocation **is in force in this process**. Call again until it succeeds.
     #[error(

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::metrics;
 #[cfg(feature = "metrics")]
 use crate::counters::Spread;
+use crate::revocation::{Unavailable, Verdict};
 
 /// A counter for the hot path, which nobody reads without the feature.
 #[derive(Default)]
@@ -73,14 +74,6 @@ impl Admissions {
     }
 }
 
-/// What came of a question to a revocation store.
-#[derive(Clone, Copy)]
-pub(crate) enum LookUpOutcome {
-    Revoked,
-    NotRevoked,
-    Failed,
-}
-
 /// Times one question to a revocation store. Dropped, it was abandoned.
 ///
 /// By a clock of its own, because the injected one may be as coarse as whole ticks. It decides nothing.
@@ -98,7 +91,7 @@ impl LookUpTimer {
     }
 
     #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "nothing is taken"))]
-    pub(crate) fn end(mut self, outcome: LookUpOutcome) {
+    pub(crate) fn end(mut self, outcome: Result<Verdict, Unavailable>) {
         #[cfg(feature = "metrics")]
         if let Some(began) = self.began.take() {
             metrics::looked_up(Some(outcome), began.elapsed());

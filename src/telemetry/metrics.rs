@@ -4,11 +4,12 @@ use std::{sync::LazyLock, time::Duration};
 
 use ::metrics::{Key, Level, Metadata, with_recorder};
 
-use super::{
-    LookUpOutcome,
-    names::{self, Kind, Metric, value},
+use super::names::{self, Kind, Metric, value};
+use crate::{
+    RejectionKind,
+    rejection::Answer,
+    revocation::{Unavailable, Verdict},
 };
-use crate::{RejectionKind, rejection::Answer};
 
 pub(super) static METADATA: Metadata<'static> =
     Metadata::new("tower_bearer", Level::INFO, Some(module_path!()));
@@ -49,16 +50,16 @@ pub(super) fn refused(kind: RejectionKind) {
 }
 
 /// `None`: nobody waited for the answer any more.
-pub(super) fn looked_up(outcome: Option<LookUpOutcome>, took: Duration) {
+pub(super) fn looked_up(outcome: Option<Result<Verdict, Unavailable>>, took: Duration) {
     static KEYS: LazyLock<[Key; 4]> = LazyLock::new(|| {
         [value::REVOKED, value::NOT_REVOKED, value::FAILED, value::ABANDONED]
             .map(|outcome| key(&names::LOOK_UP_SECONDS, &[outcome]))
     });
     let [revoked, not_revoked, failed, abandoned] = &*KEYS;
     let key = match outcome {
-        Some(LookUpOutcome::Revoked) => revoked,
-        Some(LookUpOutcome::NotRevoked) => not_revoked,
-        Some(LookUpOutcome::Failed) => failed,
+        Some(Ok(Verdict::Revoked)) => revoked,
+        Some(Ok(Verdict::NotRevoked | Verdict::RevokedFrom(_))) => not_revoked,
+        Some(Err(Unavailable)) => failed,
         None => abandoned,
     };
     with_recorder(|recorder| recorder.register_histogram(key, &METADATA)).record(took);

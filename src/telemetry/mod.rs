@@ -30,11 +30,8 @@
 ```
 # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 # fn main() -> Result<(), Box<dyn std::error::Error>> {
-use std::time::Duration;
-
 use tower_bearer::{
-    Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier, claims::UntypedClaims,
-    revocation::MemoryStore,
+    Authenticator, BearerLayer, Issuer, Key, RevocationCache,
     telemetry::{self, Collector},
 };
 
@@ -45,9 +42,10 @@ recorder.install()?;
 telemetry::describe();
 
 let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://orders");
-let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-let authenticator = Authenticator::new(verifier)
-    .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+let authenticator = Authenticator::builder()
+    .issuer(issuer)
+    .revocation(RevocationCache::in_memory())
+    .build()?;
 let collector = Collector::new().add_authenticator(&authenticator);
 let layer = BearerLayer::new(authenticator);
 
@@ -64,7 +62,7 @@ assert!(names.iter().any(|(key, ..)| key.key().name() == "tower_bearer_revocatio
 //! # Caveats
 //!
 //! * Counters begin with the process, and gauges are as old as the last `collect`.
-//! * `tower_bearer_revocation_look_up_seconds` needs buckets from a tenth of a millisecond to the time box (1 second);
+//! * `tower_bearer_revocation_look_up_seconds` needs buckets from a tenth of a millisecond to the timeout (1 second);
 //!   exporters that are told none make a summary of it.
 //! * An [`Authenticator`](crate::Authenticator) that is used without a layer decides on no requests, and its refusals are
 //!   not counted; all else about it is.
@@ -101,7 +99,7 @@ pub use self::collector::{Collector, MetricSource, Metrics};
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use self::metrics::describe;
 pub(crate) use self::{
-    counting::{Admissions, Admitted, LookUpOutcome, LookUpTimer, Tally},
+    counting::{Admissions, Admitted, LookUpTimer, Tally},
     pace::Pace,
 };
 #[cfg(feature = "jwks")]

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::TestToken;
 use crate::{
-    Algorithm, Authenticator, BearerLayer, Issuer, Verifier,
+    Algorithm, Authenticator, AuthenticatorBuilder, BearerLayer, Issuer, UnixTime,
     claims::{Clock, SystemClock},
     jws::SigningKey,
 };
@@ -21,20 +21,17 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_bearer::ConfigError> {
 /// use std::time::Duration;
 /// use tower_bearer::{
-///     Authenticator, RejectionKind, Verifier,
-///     claims::{ManualClock, UntypedClaims},
-///     test_util::TestIssuer,
+///     Authenticator, RejectionKind, UnixTime, claims::ManualClock, test_util::TestIssuer,
 /// };
 ///
-/// let clock = ManualClock::at(1_800_000_000);
+/// let clock = ManualClock::at(UnixTime::from_secs(1_800_000_000));
 /// let issuer = TestIssuer::new().with_audience("api://orders").with_clock(clock.clone());
 ///
 /// // The service's own policy, with the keys of the test.
-/// let verifier = Verifier::<UntypedClaims>::builder()
+/// let authenticator = Authenticator::builder()
 ///     .issuer(issuer.issuer().with_max_lifetime(Duration::from_secs(3600)))
 ///     .with_clock(clock.clone())
 ///     .build()?;
-/// let authenticator = Authenticator::new(verifier);
 ///
 /// let token = issuer.token().subject("ada").expires_in(Duration::from_secs(60)).issue();
 /// let user = authenticator.authenticate(&token).await.unwrap();
@@ -96,13 +93,13 @@ impl TestIssuer {
     }
 
     /// Takes the time from `clock`, in place of [`SystemClock`]: the dates of tokens, and the present of
-    /// [`authenticator`](Self::authenticator) and [`layer`](Self::layer). A verifier of your own needs it, too.
+    /// [`authenticator`](Self::authenticator) and [`layer`](Self::layer). An authenticator of your own needs it, too.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Trust in this issuer, under the default policy, for a [`Verifier`] of your own.
+    /// Trust in this issuer, under the default policy, for an [`Authenticator`] of your own.
     pub fn issuer(&self) -> Issuer {
         Issuer::new(Arc::clone(&self.name), self.key.verifying_key()).audience(&*self.audience)
     }
@@ -112,6 +109,12 @@ impl TestIssuer {
     #[must_use]
     pub fn jwks_json(&self) -> String {
         format!(r#"{{"keys":[{}]}}"#, self.key.public_jwk_json().unwrap_or_default())
+    }
+
+    /// The settings of an authenticator that trusts this issuer alone and has its clock. Add revocation, checks, and the
+    /// type of your claims.
+    pub fn authenticator_builder(&self) -> AuthenticatorBuilder {
+        Authenticator::builder().issuer(self.issuer()).with_clock(Arc::clone(&self.clock))
     }
 
     /// An authenticator that trusts this issuer alone, and knows no revocation.
@@ -124,9 +127,8 @@ impl TestIssuer {
     where
         C: DeserializeOwned + Send + Sync + 'static,
     {
-        let verifier =
-            Verifier::builder().issuer(self.issuer()).with_clock(Arc::clone(&self.clock));
-        Authenticator::new(verifier.build().expect("an issuer has a name and an audience"))
+        let builder = self.authenticator_builder().claims();
+        builder.build().expect("an issuer has a name and an audience")
     }
 
     /// A layer with the defaults, around [`authenticator`](Self::authenticator). A request without a token gets the
@@ -159,8 +161,8 @@ impl TestIssuer {
         &self.key
     }
 
-    pub(super) fn now(&self) -> u64 {
-        self.clock.unix_time().as_secs()
+    pub(super) fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 }
 

@@ -18,6 +18,7 @@
 //! | the whole of a service | [`TestIssuer::layer`] or [`TestIssuer::issuer`], and [`TestToken::bearer`] |
 //! | its 401s | the same, and the bad tokens of [`TestToken`], or none |
 //! | its 503s | [`FakeStore`] |
+//! | a revocation store of your own | [`revocation_conformance`] |
 //! | a token store of your own | `issuing::store::conformance`, with the feature `issuing` |
 //!
 //! A handler is a function of what it is given:
@@ -82,6 +83,7 @@
 
 mod issuer;
 mod pass_anyone;
+pub mod revocation_conformance;
 mod store;
 mod token;
 

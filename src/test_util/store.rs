@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     BoxFuture,
-    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 
 /// A revocation store under a test's thumb; clones are the same store.
@@ -117,12 +117,12 @@ impl FakeStore {
 }
 
 impl RevocationStore for FakeStore {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+    fn look_up<'a>(&'a self, _: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         self.state().asked += 1;
         Box::pin(self.answer())
     }
 
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async { self.answer().await.map(drop) })
     }
 }

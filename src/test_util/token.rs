@@ -57,7 +57,7 @@ impl TestToken {
     pub(super) fn new(issuer: TestIssuer) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
 
-        let now = issuer.now();
+        let now = issuer.now().as_secs();
         let mut claims = Map::new();
         claims.insert("iss".into(), issuer.name().into());
         claims.insert("aud".into(), issuer.audience().into());

@@ -13,8 +13,8 @@ use http::{
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceExt, service_fn};
 use tower_bearer::{
-    Authenticated, Authenticator, BearerLayer, Issuer, Key, Rejection, RejectionKind, Verifier,
-    VerifierBuilder,
+    Authenticated, Authenticator, AuthenticatorBuilder, BearerLayer, Issuer, Key, Rejection,
+    RejectionKind, UnixTime,
     claims::{ManualClock, UntypedClaims},
 };
 
@@ -30,12 +30,15 @@ pub(crate) fn issuer() -> Issuer {
 }
 
 /// Trusts [`issuer`], at [`NOW`].
-pub(crate) fn verifier() -> VerifierBuilder<UntypedClaims> {
-    Verifier::builder().issuer(issuer()).with_clock(ManualClock::at(NOW))
+pub(crate) fn builder() -> AuthenticatorBuilder<UntypedClaims> {
+    Authenticator::builder()
+        .claims()
+        .issuer(issuer())
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 pub(crate) fn authenticator() -> Authenticator {
-    Authenticator::new(verifier().build().unwrap())
+    builder().build().unwrap()
 }
 
 pub(crate) fn layer() -> BearerLayer {

@@ -1,6 +1,6 @@
 //! What a revocation cache knows, under every interleaving of its threads that the memory model allows.
 //!
-//! `known.rs`, `denials.rs`, `pending.rs` and `dated.rs` of the crate are compiled here once more, with loom's atomics
+//! `local.rs`, `denials.rs`, `pending.rs` and `cached_answer.rs` of the crate are compiled here once more, with loom's atomics
 //! and locks behind the names of `src/revocation/sync.rs`: that is the code itself. The order in which a request asks
 //! them, the store and its own memory is written a second time, in `model.rs`, after `check` and `look_up` of
 //! `src/revocation/cache.rs`.
@@ -16,16 +16,24 @@
 
 #[path = "../../src/claims/clock.rs"]
 mod clock;
+#[path = "../../src/unix_time.rs"]
+mod unix_time;
+pub(crate) use self::unix_time::UnixTime;
 mod claims {
     pub(crate) use crate::clock::*;
+    pub(crate) use tower_bearer::claims::MAX_LEEWAY;
 }
 mod revocation {
-    #[path = "../../../src/revocation/dated.rs"]
-    pub(crate) mod dated;
+    #[path = "../../../src/revocation/cached_answer.rs"]
+    pub(crate) mod cached_answer;
     #[path = "../../../src/revocation/denials.rs"]
     pub(crate) mod denials;
-    #[path = "../../../src/revocation/known.rs"]
-    pub(crate) mod known;
+    #[path = "../../../src/revocation/entry.rs"]
+    pub(crate) mod entry;
+    #[path = "../../../src/revocation/local.rs"]
+    pub(crate) mod local;
+    #[path = "../../../src/revocation/lookup.rs"]
+    pub(crate) mod lookup;
     #[path = "../../../src/revocation/pending.rs"]
     pub(crate) mod pending;
     #[path = "../../../src/revocation/revocable.rs"]
@@ -44,8 +52,9 @@ mod revocation {
         };
     }
 
-    pub(crate) use self::revocable::{Revocable, TokenFacts};
-    pub(crate) use tower_bearer::revocation::RETENTION_MARGIN;
+    pub(crate) use self::entry::RevocationEntry;
+    pub(crate) use self::lookup::{Lookup, TokenFacts, Verdict};
+    pub(crate) use self::revocable::{Revocable, RevocableKind};
 
     mod model;
 }

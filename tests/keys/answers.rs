@@ -206,7 +206,7 @@ async fn rsa_keys_without_alg_are_for_rs256() {
 
 #[tokio::test]
 async fn rsa_keys_without_alg_are_for_the_algorithms_that_are_listed() {
-    use tower_bearer::{Algorithm::*, ConfigError, Issuer, Verifier, claims::UntypedClaims};
+    use tower_bearer::{Algorithm::*, Authenticator, ConfigError, Issuer};
 
     let keys: serde_json::Value = serde_json::from_slice(&fixture("../jwks.json")).unwrap();
     let (n, e) = (&keys["keys"][0]["n"], &keys["keys"][0]["e"]);
@@ -235,7 +235,7 @@ async fn rsa_keys_without_alg_are_for_the_algorithms_that_are_listed() {
     let build = |listed: &[tower_bearer::Algorithm]| {
         let keys = server.keys("/keys").with_rsa_algorithms(listed.iter().copied());
         let issuer = Issuer::new(crate::signer::ISSUER, keys).allow_any_audience();
-        Verifier::<UntypedClaims>::builder().issuer(issuer).build().map(drop)
+        Authenticator::builder().issuer(issuer).build().map(drop)
     };
     assert!(build(&[RS256]).is_ok());
     assert!(matches!(build(&[]), Err(ConfigError::OutOfRange(_))));

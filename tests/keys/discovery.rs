@@ -6,8 +6,8 @@ use std::{
 };
 
 use tower_bearer::{
-    BoxFuture, ConfigError, Issuer, RejectionKind, Verifier,
-    claims::{ManualClock, SystemClock, UntypedClaims},
+    Authenticator, BoxFuture, ConfigError, Issuer, RejectionKind, UnixTime,
+    claims::{ManualClock, SystemClock},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
 };
 
@@ -74,7 +74,7 @@ async fn metadata_of_another_issuer_are_refused_and_both_names_told() {
     let server = Server::start().await;
     let name = server.origin.clone();
     server.serves("/keys", Answer::keys(&set(&[&a])));
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let keys = RemoteJwks::discover(&name).unwrap().with_clock(clock.clone());
     let gate = gate(&name, &keys, &clock);
     let upper = name.to_ascii_uppercase();
@@ -124,7 +124,7 @@ async fn keys_that_move_are_found_again_after_a_failure_or_an_hour() {
     let name = server.origin.clone();
     server.serves(OPENID, metadata(&name, &server.url("/old")));
     server.serves("/old", Answer::Tagged("\"same\"".to_owned(), set(&[&a])));
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let keys = RemoteJwks::discover(&name).unwrap().with_clock(clock.clone());
     let gate = gate(&name, &keys, &clock);
     assert_eq!(gate.says(&a.token_of(&name)).await, Ok(()));
@@ -157,7 +157,7 @@ async fn keys_that_move_are_found_again_after_a_failure_or_an_hour() {
 async fn metadata_may_not_point_to_plain_http_elsewhere() {
     let server = Server::start().await;
     let name = server.origin.clone();
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let keys = RemoteJwks::discover(&name).unwrap().with_clock(clock.clone());
     let gate = gate(&name, &keys, &clock);
     for (address, error) in [
@@ -183,7 +183,7 @@ async fn metadata_may_not_point_to_plain_http_elsewhere() {
 async fn without_metadata_the_first_failure_is_told() {
     let server = Server::start().await;
     server.serves(OPENID, Answer::status(503));
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let keys = RemoteJwks::discover(&server.origin).unwrap().with_clock(clock.clone());
     let gate = gate(&server.origin, &keys, &clock);
     assert_eq!(gate.says(&Signer::new("a").token_of(&server.origin)).await, UNAVAILABLE);
@@ -194,7 +194,7 @@ async fn without_metadata_the_first_failure_is_told() {
 
 #[test]
 fn plain_http_to_another_machine_is_refused_at_start_unless_it_is_spelled_out() {
-    let build = |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     let url = "http://keys.internal/keys";
     let issuer = |keys: RemoteJwks| Issuer::new("https://issuer.example", keys).audience(AUDIENCE);
 
@@ -208,7 +208,7 @@ fn plain_http_to_another_machine_is_refused_at_start_unless_it_is_spelled_out() 
 
 #[tokio::test]
 async fn plain_http_to_another_machine_is_never_fetched_even_without_a_verifier() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let keys = RemoteJwks::new("http://192.0.2.1/keys").unwrap().with_clock(clock);
     keys.spawn();
     while keys.health().failures() == 0 {
@@ -287,7 +287,7 @@ fn an_address_that_is_mistaken_for_another_is_told_with_a_hint() {
 fn an_issuer_does_not_take_another_issuers_metadata() {
     let keys = RemoteJwks::discover("https://one.example").unwrap();
     let issuer = Issuer::new("https://two.example", keys).audience(AUDIENCE);
-    let built = Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let built = Authenticator::builder().issuer(issuer).build();
     assert!(matches!(built, Err(ConfigError::ForeignMetadata)));
 }
 

@@ -4,8 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use tower::{Layer, Service};
 use tower_bearer::{
-    Authenticator, BearerLayer, BoxFuture, Issuer, RejectionKind, Verifier, claims::Clock,
-    jwks::RemoteJwks,
+    Authenticator, BearerLayer, BoxFuture, Issuer, RejectionKind, claims::Clock, jwks::RemoteJwks,
 };
 
 use crate::{
@@ -28,9 +27,10 @@ impl Gate {
     }
 
     pub(crate) fn of(issuers: impl IntoIterator<Item = Issuer>, clock: impl Clock) -> Self {
-        let builder = Verifier::builder().with_clock(clock);
-        let verifier = issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer));
-        Self(BearerLayer::new(Authenticator::new(verifier.build().unwrap())))
+        let builder = Authenticator::builder().claims().with_clock(clock);
+        let authenticator =
+            issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer));
+        Self(BearerLayer::new(authenticator.build().unwrap()))
     }
 
     pub(crate) fn layer(&self) -> &BearerLayer {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_bearer::{Issuer, claims::ManualClock, jwks::Fetched};
+use tower_bearer::{Issuer, UnixTime, claims::ManualClock, jwks::Fetched};
 
 use crate::{
     common::requests::NOW,
@@ -162,7 +162,7 @@ async fn a_wall_clock_that_is_set_back_keeps_no_old_keys_alive() {
     assert_eq!(gate.says(&a.token()).await, Ok(()));
     server.serves("/keys", Answer::status(500));
     clock.advance(Duration::from_secs(4_200));
-    clock.set_unix_time(NOW);
+    clock.set_unix_time(UnixTime::from_secs(NOW));
     // The task looks at the clock when anybody misses a key.
     assert_eq!(gate.says(&Signer::unknown("b")).await, UNAVAILABLE);
     assert_eq!(gate.says(&a.token()).await, UNAVAILABLE);
@@ -174,7 +174,7 @@ async fn of_two_issuers_one_that_is_down_does_not_touch_the_other() {
     let (up, down) = (Server::start().await, Server::start().await);
     up.serves("/keys", Answer::keys(&set(&[&a])));
     down.serves("/keys", Answer::Hangs);
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let brief = Duration::from_millis(1_500);
     let issuer = |name, server: &Server| {
         let keys = server.keys("/keys").with_clock(clock.clone());

@@ -13,8 +13,8 @@ use tokio::{
     net::TcpStream,
 };
 use tower_bearer::{
-    Authenticator, Issuer, RejectionKind, Verifier,
-    claims::{Clock, ManualClock, SystemClock, UntypedClaims},
+    Authenticator, Issuer, RejectionKind, UnixTime,
+    claims::{Clock, ManualClock, SystemClock},
     jwks::RemoteJwks,
 };
 
@@ -116,13 +116,12 @@ impl Clock for Ahead {
 #[ignore = "needs node and oidc-provider"]
 async fn tokens_of_an_openid_provider_are_verified_through_a_rotation() {
     let mut provider = Provider::start();
-    let clock = Ahead(ManualClock::at(0));
+    let clock = Ahead(ManualClock::at(UnixTime::from_secs(0)));
     let keys = RemoteJwks::discover(&provider.issuer).unwrap().with_clock(clock.clone());
     let issuer = Issuer::new(provider.issuer.as_str(), keys.clone())
         .audience(AUDIENCE)
         .require_typ("at+jwt");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build().unwrap();
-    let authenticator = Authenticator::new(verifier);
+    let authenticator = Authenticator::builder().issuer(issuer).build().unwrap();
     let says = async |token: &str| {
         authenticator.authenticate(token).await.map_err(|rejection| rejection.kind())
     };

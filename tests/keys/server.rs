@@ -13,7 +13,7 @@ use tokio::{
     time::interval,
 };
 use tokio_rustls::TlsAcceptor;
-use tower_bearer::{claims::ManualClock, jwks::RemoteJwks};
+use tower_bearer::{UnixTime, claims::ManualClock, jwks::RemoteJwks};
 
 use crate::common::requests::NOW;
 
@@ -108,7 +108,7 @@ impl Server {
         });
         Self {
             origin: format!("{scheme}://localhost:{}", address.port()),
-            clock: ManualClock::at(NOW),
+            clock: ManualClock::at(UnixTime::from_secs(NOW)),
             state,
             task,
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tower_bearer::{
-    Issuer,
+    Issuer, UnixTime,
     claims::ManualClock,
     jwks::{FetchError, RemoteJwks},
 };
@@ -31,7 +31,7 @@ async fn a_service_starts_without_its_key_server_and_recovers() {
     drop(server);
     settle().await;
 
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let keys = keys.with_clock(clock.clone());
     let gate = Gate::new(&keys, clock.clone());
     assert_eq!(gate.says(&a.token()).await, UNAVAILABLE);
@@ -180,7 +180,7 @@ fn a_task_whose_runtime_ended_is_started_again_on_another() {
 #[test]
 fn without_a_runtime_tokens_are_answered_and_nothing_panics() {
     let keys = RemoteJwks::new("http://localhost:9/keys").unwrap();
-    let gate = Gate::new(&keys, ManualClock::at(NOW));
+    let gate = Gate::new(&keys, ManualClock::at(UnixTime::from_secs(NOW)));
     keys.spawn();
     let said = futures_util::FutureExt::now_or_never(gate.says(&Signer::unknown("a")));
     assert_eq!(said, Some(UNAVAILABLE));
@@ -191,7 +191,7 @@ fn without_a_runtime_tokens_are_answered_and_nothing_panics() {
 #[test]
 fn who_is_outside_the_runtime_of_the_task_waits_for_its_answer() {
     let a = Signer::new("a");
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let script = Script::serves(&set(&[&a]));
     let keys = script.keys().with_clock(clock.clone());
     let gate = Gate::new(&keys, clock.clone());

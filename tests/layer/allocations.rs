@@ -15,11 +15,11 @@ use http_body_util::{Empty, Full};
 use serde::Deserialize;
 use tower::{Layer, Service, service_fn};
 use tower_bearer::{
-    Algorithm, Authenticator, BearerLayer, BoxFuture, Issuer, Key, KeySource, RevocationCache,
-    Verifier, VerifierBuilder,
+    Algorithm, Authenticator, AuthenticatorBuilder, BearerLayer, BoxFuture, Issuer, Key, KeySource,
+    RevocationCache, UnixTime,
     claims::{ManualClock, NoClaims},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
-    revocation::MemoryStore,
+    revocation::{MemoryStore, RevocationEntry},
 };
 
 use crate::common::tokens;
@@ -51,19 +51,23 @@ fn token(algorithm: Algorithm) -> String {
     }
 }
 
-fn verifier(algorithm: Algorithm) -> VerifierBuilder<Claims> {
+fn builder(algorithm: Algorithm) -> AuthenticatorBuilder<Claims> {
     let key = match algorithm {
         Algorithm::HS256 => Key::hs256(tokens::SECRET),
         _ => Key::from_pem(algorithm, tokens::fixture("p256.public.pem")),
     };
     let key = key.unwrap().with_key_id("2026-11-key-1");
     let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
-    Verifier::builder().issuer(issuer).with_clock(ManualClock::at(NOW))
+    Authenticator::builder()
+        .claims()
+        .issuer(issuer)
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 fn revocation() -> RevocationCache {
     let bound = Duration::from_secs(3_600);
-    RevocationCache::new(MemoryStore::new(), bound).with_clock(ManualClock::at(NOW))
+    RevocationCache::new(MemoryStore::new(), bound)
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 type Body = Empty<Bytes>;
@@ -127,8 +131,7 @@ fn the_counter_counts() {
 
 #[test]
 fn a_cold_verification_to_claims_of_five_strings() {
-    let verifier = verifier(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
-    let authenticator = Authenticator::new(verifier);
+    let authenticator = builder(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
     let token = token(Algorithm::HS256);
     let verify = || authenticator.authenticate(&token).now_or_never().unwrap().unwrap();
     drop(verify());
@@ -144,9 +147,9 @@ fn a_cold_verification_to_claims_of_five_strings() {
 fn a_cold_verification_to_registered_claims_alone() {
     let key = Key::hs256(tokens::SECRET).unwrap().with_key_id("2026-11-key-1");
     let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
-    let verifier = Verifier::<NoClaims>::builder().issuer(issuer);
-    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
-    let authenticator = Authenticator::new(verifier);
+    let builder = Authenticator::builder().claims::<NoClaims>().issuer(issuer);
+    let authenticator =
+        builder.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
     let token = token(Algorithm::HS256);
     let verify = || authenticator.authenticate(&token).now_or_never().unwrap().unwrap();
     drop(verify());
@@ -160,26 +163,26 @@ fn a_cold_verification_to_registered_claims_alone() {
 
 #[test]
 fn the_layer_on_a_token_that_is_verified_afresh() {
-    let verifier = || verifier(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
+    let authenticator = || builder(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
     let credential = bearer(&token(Algorithm::HS256));
 
-    let without = Authenticator::new(verifier());
+    let without = authenticator();
     assert_eq!(allocations_of_layer(without, credential.as_deref(), 200), 8);
 
-    let with = Authenticator::new(verifier()).with_revocation(revocation());
+    let with = authenticator().with_revocation(revocation());
     assert_eq!(allocations_of_layer(with, credential.as_deref(), 200), 8);
 }
 
 #[test]
 fn the_layer_on_a_token_that_is_remembered() {
     for algorithm in [Algorithm::HS256, Algorithm::ES256] {
-        let verifier = || verifier(algorithm).cache_hmac_tokens().build().unwrap();
+        let authenticator = || builder(algorithm).cache_hmac_tokens().build().unwrap();
         let credential = bearer(&token(algorithm));
 
-        let without = Authenticator::new(verifier());
+        let without = authenticator();
         assert_eq!(allocations_of_layer(without, credential.as_deref(), 200), 1);
 
-        let with = Authenticator::new(verifier()).with_revocation(revocation());
+        let with = authenticator().with_revocation(revocation());
         assert_eq!(allocations_of_layer(with, credential.as_deref(), 200), 1);
     }
 }
@@ -198,7 +201,8 @@ impl FetchJwks for KeyServer {
 #[test]
 fn keys_from_the_network_cost_a_request_no_more_than_local_ones() {
     let remote = RemoteJwks::new("https://issuer.example/keys").unwrap();
-    let remote = remote.with_fetcher(KeyServer).with_clock(ManualClock::at(NOW));
+    let remote =
+        remote.with_fetcher(KeyServer).with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(remote.ready()).unwrap();
     let local = Key::from_pem(Algorithm::ES256, tokens::fixture("p256.public.pem")).unwrap();
@@ -211,10 +215,13 @@ fn keys_from_the_network_cost_a_request_no_more_than_local_ones() {
     for (token, cache, status) in [(&good, 0, 200), (&good, 1 << 20, 200), (&unknown, 0, 401)] {
         let counted = |keys: KeySource| {
             let issuer = Issuer::new("https://issuer.example", keys).audience("api://orders");
-            let builder = Verifier::builder().issuer(issuer).with_clock(ManualClock::at(NOW));
-            let verifier = builder.with_token_cache_capacity(cache).build().unwrap();
+            let builder = Authenticator::builder()
+                .claims()
+                .issuer(issuer)
+                .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
+            let authenticator = builder.with_token_cache_capacity(cache).build().unwrap();
             let credential = bearer(token);
-            allocations_of_layer(Authenticator::new(verifier), credential.as_deref(), status)
+            allocations_of_layer(authenticator, credential.as_deref(), status)
         };
         assert_eq!(counted(remote.clone().into()), counted(local.clone().into()), "{status}");
     }
@@ -235,8 +242,7 @@ fn refusals() {
         [(case, credential.clone(), false, new), (case, credential, true, known)]
     });
     for (case, credential, knows_the_header, expected) in cases {
-        let verifier = verifier(Algorithm::HS256).build().unwrap();
-        let authenticator = Authenticator::new(verifier).with_revocation(revocation());
+        let authenticator = builder(Algorithm::HS256).revocation(revocation()).build().unwrap();
         if knows_the_header {
             authenticator.authenticate(&good).now_or_never().unwrap().unwrap();
         }
@@ -247,9 +253,9 @@ fn refusals() {
 
 #[test]
 fn a_revoked_token() {
-    let verifier = verifier(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
+    let builder = builder(Algorithm::HS256).with_token_cache_capacity(0);
     let revocation = revocation();
-    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let authenticator = builder.revocation(revocation.clone()).build().unwrap();
     let token = token(Algorithm::HS256);
     let verified = authenticator.authenticate(&token).now_or_never().unwrap().unwrap();
     revocation.revoke_token(&verified).now_or_never().unwrap().unwrap();
@@ -283,8 +289,8 @@ fn numbered(count: usize) -> Vec<String> {
 fn a_remembered_token_takes_up_little_beyond_itself_and_its_claims() {
     let tokens = numbered(COUNT);
     let authenticator = |bytes| {
-        let verifier = verifier(Algorithm::HS256).with_token_cache_capacity(bytes);
-        Authenticator::new(verifier.cache_hmac_tokens().build().unwrap())
+        let builder = builder(Algorithm::HS256).with_token_cache_capacity(bytes);
+        builder.cache_hmac_tokens().build().unwrap()
     };
     let verify = |authenticator: &Authenticator<Claims>, number: usize| {
         authenticator.authenticate(&tokens[number]).now_or_never().unwrap().unwrap()
@@ -316,9 +322,9 @@ fn a_denied_token_takes_up_little_memory() {
     let cache = revocation();
     let issuer: std::sync::Arc<str> = "https://issuer.example".into();
     let held = held_for_each(|number| {
-        let id = format!("0b8f1f3e-6a5f-4a53-9b3e-{number:012}").into();
-        let what = tower_bearer::revocation::Revocable::Token { issuer: issuer.clone(), id };
-        cache.apply(what, NOW + 3_600);
+        let id = format!("0b8f1f3e-6a5f-4a53-9b3e-{number:012}");
+        let what = tower_bearer::revocation::Revocable::token(issuer.clone(), id);
+        cache.apply(&RevocationEntry::new(what, UnixTime::from_secs(NOW + 3_600)));
     });
     println!("{held} bytes for a denial");
     assert_eq!(cache.stats().denials, COUNT as u64);

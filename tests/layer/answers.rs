@@ -8,7 +8,7 @@ use http::{
 };
 use tower::{Layer, Service};
 use tower_bearer::{
-    Authenticator, BearerLayer, CheckError, ConfigError, Rejection, RejectionKind, RevocationCache,
+    BearerLayer, CheckError, ConfigError, Rejection, RejectionKind, RevocationCache, UnixTime,
     claims::{ManualClock, UntypedClaims},
     rejection::{ProblemJson, Responder},
     require::Require,
@@ -17,7 +17,7 @@ use tower_bearer::{
 };
 
 use crate::common::requests::{
-    Body, NOW, authenticator, body, get, layer, open, send, token, token_for, token_with, verifier,
+    Body, NOW, authenticator, body, builder, get, layer, open, send, token, token_for, token_with,
     with_bearer,
 };
 
@@ -138,8 +138,8 @@ async fn a_token_may_be_as_long_as_the_verifier_says() {
     let outcome = send(layer().layer(open()), with_bearer(&token)).await;
     assert_eq!(outcome.rejection, Some(RejectionKind::TokenTooLong));
 
-    let verifier = verifier().with_max_token_length(token.len()).build().unwrap();
-    let layer = BearerLayer::new(Authenticator::new(verifier));
+    let authenticator = builder().with_max_token_length(token.len()).build().unwrap();
+    let layer = BearerLayer::new(authenticator);
     send(layer.layer(open()), with_bearer(&token)).await.assert_passed();
     let outcome = send(layer.layer(open()), with_bearer(&format!("{token}a"))).await;
     assert_eq!(outcome.rejection, Some(RejectionKind::TokenTooLong));
@@ -255,7 +255,7 @@ async fn a_cookie_from_another_site_is_forbidden() {
 
 fn layer_over_a_store_that(habit: StoreHabit) -> BearerLayer {
     let cache = RevocationCache::new(FakeStore::that(habit), std::time::Duration::from_secs(30))
-        .with_clock(ManualClock::at(NOW));
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     BearerLayer::new(authenticator().with_revocation(cache))
 }
 
@@ -287,9 +287,9 @@ async fn what_cannot_be_told_now_is_503() {
     )
     .await;
 
-    let verifier = verifier().add_check(|_| Err(CheckError::Unavailable)).build().unwrap();
+    let authenticator = builder().add_check(|_| Err(CheckError::Unavailable)).build().unwrap();
     assert_answer(
-        &BearerLayer::new(Authenticator::new(verifier)).layer(open()),
+        &BearerLayer::new(authenticator).layer(open()),
         with_bearer(&token()),
         RejectionKind::CheckUnavailable,
         (503, None, UNAVAILABLE),

@@ -41,7 +41,7 @@ use tonic_health::pb::{
 };
 use tower::{Layer, Service, ServiceExt, layer::util::Identity, service_fn};
 use tower_bearer::{
-    Authenticated, Authenticator, BearerAuth, BearerLayer, Verifier,
+    Authenticated, Authenticator, BearerAuth, BearerLayer, UnixTime,
     claims::{ManualClock, UntypedClaims},
     rejection::ProblemJson,
     require::Require,
@@ -58,10 +58,14 @@ struct Claims {
 }
 
 fn typed_layer() -> BearerLayer<Claims> {
-    let clock = ManualClock::at(crate::common::requests::NOW);
-    let verifier =
-        Verifier::<Claims>::builder().issuer(issuer()).with_clock(clock).build().unwrap();
-    BearerLayer::new(Authenticator::new(verifier))
+    let clock = ManualClock::at(UnixTime::from_secs(crate::common::requests::NOW));
+    let authenticator = Authenticator::builder()
+        .claims::<Claims>()
+        .issuer(issuer())
+        .with_clock(clock)
+        .build()
+        .unwrap();
+    BearerLayer::new(authenticator)
 }
 
 async fn who(user: Authenticated<Claims>) -> String {

@@ -13,9 +13,9 @@ use http::{
 };
 use http_body_util::StreamBody;
 use tower::{Layer, service_fn};
-use tower_bearer::{Authenticated, Authenticator, BearerLayer, Rejection, RejectionKind};
+use tower_bearer::{Authenticated, BearerLayer, Rejection, RejectionKind};
 
-use crate::common::requests::{Body, body, get, layer, open, send, token, verifier, with_bearer};
+use crate::common::requests::{Body, body, builder, get, layer, open, send, token, with_bearer};
 
 #[tokio::test]
 async fn a_good_token_reaches_the_service_with_its_claims() {
@@ -132,11 +132,11 @@ async fn cache_control(
 async fn a_response_to_a_token_is_private_where_the_service_set_nothing() {
     let custom = HeaderName::from_static("x-token");
     // One token is decided on in `call`, the other in the future.
-    let waiting = verifier().add_async_check(async |_| {
+    let waiting = builder().add_async_check(async |_| {
         tokio::task::yield_now().await;
         Ok(())
     });
-    let waiting = BearerLayer::new(Authenticator::new(waiting.build().unwrap()));
+    let waiting = BearerLayer::new(waiting.build().unwrap());
     for layer in [layer(), waiting] {
         let own_header = layer.clone().credential_header(custom.clone());
         for (layer, request) in [

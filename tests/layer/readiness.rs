@@ -19,10 +19,10 @@ use tower::{
 };
 use tower_bearer::{
     Authenticated, BearerAuth, BearerLayer, BoxFuture, Rejection, RejectionKind, ResponseBody,
-    ResponseFuture, RevocationCache,
+    ResponseFuture, RevocationCache, UnixTime,
     claims::{ManualClock, UntypedClaims},
     require::{self, Require, RequireLayer},
-    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
     test_util::{FakeStore, StoreHabit},
 };
 use tower_test::mock::{self, Mock, Spawn};
@@ -47,21 +47,21 @@ impl Gate {
     /// A layer whose every token waits for this gate once.
     fn layer(&self) -> BearerLayer {
         let cache = RevocationCache::new(self.clone(), Duration::from_secs(30))
-            .with_time_box(Duration::from_secs(3600))
-            .with_clock(ManualClock::at(NOW));
+            .with_lookup_timeout(Duration::from_secs(3600))
+            .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
         BearerLayer::new(authenticator().with_revocation(cache))
     }
 }
 
 impl RevocationStore for Gate {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+    fn look_up<'a>(&'a self, _: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         Box::pin(async {
             self.0.acquire().await.map_err(StoreError::new)?.forget();
             Ok(Verdict::NotRevoked)
         })
     }
 
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -359,7 +359,8 @@ async fn dropping_a_refusal_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_look_up_that_ends_in_a_refusal_does_not_call_the_service() {
     let store = FakeStore::that(StoreHabit::Says(Verdict::Revoked));
-    let cache = RevocationCache::new(store, Duration::ZERO).with_clock(ManualClock::at(NOW));
+    let cache = RevocationCache::new(store, Duration::ZERO)
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let layer = BearerLayer::new(authenticator().with_revocation(cache));
     let (mut service, mut handle) = around_mock(&layer);
     handle.allow(1);

@@ -14,12 +14,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::{
-    Algorithm, Authenticated, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind,
-    RevocationCache, Verifier,
+    Algorithm, Authenticated, Authenticator, BearerLayer, BoxFuture, Issuer, KeySet, RejectionKind,
+    RevocationCache, UnixTime,
     claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
     jws::SigningKey,
-    revocation::{OnUnavailable, Revocable, RevocationStore, Verdict},
-    test_util::{self, FakeStore, PassAnyoneAs, StoreHabit, TestIssuer, TestToken},
+    revocation::{
+        Lookup, MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore,
+        StoreError, Verdict,
+    },
+    test_util::{
+        self, FakeStore, PassAnyoneAs, StoreHabit, TestIssuer, TestToken, revocation_conformance,
+    },
 };
 
 use crate::common::{
@@ -36,7 +41,7 @@ struct Claims {
 }
 
 fn issuer() -> TestIssuer {
-    TestIssuer::new().with_clock(ManualClock::at(NOW))
+    TestIssuer::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 /// One with a key for each algorithm that signs.
@@ -103,8 +108,8 @@ fn what_a_token_is_given_arrives() {
     assert!(user.scopes().contains("orders:read") && user.scopes().contains("orders:write"));
     assert_eq!(user.claims().get("tenant"), Some(&json!(7)));
     assert_eq!(user.claims().get("groups"), Some(&json!(["a", "b"])));
-    assert_eq!(user.registered().issued_at(), Some(NOW));
-    assert_eq!(user.registered().expires_at(), NOW + 90);
+    assert_eq!(user.registered().issued_at(), Some(UnixTime::from_secs(NOW)));
+    assert_eq!(user.registered().expires_at(), UnixTime::from_secs(NOW + 90));
 }
 
 #[test]
@@ -130,10 +135,10 @@ fn each_bad_token_is_refused_for_its_flaw_with_every_algorithm() {
 
 #[test]
 fn no_leeway_saves_a_token_that_is_expired_or_not_yet_valid() {
-    let (issuer, clock) = (issuer(), ManualClock::at(NOW));
+    let (issuer, clock) = (issuer(), ManualClock::at(UnixTime::from_secs(NOW)));
     let lenient = issuer.issuer().with_leeway(MAX_LEEWAY);
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(lenient).with_clock(clock.clone());
-    let authenticator = Authenticator::new(verifier.build().unwrap());
+    let authenticator = Authenticator::builder().issuer(lenient).with_clock(clock.clone());
+    let authenticator = authenticator.build().unwrap();
     let kind = |token: &TestToken| verdict(&authenticator, token).err();
     assert_eq!(kind(&issuer.token().expired()), Some(RejectionKind::Expired));
     let early = issuer.token().not_yet_valid();
@@ -144,7 +149,7 @@ fn no_leeway_saves_a_token_that_is_expired_or_not_yet_valid() {
 
 #[test]
 fn the_clock_of_the_issuer_is_that_of_its_authenticator() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let issuer = issuer().with_clock(clock.clone());
     let authenticator = issuer.authenticator::<UntypedClaims>();
     let token = issuer.token().expires_in(Duration::from_secs(60));
@@ -170,9 +175,10 @@ fn its_public_keys_can_be_published() {
     for issuer in issuers().filter(|issuer| issuer.jwks_json() != secret.jwks_json()) {
         let keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
         let published = Issuer::new(TestIssuer::NAME, keys).audience(TestIssuer::AUDIENCE);
-        let verifier = Verifier::<UntypedClaims>::builder().issuer(published);
-        let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
-        assert!(verdict(&Authenticator::new(verifier), &issuer.token()).is_ok());
+        let authenticator = Authenticator::builder().issuer(published);
+        let authenticator =
+            authenticator.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
+        assert!(verdict(&authenticator, &issuer.token()).is_ok());
     }
 }
 
@@ -277,8 +283,8 @@ async fn through_the_layer_good_tokens_pass_and_bad_ones_are_401() {
 }
 
 fn over(store: &FakeStore, issuer: &TestIssuer) -> (BearerLayer, RevocationCache) {
-    let revocation =
-        RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(NOW));
+    let revocation = RevocationCache::new(store.clone(), Duration::ZERO)
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let authenticator = issuer.authenticator().with_revocation(revocation.clone());
     (BearerLayer::new(authenticator), revocation)
 }
@@ -316,8 +322,13 @@ async fn a_look_up_that_hangs_is_answered_when_the_store_turns() {
 #[tokio::test]
 async fn a_revocation_fails_and_hangs_as_the_store_does() {
     let store = FakeStore::that(NOT_REVOKED);
-    let token = Revocable::Token { issuer: TestIssuer::NAME.into(), id: "a".into() };
-    let told = || store.revoke(&token, NOW + 60).now_or_never().map(|told| told.is_ok());
+    let token = Revocable::token(TestIssuer::NAME, "a");
+    let told = || {
+        store
+            .revoke(&RevocationEntry::restored(token.clone(), UnixTime::from_secs(NOW + 60)))
+            .now_or_never()
+            .map(|told| told.is_ok())
+    };
     assert_eq!(told(), Some(true));
     store.turns_to(StoreHabit::Fails);
     assert_eq!(told(), Some(false));
@@ -328,7 +339,7 @@ async fn a_revocation_fails_and_hangs_as_the_store_does() {
     // It takes revocations, and knows nothing of them.
     store.turns_to(NOT_REVOKED);
     assert_eq!(told(), Some(true));
-    let verdict = store.look_up(std::slice::from_ref(&token)).await;
+    let verdict = store.look_up(&Lookup::new([token.clone()], UnixTime::from_secs(NOW))).await;
     assert_eq!(verdict.unwrap(), Verdict::NotRevoked);
 }
 
@@ -340,4 +351,103 @@ async fn what_was_spelled_out_for_an_outage_can_be_tested() {
     let authenticator = issuer.authenticator::<UntypedClaims>().with_revocation(revocation.clone());
     assert!(authenticator.authenticate(&issuer.token().issue()).await.is_ok());
     assert_eq!(revocation.stats().allowed, 1);
+}
+
+/// A store that changes entries and lookups on their way to a good one.
+struct Broken {
+    good: MemoryStore,
+    entry: fn(&RevocationEntry) -> Option<RevocationEntry>,
+    lookup: fn(&Lookup) -> Lookup,
+}
+
+impl RevocationStore for Broken {
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async move { self.good.look_up(&(self.lookup)(lookup)).await })
+    }
+
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            match (self.entry)(entry) {
+                Some(entry) => self.good.revoke(&entry).await,
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// What the suite says about such a store.
+async fn broken_rule(
+    entry: fn(&RevocationEntry) -> Option<RevocationEntry>,
+    lookup: fn(&Lookup) -> Lookup,
+) -> String {
+    let make = async |clock| {
+        let good = MemoryStore::new().with_clock(clock);
+        Broken { good, entry, lookup }
+    };
+    let checked = AssertUnwindSafe(revocation_conformance::check(make)).catch_unwind().await;
+    *checked.unwrap_err().downcast::<String>().unwrap()
+}
+
+fn as_it_is(entry: &RevocationEntry) -> Option<RevocationEntry> {
+    Some(entry.clone())
+}
+
+fn restored(
+    entry: &RevocationEntry,
+    thing: Revocable,
+    obsolete_after: UnixTime,
+) -> RevocationEntry {
+    RevocationEntry::restored(thing, obsolete_after)
+        .with_cut_off(entry.cut_off())
+        .with_start(entry.starts_at())
+}
+
+fn lower_case(thing: &Revocable) -> Revocable {
+    Revocable::new(thing.kind(), thing.issuer().clone(), thing.id().to_lowercase())
+}
+
+#[tokio::test]
+async fn the_suite_names_the_rule_that_a_revocation_store_breaks() {
+    let forgets = broken_rule(|_| None, Lookup::clone).await;
+    let rule = "an entry of each kind is found by the next lookup: ";
+    assert!(forgets.starts_with(&format!("broken rule: {rule}")), "{forgets}");
+
+    let five =
+        |lookup: &Lookup| Lookup::new(lookup.things().iter().take(5).cloned(), lookup.issued_at());
+    let old = |lookup: &Lookup| Lookup::new(lookup.things().iter().cloned(), UnixTime::EPOCH);
+    for (found, rule) in [
+        (broken_rule(as_it_is, five).await, "one revoked thing is enough wherever it stands"),
+        (broken_rule(as_it_is, old).await, "a cut off revokes what was issued at it or before"),
+        (
+            broken_rule(
+                |entry| Some(restored(entry, lower_case(entry.thing()), entry.obsolete_after())),
+                |lookup| Lookup::new(lookup.things().iter().map(lower_case), lookup.issued_at()),
+            )
+            .await,
+            "an entry revokes nothing but its thing",
+        ),
+        (
+            broken_rule(|entry| Some(entry.clone().with_start(UnixTime::EPOCH)), Lookup::clone)
+                .await,
+            "an entry revokes from its start on and not before",
+        ),
+        (
+            broken_rule(
+                |entry| {
+                    let shorter = entry.obsolete_after() - Duration::from_secs(1);
+                    Some(restored(entry, entry.thing().clone(), shorter))
+                },
+                Lookup::clone,
+            )
+            .await,
+            "an entry is kept through its last second",
+        ),
+        (
+            broken_rule(|entry| Some(entry.clone().with_cut_off(UnixTime::EPOCH)), Lookup::clone)
+                .await,
+            "a cut off revokes what was issued at it or before",
+        ),
+    ] {
+        assert!(found.starts_with(&format!("broken rule: {rule}: ")), "{found}");
+    }
 }

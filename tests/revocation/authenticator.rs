@@ -10,10 +10,11 @@ use std::{
 
 use tower_bearer::{
     Algorithm, Authenticator, BoxFuture, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
-    RevocationCache, Verifier,
-    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
+    RevocationCache, UnixTime,
+    claims::{MAX_LEEWAY, ManualClock},
     revocation::{
-        MemoryStore, OnUnavailable, Revocable, RevocationStore, RevokeError, StoreError, Verdict,
+        Lookup, MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore,
+        RevokeError, StoreError, Verdict,
     },
 };
 
@@ -30,22 +31,18 @@ struct Wire {
 }
 
 impl RevocationStore for Wire {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         if self.is_cut.load(SeqCst) {
             return Box::pin(async { Err(StoreError::new("connection reset")) });
         }
-        self.store.look_up(token)
+        self.store.look_up(lookup)
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         if self.is_cut.load(SeqCst) {
             return Box::pin(async { Err(StoreError::new("connection reset")) });
         }
-        self.store.revoke(what, keep_until)
+        self.store.revoke(entry)
     }
 }
 
@@ -59,20 +56,17 @@ struct Service {
 impl Service {
     /// Shares `store` with other services.
     fn beside(store: &MemoryStore, on_unavailable: OnUnavailable) -> Self {
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(UnixTime::from_secs(NOW));
         let wire = Wire { store: store.clone(), is_cut: Arc::default() };
         let issuer =
             Issuer::new("https://issuer.example", Key::hs256(SECRET).unwrap().with_key_id("k1"))
                 .audience("api://orders");
-        let verifier = Verifier::<UntypedClaims>::builder()
-            .issuer(issuer)
-            .with_clock(clock.clone())
-            .build()
-            .unwrap();
+        let authenticator =
+            Authenticator::builder().issuer(issuer).with_clock(clock.clone()).build().unwrap();
         let revocation = RevocationCache::new(wire.clone(), BOUND)
             .with_clock(clock.clone())
             .with_on_unavailable(on_unavailable);
-        let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+        let authenticator = authenticator.with_revocation(revocation.clone());
         Self { clock, wire, revocation, authenticator }
     }
 
@@ -114,9 +108,10 @@ fn revoking_the_token_at_hand_refuses_it_and_no_other() {
 fn a_cut_off_refuses_the_subject_s_older_tokens_and_those_that_do_not_tell_their_age() {
     let service = Service::new();
     let cutoff = NOW - 60;
-    let subject =
-        Revocable::Subject { issuer: issuer(), subject: "alice".into(), issued_at: cutoff };
-    block_on(service.revocation.revoke(subject, NOW + 600)).unwrap();
+    let subject = Revocable::subject(issuer(), "alice");
+    let entry = RevocationEntry::new(subject, UnixTime::from_secs(NOW + 600));
+    let entry = entry.with_cut_off(UnixTime::from_secs(cutoff));
+    block_on(service.revocation.revoke(&entry)).unwrap();
     for (more, outcome) in [
         (format!(r#","iat":{cutoff}"#), Err(RejectionKind::Revoked)),
         (String::new(), Err(RejectionKind::Revoked)),
@@ -129,9 +124,12 @@ fn a_cut_off_refuses_the_subject_s_older_tokens_and_those_that_do_not_tell_their
 #[test]
 fn a_session_ends_with_all_of_its_tokens() {
     let service = Service::new();
-    let session = Revocable::Session { issuer: issuer(), id: "s1".into() };
+    let session = Revocable::session(issuer(), "s1");
     assert_eq!(service.outcome(&token("a", r#","sid":"s1""#)), Ok(()));
-    block_on(service.revocation.revoke(session, NOW + 600)).unwrap();
+    block_on(
+        service.revocation.revoke(&RevocationEntry::new(session, UnixTime::from_secs(NOW + 600))),
+    )
+    .unwrap();
     assert_eq!(service.outcome(&token("a", r#","sid":"s1""#)), Err(RejectionKind::Revoked));
     assert_eq!(service.outcome(&token("b", r#","sid":"s1""#)), Err(RejectionKind::Revoked));
     assert_eq!(service.outcome(&token("c", r#","sid":"s2""#)), Ok(()));
@@ -142,15 +140,18 @@ fn a_key_takes_its_tokens_with_it() {
     let service = Service::new();
     assert_eq!(service.outcome(&token("a", "")), Ok(()));
     for (id, outcome) in [("k2", Ok(())), ("k1", Err(RejectionKind::Revoked))] {
-        let key = Revocable::Key { issuer: issuer(), id: id.into() };
-        block_on(service.revocation.revoke(key, NOW + 600)).unwrap();
+        let key = Revocable::key(issuer(), id);
+        block_on(
+            service.revocation.revoke(&RevocationEntry::new(key, UnixTime::from_secs(NOW + 600))),
+        )
+        .unwrap();
         assert_eq!(service.outcome(&token("a", "")), outcome, "{id}");
     }
 }
 
 #[test]
 fn a_revocation_in_one_process_reaches_another_after_the_bound() {
-    let store = MemoryStore::new().with_clock(ManualClock::at(NOW));
+    let store = MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let one = Service::beside(&store, OnUnavailable::Deny);
     let other = Service::beside(&store, OnUnavailable::Deny);
     let user = block_on(one.authenticator.authenticate(&token("a", ""))).unwrap();
@@ -182,21 +183,17 @@ fn a_revocation_that_the_store_did_not_take_is_an_error_and_holds_here() {
     assert_eq!(service.revocation.stats().allowed, 1);
 }
 
-/// Keeps what it is told to revoke, and until when.
+/// Keeps what it is told to revoke.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<(Revocable, u64)>>>);
+struct Notes(Arc<Mutex<Vec<RevocationEntry>>>);
 
 impl RevocationStore for Notes {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+    fn look_up<'a>(&'a self, _: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         Box::pin(async { Ok(Verdict::NotRevoked) })
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.0.lock().unwrap().push((what.clone(), keep_until));
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.lock().unwrap().push(entry.clone());
         Box::pin(async { Ok(()) })
     }
 }
@@ -210,9 +207,9 @@ fn authenticator(
     clock: &ManualClock,
     store: impl RevocationStore,
 ) -> Authenticator {
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(policy).with_clock(clock.clone());
+    let authenticator = Authenticator::builder().issuer(policy).with_clock(clock.clone());
     let cache = RevocationCache::new(store, BOUND).with_clock(clock.clone());
-    Authenticator::new(verifier.build().unwrap()).with_revocation(cache)
+    authenticator.build().unwrap().with_revocation(cache)
 }
 
 fn outcome(authenticator: &Authenticator, token: &str) -> Result<(), RejectionKind> {
@@ -221,7 +218,7 @@ fn outcome(authenticator: &Authenticator, token: &str) -> Result<(), RejectionKi
 
 #[test]
 fn a_key_without_an_id_is_revoked_by_thumbprint_and_never_by_kid() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let store = MemoryStore::new().with_clock(clock.clone());
     let key = Key::hs256(SECRET).unwrap();
     let [here, elsewhere] =
@@ -243,7 +240,7 @@ fn a_key_without_an_id_is_revoked_by_thumbprint_and_never_by_kid() {
 
 #[test]
 fn an_unknown_key_is_an_error_that_lists_ids_and_thumbprints() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let public = Key::from_pem(Algorithm::ES256, fixture("p256.public.pem")).unwrap();
     let public = public.with_key_id("a\nb");
     let secret = Key::hs256(SECRET).unwrap().with_key_id("secret");
@@ -265,11 +262,10 @@ fn an_unknown_key_is_an_error_that_lists_ids_and_thumbprints() {
 
 #[test]
 fn an_unknown_issuer_or_no_cache_is_an_error() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let notes = Notes::default();
     let policy = policy(Key::hs256(SECRET).unwrap()).add_name("issuer.example");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(policy.clone()).build().unwrap();
-    let without = Authenticator::new(verifier);
+    let without = Authenticator::builder().issuer(policy.clone()).build().unwrap();
     let error = block_on(without.revoke_subject("https://issuer.example", "alice")).unwrap_err();
     assert!(matches!(error, RevokeError::NoRevocation));
 
@@ -282,13 +278,13 @@ fn an_unknown_issuer_or_no_cache_is_an_error() {
     }
     assert!(notes.0.lock().unwrap().is_empty());
     block_on(authenticator.revoke_session("issuer.example", "s1")).unwrap();
-    let what = notes.0.lock().unwrap()[0].0.clone();
-    assert!(what == Revocable::Session { issuer: issuer(), id: "s1".into() }, "by its own name");
+    let what = notes.0.lock().unwrap()[0].thing().clone();
+    assert!(what == Revocable::session(issuer(), "s1"), "by its own name");
 }
 
 #[test]
 fn a_cut_off_as_of_now_reaches_an_issuer_whose_clock_is_ahead() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let token = |iat: u64| token("a", &format!(r#","iat":{iat}"#));
     for leeway in [30, 5] {
         let store = MemoryStore::new().with_clock(clock.clone());
@@ -308,7 +304,7 @@ fn a_cut_off_as_of_now_reaches_an_issuer_whose_clock_is_ahead() {
 #[test]
 fn a_revocation_is_kept_for_the_maximum_lifetime_or_400_days() {
     const DAY: u64 = 24 * 3600;
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let slack = MAX_LEEWAY.as_secs() + 60;
     let policy = || policy(Key::hs256(SECRET).unwrap().with_key_id("k1"));
     for (policy, lifetime, of_key) in [
@@ -321,7 +317,8 @@ fn a_revocation_is_kept_for_the_maximum_lifetime_or_400_days() {
         block_on(authenticator.revoke_subject("https://issuer.example", "alice")).unwrap();
         block_on(authenticator.revoke_session("https://issuer.example", "s1")).unwrap();
         block_on(authenticator.revoke_key("https://issuer.example", "k1")).unwrap();
-        let kept: Vec<u64> = notes.0.lock().unwrap().iter().map(|(_, until)| *until).collect();
+        let notes = notes.0.lock().unwrap();
+        let kept: Vec<u64> = notes.iter().map(|entry| entry.obsolete_after().as_secs()).collect();
         let until = NOW + 30 + lifetime + slack;
         assert_eq!(kept, [until, until, NOW + of_key + slack]);
     }
@@ -330,11 +327,20 @@ fn a_revocation_is_kept_for_the_maximum_lifetime_or_400_days() {
 #[test]
 fn a_revocation_that_can_match_nothing_any_more_is_an_error() {
     let service = Service::new();
-    let session = || Revocable::Session { issuer: issuer(), id: "s1".into() };
+    let session = || Revocable::session(issuer(), "s1");
     let latest_kept = NOW - MAX_LEEWAY.as_secs() - 60;
-    block_on(service.revocation.revoke(session(), latest_kept)).unwrap();
+    block_on(
+        service
+            .revocation
+            .revoke(&RevocationEntry::new(session(), UnixTime::from_secs(latest_kept))),
+    )
+    .unwrap();
     for a_lifetime_and_no_date in [3600, latest_kept - 1] {
-        let error = block_on(service.revocation.revoke(session(), a_lifetime_and_no_date));
+        let error =
+            block_on(service.revocation.revoke(&RevocationEntry::new(
+                session(),
+                UnixTime::from_secs(a_lifetime_and_no_date),
+            )));
         assert!(matches!(error, Err(RevokeError::Expired)));
     }
     let user = block_on(service.authenticator.authenticate(&token("a", ""))).unwrap();

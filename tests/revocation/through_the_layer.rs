@@ -13,9 +13,11 @@ use futures_util::FutureExt;
 use http::StatusCode;
 use tower::{Layer, Service, ServiceExt};
 use tower_bearer::{
-    Authenticator, BearerLayer, RejectionKind, RevocationCache, Verifier,
-    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
-    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, Verdict},
+    Authenticator, BearerLayer, RejectionKind, RevocationCache, UnixTime,
+    claims::{MAX_LEEWAY, ManualClock},
+    revocation::{
+        MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
+    },
     test_util::{FakeStore, StoreHabit},
 };
 
@@ -34,23 +36,25 @@ struct Guard {
 
 impl Guard {
     fn new(store: impl RevocationStore, on_unavailable: OnUnavailable) -> Self {
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(UnixTime::from_secs(NOW));
         let revocation = RevocationCache::new(store, BOUND)
             .with_clock(clock.clone())
             .with_on_unavailable(on_unavailable);
-        let verifier = Verifier::<UntypedClaims>::builder()
+        let authenticator = Authenticator::builder()
             .issuer(issuer().with_leeway(MAX_LEEWAY))
             .with_clock(clock.clone())
             .build()
             .unwrap();
-        let layer =
-            BearerLayer::new(Authenticator::new(verifier).with_revocation(revocation.clone()));
+        let layer = BearerLayer::new(authenticator.with_revocation(revocation.clone()));
         Self { clock, revocation, layer }
     }
 
     /// In force here, whatever comes of telling the store.
     fn revoke_here(&self, id: &str) {
-        let _ = self.revocation.revoke(by_id(id), NOW + 3_600).now_or_never();
+        let _ = self
+            .revocation
+            .revoke(&RevocationEntry::new(by_id(id), UnixTime::from_secs(NOW + 3_600)))
+            .now_or_never();
     }
 
     async fn status(&self, token: &str) -> (StatusCode, Option<RejectionKind>) {
@@ -72,21 +76,21 @@ fn named(id: &str) -> String {
 }
 
 fn by_id(id: &str) -> Revocable {
-    Revocable::Token { issuer: "https://issuer.example".into(), id: id.into() }
+    Revocable::token("https://issuer.example", id)
 }
 
 #[tokio::test]
 async fn each_way_of_revoking_refuses_its_tokens_and_no_others() {
     let name: Arc<str> = "https://issuer.example".into();
-    for what in [
-        by_id("a"),
-        Revocable::Session { issuer: name.clone(), id: "s-a".into() },
-        Revocable::Subject { issuer: name, subject: "me".into(), issued_at: NOW - 5 },
-    ] {
+    for what in
+        [by_id("a"), Revocable::session(name.clone(), "s-a"), Revocable::subject(name, "me")]
+    {
         let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
         let later = token_with(&format!(r#""exp":{},"iat":{},"jti":"b""#, NOW + 3_600, NOW - 4));
         assert_eq!(guard.status(&named("a")).await, PASSED);
-        guard.revocation.revoke(what.clone(), NOW + 3_600).await.unwrap();
+        let entry = RevocationEntry::new(what.clone(), UnixTime::from_secs(NOW + 3_600));
+        let entry = entry.with_cut_off(UnixTime::from_secs(NOW - 5));
+        guard.revocation.revoke(&entry).await.unwrap();
         assert_eq!(guard.status(&named("a")).await, REVOKED, "{what:?}");
         assert_eq!(guard.status(&later).await, PASSED, "{what:?}");
     }
@@ -95,16 +99,24 @@ async fn each_way_of_revoking_refuses_its_tokens_and_no_others() {
 #[tokio::test]
 async fn the_same_words_of_another_issuer_revoke_nothing() {
     let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
-    let other = Revocable::Token { issuer: "https://other.example".into(), id: "a".into() };
-    guard.revocation.revoke(other, NOW + 3_600).await.unwrap();
+    let other = Revocable::token("https://other.example", "a");
+    guard
+        .revocation
+        .revoke(&RevocationEntry::new(other, UnixTime::from_secs(NOW + 3_600)))
+        .await
+        .unwrap();
     assert_eq!(guard.status(&named("a")).await, PASSED);
 }
 
 #[tokio::test]
 async fn a_revoked_token_stays_refused_to_the_last_second_of_its_leeway() {
     let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
-    guard.revocation.revoke(by_id("revoked"), NOW + 3_600).await.unwrap();
-    guard.clock.set_unix_time(NOW + 3_600 + MAX_LEEWAY.as_secs() - 1);
+    guard
+        .revocation
+        .revoke(&RevocationEntry::new(by_id("revoked"), UnixTime::from_secs(NOW + 3_600)))
+        .await
+        .unwrap();
+    guard.clock.set_unix_time(UnixTime::from_secs(NOW + 3_600 + MAX_LEEWAY.as_secs() - 1));
     assert_eq!(guard.status(&named("revoked")).await, REVOKED);
     assert_eq!(guard.status(&named("its twin")).await, PASSED);
     guard.clock.advance(Duration::from_secs(1));
@@ -116,7 +128,11 @@ async fn a_revoked_token_stays_refused_to_the_last_second_of_its_leeway() {
 async fn a_local_revocation_wins_over_a_store_that_lies() {
     let guard = Guard::new(FakeStore::that(NOT_REVOKED), OnUnavailable::Allow);
     assert_eq!(guard.status(&named("a")).await, PASSED);
-    guard.revocation.revoke(by_id("a"), NOW + 3_600).await.unwrap();
+    guard
+        .revocation
+        .revoke(&RevocationEntry::new(by_id("a"), UnixTime::from_secs(NOW + 3_600)))
+        .await
+        .unwrap();
     for _ in 0..3 {
         assert_eq!(guard.status(&named("a")).await, REVOKED);
         guard.clock.advance(BOUND * 2);
@@ -167,7 +183,11 @@ async fn a_store_that_fails_or_hangs_is_503_by_default_and_known_answers_stay() 
         let store = FakeStore::that(NOT_REVOKED);
         let guard = Guard::new(store.clone(), OnUnavailable::Deny);
         assert_eq!(guard.status(&named("known")).await, PASSED);
-        guard.revocation.revoke(by_id("revoked"), NOW + 3_600).await.unwrap();
+        guard
+            .revocation
+            .revoke(&RevocationEntry::new(by_id("revoked"), UnixTime::from_secs(NOW + 3_600)))
+            .await
+            .unwrap();
         store.turns_to(habit);
         assert_eq!(guard.status(&named("new")).await, UNAVAILABLE);
         assert_eq!(guard.status(&named("known")).await, PASSED, "its answer is fresh");
@@ -213,11 +233,11 @@ async fn serve_stale_uses_old_answers_to_their_age_and_never_against_a_known_den
 
 #[tokio::test]
 async fn a_second_look_at_a_stream_sees_a_revocation() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation = RevocationCache::new(MemoryStore::new(), BOUND).with_clock(clock.clone());
-    let verifier =
-        Verifier::<UntypedClaims>::builder().issuer(issuer()).with_clock(clock).build().unwrap();
-    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let authenticator =
+        Authenticator::builder().issuer(issuer()).with_clock(clock).build().unwrap();
+    let authenticator = authenticator.with_revocation(revocation.clone());
     let user = authenticator.authenticate(&named("a")).await.unwrap();
     assert_eq!(authenticator.recheck(&user).await, Ok(()));
     revocation.revoke_token(&user).await.unwrap();
@@ -260,7 +280,11 @@ async fn under_load_the_next_request_sees_every_local_revocation() {
         while requests.load(Ordering::Relaxed) < busy {
             tokio::task::yield_now().await;
         }
-        guard.revocation.revoke(by_id(&id), NOW + 3_600).await.unwrap();
+        guard
+            .revocation
+            .revoke(&RevocationEntry::new(by_id(&id), UnixTime::from_secs(NOW + 3_600)))
+            .await
+            .unwrap();
         assert_eq!(guard.status(&token).await, REVOKED, "token {number}");
     }
     stop.store(true, Ordering::Relaxed);

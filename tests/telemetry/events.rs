@@ -18,10 +18,10 @@ use std::{
 
 use tower::Layer;
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, UnixTime,
+    claims::ManualClock,
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
-    revocation::{MemoryStore, Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{Lookup, MemoryStore, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 use tower_bearer_redis::RedisStore;
 use tracing_subscriber::{filter::LevelFilter, fmt, util::SubscriberInitExt};
@@ -177,16 +177,16 @@ fn keys_that_cannot_be_used_are_one_event_until_they_change() {
     let enc = r#"{"kty":"RSA","use":"enc","kid":"e"}"#;
     let odd = r#"{"kty":"new","kid":"n"}"#;
     let events = events(async {
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(UnixTime::from_secs(NOW));
         let documents = [with(enc), with(enc), with(odd), format!(r#"{{"keys":[{odd}]}}"#)];
         let keys = RemoteJwks::new("https://issuer.example/secret").unwrap();
         let keys = keys.with_clock(clock.clone());
         let keys = keys.with_fetcher(Documents(Mutex::new(documents.into())));
         for attempt in 1..=4 {
-            let verifier = Verifier::<UntypedClaims>::builder()
+            let authenticator = Authenticator::builder()
                 .issuer(Issuer::new("https://issuer.example", keys.clone()).allow_any_audience())
                 .with_clock(clock.clone());
-            let authenticator = Authenticator::new(verifier.build().unwrap());
+            let authenticator = authenticator.build().unwrap();
             // {"alg":"RS256","kid":"a"}.{"iss":"https://issuer.example"}
             let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIn0.AAA";
             authenticator.authenticate(token).await.unwrap_err();
@@ -230,18 +230,18 @@ fn keys_of_a_file_that_cannot_be_used_are_one_event() {
 struct Quoting(fn(String) -> StoreError);
 
 impl RevocationStore for Quoting {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        Box::pin(async move { Err((self.0)(format!("{token:?}"))) })
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        Box::pin(async move { Err((self.0)(format!("{:?}", lookup.things()))) })
     }
 
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }
 
 #[test]
 fn a_store_that_fails_is_a_warning_once_in_ten_seconds_and_its_words_are_not_repeated() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let events = events(async {
         let cache = |store| RevocationCache::new(store, Duration::ZERO).with_clock(clock.clone());
         let (failing, late) =

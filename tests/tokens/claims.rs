@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tower_bearer::{
     Authenticated, Authenticator, CheckError, ConfigError, Issuer, Key, Rejection, RejectionKind,
-    Verifier,
-    claims::{MAX_LEEWAY, ManualClock, UntypedClaims},
+    UnixTime,
+    claims::{MAX_LEEWAY, ManualClock, NoClaims},
 };
 
 use crate::common::tokens::{SECRET, block_on, sha256_hex, sign_hs256, sign_hs256_with};
@@ -17,13 +17,12 @@ fn issuer() -> Issuer {
 }
 
 fn authenticator(issuer: Issuer, clock: &ManualClock) -> Authenticator {
-    let verifier = Verifier::builder().issuer(issuer).with_clock(clock.clone()).build().unwrap();
-    Authenticator::new(verifier)
+    Authenticator::builder().claims().issuer(issuer).with_clock(clock.clone()).build().unwrap()
 }
 
 fn authenticate(issuer: Issuer, now: u64, claims: &str) -> Result<Authenticated, Rejection> {
     let token = sign_hs256(r#"{"alg":"HS256"}"#, claims);
-    block_on(authenticator(issuer, &ManualClock::at(now)).authenticate(&token))
+    block_on(authenticator(issuer, &ManualClock::at(UnixTime::from_secs(now))).authenticate(&token))
 }
 
 /// The outcome for a claim set that has `iss` and `aud` and these further members.
@@ -160,7 +159,7 @@ fn arithmetic_saturates_at_both_ends_of_time() {
 
 #[test]
 fn a_leeway_above_five_minutes_is_refused_when_the_verifier_is_built() {
-    let build = |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     assert!(build(issuer().with_leeway(MAX_LEEWAY)).is_ok());
     let too_long = MAX_LEEWAY + Duration::from_nanos(1);
     for policy in [issuer().with_leeway(too_long), issuer().with_expiry_leeway(too_long)] {
@@ -173,7 +172,7 @@ fn a_verifier_needs_issuers_with_different_names() {
     let build = |issuers: Vec<Issuer>| {
         issuers
             .into_iter()
-            .fold(Verifier::<UntypedClaims>::builder(), |builder, issuer| builder.issuer(issuer))
+            .fold(Authenticator::builder(), |builder, issuer| builder.issuer(issuer))
             .build()
     };
     assert!(matches!(build(vec![]), Err(ConfigError::NoIssuer)));
@@ -326,7 +325,7 @@ fn an_integer_subject_is_its_decimal_text_and_never_a_string() {
 
 #[test]
 fn a_name_that_no_issuer_can_have_is_refused_with_a_hint() {
-    let build = |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build();
+    let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     let named = |name: &str| Issuer::new(name, Key::hs256(SECRET).unwrap()).allow_any_audience();
     let template = "https://login.example/{tenantid}/v2.0";
     for (issuer, hint) in [
@@ -390,8 +389,9 @@ fn registered_claims_are_told_as_the_token_has_them() {
     assert_eq!(claims.subject(), Some("me"));
     assert_eq!(claims.audience().iter().collect::<Vec<_>>(), ["api://orders", "b"]);
     assert!(claims.audience().contains("b") && !claims.audience().contains("a"));
-    assert_eq!(claims.expires_at(), NOW + 60);
-    assert_eq!((claims.not_before(), claims.issued_at()), (Some(NOW - 1), Some(NOW - 2)));
+    assert_eq!(claims.expires_at(), UnixTime::from_secs(NOW + 60));
+    let at = |seconds| Some(UnixTime::from_secs(seconds));
+    assert_eq!((claims.not_before(), claims.issued_at()), (at(NOW - 1), at(NOW - 2)));
     assert_eq!((claims.token_id(), claims.session_id()), (Some("t"), Some("s")));
     assert_eq!(claims.scopes().iter().collect::<Vec<_>>(), ["a", "c", "d"]);
     assert!(claims.scopes().contains("c") && !claims.scopes().contains("b"));
@@ -448,9 +448,11 @@ fn typ_is_absent_jwt_or_at_jwt_unless_the_policy_says_otherwise() {
         format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, NOW + 1);
     let of = |policy: Issuer, typ: &str| {
         let token = sign_hs256(&format!(r#"{{"alg":"HS256"{typ}}}"#), &claims);
-        block_on(authenticator(policy, &ManualClock::at(NOW)).authenticate(&token))
-            .map(drop)
-            .map_err(|rejection| rejection.kind())
+        block_on(
+            authenticator(policy, &ManualClock::at(UnixTime::from_secs(NOW))).authenticate(&token),
+        )
+        .map(drop)
+        .map_err(|rejection| rejection.kind())
     };
     for typ in [
         "",
@@ -487,13 +489,12 @@ fn typ_is_absent_jwt_or_at_jwt_unless_the_policy_says_otherwise() {
 fn a_token_of_one_issuer_under_the_name_of_another_is_refused() {
     let other =
         Issuer::new("https://other.example", Key::hs256([9; 32]).unwrap()).audience("api://orders");
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(issuer())
         .issuer(other)
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let of = |iss: &str, secret: &[u8]| {
         let claims = format!(r#"{{"iss":"{iss}","aud":"api://orders","exp":{}}}"#, NOW + 1);
         let token = sign_hs256_with(secret, r#"{"alg":"HS256"}"#, &claims);
@@ -515,9 +516,9 @@ fn another_spelling_of_the_issuer_is_one_issuer() {
 
 #[test]
 fn the_authors_checks_run_on_every_request_and_may_refuse_or_be_unable_to_tell() {
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(issuer())
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .add_check(|token| match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
             Some("red") => Err(CheckError::Refused),
             _ => Ok(()),
@@ -531,7 +532,6 @@ fn the_authors_checks_run_on_every_request_and_may_refuse_or_be_unable_to_tell()
         })
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let of = |tenant: &str| {
         let claims = format!(
             r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{},"tenant":"{tenant}"}}"#,
@@ -554,12 +554,12 @@ fn claims_that_do_not_fit_the_authors_type_are_refused() {
         sub: String,
         level: u8,
     }
-    let verifier = Verifier::<Claims>::builder()
+    let authenticator = Authenticator::builder()
+        .claims::<Claims>()
         .issuer(issuer())
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let of = |members: &str| {
         let claims = format!(
             r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{},"sub":"me"{members}}}"#,
@@ -601,7 +601,7 @@ fn the_revocation_id_is_jti_or_the_chosen_claim_or_a_hash_without_the_signature(
 
 #[test]
 fn a_long_stream_is_ended_by_a_second_look() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let authenticator = authenticator(issuer(), &clock);
     let claims =
         format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, NOW + 100);
@@ -616,7 +616,7 @@ fn a_long_stream_is_ended_by_a_second_look() {
 
 #[test]
 fn a_second_look_knows_of_the_maximum_age_and_of_the_issuer() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let aged = authenticator(issuer().with_max_age(Duration::from_secs(60)), &clock);
     let claims = format!(
         r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{},"iat":{NOW}}}"#,
@@ -634,7 +634,7 @@ fn a_second_look_knows_of_the_maximum_age_and_of_the_issuer() {
 
 #[test]
 fn recheck_rejects_a_token_that_another_verifier_verified() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let lax = authenticator(issuer().require_typ("JWT"), &clock);
     let strict = authenticator(issuer().require_typ("at+jwt"), &clock);
     let members =
@@ -658,11 +658,11 @@ fn recheck_rejects_a_token_that_another_verifier_verified() {
 }
 
 #[test]
-fn no_exp_is_too_far_for_the_system_time() {
+fn the_latest_exp_that_is_read_is_told_as_it_is() {
     let members =
         format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, 1_u64 << 53);
-    let year_9999 = std::time::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    assert_eq!(authenticate(issuer(), NOW, &members).unwrap().expires_at(), year_9999);
+    let latest = UnixTime::from_secs(1 << 53);
+    assert_eq!(authenticate(issuer(), NOW, &members).unwrap().expires_at(), latest);
 }
 
 /// Features of serde_json that another crate of the build may switch on read such objects as something else.
@@ -687,7 +687,7 @@ mod rfc7515 {
         let policy = Issuer::new("joe", Key::from_jwk_json(jwk).unwrap())
             .allow_any_audience()
             .with_leeway(Duration::ZERO);
-        let clock = ManualClock::at(1_300_819_379);
+        let clock = ManualClock::at(UnixTime::from_secs(1_300_819_379));
         let authenticator = authenticator(policy, &clock);
         let authenticated = block_on(authenticator.authenticate(&token)).unwrap();
         let is_root = authenticated.claims().get("http://example.com/is_root").unwrap();
@@ -723,4 +723,16 @@ mod rfc7515 {
             "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
         );
     }
+}
+
+#[test]
+fn a_check_that_was_added_before_the_claims_is_an_error() {
+    let builder = || Authenticator::builder().issuer(issuer());
+    let pure = builder().add_pure_check(|_| Err(CheckError::Refused)).claims::<NoClaims>();
+    assert!(matches!(pure.build(), Err(ConfigError::ChecksBeforeClaims)));
+    let check = builder().add_check(|_| Err(CheckError::Refused)).claims::<NoClaims>();
+    assert!(matches!(check.claims::<NoClaims>().build(), Err(ConfigError::ChecksBeforeClaims)));
+    let slow = builder().add_async_check(async |_| Err(CheckError::Refused)).claims::<NoClaims>();
+    assert!(matches!(slow.build(), Err(ConfigError::ChecksBeforeClaims)));
+    assert!(builder().claims::<NoClaims>().add_check(|_| Ok(())).build().is_ok());
 }

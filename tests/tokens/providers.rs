@@ -14,8 +14,8 @@ use std::{
 use base64::Engine as _;
 use tower_bearer::{
     Authenticated, Authenticator, ConfigError, Issuer, KeySet, RejectionKind, RevocationCache,
-    Verifier,
-    claims::{ManualClock, UntypedClaims},
+    UnixTime,
+    claims::ManualClock,
     revocation::{MemoryStore, RevokeError},
 };
 
@@ -38,14 +38,14 @@ fn authenticate(
     header: &str,
     claims: &str,
 ) -> Result<Authenticated, RejectionKind> {
-    let verifier = Verifier::builder()
+    let authenticator = Authenticator::builder()
+        .claims()
         .issuer(issuer.clone())
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build()
         .unwrap();
     let token = sign(jsonwebtoken::Algorithm::RS256, &rsa_key(), header, claims);
-    block_on(Authenticator::new(verifier).authenticate(&token))
-        .map_err(|rejection| rejection.kind())
+    block_on(authenticator.authenticate(&token)).map_err(|rejection| rejection.kind())
 }
 
 #[test]
@@ -302,12 +302,12 @@ fn an_entra_key_whose_issuer_is_not_a_string_signs_for_no_tenant() {
 #[test]
 fn what_one_entra_tenant_revokes_does_not_touch_another() {
     let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
-    let clock = ManualClock::at(NOW);
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer.audience("api"));
-    let verifier = verifier.with_clock(clock.clone()).build().unwrap();
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
+    let authenticator = Authenticator::builder().issuer(issuer.audience("api"));
+    let authenticator = authenticator.with_clock(clock.clone()).build().unwrap();
     let store = MemoryStore::new().with_clock(clock.clone());
     let cache = RevocationCache::new(store, Duration::from_secs(30)).with_clock(clock);
-    let authenticator = Authenticator::new(verifier).with_revocation(cache.clone());
+    let authenticator = authenticator.with_revocation(cache.clone());
     let [of_a, of_b] = [TENANT_A, TENANT_B]
         .map(|tenant| entra_token(&entra_name(tenant), &format!(r#","tid":"{tenant}""#)));
     let of_nobody = block_on(authenticator.revoke_subject(TEMPLATE, "same"));
@@ -321,16 +321,16 @@ fn what_one_entra_tenant_revokes_does_not_touch_another() {
 #[test]
 fn a_session_and_a_key_are_revoked_for_one_entra_tenant() {
     let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
-    let clock = ManualClock::at(NOW);
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer.audience("api"));
-    let verifier = verifier.with_clock(clock.clone()).build().unwrap();
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
+    let authenticator = Authenticator::builder().issuer(issuer.audience("api"));
+    let authenticator = authenticator.with_clock(clock.clone()).build().unwrap();
     let [of_a, of_b] = [TENANT_A, TENANT_B].map(|tenant| {
         entra_token(&entra_name(tenant), &format!(r#","tid":"{tenant}","sid":"session""#))
     });
     for what in ["session", "entra"] {
         let store = MemoryStore::new().with_clock(clock.clone());
         let cache = RevocationCache::new(store, Duration::from_secs(30)).with_clock(clock.clone());
-        let authenticator = Authenticator::new(verifier.clone()).with_revocation(cache);
+        let authenticator = authenticator.clone().with_revocation(cache);
         let a = entra_name(TENANT_A);
         match what {
             "session" => block_on(authenticator.revoke_session(&a, what)).unwrap(),
@@ -347,12 +347,12 @@ fn mediawiki_writes_sub_as_a_number_by_which_it_is_revoked() {
     let name = "https://meta.wikimedia.example";
     let keys = key_set("wiki", r#""alg":"RS256","#);
     let issuer = Issuer::new(name, keys).audience("client").with_integer_subject();
-    let clock = ManualClock::at(NOW);
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
-    let verifier = verifier.with_clock(clock.clone()).build().unwrap();
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
+    let authenticator = Authenticator::builder().issuer(issuer);
+    let authenticator = authenticator.with_clock(clock.clone()).build().unwrap();
     let store = MemoryStore::new().with_clock(clock.clone());
     let cache = RevocationCache::new(store, Duration::from_secs(30)).with_clock(clock);
-    let authenticator = Authenticator::new(verifier).with_revocation(cache);
+    let authenticator = authenticator.with_revocation(cache);
     let outcome = |sub: &str| {
         let times = format!(r#""iat":{NOW},"exp":{}"#, NOW + 3_600);
         let claims = format!(r#"{{"iss":"{name}","aud":"client","sub":{sub},{times}}}"#);
@@ -375,9 +375,9 @@ fn an_entra_tenant_that_is_shut_out_loses_remembered_tokens_too() {
     let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE))
         .tenants_by(move |_| shared.load(Ordering::Relaxed))
         .audience("api");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
-    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
-    let authenticator = Authenticator::new(verifier);
+    let authenticator = Authenticator::builder().issuer(issuer);
+    let authenticator =
+        authenticator.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
     let token = entra_token(&entra_name(TENANT_A), &format!(r#","tid":"{TENANT_A}""#));
     let user = block_on(authenticator.authenticate(&token)).unwrap();
     assert!(block_on(authenticator.authenticate(&token)).is_ok());
@@ -393,9 +393,9 @@ fn an_entra_tenant_that_is_shut_out_loses_remembered_tokens_too() {
 fn a_tenant_that_is_configured_by_its_full_name_has_its_own_policy() {
     let any = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
     let own = Issuer::new(entra_name(TENANT_A), entra_keys(TEMPLATE)).audience("other");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(any.audience("api")).issuer(own);
-    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
-    let authenticator = Authenticator::new(verifier);
+    let authenticator = Authenticator::builder().issuer(any.audience("api")).issuer(own);
+    let authenticator =
+        authenticator.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
     let outcome = |tenant: &str| {
         let token = entra_token(&entra_name(tenant), &format!(r#","tid":"{tenant}""#));
         block_on(authenticator.authenticate(&token)).map(drop).map_err(|refused| refused.kind())
@@ -406,8 +406,7 @@ fn a_tenant_that_is_configured_by_its_full_name_has_its_own_policy() {
 
 #[test]
 fn a_template_that_makes_no_sense_is_refused() {
-    let build =
-        |issuer: Issuer| Verifier::<UntypedClaims>::builder().issuer(issuer).build().map(drop);
+    let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build().map(drop);
     let of = |template: &str| {
         Issuer::multi_tenant(template, entra_keys(TEMPLATE)).allow_any_tenant().audience("api")
     };
@@ -433,7 +432,7 @@ fn a_template_that_makes_no_sense_is_refused() {
     assert!(matches!(listed(&[]), Err(ConfigError::EmptyName(_))));
     assert!(matches!(listed(&[TENANT_A, ""]), Err(ConfigError::InvalidIssuerName(_))));
     assert!(matches!(listed(&["a/b"]), Err(ConfigError::InvalidIssuerName(_))));
-    let twice = Verifier::<UntypedClaims>::builder().issuer(of(TEMPLATE)).issuer(of(TEMPLATE));
+    let twice = Authenticator::builder().issuer(of(TEMPLATE)).issuer(of(TEMPLATE));
     assert!(matches!(twice.build().map(drop), Err(ConfigError::DuplicateIssuer(_))));
 }
 
@@ -450,13 +449,14 @@ fn tokens_of_an_aws_load_balancer_stay_rejected_for_their_padding() {
     let signing_input = format!("{}.{}", encode(header), encode(&claims(pad)));
     let (input, algorithm) = (signing_input.as_bytes(), jsonwebtoken::Algorithm::RS256);
     let signature = jsonwebtoken::crypto::sign(input, &rsa_key(), algorithm).unwrap();
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
-    let verifier = verifier.with_clock(ManualClock::at(NOW)).build().unwrap();
+    let authenticator = Authenticator::builder().issuer(issuer);
+    let authenticator =
+        authenticator.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap();
     for token in [
         format!("{signing_input}.{signature}"),
         format!("{signing_input}.{signature}").replace('=', ""),
     ] {
-        let authenticator = Authenticator::new(verifier.clone());
+        let authenticator = authenticator.clone();
         let refused = block_on(authenticator.authenticate(&token)).unwrap_err().kind();
         let expected = match token.contains('=') {
             true => RejectionKind::MalformedToken,

@@ -16,9 +16,11 @@ use jsonwebtoken::{Algorithm as Theirs, EncodingKey};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tower_bearer::{
     Algorithm, Authenticator, CheckError, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
-    RevocationCache, Verifier,
-    claims::{ManualClock, UntypedClaims},
-    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, Verdict},
+    RevocationCache, UnixTime,
+    claims::ManualClock,
+    revocation::{
+        MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
+    },
     test_util::{FakeStore, StoreHabit},
 };
 
@@ -100,7 +102,7 @@ fn tokens() -> Vec<String> {
 
 impl World {
     fn new(tokens: &[String]) -> Self {
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(UnixTime::from_secs(NOW));
         let keys = KeySetHandle::new(key_set(0));
         let refused_tenant = Arc::new(AtomicUsize::new(usize::MAX));
         let side = |capacity: u64| {
@@ -108,7 +110,7 @@ impl World {
             let issuer = Issuer::new("https://issuer.example", keys.clone())
                 .audience("a")
                 .with_max_age(Duration::from_secs(5_000));
-            let verifier = Verifier::<UntypedClaims>::builder()
+            let authenticator = Authenticator::builder()
                 .issuer(issuer)
                 .with_clock(clock.clone())
                 .with_token_cache_capacity(capacity)
@@ -122,7 +124,7 @@ impl World {
                 .unwrap();
             let store = MemoryStore::new().with_clock(clock.clone());
             let revocation = RevocationCache::new(store, BOUND).with_clock(clock.clone());
-            let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+            let authenticator = authenticator.with_revocation(revocation.clone());
             Side { authenticator, revocation }
         };
         Self {
@@ -178,29 +180,32 @@ fn run(steps: &[Step], tokens: &[String], tally: &RefCell<Tally>) -> Result<(), 
     let tally = &mut *tally.borrow_mut();
     tally.sequences += 1;
     let issuer: Arc<str> = "https://issuer.example".into();
-    let revoke = |what: Revocable| {
+    let entry = |thing| RevocationEntry::new(thing, UnixTime::from_secs(NOW + 20_000));
+    let revoke = |entry: RevocationEntry| {
         for side in [&world.cached, &world.plain] {
-            block_on(side.revocation.revoke(what.clone(), NOW + 20_000)).unwrap();
+            block_on(side.revocation.revoke(&entry)).unwrap();
         }
     };
     for step in steps {
         match step {
             Step::Advance(seconds) => world.clock.advance(Duration::from_secs(*seconds)),
-            Step::SetClock(offset) => world.clock.set_unix_time(NOW.saturating_add_signed(*offset)),
+            Step::SetClock(offset) => {
+                world.clock.set_unix_time(UnixTime::from_secs(NOW.saturating_add_signed(*offset)))
+            }
             Step::ReplaceKeys(number) => world.keys.replace(key_set(*number)),
             Step::RevokeToken(number) => {
-                revoke(Revocable::Token { issuer: issuer.clone(), id: format!("j{number}").into() })
+                revoke(entry(Revocable::token(issuer.clone(), format!("j{number}"))))
             }
-            Step::CutOff(number, offset) => revoke(Revocable::Subject {
-                issuer: issuer.clone(),
-                subject: format!("s{number}").into(),
-                issued_at: NOW.saturating_add_signed(*offset),
-            }),
+            Step::CutOff(number, offset) => {
+                let subject = Revocable::subject(issuer.clone(), format!("s{number}"));
+                let cut_off = UnixTime::from_secs(NOW.saturating_add_signed(*offset));
+                revoke(entry(subject).with_cut_off(cut_off));
+            }
             Step::RevokeSession => {
-                revoke(Revocable::Session { issuer: issuer.clone(), id: "x".into() });
+                revoke(entry(Revocable::session(issuer.clone(), "x")));
             }
             Step::RevokeKey(id) => {
-                revoke(Revocable::Key { issuer: issuer.clone(), id: (*id).into() });
+                revoke(entry(Revocable::key(issuer.clone(), *id)));
             }
             Step::RefuseTenant(tenant) => world.refused_tenant.store(*tenant, Ordering::SeqCst),
             Step::Request(index) => {
@@ -268,15 +273,14 @@ fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
         }
     };
     let keys = KeySetHandle::new(key_set(0));
-    let clock = ManualClock::at(NOW);
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
+    let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", keys.clone()).audience("a"))
         .with_clock(clock.clone())
         .add_pure_check(count(&pure))
         .add_check(count(&others))
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let all = tokens();
     let (ecdsa, hmac) = (&all[0], &all[all.len() - 12]);
     let runs = |token: &str| {
@@ -303,13 +307,12 @@ fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
 fn a_remembered_token_dies_with_its_key_though_another_takes_over_its_name() {
     let named = |secret: [u8; 32]| KeySet::from(Key::hs256(secret).unwrap().with_key_id("a"));
     let keys = KeySetHandle::new(named([1; 32]));
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", keys.clone()).audience("a"))
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .cache_hmac_tokens()
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let claims = format!(r#"{{"iss":"https://issuer.example","aud":"a","exp":{}}}"#, NOW + 100);
     let token = tokens::sign_hs256_with(&[1; 32], r#"{"alg":"HS256","kid":"a"}"#, &claims);
     let outcome = || {
@@ -325,18 +328,17 @@ fn a_remembered_token_dies_with_its_key_though_another_takes_over_its_name() {
 /// Two issuers may share a key: a repeat is still judged by the policy of the token's own.
 #[test]
 fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let issuer = |name: &str, leeway: u64| {
         Issuer::new(name, hmac()).audience("a").with_leeway(Duration::from_secs(leeway))
     };
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(issuer("https://lenient.example", 60))
         .issuer(issuer("https://strict.example", 0))
         .with_clock(clock.clone())
         .cache_hmac_tokens()
         .build()
         .unwrap();
-    let authenticator = Authenticator::new(verifier);
     let outcome = |name: &str| {
         let claims = format!(r#"{{"iss":"https://{name}.example","aud":"a","exp":{}}}"#, NOW + 10);
         let token = tokens::sign_hs256(r#"{"alg":"HS256"}"#, &claims);
@@ -350,29 +352,32 @@ fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
 /// A remembered token carries its last revocation answer: the answer's age counts all the same.
 #[test]
 fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let store = MemoryStore::new().with_clock(clock.clone());
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
         .with_clock(clock.clone())
         .build()
         .unwrap();
     let revocation = RevocationCache::new(store.clone(), BOUND).with_clock(clock.clone());
-    let authenticator = Authenticator::new(verifier.clone()).with_revocation(revocation);
+    let authenticator = authenticator.clone().with_revocation(revocation);
     let token = &tokens()[0];
     let outcome = |authenticator: &Authenticator| {
         block_on(authenticator.authenticate(token)).map(drop).map_err(|rejection| rejection.kind())
     };
     assert_eq!(outcome(&authenticator), Ok(()));
     assert_eq!(outcome(&authenticator), Ok(()));
-    let by_id = Revocable::Token { issuer: "https://issuer.example".into(), id: "j0".into() };
-    block_on(store.revoke(&by_id, NOW + 20_000)).unwrap();
+    let by_id = Revocable::token("https://issuer.example", "j0");
+    block_on(
+        store.revoke(&RevocationEntry::restored(by_id.clone(), UnixTime::from_secs(NOW + 20_000))),
+    )
+    .unwrap();
     clock.advance(BOUND);
     assert_eq!(outcome(&authenticator), Ok(()), "within the bound");
 
-    // Another cache with the same bound in front of the same verifier takes no other's answer, fresh as it is.
+    // Another cache with the same bound in front of the same authenticator takes no other's answer, fresh as it is.
     let other = RevocationCache::new(store, BOUND).with_clock(clock.clone());
-    let other = Authenticator::new(verifier).with_revocation(other);
+    let other = authenticator.clone().with_revocation(other);
     assert_eq!(outcome(&other), Err(RejectionKind::Revoked));
 
     clock.advance(Duration::from_nanos(1));
@@ -382,9 +387,9 @@ fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
 /// The answer that a token carries must not hide a younger one, and serves as a stale one as others do.
 #[test]
 fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let store = FakeStore::that(StoreHabit::Says(Verdict::NotRevoked));
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
         .with_clock(clock.clone())
         .build()
@@ -392,7 +397,7 @@ fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
     let revocation = RevocationCache::new(store.clone(), BOUND)
         .with_clock(clock.clone())
         .with_on_unavailable(OnUnavailable::ServeStale(BOUND));
-    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let authenticator = authenticator.with_revocation(revocation.clone());
     let token = tokens()[0].clone();
     let is_accepted = || block_on(authenticator.authenticate(&token)).is_ok();
 

@@ -1,14 +1,9 @@
 //! The layer on axum: `cargo run -p quickstart_axum`, then
 //! `curl -i http://127.0.0.1:3000/orders -H "Authorization: Bearer $TOKEN"`.
 
-use std::time::Duration;
-
 use axum::{Router, routing::get};
 use serde::Deserialize;
-use tower_bearer::{
-    Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache, Verifier,
-    revocation::MemoryStore,
-};
+use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key, RevocationCache};
 
 #[derive(Deserialize)]
 struct Claims {
@@ -25,9 +20,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map_err(|_| "set HS256_SECRET to the secret of your issuer, 32 bytes or more")?;
     let issuer =
         Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
-    let verifier = Verifier::<Claims>::builder().issuer(issuer).build()?;
-    let authenticator = Authenticator::new(verifier)
-        .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+    let authenticator = Authenticator::builder()
+        .claims::<Claims>()
+        .issuer(issuer)
+        .revocation(RevocationCache::in_memory())
+        .build()?;
     let layer = BearerLayer::new(authenticator);
 
     let app = Router::new()

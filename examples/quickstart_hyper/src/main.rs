@@ -14,9 +14,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tower::{ServiceBuilder, service_fn};
-use tower_bearer::{
-    Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::UntypedClaims,
-};
+use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key};
 
 async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let subject = request
@@ -33,8 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map_err(|_| "set HS256_SECRET to the secret of your issuer, 32 bytes or more")?;
     let issuer =
         Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-    let layer = BearerLayer::new(Authenticator::new(verifier));
+    let authenticator = Authenticator::builder().issuer(issuer).build()?;
+    let layer = BearerLayer::new(authenticator);
     let service = ServiceBuilder::new().layer(layer).service(service_fn(hello));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

@@ -16,7 +16,7 @@ use tonic_health::pb::{
     health_server::{Health, HealthServer},
 };
 use tower_bearer::{
-    Authenticator, BearerLayer, Issuer, Key, Verifier, claims::UntypedClaims, tonic::authenticated,
+    Authenticator, BearerLayer, Issuer, Key, claims::UntypedClaims, tonic::authenticated,
 };
 
 struct Guarded;
@@ -47,8 +47,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = [7; 32];
     let issuer =
         Issuer::new("https://issuer.example", Key::hs256(secret)?).audience("api://orders");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-    let layer = BearerLayer::new(Authenticator::new(verifier));
+    let authenticator = Authenticator::builder().issuer(issuer).build()?;
+    let layer = BearerLayer::new(authenticator);
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);

@@ -16,8 +16,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tower_bearer::{
     Algorithm, Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, KeySet,
-    KeySource, RevocationCache, Verifier,
-    claims::{Clock, SystemClock, UntypedClaims},
+    KeySource, RevocationCache,
+    claims::{Clock, SystemClock},
     jwks::RemoteJwks,
     jws::{SigningFailed, SigningKey},
     revocation::MemoryStore,
@@ -93,10 +93,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let max_token_length = max_token_length()?;
 
     // Everything that the crate is about: who is trusted, what is revoked, what is guarded.
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
-    let verifier = verifier.with_max_token_length(max_token_length).build()?;
     let (revocation, pushes) = revocation().await?;
-    let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+    let authenticator = Authenticator::builder()
+        .issuer(issuer)
+        .with_max_token_length(max_token_length)
+        .revocation(revocation.clone())
+        .build()?;
     let collector = Collector::new().add_authenticator(&authenticator);
     let collector = pushes.iter().fold(collector, |all, pushes| all.add(pushes.clone()));
     let layer = BearerLayer::new(authenticator);

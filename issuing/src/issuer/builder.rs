@@ -167,7 +167,7 @@ impl TokenIssuerBuilder {
         let known_devices = KnownDevices::new(name, clock, known_device_retention);
         let revocation = RevocationCache::new(Arc::clone(&self.store), self.revocation_bound)
             .with_clock(Arc::clone(&self.clock));
-        let longest_lifetime = max_private_lifetime.max(Duration::from_secs(ACCESS_LIFETIME));
+        let longest_lifetime = max_private_lifetime.max(ACCESS_LIFETIME);
         let verifying = Verifying {
             last_used: Arc::new(LastUsed::new(Arc::clone(&self.name))),
             policy: policy(&self.name, &self.audience, &self.keys, longest_lifetime),

@@ -10,9 +10,8 @@ use crate::{
     last_used::LastUsed,
 };
 use tower_bearer::{
-    Authenticator, CheckError, ConfigError, Issuer, RevocationCache, VerifiedToken, Verifier,
-    VerifierBuilder,
-    claims::{Clock, UntypedClaims},
+    Authenticator, AuthenticatorBuilder, CheckError, ConfigError, Issuer, RevocationCache,
+    VerifiedToken, claims::Clock,
 };
 
 /// What verifying takes, and signing in part.
@@ -45,12 +44,14 @@ pub(super) fn policy(
 }
 
 impl Verifying {
-    pub(super) fn verifier_builder<C: DeserializeOwned + Send + Sync + 'static>(
+    pub(super) fn authenticator_builder<C: DeserializeOwned + Send + Sync + 'static>(
         &self,
-    ) -> VerifierBuilder<C> {
+    ) -> AuthenticatorBuilder<C> {
         let (last_used, clock) = (Arc::clone(&self.last_used), Arc::clone(&self.clock));
-        Verifier::<C>::builder()
+        Authenticator::builder()
+            .claims()
             .issuer(self.policy.clone())
+            .revocation(self.revocation.clone())
             .with_clock(Arc::clone(&self.clock))
             .add_pure_check(|token| match kind_of(token) {
                 Some(TokenType::Access | TokenType::Private) => Ok(()),
@@ -58,7 +59,7 @@ impl Verifying {
             })
             .add_check(move |token: &VerifiedToken<C>| {
                 if let Some(id) = token.registered().token_id().filter(|id| is_private_id(id)) {
-                    last_used.note(id, clock.unix_time().as_secs());
+                    last_used.note(id, clock.now());
                 }
                 Ok(())
             })
@@ -68,18 +69,16 @@ impl Verifying {
     pub(super) fn authenticators(&self) -> Result<[Authenticator; 2], ConfigError> {
         // The tokens of few calls: they need little room.
         const ACCESS_CACHE: u64 = 1024 * 1024;
-        let both = self.verifier_builder::<UntypedClaims>().build()?;
+        let both = self.authenticator_builder().build()?;
         let access = self
-            .verifier_builder::<UntypedClaims>()
+            .authenticator_builder()
             .with_token_cache_capacity(ACCESS_CACHE)
             .add_pure_check(|token| match kind_of(token) {
                 Some(TokenType::Access) => Ok(()),
                 _ => Err(CheckError::Refused),
             })
             .build()?;
-        let with_revocation =
-            |verifier| Authenticator::new(verifier).with_revocation(self.revocation.clone());
-        Ok([both, access].map(with_revocation))
+        Ok([both, access])
     }
 }
 

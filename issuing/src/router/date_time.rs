@@ -6,14 +6,15 @@
 
 use jiff::{Timestamp, civil, tz::Offset};
 use serde::{Serialize, Serializer};
+use tower_bearer::UnixTime;
 
-/// A date in a body, as a Unix second. A date before 1970 is the second 0. It is written in UTC.
+/// A date in a body. A date before 1970 is the epoch. It is written in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DateTime(pub(super) u64);
+pub(super) struct DateTime(pub(super) UnixTime);
 
 impl DateTime {
     pub(super) fn parse(text: &str) -> Result<Self, DateTimeError> {
-        parse(text).map(|second| Self(u64::try_from(second).unwrap_or(0)))
+        parse(text).map(|second| Self(UnixTime::from_secs(u64::try_from(second).unwrap_or(0))))
     }
 }
 
@@ -52,9 +53,9 @@ fn parse(text: &str) -> Result<i64, DateTimeError> {
     offset.to_timestamp(date_time).map(Timestamp::as_second).map_err(|_| DateTimeError::OutOfRange)
 }
 
-/// A Unix second in UTC: `2027-01-15T08:00:00Z`. Seconds after the year 9999 are written as its last one.
-fn format(second: u64) -> String {
-    let second = i64::try_from(second).unwrap_or(i64::MAX);
+/// A date, in UTC: `2027-01-15T08:00:00Z`. Dates after the year 9999 are written as its last second.
+fn format(time: UnixTime) -> String {
+    let second = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(second).unwrap_or(Timestamp::MAX).to_string()
 }
 
@@ -182,11 +183,14 @@ mod tests {
 
     #[test]
     fn dates_are_written_in_utc_and_read_back() {
-        assert_eq!(format(1_800_000_000), "2027-01-15T08:00:00Z");
-        assert_eq!(format(0), "1970-01-01T00:00:00Z");
-        assert!(format(u64::MAX).starts_with("9999-12-"));
+        assert_eq!(format(UnixTime::from_secs(1_800_000_000)), "2027-01-15T08:00:00Z");
+        assert_eq!(format(UnixTime::EPOCH), "1970-01-01T00:00:00Z");
+        assert!(format(UnixTime::MAX).starts_with("9999-12-"));
         for second in [0, 951_782_400, 1_800_000_000, 4_102_444_799] {
-            assert_eq!(parse(&format(second)), Ok(i64::try_from(second).unwrap()));
+            assert_eq!(
+                parse(&format(UnixTime::from_secs(second))),
+                Ok(i64::try_from(second).unwrap())
+            );
         }
         assert!(parse("0001-01-01T00:00:00Z").unwrap() < 0);
     }

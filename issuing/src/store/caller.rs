@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use super::Owner;
-use tower_bearer::revocation::Revocable;
+use tower_bearer::{
+    UnixTime,
+    revocation::{Lookup, Revocable},
+};
 
 /// The access token with which an owner calls. Whatever was read of it before may be old by the time of the step: the
 /// step looks again, at the denials of that moment.
@@ -17,7 +20,7 @@ pub struct Caller {
     /// `sid`.
     pub session_id: Arc<str>,
     /// `iat`.
-    pub issued_at: u64,
+    pub issued_at: UnixTime,
     /// The configured id of the key that verified it, if the key has one.
     pub key_id: Option<Arc<str>>,
     /// The [thumbprint](tower_bearer::Key::thumbprint) of that key.
@@ -31,7 +34,7 @@ impl Caller {
         owner: Owner,
         token_id: impl Into<Arc<str>>,
         session_id: impl Into<Arc<str>>,
-        issued_at: u64,
+        issued_at: UnixTime,
     ) -> Self {
         let (token_id, session_id) = (token_id.into(), session_id.into());
         Self { owner, token_id, session_id, issued_at, key_id: None, key_thumbprint: None }
@@ -51,25 +54,20 @@ impl Caller {
         self
     }
 
-    /// What the token can be revoked by: five things at most.
+    /// The question whether the token is revoked, about five things at most.
     #[must_use]
-    pub fn revocables(&self) -> Vec<Revocable> {
+    pub fn lookup(&self) -> Lookup {
         let Owner { issuer, subject } = &self.owner;
-        let mut all = vec![
-            Revocable::Token { issuer: Arc::clone(issuer), id: Arc::clone(&self.token_id) },
-            Revocable::Session { issuer: Arc::clone(issuer), id: Arc::clone(&self.session_id) },
-            Revocable::Subject {
-                issuer: Arc::clone(issuer),
-                subject: Arc::clone(subject),
-                issued_at: self.issued_at,
-            },
-        ];
+        let issuer = || Arc::clone(issuer);
         let key_id = self.key_id.iter().filter(|id| Some(*id) != self.key_thumbprint.as_ref());
         let keys = key_id.chain(&self.key_thumbprint);
-        all.extend(
-            keys.map(|id| Revocable::Key { issuer: Arc::clone(issuer), id: Arc::clone(id) }),
-        );
-        all
+        let things = [
+            Revocable::token(issuer(), Arc::clone(&self.token_id)),
+            Revocable::session(issuer(), Arc::clone(&self.session_id)),
+            Revocable::subject(issuer(), Arc::clone(subject)),
+        ];
+        let keys = keys.map(|id| Revocable::key(issuer(), Arc::clone(id)));
+        Lookup::new(things.into_iter().chain(keys), self.issued_at)
     }
 }
 

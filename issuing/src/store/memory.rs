@@ -14,16 +14,17 @@ use self::{
     rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
 };
 use super::{
-    Called, Caller, Denial, Insertion, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken,
-    NewRefreshToken, OutboxEntry, Owner, PrivateRotation, PrivateToken, PrivateTokenPage,
-    RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenStore, TokenUse,
+    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateRotation,
+    PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, Step,
+    TokenStore, TokenUse,
 };
 use tower_bearer::{
-    BoxFuture,
+    BoxFuture, UnixTime,
     claims::{Clock, SystemClock},
     revocation::{
-        Revocable, RevocationStore, StoreError, Verdict,
-        outbox::{Acknowledged, NewEntries, Outbox},
+        KEEP_AFTER_EXPIRY, Lookup, Revocable, RevocableKind, RevocationEntry, RevocationStore,
+        StoreError, Verdict,
+        outbox::{Acknowledged, NewEntries, Outbox, OutboxEntry},
     },
 };
 
@@ -42,11 +43,11 @@ struct State {
     refresh: RefreshRows,
     private: PrivateRows,
     denials: DenialRows,
-    outbox: BTreeMap<i64, Denial>,
+    outbox: BTreeMap<i64, RevocationEntry>,
     last_entry: i64,
     keys: HashMap<String, [u8; 32]>,
     /// Until when they are kept.
-    devices: HashMap<[u8; 32], u64>,
+    devices: HashMap<[u8; 32], UnixTime>,
     /// What is kept of each fleet, by its name.
     fleets: HashMap<String, Acknowledged>,
 }
@@ -73,8 +74,8 @@ impl MemoryTokenStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> u64 {
-        self.clock.unix_time().as_secs()
+    fn now(&self) -> UnixTime {
+        self.clock.now()
     }
 
     /// Takes a step that may write outbox entries, and hands those to a relay.
@@ -90,53 +91,56 @@ impl MemoryTokenStore {
 }
 
 impl State {
-    /// The rows end, the denial stands, others are told: one step.
-    fn deny(&mut self, mut denial: Denial) {
-        match &denial.what {
-            Revocable::Token { issuer, id } => {
-                self.refresh.end_token(issuer, id, denial.from);
-                self.private.end_token(issuer, id, denial.from);
-                let [_, expires_at] = self
-                    .private
-                    .latest_of(|token| token.token_id == *id && token.owner.issuer == *issuer);
-                denial.keep_until = denial.keep_until.max(keep_until_after(expires_at));
+    /// The rows end, the entry is kept, others are told: one step.
+    fn deny(&mut self, mut entry: RevocationEntry) {
+        let (issuer, id) = (Arc::clone(entry.thing().issuer()), Arc::clone(entry.thing().id()));
+        let latest_expiry = match entry.thing().kind() {
+            RevocableKind::Token => {
+                self.refresh.end_token(&issuer, &id, entry.starts_at());
+                self.private.end_token(&issuer, &id, entry.starts_at());
+                let is_private =
+                    |token: &NewPrivateToken| token.token_id == id && token.owner.issuer == issuer;
+                let [_, expires_at] = self.private.latest_of(is_private);
+                expires_at
             }
-            Revocable::Session { issuer, id } => {
+            RevocableKind::Session => {
                 let is_concerned = |token: &NewRefreshToken| {
-                    token.session_id == *id && token.owner.issuer == *issuer
+                    token.session_id == id && token.owner.issuer == issuer
                 };
                 let is_private = |token: &NewPrivateToken| {
-                    token.session_id == *id && token.owner.issuer == *issuer
+                    token.session_id == id && token.owner.issuer == issuer
                 };
                 let [_, refresh] = self.refresh.latest_of(is_concerned);
                 let [_, private] = self.private.latest_of(is_private);
-                let expires_at = refresh.max(private);
-                denial.keep_until = denial.keep_until.max(keep_until_after(expires_at));
                 self.refresh.end(is_concerned);
                 self.private.end(is_private);
+                refresh.max(private)
             }
-            Revocable::Subject { issuer, subject, issued_at } => {
-                let owner = Owner::new(Arc::clone(issuer), Arc::clone(subject));
+            RevocableKind::Subject => {
+                let (owner, cut_off) = (Owner::new(issuer, id), entry.cut_off());
                 let [_, expires_at] = self.latest_of(&owner);
-                denial.keep_until = denial.keep_until.max(keep_until_after(expires_at));
-                self.refresh.end(|row| row.issued_at <= *issued_at && row.owner == owner);
-                self.private.end(|row| row.issued_at <= *issued_at && row.owner == owner);
+                self.refresh.end(|row| row.issued_at <= cut_off && row.owner == owner);
+                self.private.end(|row| row.issued_at <= cut_off && row.owner == owner);
+                expires_at
             }
-            Revocable::Key { .. } => {}
+            RevocableKind::Key => UnixTime::EPOCH,
+        };
+        if latest_expiry > UnixTime::EPOCH {
+            entry.cover_tokens_until(latest_expiry);
         }
-        self.denials.insert(&denial);
+        self.denials.insert(&entry);
         self.last_entry += 1;
-        self.outbox.insert(self.last_entry, denial);
+        self.outbox.insert(self.last_entry, entry);
     }
 
     /// The cut-off of the owner that a row issued at `issued_at` would be behind.
-    fn in_the_way(&self, owner: &Owner, issued_at: u64) -> Option<u64> {
+    fn in_the_way(&self, owner: &Owner, issued_at: UnixTime) -> Option<UnixTime> {
         self.denials.cut_off(owner).filter(|cut_off| issued_at <= *cut_off)
     }
 
     /// A step that somebody wants taken: not if their access token is denied, from whatever time on.
     fn called<T>(&mut self, caller: &Caller, step: impl FnOnce(&mut Self) -> T) -> Called<T> {
-        if caller.revocables().iter().any(|what| self.denials.denied_from(what).is_some()) {
+        if self.denials.denied_from(&caller.lookup()).is_some() {
             return Called::Revoked;
         }
         Called::Done(step(self))
@@ -168,22 +172,20 @@ impl State {
             return RefreshUse::Rotated;
         };
         let next = self.refresh.get(&successor.owner.issuer, &next);
-        if rotation.reuse_grace > 0
-            && *now <= at.saturating_add(rotation.reuse_grace)
+        if rotation.reuse_grace.as_secs() > 0
+            && *now <= at + rotation.reuse_grace
             && let Some(RefreshRow { token, used: None, .. }) = next
         {
             return RefreshUse::Repeated(token.clone());
         }
-        let session = Revocable::Session {
-            issuer: Arc::clone(&successor.owner.issuer),
-            id: Arc::clone(&successor.session_id),
-        };
-        self.deny(Denial::new(session, rotation.keep_session_denial_until));
+        let issuer = Arc::clone(&successor.owner.issuer);
+        let session = Revocable::session(issuer, Arc::clone(&successor.session_id));
+        self.deny(RevocationEntry::new(session, rotation.session_expires_by));
         RefreshUse::Reused
     }
 
     /// The latest `issued_at` and the latest `expires_at` of an owner's rows.
-    fn latest_of(&self, owner: &Owner) -> [u64; 2] {
+    fn latest_of(&self, owner: &Owner) -> [UnixTime; 2] {
         let [a, b] = self.refresh.latest_of(|token| token.owner == *owner);
         let [c, d] = self.private.latest_of(|token| token.owner == *owner);
         [a.max(c), b.max(d)]
@@ -218,18 +220,22 @@ impl State {
         PrivateRotation::Rotated { new: self.private.insert(successor).view(), old: denial }
     }
 
-    fn revoke_private(&mut self, owner: &Owner, id: i64, now: u64) -> Option<Denial> {
-        let denial = self.private.find(owner, id, now)?.denial(0);
+    fn revoke_private(&mut self, owner: &Owner, id: i64, now: UnixTime) -> Option<RevocationEntry> {
+        let denial = self.private.find(owner, id, now)?.denial(UnixTime::EPOCH);
         self.deny(denial.clone());
         Some(denial)
     }
 
-    fn revoke_owner(&mut self, owner: &Owner, now: u64, keep_until: u64) -> u64 {
+    fn revoke_owner(
+        &mut self,
+        owner: &Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> UnixTime {
         let [issued_at, _] = self.latest_of(owner);
-        let cut_off = now.max(issued_at).max(self.denials.cut_off(owner).unwrap_or(0));
-        let (issuer, subject) = (Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
-        let what = Revocable::Subject { issuer, subject, issued_at: cut_off };
-        self.deny(Denial::new(what, keep_until));
+        let cut_off = now.max(issued_at).max(self.denials.cut_off(owner).unwrap_or_default());
+        let subject = Revocable::subject(Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
+        self.deny(RevocationEntry::new(subject, tokens_expire_by).with_cut_off(cut_off));
         cut_off
     }
 
@@ -256,13 +262,13 @@ impl State {
         true
     }
 
-    fn sweep(&mut self, now: u64, limit: usize) -> usize {
-        let is_over = |expires_at: u64| expires_at.saturating_add(KEEP_AFTER_EXPIRY) < now;
+    fn sweep(&mut self, now: UnixTime, limit: usize) -> usize {
+        let is_over = |expires_at: UnixTime| expires_at + KEEP_AFTER_EXPIRY < now;
         let mut swept = self.refresh.sweep(limit, |row| is_over(row.token.expires_at));
         let is_ended = |row: &PrivateRow| is_over(row.token.expires_at.min(row.dies_at));
         swept += self.private.sweep(limit - swept, is_ended);
         swept += self.denials.sweep(limit - swept, now);
-        let over = self.outbox.iter().filter(|(_, denial)| denial.keep_until < now);
+        let over = self.outbox.iter().filter(|(_, entry)| entry.obsolete_after() < now);
         let over: Vec<i64> = over.map(|(id, _)| *id).take(limit - swept).collect();
         for id in &over {
             self.outbox.remove(id);
@@ -298,7 +304,7 @@ impl TokenStore for MemoryTokenStore {
         &'a self,
         caller: &'a Caller,
         query: &'a ListQuery,
-        now: u64,
+        now: UnixTime,
     ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
         done(self.state().called(caller, |state| state.private.list(&caller.owner, query, now)))
     }
@@ -315,23 +321,28 @@ impl TokenStore for MemoryTokenStore {
         &'a self,
         caller: &'a Caller,
         id: i64,
-        now: u64,
-    ) -> Step<'a, Called<Option<Denial>>> {
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>> {
         done(self.step(|state| {
             state.called(caller, |state| state.revoke_private(&caller.owner, id, now))
         }))
     }
 
-    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
-        done(self.step(|state| state.revoke_owner(owner, now, keep_until)))
+    fn revoke_owner<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime> {
+        done(self.step(|state| state.revoke_owner(owner, now, tokens_expire_by)))
     }
 
-    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
+    fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
         self.step(|state| denials.iter().cloned().for_each(|denial| state.deny(denial)));
         done(())
     }
 
-    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+    fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize> {
         done(self.state().sweep(now, limit))
     }
 
@@ -347,14 +358,14 @@ impl TokenStore for MemoryTokenStore {
         done(*self.state().keys.entry(name.to_owned()).or_insert(*candidate))
     }
 
-    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
         let mut state = self.state();
         let kept = state.devices.entry(*device).or_insert(keep_until);
         *kept = keep_until.max(*kept);
         done(())
     }
 
-    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool> {
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool> {
         done(self.state().devices.get(device).is_some_and(|keep_until| *keep_until >= now))
     }
 }
@@ -372,7 +383,11 @@ impl Outbox for MemoryTokenStore {
         )
     }
 
-    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+    fn denials<'a>(
+        &'a self,
+        after: Option<&'a Revocable>,
+        limit: usize,
+    ) -> Step<'a, Vec<RevocationEntry>> {
         let now = self.now();
         done(self.state().denials.list(after, limit, now))
     }
@@ -400,30 +415,15 @@ impl Outbox for MemoryTokenStore {
 }
 
 impl RevocationStore for MemoryTokenStore {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        let now = self.now();
-        let state = self.state();
-        let start = token.iter().filter_map(|what| state.denials.denied_from(what)).min();
-        done(match start {
-            None => Verdict::NotRevoked,
-            Some(start) if start <= now => Verdict::Revoked,
-            Some(start) => Verdict::RevokedFrom(start),
-        })
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        let start = self.state().denials.denied_from(lookup);
+        done(Verdict::starting_at(start, self.now()))
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.step(|state| state.deny(Denial::new(what.clone(), keep_until)));
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.step(|state| state.deny(entry.clone()));
         done(())
     }
-}
-
-/// 0 where there are no rows.
-fn keep_until_after(latest_expiry: u64) -> u64 {
-    if latest_expiry == 0 { 0 } else { latest_expiry.saturating_add(KEEP_AFTER_EXPIRY) }
 }
 
 fn done<'a, T: Send + 'a>(answer: T) -> Step<'a, T> {
@@ -450,5 +450,12 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn it_is_a_token_store() {
         conformance::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+    }
+
+    #[cfg(feature = "test-util")]
+    #[tokio::test]
+    async fn it_is_a_revocation_store() {
+        let make = async |clock| MemoryTokenStore::new().with_clock(clock);
+        tower_bearer::test_util::revocation_conformance::check(make).await;
     }
 }

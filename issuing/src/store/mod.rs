@@ -14,9 +14,9 @@
 //!    refused with the cut-off ([`Insertion::CutOff`]), and the issuer comes again with a later date.
 //! 5. **Tokens are never stored**, only their ids and the SHA-256 of their claims.
 //! 6. **A revoked caller does nothing**: what somebody does with an access token ([`Caller`]) is [`Called::Revoked`] if
-//!    the token is denied at the moment of the step, by its id (whatever the denial's `from`), session, key, or a
+//!    the token is denied at the moment of the step, by its id (whenever the entry starts), session, key, or a
 //!    cut-off of its subject. The layer's answer may be as old as the bound, and the body as slow as the client likes.
-//! 7. **Times are Unix seconds**, given by the caller. Only [`RevocationStore::look_up`],
+//! 7. **Times are [`UnixTime`]s**, given by the caller. Only [`RevocationStore::look_up`],
 //!    [`outbox`](Outbox::outbox) and [`denials`](Outbox::denials) are given none: a store has a
 //!    [`Clock`](tower_bearer::claims::Clock) for them, which
 //!    should be the issuer's.
@@ -36,8 +36,10 @@ pub use self::records::{
     Insertion, NewPrivateToken, NewRefreshToken, Owner, PrivateRotation, PrivateToken,
     RefreshRotation, RefreshUse, RotatedPrivateToken, TokenUse,
 };
-pub(crate) use tower_bearer::revocation::outbox::{Denial, Outbox, OutboxEntry};
-use tower_bearer::{BoxFuture, revocation::StoreError};
+use tower_bearer::{
+    BoxFuture, UnixTime,
+    revocation::{RevocationEntry, StoreError, outbox::Outbox},
+};
 
 /// What a store answers: the future of one step.
 pub type Step<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -55,7 +57,7 @@ pub trait TokenStore: Outbox {
     /// Uses a refresh token once: the first caller puts `rotation.successor` in its place, and no other ever does.
     ///
     /// What the answers mean is said at [`RefreshUse`]; the first that fits, from the top, is given. With
-    /// [`RefreshUse::Reused`] the step has denied the session until `rotation.keep_session_denial_until`.
+    /// [`RefreshUse::Reused`] the step has denied the session until `rotation.session_expires_by`.
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse>;
 
     /// Keeps a private token of the caller's.
@@ -77,7 +79,7 @@ pub trait TokenStore: Outbox {
         &'a self,
         caller: &'a Caller,
         query: &'a ListQuery,
-        now: u64,
+        now: UnixTime,
     ) -> Step<'a, Called<Option<PrivateTokenPage>>>;
 
     /// Puts a new token with the same name in the place of one that [`list_private`](Self::list_private) would list,
@@ -85,7 +87,7 @@ pub trait TokenStore: Outbox {
     /// whichever is earliest. It is listed until then, and [`RevocationStore::look_up`] refuses it from then on.
     ///
     /// An old token that has not died yet can be rotated again: whoever lost the answer to the first call comes again.
-    /// Of several calls that would have it die at once, one succeeds. What dies at once is denied from the second 0 on
+    /// Of several calls that would have it die at once, one succeeds. What dies at once is denied from the epoch on
     /// ([`RotatedPrivateToken::old_from`]), so that it is dead by every clock.
     ///
     /// [`PrivateRotation::QuotaReached`] where the owner has [`RotatedPrivateToken::most_before`] good tokens.
@@ -95,32 +97,37 @@ pub trait TokenStore: Outbox {
         rotation: &'a RotatedPrivateToken,
     ) -> Step<'a, Called<PrivateRotation>>;
 
-    /// Denies a private token that [`list_private`](Self::list_private) would list at `now`, from the second 0 on, so
-    /// that it is dead by every clock, and until its expiry and [`KEEP_AFTER_EXPIRY`]. The denial, or `None` where the caller has no such token: somebody else's and one that
+    /// Denies a private token that [`list_private`](Self::list_private) would list at `now`, from the epoch on, so
+    /// that it is dead by every clock. The revocation entry, or `None` where the caller has no such token: somebody else's and one that
     /// was revoked before are alike.
     fn revoke_private<'a>(
         &'a self,
         caller: &'a Caller,
         id: i64,
-        now: u64,
-    ) -> Step<'a, Called<Option<Denial>>>;
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>>;
 
     /// Denies all that an owner was issued so far: at `now` or before, and also what a clock ahead of the caller's has
-    /// dated later. It is kept until `keep_until`, or [`KEEP_AFTER_EXPIRY`] after the latest `expires_at` among the
+    /// dated later. It is kept until `keep_until`, or [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after the latest `expires_at` among the
     /// owner's rows if that is later: no setting of today outdates tokens of before. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
     /// whichever is latest.
-    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64>;
+    fn revoke_owner<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime>;
 
     /// Writes several denials in one step, each as [`RevocationStore::revoke`] would: rows that they concern end, those
-    /// of a token at the denial's `from`. A denial of a subject, a session or a private token is kept for
-    /// [`KEEP_AFTER_EXPIRY`] after the latest `expires_at` among the rows that it ends, if that is later than its
-    /// `keep_until`.
-    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()>;
+    /// of a token at the entry's start. An entry about a subject, a session or a private token
+    /// [covers](RevocationEntry::cover_tokens_until) also the latest `expires_at` among the rows that it ends.
+    fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()>;
 
-    /// Deletes up to `limit` rows that are no longer needed: tokens [`KEEP_AFTER_EXPIRY`] after their expiry, private
-    /// tokens also after the end that a denial or a rotation has set, and denials, cut-offs, outbox entries and known
-    /// devices after their `keep_until`. Returns how many. Fewer than `limit` means that none is left.
-    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize>;
+    /// Deletes up to `limit` rows that are no longer needed: tokens
+    /// [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after their expiry, private tokens also after
+    /// the end that a denial or a rotation has set, and revocation entries, outbox entries and known devices when they
+    /// are obsolete. Returns how many. Fewer than `limit` means that none is left.
+    fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize>;
 
     /// Notes when private tokens were last used: the latest time wins, and unknown tokens are no error.
     fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()>;
@@ -130,11 +137,8 @@ pub trait TokenStore: Outbox {
 
     /// Keeps `device` until `keep_until`, or until a later time that was noted before. It is the keyed hash of an
     /// account and a network from which that account was logged in to.
-    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()>;
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()>;
 
     /// Whether `device` was noted and is kept at `now`. One indexed read.
-    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool>;
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool>;
 }
-
-/// How long rows and denials are kept after the token's expiry, in seconds: every leeway, and a minute.
-pub const KEEP_AFTER_EXPIRY: u64 = tower_bearer::revocation::RETENTION_MARGIN.as_secs();

@@ -1,8 +1,8 @@
 //! What goes into a store and comes out of it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::Denial;
+use tower_bearer::{UnixTime, revocation::RevocationEntry};
 
 /// Whose tokens: a subject of an issuer. Without the issuer, two issuers on one store could reach each other's.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -33,9 +33,9 @@ pub struct NewRefreshToken {
     /// `sid`: the session, which is the family of refresh tokens.
     pub session_id: Arc<str>,
     /// `iat`.
-    pub issued_at: u64,
+    pub issued_at: UnixTime,
     /// `exp`.
-    pub expires_at: u64,
+    pub expires_at: UnixTime,
     /// SHA-256 of the claims as they are signed.
     pub hash: [u8; 32],
 }
@@ -47,8 +47,8 @@ impl NewRefreshToken {
         owner: Owner,
         token_id: impl Into<Arc<str>>,
         session_id: impl Into<Arc<str>>,
-        issued_at: u64,
-        expires_at: u64,
+        issued_at: UnixTime,
+        expires_at: UnixTime,
         hash: [u8; 32],
     ) -> Self {
         Self {
@@ -72,12 +72,12 @@ pub struct RefreshRotation {
     pub used_hash: [u8; 32],
     /// What is to follow it; issued no earlier than the token that is used.
     pub successor: NewRefreshToken,
-    /// For how many seconds after its first use a repeat is answered with the same successor.
-    pub reuse_grace: u64,
-    /// How long the session is denied if the token was used before.
-    pub keep_session_denial_until: u64,
+    /// For how long after its first use a repeat is answered with the same successor; in whole seconds.
+    pub reuse_grace: Duration,
+    /// The latest `exp` of any token of the session: if the token was used before, the session is revoked until then.
+    pub session_expires_by: UnixTime,
     /// The time of the use.
-    pub now: u64,
+    pub now: UnixTime,
 }
 
 impl RefreshRotation {
@@ -87,17 +87,17 @@ impl RefreshRotation {
         used: impl Into<Arc<str>>,
         used_hash: [u8; 32],
         successor: NewRefreshToken,
-        now: u64,
-        keep_session_denial_until: u64,
+        now: UnixTime,
+        session_expires_by: UnixTime,
     ) -> Self {
         let used = used.into();
-        Self { used, used_hash, successor, reuse_grace: 0, keep_session_denial_until, now }
+        Self { used, used_hash, successor, reuse_grace: Duration::ZERO, session_expires_by, now }
     }
 
-    /// Answers a repeat within these seconds with the same successor. Default: 0.
+    /// Answers a repeat within this time, in whole seconds, with the same successor. Default: zero.
     #[must_use]
-    pub fn with_reuse_grace(mut self, seconds: u64) -> Self {
-        self.reuse_grace = seconds;
+    pub fn with_reuse_grace(mut self, grace: Duration) -> Self {
+        self.reuse_grace = grace;
         self
     }
 }
@@ -112,7 +112,7 @@ pub enum RefreshUse {
     Revoked,
     /// It was unused: the successor is now kept in its place.
     Rotated,
-    /// It was used at most `reuse_grace` seconds before `now`, and this is the successor that was kept then, which
+    /// It was used at most `reuse_grace` before `now`, and this is the successor that was kept then, which
     /// itself is unused.
     Repeated(NewRefreshToken),
     /// It was used before. The session is now denied.
@@ -132,9 +132,9 @@ pub struct NewPrivateToken {
     /// What its owner calls it.
     pub name: Arc<str>,
     /// `iat`.
-    pub issued_at: u64,
+    pub issued_at: UnixTime,
     /// `exp`.
-    pub expires_at: u64,
+    pub expires_at: UnixTime,
     /// SHA-256 of the claims as they are signed.
     pub hash: [u8; 32],
     /// How many private tokens its owner may have that are good at once. It is not stored.
@@ -150,7 +150,7 @@ impl NewPrivateToken {
         token_id: impl Into<Arc<str>>,
         session_id: impl Into<Arc<str>>,
         name: impl Into<Arc<str>>,
-        [issued_at, expires_at]: [u64; 2],
+        [issued_at, expires_at]: [UnixTime; 2],
         hash: [u8; 32],
     ) -> Self {
         Self {
@@ -186,17 +186,22 @@ pub struct PrivateToken {
     /// What its owner calls it.
     pub name: Arc<str>,
     /// `exp`.
-    pub expires_at: u64,
+    pub expires_at: UnixTime,
     /// `iat`.
-    pub created_at: u64,
+    pub created_at: UnixTime,
     /// When it was last used, within a few minutes.
-    pub last_used_at: Option<u64>,
+    pub last_used_at: Option<UnixTime>,
 }
 
 impl PrivateToken {
     /// A token that was not used yet.
     #[must_use]
-    pub fn new(id: i64, name: impl Into<Arc<str>>, created_at: u64, expires_at: u64) -> Self {
+    pub fn new(
+        id: i64,
+        name: impl Into<Arc<str>>,
+        created_at: UnixTime,
+        expires_at: UnixTime,
+    ) -> Self {
         Self { id, name: name.into(), expires_at, created_at, last_used_at: None }
     }
 }
@@ -210,30 +215,30 @@ pub struct RotatedPrivateToken {
     /// What follows it, under the old one's name.
     pub successor: NewPrivateToken,
     /// The first second at which the old one is refused; `now` or before: at once.
-    pub old_dies_at: u64,
+    pub old_dies_at: UnixTime,
     /// The time of the rotation.
-    pub now: u64,
+    pub now: UnixTime,
 }
 
 impl RotatedPrivateToken {
     /// The rotation of the token `id` at `now`; the old token dies at `old_dies_at`.
     #[must_use]
-    pub fn new(id: i64, successor: NewPrivateToken, old_dies_at: u64, now: u64) -> Self {
+    pub fn new(id: i64, successor: NewPrivateToken, old_dies_at: UnixTime, now: UnixTime) -> Self {
         Self { id, successor, old_dies_at, now }
     }
 
-    /// From when on the old token is denied, if it has no earlier end: `old_dies_at`, or 0 where that is not later than
-    /// `now`. What dies at once is dead by every clock.
+    /// From when on the old token is denied, if it has no earlier end: `old_dies_at`, or the epoch where that is not
+    /// later than `now`. What dies at once is dead by every clock.
     #[must_use]
-    pub fn old_from(&self) -> u64 {
-        if self.old_dies_at <= self.now { 0 } else { self.old_dies_at }
+    pub fn old_from(&self) -> UnixTime {
+        if self.old_dies_at <= self.now { UnixTime::EPOCH } else { self.old_dies_at }
     }
 
     /// The number of good tokens at which this rotation is refused, or `None` if it does not change their number. For
     /// stores.
     #[must_use]
     pub fn most_before(&self) -> Option<u64> {
-        (self.old_from() > 0).then(|| self.successor.quota.saturating_mul(2))
+        (self.old_from() > UnixTime::EPOCH).then(|| self.successor.quota.saturating_mul(2))
     }
 }
 
@@ -244,7 +249,7 @@ pub enum PrivateRotation {
     /// The owner has no such token, or not any more, or it was rotated before.
     NotFound,
     /// The successor's `issued_at` is not later than this cut-off of the owner; nothing has changed.
-    CutOff(u64),
+    CutOff(UnixTime),
     /// The overlap would exceed twice the successor's quota; nothing has changed.
     QuotaReached,
     /// Done.
@@ -252,7 +257,7 @@ pub enum PrivateRotation {
         /// The new token.
         new: PrivateToken,
         /// The denial of the old one.
-        old: Denial,
+        old: RevocationEntry,
     },
 }
 
@@ -263,7 +268,7 @@ pub enum Insertion<T> {
     /// It is kept.
     Done(T),
     /// Its `issued_at` is not later than this cut-off of its owner; nothing is kept.
-    CutOff(u64),
+    CutOff(UnixTime),
     /// Its owner has as many private tokens as [`NewPrivateToken::quota`] allows; nothing is kept. Only
     /// [`TokenStore::create_private`](super::TokenStore::create_private) answers this.
     QuotaReached,
@@ -278,13 +283,13 @@ pub struct TokenUse {
     /// `jti`.
     pub token_id: Arc<str>,
     /// When.
-    pub at: u64,
+    pub at: UnixTime,
 }
 
 impl TokenUse {
     /// A use of a token of an issuer.
     #[must_use]
-    pub fn new(issuer: impl Into<Arc<str>>, token_id: impl Into<Arc<str>>, at: u64) -> Self {
+    pub fn new(issuer: impl Into<Arc<str>>, token_id: impl Into<Arc<str>>, at: UnixTime) -> Self {
         Self { issuer: issuer.into(), token_id: token_id.into(), at }
     }
 }

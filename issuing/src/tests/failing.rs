@@ -1,11 +1,8 @@
 //! A store that takes a step and then does not answer, or is gone.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use super::{DAY, Everybody, ISSUER, NOW, log_in, refusal};
@@ -18,12 +15,12 @@ use crate::{
     },
 };
 use tower_bearer::{
-    Algorithm, BoxFuture, RejectionKind,
+    Algorithm, BoxFuture, RejectionKind, UnixTime,
     claims::ManualClock,
     jws::SigningKey,
     revocation::{
-        Revocable, RevocationStore, StoreError, Verdict,
-        outbox::{Acknowledged, Denial, Outbox, OutboxEntry},
+        Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict,
+        outbox::{Acknowledged, Outbox, OutboxEntry},
     },
 };
 
@@ -67,11 +64,11 @@ macro_rules! mute {
                 self.lost(|| self.store.$step($($name),*))
             })+
 
-            fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+            fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize> {
                 self.lost(|| self.store.sweep(now, limit))
             }
 
-            fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+            fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
                 self.noted.fetch_add(1, Ordering::Relaxed);
                 if self.is_forgetful.load(Ordering::Relaxed) {
                     return Box::pin(std::future::ready(Err(StoreError::timed_out())));
@@ -86,14 +83,14 @@ mute! {
     open_session(first: &'a NewRefreshToken) -> Insertion<()>;
     use_refresh(rotation: &'a RefreshRotation) -> RefreshUse;
     create_private(caller: &'a Caller, token: &'a NewPrivateToken) -> Called<Insertion<PrivateToken>>;
-    list_private(caller: &'a Caller, query: &'a ListQuery, now: u64) -> Called<Option<PrivateTokenPage>>;
+    list_private(caller: &'a Caller, query: &'a ListQuery, now: UnixTime) -> Called<Option<PrivateTokenPage>>;
     rotate_private(caller: &'a Caller, rotation: &'a RotatedPrivateToken) -> Called<PrivateRotation>;
-    revoke_private(caller: &'a Caller, id: i64, now: u64) -> Called<Option<Denial>>;
-    revoke_owner(owner: &'a Owner, now: u64, keep_until: u64) -> u64;
-    deny(denials: &'a [Denial]) -> ();
+    revoke_private(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<RevocationEntry>>;
+    revoke_owner(owner: &'a Owner, now: UnixTime, tokens_expire_by: UnixTime) -> UnixTime;
+    deny(denials: &'a [RevocationEntry]) -> ();
     touch(uses: &'a [TokenUse]) -> ();
     shared_key(name: &'a str, candidate: &'a [u8; 32]) -> [u8; 32];
-    knows_device(device: &'a [u8; 32], now: u64) -> bool;
+    knows_device(device: &'a [u8; 32], now: UnixTime) -> bool;
 }
 
 impl Outbox for Mute {
@@ -117,22 +114,22 @@ impl Outbox for Mute {
         self.lost(|| self.store.change_server(kept, server))
     }
 
-    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+    fn denials<'a>(
+        &'a self,
+        after: Option<&'a Revocable>,
+        limit: usize,
+    ) -> Step<'a, Vec<RevocationEntry>> {
         self.lost(|| self.store.denials(after, limit))
     }
 }
 
 impl RevocationStore for Mute {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        self.store.look_up(token)
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        self.store.look_up(lookup)
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.lost(|| self.store.revoke(what, keep_until))
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.lost(|| self.store.revoke(entry))
     }
 }
 
@@ -256,7 +253,7 @@ async fn a_device_that_is_not_noted_fails_no_log_in_and_is_noted_by_the_next() {
     is_forgetful.store(false, Ordering::Relaxed);
     assert_eq!(noted_by_a_log_in().await, 1, "tried again");
     assert_eq!(noted_by_a_log_in().await, 0, "once a day");
-    clock.advance(Duration::from_secs(DAY));
+    clock.advance(DAY);
     assert_eq!(noted_by_a_log_in().await, 1);
 }
 

@@ -13,6 +13,10 @@ use self::any_store::{DAY, Everybody, ISSUER, NOW, overtaken, refusal, replicas}
 use super::{Credentials, TokenIssuer, TokenIssuerBuilder, TokenPair, store::MemoryTokenStore};
 use tower_bearer::{Algorithm, Authenticated, claims::ManualClock, jws::SigningKey};
 
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
 #[tokio::test]
 async fn with_the_memory_store_nothing_survives_a_revocation() {
     overtaken::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
@@ -47,9 +51,9 @@ fn every_call_can_be_made_from_a_handler() {
         is_send(&issuer.log_in(credentials, None));
         is_send(&issuer.refresh(""));
         is_send(&issuer.log_out(access, ""));
-        is_send(&issuer.create_private_token(access, "", 0));
+        is_send(&issuer.create_private_token(access, "", NOW));
         is_send(&issuer.list_private_tokens(access, &super::ListQuery::new()));
-        is_send(&issuer.rotate_private_token(access, 0, 0, Duration::ZERO));
+        is_send(&issuer.rotate_private_token(access, 0, NOW, Duration::ZERO));
         is_send(&issuer.revoke_private_token(access, 0));
         is_send(&issuer.revoke_all(access));
         is_send(&issuer.revoke_subject(""));

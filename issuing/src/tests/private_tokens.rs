@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use super::{DAY, Everybody, ISSUER, NOW, issuer, log_in, refusal};
+use super::{DAY, Everybody, ISSUER, NOW, issuer, log_in, refusal, secs};
 use crate::{
     ListQuery, LogOutError, PrivateTokenError, RevokeAllError, TokenIssuer, store::MemoryTokenStore,
 };
 use tower_bearer::revocation::outbox::Outbox;
-use tower_bearer::{Algorithm, Authenticated, RejectionKind, claims::ManualClock, jws::SigningKey};
+use tower_bearer::{
+    Algorithm, Authenticated, RejectionKind, UnixTime, claims::ManualClock, jws::SigningKey,
+};
 
 #[tokio::test]
 async fn a_private_token_lives_until_the_second_that_was_chosen() {
@@ -13,7 +15,7 @@ async fn a_private_token_lives_until_the_second_that_was_chosen() {
     let (_, access) = log_in(&issuer, "ada").await;
     let made = issuer.create_private_token(&access, "  ci  ", NOW + 90 * DAY).await.unwrap();
     assert_eq!(&*made.token.name, "ci");
-    clock.advance(Duration::from_secs(90 * DAY - 1));
+    clock.advance(90 * DAY - secs(1));
     assert_eq!(refusal(&issuer, &made.data).await, None);
     clock.advance(Duration::from_secs(1));
     assert_eq!(refusal(&issuer, &made.data).await, Some(RejectionKind::Expired));
@@ -26,15 +28,15 @@ async fn names_and_expiries_out_of_bounds_are_refused_and_nothing_is_kept() {
     let create = async |name: &str, expires_at| {
         issuer.create_private_token(&access, name, expires_at).await.map(drop)
     };
-    let later = NOW + 1;
+    let later = NOW + secs(1);
     use PrivateTokenError as E;
     assert!(matches!(create("", later).await, Err(E::BlankName)));
     assert!(matches!(create(" \t\n", later).await, Err(E::BlankName)));
     assert!(matches!(create(&"ä".repeat(256), later).await, Err(E::NameTooLong)));
     assert!(matches!(create("a\0b", later).await, Err(E::NulInName)));
     assert!(matches!(create("a", NOW).await, Err(E::ExpiryPast)));
-    assert!(matches!(create("a", 0).await, Err(E::ExpiryPast)));
-    for too_far in [NOW + 366 * DAY + 1, u64::MAX] {
+    assert!(matches!(create("a", UnixTime::EPOCH).await, Err(E::ExpiryPast)));
+    for too_far in [NOW + 366 * DAY + secs(1), UnixTime::MAX] {
         assert!(matches!(create("a", too_far).await, Err(E::ExpiryTooFar { .. })));
     }
     let page = issuer.list_private_tokens(&access, &ListQuery::new()).await.unwrap();
@@ -90,7 +92,7 @@ async fn a_rotated_token_ends_everywhere_in_the_second_its_overlap_ends() {
     assert_eq!(refusal(&issuer, &old.data).await, None);
     // The operator's maximum of a day cuts the overlap.
     issuer.rotate_private_token(&access, old.token.id, NOW + 9 * DAY, Duration::MAX).await.unwrap();
-    clock.advance(Duration::from_secs(DAY - 1));
+    clock.advance(DAY - secs(1));
     for process in [&issuer, &other] {
         assert_eq!(refusal(process, &old.data).await, None);
     }
@@ -173,7 +175,7 @@ async fn the_last_use_is_written_down_behind_the_requests() {
     })
     .await
     .unwrap();
-    assert_eq!(last_used().await, Some(NOW + 5));
+    assert_eq!(last_used().await, Some(NOW + secs(5)));
     maintenance.abort();
 }
 
@@ -201,7 +203,7 @@ async fn a_clock_that_leaps_ahead_deletes_no_revocation() {
     assert_eq!(refusal(&on_the_store(), &made.data).await, Some(RejectionKind::Revoked));
     assert_eq!(store.outbox(10).await.unwrap().len(), 1);
 
-    clock.advance(Duration::from_secs(12 * DAY));
+    clock.advance(12 * DAY);
     issuer.maintain().await.unwrap();
     assert!(store.outbox(10).await.unwrap().is_empty(), "what is over is swept in the end");
 }

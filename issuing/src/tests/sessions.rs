@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{DAY, Everybody, ISSUER, NOW, builder, issuer, log_in, refusal};
+use super::{DAY, Everybody, ISSUER, NOW, builder, issuer, log_in, refusal, secs};
 use crate::{
     Credentials, LogOutError, LoginError, RefreshError, TokenIssuer, store::MemoryTokenStore,
 };
@@ -21,8 +21,8 @@ use tower_bearer::{
 async fn an_access_token_lives_for_one_hour_to_the_second() {
     let (issuer, clock) = issuer();
     let (tokens, access) = log_in(&issuer, "ada").await;
-    assert_eq!(tokens.access_expires_at, NOW + 3600);
-    assert_eq!(access.registered().expires_at(), NOW + 3600);
+    assert_eq!(tokens.access_expires_at, NOW + secs(3600));
+    assert_eq!(access.registered().expires_at(), NOW + secs(3600));
     clock.advance(Duration::from_secs(3599));
     assert_eq!(refusal(&issuer, &tokens.access_token).await, None);
     clock.advance(Duration::from_secs(1));
@@ -49,7 +49,7 @@ async fn a_cut_off_that_comes_while_tokens_are_signed_reaches_all_of_them() {
     let store = MemoryTokenStore::new().with_clock(clock.clone());
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     let slow = TokenIssuer::builder(ISSUER, "api", key.clone(), store.clone(), Everybody)
-        .with_clock(Ticking(Arc::new(AtomicU64::new(NOW))))
+        .with_clock(Ticking(Arc::new(AtomicU64::new(NOW.as_secs()))))
         .build()
         .unwrap();
     let other = TokenIssuer::builder(ISSUER, "api", key, store, Everybody)
@@ -75,7 +75,7 @@ async fn a_refresh_rotates_and_keeps_the_session() {
     clock.advance(Duration::from_secs(3600));
     let second = issuer.refresh(&first.refresh_token).await.unwrap();
     assert_ne!(second.refresh_token, first.refresh_token);
-    assert_eq!(second.refresh_expires_at, NOW + 3600 + DAY);
+    assert_eq!(second.refresh_expires_at, NOW + secs(3600) + DAY);
     let again = issuer.authenticator().authenticate(&second.access_token).await.unwrap();
     assert_eq!(again.registered().session_id(), access.registered().session_id());
     assert_eq!(again.registered().subject(), Some("ada"));
@@ -127,7 +127,7 @@ async fn only_a_living_refresh_token_refreshes() {
     for token in ["", "a.b.c", &tokens.access_token, &private, &tampered, &long] {
         assert!(matches!(issuer.refresh(token).await, Err(RefreshError::NotValid)));
     }
-    clock.advance(Duration::from_secs(DAY));
+    clock.advance(DAY);
     assert!(issuer.refresh(&tokens.refresh_token).await.is_err(), "expired to the second");
 }
 
@@ -189,8 +189,8 @@ async fn revoke_all_ends_everything_and_who_logs_in_at_once_is_let_in() {
         assert!(issuer.refresh(&tokens.refresh_token).await.is_err());
     }
     let (tokens, access) = log_in(&issuer, "ada").await;
-    assert_eq!(access.registered().issued_at(), Some(NOW + 3));
-    assert_eq!(access.registered().expires_at(), NOW + 3 + 3600);
+    assert_eq!(access.registered().issued_at(), Some(NOW + secs(3)));
+    assert_eq!(access.registered().expires_at(), NOW + secs(3 + 3600));
     assert!(issuer.refresh(&tokens.refresh_token).await.is_ok());
     assert_eq!(refusal(&issuer, &bob.access_token).await, None);
 }

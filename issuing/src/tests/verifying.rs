@@ -3,13 +3,11 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use super::{DAY, NOW, builder, issuer, log_in, refusal};
+use super::{DAY, NOW, builder, issuer, log_in, refusal, secs};
 use crate::{ListQuery, LogOutError, PrivateTokenError, RevokeAllError};
 use tower_bearer::{
-    Algorithm, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind, Verifier,
-    claims::{ManualClock, UntypedClaims},
-    jws::SigningKey,
-    revocation::RevokeError,
+    Algorithm, Authenticator, BearerLayer, Issuer, KeySet, RejectionKind, claims::ManualClock,
+    jws::SigningKey, revocation::RevokeError,
 };
 
 async fn status(layer: BearerLayer, token: &str) -> StatusCode {
@@ -42,9 +40,10 @@ async fn a_token_without_a_known_kind_is_refused() {
     issuer.rotate_key(key.clone());
     let token = |kind: &str| {
         let claims = format!(
-            r#"{{"iss":"{}","sub":"x","aud":"api","jti":"j","sid":"s","iat":{NOW},"exp":{}{kind}}}"#,
+            r#"{{"iss":"{}","sub":"x","aud":"api","jti":"j","sid":"s","iat":{},"exp":{}{kind}}}"#,
             super::ISSUER,
-            NOW + 60
+            NOW.as_secs(),
+            (NOW + secs(60)).as_secs()
         );
         key.sign("at+jwt", &claims).unwrap()
     };
@@ -62,9 +61,8 @@ async fn another_service_verifies_by_the_public_keys_alone() {
     let (tokens, _) = log_in(&issuer, "ada").await;
     let keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
     let policy = Issuer::new(super::ISSUER, keys).audience("api").require_typ("at+jwt");
-    let verifier =
-        Verifier::<UntypedClaims>::builder().issuer(policy).with_clock(clock).build().unwrap();
-    let elsewhere = Authenticator::new(verifier);
+    let authenticator = Authenticator::builder().issuer(policy).with_clock(clock).build().unwrap();
+    let elsewhere = authenticator;
     assert!(elsewhere.authenticate(&tokens.access_token).await.is_ok());
     assert!(elsewhere.authenticate(&tokens.refresh_token).await.is_err());
 }
@@ -79,9 +77,9 @@ async fn calls_reject_a_token_of_another_verifier_with_the_same_name() {
     let forged = foreign_key.sign("at+jwt", claims).unwrap();
     let policy = |keys: KeySet| Issuer::new(super::ISSUER, keys).audience("api");
     let authenticate = async |policy: Issuer, token: &str| {
-        let verifier = Verifier::<UntypedClaims>::builder().issuer(policy);
-        let verifier = verifier.with_clock(clock.clone()).build().unwrap();
-        Authenticator::new(verifier).authenticate(token).await.unwrap()
+        let authenticator = Authenticator::builder().issuer(policy);
+        let authenticator = authenticator.with_clock(clock.clone()).build().unwrap();
+        authenticator.authenticate(token).await.unwrap()
     };
     let forged = authenticate(policy(foreign_key.verifying_key().into()), &forged).await;
     let own_keys = KeySet::from_jwks_json(&issuer.jwks_json()).unwrap();
@@ -91,7 +89,7 @@ async fn calls_reject_a_token_of_another_verifier_with_the_same_name() {
         assert!(matches!(created, Err(PrivateTokenError::NotAccess)));
         let listed = issuer.list_private_tokens(&foreign, &ListQuery::new()).await;
         assert!(matches!(listed, Err(PrivateTokenError::NotAccess)));
-        let rotated = issuer.rotate_private_token(&foreign, 1, 1, Duration::ZERO).await;
+        let rotated = issuer.rotate_private_token(&foreign, 1, NOW + DAY, Duration::ZERO).await;
         assert!(matches!(rotated, Err(PrivateTokenError::NotAccess)));
         let revoked = issuer.revoke_private_token(&foreign, 1).await;
         assert!(matches!(revoked, Err(PrivateTokenError::NotAccess)));
@@ -144,10 +142,10 @@ async fn an_old_key_verifies_until_its_last_token_has_expired_and_then_is_forgot
     issuer.rotate_key(next);
     let (new, _) = log_in(&issuer, "ada").await;
     assert_eq!(refusal(&issuer, &new.access_token).await, None);
-    clock.advance(Duration::from_secs(366 * DAY - 1));
+    clock.advance(366 * DAY - secs(1));
     issuer.maintain().await.unwrap();
     assert_eq!(refusal(&issuer, &old).await, None);
-    clock.advance(Duration::from_secs(2 * DAY));
+    clock.advance(2 * DAY);
     issuer.maintain().await.unwrap();
     assert_eq!(issuer.keys().handle().snapshot().len(), 1);
     assert!(!issuer.jwks_json().contains(r#""EC""#), "the old key was of that type");
@@ -159,12 +157,12 @@ async fn an_old_key_verifies_refresh_tokens_that_outlive_private_ones() {
     let month = 30 * DAY;
     let issuer = builder(&clock)
         .with_max_private_lifetime(Duration::from_secs(3600))
-        .with_refresh_lifetime(Duration::from_secs(month))
+        .with_refresh_lifetime(month)
         .build()
         .unwrap();
     let (tokens, _) = log_in(&issuer, "ada").await;
     issuer.rotate_key(SigningKey::generate(Algorithm::ES256).unwrap());
-    clock.advance(Duration::from_secs(month - 1));
+    clock.advance(month - secs(1));
     issuer.maintain().await.unwrap();
     assert!(issuer.refresh(&tokens.refresh_token).await.is_ok());
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use tower_bearer::{
-    Algorithm, Authenticated, BoxFuture, claims::ManualClock, jws::SigningKey,
+    Algorithm, Authenticated, BoxFuture, UnixTime, claims::ManualClock, jws::SigningKey,
     revocation::StoreError,
 };
 use tower_bearer_issuing::{
@@ -78,7 +78,7 @@ impl Api {
         operator: impl FnOnce(TokenIssuerBuilder) -> TokenIssuerBuilder,
         service: impl FnOnce(TokenApi) -> TokenApi,
     ) -> Self {
-        let clock = ManualClock::at(NOW);
+        let clock = ManualClock::at(UnixTime::from_secs(NOW));
         let wire = Wire::new(MemoryTokenStore::new().with_clock(clock.clone()));
         let key = SigningKey::generate(Algorithm::ES256).unwrap();
         let builder =

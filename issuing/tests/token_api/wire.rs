@@ -7,10 +7,10 @@ use std::sync::{
 
 use tokio::sync::RwLock;
 use tower_bearer::{
-    BoxFuture,
+    BoxFuture, UnixTime,
     revocation::{
-        Revocable, RevocationStore, StoreError, Verdict,
-        outbox::{Acknowledged, Denial, Outbox, OutboxEntry},
+        Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict,
+        outbox::{Acknowledged, Outbox, OutboxEntry},
     },
 };
 use tower_bearer_issuing::{
@@ -75,16 +75,12 @@ impl Wire {
 }
 
 impl RevocationStore for Wire {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        self.through(self.store.look_up(token))
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        self.through(self.store.look_up(lookup))
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.through(self.store.revoke(what, keep_until))
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.through(self.store.revoke(entry))
     }
 }
 
@@ -109,7 +105,7 @@ impl TokenStore for Wire {
         &'a self,
         caller: &'a Caller,
         query: &'a ListQuery,
-        now: u64,
+        now: UnixTime,
     ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
         self.held(&self.lists, self.store.list_private(caller, query, now))
     }
@@ -126,20 +122,25 @@ impl TokenStore for Wire {
         &'a self,
         caller: &'a Caller,
         id: i64,
-        now: u64,
-    ) -> Step<'a, Called<Option<Denial>>> {
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>> {
         self.held(&self.revocations, self.store.revoke_private(caller, id, now))
     }
 
-    fn revoke_owner<'a>(&'a self, owner: &'a Owner, now: u64, keep_until: u64) -> Step<'a, u64> {
-        self.through(self.store.revoke_owner(owner, now, keep_until))
+    fn revoke_owner<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime> {
+        self.through(self.store.revoke_owner(owner, now, tokens_expire_by))
     }
 
-    fn deny<'a>(&'a self, denials: &'a [Denial]) -> Step<'a, ()> {
+    fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
         self.through(self.store.deny(denials))
     }
 
-    fn sweep(&self, now: u64, limit: usize) -> Step<'_, usize> {
+    fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize> {
         self.through(self.store.sweep(now, limit))
     }
 
@@ -151,11 +152,11 @@ impl TokenStore for Wire {
         self.through(self.store.shared_key(name, candidate))
     }
 
-    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: u64) -> Step<'a, ()> {
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
         self.through(self.store.note_device(device, keep_until))
     }
 
-    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: u64) -> Step<'a, bool> {
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool> {
         self.through(self.store.knows_device(device, now))
     }
 }
@@ -165,7 +166,11 @@ impl Outbox for Wire {
         self.through(self.store.outbox(limit))
     }
 
-    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+    fn denials<'a>(
+        &'a self,
+        after: Option<&'a Revocable>,
+        limit: usize,
+    ) -> Step<'a, Vec<RevocationEntry>> {
         self.through(self.store.denials(after, limit))
     }
 

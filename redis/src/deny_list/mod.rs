@@ -16,11 +16,11 @@ use std::{
 use tokio::task::JoinHandle;
 
 use self::{follower::Follower, set::Set};
-use super::{RedisStore, error::Failure, names, names::Name};
+use super::{RedisStore, error::Failure, names::Name};
 use tower_bearer::{
-    BoxFuture,
+    BoxFuture, UnixTime,
     claims::{Clock, Moment, SystemClock},
-    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 
 #[cfg(feature = "metrics")]
@@ -103,7 +103,7 @@ impl DenyList {
         Self::with(store, bound, Arc::new(SystemClock::default()))
     }
 
-    /// Takes the time from `clock`, which should be the [`Verifier`](tower_bearer::Verifier)'s, and begins anew: to be called
+    /// Takes the time from `clock`, which should be the [`Authenticator`](tower_bearer::Authenticator)'s, and begins anew: to be called
     /// before the list is used. Default: [`SystemClock`].
     ///
     /// # Panics
@@ -161,21 +161,17 @@ impl Held {
         *self.as_of.lock().unwrap_or_else(PoisonError::into_inner) = as_of;
     }
 
-    fn judge(&self, token: &[Revocable]) -> Result<Verdict, Failure> {
+    fn judge(&self, lookup: &Lookup) -> Result<Verdict, Failure> {
         let now = Moment::of(&*self.clock);
         // Before the set: what is current now may not be so when it has been looked at, but was when the request came.
         if !self.is_current(now) {
             return Err(Failure::OutOfDate);
         }
-        let names: Vec<(Name, u64)> =
-            token.iter().map(|what| (Name::of(what), names::issued_at(what))).collect();
+        let names: Vec<Name> = lookup.things().iter().map(Name::of).collect();
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
-        let starts = names.iter().filter_map(|(name, at)| set.denied_from(*name, *at, now));
-        Ok(match starts.min() {
-            None => Verdict::NotRevoked,
-            Some(start) if start <= now.unix_time.as_secs() => Verdict::Revoked,
-            Some(start) => Verdict::RevokedFrom(start),
-        })
+        let issued_at = lookup.issued_at().as_secs();
+        let starts = names.iter().filter_map(|name| set.denied_from(*name, issued_at, now));
+        Ok(Verdict::starting_at(starts.min().map(UnixTime::from_secs), now.wall()))
     }
 }
 
@@ -186,17 +182,13 @@ impl Drop for Inner {
 }
 
 impl RevocationStore for DenyList {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        let verdict = self.0.held.judge(token).map_err(StoreError::from);
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        let verdict = self.0.held.judge(lookup).map_err(StoreError::from);
         Box::pin(std::future::ready(verdict))
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.0.store.revoke(what, keep_until)
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.store.revoke(entry)
     }
 }
 

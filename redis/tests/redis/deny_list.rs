@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use tower_bearer::{
-    RevocationCache,
+    RevocationCache, UnixTime,
     claims::ManualClock,
-    revocation::{RevocationStore, Verdict},
+    revocation::{Revocable, RevocationStore, Verdict},
 };
 use tower_bearer_redis::{DenyList, RedisStore};
 
@@ -11,8 +11,8 @@ use crate::{
     proxy::Proxy,
     server::Server,
     service::{
-        Passes, Revoked, Unavailable, ask, authenticator, eventually, every_kind, id, issuer, now,
-        token, token_issued_at,
+        Passes, Revoked, Unavailable, ask, asked, authenticator, entry, eventually, every_kind, id,
+        issuer, now, token, token_issued_at,
     },
 };
 
@@ -47,13 +47,13 @@ async fn it_is_unavailable_until_the_first_snapshot_and_then_knows_all() {
     let follower = follow(&server.url()).await;
     assert_eq!(follower.ask(&token("a")).await, Unavailable, "not seeded");
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    let many = (0..5_000).map(|number| (id(&format!("t{number}")), now() + 600));
+    let many = (0..5_000).map(|number| entry(id(&format!("t{number}")), now() + 600));
     store.seed(many).await.unwrap();
     follower.is_current().await;
     assert_eq!(follower.list.stats().denials, 5_000);
     for number in 0..5_000 {
         let what = [id(&format!("t{number}"))];
-        assert_eq!(follower.list.look_up(&what).await.unwrap(), Verdict::Revoked);
+        assert_eq!(follower.list.look_up(&asked(what)).await.unwrap(), Verdict::Revoked);
     }
     assert_eq!(follower.ask(&token("a")).await, Passes);
 }
@@ -71,7 +71,7 @@ async fn it_follows_revocations_of_every_kind() {
             let follower = follow(&url).await;
             follower.is_current().await;
             assert_eq!(follower.ask(&token("a")).await, Passes);
-            store.revoke(&every_kind("a")[kind], now() + 600).await.unwrap();
+            store.revoke(&entry(every_kind("a")[kind].clone(), now() + 600)).await.unwrap();
             let refused = async || follower.ask(&token("a")).await == Revoked;
             let took = eventually("refused", refused).await;
             assert!(took < BOUND, "{took:?}");
@@ -87,19 +87,18 @@ async fn a_cut_off_spares_what_was_issued_after_it() {
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     let cut_off = now() - 100;
-    let subject = tower_bearer::revocation::Revocable::Subject {
-        issuer: issuer(),
-        subject: "alice".into(),
-        issued_at: cut_off,
+    let alice = |until| {
+        let subject = Revocable::subject(issuer(), "alice");
+        entry(subject, until).with_cut_off(UnixTime::from_secs(cut_off))
     };
-    store.revoke(&subject, now() + 600).await.unwrap();
+    store.revoke(&alice(now() + 600)).await.unwrap();
     // From a snapshot, and from the stream.
     for _ in 0..2 {
         let follower = follow(&server.url()).await;
         follower.is_current().await;
         assert_eq!(follower.ask(&token_issued_at("a", cut_off)).await, Revoked);
         assert_eq!(follower.ask(&token_issued_at("b", cut_off + 1)).await, Passes);
-        store.revoke(&subject, now() + 700).await.unwrap();
+        store.revoke(&alice(now() + 700)).await.unwrap();
     }
 }
 
@@ -133,7 +132,7 @@ async fn a_cut_wire_makes_it_unavailable_after_the_bound_and_it_goes_on_where_it
     follower.is_current().await;
 
     proxy.swallow(true);
-    elsewhere.revoke(&id("a"), now() + 600).await.unwrap();
+    elsewhere.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     let revoked = Instant::now();
     let mut last = None;
     while revoked.elapsed() < BOUND + Duration::from_secs(1) {
@@ -162,14 +161,14 @@ async fn a_redis_that_lost_its_data_is_unavailable_at_once_until_it_is_seeded() 
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
-    store.revoke(&id("a"), now() + 600).await.unwrap();
+    store.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     let follower = follow(&server.url()).await;
     follower.is_current().await;
     server.command(&["FLUSHALL"]);
     let begin = Instant::now();
     eventually("noticed", async || follower.ask(&token("b")).await == Unavailable).await;
     assert!(begin.elapsed() < BOUND);
-    store.seed([(id("c"), now() + 600)]).await.unwrap();
+    store.seed([entry(id("c"), now() + 600)]).await.unwrap();
     follower.is_current().await;
     assert_eq!(follower.ask(&token("c")).await, Revoked);
     assert_eq!(follower.ask(&token("b")).await, Passes);
@@ -182,17 +181,17 @@ async fn its_age_is_measured_by_the_clock_that_it_was_given() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
-    let clock = ManualClock::at(now());
+    let clock = ManualClock::at(UnixTime::from_secs(now()));
     let list = DenyList::follow(&store, BOUND).with_clock(clock.clone());
     eventually("current", async || list.stats().is_current).await;
     server.signal("STOP");
     assert!(list.stats().is_current);
     clock.advance(BOUND + Duration::from_secs(1));
     assert!(!list.stats().is_current);
-    assert!(list.look_up(&[id("a")]).await.is_err());
+    assert!(list.look_up(&asked([id("a")])).await.is_err());
     server.signal("CONT");
     eventually("current again", async || list.stats().is_current).await;
-    assert_eq!(list.look_up(&[id("a")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(list.look_up(&asked([id("a")])).await.unwrap(), Verdict::NotRevoked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use tower_bearer_redis::{ConnectError, RedisStore};
 
 use crate::{
     server::Server,
-    service::{Passes, Service, Unavailable, eventually, id, now, token},
+    service::{Passes, Service, Unavailable, asked, entry, eventually, id, now, token},
 };
 
 #[tokio::test]
@@ -41,16 +41,16 @@ async fn what_was_evicted_is_not_good_again_when_the_policy_is_right_again() {
     const COUNT: usize = 2_000;
     let server = Server::start();
     let service = Service::at(&server.url()).await;
-    let denials = || (0..COUNT).map(|number| (id(&format!("t{number}")), now() + 600));
+    let denials = || (0..COUNT).map(|number| entry(id(&format!("t{number}")), now() + 600));
     service.store.seed(denials()).await.unwrap();
-    assert_eq!(service.store.look_up(&[id("t0")]).await.unwrap(), Verdict::Revoked);
+    assert_eq!(service.store.look_up(&asked([id("t0")])).await.unwrap(), Verdict::Revoked);
     evict(&server).await;
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
 
     eventually("told", async || !server.has_a_generation()).await;
     for number in 0..COUNT {
-        let verdict = service.store.look_up(&[id(&format!("t{number}"))]).await;
+        let verdict = service.store.look_up(&asked([id(&format!("t{number}"))])).await;
         assert!(!matches!(verdict, Ok(Verdict::NotRevoked)), "{number}");
     }
     let refused = RedisStore::connect(&server.url()).await.unwrap_err();
@@ -59,11 +59,11 @@ async fn what_was_evicted_is_not_good_again_when_the_policy_is_right_again() {
 
     server.command(&["CONFIG", "RESETSTAT"]);
     eventually("connected", async || service.store.is_seeded().await.is_ok()).await;
-    assert!(service.store.look_up(&[id("t0")]).await.is_err(), "not seeded");
+    assert!(service.store.look_up(&asked([id("t0")])).await.is_err(), "not seeded");
     service.store.seed(denials()).await.unwrap();
     for number in 0..COUNT {
         let what = [id(&format!("t{number}"))];
-        assert_eq!(service.store.look_up(&what).await.unwrap(), Verdict::Revoked);
+        assert_eq!(service.store.look_up(&asked(what)).await.unwrap(), Verdict::Revoked);
     }
 }
 
@@ -74,7 +74,7 @@ async fn what_was_evicted_while_no_process_ran_is_noticed_by_the_first() {
     let server = Server::start();
     {
         let store = RedisStore::connect(&server.url()).await.unwrap();
-        let denials = (0..2_000).map(|number| (id(&format!("t{number}")), now() + 600));
+        let denials = (0..2_000).map(|number| entry(id(&format!("t{number}")), now() + 600));
         store.seed(denials).await.unwrap();
     }
     eventually("gone", async || server.info("connected_clients") == 1).await;

@@ -9,7 +9,7 @@ use crate::{
     proxy::Proxy,
     server::Server,
     service::{
-        BOUND, Outcome, Passes, Revoked, Service, Unavailable, eventually, id, now,
+        BOUND, Outcome, Passes, Revoked, Service, Unavailable, entry, eventually, id, now,
         one_of_every_kind, token,
     },
 };
@@ -71,7 +71,7 @@ impl Fleet {
         service.store.initialise().await.unwrap();
         let elsewhere = RedisStore::builder(&server.url()).with_wait(1, Duration::from_millis(300));
         let elsewhere = elsewhere.connect().await.unwrap();
-        let replicated = async || elsewhere.revoke(&id("first"), now() + 600).await.is_ok();
+        let replicated = async || elsewhere.revoke(&entry(id("first"), now() + 600)).await.is_ok();
         eventually("replicated", replicated).await;
         Self { server, replica, proxy, service, elsewhere }
     }
@@ -104,7 +104,7 @@ impl Fleet {
             }
             Fault::RestartedEmpty => {
                 let operator = RedisStore::connect(&self.server.url()).await.unwrap();
-                let revoked = one_of_every_kind().map(|(_, what)| (what, now() + 600));
+                let revoked = one_of_every_kind().map(|(_, what)| entry(what, now() + 600));
                 operator.seed(revoked).await.unwrap();
             }
             Fault::RestartedWithData => {}
@@ -114,7 +114,8 @@ impl Fleet {
 
     async fn revoke_elsewhere(&self, fault: Fault) {
         for (_, what) in one_of_every_kind() {
-            let revoke = async || self.elsewhere.revoke(&what, now() + 600).await.is_ok();
+            let revoke =
+                async || self.elsewhere.revoke(&entry(what.clone(), now() + 600)).await.is_ok();
             match fault {
                 Fault::SlowReplica => assert!(!revoke().await, "in force all the same"),
                 _ => drop(eventually("replicated", revoke).await),
@@ -290,7 +291,7 @@ async fn no_revoked_token_passes_after_the_bound_whatever_happens_to_the_wire() 
             let elsewhere = RedisStore::connect(&fleet.server.url()).await.unwrap();
             assert_eq!(fleet.service.ask(&token("a")).await, Passes);
             fleet.proxy.swallow(true);
-            elsewhere.revoke(&id("a"), now() + 600).await.unwrap();
+            elsewhere.revoke(&entry(id("a"), now() + 600)).await.unwrap();
             let revoked = Instant::now();
             while revoked.elapsed() < bound + LATE {
                 let started = revoked.elapsed();

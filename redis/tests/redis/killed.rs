@@ -11,7 +11,7 @@ use crate::{
     process::Process,
     proxy::Proxy,
     server::Server,
-    service::{eventually, every_kind, id, now},
+    service::{asked, entry, eventually, every_kind, id, now},
 };
 
 /// An SQLite file, by its directory.
@@ -57,7 +57,7 @@ fn a_process_with_a_relay() {
             let line = line.unwrap();
             if let Some(name) = line.strip_prefix("revoke ") {
                 for what in every_kind(name) {
-                    truth.revoke(&what, now() + 600).await.unwrap();
+                    truth.revoke(&entry(what.clone(), now() + 600)).await.unwrap();
                 }
                 println!("fleet: revoked");
             }
@@ -65,7 +65,7 @@ fn a_process_with_a_relay() {
                 if line != "storm" {
                     break;
                 }
-                truth.revoke(&id(&format!("t{number}")), now() + 600).await.unwrap();
+                truth.revoke(&entry(id(&format!("t{number}")), now() + 600)).await.unwrap();
                 println!("fleet: t{number}");
             }
         }
@@ -101,11 +101,15 @@ async fn what_was_written_to_the_database_alone_is_carried_by_the_next_process()
 
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     for what in every_kind("a") {
-        assert_eq!(redis.look_up(&[what]).await.unwrap(), Verdict::NotRevoked, "it was not told");
+        assert_eq!(
+            redis.look_up(&asked([what])).await.unwrap(),
+            Verdict::NotRevoked,
+            "it was not told"
+        );
     }
     assert_eq!(next_process(&redis, &database).await, 4);
     for what in every_kind("a") {
-        assert_eq!(redis.look_up(&[what]).await.unwrap(), Verdict::Revoked);
+        assert_eq!(redis.look_up(&asked([what])).await.unwrap(), Verdict::Revoked);
     }
 }
 
@@ -119,7 +123,7 @@ async fn what_redis_has_recorded_and_the_outbox_still_holds_is_carried_again() {
     wire.swallow_answers_to("tower-bearer:d:");
     process.say("revoke a");
     assert_eq!(process.line(), "revoked");
-    let is_recorded = async || redis.look_up(&[id("a")]).await.unwrap() == Verdict::Revoked;
+    let is_recorded = async || redis.look_up(&asked([id("a")])).await.unwrap() == Verdict::Revoked;
     eventually("recorded", is_recorded).await;
     process.kill();
 
@@ -128,7 +132,7 @@ async fn what_redis_has_recorded_and_the_outbox_still_holds_is_carried_again() {
     let carried = next_process(&redis, &database).await;
     assert!(carried >= 1, "{carried}");
     for what in every_kind("a") {
-        assert_eq!(redis.look_up(&[what]).await.unwrap(), Verdict::Revoked);
+        assert_eq!(redis.look_up(&asked([what])).await.unwrap(), Verdict::Revoked);
     }
 }
 
@@ -150,7 +154,7 @@ async fn wherever_it_is_killed_all_that_it_has_acknowledged_is_in_force() {
         left += next_process(&redis, &database).await;
         acknowledged += names.len() + 1;
         for name in names.iter().map(String::as_str).chain(["t0"]) {
-            let verdict = redis.look_up(&[id(name)]).await.unwrap();
+            let verdict = redis.look_up(&asked([id(name)])).await.unwrap();
             assert_eq!(verdict, Verdict::Revoked, "{name} of round {round}");
         }
     }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_bearer::revocation::outbox::Outbox;
-use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Denial};
+use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Outbox};
 use tower_bearer_issuing::store::{MemoryTokenStore, TokenStore};
 use tower_bearer_redis::{OutboxRelay, RedisStore};
 use tower_bearer_sql::SqlStore;
@@ -12,7 +11,7 @@ use tower_bearer_sql::SqlStore;
 use crate::{
     proxy::Proxy,
     server::Server,
-    service::{HOUR, eventually, id, now},
+    service::{HOUR, asked, entry, eventually, id, now},
     truth::Database,
 };
 
@@ -43,9 +42,10 @@ async fn new_entries_are_published(truth: impl TokenStore + Clone) {
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     for number in 0..3 {
         let name = format!("t{number}");
-        truth.revoke(&id(&name), now() + 600).await.unwrap();
-        let is_there =
-            async || redis.look_up(&[id(&name)]).await.is_ok_and(|it| it == Verdict::Revoked);
+        truth.revoke(&entry(id(&name), now() + 600)).await.unwrap();
+        let is_there = async || {
+            redis.look_up(&asked([id(&name)])).await.is_ok_and(|it| it == Verdict::Revoked)
+        };
         eventually("published", is_there).await;
     }
     eventually("removed", async || truth.outbox(1).await.unwrap().is_empty()).await;
@@ -79,17 +79,17 @@ async fn a_relay_without_the_lease_publishes_what_its_process_writes() {
     let polls = server.calls("eval");
     eventually("it stands by", async || server.calls("eval") > polls + 10).await;
 
-    elsewhere.revoke(&id("elsewhere"), now() + 600).await.unwrap();
-    truth.revoke(&id("here"), now() + 600).await.unwrap();
+    elsewhere.revoke(&entry(id("elsewhere"), now() + 600)).await.unwrap();
+    truth.revoke(&entry(id("here"), now() + 600)).await.unwrap();
     eventually("published", async || count_or_zero(&server) == 1).await;
-    assert_eq!(redis.look_up(&[id("here")]).await.unwrap(), Verdict::Revoked);
+    assert_eq!(redis.look_up(&asked([id("here")])).await.unwrap(), Verdict::Revoked);
     let polls = server.calls("eval");
     eventually("it stands by", async || server.calls("eval") > polls + 10).await;
-    assert_eq!(redis.look_up(&[id("elsewhere")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(redis.look_up(&asked([id("elsewhere")])).await.unwrap(), Verdict::NotRevoked);
 
     server.command(&["DEL", "tower-bearer:relay"]);
     eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
-    assert_eq!(redis.look_up(&[id("elsewhere")]).await.unwrap(), Verdict::Revoked);
+    assert_eq!(redis.look_up(&asked([id("elsewhere")])).await.unwrap(), Verdict::Revoked);
     relay.abort();
 }
 
@@ -106,7 +106,7 @@ async fn what_could_not_be_published_is_carried_with_the_backlog() {
     let relay = run(&proxy.url(), &truth, Duration::from_millis(5)).await;
     seeded(&server).await;
     proxy.swallow(true);
-    truth.revoke(&id("a"), now() + 600).await.unwrap();
+    truth.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     let accepted = proxy.accepted();
     eventually("it is given up", async || proxy.accepted() > accepted).await;
     assert_eq!(truth.outbox(1).await.unwrap().len(), 1);
@@ -114,7 +114,7 @@ async fn what_could_not_be_published_is_carried_with_the_backlog() {
     proxy.cut();
     eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
     let redis = RedisStore::connect(&server.url()).await.unwrap();
-    assert_eq!(redis.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked);
+    assert_eq!(redis.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
     relay.abort();
 }
 
@@ -124,7 +124,7 @@ async fn what_could_not_be_published_is_carried_with_the_backlog() {
 async fn twenty_relays_carry_a_backlog_about_once() {
     let server = Server::start();
     let truth = MemoryTokenStore::new();
-    let denials = (0..2_000).map(|number| Denial::new(id(&format!("t{number}")), now() + 600));
+    let denials = (0..2_000).map(|number| entry(id(&format!("t{number}")), now() + 600));
     truth.deny(&denials.collect::<Vec<_>>()).await.unwrap();
     let mut relays = Vec::new();
     for _ in 0..20 {
@@ -155,7 +155,7 @@ async fn another_relay_takes_over_when_the_lease_has_expired() {
 
     first.abort();
     let elsewhere: SqlStore = database.open().await;
-    elsewhere.revoke(&id("a"), now() + 600).await.unwrap();
+    elsewhere.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     eventually("carried", async || elsewhere.outbox(1).await.unwrap().is_empty()).await;
     assert_ne!(owner(&server), before);
     second.abort();

@@ -9,7 +9,7 @@ use crate::{
     proxy::Proxy,
     server::Server,
     service::{
-        Outcome, Passes, Revoked, Unavailable, ask, authenticator, eventually, now,
+        Outcome, Passes, Revoked, Unavailable, ask, authenticator, entry, eventually, now,
         one_of_every_kind, token,
     },
 };
@@ -60,7 +60,7 @@ async fn is_current_within_the_bound_or_unavailable(fault: Fault) {
     }
     let revoke = async || {
         for (_, what) in one_of_every_kind() {
-            elsewhere.revoke(&what, now() + 600).await.unwrap();
+            elsewhere.revoke(&entry(what.clone(), now() + 600)).await.unwrap();
         }
     };
     if fault != Fault::Swallowed {
@@ -116,7 +116,7 @@ async fn is_current_within_the_bound_or_unavailable(fault: Fault) {
             wire.cut();
         }
         Fault::RestartedEmpty => {
-            let revoked = one_of_every_kind().map(|(_, what)| (what, now() + 600));
+            let revoked = one_of_every_kind().map(|(_, what)| entry(what, now() + 600));
             RedisStore::connect(&server.url()).await.unwrap().seed(revoked).await.unwrap();
         }
         Fault::RestartedWithData => {}

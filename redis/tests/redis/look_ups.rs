@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use tower_bearer::revocation::{OnUnavailable, Revocable, RevocationStore, Verdict};
+use tower_bearer::UnixTime;
+use tower_bearer::revocation::{Lookup, OnUnavailable, Revocable, RevocationStore, Verdict};
 use tower_bearer_redis::RedisStore;
 
 use crate::{
     server::Server,
-    service::{Passes, Revoked, Service, every_kind, id, issuer, now, token},
+    service::{Passes, Revoked, Service, asked, entry, every_kind, id, issuer, now, token},
 };
 
 /// Asks at every request.
@@ -37,15 +38,19 @@ async fn a_cut_off_spares_what_was_issued_after_it_and_never_goes_back() {
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     let cut_off = now() - 100;
-    let subject =
-        |issued_at| Revocable::Subject { issuer: issuer(), subject: "alice".into(), issued_at };
-    let look_up = async |issued_at| store.look_up(&[subject(issued_at)]).await.unwrap();
+    let subject = || Revocable::subject(issuer(), "alice");
+    let revoked_until =
+        |cut_off| entry(subject(), now() + 600).with_cut_off(UnixTime::from_secs(cut_off));
+    let look_up = async |issued_at| {
+        let lookup = Lookup::new([subject()], UnixTime::from_secs(issued_at));
+        store.look_up(&lookup).await.unwrap()
+    };
     for earlier in [0, 50, 99] {
-        store.revoke(&subject(cut_off - earlier), now() + 600).await.unwrap();
+        store.revoke(&revoked_until(cut_off - earlier)).await.unwrap();
         assert_eq!(look_up(cut_off).await, Verdict::Revoked);
         assert_eq!(look_up(cut_off + 1).await, Verdict::NotRevoked);
     }
-    store.revoke(&subject(cut_off + 1), now() + 600).await.unwrap();
+    store.revoke(&revoked_until(cut_off + 1)).await.unwrap();
     assert_eq!(look_up(cut_off + 1).await, Verdict::Revoked);
 }
 
@@ -57,17 +62,17 @@ async fn a_denial_is_kept_until_the_later_of_its_dates_and_no_longer() {
     store.initialise().await.unwrap();
     let later = now() + 100;
     for keep_until in [later, now() + 2, 0] {
-        store.revoke(&id("a"), keep_until).await.unwrap();
+        store.revoke(&entry(id("a"), keep_until)).await.unwrap();
     }
     let key = server.command(&["EVAL", "return redis.call('KEYS', '*:d:*')[1]", "0"]);
     let left: u64 = server.command(&["TTL", &key])[1..].parse().unwrap();
     assert!((95..=101).contains(&left), "{left}");
-    assert_eq!(store.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked);
+    assert_eq!(store.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
 
-    store.revoke(&id("b"), u64::MAX).await.unwrap();
-    assert_eq!(store.look_up(&[id("b")]).await.unwrap(), Verdict::Revoked);
-    store.revoke(&id("over"), now() - 1).await.unwrap();
-    assert_eq!(store.look_up(&[id("over")]).await.unwrap(), Verdict::NotRevoked);
+    store.revoke(&entry(id("b"), u64::MAX)).await.unwrap();
+    assert_eq!(store.look_up(&asked([id("b")])).await.unwrap(), Verdict::Revoked);
+    store.revoke(&entry(id("over"), now() - 1)).await.unwrap();
+    assert_eq!(store.look_up(&asked([id("over")])).await.unwrap(), Verdict::NotRevoked);
 }
 
 #[tokio::test]
@@ -84,7 +89,7 @@ async fn a_look_up_is_one_command() {
     // `initialise` reads keys with it.
     let (before, reads) = (calls(), server.calls("get"));
     for _ in 0..10 {
-        store.look_up(&every_kind("a")).await.unwrap();
+        store.look_up(&asked(every_kind("a"))).await.unwrap();
     }
     assert_eq!(calls(), before + 10);
     assert_eq!(server.calls("get"), reads);
@@ -97,7 +102,7 @@ async fn neither_ids_nor_subjects_are_kept_in_clear() {
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
     for what in every_kind("a-secret-id") {
-        store.revoke(&what, now() + 600).await.unwrap();
+        store.revoke(&entry(what.clone(), now() + 600)).await.unwrap();
     }
     let script = "local all = '' for _, key in ipairs(redis.call('KEYS', '*')) do
         all = all .. key .. redis.call('DUMP', key) end return all";
@@ -115,11 +120,11 @@ async fn what_others_wrote_under_our_names_is_unavailable_and_not_a_pass() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
-    store.revoke(&id("a"), now() + 600).await.unwrap();
+    store.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     let key = server.command(&["EVAL", "return redis.call('KEYS', '*:d:*')[1]", "0"]);
     server.command(&["SET", &key, "yes"]);
-    assert!(store.look_up(&[id("a")]).await.is_err());
-    assert!(store.look_up(&[id("b")]).await.is_ok());
+    assert!(store.look_up(&asked([id("a")])).await.is_err());
+    assert!(store.look_up(&asked([id("b")])).await.is_ok());
     server.command(&["SET", "tower-bearer:count", "many"]);
-    assert!(store.look_up(&[id("b")]).await.is_err());
+    assert!(store.look_up(&asked([id("b")])).await.is_err());
 }

@@ -8,7 +8,9 @@ use tower_bearer_redis::RedisStore;
 use crate::{
     proxy::Proxy,
     server::Server,
-    service::{HOUR, Passes, Revoked, Service, Unavailable, eventually, id, now, token},
+    service::{
+        HOUR, Passes, Revoked, Service, Unavailable, asked, entry, eventually, id, now, token,
+    },
 };
 
 /// Asks at every request.
@@ -34,7 +36,11 @@ async fn data_that_went_backwards_is_unavailable_for_the_whole_fleet() {
     );
     assert!(!other.store.is_seeded().await.unwrap());
 
-    other.store.seed([(id("kept"), now() + 600), (id("lost"), now() + 600)]).await.unwrap();
+    other
+        .store
+        .seed([entry(id("kept"), now() + 600), entry(id("lost"), now() + 600)])
+        .await
+        .unwrap();
     eventually("back", async || one.ask(&token("b")).await == Passes).await;
     assert_eq!(other.ask(&token("lost")).await, Revoked);
 }
@@ -47,9 +53,9 @@ async fn who_revoked_notices_that_its_own_acknowledged_revocation_is_lost() {
     let (one, other) = (Service::at(&server.url()).await, Service::at(&server.url()).await);
     one.store.initialise().await.unwrap();
     let backup = server.backup();
-    one.store.revoke(&id("lost"), now() + 600).await.unwrap();
+    one.store.revoke(&entry(id("lost"), now() + 600)).await.unwrap();
     server.restore(&backup);
-    assert!(one.store.look_up(&[id("x")]).await.is_err(), "the process that revoked");
+    assert!(one.store.look_up(&asked([id("x")])).await.is_err(), "the process that revoked");
     assert_eq!(other.ask(&token("lost")).await, Unavailable);
 }
 
@@ -62,7 +68,7 @@ async fn an_idle_process_notices_a_loss_and_tells_the_fleet() {
     idle.initialise().await.unwrap();
     let backup = server.backup();
     let elsewhere = RedisStore::connect(&server.url()).await.unwrap();
-    elsewhere.revoke(&id("lost"), now() + 600).await.unwrap();
+    elsewhere.revoke(&entry(id("lost"), now() + 600)).await.unwrap();
     drop(elsewhere);
     eventually("let go", async || server.info("connected_clients") == 2).await;
     let (looked, beats) = (server.calls("xrange"), 2);
@@ -91,7 +97,7 @@ async fn a_loss_that_redis_could_not_be_told_of_is_not_forgotten() {
     let other = Service::with(&server.url(), Default::default(), NONE).await;
     server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
     for further in ["b", "c"] {
-        let _ = other.store.revoke(&id(further), now() + 600).await;
+        let _ = other.store.revoke(&entry(id(further), now() + 600)).await;
     }
     assert_eq!(one.ask(&token("a")).await, Unavailable);
     assert!(!server.has_a_generation());
@@ -115,14 +121,14 @@ async fn a_loss_is_noticed_when_the_count_has_caught_up_or_gone_beyond() {
         server.restore(&backup);
         let new = RedisStore::connect(&server.url()).await.unwrap();
         for number in 0..others {
-            new.revoke(&id(&format!("t{number}")), now() + 600).await.unwrap();
+            new.revoke(&entry(id(&format!("t{number}")), now() + 600)).await.unwrap();
         }
-        assert_eq!(new.look_up(&[id("lost")]).await.unwrap(), Verdict::NotRevoked, "so far");
+        assert_eq!(new.look_up(&asked([id("lost")])).await.unwrap(), Verdict::NotRevoked, "so far");
         proxy.swallow(false);
         proxy.cut();
         let is_noticed = async || {
             assert_ne!(one.ask(&token("x")).await, Passes, "{others}");
-            new.look_up(&[id("lost")]).await.is_err()
+            new.look_up(&asked([id("lost")])).await.is_err()
         };
         eventually("noticed", is_noticed).await;
     }
@@ -139,7 +145,7 @@ async fn a_generation_that_was_superseded_is_not_believed_again() {
     server.command(&["FLUSHALL"]);
     service.store.seed([]).await.unwrap();
     let elsewhere = RedisStore::connect(&server.url()).await.unwrap();
-    elsewhere.revoke(&id("lost"), now() + 600).await.unwrap();
+    elsewhere.revoke(&entry(id("lost"), now() + 600)).await.unwrap();
 
     server.restore(&backup);
     assert_eq!(service.ask(&token("lost")).await, Unavailable);

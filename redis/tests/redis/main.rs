@@ -10,6 +10,7 @@
 mod authority;
 #[path = "../../../tests/common/mod.rs"]
 mod common;
+mod conformance;
 mod deny_list;
 mod eviction;
 mod faults;

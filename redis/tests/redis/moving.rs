@@ -8,7 +8,7 @@ use tower_bearer_redis::{DenyList, RedisStore};
 use crate::{
     proxy::Proxy,
     server::Server,
-    service::{HOUR, Passes, Revoked, Service, eventually, id, now, token},
+    service::{HOUR, Passes, Revoked, Service, asked, entry, eventually, id, now, token},
 };
 
 /// Two masters with the same data, and a name that leads to the first.
@@ -50,8 +50,9 @@ async fn a_deny_list_goes_where_its_store_goes() {
     eventually("follows", async || follows(&old).await).await;
     lead_the_store_away(&old, &new, &name).await;
     let elsewhere = RedisStore::connect(&new.url()).await.unwrap();
-    elsewhere.revoke(&id("a"), now() + 600).await.unwrap();
-    let is_refused = async || list.look_up(&[id("a")]).await.is_ok_and(|it| it == Verdict::Revoked);
+    elsewhere.revoke(&entry(id("a"), now() + 600)).await.unwrap();
+    let is_refused =
+        async || list.look_up(&asked([id("a")])).await.is_ok_and(|it| it == Verdict::Revoked);
     eventually("refused", is_refused).await;
     assert_eq!(list.stats().snapshots, 1, "the stream was enough");
 }
@@ -68,6 +69,6 @@ async fn pushes_come_from_where_their_store_is() {
     eventually("pushes from the new one", is_back).await;
     assert_eq!(service.ask(&token("a")).await, Passes);
     let elsewhere = RedisStore::connect(&new.url()).await.unwrap();
-    elsewhere.revoke(&id("a"), now() + 600).await.unwrap();
+    elsewhere.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     eventually("pushed", async || service.ask(&token("a")).await == Revoked).await;
 }

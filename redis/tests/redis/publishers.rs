@@ -6,7 +6,7 @@ use tower_bearer::revocation::{OnUnavailable, RevocationStore};
 
 use crate::{
     server::Server,
-    service::{HOUR, Passes, Service, eventually, id, now, token},
+    service::{HOUR, Passes, Service, entry, eventually, id, now, token},
 };
 
 const CHANNEL: &str = "tower-bearer:pushes";
@@ -18,7 +18,7 @@ async fn nonsense_on_the_channel_raises_no_doubt_and_hides_no_gap() {
     let service = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
     service.store.initialise().await.unwrap();
     let pushes = service.listen().await;
-    service.store.revoke(&id("first"), now() + 600).await.unwrap();
+    service.store.revoke(&entry(id("first"), now() + 600)).await.unwrap();
     eventually("first", async || pushes.stats().received == 1).await;
     assert_eq!(service.ask(&token("a")).await, Passes);
     let before = service.revocation.stats().look_ups;
@@ -66,7 +66,7 @@ async fn a_number_that_is_a_lie_raises_a_doubt_and_hides_no_gap() {
     service.store.initialise().await.unwrap();
     let pushes = service.listen().await;
     let channel = server.subscribe(CHANNEL);
-    service.store.revoke(&id("first"), now() + 600).await.unwrap();
+    service.store.revoke(&entry(id("first"), now() + 600)).await.unwrap();
     let message = channel.recv_timeout(Duration::from_secs(20)).unwrap();
     let (number, rest) = message.split_once(' ').unwrap();
     assert_eq!(number, "1");

@@ -9,7 +9,7 @@ use tower_bearer_redis::RedisStore;
 use crate::{
     proxy::Proxy,
     server::Server,
-    service::{HOUR, Passes, Revoked, Service, eventually, every_kind, id, now, token},
+    service::{HOUR, Passes, Revoked, Service, entry, eventually, every_kind, id, now, token},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +105,9 @@ async fn many_revocations_at_once_arrive_without_a_doubt() {
         .map(|number| {
             let one = one.clone();
             let what = id(&format!("t{number}"));
-            tokio::spawn(async move { one.revoke(&what, now() + 600).await.unwrap() })
+            tokio::spawn(
+                async move { one.revoke(&entry(what.clone(), now() + 600)).await.unwrap() },
+            )
         })
         .collect();
     for one in all {
@@ -142,7 +144,7 @@ async fn a_cache_before_another_store_is_pushed_to_as_well() {
     let pushes = store.push_to(&cache);
     eventually("pushes", async || pushes.stats().is_connected).await;
     assert_eq!(crate::service::ask(&authenticator, &token("a")).await, Passes);
-    store.revoke(&id("a"), now() + 600).await.unwrap();
+    store.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     eventually("push", async || crate::service::ask(&authenticator, &token("a")).await == Revoked)
         .await;
 }

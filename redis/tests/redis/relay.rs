@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
     claims::SystemClock,
-    revocation::{RevocationStore, Verdict, outbox::Denial},
+    revocation::{RevocationStore, Verdict},
 };
 use tower_bearer_issuing::store::{MemoryTokenStore, TokenStore};
 use tower_bearer_redis::{OutboxRelay, RedisStore};
@@ -12,7 +12,9 @@ use tower_bearer_redis::{OutboxRelay, RedisStore};
 use crate::{
     proxy::Proxy,
     server::Server,
-    service::{Passes, Revoked, Service, Unavailable, eventually, every_kind, id, now, token},
+    service::{
+        Passes, Revoked, Service, Unavailable, asked, entry, eventually, every_kind, id, now, token,
+    },
 };
 
 fn truth() -> MemoryTokenStore {
@@ -33,7 +35,7 @@ async fn what_the_truth_revokes_reaches_the_fleet_and_leaves_the_outbox() {
         let name = format!("t{kind}");
         let asked = fleet.ask(&token(&name)).await;
         assert!(kind > 1 || asked == Passes);
-        truth.revoke(&every_kind(&name)[kind], now() + 600).await.unwrap();
+        truth.revoke(&entry(every_kind(&name)[kind].clone(), now() + 600)).await.unwrap();
         assert_eq!(relay.carry().await.unwrap(), 1);
         eventually("push", async || fleet.ask(&token(&name)).await == Revoked).await;
     }
@@ -51,9 +53,8 @@ async fn an_empty_redis_is_seeded_with_everything_that_is_revoked() {
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     let relay = Arc::new(OutboxRelay::new(truth.clone(), redis));
     for batch in 0..3 {
-        let denials: Vec<_> = (0..400)
-            .map(|number| Denial::new(id(&format!("t{batch}.{number}")), now() + 600))
-            .collect();
+        let denials: Vec<_> =
+            (0..400).map(|number| entry(id(&format!("t{batch}.{number}")), now() + 600)).collect();
         truth.deny(&denials).await.unwrap();
         relay.carry().await.unwrap();
     }
@@ -112,7 +113,7 @@ async fn stopped_at(stop_at: usize, begin: Begin, is_dropped: bool, server: &Ser
     if begin == Begin::Seeded {
         relay.carry().await.unwrap();
     }
-    truth.revoke(&id("a"), now() + 600).await.unwrap();
+    truth.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     let mut polls = 0;
     let mut carrying = Box::pin(relay.carry());
     let carried = std::future::poll_fn(|cx| {
@@ -133,7 +134,7 @@ async fn stopped_at(stop_at: usize, begin: Begin, is_dropped: bool, server: &Ser
     server.command(&["DEL", "tower-bearer:seeding"]);
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     OutboxRelay::new(truth.clone(), redis.clone()).carry().await.unwrap();
-    assert_eq!(redis.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked, "{stop_at}");
+    assert_eq!(redis.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked, "{stop_at}");
     assert!(truth.outbox(10).await.unwrap().is_empty());
     carried.is_some()
 }
@@ -148,7 +149,7 @@ async fn an_outbox_waits_for_a_redis_that_is_away() {
     let relay = OutboxRelay::new(truth.clone(), redis);
     relay.carry().await.unwrap();
     proxy.swallow(true);
-    truth.revoke(&id("a"), now() + 600).await.unwrap();
+    truth.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     assert!(relay.carry().await.is_err());
     assert_eq!(truth.outbox(10).await.unwrap().len(), 1);
     proxy.swallow(false);
@@ -156,7 +157,7 @@ async fn an_outbox_waits_for_a_redis_that_is_away() {
     eventually("carried", async || relay.carry().await.is_ok()).await;
     assert!(truth.outbox(10).await.unwrap().is_empty());
     let other = RedisStore::connect(&server.url()).await.unwrap();
-    assert_eq!(other.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked);
+    assert_eq!(other.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,13 +172,13 @@ async fn several_relays_carry_beside_each_other() {
         relays.push(tokio::spawn(async move { relay.run().await }));
     }
     for number in 0..500 {
-        truth.revoke(&id(&format!("t{number}")), now() + 600).await.unwrap();
+        truth.revoke(&entry(id(&format!("t{number}")), now() + 600)).await.unwrap();
     }
     eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     for number in 0..500 {
         let what = [id(&format!("t{number}"))];
-        assert_eq!(redis.look_up(&what).await.unwrap(), Verdict::Revoked, "{number}");
+        assert_eq!(redis.look_up(&asked(what)).await.unwrap(), Verdict::Revoked, "{number}");
     }
     relays.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -8,7 +8,7 @@ use tower_bearer_redis::RedisStore;
 use crate::{
     proxy::Proxy,
     server::Server,
-    service::{Revoked, Service, eventually, id, now, token},
+    service::{Revoked, Service, asked, entry, eventually, id, now, token},
 };
 
 #[tokio::test]
@@ -22,19 +22,26 @@ async fn a_revocation_waits_for_as_many_replicas_as_it_was_told_to() {
         .unwrap();
     assert!(store.initialise().await.is_err(), "there is no replica");
     assert!(store.is_seeded().await.unwrap(), "on the master");
-    assert!(store.revoke(&id("alone"), now() + 600).await.is_err(), "there is no replica");
+    assert!(store.revoke(&entry(id("alone"), now() + 600)).await.is_err(), "there is no replica");
 
     let replica = Server::start();
     replica.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
-    let revoke = async || store.revoke(&id("a"), now() + 600).await.is_ok();
+    let revoke = async || store.revoke(&entry(id("a"), now() + 600)).await.is_ok();
     eventually("replicated", revoke).await;
 
     replica.signal("STOP");
-    assert!(store.revoke(&id("slow"), now() + 600).await.is_err(), "the replica is too slow");
-    assert_eq!(store.look_up(&[id("slow")]).await.unwrap(), Verdict::Revoked, "on the master");
+    assert!(
+        store.revoke(&entry(id("slow"), now() + 600)).await.is_err(),
+        "the replica is too slow"
+    );
+    assert_eq!(
+        store.look_up(&asked([id("slow")])).await.unwrap(),
+        Verdict::Revoked,
+        "on the master"
+    );
     replica.signal("CONT");
     eventually("replicated again", revoke).await;
-    assert!(store.revoke(&id("slow"), now() + 600).await.is_ok());
+    assert!(store.revoke(&entry(id("slow"), now() + 600)).await.is_ok());
 }
 
 /// As when a replica is lost and many log out.
@@ -51,7 +58,9 @@ async fn revocations_that_wait_in_vain_are_in_force_and_told_so_in_time() {
     let begin = Instant::now();
     let revoke = |number: usize| {
         let store = store.clone();
-        tokio::spawn(async move { store.revoke(&id(&format!("t{number}")), now() + 600).await })
+        tokio::spawn(
+            async move { store.revoke(&entry(id(&format!("t{number}")), now() + 600)).await },
+        )
     };
     let all: Vec<_> = (0..50).map(revoke).collect();
     for one in all {
@@ -71,11 +80,13 @@ async fn revocations_that_wait_in_vain_are_in_force_and_told_so_in_time() {
     let store = builder.connect().await.unwrap();
     let revoke = |number: usize| {
         let store = store.clone();
-        tokio::spawn(async move { store.revoke(&id(&format!("t{number}")), now() + 600).await })
+        tokio::spawn(
+            async move { store.revoke(&entry(id(&format!("t{number}")), now() + 600)).await },
+        )
     };
     let replica = Server::start();
     replica.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
-    let is_back = async || store.revoke(&id("b"), now() + 600).await.is_ok();
+    let is_back = async || store.revoke(&entry(id("b"), now() + 600)).await.is_ok();
     eventually("replicated", is_back).await;
     let all: Vec<_> = (100..200).map(revoke).collect();
     let (abandoned, waited_for): (Vec<_>, Vec<_>) =
@@ -97,7 +108,7 @@ async fn a_server_that_knows_less_than_was_acknowledged_does_not_confirm() {
     let builder = RedisStore::builder(&wire.url()).with_wait(1, Duration::from_millis(500));
     let store = builder.connect().await.unwrap();
     RedisStore::connect(&master.url()).await.unwrap().initialise().await.unwrap();
-    let revoke = async || store.revoke(&id("a"), now() + 600).await;
+    let revoke = async || store.revoke(&entry(id("a"), now() + 600)).await;
     assert!(format!("{:?}", revoke().await).contains("TooFewReplicas"), "which has none");
 
     wire.lead_to(other.port);
@@ -107,5 +118,9 @@ async fn a_server_that_knows_less_than_was_acknowledged_does_not_confirm() {
     master.command(&["CLIENT", "KILL", "ID", oldest]);
     let has_moved = async || format!("{:?}", revoke().await).contains("WentBackwards");
     eventually("refused", has_moved).await;
-    assert_eq!(store.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked, "where it is in force");
+    assert_eq!(
+        store.look_up(&asked([id("a")])).await.unwrap(),
+        Verdict::Revoked,
+        "where it is in force"
+    );
 }

@@ -6,7 +6,7 @@ use tower_bearer_redis::RedisStore;
 use crate::{
     proxy::Proxy,
     server::Server,
-    service::{Passes, Service, Unavailable, eventually, every_kind, id, now, token},
+    service::{Passes, Service, Unavailable, asked, entry, eventually, every_kind, id, now, token},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,17 +27,20 @@ async fn an_empty_redis_is_unavailable_until_it_is_initialised() {
 async fn what_is_seeded_is_refused_and_pushed_revocations_stay() {
     let server = Server::start();
     let service = Service::at(&server.url()).await;
-    assert!(service.store.revoke(&id("before"), now() + 600).await.is_err(), "no generation yet");
-    let many = (0..1_234).map(|number| (id(&format!("t{number}")), now() + 600));
-    let kinds = every_kind("kinds").map(|what| (what, now() + 600));
+    assert!(
+        service.store.revoke(&entry(id("before"), now() + 600)).await.is_err(),
+        "no generation yet"
+    );
+    let many = (0..1_234).map(|number| entry(id(&format!("t{number}")), now() + 600));
+    let kinds = every_kind("kinds").map(|what| entry(what, now() + 600));
     service.store.seed(many.chain(kinds.clone())).await.unwrap();
     for refused in ["before", "t0", "t500", "t1233"] {
-        assert_eq!(service.store.look_up(&[id(refused)]).await.unwrap(), Verdict::Revoked);
+        assert_eq!(service.store.look_up(&asked([id(refused)])).await.unwrap(), Verdict::Revoked);
     }
-    assert_eq!(service.store.look_up(&[id("t1234")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(service.store.look_up(&asked([id("t1234")])).await.unwrap(), Verdict::NotRevoked);
     for kind in kinds {
         assert_eq!(
-            service.store.look_up(std::slice::from_ref(&kind.0)).await.unwrap(),
+            service.store.look_up(&asked([kind.thing().clone()])).await.unwrap(),
             Verdict::Revoked
         );
     }
@@ -52,11 +55,11 @@ async fn a_seeding_that_loses_its_data_is_not_a_seeding() {
         if number == 1_200 {
             server.command(&["FLUSHALL"]);
         }
-        (id(&format!("t{number}")), now() + 600)
+        entry(id(&format!("t{number}")), now() + 600)
     });
     assert!(store.seed(denials).await.is_err());
     assert!(!store.is_seeded().await.unwrap());
-    store.seed([(id("t0"), now() + 600)]).await.unwrap();
+    store.seed([entry(id("t0"), now() + 600)]).await.unwrap();
     assert!(store.is_seeded().await.unwrap());
 }
 
@@ -73,10 +76,10 @@ async fn a_seeding_that_loses_batches_is_not_a_seeding() {
             1_200 => server.restore(backup.as_ref().unwrap()),
             _ => {}
         }
-        (id(&format!("t{number}")), now() + 600)
+        entry(id(&format!("t{number}")), now() + 600)
     });
     assert!(store.seed(denials).await.is_err());
-    assert!(store.look_up(&[id("t0")]).await.is_err());
+    assert!(store.look_up(&asked([id("t0")])).await.is_err());
     assert!(!store.is_seeded().await.unwrap());
 }
 
@@ -93,7 +96,7 @@ async fn two_do_not_seed_at_once() {
         let (runtime, other) = (runtime.clone(), other.clone());
         let meanwhile = std::thread::spawn(move || runtime.block_on(other.seed([])));
         assert!(meanwhile.join().unwrap().is_err());
-        (id(&format!("t{number}")), now() + 600)
+        entry(id(&format!("t{number}")), now() + 600)
     });
     one.seed(denials).await.unwrap();
     other.seed([]).await.unwrap();
@@ -106,16 +109,16 @@ async fn a_revocation_in_an_emptied_redis_is_an_error_and_is_kept() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
-    store.revoke(&id("before"), now() + 600).await.unwrap();
+    store.revoke(&entry(id("before"), now() + 600)).await.unwrap();
     server.command(&["FLUSHALL"]);
-    let error = store.revoke(&id("emptied"), now() + 600).await.unwrap_err();
+    let error = store.revoke(&entry(id("emptied"), now() + 600)).await.unwrap_err();
     let reason = std::error::Error::source(&error).unwrap().to_string();
     assert!(reason.starts_with("Redis is empty"), "{reason}");
-    store.seed([(id("before"), now() + 600)]).await.unwrap();
+    store.seed([entry(id("before"), now() + 600)]).await.unwrap();
     for name in ["before", "emptied"] {
-        assert_eq!(store.look_up(&[id(name)]).await.unwrap(), Verdict::Revoked, "{name}");
+        assert_eq!(store.look_up(&asked([id(name)])).await.unwrap(), Verdict::Revoked, "{name}");
     }
-    store.revoke(&id("emptied"), now() + 600).await.unwrap();
+    store.revoke(&entry(id("emptied"), now() + 600)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,10 +137,10 @@ async fn a_redis_that_is_being_seeded_is_not_declared_complete() {
             assert!(initialised.is_err());
             assert!(!is_seeded.unwrap());
         }
-        (id(&format!("t{number}")), now() + 600)
+        entry(id(&format!("t{number}")), now() + 600)
     });
     store.seed(denials).await.unwrap();
-    assert_eq!(store.look_up(&[id("t1499")]).await.unwrap(), Verdict::Revoked);
+    assert_eq!(store.look_up(&asked([id("t1499")])).await.unwrap(), Verdict::Revoked);
     assert!(!store.initialise().await.unwrap());
 }
 
@@ -160,7 +163,7 @@ async fn a_seeding_whose_connection_is_replaced_is_not_a_seeding() {
             }
             std::thread::spawn(move || runtime.block_on(is_back())).join().unwrap();
         }
-        (id(&format!("t{number}")), now() + 600)
+        entry(id(&format!("t{number}")), now() + 600)
     });
     assert!(store.seed(denials).await.is_err());
     assert!(!store.is_seeded().await.unwrap());

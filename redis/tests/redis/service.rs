@@ -6,9 +6,8 @@ use std::{
 };
 
 use tower_bearer::{
-    Authenticator, Issuer, Key, KeySet, RejectionKind, RevocationCache, Verifier,
-    claims::UntypedClaims,
-    revocation::{OnUnavailable, Revocable},
+    Authenticator, Issuer, Key, KeySet, RejectionKind, RevocationCache, UnixTime,
+    revocation::{Lookup, OnUnavailable, Revocable, RevocationEntry},
 };
 use tower_bearer_redis::{Pushes, RedisStore};
 
@@ -63,15 +62,16 @@ impl Service {
     }
 
     pub(crate) async fn revoke(&self, what: Revocable) {
-        self.revocation.revoke(what, now() + 600).await.unwrap();
+        let entry = RevocationEntry::new(what, UnixTime::from_secs(now() + 600));
+        self.revocation.revoke(&entry.with_cut_off(UnixTime::from_secs(now()))).await.unwrap();
     }
 }
 
 pub(crate) fn authenticator(revocation: &RevocationCache) -> Authenticator {
     let key = |id: &str| Key::hs256(SECRET).unwrap().with_key_id(id);
     let issuer = Issuer::new(ISSUER, KeySet::new([key("k1"), key("k2")])).audience("api://orders");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build().unwrap();
-    Authenticator::new(verifier).with_revocation(revocation.clone())
+    let authenticator = Authenticator::builder().issuer(issuer).build().unwrap();
+    authenticator.with_revocation(revocation.clone())
 }
 
 pub(crate) async fn ask(authenticator: &Authenticator, token: &str) -> Outcome {
@@ -118,32 +118,37 @@ fn token_of(key: &str, id: &str, subject: &str, session: &str, iat: u64) -> Stri
 /// One token for each kind, and what revokes it and no other.
 pub(crate) fn one_of_every_kind() -> [(String, Revocable); 4] {
     let iat = *BEGIN - 60;
-    let subject = Revocable::Subject { issuer: issuer(), subject: "bob".into(), issued_at: now() };
+    let subject = Revocable::subject(issuer(), "bob");
     [
         (token_of("k1", "by id", "alice", "s1", iat), id("by id")),
         (token_of("k1", "by subject", "bob", "s1", iat), subject),
-        (
-            token_of("k1", "by session", "alice", "s2", iat),
-            Revocable::Session { issuer: issuer(), id: "s2".into() },
-        ),
-        (
-            token_of("k2", "by key", "alice", "s1", iat),
-            Revocable::Key { issuer: issuer(), id: "k2".into() },
-        ),
+        (token_of("k1", "by session", "alice", "s2", iat), Revocable::session(issuer(), "s2")),
+        (token_of("k2", "by key", "alice", "s1", iat), Revocable::key(issuer(), "k2")),
     ]
 }
 
+/// A revocation of everything that was issued until now, kept through a second.
+pub(crate) fn entry(thing: Revocable, obsolete_after: u64) -> RevocationEntry {
+    let at = UnixTime::from_secs;
+    RevocationEntry::restored(thing, at(obsolete_after)).with_cut_off(at(now()))
+}
+
+/// The question about a token that was issued when a [`token`] was.
+pub(crate) fn asked(things: impl IntoIterator<Item = Revocable>) -> Lookup {
+    Lookup::new(things, UnixTime::from_secs(*BEGIN - 60))
+}
+
 pub(crate) fn id(id: &str) -> Revocable {
-    Revocable::Token { issuer: issuer(), id: id.into() }
+    Revocable::token(issuer(), id)
 }
 
 /// All that a [`token`] can be revoked by.
 pub(crate) fn every_kind(of: &str) -> [Revocable; 4] {
     [
         id(of),
-        Revocable::Subject { issuer: issuer(), subject: "alice".into(), issued_at: now() },
-        Revocable::Session { issuer: issuer(), id: "s1".into() },
-        Revocable::Key { issuer: issuer(), id: "k1".into() },
+        Revocable::subject(issuer(), "alice"),
+        Revocable::session(issuer(), "s1"),
+        Revocable::key(issuer(), "k1"),
     ]
 }
 

@@ -7,7 +7,7 @@ use tower_bearer_redis::{ConnectError, DenyList, OutboxRelay, RedisStore};
 
 use crate::{
     server::Server,
-    service::{Passes, Revoked, Service, Unavailable, eventually, id, now, token},
+    service::{Passes, Revoked, Service, Unavailable, asked, entry, eventually, id, now, token},
 };
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn no_error_repeats_what_the_server_was_sent() {
     }
     let server = Server::start_with(&["--rename-command", "EVAL", ""]);
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    let error = store.revoke(&id("hunter2"), now() + 600).await.unwrap_err();
+    let error = store.revoke(&entry(id("hunter2"), now() + 600)).await.unwrap_err();
     assert!(chain(&error).contains("ERR"), "{error:?}");
     assert!(!chain(&error).contains("hunter2"), "{error:?}");
 }
@@ -135,26 +135,26 @@ async fn an_acl_user_needs_no_more_than_the_docs_say() {
     for protocol in ["", "?protocol=resp3"] {
         let url = format!("redis://service:hunter2@127.0.0.1:{}/0{protocol}", server.port);
         let store = RedisStore::builder(&url).with_prefix("fleet:").connect().await.unwrap();
-        store.seed([(id("seeded"), now() + 600)]).await.unwrap();
+        store.seed([entry(id("seeded"), now() + 600)]).await.unwrap();
         let service = Service::over(store, Default::default(), Duration::from_secs(60));
         let pushes = service.listen().await;
         let other = RedisStore::builder(&url).with_prefix("fleet:").connect().await.unwrap();
         assert_eq!(service.ask(&token("a")).await, Passes);
         assert_eq!(service.ask(&token("seeded")).await, Revoked);
-        other.revoke(&id("a"), now() + 600).await.unwrap();
+        other.revoke(&entry(id("a"), now() + 600)).await.unwrap();
         eventually("push", async || service.ask(&token("a")).await == Revoked).await;
         assert_eq!((pushes.stats().gaps, pushes.stats().unreadable), (0, 0));
         let list = DenyList::follow(&other, Duration::from_secs(2));
         eventually("follows", async || list.stats().is_current).await;
-        other.revoke(&id("b"), now() + 600).await.unwrap();
+        other.revoke(&entry(id("b"), now() + 600)).await.unwrap();
         let is_refused =
-            async || list.look_up(&[id("b")]).await.is_ok_and(|it| it == Verdict::Revoked);
+            async || list.look_up(&asked([id("b")])).await.is_ok_and(|it| it == Verdict::Revoked);
         eventually("followed", is_refused).await;
         server.command(&["FLUSHALL"]);
         assert!(other.initialise().await.unwrap());
         let truth = MemoryTokenStore::new();
         for begin in ["with a generation", "with another", "without one"] {
-            truth.revoke(&id(begin), now() + 600).await.unwrap();
+            truth.revoke(&entry(id(begin), now() + 600)).await.unwrap();
             let relay = OutboxRelay::new(truth.clone(), other.clone());
             assert_eq!(relay.carry().await.unwrap(), 1, "{begin}");
             server.command(&["DEL", "fleet:generation"]);
@@ -164,9 +164,9 @@ async fn an_acl_user_needs_no_more_than_the_docs_say() {
         }
         let relay = OutboxRelay::new(truth.clone(), other.clone());
         let relay = tokio::spawn(async move { relay.run().await });
-        truth.revoke(&id("c"), now() + 600).await.unwrap();
+        truth.revoke(&entry(id("c"), now() + 600)).await.unwrap();
         eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
-        assert_eq!(other.look_up(&[id("c")]).await.unwrap(), Verdict::Revoked);
+        assert_eq!(other.look_up(&asked([id("c")])).await.unwrap(), Verdict::Revoked);
         assert_eq!(server.command(&["EXISTS", "fleet:relay"]), ":1");
         relay.abort();
         server.command(&["FLUSHALL"]);
@@ -184,8 +184,8 @@ async fn prefixes_keep_fleets_apart() {
     };
     let (one, other) = (store("one:").await, store("other:").await);
     one.initialise().await.unwrap();
-    one.revoke(&id("a"), now() + 600).await.unwrap();
-    assert!(other.look_up(&[id("a")]).await.is_err(), "not initialised");
+    one.revoke(&entry(id("a"), now() + 600)).await.unwrap();
+    assert!(other.look_up(&asked([id("a")])).await.is_err(), "not initialised");
     other.initialise().await.unwrap();
-    assert_eq!(other.look_up(&[id("a")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(other.look_up(&asked([id("a")])).await.unwrap(), Verdict::NotRevoked);
 }

@@ -9,8 +9,8 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tower_bearer::{
     BoxFuture,
     revocation::{
-        Revocable, RevocationStore, StoreError, Verdict,
-        outbox::{Acknowledged, Denial, Outbox, OutboxEntry},
+        Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict,
+        outbox::{Acknowledged, Outbox, OutboxEntry},
     },
 };
 use tower_bearer_issuing::store::{MemoryTokenStore, Step};
@@ -79,21 +79,21 @@ impl Outbox for SlowStore {
         self.change_server.delay(|| self.store.change_server(kept, server))
     }
 
-    fn denials<'a>(&'a self, after: Option<&'a Revocable>, limit: usize) -> Step<'a, Vec<Denial>> {
+    fn denials<'a>(
+        &'a self,
+        after: Option<&'a Revocable>,
+        limit: usize,
+    ) -> Step<'a, Vec<RevocationEntry>> {
         self.store.denials(after, limit)
     }
 }
 
 impl RevocationStore for SlowStore {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        self.store.look_up(token)
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+        self.store.look_up(lookup)
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.store.revoke(what, keep_until)
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.store.revoke(entry)
     }
 }

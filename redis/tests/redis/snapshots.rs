@@ -9,7 +9,7 @@ use crate::{
     deny_list::follow,
     proxy::Proxy,
     server::Server,
-    service::{Revoked, eventually, id, now, token},
+    service::{Revoked, asked, entry, eventually, id, now, token},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +26,7 @@ async fn a_stream_that_does_not_reach_back_means_a_new_snapshot() {
         follower.is_current().await;
         proxy.swallow(true);
         for name in ["a", "b", "c"] {
-            elsewhere.revoke(&id(name), now() + 600).await.unwrap();
+            elsewhere.revoke(&entry(id(name), now() + 600)).await.unwrap();
         }
         server.command(trim);
         eventually("noticed", async || !follower.list.stats().is_current).await;
@@ -45,12 +45,12 @@ async fn a_stream_that_does_not_reach_back_means_a_new_snapshot() {
 async fn revocations_during_a_snapshot_are_not_missed() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    store.seed((0..20_000).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
+    store.seed((0..20_000).map(|n| entry(id(&format!("s{n}")), now() + 600))).await.unwrap();
     let writer = tokio::spawn({
         let store = store.clone();
         async move {
             for number in 0..1_000 {
-                store.revoke(&id(&format!("t{number}")), now() + 600).await.unwrap();
+                store.revoke(&entry(id(&format!("t{number}")), now() + 600)).await.unwrap();
             }
         }
     });
@@ -68,7 +68,7 @@ async fn revocations_during_a_snapshot_are_not_missed() {
         eventually("all", async || follower.list.stats().denials == 21_000).await;
         for number in 0..1_000 {
             let what = [id(&format!("t{number}"))];
-            assert_eq!(follower.list.look_up(&what).await.unwrap(), Verdict::Revoked);
+            assert_eq!(follower.list.look_up(&asked(what)).await.unwrap(), Verdict::Revoked);
         }
     }
 }
@@ -80,7 +80,7 @@ async fn a_snapshot_of_data_that_is_lost_meanwhile_is_not_believed() {
     const COUNT: usize = 100_000;
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    store.seed((0..COUNT).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
+    store.seed((0..COUNT).map(|n| entry(id(&format!("s{n}")), now() + 600))).await.unwrap();
     let list = DenyList::follow(&store, Duration::from_secs(4));
     while server.calls("scan") < 10 {
         tokio::task::yield_now().await;
@@ -90,7 +90,7 @@ async fn a_snapshot_of_data_that_is_lost_meanwhile_is_not_believed() {
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(3) {
         for n in (0..COUNT).step_by(200) {
-            let verdict = list.look_up(&[id(&format!("s{n}"))]).await;
+            let verdict = list.look_up(&asked([id(&format!("s{n}"))])).await;
             assert!(!matches!(verdict, Ok(Verdict::NotRevoked)), "{n} {:?}", list.stats());
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -103,7 +103,7 @@ async fn a_snapshot_of_data_that_is_lost_meanwhile_is_not_believed() {
 async fn a_stream_out_of_order_stops_no_revocation_and_has_snapshots_taken_with_rests() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
-    store.seed((0..1_000).map(|n| (id(&format!("s{n}")), now() + 600))).await.unwrap();
+    store.seed((0..1_000).map(|n| entry(id(&format!("s{n}")), now() + 600))).await.unwrap();
     let list = DenyList::follow(&store, Duration::from_secs(4));
     eventually("current", async || list.stats().is_current).await;
     server.command(&["XADD", "tower-bearer:changes", "99999999-0", "n", "x", "d", "y"]);
@@ -112,13 +112,14 @@ async fn a_stream_out_of_order_stops_no_revocation_and_has_snapshots_taken_with_
     println!("{snapshots} snapshots in 2 s");
     assert!(snapshots < 8, "{snapshots}");
 
-    store.revoke(&id("a"), now() + 600).await.unwrap();
-    assert_eq!(store.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked);
-    let is_refused = async || list.look_up(&[id("a")]).await.is_ok_and(|it| it == Verdict::Revoked);
+    store.revoke(&entry(id("a"), now() + 600)).await.unwrap();
+    assert_eq!(store.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
+    let is_refused =
+        async || list.look_up(&asked([id("a")])).await.is_ok_and(|it| it == Verdict::Revoked);
     eventually("refused", is_refused).await;
     let snapshots = list.stats().snapshots;
     for number in 0..10 {
-        store.revoke(&id(&format!("t{number}")), now() + 600).await.unwrap();
+        store.revoke(&entry(id(&format!("t{number}")), now() + 600)).await.unwrap();
     }
     eventually("all", async || list.stats().denials == 1_011).await;
     assert!(list.stats().snapshots <= snapshots + 1, "the stream is in order again");
@@ -133,11 +134,11 @@ async fn a_prefix_that_goes_on_where_another_ends_leaves_its_list_alone() {
     };
     let (one, other) = (store("x:").await, store("x:d:").await);
     one.initialise().await.unwrap();
-    one.revoke(&id("a"), now() + 600).await.unwrap();
+    one.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     other.initialise().await.unwrap();
-    other.revoke(&id("b"), now() + 600).await.unwrap();
+    other.revoke(&entry(id("b"), now() + 600)).await.unwrap();
     let list = DenyList::follow(&one, Duration::from_secs(2));
     eventually("current", async || list.stats().is_current).await;
-    assert_eq!(list.look_up(&[id("a")]).await.unwrap(), Verdict::Revoked);
-    assert_eq!(list.look_up(&[id("b")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(list.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
+    assert_eq!(list.look_up(&asked([id("b")])).await.unwrap(), Verdict::NotRevoked);
 }

@@ -6,7 +6,7 @@ use tower_bearer_redis::{ConnectError, DenyList, RedisStore};
 
 use crate::{
     server::Server,
-    service::{HOUR, Passes, Revoked, Service, Unavailable, eventually, id, now, token},
+    service::{HOUR, Passes, Revoked, Service, Unavailable, entry, eventually, id, now, token},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,13 +34,13 @@ async fn look_ups_are_unavailable_until_redis_is_there_and_then_nothing_was_miss
     let error = service.store.is_seeded().await.unwrap_err();
     let reason = error.source().unwrap().source().unwrap();
     assert_eq!(reason.to_string(), "cannot connect to Redis", "and why");
-    assert!(service.revocation.revoke(id("here"), now() + 600).await.is_err());
+    assert!(service.revocation.revoke(&entry(id("here"), now() + 600)).await.is_err());
     assert_eq!(service.ask(&token("here")).await, Revoked, "in this process");
 
     server.restart();
     assert_eq!(service.ask(&token("a")).await, Unavailable, "it is empty");
     let other = RedisStore::connect(&server.url()).await.unwrap();
-    other.seed([(id("a"), now() + 600)]).await.unwrap();
+    other.seed([entry(id("a"), now() + 600)]).await.unwrap();
     eventually("refused", async || service.ask(&token("a")).await == Revoked).await;
     eventually("passes", async || service.ask(&token("b")).await == Passes).await;
     eventually("listens", async || pushes.stats().is_connected).await;

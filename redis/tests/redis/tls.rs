@@ -10,7 +10,9 @@ use crate::{
     authority::Authority,
     proxy::Proxy,
     server::{Server, free_port},
-    service::{HOUR, Passes, Revoked, Service, Unavailable, eventually, id, now, token},
+    service::{
+        HOUR, Passes, Revoked, Service, Unavailable, asked, entry, eventually, id, now, token,
+    },
 };
 
 /// A server that speaks TLS on a port of its own.
@@ -90,14 +92,14 @@ async fn look_ups_pushes_and_the_deny_list_go_through_tls() {
         let pushes = service.listen().await;
         let list = tower_bearer_redis::DenyList::follow(&other, HOUR);
         assert_eq!(service.ask(&token("a")).await, Passes);
-        one.revoke(&id("a"), now() + 600).await.unwrap();
+        one.revoke(&entry(id("a"), now() + 600)).await.unwrap();
         eventually("push", async || service.ask(&token("a")).await == Revoked).await;
-        let listed = async || matches!(list.look_up(&[id("a")]).await, Ok(Verdict::Revoked));
+        let listed = async || matches!(list.look_up(&asked([id("a")])).await, Ok(Verdict::Revoked));
         eventually("followed", listed).await;
 
         // What was lost with a connection comes back with the next.
         wire.swallow(true);
-        one.revoke(&id("b"), now() + 600).await.unwrap_err();
+        one.revoke(&entry(id("b"), now() + 600)).await.unwrap_err();
         eventually("noticed", async || !pushes.stats().is_connected).await;
         assert_eq!(service.ask(&token("c")).await, Unavailable);
         wire.swallow(false);

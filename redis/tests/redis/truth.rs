@@ -3,10 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use tokio::task::JoinHandle;
-use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{
     RevocationStore, StoreError, Verdict,
-    outbox::{Acknowledged, Denial},
+    outbox::{Acknowledged, Outbox},
 };
 use tower_bearer_issuing::store::{MemoryTokenStore, TokenStore};
 use tower_bearer_redis::{DenyList, OutboxRelay, RedisStore};
@@ -16,7 +15,7 @@ use crate::{
     postgres,
     proxy::Proxy,
     server::{Server, free_port},
-    service::{HOUR, eventually, id, now},
+    service::{HOUR, asked, entry, eventually, id, now},
     slow_store::SlowStore,
 };
 
@@ -56,11 +55,11 @@ async fn carry(truth: &(impl TokenStore + Clone), server: &Server) -> RedisStore
 }
 
 async fn revoke(truth: &impl Outbox, name: &str) {
-    truth.revoke(&id(name), now() + 600).await.unwrap();
+    truth.revoke(&entry(id(name), now() + 600)).await.unwrap();
 }
 
 async fn is_revoked(redis: &RedisStore, name: &str) -> bool {
-    redis.look_up(&[id(name)]).await.unwrap() == Verdict::Revoked
+    redis.look_up(&asked([id(name)])).await.unwrap() == Verdict::Revoked
 }
 
 fn generation(server: &Server) -> String {
@@ -88,7 +87,7 @@ async fn an_older_dump_is_repaired(truth: impl TokenStore + Clone, server: &mut 
     eventually("the list is read", async || list.stats().is_current).await;
     for name in ["kept", "also kept", "lost"] {
         assert!(is_revoked(&redis, name).await, "{name}");
-        assert_eq!(list.look_up(&[id(name)]).await.unwrap(), Verdict::Revoked, "{name}");
+        assert_eq!(list.look_up(&asked([id(name)])).await.unwrap(), Verdict::Revoked, "{name}");
     }
 }
 
@@ -135,7 +134,7 @@ async fn a_loss_is_noticed_although_others_have_recorded_more_since() {
         server.restart_from(&dump);
         let other = RedisStore::connect(&server.url()).await.unwrap();
         for number in 0..others {
-            other.revoke(&id(&format!("t{number}")), now() + 600).await.unwrap();
+            other.revoke(&entry(id(&format!("t{number}")), now() + 600)).await.unwrap();
         }
         let redis = carry(&truth, &server).await;
         assert!(is_revoked(&redis, "lost").await, "{others}");
@@ -175,7 +174,7 @@ async fn a_redis_that_is_ahead_of_the_store_is_not_seeded() {
         // At first nothing was acknowledged since the seeding.
         let redis = carry(&truth, &server).await;
         let before = generation(&server);
-        redis.revoke(&id("ahead"), now() + 600).await.unwrap();
+        redis.revoke(&entry(id("ahead"), now() + 600)).await.unwrap();
         revoke(&truth, name).await;
         carry(&truth, &server).await;
         assert_eq!(generation(&server), before);
@@ -196,7 +195,7 @@ async fn a_stream_that_does_not_reach_back_to_the_mark_has_redis_seeded() {
     carry(&truth, &server).await;
     assert_eq!(generation(&server), before, "the mark is the latest");
 
-    redis.revoke(&id("more"), now() + 600).await.unwrap();
+    redis.revoke(&entry(id("more"), now() + 600)).await.unwrap();
     server.command(&["XTRIM", "tower-bearer:changes", "MAXLEN", "0"]);
     let redis = carry(&truth, &server).await;
     assert_ne!(generation(&server), before);
@@ -408,7 +407,7 @@ async fn a_seeding_that_was_interrupted_is_done_by_the_next_relay() {
     let server = Server::start();
     let truth = MemoryTokenStore::new();
     revoke(&truth, "a").await;
-    let denials = (0..500).map(|number| Denial::new(id(&format!("t{number}")), now() + 600));
+    let denials = (0..500).map(|number| entry(id(&format!("t{number}")), now() + 600));
     truth.deny(&denials.collect::<Vec<_>>()).await.unwrap();
     acknowledge_all(&truth, "another fleet:").await;
     for is_initialised in [false, true] {
@@ -448,7 +447,7 @@ async fn many_relays_repair_one_loss_together() {
     eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     let is_in_force = async || {
-        let answer = redis.look_up(&[id("lost")]).await;
+        let answer = redis.look_up(&asked([id("lost")])).await;
         answer.is_ok_and(|verdict| verdict == Verdict::Revoked)
     };
     eventually("repaired", is_in_force).await;

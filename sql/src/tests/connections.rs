@@ -16,10 +16,13 @@ use super::{
         SqlStore, SqlStoreOptions,
         database::{Database, Writes},
     },
-    HOUR, NOW, caller, create, listed, owner, private, token,
+    HOUR, NOW, asked, caller, create, entry, listed, owner, private, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
-use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Denial};
+use tower_bearer::{
+    UnixTime,
+    revocation::{RevocationStore, Verdict},
+};
 use tower_bearer_issuing::store::{ListQuery, TokenStore};
 
 /// Few connections, and a short patience, so that what waits for one fails soon.
@@ -48,8 +51,11 @@ async fn drop_a_call(store: &SqlStore, number: usize) {
             let (caller, query) = (caller(), ListQuery::new());
             drop(tokio::time::timeout(moment, store.list_private(&caller, &query, NOW)).await);
         }
-        2 => drop(tokio::time::timeout(moment, store.look_up(&[token("a")])).await),
-        3 => drop(tokio::time::timeout(moment, store.revoke_owner(&owner(), 1, NOW)).await),
+        2 => drop(tokio::time::timeout(moment, store.look_up(&asked(token("a")))).await),
+        3 => drop(
+            tokio::time::timeout(moment, store.revoke_owner(&owner(), UnixTime::from_secs(1), NOW))
+                .await,
+        ),
         _ => drop(tokio::time::timeout(moment, store.outbox(10)).await),
     }
 }
@@ -77,7 +83,7 @@ async fn dropped_calls_never_exceed_the_pools() {
     locker.execute("ROLLBACK").await.unwrap();
 
     create(&store, "after").await;
-    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
     assert!(listed(&store).await.iter().any(|token| &*token.name == "after"));
     store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
     assert_eq!(listed(&store).await.len(), 0);
@@ -144,7 +150,7 @@ async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
     assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for look-ups");
     stall.send_replace(false);
     create(&store, "after").await;
-    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
     store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
     assert!(backends(&mut observer).await <= 9);
 }
@@ -185,8 +191,8 @@ async fn revocations_do_not_wait_for_other_connections() {
     }
     store.create_private(&caller(), &private("late")).await.unwrap_err();
     assert!(store.revoke_private(&caller(), id, NOW).await.unwrap().done().unwrap().is_some());
-    store.deny(&[Denial::new(super::session("s"), NOW + HOUR)]).await.unwrap();
-    store.revoke(&token("t"), NOW + HOUR).await.unwrap();
+    store.deny(&[entry(super::session("s"), NOW + HOUR)]).await.unwrap();
+    store.revoke(&entry(token("t"), NOW + HOUR)).await.unwrap();
     store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
     drop(held);
     assert_eq!(store.outbox(10).await.unwrap().len(), 4);

@@ -12,12 +12,12 @@ use std::{
 
 use super::{
     super::{SqlStore, value::Value},
-    NOW, caller, listed, private, token,
+    NOW, asked, caller, entry, listed, private, secs, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
     claims::ManualClock,
-    revocation::{Revocable, RevocationStore, StoreError, Verdict, outbox::Denial},
+    revocation::{Revocable, RevocableKind, RevocationStore, StoreError, Verdict},
 };
 use tower_bearer_issuing::store::{Called, Insertion, TokenStore};
 
@@ -44,8 +44,10 @@ async fn work(store: SqlStore) -> Result<Infallible, StoreError> {
         let Called::Done(Insertion::Done(made)) = made else { continue };
         say("created", &name);
         match number % 3 {
-            0 => drop(store.revoke_private(&caller(), made.id, NOW - 1).await?.done().unwrap()),
-            1 => store.deny(&[Denial::new(token(&name), NOW + 1000)]).await?,
+            0 => {
+                drop(store.revoke_private(&caller(), made.id, NOW - secs(1)).await?.done().unwrap())
+            }
+            1 => store.deny(&[entry(token(&name), NOW + secs(1000))]).await?,
             _ => continue,
         }
         say("revoked", &name);
@@ -108,11 +110,12 @@ impl Acknowledged {
         let listed: BTreeSet<String> =
             listed(&store).await.iter().map(|token| token.name.to_string()).collect();
         let outbox = store.outbox(1_000_000).await.unwrap();
-        let told: BTreeSet<&str> = outbox.iter().map(|entry| id_of(&entry.denial.what)).collect();
+        let told: BTreeSet<&str> =
+            outbox.iter().map(|entry| id_of(entry.revocation.thing())).collect();
         for name in &self.revoked {
             assert!(self.created.contains(name));
             assert!(!listed.contains(name), "a revoked token is listed");
-            let verdict = store.look_up(&[token(name)]).await.unwrap();
+            let verdict = store.look_up(&asked(token(name))).await.unwrap();
             assert_eq!(verdict, Verdict::Revoked, "a revoked token returns");
             assert!(told.contains(&**name), "nobody is told");
         }
@@ -138,10 +141,8 @@ const HALF_DONE: [&str; 3] = [
 ];
 
 fn id_of(what: &Revocable) -> &str {
-    match what {
-        Revocable::Token { id, .. } => id,
-        _ => panic!("only tokens are revoked here"),
-    }
+    assert_eq!(what.kind(), RevocableKind::Token, "only tokens are revoked here");
+    what.id()
 }
 
 fn start(url: &str) -> Child {

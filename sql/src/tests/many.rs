@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{SqlStore, SqlStoreOptions, database::Writes, value::Sql},
-    HOUR, ISSUER, NOW, caller, listed, owner, private, rotation, session,
+    HOUR, ISSUER, NOW, caller, entry, listed, owner, private, rotation, secs, session,
 };
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::revocation::{Revocable, RevocationStore};
@@ -26,17 +26,18 @@ async fn fill(store: &SqlStore) {
         format!("{}{hex}'", database.spell("x'", "'\\x")) + database.spell("", "::bytea")
     };
     let (issuer, ada, bob, session) = (bytes(ISSUER), bytes("ada"), bytes("bob"), bytes("s"));
-    let (never, expires_at, hash) = (i64::MAX, NOW + HOUR, bytes(&"\u{7}".repeat(32)));
+    let (never, expires_at, hash) = (i64::MAX, (NOW + HOUR).as_secs(), bytes(&"\u{7}".repeat(32)));
+    let now = NOW.as_secs();
     let statements = [
         format!(
             "INSERT INTO bearer_private_tokens (issuer, token_id, subject, session_id, name, name_folded,
                 issued_at, expires_at, hash, dies_at)
-             SELECT {issuer}, name, {ada}, name, '', '', {NOW}, {expires_at}, {hash}, {never} FROM {numbers} AS many"
+             SELECT {issuer}, name, {ada}, name, '', '', {now}, {expires_at}, {hash}, {never} FROM {numbers} AS many"
         ),
         format!(
             "INSERT INTO bearer_refresh_tokens (issuer, token_id, subject, session_id,
                 issued_at, expires_at, hash, dies_at)
-             SELECT {issuer}, name, {bob}, {session}, {NOW}, {expires_at}, {hash}, {never} FROM {numbers} AS many"
+             SELECT {issuer}, name, {bob}, {session}, {now}, {expires_at}, {hash}, {never} FROM {numbers} AS many"
         ),
     ];
     let mut transaction = database.begin(Writes::All).await.unwrap();
@@ -54,16 +55,16 @@ async fn revocations_write_no_row_of_what_they_end(store: &SqlStore) {
         store.use_refresh(&rotation).await.unwrap() == RefreshUse::Revoked
     };
     let what = session("s");
-    store.revoke(&what, NOW).await.unwrap();
+    store.revoke(&entry(what, NOW)).await.unwrap();
     assert!(refused("1").await && refused("77").await);
-    let bob = Revocable::Subject { issuer: ISSUER.into(), subject: "bob".into(), issued_at: NOW };
-    store.revoke(&bob, NOW).await.unwrap();
+    let bob = entry(Revocable::subject(ISSUER, "bob"), NOW).with_cut_off(NOW);
+    store.revoke(&bob).await.unwrap();
 
     assert_eq!(store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap(), NOW);
     assert!(listed(store).await.is_empty());
     assert_eq!(store.revoke_private(&caller(), 1, NOW).await.unwrap(), Called::Done(None));
     let mut new = private("new").with_quota(1);
-    new.issued_at = NOW + 1;
+    new.issued_at = NOW + secs(1);
     let created = store.create_private(&caller(), &new).await.unwrap();
     assert!(matches!(created, Called::Done(Insertion::Done(_))));
     assert_eq!(listed(store).await.len(), 1);

@@ -20,18 +20,36 @@ mod upkeep;
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use super::SqlStore;
-use tower_bearer::revocation::Revocable;
+use tower_bearer::{
+    UnixTime,
+    revocation::{Lookup, Revocable, RevocationEntry},
+};
 use tower_bearer_issuing::store::{
     Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateToken,
     RefreshRotation, TokenStore, conformance,
 };
 
-const NOW: u64 = 2_000_000_000;
-const HOUR: u64 = 3600;
+const NOW: UnixTime = UnixTime::from_secs(2_000_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
 const ISSUER: &str = "https://issuer.example";
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A revocation that is kept through this date.
+fn entry(thing: Revocable, obsolete_after: UnixTime) -> RevocationEntry {
+    RevocationEntry::restored(thing, obsolete_after)
+}
+
+/// The question about a token that was issued now.
+fn asked(thing: Revocable) -> Lookup {
+    Lookup::new([thing], NOW)
+}
 
 fn owner() -> Owner {
     Owner::new(ISSUER, "ada")
@@ -56,11 +74,11 @@ fn private(token_id: &str) -> NewPrivateToken {
 }
 
 fn token(id: &str) -> Revocable {
-    Revocable::Token { issuer: ISSUER.into(), id: id.into() }
+    Revocable::token(ISSUER, id)
 }
 
 fn session(id: &str) -> Revocable {
-    Revocable::Session { issuer: ISSUER.into(), id: id.into() }
+    Revocable::session(ISSUER, id)
 }
 
 async fn create(store: &SqlStore, token_id: &str) -> PrivateToken {
@@ -104,6 +122,29 @@ impl Drop for Directory {
 async fn sqlite_in_memory_keeps_every_rule() {
     conformance::check(async |clock| {
         SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn sqlite_is_a_revocation_store() {
+    tower_bearer::test_util::revocation_conformance::check(async |clock| {
+        SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn postgres_is_a_revocation_store() {
+    let server = server::Postgres::start();
+    let count = AtomicU32::new(0);
+    tower_bearer::test_util::revocation_conformance::check(async |clock| {
+        let name = format!("revocation{}", count.fetch_add(1, Ordering::Relaxed));
+        let url = server.database(&name).await;
+        SqlStore::open(&url).await.unwrap().with_clock(clock)
     })
     .await;
 }

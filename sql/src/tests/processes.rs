@@ -9,10 +9,14 @@ use futures_util::FutureExt;
 
 use super::{
     super::{OpenError, SqlStore, SqlStoreOptions, database::Writes, private_tokens},
-    HOUR, ISSUER, NOW, caller, create, listed, private, refresh, rotation, session, token,
+    HOUR, ISSUER, NOW, asked, caller, create, entry, listed, private, refresh, rotation, secs,
+    session, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
-use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Acknowledged};
+use tower_bearer::{
+    UnixTime,
+    revocation::{Lookup, RevocationStore, Verdict, outbox::Acknowledged},
+};
 use tower_bearer_issuing::store::{Called, Caller, Insertion, RefreshUse, TokenStore};
 
 const ROUNDS: usize = 40;
@@ -78,7 +82,7 @@ async fn a_revocation_by_one_is_refused_by_the_other_at_its_next_look_up(url: &s
     for n in 0..ROUNDS {
         let name = n.to_string();
         let id = create(&one, &name).await.id;
-        let what = [token(&name), session(&name)];
+        let what = Lookup::new([token(&name), session(&name)], NOW);
         assert_eq!(other.look_up(&what).await.unwrap(), Verdict::NotRevoked);
         assert!(
             one.revoke_private(&caller(), id, NOW - HOUR).await.unwrap().done().unwrap().is_some()
@@ -89,7 +93,7 @@ async fn a_revocation_by_one_is_refused_by_the_other_at_its_next_look_up(url: &s
 }
 
 impl SqlStore {
-    fn with_clock_at(&self, now: u64) -> Self {
+    fn with_clock_at(&self, now: UnixTime) -> Self {
         self.clone().with_clock(tower_bearer::claims::ManualClock::at(now))
     }
 }
@@ -100,9 +104,9 @@ async fn a_session_that_ends_while_it_is_rotated_has_no_living_successor(url: &s
         let sid = format!("s{n}");
         let (first, next) = (format!("{n}.1"), format!("{n}.2"));
         one.open_session(&refresh(&sid, &first)).await.unwrap();
-        let (rotation, what) = (rotation(&sid, &first, &next), session(&sid));
-        let (used, ended) =
-            tokio::join!(one.use_refresh(&rotation), other.revoke(&what, NOW + HOUR));
+        let rotation = rotation(&sid, &first, &next);
+        let what = entry(session(&sid), NOW + HOUR);
+        let (used, ended) = tokio::join!(one.use_refresh(&rotation), other.revoke(&what));
         ended.unwrap();
         assert!(matches!(used.unwrap(), RefreshUse::Rotated | RefreshUse::Revoked));
         let outcome = one.use_refresh(&super::rotation(&sid, &next, "last")).await.unwrap();
@@ -117,7 +121,7 @@ async fn nothing_outlives_a_cut_off_that_is_written_while_it_is_issued(url: &str
         let mut token = private(&format!("{n}"));
         token.owner = subject.clone();
         let caller = Caller::new(subject.clone(), "caller", "session", NOW);
-        let later = Caller::new(subject.clone(), "caller", "session", NOW + 1);
+        let later = Caller::new(subject.clone(), "caller", "session", NOW + secs(1));
         let (created, cut_off) = tokio::join!(
             one.create_private(&caller, &token),
             other.revoke_owner(&subject, NOW, NOW + HOUR)
@@ -235,7 +239,7 @@ async fn connections_that_postgres_has_cut_are_replaced_unseen() {
         assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), connections);
         create(&store, &format!("{n} again")).await;
         assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), 1);
-        assert_eq!(store.look_up(&[token(&name)]).await.unwrap(), Verdict::NotRevoked);
+        assert_eq!(store.look_up(&asked(token(&name))).await.unwrap(), Verdict::NotRevoked);
     }
 }
 
@@ -245,7 +249,7 @@ async fn new_entries_go_to_the_store_that_has_written_them(url: &str) {
         assert!(store.new_entries().now_or_never().is_none(), "nothing is written yet");
     }
     for n in 0..3 {
-        one.revoke(&token(&n.to_string()), NOW + HOUR).await.unwrap();
+        one.revoke(&entry(token(&n.to_string()), NOW + HOUR)).await.unwrap();
     }
     let given = one.clone().new_entries().await;
     assert_eq!(given, other.outbox(10).await.unwrap());
@@ -264,7 +268,7 @@ async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(u
         one.begin_generation(&old).await.unwrap();
         let (removed, denials) = tokio::join!(
             async {
-                one.revoke(&token(&n.to_string()), NOW + HOUR).await.unwrap();
+                one.revoke(&entry(token(&n.to_string()), NOW + HOUR)).await.unwrap();
                 let id = one.outbox(1000).await.unwrap().pop().unwrap().id;
                 one.outbox_done(&[id], &old).await.unwrap()
             },
@@ -273,9 +277,9 @@ async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(u
                 other.denials(None, 1000).await.unwrap()
             }
         );
-        let is_there = denials.iter().any(|denial| denial.what == token(&n.to_string()));
+        let is_there = denials.iter().any(|denial| *denial.thing() == token(&n.to_string()));
         let left = one.outbox(1000).await.unwrap();
-        let is_left = left.iter().any(|entry| entry.denial.what == token(&n.to_string()));
+        let is_left = left.iter().any(|entry| *entry.revocation.thing() == token(&n.to_string()));
         assert_ne!(removed, is_left);
         assert!(is_there || is_left, "neither the outbox nor the seeding has it");
         assert!(!one.outbox_done(&[], &old).await.unwrap());

@@ -14,13 +14,15 @@ use tokio::{
     net::{TcpListener, UnixStream},
 };
 
-use super::{HOUR, ISSUER, NOW, any_store::Everybody, owner, refresh, rotation, server::Postgres};
+use super::{
+    HOUR, ISSUER, NOW, any_store::Everybody, asked, owner, refresh, rotation, server::Postgres,
+};
 use crate::{SqlStore, SqlStoreOptions};
 use tower_bearer::{
     Algorithm,
     claims::ManualClock,
     jws::SigningKey,
-    revocation::{RevocationStore, Verdict},
+    revocation::{Revocable, RevocationStore, Verdict},
 };
 use tower_bearer_issuing::{
     Credentials, RefreshError, TokenIssuer,
@@ -155,6 +157,6 @@ async fn a_store_answers_for_dead_refresh_tokens_without_a_transaction() {
         assert!(matches!(outcome, RefreshUse::Revoked | RefreshUse::Unknown), "{outcome:?}");
     }
     assert_eq!(wire.take_transactions(), 1, "that of the revocation");
-    let what = super::super::denials::subject(&owner, NOW);
-    assert_eq!(store.look_up(&[what]).await.unwrap(), Verdict::Revoked);
+    let what = Revocable::subject(owner.issuer, owner.subject);
+    assert_eq!(store.look_up(&asked(what)).await.unwrap(), Verdict::Revoked);
 }

@@ -6,10 +6,13 @@ use serde_json::json;
 
 use super::{
     super::{NewAccount, OpenError, SqlStore, database::Database},
-    NOW, caller, create, listed, private, token,
+    NOW, asked, caller, create, entry, listed, private, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
-use tower_bearer::revocation::{Revocable, RevocationStore, StoreError, Verdict};
+use tower_bearer::{
+    UnixTime,
+    revocation::{Lookup, Revocable, RevocationStore, StoreError, Verdict},
+};
 use tower_bearer_issuing::{
     AccountStore,
     store::{ListQuery, Page, TokenStore},
@@ -77,16 +80,16 @@ async fn what_no_name_contains_finds_nothing(store: &SqlStore) {
 async fn any_id_can_be_revoked(store: &SqlStore) {
     let long = "\u{1F980}".repeat(2000);
     for id in ["", "\0", "a\0b", "'; DROP TABLE bearer_denials; --", &long] {
-        let issuer = "https://other.example".into();
-        let what = [Revocable::Token { issuer, id: id.into() }];
+        let token = Revocable::token("https://other.example", id);
+        let what = Lookup::new([token.clone()], NOW);
         assert_eq!(store.look_up(&what).await.unwrap(), Verdict::NotRevoked);
-        store.revoke(&what[0], u64::MAX).await.unwrap();
+        store.revoke(&entry(token.clone(), UnixTime::MAX)).await.unwrap();
         assert_eq!(store.look_up(&what).await.unwrap(), Verdict::Revoked);
         let entry = store.outbox(1000).await.unwrap().pop().unwrap();
-        assert!(entry.denial.what == what[0]);
-        assert_eq!(entry.denial.keep_until, u64::MAX);
+        assert!(*entry.revocation.thing() == token);
+        assert_eq!(entry.revocation.obsolete_after(), UnixTime::MAX);
     }
-    assert_eq!(store.look_up(&[]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&Lookup::new([], NOW)).await.unwrap(), Verdict::NotRevoked);
 }
 
 async fn errors_do_not_repeat_what_was_stored(store: &SqlStore) {
@@ -214,7 +217,7 @@ async fn look_ups_in_sqlite_do_not_wait_for_lists_and_writes() {
     let Database::Sqlite { writer, readers, .. } = store.database.clone() else { unreachable!() };
     let held = (writer.acquire().await.unwrap(), readers.acquire().await.unwrap());
     assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
-    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
     drop(held);
 }
 
@@ -228,7 +231,7 @@ async fn look_ups_in_postgresql_do_not_wait_for_lists_and_writes() {
     let Database::Postgres { all, .. } = store.database.clone() else { unreachable!() };
     let held = (all.acquire().await.unwrap(), all.acquire().await.unwrap());
     assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
-    assert_eq!(store.look_up(&[token("a")]).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
     drop(held);
 }
 

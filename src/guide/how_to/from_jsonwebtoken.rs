@@ -82,13 +82,11 @@
 //! # After
 //!
 //! ```
-//! use std::time::Duration;
 //!
 //! use axum::{Router, routing::get};
 //! use serde::Deserialize;
 //! use tower_bearer::{
-//!     Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, RevocationCache, Verifier,
-//!     revocation::MemoryStore,
+//!     Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, RevocationCache,
 //! };
 //!
 //! #[derive(Deserialize)]
@@ -98,9 +96,11 @@
 //!
 //! fn app() -> Result<Router, ConfigError> {
 //!     let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://orders");
-//!     let verifier = Verifier::<Claims>::builder().issuer(issuer).build()?;
-//!     let authenticator = Authenticator::new(verifier)
-//!         .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::from_secs(30)));
+//!     let authenticator = Authenticator::builder()
+//!         .claims::<Claims>()
+//!         .issuer(issuer)
+//!         .revocation(RevocationCache::in_memory())
+//!         .build()?;
 //!     Ok(Router::new()
 //!         .route("/orders", get(|user: Authenticated<Claims>| async move { user.claims().sub.clone() }))
 //!         .route_layer(BearerLayer::new(authenticator)))
@@ -149,11 +149,11 @@
 //! | `leeway` (60 seconds) | [`with_leeway`](crate::Issuer::with_leeway) (30 seconds) |
 //! | `validate_exp = false` | no equivalent: a token without `exp` is rejected |
 //! | `validate_nbf` (off) | always on |
-//! | `validation.sub` | [`add_pure_check`](crate::VerifierBuilder::add_pure_check) |
+//! | `validation.sub` | [`add_pure_check`](crate::AuthenticatorBuilder::add_pure_check) |
 //! | `insecure_disable_signature_validation`, `dangerous` | no equivalent. In tests: [`testing`](super::testing) |
 //! | `TokenData::claims` | [`Authenticated::claims`](crate::Authenticated::claims); the claims type needs no `Clone` |
 //! | `TokenData::header` | [`algorithm`](crate::Authenticated::algorithm), [`key_id`](crate::Authenticated::key_id); the rest of the header is not available, because it must not be trusted |
-//! | `encode` | [`issuing`](crate::issuing), or stay with `jsonwebtoken` |
+//! | `encode` | `tower_bearer_issuing`, or stay with `jsonwebtoken` |
 //!
 //! # What changes for clients
 //!

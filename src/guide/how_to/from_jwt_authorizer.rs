@@ -25,7 +25,7 @@
 //! ```
 //! use axum::{Router, routing::get};
 //! use serde::Deserialize;
-//! use tower_bearer::{Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Verifier};
+//! use tower_bearer::{Authenticated, Authenticator, BearerLayer, ConfigError, Issuer};
 //!
 //! #[derive(Deserialize)]
 //! struct User {
@@ -33,8 +33,8 @@
 //! }
 //!
 //! fn app(issuer: Issuer) -> Result<Router, ConfigError> {
-//!     let verifier = Verifier::<User>::builder().issuer(issuer).build()?;
-//!     let layer = BearerLayer::new(Authenticator::new(verifier));
+//!     let authenticator = Authenticator::builder().claims::<User>().issuer(issuer).build()?;
+//!     let layer = BearerLayer::new(authenticator);
 //!     let check = layer.require(|user| user.claims().email.ends_with("@example.org"));
 //!     Ok(Router::new().route("/orders", get(orders)).route_layer(check).route_layer(layer))
 //! }
@@ -85,11 +85,11 @@
 //! | `Validation::nbf` (off by default) | always on |
 //! | `Validation::leeway` (60 seconds) | [`with_leeway`](crate::Issuer::with_leeway) (30 seconds) |
 //! | `Validation::algs` | the algorithm of each key |
-//! | `check(f)`, answered with 403 | [`require`](crate::BearerLayer::require), answered with 403; [`add_check`](crate::VerifierBuilder::add_check) if the token counts as invalid, 401 |
+//! | `check(f)`, answered with 403 | [`require`](crate::BearerLayer::require), answered with 403; [`add_check`](crate::AuthenticatorBuilder::add_check) if the token counts as invalid, 401 |
 //! | `Refresh`, `RefreshStrategy`, `no_refresh` | no setting: keys are refreshed in the background, by the lifetime that the server states. For keys that never change use a [`KeySet`](crate::KeySet) |
 //! | `http_client(reqwest::Client)` | [`with_fetcher`](crate::jwks::RemoteJwks::with_fetcher) with your own [`FetchJwks`](crate::jwks::FetchJwks) |
 //! | `jwt_source(JwtSource::Cookie(name))` | [`allow_cookie`](crate::BearerLayer::allow_cookie), in addition to the header; unsafe methods must come from the same origin |
-//! | `[one, two].into_layer()`, tried one after another | one [`Verifier`](crate::Verifier) with two issuers: `iss` selects one ([`tenants`](super::tenants)) |
+//! | `[one, two].into_layer()`, tried one after another | one [`Authenticator`](crate::Authenticator) with two issuers: `iss` selects one ([`tenants`](super::tenants)) |
 //! | `JwtClaims<T>` in a handler | [`Authenticated<T>`](crate::Authenticated); `Option<Authenticated<T>>` behind an [`optional`](crate::BearerLayer::optional) layer |
 //! | `RegisteredClaims`, `NumericDate`, `OneOrArray` | [`user.registered()`](crate::Authenticated::registered), for every claims type |
 //! | `TokenData<T>` in the extensions | [`Authenticated<T>`](crate::Authenticated) in the extensions |

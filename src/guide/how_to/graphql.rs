@@ -58,10 +58,10 @@
 //! # use axum::{body::Body, http::Request};
 //! # use http_body_util::BodyExt;
 //! # use tower::ServiceExt;
-//! # use tower_bearer::{Authenticator, Issuer, Key, Verifier};
+//! # use tower_bearer::{Authenticator, Issuer, Key};
 //! # let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://shop");
-//! # let verifier = Verifier::<Claims>::builder().issuer(issuer).build()?;
-//! # let app = app(BearerLayer::new(Authenticator::new(verifier)));
+//! # let authenticator = Authenticator::builder().claims::<Claims>().issuer(issuer).build()?;
+//! # let app = app(BearerLayer::new(authenticator));
 //! # let ada = jsonwebtoken::encode(
 //! #     &jsonwebtoken::Header::default(),
 //! #     &serde_json::json!({ "iss": "https://issuer.example", "aud": "api://shop", "sub": "ada", "exp": 9_000_000_000u64 }),

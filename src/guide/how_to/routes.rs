@@ -17,8 +17,7 @@
 //! use axum::{Router, routing::{get, post}};
 //! use serde::Deserialize;
 //! use tower_bearer::{
-//!     Authenticator, BearerLayer, ConfigError, Issuer, Key, RevocationCache, Verifier,
-//!     revocation::MemoryStore,
+//!     Authenticator, BearerLayer, ConfigError, Issuer, Key, RevocationCache,
 //! };
 //!
 //! #[derive(Deserialize)]
@@ -30,10 +29,10 @@
 //! fn app(key: &Key) -> Result<Router, ConfigError> {
 //!     let issuer = Issuer::new("https://issuer.example", key.clone()).audience("api://shop");
 //!     // One cache for all: a revocation holds on every route.
-//!     let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(30));
+//!     let revocation = RevocationCache::in_memory();
 //!     let layer = |issuer: Issuer| {
-//!         let verifier = Verifier::<Claims>::builder().issuer(issuer).build()?;
-//!         Ok(BearerLayer::new(Authenticator::new(verifier).with_revocation(revocation.clone())))
+//!         let builder = Authenticator::builder().claims::<Claims>().issuer(issuer);
+//!         Ok(BearerLayer::new(builder.revocation(revocation.clone()).build()?))
 //!     };
 //!     let usual = layer(issuer.clone())?;
 //!     // A payment needs a log-in within the last five minutes.

@@ -54,12 +54,12 @@
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # use tower_bearer::{Issuer, Key, RejectionKind, RevocationCache, Verifier, claims::{ManualClock, UntypedClaims}, revocation::MemoryStore};
-//! # let clock = ManualClock::at(1_000);
+//! # use tower_bearer::{Issuer, Key, RejectionKind, RevocationCache, UnixTime, claims::ManualClock};
+//! # let clock = ManualClock::at(UnixTime::from_secs(1_000));
 //! # let issuer = Issuer::new("https://issuer.example", Key::hs256([7; 32])?).audience("api://chat");
-//! # let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).with_clock(clock.clone()).build()?;
-//! # let revocation = RevocationCache::new(MemoryStore::new().with_clock(clock.clone()), Duration::ZERO).with_clock(clock.clone());
-//! # let authenticator = Authenticator::new(verifier).with_revocation(revocation.clone());
+//! # let builder = Authenticator::builder().issuer(issuer).with_clock(clock.clone());
+//! # let revocation = RevocationCache::in_memory().with_clock(clock.clone());
+//! # let authenticator = builder.revocation(revocation.clone()).build()?;
 //! # let token = |id: &str| jsonwebtoken::encode(
 //! #     &jsonwebtoken::Header::default(),
 //! #     &serde_json::json!({ "iss": "https://issuer.example", "aud": "api://chat", "sub": "ada", "jti": id, "exp": 4_600 }),

@@ -1,7 +1,7 @@
 //! Several issuers in one service: each tenant has its own identity provider, or staff and customers have different
 //! ones.
 //!
-//! One [`Verifier`](crate::Verifier) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and policy.
+//! One [`Authenticator`](crate::Authenticator) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and policy.
 //! The `iss` of the token selects the keys and the rules. A key of one issuer cannot verify a token of another.
 //!
 //! 1. **A user is an issuer and a subject.** `sub` is unique only within its issuer (RFC 7519 section 4.1.2). If your
@@ -14,7 +14,7 @@
 //!
 //! ```
 //! use axum::{Router, extract::Path, http::StatusCode, routing::get};
-//! use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key, Verifier, claims::NoClaims};
+//! use tower_bearer::{Authenticated, Authenticator, BearerLayer, Issuer, Key, claims::NoClaims};
 //!
 //! /// The issuer of a tenant in a path.
 //! fn issuer_of(tenant: &str) -> Option<&'static str> {
@@ -45,8 +45,8 @@
 //! let red = Issuer::new("https://red.example/realms/shop", Key::hs256([2; 32])?)
 //!     .audience("account")
 //!     .require_claim_value("typ", "Bearer");
-//! let verifier = Verifier::<NoClaims>::builder().issuer(blue).issuer(red).build()?;
-//! let layer = BearerLayer::new(Authenticator::new(verifier));
+//! let authenticator = Authenticator::builder().claims::<NoClaims>().issuer(blue).issuer(red).build()?;
+//! let layer = BearerLayer::new(authenticator);
 //! let app = Router::new().route("/{tenant}/orders", get(orders)).route_layer(layer);
 //!
 //! # use axum::{body::Body, http::Request};
@@ -87,5 +87,5 @@
 //! metrics of accepted requests begin at zero with each verifier: see [`Collector`](crate::telemetry::Collector).
 //!
 //! If one issuer signs for all tenants and names the tenant in a claim, use one [`Issuer`](crate::Issuer) and one
-//! check: [`add_check`](crate::VerifierBuilder::add_check) if the list of tenants can change,
-//! [`add_pure_check`](crate::VerifierBuilder::add_pure_check) if it cannot.
+//! check: [`add_check`](crate::AuthenticatorBuilder::add_check) if the list of tenants can change,
+//! [`add_pure_check`](crate::AuthenticatorBuilder::add_pure_check) if it cannot.

@@ -50,14 +50,14 @@
 //! use axum::{Router, body::Body, http::{HeaderValue, Request, header::AUTHORIZATION}, routing::get};
 //! use tower::ServiceExt;
 //! use tower_bearer::{
-//!     Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Rejection, RejectionKind, Verifier,
+//!     Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Rejection, RejectionKind,
 //!     claims::UntypedClaims,
 //!     test_util::TestIssuer,
 //! };
 //!
 //! fn app(issuer: Issuer) -> Result<Router, ConfigError> {
-//!     let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer).build()?;
-//!     let layer = BearerLayer::new(Authenticator::new(verifier));
+//!     let authenticator = Authenticator::builder().issuer(issuer).build()?;
+//!     let layer = BearerLayer::new(authenticator);
 //!     Ok(Router::new()
 //!         .route("/orders", get(|_: Authenticated| async { "none" }))
 //!         .route_layer(layer.require_scopes(["orders:read"]))

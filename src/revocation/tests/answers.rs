@@ -3,18 +3,18 @@ use moka::Equivalent;
 use super::*;
 use crate::{
     claims::Moment,
-    revocation::{answers, dated::Sent},
+    revocation::{answers, cached_answer::Sent},
 };
 
 #[tokio::test]
 async fn not_revoked_is_used_for_the_bound_and_no_longer() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.advance(BOUND);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     clock.advance(MOMENT);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -24,30 +24,30 @@ async fn the_bound_counts_from_when_the_question_was_sent() {
     let answer = ask(&cache, &token("a"));
     clock.advance(BOUND - MOMENT);
     store.answers(Ok(Verdict::NotRevoked));
-    assert_eq!(answer.await, Answer::NotRevoked);
+    assert_eq!(answer.await, Ok(Verdict::NotRevoked));
     clock.advance(MOMENT);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     clock.advance(MOMENT);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
 async fn a_revocation_elsewhere_is_seen_after_the_bound() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     store.turns_to(Habit::Says(Verdict::Revoked));
     clock.advance(BOUND + MOMENT);
-    assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
 }
 
 #[tokio::test]
 async fn a_bound_of_zero_asks_at_every_request() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let cache =
-        RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(NOW));
+        RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(at(NOW)));
     for asked in 1..5 {
-        assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+        assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
         assert_eq!(store.asked(), asked);
     }
     assert_eq!(cache.stats().answers, 0);
@@ -57,26 +57,26 @@ async fn a_bound_of_zero_asks_at_every_request() {
 async fn a_bound_of_zero_shares_no_question() {
     let store = Store::by_hand();
     let cache =
-        RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(NOW));
+        RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(at(NOW)));
     let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("a")));
     assert_eq!(store.asked(), 2);
     store.answers(Ok(Verdict::NotRevoked));
     store.answers(Ok(Verdict::Revoked));
-    assert_eq!(second.await, Answer::Revoked);
-    assert_eq!(first.await, Answer::Revoked, "by the denial that the other brought");
+    assert_eq!(second.await, Ok(Verdict::Revoked));
+    assert_eq!(first.await, Ok(Verdict::Revoked), "by the denial that the other brought");
     assert_eq!(cache.stats().in_flight, 0);
 }
 
 #[tokio::test]
 async fn an_endless_bound_asks_once() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(at(NOW));
     let cache = RevocationCache::new(store.clone(), Duration::MAX)
         .with_clock(clock.clone())
         .with_on_unavailable(OnUnavailable::ServeStale(Duration::MAX));
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.advance(Duration::from_secs(1 << 40));
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
 }
 
 #[tokio::test]
@@ -84,8 +84,8 @@ async fn without_capacity_every_request_asks() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     let cache = cache.with_capacity(0);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!(store.asked(), 2);
 }
 
@@ -93,11 +93,11 @@ async fn without_capacity_every_request_asks() {
 async fn a_wall_clock_that_is_set_back_makes_no_answer_younger() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    clock.set_unix_time(NOW - 1_000_000);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    clock.set_unix_time(at(NOW - 1_000_000));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     clock.advance(BOUND + MOMENT);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 /// The monotonic clock stands still while a machine is suspended.
@@ -105,21 +105,21 @@ async fn a_wall_clock_that_is_set_back_makes_no_answer_younger() {
 async fn the_bound_holds_across_a_suspension() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    clock.set_unix_time(NOW + BOUND.as_secs());
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
-    clock.set_unix_time(NOW + BOUND.as_secs() + 1);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    clock.set_unix_time(at(NOW + BOUND.as_secs()));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    clock.set_unix_time(at(NOW + BOUND.as_secs() + 1));
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
 async fn the_revocation_of_another_token_costs_no_question() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    cache.apply(token("b").itself(), EXPIRES_AT);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    cache.apply(&entry(token("b").itself(), EXPIRES_AT));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     assert_eq!((store.asked(), cache.stats().hits), (1, 2));
 }
 
@@ -127,23 +127,23 @@ async fn the_revocation_of_another_token_costs_no_question() {
 async fn looking_at_the_denials_again_does_not_rejuvenate_an_answer() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     for number in 0..30 {
         clock.advance(Duration::from_secs(1));
-        cache.apply(token(&format!("other {number}")).itself(), EXPIRES_AT);
-        assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked));
+        cache.apply(&entry(token(&format!("other {number}")).itself(), EXPIRES_AT));
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
     }
     clock.advance(MOMENT);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
 async fn a_failure_is_not_remembered() {
     let store = Store::that(Habit::Fails);
     let (cache, _) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
+    assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
     store.turns_to(Habit::Says(Verdict::NotRevoked));
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn tokens_that_share_an_id_do_not_share_an_answer() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     let base = token("a");
-    assert_eq!(check(&cache, &base).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &base).await, Ok(Verdict::NotRevoked));
     for other in [
         Token { issuer: "https://other.example".into(), ..base.clone() },
         Token { subject: Some("bob".into()), ..base.clone() },
@@ -162,17 +162,17 @@ async fn tokens_that_share_an_id_do_not_share_an_answer() {
     ] {
         // Equality decides, not the luck of the hash.
         assert!(!Equivalent::equivalent(&other.facts(), &answers::Token::of(&base.facts())));
-        assert_eq!(known(&cache, &other), None);
-        assert_eq!(check(&cache, &other).await, Answer::NotRevoked);
-        assert_eq!(known(&cache, &other), Some(Answer::NotRevoked));
+        assert_eq!(local_verdict(&cache, &other), None);
+        assert_eq!(check(&cache, &other).await, Ok(Verdict::NotRevoked));
+        assert_eq!(local_verdict(&cache, &other), Some(Ok(Verdict::NotRevoked)));
     }
-    assert_eq!(known(&cache, &base), Some(Answer::NotRevoked));
+    assert_eq!(local_verdict(&cache, &base), Some(Ok(Verdict::NotRevoked)));
 }
 
 #[test]
 fn an_answer_belongs_to_the_memory_of_who_asked() {
     let memories = [(); 3].map(|()| answers::Answers::new(10, BOUND));
-    let sent = Sent { at: Moment::of(&ManualClock::at(NOW)), epoch: 0 };
+    let sent = Sent { at: Moment::of(&ManualClock::at(at(NOW))), epoch: 0 };
     for (one, memory) in memories.iter().enumerate() {
         memory.insert(&answers::Token::of(&token("a").facts()), sent);
         let answer = memory.get(&token("a").facts()).unwrap();
@@ -185,53 +185,65 @@ fn an_answer_belongs_to_the_memory_of_who_asked() {
 #[tokio::test]
 async fn the_store_is_asked_about_every_fact_at_once() {
     struct Curious(Mutex<Vec<Revocable>>);
+    fn things<const N: usize>(named: [Named; N]) -> [Revocable; N] {
+        named.map(|named| named.thing)
+    }
     impl RevocationStore for Curious {
-        fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Told> {
-            self.0.lock().unwrap().extend_from_slice(token);
+        fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Told> {
+            assert_eq!(lookup.issued_at(), at(NOW - 10));
+            self.0.lock().unwrap().extend_from_slice(lookup.things());
             Box::pin(async { Ok(Verdict::NotRevoked) })
         }
-        fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
             Box::pin(async { Ok(()) })
         }
     }
     let store = Arc::new(Curious(Mutex::default()));
     let cache = RevocationCache::new(store.clone(), BOUND);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    assert_eq!(*store.0.lock().unwrap(), token("a").each_kind());
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    assert_eq!(*store.0.lock().unwrap(), things(token("a").each_kind()));
     let bare = Token { subject: None, session: None, key: None, ..token("b") };
-    assert_eq!(check(&cache, &bare).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &bare).await, Ok(Verdict::NotRevoked));
     let [.., thumbprint] = token("b").each_kind();
-    assert_eq!(store.0.lock().unwrap()[5..], [bare.itself(), thumbprint.clone()]);
+    assert_eq!(store.0.lock().unwrap()[5..], things([bare.itself(), thumbprint.clone()]));
     let same = Token { key: Some(bare.thumbprint.clone()), ..bare.clone() };
     let same = Token { id: "c".into(), ..same };
-    assert_eq!(check(&cache, &same).await, Answer::NotRevoked);
-    assert_eq!(store.0.lock().unwrap()[7..], [same.itself(), thumbprint], "one name, asked once");
+    assert_eq!(check(&cache, &same).await, Ok(Verdict::NotRevoked));
+    assert_eq!(
+        store.0.lock().unwrap()[7..],
+        things([same.itself(), thumbprint]),
+        "one name, asked once"
+    );
 }
 
 #[tokio::test]
 async fn doubt_makes_answers_stale_and_leaves_denials() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    cache.apply(token("b").itself(), EXPIRES_AT);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    cache.apply(&entry(token("b").itself(), EXPIRES_AT));
     cache.doubt();
-    assert_eq!(known(&cache, &token("b")), Some(Answer::Revoked));
-    assert_eq!(known(&cache, &token("a")), None);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked), "asked after the doubt");
+    assert_eq!(local_verdict(&cache, &token("b")), Some(Ok(Verdict::Revoked)));
+    assert_eq!(local_verdict(&cache, &token("a")), None);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    assert_eq!(
+        local_verdict(&cache, &token("a")),
+        Some(Ok(Verdict::NotRevoked)),
+        "asked after the doubt"
+    );
     cache.doubt();
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
 async fn a_revocation_after_a_doubt_does_not_restore_trust() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.doubt();
-    cache.apply(token("b").itself(), EXPIRES_AT);
-    assert_eq!(known(&cache, &token("a")), None);
-    assert_eq!(known(&cache, &token("a")), None);
+    cache.apply(&entry(token("b").itself(), EXPIRES_AT));
+    assert_eq!(local_verdict(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
@@ -242,9 +254,9 @@ async fn the_counters_tell_what_happened() {
     let stats = cache.stats();
     assert_eq!((stats.look_ups, stats.joined, stats.in_flight), (1, 1, 1));
     store.answers(Ok(Verdict::NotRevoked));
-    assert_eq!((first.await, second.await), (Answer::NotRevoked, Answer::NotRevoked));
-    known(&cache, &token("a"));
-    cache.apply(token("b").itself(), EXPIRES_AT);
+    assert_eq!((first.await, second.await), (Ok(Verdict::NotRevoked), Ok(Verdict::NotRevoked)));
+    local_verdict(&cache, &token("a"));
+    cache.apply(&entry(token("b").itself(), EXPIRES_AT));
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.answers, stats.denials, stats.in_flight), (1, 1, 1, 0));
 }

@@ -8,11 +8,11 @@ async fn a_revocation_of_any_kind_is_seen_by_the_very_next_check() {
     for kind in 0..5 {
         let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
         let token = token("a");
-        assert_eq!(check(&cache, &token).await, Answer::NotRevoked);
-        assert_eq!(known(&cache, &token), Some(Answer::NotRevoked));
+        assert_eq!(check(&cache, &token).await, Ok(Verdict::NotRevoked));
+        assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::NotRevoked)));
         let what = token.each_kind()[kind].clone();
-        cache.revoke(what.clone(), EXPIRES_AT).await.unwrap();
-        assert_eq!(known(&cache, &token), Some(Answer::Revoked), "{what:?}");
+        cache.revoke(&entry(what.clone(), EXPIRES_AT)).await.unwrap();
+        assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::Revoked)), "{what:?}");
     }
 }
 
@@ -28,10 +28,10 @@ async fn a_revocation_of_any_kind_touches_nobody_else() {
     mixed_up.key = Some("alice".into());
     mixed_up.thumbprint = "a".into();
     for what in token("a").each_kind() {
-        cache.revoke(what, EXPIRES_AT).await.unwrap();
+        cache.revoke(&entry(what, EXPIRES_AT)).await.unwrap();
     }
-    assert_eq!(check(&cache, &other).await, Answer::NotRevoked);
-    assert_eq!(check(&cache, &mixed_up).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &other).await, Ok(Verdict::NotRevoked));
+    assert_eq!(check(&cache, &mixed_up).await, Ok(Verdict::NotRevoked));
 }
 
 #[tokio::test]
@@ -40,31 +40,31 @@ async fn a_token_without_subject_session_or_key_is_refused_by_its_id_alone() {
     let bare = Token { subject: None, session: None, key: None, ..token("a") };
     let bare = Token { thumbprint: "of another key".into(), ..bare };
     for what in &token("a").each_kind()[1..] {
-        cache.apply(what.clone(), EXPIRES_AT);
+        cache.apply(&entry(what.clone(), EXPIRES_AT));
     }
-    assert_eq!(check(&cache, &bare).await, Answer::NotRevoked);
-    cache.apply(bare.itself(), EXPIRES_AT);
-    assert_eq!(check(&cache, &bare).await, Answer::Revoked);
+    assert_eq!(check(&cache, &bare).await, Ok(Verdict::NotRevoked));
+    cache.apply(&entry(bare.itself(), EXPIRES_AT));
+    assert_eq!(check(&cache, &bare).await, Ok(Verdict::Revoked));
 }
 
 #[tokio::test]
 async fn the_denial_is_in_force_before_the_store_is_asked() {
     struct Watchful(Mutex<Option<RevocationCache>>);
     impl RevocationStore for Watchful {
-        fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Told> {
+        fn look_up<'a>(&'a self, _: &'a Lookup) -> BoxFuture<'a, Told> {
             Box::pin(async { Ok(Verdict::NotRevoked) })
         }
-        fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
             let cache = self.0.lock().unwrap().take().unwrap();
-            assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+            assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
             Box::pin(async { Ok(()) })
         }
     }
     let store = Arc::new(Watchful(Mutex::new(None)));
     let cache = RevocationCache::new(store.clone(), BOUND);
     *store.0.lock().unwrap() = Some(cache.clone());
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    cache.revoke(token("a").itself(), u64::MAX).await.unwrap();
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    cache.revoke(&entry(token("a").itself(), u64::MAX)).await.unwrap();
     assert!(store.0.lock().unwrap().is_none());
 }
 
@@ -73,20 +73,20 @@ async fn a_store_that_fails_to_revoke_is_an_error_and_the_denial_stays() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     store.fails_to_revoke();
     let (cache, clock) = cache(&store);
-    let error = cache.revoke(token("a").itself(), EXPIRES_AT).await.unwrap_err();
+    let error = cache.revoke(&entry(token("a").itself(), EXPIRES_AT)).await.unwrap_err();
     let source = std::error::Error::source(&error).map(ToString::to_string);
     assert_eq!(source.as_deref(), Some("the revocation store failed"));
     clock.advance(BOUND + BOUND);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
 async fn a_store_that_says_not_revoked_does_not_overrule_a_denial() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    cache.revoke(token("a").itself(), EXPIRES_AT).await.unwrap();
+    cache.revoke(&entry(token("a").itself(), EXPIRES_AT)).await.unwrap();
     for _ in 0..10 {
-        assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+        assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
         clock.advance(BOUND + MOMENT);
     }
     assert_eq!(store.asked(), 0);
@@ -96,50 +96,59 @@ async fn a_store_that_says_not_revoked_does_not_overrule_a_denial() {
 async fn a_denial_is_kept_until_the_leeway_cap_and_a_minute_after_the_token() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    cache.revoke(token("a").itself(), EXPIRES_AT).await.unwrap();
-    assert_eq!(store.revoked(), [(token("a").itself(), EXPIRES_AT + GRACE)]);
+    cache.revoke(&entry(token("a").itself(), EXPIRES_AT)).await.unwrap();
+    assert_eq!(store.revoked(), [entry(token("a").itself(), EXPIRES_AT)]);
+    assert_eq!(store.revoked()[0].obsolete_after(), at(EXPIRES_AT + GRACE));
 
     clock.advance(Duration::from_secs(EXPIRES_AT + GRACE - NOW));
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     clock.advance(Duration::from_secs(1));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
 async fn a_denial_is_over_only_once_it_is_by_both_clocks() {
     let (cache, clock) = cache(&Store::by_hand());
-    cache.apply(token("a").itself(), EXPIRES_AT);
+    cache.apply(&entry(token("a").itself(), EXPIRES_AT));
     let last = EXPIRES_AT + GRACE;
-    clock.set_unix_time(last + 1_000_000);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
-    clock.set_unix_time(NOW);
+    clock.set_unix_time(at(last + 1_000_000));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+    clock.set_unix_time(at(NOW));
     clock.advance(Duration::from_secs(last - NOW));
-    clock.set_unix_time(last + 1);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked), "the last monotonic second");
-    clock.advance(Duration::from_secs(1));
-    clock.set_unix_time(last);
+    clock.set_unix_time(at(last + 1));
     assert_eq!(
-        known(&cache, &token("a")),
-        Some(Answer::Revoked),
+        local_verdict(&cache, &token("a")),
+        Some(Ok(Verdict::Revoked)),
+        "the last monotonic second"
+    );
+    clock.advance(Duration::from_secs(1));
+    clock.set_unix_time(at(last));
+    assert_eq!(
+        local_verdict(&cache, &token("a")),
+        Some(Ok(Verdict::Revoked)),
         "the last second of the wall clock"
     );
-    clock.set_unix_time(last + 1);
-    assert_eq!(known(&cache, &token("a")), None);
+    clock.set_unix_time(at(last + 1));
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
 async fn a_wall_clock_that_jumps_ahead_and_is_set_right_takes_no_denial_along() {
     let (cache, clock) = cache(&Store::by_hand());
     for number in 0..10_000 {
-        cache.apply(token(&number.to_string()).itself(), EXPIRES_AT);
+        cache.apply(&entry(token(&number.to_string()).itself(), EXPIRES_AT));
     }
-    clock.set_unix_time(EXPIRES_AT + 100_000);
+    clock.set_unix_time(at(EXPIRES_AT + 100_000));
     for number in 10_000..40_000 {
-        cache.apply(token(&number.to_string()).itself(), EXPIRES_AT + 200_000);
+        cache.apply(&entry(token(&number.to_string()).itself(), EXPIRES_AT + 200_000));
     }
-    clock.set_unix_time(NOW);
+    clock.set_unix_time(at(NOW));
     for number in 0..40_000 {
-        assert_eq!(known(&cache, &token(&number.to_string())), Some(Answer::Revoked), "{number}");
+        assert_eq!(
+            local_verdict(&cache, &token(&number.to_string())),
+            Some(Ok(Verdict::Revoked)),
+            "{number}"
+        );
     }
 }
 
@@ -147,44 +156,44 @@ async fn a_wall_clock_that_jumps_ahead_and_is_set_right_takes_no_denial_along() 
 async fn a_cut_off_whose_time_is_over_does_not_come_back_with_a_new_one() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    cache.apply(token("a").subject_until(u64::MAX), NOW);
+    cache.apply(&entry(token("a").subject_until(u64::MAX), NOW));
     clock.advance(Duration::from_secs(GRACE + 1));
-    cache.apply(token("a").subject_until(NOW - 100), EXPIRES_AT);
-    assert_eq!(known(&cache, &token("a")), None);
+    cache.apply(&entry(token("a").subject_until(NOW - 100), EXPIRES_AT));
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
 async fn a_denial_without_end_stays() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
-    cache.revoke(token("a").itself(), u64::MAX).await.unwrap();
-    assert_eq!(store.revoked(), [(token("a").itself(), u64::MAX)]);
-    clock.set_unix_time(u64::MAX);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    cache.revoke(&entry(token("a").itself(), u64::MAX)).await.unwrap();
+    assert_eq!(store.revoked(), [entry(token("a").itself(), u64::MAX)]);
+    clock.set_unix_time(at(u64::MAX));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
 async fn revoking_again_does_not_shorten_a_denial() {
     let (cache, clock) = cache(&Store::by_hand());
-    cache.apply(token("a").itself(), EXPIRES_AT);
-    cache.apply(token("a").itself(), NOW);
-    clock.set_unix_time(EXPIRES_AT);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    cache.apply(&entry(token("a").itself(), EXPIRES_AT));
+    cache.apply(&entry(token("a").itself(), NOW));
+    clock.set_unix_time(at(EXPIRES_AT));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 
-    cache.apply(token("a").itself(), EXPIRES_AT + 1_000);
-    clock.set_unix_time(EXPIRES_AT + 1_000);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    cache.apply(&entry(token("a").itself(), EXPIRES_AT + 1_000));
+    clock.set_unix_time(at(EXPIRES_AT + 1_000));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
 async fn a_cut_off_refuses_what_was_issued_at_it_or_before() {
     let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
-    cache.apply(token("a").subject_until(NOW), EXPIRES_AT);
+    cache.apply(&entry(token("a").subject_until(NOW), EXPIRES_AT));
     for (issued_at, answer) in [
-        (0, Answer::Revoked),
-        (NOW - 1, Answer::Revoked),
-        (NOW, Answer::Revoked),
-        (NOW + 1, Answer::NotRevoked),
+        (0, Ok(Verdict::Revoked)),
+        (NOW - 1, Ok(Verdict::Revoked)),
+        (NOW, Ok(Verdict::Revoked)),
+        (NOW + 1, Ok(Verdict::NotRevoked)),
     ] {
         let token = Token { issued_at, ..token("a") };
         assert_eq!(check(&cache, &token).await, answer, "{issued_at}");
@@ -194,60 +203,66 @@ async fn a_cut_off_refuses_what_was_issued_at_it_or_before() {
 #[tokio::test]
 async fn an_earlier_cut_off_does_not_lower_a_later_one() {
     let (cache, clock) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
-    cache.apply(token("a").subject_until(NOW), NOW);
-    cache.apply(token("a").subject_until(NOW - 100), EXPIRES_AT);
-    clock.set_unix_time(EXPIRES_AT);
-    assert_eq!(known(&cache, &Token { issued_at: NOW, ..token("a") }), Some(Answer::Revoked));
+    cache.apply(&entry(token("a").subject_until(NOW), NOW));
+    cache.apply(&entry(token("a").subject_until(NOW - 100), EXPIRES_AT));
+    clock.set_unix_time(at(EXPIRES_AT));
+    assert_eq!(
+        local_verdict(&cache, &Token { issued_at: NOW, ..token("a") }),
+        Some(Ok(Verdict::Revoked))
+    );
 
-    cache.apply(token("a").subject_until(NOW + 100), EXPIRES_AT);
-    assert_eq!(known(&cache, &Token { issued_at: NOW + 100, ..token("a") }), Some(Answer::Revoked));
-    assert_eq!(known(&cache, &Token { issued_at: NOW + 101, ..token("a") }), None);
+    cache.apply(&entry(token("a").subject_until(NOW + 100), EXPIRES_AT));
+    assert_eq!(
+        local_verdict(&cache, &Token { issued_at: NOW + 100, ..token("a") }),
+        Some(Ok(Verdict::Revoked))
+    );
+    assert_eq!(local_verdict(&cache, &Token { issued_at: NOW + 101, ..token("a") }), None);
 }
 
 #[tokio::test]
 async fn a_store_that_says_revoked_is_not_asked_again() {
     let store = Store::that(Habit::Says(Verdict::Revoked));
     let (cache, clock) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
     store.turns_to(Habit::Says(Verdict::NotRevoked));
     clock.advance(Duration::from_secs(EXPIRES_AT + GRACE - NOW));
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     assert_eq!(store.asked(), 1);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 #[tokio::test]
 async fn a_verdict_about_one_token_is_none_about_its_subject_session_or_key() {
     let store = Store::that(Habit::Says(Verdict::Revoked));
     let (cache, _) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
     store.turns_to(Habit::Says(Verdict::NotRevoked));
-    assert_eq!(check(&cache, &token("b")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("b")).await, Ok(Verdict::NotRevoked));
 }
 
 #[tokio::test]
 async fn what_is_applied_is_in_force_and_the_store_is_not_told() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    cache.apply(token("a").itself(), EXPIRES_AT);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    cache.apply(&entry(token("a").itself(), EXPIRES_AT));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     assert!(store.revoked().is_empty());
 }
 
 #[test]
 fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(at(NOW));
     let cache = RevocationCache::new(Store::by_hand(), BOUND).with_clock(clock).with_capacity(10);
     let tokens: Vec<_> = (0..100_000).map(|number| token(&format!("{number:06}"))).collect();
     for token in &tokens {
-        cache.apply(token.itself(), EXPIRES_AT);
+        cache.apply(&entry(token.itself(), EXPIRES_AT));
     }
     assert_eq!(cache.stats().denials, 100_000);
-    assert!(tokens.iter().all(|token| known(&cache, token) == Some(Answer::Revoked)));
+    assert!(tokens.iter().all(|token| local_verdict(&cache, token) == Some(Ok(Verdict::Revoked))));
     let others = (0..1_000).map(|number| token(&format!("other {number}")));
-    assert!(others.into_iter().all(|other| known(&cache, &other).is_none()));
+    assert!(others.into_iter().all(|other| local_verdict(&cache, &other).is_none()));
 }
 
 #[test]
@@ -256,9 +271,9 @@ fn denials_whose_time_is_over_are_swept_out_as_new_ones_come() {
     for day in 0..10_u64 {
         let expires_at = NOW + day * 86_400;
         for number in 0..20_000 {
-            cache.apply(token(&format!("{day}-{number}")).itself(), expires_at);
+            cache.apply(&entry(token(&format!("{day}-{number}")).itself(), expires_at));
         }
-        assert!(known(&cache, &token(&format!("{day}-0"))) == Some(Answer::Revoked));
+        assert!(local_verdict(&cache, &token(&format!("{day}-0"))) == Some(Ok(Verdict::Revoked)));
         clock.advance(Duration::from_secs(86_400));
     }
     let denials = cache.stats().denials;
@@ -268,26 +283,46 @@ fn denials_whose_time_is_over_are_swept_out_as_new_ones_come() {
 #[test]
 fn clones_share_denials_whatever_their_settings_and_clocks() {
     let (cache, _) = cache(&Store::by_hand());
-    let clone = cache.clone().with_capacity(5).with_clock(ManualClock::at(NOW + 1_000_000_000));
-    clone.apply(token("a").itself(), EXPIRES_AT);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    let clone = cache.clone().with_capacity(5).with_clock(ManualClock::at(at(NOW + 1_000_000_000)));
+    clone.apply(&entry(token("a").itself(), EXPIRES_AT));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
+}
+
+#[tokio::test]
+async fn a_cache_without_a_store_revokes_in_its_own_process_and_asks_nobody() {
+    let clock = ManualClock::at(at(NOW));
+    let cache = RevocationCache::in_memory().with_clock(clock.clone());
+    for what in token("a").each_kind() {
+        let cache = RevocationCache::in_memory().with_clock(clock.clone());
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+        cache.revoke(&entry(what.clone(), EXPIRES_AT)).await.unwrap();
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)), "{what:?}");
+    }
+    cache.apply(&entry(token("a").itself(), EXPIRES_AT).with_start(at(NOW + 10)));
+    cache.doubt();
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::NotRevoked)));
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(local_verdict(&cache.clone(), &token("a")), Some(Ok(Verdict::Revoked)));
+    let error = cache.revoke(&entry(token("b").itself(), NOW - 1_000)).await;
+    assert!(matches!(error, Err(RevokeError::Expired)));
 }
 
 /// Many of them, so that the map compares names whose hashes begin alike.
 #[test]
 fn the_same_ids_of_another_issuer_or_kind_are_not_denied() {
-    let (denials, clock) = (super::super::denials::Denials::new(), ManualClock::at(1_000));
-    let token = |issuer: &str, number: u32| Revocable::Token {
-        issuer: issuer.into(),
-        id: number.to_string().into(),
+    let clock = ManualClock::at(UnixTime::from_secs(1_000));
+    let denials = super::super::denials::Denials::new();
+    let refuses = |thing: Revocable| {
+        denials.refuse_lookup(&Lookup::new([thing], UnixTime::from_secs(900)), &clock)
     };
     for number in 0..20_000 {
-        denials.insert(&token("a", number), 2_000, &clock);
+        let thing = Revocable::token("a", number.to_string());
+        denials.insert(&thing, UnixTime::MAX, UnixTime::from_secs(2_000), &clock);
     }
     for number in 0..20_000 {
-        assert!(denials.refuse_one(&token("a", number), &clock), "{number}");
-        assert!(!denials.refuse_one(&token("b", number), &clock), "{number}");
-        let session = Revocable::Session { issuer: "a".into(), id: number.to_string().into() };
-        assert!(!denials.refuse_one(&session, &clock), "{number}");
+        let id = number.to_string();
+        assert!(refuses(Revocable::token("a", id.as_str())), "{number}");
+        assert!(!refuses(Revocable::token("b", id.as_str())), "{number}");
+        assert!(!refuses(Revocable::session("a", id.as_str())), "{number}");
     }
 }

@@ -18,8 +18,11 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::*;
-use crate::claims::{Clock, ManualClock};
+use super::{in_flight::Reply, *};
+use crate::{
+    UnixTime,
+    claims::{Clock, ManualClock},
+};
 
 const NOW: u64 = 1_700_000_000;
 const EXPIRES_AT: u64 = NOW + 3_600;
@@ -56,34 +59,57 @@ impl Token {
             issuer: &self.issuer,
             token_id: &self.id,
             subject: self.subject.as_deref(),
-            issued_at: self.issued_at,
+            issued_at: at(self.issued_at),
             session_id: self.session.as_deref(),
             key_id: self.key.as_ref(),
             key_thumbprint: &self.thumbprint,
-            expires_at: EXPIRES_AT,
+            expires_at: at(EXPIRES_AT),
         }
     }
 
-    fn itself(&self) -> Revocable {
-        Revocable::Token { issuer: self.issuer.clone(), id: self.id.clone() }
+    fn itself(&self) -> Named {
+        Revocable::token(self.issuer.clone(), self.id.clone()).into()
     }
 
-    fn subject_until(&self, cutoff: u64) -> Revocable {
+    fn subject_until(&self, cut_off: u64) -> Named {
         let subject = self.subject.clone().unwrap();
-        Revocable::Subject { issuer: self.issuer.clone(), subject, issued_at: cutoff }
+        Named { thing: Revocable::subject(self.issuer.clone(), subject), date: at(cut_off) }
     }
 
     /// One revocation of each kind that concerns it.
-    fn each_kind(&self) -> [Revocable; 5] {
+    fn each_kind(&self) -> [Named; 5] {
         let issuer = || self.issuer.clone();
         [
             self.itself(),
             self.subject_until(self.issued_at),
-            Revocable::Session { issuer: issuer(), id: self.session.clone().unwrap() },
-            Revocable::Key { issuer: issuer(), id: self.key.clone().unwrap() },
-            Revocable::Key { issuer: issuer(), id: self.thumbprint.clone() },
+            Revocable::session(issuer(), self.session.clone().unwrap()).into(),
+            Revocable::key(issuer(), self.key.clone().unwrap()).into(),
+            Revocable::key(issuer(), self.thumbprint.clone()).into(),
         ]
     }
+}
+
+/// A thing, with a date that is the cut-off of an entry about it, and the time of issue of a token in a lookup.
+#[derive(Clone, Debug, PartialEq)]
+struct Named {
+    thing: Revocable,
+    date: UnixTime,
+}
+
+impl From<Revocable> for Named {
+    fn from(thing: Revocable) -> Self {
+        Self { thing, date: UnixTime::MAX }
+    }
+}
+
+const fn at(seconds: u64) -> UnixTime {
+    UnixTime::from_secs(seconds)
+}
+
+/// A revocation of tokens that expire by this second.
+fn entry(named: impl Into<Named>, expires_by: u64) -> RevocationEntry {
+    let Named { thing, date } = named.into();
+    RevocationEntry::new(thing, at(expires_by)).with_cut_off(date)
 }
 
 type Told = Result<Verdict, StoreError>;
@@ -97,8 +123,8 @@ struct Script {
     always: Option<Habit>,
     asked: usize,
     waiting: VecDeque<oneshot::Sender<Told>>,
-    /// What it was told to revoke, with `keep_until`.
-    revoked: Vec<(Revocable, u64)>,
+    /// What it was told to revoke.
+    revoked: Vec<RevocationEntry>,
     forgets: bool,
 }
 
@@ -138,7 +164,7 @@ impl Store {
         self.script(|script| script.asked)
     }
 
-    fn revoked(&self) -> Vec<(Revocable, u64)> {
+    fn revoked(&self) -> Vec<RevocationEntry> {
         self.script(|script| script.revoked.clone())
     }
 
@@ -148,7 +174,7 @@ impl Store {
 }
 
 impl RevocationStore for Store {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Told> {
+    fn look_up<'a>(&'a self, _: &'a Lookup) -> BoxFuture<'a, Told> {
         let always = self.script(|script| {
             script.asked += 1;
             script.always
@@ -167,14 +193,10 @@ impl RevocationStore for Store {
         })
     }
 
-    fn revoke<'a>(
-        &'a self,
-        what: &'a Revocable,
-        keep_until: u64,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.script(|script| {
-                script.revoked.push((what.clone(), keep_until));
+                script.revoked.push(entry.clone());
                 if script.forgets { Err(StoreError::new("down")) } else { Ok(()) }
             })
         })
@@ -183,30 +205,30 @@ impl RevocationStore for Store {
 
 /// A cache on a clock that stands at [`NOW`].
 fn cache(store: &Store) -> (RevocationCache, ManualClock) {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(at(NOW));
     (RevocationCache::new(store.clone(), BOUND).with_clock(clock.clone()), clock)
 }
 
 /// The answer, whoever has to give it.
-async fn check(cache: &RevocationCache, token: &Token) -> Answer {
+async fn check(cache: &RevocationCache, token: &Token) -> Reply {
     match cache.check(&token.facts(), &RevocationMemo::new(true)) {
-        Check::Known(answer) => answer,
+        Check::Done(answer) => answer,
         Check::Pending(answer) => answer.await,
     }
 }
 
-/// The answer, where it is known without the store.
-fn known(cache: &RevocationCache, token: &Token) -> Option<Answer> {
+/// The verdict, if the store need not be asked.
+fn local_verdict(cache: &RevocationCache, token: &Token) -> Option<Reply> {
     match cache.check(&token.facts(), &RevocationMemo::new(true)) {
-        Check::Known(answer) => Some(answer),
+        Check::Done(answer) => Some(answer),
         Check::Pending(_) => None,
     }
 }
 
 /// A check that has reached the store, or one that waits with it.
-fn ask(cache: &RevocationCache, token: &Token) -> BoxFuture<'static, Answer> {
+fn ask(cache: &RevocationCache, token: &Token) -> BoxFuture<'static, Reply> {
     let Check::Pending(mut answer) = cache.check(&token.facts(), &RevocationMemo::new(true)) else {
-        panic!("known")
+        panic!("no lookup was needed")
     };
     assert!(poll(&mut answer).is_pending());
     answer
@@ -229,9 +251,11 @@ fn what_is_public_can_cross_threads_and_shows_no_contents() {
         format!("{value:?}")
     }
     let (cache, _) = cache(&Store::by_hand());
-    cache.apply(token("secret-id").itself(), EXPIRES_AT);
+    cache.apply(&entry(token("secret-id").itself(), EXPIRES_AT));
     let memory = MemoryStore::new();
-    for shown in [is_shared(&cache), is_shared(&memory), is_shared(&token("secret-id").itself())] {
+    for shown in
+        [is_shared(&cache), is_shared(&memory), is_shared(&token("secret-id").itself().thing)]
+    {
         assert!(!shown.contains("secret") && !shown.contains("issuer.example"), "{shown}");
     }
 }

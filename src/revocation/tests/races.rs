@@ -11,11 +11,15 @@ async fn a_revocation_that_lands_during_a_look_up_wins() {
         let store = Store::by_hand();
         let (cache, _) = cache(&store);
         let answer = ask(&cache, &token("a"));
-        cache.revoke(token("a").each_kind()[kind].clone(), EXPIRES_AT).await.unwrap();
-        assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked), "does not join the look-up");
+        cache.revoke(&entry(token("a").each_kind()[kind].clone(), EXPIRES_AT)).await.unwrap();
+        assert_eq!(
+            local_verdict(&cache, &token("a")),
+            Some(Ok(Verdict::Revoked)),
+            "does not join the look-up"
+        );
         store.answers(Ok(Verdict::NotRevoked));
-        assert_eq!(answer.await, Answer::Revoked);
-        assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+        assert_eq!(answer.await, Ok(Verdict::Revoked));
+        assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     }
 }
 
@@ -25,10 +29,10 @@ async fn a_revocation_that_lands_between_the_reply_and_a_waiter_wins() {
     let (cache, _) = cache(&store);
     let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("a")));
     store.answers(Ok(Verdict::NotRevoked));
-    assert_eq!(first.await, Answer::NotRevoked);
-    cache.revoke(token("a").itself(), EXPIRES_AT).await.unwrap();
-    assert_eq!(second.await, Answer::Revoked);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert_eq!(first.await, Ok(Verdict::NotRevoked));
+    cache.revoke(&entry(token("a").itself(), EXPIRES_AT)).await.unwrap();
+    assert_eq!(second.await, Ok(Verdict::Revoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -40,10 +44,10 @@ async fn the_late_reply_to_an_early_question_does_not_bring_a_revoked_token_back
     let late = ask(&cache, &token("a"));
     store.script(|script| script.waiting.rotate_left(1));
     store.answers(Ok(Verdict::Revoked));
-    assert_eq!(late.await, Answer::Revoked);
+    assert_eq!(late.await, Ok(Verdict::Revoked));
     store.answers(Ok(Verdict::NotRevoked));
-    assert_eq!(early.await, Answer::Revoked);
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert_eq!(early.await, Ok(Verdict::Revoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 #[tokio::test]
@@ -53,8 +57,8 @@ async fn a_doubt_that_lands_during_a_look_up_keeps_its_answer_from_being_remembe
     let answer = ask(&cache, &token("a"));
     cache.doubt();
     store.answers(Ok(Verdict::NotRevoked));
-    assert_eq!(answer.await, Answer::NotRevoked, "the store was asked for this very request");
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(answer.await, Ok(Verdict::NotRevoked), "the store was asked for this very request");
+    assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
 /// The reader that looks at the denials, then sees a revocation published, then raises its answer's epoch.
@@ -75,21 +79,27 @@ async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_
     }
 
     let interruption = Interruption::default();
-    let time = ManualClock::at(NOW);
+    let time = ManualClock::at(at(NOW));
     let clock = Interrupting(time.clone(), interruption.clone());
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let cache = RevocationCache::new(store, BOUND).with_clock(clock);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
 
     // A cut-off whose time is over makes the reader look at the clock: after it has looked for the token.
-    cache.apply(token("a").subject_until(NOW), NOW - 1_000);
+    cache.apply(&entry(token("a").subject_until(NOW), NOW - 1_000));
     time.advance(MOMENT);
     let revoker = cache.clone();
-    *interruption.lock().unwrap() =
-        vec![Box::new(move || revoker.apply(token("a").itself(), EXPIRES_AT)), Box::new(|| ())];
-    assert_eq!(known(&cache, &token("a")), Some(Answer::NotRevoked), "ran beside the revocation");
+    *interruption.lock().unwrap() = vec![
+        Box::new(move || revoker.apply(&entry(token("a").itself(), EXPIRES_AT))),
+        Box::new(|| ()),
+    ];
+    assert_eq!(
+        local_verdict(&cache, &token("a")),
+        Some(Ok(Verdict::NotRevoked)),
+        "ran beside the revocation"
+    );
     assert!(interruption.lock().unwrap().is_empty());
-    assert_eq!(known(&cache, &token("a")), Some(Answer::Revoked));
+    assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
 /// Threads check one token after another while it is asked about, answered and, at last, revoked: whoever
@@ -99,17 +109,16 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
     /// "Not revoked", always, and now and then only after others had their turn.
     struct Slow;
     impl RevocationStore for Slow {
-        fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Told> {
-            let Some(Revocable::Token { id, .. }) = token.first() else { panic!("no token") };
-            let turns = id.len() % 3 * 3;
+        fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Told> {
+            let yields = lookup.things()[0].id().len() % 3 * 3;
             Box::pin(async move {
-                for _ in 0..turns {
+                for _ in 0..yields {
                     tokio::task::yield_now().await;
                 }
                 Ok(Verdict::NotRevoked)
             })
         }
-        fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+        fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
             Box::pin(async { Ok(()) })
         }
     }
@@ -125,7 +134,7 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
                     for _ in 0..60 {
                         let started_after = revoked.load(SeqCst);
                         let answer = check(&cache, &token).await;
-                        assert!(!started_after || answer == Answer::Revoked, "{answer:?}");
+                        assert!(!started_after || answer == Ok(Verdict::Revoked), "{answer:?}");
                     }
                 })
             })
@@ -134,9 +143,9 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
             tokio::task::yield_now().await;
         }
         let what = token.each_kind()[0].clone();
-        cache.revoke(what, u64::MAX).await.unwrap();
+        cache.revoke(&entry(what, u64::MAX)).await.unwrap();
         revoked.store(true, SeqCst);
-        assert_eq!(known(&cache, &token), Some(Answer::Revoked));
+        assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::Revoked)));
         for checker in checkers {
             checker.await.unwrap();
         }
@@ -153,7 +162,7 @@ fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_inter
     let (cache, _) = cache(&store);
     for round in 0..200 {
         let token = token(&format!("token {round}"));
-        assert_eq!(runtime.block_on(check(&cache, &token)), Answer::NotRevoked);
+        assert_eq!(runtime.block_on(check(&cache, &token)), Ok(Verdict::NotRevoked));
         let revoked = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..3 {
@@ -161,18 +170,17 @@ fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_inter
                     // A pass more after the revocation than before it would need.
                     for _ in 0..2 {
                         while !revoked.load(SeqCst) {
-                            assert!(known(&cache, &token).is_some(), "the answer is fresh");
+                            assert!(local_verdict(&cache, &token).is_some(), "the answer is fresh");
                         }
-                        assert_eq!(known(&cache, &token), Some(Answer::Revoked));
+                        assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::Revoked)));
                     }
                 });
             }
             for number in 0..20 {
                 let other = format!("other {round} {number}");
-                cache
-                    .apply(Revocable::Token { issuer: "other".into(), id: other.into() }, u64::MAX);
+                cache.apply(&entry(Revocable::token("other", other), u64::MAX));
             }
-            cache.apply(token.itself(), u64::MAX);
+            cache.apply(&entry(token.itself(), u64::MAX));
             revoked.store(true, SeqCst);
         });
     }

@@ -12,7 +12,7 @@ async fn a_store_that_fails_is_unavailable_unless_told_otherwise() {
     let store = Store::that(Habit::Fails);
     let (cache, _) = cache(&store);
     for asked in 1..4 {
-        assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
+        assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
         assert_eq!(store.asked(), asked);
     }
     let stats = cache.stats();
@@ -21,33 +21,33 @@ async fn a_store_that_fails_is_unavailable_unless_told_otherwise() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_is_unavailable_after_its_time_box() {
+async fn a_store_that_hangs_is_unavailable_after_the_timeout() {
     let (cache, _) = cache(&Store::by_hand());
-    for (cache, time_box) in [
+    for (cache, timeout) in [
         (cache.clone(), Duration::from_secs(1)),
-        (cache.with_time_box(Duration::from_millis(50)), Duration::from_millis(50)),
+        (cache.with_lookup_timeout(Duration::from_millis(50)), Duration::from_millis(50)),
     ] {
         let mut answer = ask(&cache, &token("a"));
-        tokio::time::advance(time_box - Duration::from_millis(1)).await;
+        tokio::time::advance(timeout - Duration::from_millis(1)).await;
         assert!(poll(&mut answer).is_pending());
         tokio::time::advance(Duration::from_millis(2)).await;
-        assert_eq!(poll(&mut answer), Poll::Ready(Answer::Unavailable));
+        assert_eq!(poll(&mut answer), Poll::Ready(Err(Unavailable)));
         assert_eq!(cache.stats().in_flight, 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_has_a_time_box_of_their_own() {
+async fn each_waiting_request_has_its_own_timeout() {
     let store = Store::by_hand();
     let (cache, clock) = cache(&store);
     let first = ask(&cache, &token("a"));
     tokio::time::advance(Duration::from_millis(900)).await;
     clock.advance(Duration::from_millis(900));
     let mut late = ask(&cache, &token("a"));
-    assert_eq!(first.await, Answer::Unavailable);
+    assert_eq!(first.await, Err(Unavailable));
     assert!(poll(&mut late).is_pending());
     store.answers(Ok(Verdict::NotRevoked));
-    assert_eq!(late.await, Answer::NotRevoked);
+    assert_eq!(late.await, Ok(Verdict::NotRevoked));
     let stats = cache.stats();
     assert_eq!((stats.look_ups, stats.timed_out, stats.unavailable), (1, 1, 1));
 }
@@ -64,7 +64,7 @@ async fn a_question_that_others_give_up_is_not_joined() {
 
 /// Whoever started a look-up may have stopped polling, and its runtime may be gone.
 #[test]
-fn a_time_box_runs_in_the_runtime_of_whoever_waits() {
+fn a_timeout_runs_in_the_runtime_of_the_waiting_request() {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -78,29 +78,29 @@ fn a_time_box_runs_in_the_runtime_of_whoever_waits() {
         let _entered = elsewhere.enter();
         ask(&cache, &token("a"))
     };
-    assert_eq!(here.block_on(async { ask(&cache, &token("a")).await }), Answer::Unavailable);
+    assert_eq!(here.block_on(async { ask(&cache, &token("a")).await }), Err(Unavailable));
     elsewhere.block_on(async { assert!(poll(&mut first).is_pending()) });
     drop(elsewhere);
-    assert_eq!(here.block_on(async { ask(&cache, &token("a")).await }), Answer::Unavailable);
+    assert_eq!(here.block_on(async { ask(&cache, &token("a")).await }), Err(Unavailable));
 }
 
 #[tokio::test]
 async fn the_first_answer_after_an_outage_ends_it() {
     let store = Store::that(Habit::Fails);
     let (cache, _) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
+    assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
     store.turns_to(Habit::Says(Verdict::NotRevoked));
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     store.turns_to(Habit::Fails);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked, "remembered");
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked), "remembered");
 }
 
 #[tokio::test]
 async fn allow_lets_through_and_counts_and_asks_every_time() {
     let store = Store::that(Habit::Fails);
     let (cache, _) = cache_with(&store, OnUnavailable::Allow);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     let stats = cache.stats();
     assert_eq!((stats.allowed, stats.unavailable, stats.answers), (2, 0, 0));
     assert_eq!(store.asked(), 2);
@@ -113,12 +113,12 @@ async fn no_setting_overrides_a_known_denial() {
     {
         let store = Store::that(Habit::Says(Verdict::NotRevoked));
         let (cache, clock) = cache_with(&store, on_unavailable);
-        assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+        assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
         store.turns_to(Habit::Fails);
-        cache.apply(token("a").itself(), EXPIRES_AT);
-        assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+        cache.apply(&entry(token("a").itself(), EXPIRES_AT));
+        assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
         clock.advance(BOUND + MOMENT);
-        assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+        assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
     }
 }
 
@@ -129,13 +129,13 @@ async fn no_setting_overrides_a_denial_that_came_while_the_store_was_failing() {
     {
         let store = Store::that(Habit::Says(Verdict::NotRevoked));
         let (cache, clock) = cache_with(&store, on_unavailable);
-        assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+        assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
         clock.advance(BOUND + MOMENT);
         store.script(|script| script.always = None);
         let answer = ask(&cache, &token("a"));
-        cache.apply(token("a").itself(), EXPIRES_AT);
+        cache.apply(&entry(token("a").itself(), EXPIRES_AT));
         store.answers(Err(StoreError::new("down")));
-        assert_eq!(answer.await, Answer::Revoked);
+        assert_eq!(answer.await, Ok(Verdict::Revoked));
     }
 }
 
@@ -143,14 +143,14 @@ async fn no_setting_overrides_a_denial_that_came_while_the_store_was_failing() {
 async fn a_stale_answer_serves_up_to_its_age_while_the_store_fails() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     store.turns_to(Habit::Fails);
     clock.advance(BOUND + MAX_AGE);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!(store.asked(), 2, "the store is asked before a stale answer is used");
     clock.advance(MOMENT);
-    assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
-    assert_eq!(check(&cache, &token("b")).await, Answer::Unavailable, "nothing to serve");
+    assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
+    assert_eq!(check(&cache, &token("b")).await, Err(Unavailable), "nothing to serve");
     let stats = cache.stats();
     assert_eq!((stats.served_stale, stats.unavailable), (1, 2));
 }
@@ -159,10 +159,10 @@ async fn a_stale_answer_serves_up_to_its_age_while_the_store_fails() {
 async fn a_stale_answer_does_not_serve_while_the_store_answers() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     store.turns_to(Habit::Says(Verdict::Revoked));
     clock.advance(BOUND + MOMENT);
-    assert_eq!(check(&cache, &token("a")).await, Answer::Revoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
     assert_eq!(cache.stats().served_stale, 0);
 }
 
@@ -170,47 +170,47 @@ async fn a_stale_answer_does_not_serve_while_the_store_answers() {
 async fn the_age_of_a_stale_answer_is_looked_at_when_the_store_has_failed() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     store.script(|script| script.always = None);
     clock.advance(BOUND + MAX_AGE);
     let answer = ask(&cache, &token("a"));
     clock.advance(MOMENT);
     store.answers(Err(StoreError::new("down")));
-    assert_eq!(answer.await, Answer::Unavailable);
+    assert_eq!(answer.await, Err(Unavailable));
 }
 
 #[tokio::test]
 async fn a_doubted_answer_serves_as_a_stale_one_within_the_same_age() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     store.turns_to(Habit::Fails);
     cache.doubt();
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!((store.asked(), cache.stats().served_stale), (2, 1));
     clock.advance(BOUND + MAX_AGE + MOMENT);
-    assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
+    assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
 }
 
 #[tokio::test]
 async fn a_doubted_answer_serves_nobody_by_default() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     store.turns_to(Habit::Fails);
     cache.doubt();
-    assert_eq!(check(&cache, &token("a")).await, Answer::Unavailable);
+    assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
 }
 
 #[tokio::test]
 async fn a_bound_of_zero_serves_stale_answers_when_told_to() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
     let cache = RevocationCache::new(store.clone(), Duration::ZERO)
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(at(NOW)))
         .with_on_unavailable(OnUnavailable::ServeStale(MAX_AGE));
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
-    assert_eq!(known(&cache, &token("a")), None);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
+    assert_eq!(local_verdict(&cache, &token("a")), None);
     store.turns_to(Habit::Fails);
-    assert_eq!(check(&cache, &token("a")).await, Answer::NotRevoked);
+    assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!(cache.stats().served_stale, 1);
 }

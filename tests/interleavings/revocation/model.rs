@@ -13,22 +13,25 @@ use loom::{
 };
 
 use super::{
-    Revocable, TokenFacts,
-    dated::{DatedAnswer, Sent},
-    known::{Judgement, Known},
+    Revocable, RevocationEntry, TokenFacts, Verdict,
+    cached_answer::{CachedAnswer, Sent},
+    local::LocalState,
 };
-use crate::claims::{ManualClock, Moment};
+use crate::{
+    UnixTime,
+    claims::{ManualClock, Moment},
+};
 
 const NOW: u64 = 1_800_000_000;
 const LATER: u64 = NOW + 600;
 
 /// One token, one remembered answer, one store, as threads share them.
 struct Shared {
-    known: Known,
+    local: LocalState,
     clock: ManualClock,
     issuer: Arc<str>,
     key: Arc<str>,
-    remembered: Mutex<Option<Arc<DatedAnswer>>>,
+    remembered: Mutex<Option<Arc<CachedAnswer>>>,
     is_in_store: AtomicBool,
     /// `revoke` has returned.
     is_revoked: AtomicBool,
@@ -37,8 +40,8 @@ struct Shared {
 impl Shared {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            known: Known::new(),
-            clock: ManualClock::at(NOW),
+            local: LocalState::new(),
+            clock: ManualClock::at(UnixTime::from_secs(NOW)),
             issuer: "issuer".into(),
             key: "k".into(),
             remembered: Mutex::new(None),
@@ -52,59 +55,67 @@ impl Shared {
             issuer: &self.issuer,
             token_id: "a",
             subject: Some("s"),
-            issued_at: NOW,
+            issued_at: UnixTime::from_secs(NOW),
             session_id: Some("i"),
             key_id: Some(&self.key),
             key_thumbprint: &self.key,
-            expires_at: LATER,
+            expires_at: UnixTime::from_secs(LATER),
         }
     }
 
-    fn kind(&self, kind: usize) -> Revocable {
+    fn kind(&self, kind: usize) -> RevocationEntry {
         let issuer = self.issuer.clone();
-        match kind {
-            0 => Revocable::Token { issuer, id: "a".into() },
-            1 => Revocable::Subject { issuer, subject: "s".into(), issued_at: NOW },
-            2 => Revocable::Session { issuer, id: "i".into() },
-            _ => Revocable::Key { issuer, id: "k".into() },
-        }
+        let thing = match kind {
+            0 => Revocable::token(issuer, "a"),
+            1 => Revocable::subject(issuer, "s"),
+            2 => Revocable::session(issuer, "i"),
+            _ => Revocable::key(issuer, "k"),
+        };
+        entry(thing).with_cut_off(UnixTime::from_secs(NOW))
     }
 
     /// As `RevocationCache::check` begins.
-    fn ask_here(&self) -> (Sent, Judgement) {
-        self.known.start_due(&self.clock);
-        let sent = Sent { epoch: self.known.epoch(), at: Moment::of(&self.clock) };
+    fn ask_here(&self) -> (Sent, Option<Verdict>) {
+        self.local.start_due(&self.clock);
+        let sent = Sent { epoch: self.local.epoch(), at: Moment::of(&self.clock) };
         let remembered = self.remembered.lock().unwrap().clone();
         let judgement =
-            self.known.judge(sent.epoch, remembered.as_deref(), &self.token(), &self.clock);
+            self.local.judge(sent.epoch, remembered.as_deref(), &self.token(), &self.clock);
         (sent, judgement)
     }
 
     /// As a request goes on: asks the store where it has to, and remembers what that said.
-    fn request(&self) -> Judgement {
+    fn request(&self) -> Verdict {
         let started_after = self.is_revoked.load(Acquire);
-        let (sent, mut judgement) = self.ask_here();
-        if judgement == Judgement::Open {
-            judgement = Judgement::Revoked;
-            if !self.is_in_store.load(Acquire) {
-                *self.remembered.lock().unwrap() = Some(Arc::new(DatedAnswer::new(sent, 0)));
-                if !self.known.refuse(&self.token(), &self.clock) {
-                    judgement = Judgement::NotRevoked;
-                }
-            }
+        let (sent, verdict) = self.ask_here();
+        let verdict = verdict.unwrap_or_else(|| self.ask_the_store(sent));
+        assert!(!started_after || verdict == Verdict::Revoked, "began after the revocation");
+        verdict
+    }
+
+    fn ask_the_store(&self, sent: Sent) -> Verdict {
+        if self.is_in_store.load(Acquire) {
+            return Verdict::Revoked;
         }
-        assert!(!started_after || judgement == Judgement::Revoked, "began after the revocation");
-        judgement
+        *self.remembered.lock().unwrap() = Some(Arc::new(CachedAnswer::new(sent, 0)));
+        match self.local.refuse(&self.token(), &self.clock) {
+            true => Verdict::Revoked,
+            false => Verdict::NotRevoked,
+        }
     }
 
     /// As `RevocationCache::revoke`, where `store_is_told` says whether the store takes it.
     fn revoke(&self, kind: usize, store_is_told: bool) {
-        self.known.deny(&self.kind(kind), LATER, &self.clock);
+        self.local.apply(&self.kind(kind), &self.clock);
         if store_is_told {
             self.is_in_store.store(true, Release);
         }
         self.is_revoked.store(true, Release);
     }
+}
+
+fn entry(thing: Revocable) -> RevocationEntry {
+    RevocationEntry::restored(thing, UnixTime::from_secs(LATER))
 }
 
 fn check(model: impl Fn() + Send + Sync + 'static) {
@@ -127,7 +138,7 @@ fn a_revocation_during_a_look_up_of_the_same_token_is_never_lost() {
             shared.request();
             shared.request();
             revoker.join().unwrap();
-            assert_eq!(shared.request(), Judgement::Revoked);
+            assert_eq!(shared.request(), Verdict::Revoked);
         });
     }
 }
@@ -136,9 +147,9 @@ fn a_revocation_during_a_look_up_of_the_same_token_is_never_lost() {
 fn an_answer_that_readers_carry_on_from_epoch_to_epoch_does_not_outlast_a_revocation() {
     check(|| {
         let shared = Shared::new();
-        assert_eq!(shared.request(), Judgement::NotRevoked);
-        let other = Revocable::Token { issuer: "other".into(), id: "b".into() };
-        shared.known.deny(&other, LATER, &shared.clock);
+        assert_eq!(shared.request(), Verdict::NotRevoked);
+        let other = Revocable::token("other", "b");
+        shared.local.apply(&entry(other), &shared.clock);
         let revoker = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.revoke(0, false))
@@ -150,7 +161,7 @@ fn an_answer_that_readers_carry_on_from_epoch_to_epoch_does_not_outlast_a_revoca
         shared.request();
         revoker.join().unwrap();
         reader.join().unwrap();
-        assert_eq!(shared.request(), Judgement::Revoked);
+        assert_eq!(shared.request(), Verdict::Revoked);
     });
 }
 
@@ -158,14 +169,15 @@ fn an_answer_that_readers_carry_on_from_epoch_to_epoch_does_not_outlast_a_revoca
 fn a_revocation_that_starts_is_seen_by_every_request_from_its_start_on() {
     check(|| {
         let shared = Shared::new();
-        assert_eq!(shared.request(), Judgement::NotRevoked);
+        assert_eq!(shared.request(), Verdict::NotRevoked);
         let start = NOW + 10;
-        shared.known.deny_from(&shared.kind(0), start, LATER, &shared.clock);
-        assert_eq!(shared.request(), Judgement::NotRevoked);
+        let later = shared.kind(0).with_start(UnixTime::from_secs(start));
+        shared.local.apply(&later, &shared.clock);
+        assert_eq!(shared.request(), Verdict::NotRevoked);
         let time = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
-                shared.clock.set_unix_time(start);
+                shared.clock.set_unix_time(UnixTime::from_secs(start));
                 shared.is_revoked.store(true, Release);
             })
         };
@@ -176,7 +188,7 @@ fn a_revocation_that_starts_is_seen_by_every_request_from_its_start_on() {
         shared.request();
         time.join().unwrap();
         reader.join().unwrap();
-        assert_eq!(shared.request(), Judgement::Revoked);
+        assert_eq!(shared.request(), Verdict::Revoked);
     });
 }
 
@@ -189,17 +201,17 @@ fn a_doubt_concerns_every_question_that_was_sent_before_it() {
             let (shared, is_sent) = (Arc::clone(&shared), Arc::clone(&is_sent));
             thread::spawn(move || {
                 let was_sent = is_sent.load(Acquire);
-                shared.known.doubt();
+                shared.local.doubt();
                 was_sent
             })
         };
         let (sent, _) = shared.ask_here();
         is_sent.store(true, Release);
-        *shared.remembered.lock().unwrap() = Some(Arc::new(DatedAnswer::new(sent, 0)));
+        *shared.remembered.lock().unwrap() = Some(Arc::new(CachedAnswer::new(sent, 0)));
         // Another request carries the answer on, if it may.
         shared.ask_here();
         if doubter.join().unwrap() {
-            assert_eq!(shared.ask_here().1, Judgement::Open);
+            assert_eq!(shared.ask_here().1, None);
         }
     });
 }

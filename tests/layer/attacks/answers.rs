@@ -2,7 +2,7 @@
 
 use axum::Router;
 use tower_bearer::{
-    Authenticator, BearerLayer, CheckError, ConfigError, Key, RejectionKind, RevocationCache,
+    BearerLayer, CheckError, ConfigError, Key, RejectionKind, RevocationCache,
     revocation::MemoryStore,
 };
 
@@ -11,7 +11,7 @@ use super::{
     server::{PASSED, Server, bearer, documented},
 };
 use crate::common::{
-    requests::{NOW, layer, token, token_for, verifier},
+    requests::{NOW, builder, layer, token, token_for},
     tokens::{SECRET, sign_hs256_with},
 };
 
@@ -132,8 +132,8 @@ async fn row_68_no_refusal_may_be_kept_by_a_cache() {
     assert_eq!((admitted.status.as_str(), admitted.body.as_str()), ("HTTP/1.1 200 OK", PASSED));
     assert!(!admitted.headers.contains(&no_store), "what the service says is its own affair");
 
-    let verifier = verifier().add_check(|_| Err(CheckError::Unavailable)).build().unwrap();
-    let unavailable = protect(BearerLayer::new(Authenticator::new(verifier))).await;
+    let authenticator = builder().add_check(|_| Err(CheckError::Unavailable)).build().unwrap();
+    let unavailable = protect(BearerLayer::new(authenticator)).await;
     for (server, lines, status) in [
         (&server, String::new(), "401 Unauthorized"),
         (&server, bearer("a.b.c"), "401 Unauthorized"),
@@ -287,8 +287,8 @@ async fn row_72_a_refusal_as_grpc_is_a_refusal() {
 #[tokio::test]
 async fn row_72_an_optional_layer_lets_no_bad_credential_pass_for_none() {
     let cache = RevocationCache::new(MemoryStore::new(), std::time::Duration::ZERO);
-    let verifier = verifier().build().unwrap();
-    let authenticator = Authenticator::new(verifier).with_revocation(cache);
+    let authenticator = builder().build().unwrap();
+    let authenticator = authenticator.with_revocation(cache);
     let server = Server::with(BearerLayer::new(authenticator).optional()).await;
     server.assert_passes("").await;
     server.assert_admitted(&token()).await;

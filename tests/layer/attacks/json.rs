@@ -1,12 +1,12 @@
 //! Rows 32 to 35: header and claims are one strict JSON object each.
 
-use tower_bearer::{Authenticator, BearerLayer, RejectionKind};
+use tower_bearer::{BearerLayer, RejectionKind};
 
 use super::{
     forge::{CLAIMS, claims_with, hs256, sign_with_secret},
     server::Server,
 };
-use crate::common::requests::verifier;
+use crate::common::requests::builder;
 
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 
@@ -214,8 +214,8 @@ async fn row_35_deep_nesting_and_huge_numbers_are_refused() {
 /// With a longer limit, as a service may set it, depth is still bounded.
 #[tokio::test]
 async fn row_35_a_hundred_thousand_levels_exhaust_no_stack() {
-    let verifier = verifier().with_max_token_length(1 << 20);
-    let layer = BearerLayer::new(Authenticator::new(verifier.build().unwrap()));
+    let authenticator = builder().with_max_token_length(1 << 20);
+    let layer = BearerLayer::new(authenticator.build().unwrap());
     let server = Server::with(layer).await;
     server.assert_admitted(&hs256(HEADER)).await;
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

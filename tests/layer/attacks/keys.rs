@@ -205,11 +205,11 @@ async fn row_11_a_kid_is_a_name_in_memory_and_nothing_else() {
 #[tokio::test]
 async fn row_11_a_kid_of_a_megabyte_is_refused_at_every_limit() {
     use crate::common::{
-        requests::{issuer, open, send, verifier, with_bearer},
+        requests::{builder, issuer, open, send, with_bearer},
         tokens::sign_hs256,
     };
     use tower::Layer;
-    use tower_bearer::{Authenticator, BearerLayer};
+    use tower_bearer::BearerLayer;
 
     let with_kid = |length: usize| {
         sign_hs256(&format!(r#"{{"alg":"HS256","kid":"{}"}}"#, "k".repeat(length)), CLAIMS)
@@ -221,8 +221,8 @@ async fn row_11_a_kid_of_a_megabyte_is_refused_at_every_limit() {
     for (limit, kind) in
         [(8 * 1024, RejectionKind::TokenTooLong), (4 * 1024 * 1024, RejectionKind::MalformedHeader)]
     {
-        let verifier = verifier().with_max_token_length(limit).build().unwrap();
-        let service = BearerLayer::new(Authenticator::new(verifier)).layer(open());
+        let authenticator = builder().with_max_token_length(limit).build().unwrap();
+        let service = BearerLayer::new(authenticator).layer(open());
         send(service.clone(), with_bearer(&with_kid(1024))).await.assert_passed();
         let outcome = send(service, with_bearer(&with_kid(1024 * 1024))).await;
         assert_eq!((outcome.status.as_u16(), outcome.rejection), (401, Some(kind)));

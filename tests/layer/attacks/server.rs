@@ -26,8 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower_bearer::{
-    Authenticator, BearerLayer, Issuer, Rejection, RejectionKind, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Authenticator, BearerLayer, Issuer, Rejection, RejectionKind, UnixTime, claims::ManualClock,
     rejection::Answer,
 };
 
@@ -224,9 +223,9 @@ pub(crate) fn authenticator_at(
     now: u64,
     issuers: impl IntoIterator<Item = Issuer>,
 ) -> Authenticator {
-    let builder = Verifier::<UntypedClaims>::builder().with_clock(ManualClock::at(now));
+    let builder = Authenticator::builder().with_clock(ManualClock::at(UnixTime::from_secs(now)));
     let builder = issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer));
-    Authenticator::new(builder.build().unwrap())
+    builder.build().unwrap()
 }
 
 impl Reply {

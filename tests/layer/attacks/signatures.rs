@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jsonwebtoken::Algorithm as SigningAlgorithm;
 use tower_bearer::{
-    Algorithm, BearerLayer, ConfigError, Key, RejectionKind, RevocationCache, claims::ManualClock,
-    revocation::MemoryStore,
+    Algorithm, BearerLayer, ConfigError, Key, RejectionKind, RevocationCache, UnixTime,
+    claims::ManualClock, revocation::MemoryStore,
 };
 
 use super::{
@@ -131,7 +131,7 @@ async fn row_21_an_ecdsa_signature_of_another_length_is_refused() {
 
 #[tokio::test]
 async fn row_22_the_other_ecdsa_signature_is_good_and_falls_with_the_token() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation =
         RevocationCache::new(MemoryStore::new().with_clock(clock.clone()), Duration::from_secs(30))
             .with_clock(clock);

@@ -6,9 +6,11 @@ use futures_util::FutureExt;
 
 use tower_bearer::{
     Authenticator, BearerLayer, Issuer, Key, KeySet, KeySetHandle, RejectionKind, RevocationCache,
-    Verifier, VerifierBuilder,
-    claims::{ManualClock, UntypedClaims},
-    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, Verdict},
+    UnixTime,
+    claims::ManualClock,
+    revocation::{
+        MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
+    },
     test_util::{FakeStore, StoreHabit},
 };
 
@@ -31,19 +33,18 @@ async fn guarded(
     issuers: impl IntoIterator<Item = Issuer>,
     on_unavailable: OnUnavailable,
 ) -> (Server, RevocationCache, ManualClock) {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation = RevocationCache::new(store, BOUND)
         .with_clock(clock.clone())
         .with_on_unavailable(on_unavailable);
-    let verifier: VerifierBuilder<UntypedClaims> = Verifier::builder().with_clock(clock.clone());
-    let verifier = issuers.into_iter().fold(verifier, |verifier, issuer| verifier.issuer(issuer));
-    let authenticator = Authenticator::new(verifier.build().unwrap());
-    let layer = BearerLayer::new(authenticator.with_revocation(revocation.clone()));
+    let builder = Authenticator::builder().with_clock(clock.clone()).revocation(revocation.clone());
+    let builder = issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer));
+    let layer = BearerLayer::new(builder.build().unwrap());
     (Server::with(layer).await, revocation, clock)
 }
 
 fn by_id(issuer: &str, id: &str) -> Revocable {
-    Revocable::Token { issuer: issuer.into(), id: id.into() }
+    Revocable::token(issuer, id)
 }
 
 /// What is remembered is remembered under all that was asked about, part by part.
@@ -66,7 +67,10 @@ async fn row_58_two_tokens_are_never_taken_for_one() {
     for token in [&revoked, &other, &same_id, &session, &subject] {
         server.assert_admitted(token).await;
     }
-    revocation.revoke(by_id("a", "bc"), NOW + 60).await.unwrap();
+    revocation
+        .revoke(&RevocationEntry::new(by_id("a", "bc"), UnixTime::from_secs(NOW + 60)))
+        .await
+        .unwrap();
     server.assert_refused(&revoked, RejectionKind::Revoked).await;
     for token in [&other, &same_id, &session, &subject] {
         server.assert_admitted(token).await;
@@ -74,8 +78,8 @@ async fn row_58_two_tokens_are_never_taken_for_one() {
     // One id, two subjects: the answer about one is none about the other.
     let (mine, yours) = (r#""jti":"f""#, r#""jti":"f","sid":"s""#);
     server.assert_admitted(&token("a", mine)).await;
-    let session = Revocable::Session { issuer: "a".into(), id: "s".into() };
-    revocation.revoke(session, NOW + 60).await.unwrap();
+    let session = Revocable::session("a", "s");
+    revocation.revoke(&RevocationEntry::new(session, UnixTime::from_secs(NOW + 60))).await.unwrap();
     server.assert_refused(&token("a", yours), RejectionKind::Revoked).await;
     server.assert_admitted(&token("a", mine)).await;
 }
@@ -126,15 +130,27 @@ async fn row_59_a_token_that_was_good_is_refused_once_its_key_is_gone() {
 
 #[tokio::test]
 async fn row_59_a_token_that_was_good_is_refused_once_it_is_revoked() {
-    let store = MemoryStore::new().with_clock(ManualClock::at(NOW));
+    let store = MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let (server, revocation, clock) = guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
     let token = |id: &str| token_with(&format!(r#""exp":{},"jti":"{id}""#, NOW + 600));
     for id in ["here", "elsewhere", "neither"] {
         server.assert_admitted(&token(id)).await;
     }
     // Here: at once. Elsewhere: after the bound at the latest.
-    revocation.revoke(by_id("https://issuer.example", "here"), NOW + 600).await.unwrap();
-    store.revoke(&by_id("https://issuer.example", "elsewhere"), NOW + 960).await.unwrap();
+    revocation
+        .revoke(&RevocationEntry::new(
+            by_id("https://issuer.example", "here"),
+            UnixTime::from_secs(NOW + 600),
+        ))
+        .await
+        .unwrap();
+    store
+        .revoke(&RevocationEntry::restored(
+            by_id("https://issuer.example", "elsewhere"),
+            UnixTime::from_secs(NOW + 960),
+        ))
+        .await
+        .unwrap();
     server.assert_refused(&token("here"), RejectionKind::Revoked).await;
     clock.advance(BOUND + Duration::from_nanos(1));
     server.assert_refused(&token("elsewhere"), RejectionKind::Revoked).await;
@@ -143,7 +159,7 @@ async fn row_59_a_token_that_was_good_is_refused_once_it_is_revoked() {
 
 #[tokio::test]
 async fn row_60_bad_tokens_are_not_remembered_and_good_ones_within_bounds() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation =
         RevocationCache::new(MemoryStore::new(), BOUND).with_clock(clock).with_capacity(10);
     let authenticator =
@@ -206,7 +222,8 @@ async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
         assert_eq!(store.asked(), asked);
         // A denial that is known needs no store, and is in force whatever comes of telling it.
         let revoked = by_id("https://issuer.example", "revoked");
-        let told = AssertUnwindSafe(revocation.revoke(revoked, NOW + 3_600)).catch_unwind();
+        let revoked = RevocationEntry::new(revoked, UnixTime::from_secs(NOW + 3_600));
+        let told = AssertUnwindSafe(revocation.revoke(&revoked)).catch_unwind();
         assert!(!matches!(told.now_or_never(), Some(Ok(Ok(())))));
         server.assert_refused(&token_named("revoked"), RejectionKind::Revoked).await;
         clock.advance(BOUND * 2);
@@ -228,7 +245,10 @@ async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
             server.assert_admitted(&token_named("known")).await;
             server.assert_admitted(&token_named("revoked")).await;
             let revoked = by_id("https://issuer.example", "revoked");
-            revocation.revoke(revoked, NOW + 3_600).await.unwrap();
+            revocation
+                .revoke(&RevocationEntry::new(revoked, UnixTime::from_secs(NOW + 3_600)))
+                .await
+                .unwrap();
             store.turns_to(habit);
             clock.advance(BOUND * 2);
             server.assert_admitted(&token_named("known")).await;
@@ -256,7 +276,13 @@ async fn row_61_a_store_that_lies_takes_back_no_denial() {
     for id in ["here", "there", "neither"] {
         server.assert_admitted(&token_named(id)).await;
     }
-    revocation.revoke(by_id("https://issuer.example", "here"), NOW + 3_600).await.unwrap();
+    revocation
+        .revoke(&RevocationEntry::new(
+            by_id("https://issuer.example", "here"),
+            UnixTime::from_secs(NOW + 3_600),
+        ))
+        .await
+        .unwrap();
     clock.advance(BOUND * 2);
     store.turns_to(StoreHabit::Says(Verdict::Revoked));
     server.assert_refused(&token_named("there"), RejectionKind::Revoked).await;

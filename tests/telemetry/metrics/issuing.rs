@@ -1,7 +1,7 @@
 //! Log-ins and refreshes.
 
 use tower_bearer::{
-    Algorithm, BoxFuture, claims::ManualClock, jws::SigningKey, revocation::StoreError,
+    Algorithm, BoxFuture, UnixTime, claims::ManualClock, jws::SigningKey, revocation::StoreError,
     telemetry::Collector,
 };
 use tower_bearer_issuing::{
@@ -35,10 +35,10 @@ impl Accounts for Everybody {
 }
 
 fn issuer() -> TokenIssuer {
-    let store = MemoryTokenStore::new().with_clock(ManualClock::at(NOW));
+    let store = MemoryTokenStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     TokenIssuer::builder("https://issuer.example", "api", key, store, Everybody)
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .build()
         .unwrap()
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, KeySet, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Authenticator, BoxFuture, Issuer, KeySet, UnixTime,
+    claims::ManualClock,
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     telemetry::Collector,
 };
@@ -39,12 +39,12 @@ impl FetchJwks for KeyServer {
 
 fn trusting(keys: &RemoteJwks) -> Authenticator {
     let issuer = Issuer::new("https://issuer.example", keys.clone()).audience("api://orders");
-    Authenticator::new(Verifier::<UntypedClaims>::builder().issuer(issuer).build().unwrap())
+    Authenticator::builder().issuer(issuer).build().unwrap()
 }
 
 #[test]
 fn keys_have_an_age_and_fetches_by_outcome_for_each_issuer() {
-    let clock = ManualClock::at(NOW);
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let recorded = record(async {
         let server = Arc::new(KeyServer::default());
         let keys = RemoteJwks::new("https://issuer.example/a?secret=in-the-query").unwrap();

@@ -5,17 +5,15 @@ use std::time::Duration;
 use http::{Method, header};
 use tower::Layer;
 use tower_bearer::{
-    Algorithm, Authenticator, BearerLayer, Issuer, Key, RejectionKind, RevocationCache, Verifier,
-    claims::{ManualClock, UntypedClaims},
+    Algorithm, Authenticator, BearerLayer, Issuer, Key, RejectionKind, RevocationCache, UnixTime,
+    claims::ManualClock,
     revocation::{MemoryStore, StoreError},
     telemetry::Collector,
 };
 
 use super::{recording::record, revocation::Fails};
 use crate::common::{
-    requests::{
-        NOW, authenticator, body, get, open, send, token, token_for, verifier, with_bearer,
-    },
+    requests::{NOW, authenticator, body, builder, get, open, send, token, token_for, with_bearer},
     tokens::{fixture, p256_key, sign},
 };
 
@@ -62,8 +60,7 @@ fn each_decision_is_counted_once_by_what_came_of_it_and_why() {
 #[test]
 fn a_request_that_had_to_wait_is_counted_like_others() {
     let recorded = record(async {
-        let authenticator =
-            Authenticator::new(verifier().add_async_check(async |_| Ok(())).build().unwrap());
+        let authenticator = builder().add_async_check(async |_| Ok(())).build().unwrap();
         let collector = Collector::new().add_authenticator(&authenticator);
         let waiting = BearerLayer::new(authenticator.clone());
         send(waiting.layer(open()), with_bearer(&token())).await.assert_passed();
@@ -95,8 +92,8 @@ fn remembered(id: &str) -> String {
 fn remembering() -> Authenticator {
     let key = Key::from_pem(Algorithm::ES256, fixture("p256.public.pem")).unwrap();
     let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");
-    let verifier = Verifier::<UntypedClaims>::builder().issuer(issuer);
-    Authenticator::new(verifier.with_clock(ManualClock::at(NOW)).build().unwrap())
+    let authenticator = Authenticator::builder().issuer(issuer);
+    authenticator.with_clock(ManualClock::at(UnixTime::from_secs(NOW))).build().unwrap()
 }
 
 #[test]
@@ -107,7 +104,7 @@ fn tokens_that_are_remembered_are_hits_and_what_is_no_good_is_nothing() {
         for token in [&one, &one, &one, &other, "a.b.c", &one[..one.len() - 4]] {
             let _ = authenticator.authenticate(token).await;
         }
-        // Another cache, over the same verifier.
+        // Another cache, over the same authenticator.
         let again = authenticator
             .clone()
             .with_revocation(RevocationCache::new(MemoryStore::new(), Duration::ZERO));
@@ -149,8 +146,8 @@ fn parts_of_one_kind_are_added_up_and_clones_are_one_part() {
 #[test]
 fn without_a_cache_for_tokens_nothing_is_told_of_one() {
     let recorded = record(async {
-        let verifier = verifier().with_token_cache_capacity(0).build().unwrap();
-        Collector::new().add_authenticator(&Authenticator::new(verifier)).collect();
+        let authenticator = builder().with_token_cache_capacity(0).build().unwrap();
+        Collector::new().add_authenticator(&authenticator).collect();
     });
     assert_eq!(recorded.all("token_cache"), []);
 }

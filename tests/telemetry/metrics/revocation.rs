@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use tower_bearer::{
-    Authenticator, BoxFuture, RejectionKind, RevocationCache,
+    Authenticator, BoxFuture, RejectionKind, RevocationCache, UnixTime,
     claims::ManualClock,
-    revocation::{MemoryStore, OnUnavailable, Revocable, RevocationStore, StoreError, Verdict},
+    revocation::{
+        Lookup, MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore,
+        StoreError, Verdict,
+    },
     telemetry::Collector,
 };
 
@@ -17,11 +20,11 @@ use crate::common::requests::{NOW, authenticator, token, token_with};
 pub(crate) struct Fails(pub(crate) fn() -> StoreError);
 
 impl RevocationStore for Fails {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+    fn look_up<'a>(&'a self, _: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         Box::pin(async { Err((self.0)()) })
     }
 
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -30,14 +33,14 @@ impl RevocationStore for Fails {
 struct Slow(Duration);
 
 impl RevocationStore for Slow {
-    fn look_up<'a>(&'a self, _: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+    fn look_up<'a>(&'a self, _: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         Box::pin(async {
             let _ = tokio::time::timeout(self.0, std::future::pending::<()>()).await;
             Ok(Verdict::NotRevoked)
         })
     }
 
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -47,7 +50,8 @@ fn with(cache: &RevocationCache) -> Authenticator {
 }
 
 fn cache(store: impl RevocationStore) -> RevocationCache {
-    RevocationCache::new(store, Duration::from_secs(30)).with_clock(ManualClock::at(NOW))
+    RevocationCache::new(store, Duration::from_secs(30))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 #[test]
@@ -131,12 +135,20 @@ fn a_question_that_nobody_waits_for_any_more_is_timed_too() {
 #[test]
 fn denials_are_held_and_a_store_that_knows_more_says_revoked() {
     let recorded = record(async {
-        let store = MemoryStore::new().with_clock(ManualClock::at(NOW));
+        let store = MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
         let cache = cache(store.clone());
-        let revoked =
-            |id: &str| Revocable::Token { issuer: "https://issuer.example".into(), id: id.into() };
-        cache.revoke(revoked("here"), NOW + 60).await.unwrap();
-        store.revoke(&revoked("elsewhere"), NOW + 600).await.unwrap();
+        let revoked = |id: &str| Revocable::token("https://issuer.example", id);
+        cache
+            .revoke(&RevocationEntry::new(revoked("here"), UnixTime::from_secs(NOW + 60)))
+            .await
+            .unwrap();
+        store
+            .revoke(&RevocationEntry::restored(
+                revoked("elsewhere"),
+                UnixTime::from_secs(NOW + 600),
+            ))
+            .await
+            .unwrap();
         let authenticator = with(&cache);
         for id in ["here", "elsewhere"] {
             let token = token_with(&format!(r#""exp":{},"jti":"{id}""#, NOW + 60));

@@ -1,6 +1,6 @@
 //! Nothing of accounts and of the tokens that are issued in what is logged and counted.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use tower_bearer::{
     Algorithm, RejectionKind,
@@ -46,7 +46,7 @@ async fn log_ins_refreshes_and_log_outs_leave_nothing_behind() {
     tokens.push(issuer.refresh(&tokens[0].refresh_token).await.unwrap());
     issuer.refresh(&tokens[0].refresh_token).await.unwrap_err();
     let user = issuer.authenticator().authenticate(&tokens[1].access_token).await.unwrap();
-    let tomorrow = SystemClock::default().unix_time().as_secs() + 24 * 3_600;
+    let tomorrow = SystemClock::default().now() + Duration::from_secs(24 * 3_600);
     let private = issuer.create_private_token(&user, "name", tomorrow).await.unwrap();
     issuer.log_out(&user, &tokens[1].refresh_token).await.unwrap();
     let mut ids = vec![user.revocation_id().to_owned()];

@@ -13,8 +13,8 @@ use http::{
 };
 use tower::{Layer, service_fn};
 use tower_bearer::{
-    BearerLayer, Rejection, RejectionKind, RevocationCache,
-    revocation::{MemoryStore, Revocable, StoreError},
+    BearerLayer, Rejection, RejectionKind, RevocationCache, UnixTime,
+    revocation::{Lookup, MemoryStore, RevocationEntry, StoreError},
     telemetry::Collector,
 };
 
@@ -44,14 +44,8 @@ async fn the_log_has_reasons_and_nothing_of_tokens() {
     let hidden = hidden(tokens);
 
     let authenticator = marked_authenticator(&Printed::default());
-    let quoting: fn(&[Revocable]) -> StoreError = |token| {
-        let ids: Vec<_> = token
-            .iter()
-            .map(|what| match what {
-                Revocable::Token { id, .. } => id.to_string(),
-                what => format!("{what:?}"),
-            })
-            .collect();
+    let quoting: fn(&Lookup) -> StoreError = |lookup| {
+        let ids: Vec<_> = lookup.things().iter().map(|thing| &**thing.id()).collect();
         StoreError::new(format!("no answer about {}", ids.join(" ")))
     };
     let failing = authenticator
@@ -59,7 +53,7 @@ async fn the_log_has_reasons_and_nothing_of_tokens() {
         .with_revocation(RevocationCache::new(Store(Some(quoting)), Duration::ZERO));
     let revoked = RevocationCache::new(MemoryStore::new(), Duration::ZERO);
     for what in all_revocables() {
-        revoked.revoke(what, u64::MAX).await.unwrap();
+        revoked.revoke(&RevocationEntry::new(what, UnixTime::MAX)).await.unwrap();
     }
     let revoking = authenticator.clone().with_revocation(revoked);
 

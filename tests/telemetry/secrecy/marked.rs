@@ -7,9 +7,9 @@ use std::{
 
 use metrics_util::debugging::{DebuggingRecorder, Snapshotter};
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, Key, KeySource, Verifier,
-    claims::{ManualClock, UntypedClaims},
-    revocation::{Revocable, RevocationStore, StoreError, Verdict},
+    Authenticator, BoxFuture, Issuer, Key, KeySource, UnixTime,
+    claims::ManualClock,
+    revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 use tracing_subscriber::{filter::LevelFilter, fmt::format::FmtSpan};
 
@@ -97,40 +97,40 @@ pub(crate) type Printed = Arc<Mutex<Vec<String>>>;
 
 pub(crate) fn marked_authenticator(printed: &Printed) -> Authenticator {
     let printed = Arc::clone(printed);
-    let verifier = Verifier::<UntypedClaims>::builder()
+    let authenticator = Authenticator::builder()
         .issuer(marked_issuer(marked_key()))
-        .with_clock(ManualClock::at(NOW))
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .add_check(move |token| {
             printed.lock().unwrap().push(format!("{token:?} {token:#?}"));
             Ok(())
         });
-    Authenticator::new(verifier.build().unwrap())
+    authenticator.build().unwrap()
 }
 
 pub(crate) fn all_revocables() -> [Revocable; 4] {
     let issuer: Arc<str> = "https://issuer.example".into();
     [
-        Revocable::Token { issuer: issuer.clone(), id: TOKEN_ID.into() },
-        Revocable::Subject { issuer: issuer.clone(), subject: SUBJECT.into(), issued_at: NOW },
-        Revocable::Session { issuer: issuer.clone(), id: SESSION.into() },
-        Revocable::Key { issuer, id: KEY_ID.into() },
+        Revocable::token(issuer.clone(), TOKEN_ID),
+        Revocable::subject(issuer.clone(), SUBJECT),
+        Revocable::session(issuer.clone(), SESSION),
+        Revocable::key(issuer, KEY_ID),
     ]
 }
 
 /// A store that fails in words of its own, or never answers.
-pub(crate) struct Store(pub(crate) Option<fn(&[Revocable]) -> StoreError>);
+pub(crate) struct Store(pub(crate) Option<fn(&Lookup) -> StoreError>);
 
 impl RevocationStore for Store {
-    fn look_up<'a>(&'a self, token: &'a [Revocable]) -> BoxFuture<'a, Result<Verdict, StoreError>> {
+    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         Box::pin(async move {
             match self.0 {
-                Some(error) => Err(error(token)),
+                Some(error) => Err(error(lookup)),
                 None => std::future::pending().await,
             }
         })
     }
 
-    fn revoke<'a>(&'a self, _: &'a Revocable, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn revoke<'a>(&'a self, _: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }

@@ -5,10 +5,10 @@ use std::{error::Error, sync::LazyLock, time::Duration};
 use http::{Request, Response};
 use tower::{Layer, Service};
 use tower_bearer::{
-    BearerLayer, Issuer, KeySet, KeySetHandle, KeySource, Rejection, RejectionKind,
-    RevocationCache, Verifier,
-    claims::{ManualClock, UntypedClaims},
-    revocation::{MemoryStore, StoreError},
+    Authenticator, BearerLayer, Issuer, KeySet, KeySetHandle, KeySource, Rejection, RejectionKind,
+    RevocationCache, UnixTime,
+    claims::ManualClock,
+    revocation::{MemoryStore, RevocationEntry, StoreError},
 };
 
 use super::{
@@ -26,9 +26,9 @@ async fn no_public_type_prints_a_token_a_claim_or_a_key() {
     let token = marked_token();
     let hidden = hidden([token.as_str()]);
     let printed = Printed::default();
-    let store = MemoryStore::new().with_clock(ManualClock::at(NOW));
+    let store = MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let revocation = RevocationCache::new(store.clone(), Duration::from_secs(30))
-        .with_clock(ManualClock::at(NOW));
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let authenticator = marked_authenticator(&printed).with_revocation(revocation.clone());
 
     let user = authenticator.authenticate(&token).await.unwrap();
@@ -46,7 +46,10 @@ async fn no_public_type_prints_a_token_a_claim_or_a_key() {
 
     for what in all_revocables() {
         hidden.assert_not_printed(&what);
-        revocation.revoke(what, NOW + 60).await.unwrap();
+        revocation
+            .revoke(&RevocationEntry::new(what, UnixTime::from_secs(NOW + 60)))
+            .await
+            .unwrap();
     }
     assert_eq!(revocation.stats().denials, 4);
     hidden.assert_not_printed(&revocation);
@@ -69,7 +72,7 @@ async fn no_public_type_prints_a_token_a_claim_or_a_key() {
     hidden.assert_not_printed(&Issuer::new("https://issuer.example", handle.clone()));
     let issuer = marked_issuer(handle);
     hidden.assert_not_printed(&issuer);
-    let builder = Verifier::<UntypedClaims>::builder().issuer(issuer);
+    let builder = Authenticator::builder().issuer(issuer);
     hidden.assert_not_printed(&builder);
     hidden.assert_not_printed(&builder.build().unwrap());
     hidden.assert_not_printed(&authenticator);

@@ -6,10 +6,10 @@ use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use serde::Deserialize;
 use tower::Layer;
 use tower_bearer::{
-    Authenticator, BearerLayer, CheckError, Issuer, Key, RejectionKind, RevocationCache, Verifier,
+    Authenticator, BearerLayer, CheckError, Issuer, Key, RejectionKind, RevocationCache, UnixTime,
     claims::ManualClock,
     rejection::Answer,
-    revocation::{MemoryStore, Revocable},
+    revocation::{MemoryStore, Revocable, RevocationEntry},
     telemetry::Collector,
 };
 
@@ -28,14 +28,17 @@ struct Claims {
     tenant: Option<String>,
 }
 
-/// Everything that a verifier can demand.
+/// Everything that a authenticator can demand.
 fn demanding() -> (Authenticator<Claims>, RevocationCache) {
     let key = || Key::hs256(SECRET).unwrap().with_key_id("main");
-    let revocation =
-        RevocationCache::new(MemoryStore::new().with_clock(ManualClock::at(NOW)), Duration::ZERO)
-            .with_clock(ManualClock::at(NOW));
-    let verifier = Verifier::<Claims>::builder()
-        .with_clock(ManualClock::at(NOW))
+    let revocation = RevocationCache::new(
+        MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW))),
+        Duration::ZERO,
+    )
+    .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
+    let authenticator = Authenticator::builder()
+        .claims::<Claims>()
+        .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .issuer(Issuer::new("https://issuer.example", key()).audience("api://orders"))
         .issuer(
             Issuer::new("https://strict.example", key())
@@ -49,7 +52,7 @@ fn demanding() -> (Authenticator<Claims>, RevocationCache) {
         })
         .build()
         .unwrap();
-    (Authenticator::new(verifier).with_revocation(revocation.clone()), revocation)
+    (authenticator.with_revocation(revocation.clone()), revocation)
 }
 
 fn with_claims(iss: &str, members: &str) -> String {
@@ -112,9 +115,8 @@ fn bad_token(kind: RejectionKind) -> String {
 async fn every_bad_token_gets_the_same_bytes_whatever_is_wrong_with_it() {
     LazyLock::force(&LOG);
     let (authenticator, revocation) = demanding();
-    let revoked =
-        Revocable::Token { issuer: "https://issuer.example".into(), id: "revoked".into() };
-    revocation.revoke(revoked, NOW + 60).await.unwrap();
+    let revoked = Revocable::token("https://issuer.example", "revoked");
+    revocation.revoke(&RevocationEntry::new(revoked, UnixTime::from_secs(NOW + 60))).await.unwrap();
     let service = BearerLayer::new(authenticator.clone()).layer(open());
     for good in [
         with_claims("issuer", &format!(r#""exp":{},"tenant":"blue","jti":"a""#, NOW + 60)),

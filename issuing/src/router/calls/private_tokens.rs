@@ -20,7 +20,7 @@ use crate::{
         list::ListRequest,
     },
 };
-use tower_bearer::Authenticated;
+use tower_bearer::{Authenticated, UnixTime};
 
 /// Create a private token. Only this answer contains the token itself, as `data`.
 #[cfg_attr(feature = "openapi", utoipa::path(
@@ -154,7 +154,7 @@ pub(in crate::router) struct NewPrivateToken {
 }
 
 impl NewPrivateToken {
-    fn check(self, issuer: &TokenIssuer) -> Result<(String, u64), FieldErrors> {
+    fn check(self, issuer: &TokenIssuer) -> Result<(String, UnixTime), FieldErrors> {
         let mut errors = FieldErrors::default();
         let name = self.name.required("name", &mut errors);
         if let Some(name) = &name {
@@ -181,7 +181,7 @@ pub(in crate::router) struct Rotation {
 }
 
 impl Rotation {
-    fn check(self, issuer: &TokenIssuer) -> Result<(u64, Duration), FieldErrors> {
+    fn check(self, issuer: &TokenIssuer) -> Result<(UnixTime, Duration), FieldErrors> {
         let mut errors = FieldErrors::default();
         let expires_at = checked_expiry(self.expiration_time, issuer, &mut errors);
         let overlap = self.overlap_seconds.optional("overlap_seconds", &mut errors).unwrap_or(0);
@@ -192,12 +192,12 @@ impl Rotation {
     }
 }
 
-/// The expiry, in Unix seconds, if the operator allows it.
+/// The expiry, if the operator allows it.
 fn checked_expiry(
     field: Field<DateTime>,
     issuer: &TokenIssuer,
     errors: &mut FieldErrors,
-) -> Option<u64> {
+) -> Option<UnixTime> {
     let DateTime(expires_at) = field.required("expiration_time", errors)?;
     errors.add_if_wrong(issuer.check_expiry(expires_at));
     Some(expires_at)

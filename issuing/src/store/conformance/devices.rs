@@ -1,4 +1,4 @@
-use super::{Bench, NOW, answered, hash, side_by_side};
+use super::{Bench, NOW, answered, hash, secs, side_by_side};
 use crate::store::TokenStore;
 
 pub(super) async fn all_processes_get_the_key_that_was_kept_first<S: TokenStore>(bench: Bench<S>) {
@@ -18,20 +18,20 @@ pub(super) async fn a_device_is_known_until_the_latest_time_that_was_noted<S: To
     let device = [7; 32];
     let knows = async |now| answered(bench.store.knows_device(&device, now).await);
     assert!(!knows(NOW).await);
-    answered(bench.store.note_device(&device, NOW + 10).await);
-    answered(bench.store.note_device(&device, NOW + 5).await);
-    assert!(knows(NOW + 10).await && !knows(NOW + 11).await);
-    answered(bench.store.note_device(&device, NOW + 20).await);
-    assert!(knows(NOW + 20).await && !knows(NOW + 21).await);
+    answered(bench.store.note_device(&device, NOW + secs(10)).await);
+    answered(bench.store.note_device(&device, NOW + secs(5)).await);
+    assert!(knows(NOW + secs(10)).await && !knows(NOW + secs(11)).await);
+    answered(bench.store.note_device(&device, NOW + secs(20)).await);
+    assert!(knows(NOW + secs(20)).await && !knows(NOW + secs(21)).await);
     assert!(!answered(bench.store.knows_device(&[8; 32], NOW).await), "and no other");
 }
 
 pub(super) async fn an_expired_device_is_swept_and_no_other<S: TokenStore>(bench: Bench<S>) {
     for n in 0..3 {
-        answered(bench.store.note_device(&[n; 32], NOW + u64::from(n)).await);
+        answered(bench.store.note_device(&[n; 32], NOW + secs(n.into())).await);
     }
-    assert_eq!(answered(bench.store.sweep(NOW + 2, 1).await), 1);
-    assert_eq!(answered(bench.store.sweep(NOW + 2, 10).await), 1);
+    assert_eq!(answered(bench.store.sweep(NOW + secs(2), 1).await), 1);
+    assert_eq!(answered(bench.store.sweep(NOW + secs(2), 10).await), 1);
     assert!(!answered(bench.store.knows_device(&[1; 32], NOW).await));
     assert!(answered(bench.store.knows_device(&[2; 32], NOW).await));
 }

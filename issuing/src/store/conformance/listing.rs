@@ -1,4 +1,4 @@
-use super::{Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private};
+use super::{Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, secs};
 use crate::store::{ListQuery, Page, PrivateTokenPage, SortBy, TokenStore, TokenUse};
 
 impl<S: TokenStore> Bench<S> {
@@ -25,7 +25,7 @@ pub(super) async fn orders_are_stable_and_go_both_ways<S: TokenStore>(bench: Ben
         [("b", 3, 1), ("Z", 1, 2), ("a", 2, 3), ("b", 2, 1), ("é", 4, 4)].into_iter().enumerate()
     {
         let mut new = private(ada(), &format!("p.{n}"), name);
-        (new.issued_at, new.expires_at) = (NOW + issued, NOW + HOUR + expires);
+        (new.issued_at, new.expires_at) = (NOW + secs(issued), NOW + HOUR + secs(expires));
         bench.create_token(new).await;
     }
     let ids = async |query: ListQuery| -> Vec<i64> {
@@ -48,7 +48,10 @@ pub(super) async fn never_used_comes_first<S: TokenStore>(bench: Bench<S>) {
     for name in ["never", "late", "early"] {
         bench.create(ada(), name, name).await;
     }
-    let uses = [TokenUse::new(ISSUER, "late", NOW + 9), TokenUse::new(ISSUER, "early", NOW + 1)];
+    let uses = [
+        TokenUse::new(ISSUER, "late", NOW + secs(9)),
+        TokenUse::new(ISSUER, "early", NOW + secs(1)),
+    ];
     answered(bench.store.touch(&uses).await);
     let (up, down) = (ordered(SortBy::LastUsedAt, false), ordered(SortBy::LastUsedAt, true));
     assert_eq!(bench.names(&up).await, ["never", "early", "late"]);

@@ -18,7 +18,7 @@ mod revocation;
 mod sessions;
 mod upkeep;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation,
@@ -26,8 +26,9 @@ use super::{
 };
 use tower_bearer::revocation::outbox::Acknowledged;
 use tower_bearer::{
+    UnixTime,
     claims::ManualClock,
-    revocation::{Revocable, Verdict},
+    revocation::{Lookup, Revocable, RevocationEntry, Verdict},
 };
 
 /// Checks every rule of [`TokenStore`], each on a store of its own: `make` gives an empty one with this clock.
@@ -117,9 +118,13 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
     }
 }
 
-const NOW: u64 = 2_000_000_000;
-const HOUR: u64 = 3600;
+const NOW: UnixTime = UnixTime::from_secs(2_000_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
 const ISSUER: &str = "https://issuer.example";
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
 
 /// A store, and the clock by which it looks up.
 struct Bench<S> {
@@ -161,20 +166,28 @@ fn private(owner: Owner, token_id: &str, name: &str) -> NewPrivateToken {
     NewPrivateToken::new(owner, token_id, session, name, [NOW, NOW + HOUR], hash(token_id))
 }
 
-fn rotated(owner: Owner, id: i64, successor: &str, dies_at: u64) -> RotatedPrivateToken {
+fn rotated(owner: Owner, id: i64, successor: &str, dies_at: UnixTime) -> RotatedPrivateToken {
     RotatedPrivateToken::new(id, private(owner, successor, "not this name"), dies_at, NOW)
 }
 
-fn token(id: &str) -> Revocable {
-    Revocable::Token { issuer: ISSUER.into(), id: id.into() }
+/// A thing, with a date that is the cut-off of an entry about it, and the time of issue of a token in a lookup.
+type Named = (Revocable, UnixTime);
+
+/// An entry that is kept until this date.
+fn entry((thing, cut_off): Named, obsolete_after: UnixTime) -> RevocationEntry {
+    RevocationEntry::restored(thing, obsolete_after).with_cut_off(cut_off)
 }
 
-fn session(id: &str) -> Revocable {
-    Revocable::Session { issuer: ISSUER.into(), id: id.into() }
+fn token(id: &str) -> Named {
+    (Revocable::token(ISSUER, id), UnixTime::MAX)
 }
 
-fn subject(subject: &str, issued_at: u64) -> Revocable {
-    Revocable::Subject { issuer: ISSUER.into(), subject: subject.into(), issued_at }
+fn session(id: &str) -> Named {
+    (Revocable::session(ISSUER, id), UnixTime::MAX)
+}
+
+fn subject(subject: &str, issued_at: UnixTime) -> Named {
+    (Revocable::subject(ISSUER, subject), issued_at)
 }
 
 impl<S: TokenStore> Bench<S> {
@@ -190,14 +203,18 @@ impl<S: TokenStore> Bench<S> {
     }
 
     /// The numbers of what is listed at `now`.
-    async fn listed(&self, owner: Owner, now: u64) -> Vec<i64> {
+    async fn listed(&self, owner: Owner, now: UnixTime) -> Vec<i64> {
         let query = super::ListQuery::new().with_page_size(1000);
         let page = called(self.store.list_private(&by(owner), &query, now).await);
         page.map(|page| page.tokens.iter().map(|token| token.id).collect()).unwrap_or_default()
     }
 
-    async fn is_refused(&self, what: Revocable) -> bool {
-        answered(self.store.look_up(&[what]).await) == Verdict::Revoked
+    async fn is_refused(&self, what: Named) -> bool {
+        self.look_up(what).await == Verdict::Revoked
+    }
+
+    async fn look_up(&self, (thing, issued_at): Named) -> Verdict {
+        answered(self.store.look_up(&Lookup::new([thing], issued_at)).await)
     }
 
     /// A fleet acknowledges entries.
@@ -208,10 +225,14 @@ impl<S: TokenStore> Bench<S> {
     }
 
     /// What is in the outbox, all of it.
-    async fn outbox(&self) -> Vec<Revocable> {
+    async fn outbox(&self) -> Vec<Named> {
         let entries = answered(self.store.outbox(1000).await);
-        entries.into_iter().map(|entry| entry.denial.what).collect()
+        entries.iter().map(|entry| named(&entry.revocation)).collect()
     }
+}
+
+fn named(entry: &RevocationEntry) -> Named {
+    (entry.thing().clone(), entry.cut_off())
 }
 
 fn answered<T>(answer: Result<T, tower_bearer::revocation::StoreError>) -> T {

@@ -1,18 +1,17 @@
-use std::time::Duration;
-
 use super::{
-    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, rotated, session,
-    side_by_side, subject, token,
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, entry, named, private, rotated, secs,
+    session, side_by_side, subject, token,
 };
 use crate::store::{
-    Called, Caller, Insertion, KEEP_AFTER_EXPIRY, ListQuery, Owner, PrivateRotation, PrivateToken,
-    TokenStore,
+    Called, Caller, Insertion, ListQuery, Owner, PrivateRotation, PrivateToken, TokenStore,
 };
-use tower_bearer::revocation::Revocable;
-use tower_bearer::revocation::outbox::Denial;
+use tower_bearer::{
+    UnixTime,
+    revocation::{KEEP_AFTER_EXPIRY, Revocable},
+};
 
 impl<S: TokenStore> Bench<S> {
-    async fn rotate(&self, id: i64, successor: &str, dies_at: u64) -> Option<PrivateToken> {
+    async fn rotate(&self, id: i64, successor: &str, dies_at: UnixTime) -> Option<PrivateToken> {
         let rotation = rotated(ada(), id, successor, dies_at);
         match called(self.store.rotate_private(&by(ada()), &rotation).await) {
             PrivateRotation::Rotated { new, .. } => Some(new),
@@ -34,7 +33,7 @@ pub(super) async fn what_is_created_is_listed_as_it_was_given<S: TokenStore>(ben
 
 pub(super) async fn an_id_is_given_once<S: TokenStore>(bench: Bench<S>) {
     let one = bench.create(ada(), "p.1", "a").await;
-    let far = NOW + HOUR + KEEP_AFTER_EXPIRY + 1;
+    let far = NOW + HOUR + KEEP_AFTER_EXPIRY + secs(1);
     assert_eq!(answered(bench.store.sweep(far, 10).await), 1);
     let other = bench.create(bob(), "p.2", "a").await;
     assert_ne!(one.id, other.id, "the number of a token that was swept");
@@ -45,9 +44,9 @@ pub(super) async fn a_revoked_token_is_gone_and_refused<S: TokenStore>(bench: Be
         (bench.create(ada(), "p.1", "a").await, bench.create(ada(), "p.2", "a").await);
     let denial = called(bench.store.revoke_private(&by(ada()), one.id, NOW).await);
     let denial = denial.unwrap_or_else(|| panic!("not found"));
-    assert_eq!(denial.what, token("p.1"));
-    assert_eq!(denial.from, 0);
-    assert!(denial.keep_until >= NOW + HOUR + KEEP_AFTER_EXPIRY);
+    assert_eq!(named(&denial), token("p.1"));
+    assert_eq!(denial.starts_at(), UnixTime::EPOCH);
+    assert!(denial.obsolete_after() >= NOW + HOUR + KEEP_AFTER_EXPIRY);
     assert!(bench.is_refused(token("p.1")).await);
     assert!(!bench.is_refused(token("p.2")).await);
     assert_eq!(bench.listed(ada(), NOW).await, [other.id]);
@@ -113,7 +112,7 @@ pub(super) async fn what_dies_at_once_is_dead_by_every_clock<S: TokenStore>(benc
     let old = bench.create(ada(), "p.old", "a").await.id;
     let new = bench.rotate(old, "p.new", NOW).await.unwrap_or_else(|| panic!("not found"));
     // Somebody's clock, and this store's, is behind the one by which they were ended.
-    let behind = NOW - 300;
+    let behind = NOW - secs(300);
     bench.clock.set_unix_time(behind);
     for token_id in ["p.revoked", "p.old"] {
         assert!(bench.is_refused(token(token_id)).await, "{token_id}");
@@ -127,22 +126,24 @@ pub(super) async fn what_dies_at_once_is_dead_by_every_clock<S: TokenStore>(benc
 
 pub(super) async fn an_overlap_ends_when_it_was_said_to<S: TokenStore>(bench: Bench<S>) {
     let old = bench.create(ada(), "p.1", "a").await;
-    let new = bench.rotate(old.id, "p.2", NOW + 60).await.unwrap_or_else(|| panic!("not found"));
-    assert_eq!(bench.listed(ada(), NOW + 59).await, [old.id, new.id]);
-    assert_eq!(bench.listed(ada(), NOW + 60).await, [new.id]);
-    bench.clock.advance(Duration::from_secs(59));
+    let new =
+        bench.rotate(old.id, "p.2", NOW + secs(60)).await.unwrap_or_else(|| panic!("not found"));
+    assert_eq!(bench.listed(ada(), NOW + secs(59)).await, [old.id, new.id]);
+    assert_eq!(bench.listed(ada(), NOW + secs(60)).await, [new.id]);
+    bench.clock.advance(secs(59));
     assert!(!bench.is_refused(token("p.1")).await);
-    bench.clock.advance(Duration::from_secs(1));
+    bench.clock.advance(secs(1));
     assert!(bench.is_refused(token("p.1")).await);
     assert!(!bench.is_refused(token("p.2")).await);
-    bench.clock.advance(Duration::from_secs(HOUR));
+    bench.clock.advance(HOUR);
     assert!(bench.is_refused(token("p.1")).await, "for as long as it could be used");
 
-    let next = bench.rotate(new.id, "p.3", NOW + 90).await.unwrap_or_else(|| panic!("not found"));
-    let revoked = called(bench.store.revoke_private(&by(ada()), new.id, NOW + 70).await);
+    let next =
+        bench.rotate(new.id, "p.3", NOW + secs(90)).await.unwrap_or_else(|| panic!("not found"));
+    let revoked = called(bench.store.revoke_private(&by(ada()), new.id, NOW + secs(70)).await);
     assert!(revoked.is_some(), "within the overlap it can be revoked");
     assert!(bench.is_refused(token("p.2")).await);
-    assert_eq!(bench.listed(ada(), NOW + 70).await, [next.id]);
+    assert_eq!(bench.listed(ada(), NOW + secs(70)).await, [next.id]);
 }
 
 pub(super) async fn an_overlap_does_not_outlive_the_token_nor_an_earlier_end<S: TokenStore>(
@@ -151,36 +152,35 @@ pub(super) async fn an_overlap_does_not_outlive_the_token_nor_an_earlier_end<S: 
     let old = bench.create(ada(), "p.1", "a").await;
     for (successor, dies_at, expected) in [
         ("p.2", NOW + 2 * HOUR, NOW + HOUR),
-        ("p.3", NOW + 60, NOW + 60),
-        ("p.4", NOW + 90, NOW + 60),
+        ("p.3", NOW + secs(60), NOW + secs(60)),
+        ("p.4", NOW + secs(90), NOW + secs(60)),
     ] {
         let rotation = rotated(ada(), old.id, successor, dies_at);
         match called(bench.store.rotate_private(&by(ada()), &rotation).await) {
-            PrivateRotation::Rotated { old, .. } => assert_eq!(old.from, expected),
+            PrivateRotation::Rotated { old, .. } => assert_eq!(old.starts_at(), expected),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(bench.listed(ada(), NOW + 60).await.len(), 3);
+    assert_eq!(bench.listed(ada(), NOW + secs(60)).await.len(), 3);
 }
 
 pub(super) async fn an_expired_token_is_listed<S: TokenStore>(bench: Bench<S>) {
     let mut expired = private(ada(), "p.1", "a");
-    expired.expires_at = NOW + 1;
+    expired.expires_at = NOW + secs(1);
     let id = bench.create_token(expired).await.id;
-    assert_eq!(bench.listed(ada(), NOW + 2).await, [id]);
-    let denied = called(bench.store.revoke_private(&by(ada()), id, NOW + 2).await);
+    assert_eq!(bench.listed(ada(), NOW + secs(2)).await, [id]);
+    let denied = called(bench.store.revoke_private(&by(ada()), id, NOW + secs(2)).await);
     assert!(denied.is_some(), "and can be deleted");
 }
 
 pub(super) async fn a_revoked_caller_does_nothing<S: TokenStore>(bench: Bench<S>) {
     let id = bench.create(ada(), "p.1", "a").await.id;
-    let key = Revocable::Key { issuer: ISSUER.into(), id: "signed by this".into() };
-    let later = Denial::new(token("later"), NOW + HOUR).with_from(NOW + HOUR);
+    let key = (Revocable::key(ISSUER, "signed by this"), UnixTime::MAX);
+    let later = entry(token("later"), NOW + HOUR).with_start(NOW + HOUR);
     let caller = |token_id: &str, session: &str| Caller::new(ada(), token_id, session, NOW);
-    let denials =
-        [Denial::new(token("jti"), NOW + HOUR), later, Denial::new(session("sid"), NOW + HOUR)];
+    let denials = [entry(token("jti"), NOW + HOUR), later, entry(session("sid"), NOW + HOUR)];
     answered(bench.store.deny(&denials).await);
-    answered(bench.store.deny(&[Denial::new(key, NOW + HOUR)]).await);
+    answered(bench.store.deny(&[entry(key, NOW + HOUR)]).await);
     let cut_off = caller("good", "good");
     let by_key = caller("good", "good").with_key_id("signed by this");
     bench.does_nothing(caller("jti", "good"), id).await;
@@ -193,7 +193,7 @@ pub(super) async fn a_revoked_caller_does_nothing<S: TokenStore>(bench: Bench<S>
     let renamed = called(bench.store.list_private(&with_key, &ListQuery::new(), NOW).await);
     assert_eq!(renamed.map(|page| page.count), Some(1), "who is good is not refused");
 
-    answered(bench.store.revoke(&subject("ada", NOW), NOW + HOUR).await);
+    answered(bench.store.revoke(&entry(subject("ada", NOW), NOW + HOUR)).await);
     bench.does_nothing(cut_off, id).await;
     assert!(bench.listed(ada(), NOW).await.is_empty(), "by the cut-off and nothing before");
     assert!(!bench.is_refused(token("p.1")).await);
@@ -227,14 +227,14 @@ pub(super) async fn only_good_tokens_count_for_the_quota<S: TokenStore>(bench: B
     assert!(is_full("p.1", NOW).await);
     called(bench.store.revoke_private(&by(ada()), revoked, NOW).await);
     let mut short = private(ada(), "p.expires", "a").with_quota(1);
-    short.expires_at = NOW + 10;
+    short.expires_at = NOW + secs(10);
     bench.create_token(short).await;
-    assert!(is_full("p.2", NOW + 9).await);
-    assert!(!is_full("p.3", NOW + 10).await);
-    assert!(is_full("p.4", NOW + 10).await);
-    answered(bench.store.revoke_owner(&ada(), NOW + 20, NOW + HOUR).await);
-    assert!(!is_full("p.5", NOW + 21).await);
-    assert!(is_full("p.6", NOW + 21).await);
+    assert!(is_full("p.2", NOW + secs(9)).await);
+    assert!(!is_full("p.3", NOW + secs(10)).await);
+    assert!(is_full("p.4", NOW + secs(10)).await);
+    answered(bench.store.revoke_owner(&ada(), NOW + secs(20), NOW + HOUR).await);
+    assert!(!is_full("p.5", NOW + secs(21)).await);
+    assert!(is_full("p.6", NOW + secs(21)).await);
 }
 
 pub(super) async fn a_rotation_keeps_to_twice_the_quota<S: TokenStore>(bench: Bench<S>) {
@@ -246,23 +246,23 @@ pub(super) async fn a_rotation_keeps_to_twice_the_quota<S: TokenStore>(bench: Be
         called(bench.store.rotate_private(&by(ada()), &rotation).await)
     };
     let is_done = |answer| matches!(answer, PrivateRotation::Rotated { .. });
-    assert!(is_done(rotate(first, "p.3", NOW + 60).await));
-    assert!(is_done(rotate(second, "p.4", NOW + 60).await));
-    assert_eq!(rotate(second, "p.5", NOW + 60).await, PrivateRotation::QuotaReached);
+    assert!(is_done(rotate(first, "p.3", NOW + secs(60)).await));
+    assert!(is_done(rotate(second, "p.4", NOW + secs(60)).await));
+    assert_eq!(rotate(second, "p.5", NOW + secs(60)).await, PrivateRotation::QuotaReached);
     let told = bench.outbox().await;
     assert_eq!(bench.listed(ada(), NOW).await.len(), 4, "nothing has changed");
     assert!(is_done(rotate(second, "p.5", NOW).await), "the number stays the same");
     assert_eq!(bench.listed(ada(), NOW).await.len(), 4);
     assert_eq!(bench.outbox().await.len(), told.len() + 1);
-    assert_eq!(rotate(second, "p.6", NOW + 60).await, PrivateRotation::NotFound);
+    assert_eq!(rotate(second, "p.6", NOW + secs(60)).await, PrivateRotation::NotFound);
 }
 
 impl<S: TokenStore> Bench<S> {
     async fn does_nothing(&self, caller: Caller, id: i64) {
         let mut new = private(ada(), "p.new", "a");
-        new.issued_at = NOW + 1;
+        new.issued_at = NOW + secs(1);
         let mut rotation = rotated(ada(), id, "p.new", NOW);
-        rotation.successor.issued_at = NOW + 1;
+        rotation.successor.issued_at = NOW + secs(1);
         let told = self.outbox().await;
         let created = answered(self.store.create_private(&caller, &new).await);
         assert_eq!(created, Called::Revoked);

@@ -1,20 +1,21 @@
-use std::time::Duration;
-
 use super::{
-    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, refresh, rotated, rotation,
-    session, subject, token,
+    Bench, HOUR, ISSUER, NOW, Named, ada, answered, bob, by, called, entry, private, refresh,
+    rotated, rotation, secs, session, subject, token,
 };
-use crate::store::{Insertion, KEEP_AFTER_EXPIRY, PrivateRotation, RefreshUse, TokenStore};
-use tower_bearer::revocation::{Revocable, outbox::Denial};
+use crate::store::{Insertion, PrivateRotation, RefreshUse, TokenStore};
+use tower_bearer::{
+    UnixTime,
+    revocation::{KEEP_AFTER_EXPIRY, Lookup, Revocable, Verdict},
+};
 
 impl<S: TokenStore> Bench<S> {
-    async fn revoke(&self, what: Revocable) {
-        answered(self.store.revoke(&what, NOW + HOUR).await);
+    async fn revoke(&self, what: Named) {
+        answered(self.store.revoke(&entry(what, NOW + HOUR)).await);
     }
 }
 
-fn key(id: &str) -> Revocable {
-    Revocable::Key { issuer: ISSUER.into(), id: id.into() }
+fn key(id: &str) -> Named {
+    (Revocable::key(ISSUER, id), UnixTime::MAX)
 }
 
 pub(super) async fn what_is_denied_is_refused_and_nothing_else<S: TokenStore>(bench: Bench<S>) {
@@ -23,36 +24,38 @@ pub(super) async fn what_is_denied_is_refused_and_nothing_else<S: TokenStore>(be
         bench.revoke(what.clone()).await;
         assert!(bench.is_refused(what).await);
     }
-    let elsewhere = Revocable::Token { issuer: "https://other.example".into(), id: "x".into() };
+    let elsewhere = (Revocable::token("https://other.example", "x"), UnixTime::MAX);
     for other in [token("y"), token("X"), elsewhere, subject("x", NOW)] {
         assert!(!bench.is_refused(other.clone()).await, "{other:?}");
     }
+    let look_up = async |things: &[Named]| {
+        let things = things.iter().map(|(thing, _)| thing.clone());
+        answered(bench.store.look_up(&Lookup::new(things, NOW)).await)
+    };
     let one_of_them = [token("y"), subject("y", NOW), session("x")];
-    let verdict = answered(bench.store.look_up(&one_of_them).await);
-    assert_eq!(verdict, tower_bearer::revocation::Verdict::Revoked);
+    assert_eq!(look_up(&one_of_them).await, Verdict::Revoked);
     let the_last = [token("y"), subject("y", NOW), session("y"), key("y"), key("x"), key("z")];
     for count in [5, 6] {
         let asked = the_last.get(6 - count..).unwrap_or_default();
-        let verdict = answered(bench.store.look_up(asked).await);
-        assert_eq!(verdict, tower_bearer::revocation::Verdict::Revoked);
+        assert_eq!(look_up(asked).await, Verdict::Revoked);
     }
-    bench.clock.advance(Duration::from_secs(HOUR));
+    bench.clock.advance(HOUR);
     assert!(bench.is_refused(token("x")).await, "kept as long as was asked");
 }
 
 pub(super) async fn a_denial_is_never_weakened<S: TokenStore>(bench: Bench<S>) {
-    let long = [Denial::new(token("x"), NOW + HOUR), Denial::new(subject("ada", NOW), NOW + HOUR)];
+    let long = [entry(token("x"), NOW + HOUR), entry(subject("ada", NOW), NOW + HOUR)];
     answered(bench.store.deny(&long).await);
     let short = [
-        Denial::new(token("x"), NOW + 1).with_from(NOW + HOUR),
-        Denial::new(subject("ada", NOW - 10), NOW + 1),
+        entry(token("x"), NOW + secs(1)).with_start(NOW + HOUR),
+        entry(subject("ada", NOW - secs(10)), NOW + secs(1)),
     ];
     answered(bench.store.deny(&short).await);
-    answered(bench.store.sweep(NOW + 2, 10).await);
+    answered(bench.store.sweep(NOW + secs(2), 10).await);
     assert!(bench.is_refused(token("x")).await);
     assert!(bench.is_refused(subject("ada", NOW)).await);
-    answered(bench.store.deny(&[Denial::new(token("x"), NOW + 2 * HOUR)]).await);
-    answered(bench.store.sweep(NOW + HOUR + 1, 10).await);
+    answered(bench.store.deny(&[entry(token("x"), NOW + 2 * HOUR)]).await);
+    answered(bench.store.sweep(NOW + HOUR + secs(1), 10).await);
     assert!(bench.is_refused(token("x")).await);
     assert!(!bench.is_refused(subject("ada", NOW)).await);
 }
@@ -92,7 +95,7 @@ pub(super) async fn a_refresh_token_that_is_denied_from_a_time_on_is_good_until_
 ) {
     for first in ["1", "a"] {
         answered(bench.store.open_session(&refresh(ada(), "s", first)).await);
-        let later = Denial::new(token(first), NOW + HOUR).with_from(NOW + 10);
+        let later = entry(token(first), NOW + HOUR).with_start(NOW + secs(10));
         answered(bench.store.deny(&[later]).await);
     }
     let used_at = |used, successor, now| {
@@ -100,14 +103,14 @@ pub(super) async fn a_refresh_token_that_is_denied_from_a_time_on_is_good_until_
         rotation.now = now;
         rotation
     };
-    let used = answered(bench.store.use_refresh(&used_at("1", "2", NOW + 9)).await);
+    let used = answered(bench.store.use_refresh(&used_at("1", "2", NOW + secs(9))).await);
     assert_eq!(used, RefreshUse::Rotated);
-    let used = answered(bench.store.use_refresh(&used_at("a", "b", NOW + 10)).await);
+    let used = answered(bench.store.use_refresh(&used_at("a", "b", NOW + secs(10))).await);
     assert_eq!(used, RefreshUse::Revoked);
 }
 
 pub(super) async fn several_denials_are_one_call<S: TokenStore>(bench: Bench<S>) {
-    let denials = [session("a"), session("b")].map(|what| Denial::new(what, NOW + HOUR));
+    let denials = [session("a"), session("b")].map(|what| entry(what, NOW + HOUR));
     answered(bench.store.deny(&denials).await);
     assert!(bench.is_refused(session("a")).await && bench.is_refused(session("b")).await);
     assert_eq!(bench.outbox().await, [session("a"), session("b")]);
@@ -122,15 +125,15 @@ pub(super) async fn a_cut_off_refuses_what_was_issued_by_it<S: TokenStore>(bench
     let cut_off = answered(bench.store.revoke_owner(&ada(), NOW, NOW + HOUR).await);
     assert_eq!(cut_off, NOW);
     assert!(bench.is_refused(subject("ada", NOW)).await);
-    assert!(bench.is_refused(subject("ada", 0)).await);
-    assert!(!bench.is_refused(subject("ada", NOW + 1)).await);
+    assert!(bench.is_refused(subject("ada", UnixTime::EPOCH)).await);
+    assert!(!bench.is_refused(subject("ada", NOW + secs(1))).await);
     assert!(!bench.is_refused(subject("bob", NOW)).await);
     assert!(bench.listed(ada(), NOW).await.is_empty());
     assert_eq!(bench.listed(bob(), NOW).await, [others]);
     let used = answered(bench.store.use_refresh(&rotation(ada(), "s", "1", "2")).await);
     assert_eq!(used, RefreshUse::Revoked);
     assert_eq!(bench.outbox().await, [subject("ada", NOW)]);
-    let earlier = answered(bench.store.revoke_owner(&ada(), NOW - 100, NOW + HOUR).await);
+    let earlier = answered(bench.store.revoke_owner(&ada(), NOW - secs(100), NOW + HOUR).await);
     assert_eq!(earlier, NOW, "the latest cut-off holds");
     assert!(bench.is_refused(subject("ada", NOW)).await);
 }
@@ -139,14 +142,14 @@ pub(super) async fn a_cut_off_reaches_what_another_clock_has_dated_later<S: Toke
     bench: Bench<S>,
 ) {
     let mut ahead = private(ada(), "p.1", "a");
-    ahead.issued_at = NOW + 5;
+    ahead.issued_at = NOW + secs(5);
     bench.create_token(ahead).await;
-    assert_eq!(answered(bench.store.revoke_owner(&ada(), NOW, NOW + HOUR).await), NOW + 5);
-    assert!(bench.is_refused(subject("ada", NOW + 5)).await);
+    assert_eq!(answered(bench.store.revoke_owner(&ada(), NOW, NOW + HOUR).await), NOW + secs(5));
+    assert!(bench.is_refused(subject("ada", NOW + secs(5))).await);
     let mut ahead = refresh(bob(), "s", "1");
-    ahead.issued_at = NOW + 7;
+    ahead.issued_at = NOW + secs(7);
     answered(bench.store.open_session(&ahead).await);
-    assert_eq!(answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await), NOW + 7);
+    assert_eq!(answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await), NOW + secs(7));
 }
 
 pub(super) async fn a_cut_off_outlives_the_tokens_that_it_reaches<S: TokenStore>(bench: Bench<S>) {
@@ -162,7 +165,7 @@ pub(super) async fn a_cut_off_outlives_the_tokens_that_it_reaches<S: TokenStore>
         answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY, 10).await);
         assert!(bench.is_refused(subject(name, NOW)).await, "{name}");
     }
-    answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY + 1, 10).await);
+    answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY + secs(1), 10).await);
     assert!(!bench.is_refused(subject("ada", NOW)).await, "and no longer");
 }
 
@@ -174,7 +177,7 @@ pub(super) async fn a_short_denial_is_kept_as_long_as_the_rows_that_it_ends<S: T
         answered(bench.store.open_session(&refresh(owner, session, session)).await);
     }
     for (what, owner, session) in [(subject("ada", NOW), ada(), "a"), (session("b"), bob(), "b")] {
-        answered(bench.store.revoke(&what, NOW + 1).await);
+        answered(bench.store.revoke(&entry(what.clone(), NOW + secs(1))).await);
         answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY, 10).await);
         assert!(bench.is_refused(what).await);
         let used = rotation(owner, session, session, "next");
@@ -191,10 +194,10 @@ pub(super) async fn a_short_denial_is_kept_as_long_as_the_private_token_that_it_
 ) {
     for (id, what) in [("p.1", session("session of p.1")), ("p.2", token("p.2"))] {
         bench.create(ada(), id, "a").await;
-        answered(bench.store.revoke(&what, NOW + 1).await);
+        answered(bench.store.revoke(&entry(what.clone(), NOW + secs(1))).await);
         answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY, 10).await);
         assert!(bench.is_refused(what.clone()).await, "{id} has not expired");
-        answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY + 1, 10).await);
+        answered(bench.store.sweep(NOW + HOUR + KEEP_AFTER_EXPIRY + secs(1), 10).await);
         assert!(!bench.is_refused(what).await, "and no longer");
     }
 }
@@ -202,7 +205,7 @@ pub(super) async fn a_short_denial_is_kept_as_long_as_the_private_token_that_it_
 pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Bench<S>) {
     let old = {
         let mut later = private(ada(), "p.old", "a");
-        later.issued_at = NOW + 10;
+        later.issued_at = NOW + secs(10);
         bench.create_token(later).await.id
     };
     bench.revoke(subject("ada", NOW)).await;
@@ -216,6 +219,6 @@ pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Ben
     assert_eq!(bench.listed(ada(), NOW).await, [old]);
     assert!(!bench.is_refused(token("p.old")).await, "nothing has changed");
     let mut later = private(ada(), "p.1", "a");
-    later.issued_at = NOW + 1;
+    later.issued_at = NOW + secs(1);
     bench.create_token(later).await;
 }

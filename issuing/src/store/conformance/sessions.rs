@@ -1,5 +1,6 @@
-use super::{Bench, HOUR, NOW, ada, answered, bob, refresh, rotation, session, side_by_side};
+use super::{Bench, HOUR, NOW, ada, answered, bob, refresh, rotation, secs, session, side_by_side};
 use crate::store::{Insertion, NewRefreshToken, Owner, RefreshUse, TokenStore};
+use tower_bearer::UnixTime;
 
 impl<S: TokenStore> Bench<S> {
     async fn open(&self, owner: Owner, session: &str, token_id: &str) {
@@ -11,8 +12,8 @@ impl<S: TokenStore> Bench<S> {
         answered(self.store.use_refresh(&rotation(ada(), "s", used, successor)).await)
     }
 
-    async fn use_with_grace(&self, used: &str, successor: &str, now: u64) -> RefreshUse {
-        let mut rotation = rotation(ada(), "s", used, successor).with_reuse_grace(30);
+    async fn use_with_grace(&self, used: &str, successor: &str, now: UnixTime) -> RefreshUse {
+        let mut rotation = rotation(ada(), "s", used, successor).with_reuse_grace(secs(30));
         rotation.now = now;
         answered(self.store.use_refresh(&rotation).await)
     }
@@ -69,8 +70,8 @@ pub(super) async fn a_repeat_within_the_grace_gets_the_same_successor<S: TokenSt
     assert_eq!(bench.use_with_grace("1", "2", NOW).await, RefreshUse::Rotated);
     let same = RefreshUse::Repeated(refresh(ada(), "s", "2"));
     assert_eq!(bench.use_with_grace("1", "x", NOW).await, same);
-    assert_eq!(bench.use_with_grace("1", "y", NOW + 30).await, same);
-    assert_eq!(bench.use_with_grace("2", "3", NOW + 30).await, RefreshUse::Rotated);
+    assert_eq!(bench.use_with_grace("1", "y", NOW + secs(30)).await, same);
+    assert_eq!(bench.use_with_grace("2", "3", NOW + secs(30)).await, RefreshUse::Rotated);
 }
 
 pub(super) async fn of_many_uses_at_once_within_the_grace_all_get_one_successor<S: TokenStore>(
@@ -78,7 +79,8 @@ pub(super) async fn of_many_uses_at_once_within_the_grace_all_get_one_successor<
 ) {
     bench.open(ada(), "s", "1").await;
     let answers = side_by_side(&bench.store, |store, n| async move {
-        let rotation = rotation(ada(), "s", "1", &format!("successor {n}")).with_reuse_grace(30);
+        let rotation =
+            rotation(ada(), "s", "1", &format!("successor {n}")).with_reuse_grace(secs(30));
         store.use_refresh(&rotation).await.map(|answer| (answer, rotation.successor))
     })
     .await;
@@ -101,7 +103,7 @@ pub(super) async fn a_repeat_after_the_grace_or_after_the_successor_was_used_end
 ) {
     bench.open(ada(), "s", "1").await;
     bench.use_with_grace("1", "2", NOW).await;
-    assert_eq!(bench.use_with_grace("1", "x", NOW + 31).await, RefreshUse::Reused);
+    assert_eq!(bench.use_with_grace("1", "x", NOW + secs(31)).await, RefreshUse::Reused);
     assert!(bench.is_refused(session("s")).await);
 
     bench.open(ada(), "t", "a").await;
@@ -110,7 +112,7 @@ pub(super) async fn a_repeat_after_the_grace_or_after_the_successor_was_used_end
         ("b", "c", RefreshUse::Rotated),
         ("a", "x", RefreshUse::Reused),
     ] {
-        let rotation = rotation(ada(), "t", used, successor).with_reuse_grace(30);
+        let rotation = rotation(ada(), "t", used, successor).with_reuse_grace(secs(30));
         assert_eq!(answered(bench.store.use_refresh(&rotation).await), expected);
     }
     assert!(bench.is_refused(session("t")).await);
@@ -124,6 +126,6 @@ pub(super) async fn sessions_do_not_touch_each_other<S: TokenStore>(bench: Bench
     let other = rotation(ada(), "other", "o1", "o2");
     assert_eq!(answered(bench.store.use_refresh(&other).await), RefreshUse::Rotated);
     assert!(!bench.is_refused(session("other")).await);
-    bench.clock.advance(std::time::Duration::from_secs(HOUR));
+    bench.clock.advance(HOUR);
     assert!(bench.is_refused(session("s")).await, "kept as long as was asked");
 }

@@ -1,13 +1,14 @@
-use std::time::Duration;
-
 use futures_util::FutureExt;
 
 use super::{
-    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, private, refresh, rotated, rotation,
-    session, subject, token,
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, entry, named, private, refresh,
+    rotated, rotation, secs, session, subject, token,
 };
-use crate::store::{KEEP_AFTER_EXPIRY, ListQuery, RefreshUse, TokenStore, TokenUse};
-use tower_bearer::revocation::outbox::{Acknowledged, Denial};
+use crate::store::{ListQuery, RefreshUse, TokenStore, TokenUse};
+use tower_bearer::{
+    UnixTime,
+    revocation::{KEEP_AFTER_EXPIRY, RevocationEntry, Verdict, outbox::Acknowledged},
+};
 
 pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenStore>(
     bench: Bench<S>,
@@ -19,7 +20,7 @@ pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenS
     called(bench.store.revoke_private(&by(ada()), id, NOW).await);
     answered(bench.store.use_refresh(&rotation(bob(), "s", "1", "2")).await);
     answered(bench.store.use_refresh(&rotation(bob(), "s", "1", "3")).await);
-    answered(bench.store.revoke(&token("foreign"), NOW + HOUR).await);
+    answered(bench.store.revoke(&entry(token("foreign"), NOW + HOUR)).await);
     answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await);
     let expected = [token("p.1"), session("s"), token("foreign"), subject("bob", NOW)];
     assert_eq!(bench.outbox().await, expected);
@@ -56,7 +57,7 @@ pub(super) async fn what_a_fleet_has_acknowledged_is_kept<S: TokenStore>(bench: 
 pub(super) async fn only_the_generation_that_is_kept_empties_the_outbox<S: TokenStore>(
     bench: Bench<S>,
 ) {
-    answered(bench.store.revoke(&token("x"), NOW + HOUR).await);
+    answered(bench.store.revoke(&entry(token("x"), NOW + HOUR)).await);
     let ids = [answered(bench.store.outbox(1).await)[0].id];
     let mark = |generation: &str| Acknowledged::new("a:", generation, "s", 5, [5; 8]);
     assert!(!answered(bench.store.outbox_done(&ids, &mark("g")).await), "none is kept");
@@ -73,7 +74,7 @@ pub(super) async fn only_the_generation_that_is_kept_empties_the_outbox<S: Token
 pub(super) async fn only_the_server_that_is_kept_empties_the_outbox<S: TokenStore>(
     bench: Bench<S>,
 ) {
-    answered(bench.store.revoke(&token("x"), NOW + HOUR).await);
+    answered(bench.store.revoke(&entry(token("x"), NOW + HOUR)).await);
     let ids = [answered(bench.store.outbox(1).await)[0].id];
     let mark = |server: &str, count| Acknowledged::new("a:", "g", server, count, [5; 8]);
     answered(bench.store.begin_generation(&mark("old", 5)).await);
@@ -112,9 +113,11 @@ pub(super) async fn new_entries_are_in_the_outbox<S: TokenStore>(bench: Bench<S>
     // From the first call on.
     assert!(bench.store.new_entries().now_or_never().is_none());
     let id = bench.create(ada(), "p.1", "a").await.id;
-    called(bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + 60)).await);
-    answered(bench.store.deny(&[Denial::new(session("x"), NOW + HOUR)]).await);
-    answered(bench.store.revoke(&token("x"), NOW + HOUR).await);
+    called(
+        bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + secs(60))).await,
+    );
+    answered(bench.store.deny(&[entry(session("x"), NOW + HOUR)]).await);
+    answered(bench.store.revoke(&entry(token("x"), NOW + HOUR)).await);
     let mut given = Vec::new();
     while let Some(entries) = bench.store.new_entries().now_or_never() {
         assert!(!entries.is_empty());
@@ -127,22 +130,25 @@ pub(super) async fn new_entries_are_in_the_outbox<S: TokenStore>(bench: Bench<S>
 
 pub(super) async fn the_outbox_has_what_starts_later_at_once<S: TokenStore>(bench: Bench<S>) {
     let id = bench.create(ada(), "p.1", "a").await.id;
-    called(bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + 60)).await);
-    answered(bench.store.revoke(&token("later"), NOW + HOUR).await);
+    called(
+        bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + secs(60))).await,
+    );
+    answered(bench.store.revoke(&entry(token("later"), NOW + HOUR)).await);
     let entries = answered(bench.store.outbox(10).await);
-    let starts: Vec<_> = entries.iter().map(|e| (e.denial.what.clone(), e.denial.from)).collect();
-    assert_eq!(starts, [(token("p.1"), NOW + 60), (token("later"), 0)]);
-    let look_up = async || answered(bench.store.look_up(&[token("p.1")]).await);
-    bench.clock.advance(Duration::from_secs(59));
-    assert_eq!(look_up().await, tower_bearer::revocation::Verdict::RevokedFrom(NOW + 60));
-    bench.clock.advance(Duration::from_secs(1));
-    assert_eq!(look_up().await, tower_bearer::revocation::Verdict::Revoked);
+    let starts: Vec<_> =
+        entries.iter().map(|e| (named(&e.revocation), e.revocation.starts_at())).collect();
+    assert_eq!(starts, [(token("p.1"), NOW + secs(60)), (token("later"), UnixTime::EPOCH)]);
+    let look_up = async || bench.look_up(token("p.1")).await;
+    bench.clock.advance(secs(59));
+    assert_eq!(look_up().await, Verdict::RevokedFrom(NOW + secs(60)));
+    bench.clock.advance(secs(1));
+    assert_eq!(look_up().await, Verdict::Revoked);
 }
 
 pub(super) async fn the_outbox_is_read_in_order_and_in_parts<S: TokenStore>(bench: Bench<S>) {
     let all: Vec<_> = (0..7).map(|n| token(&format!("{n}"))).collect();
     for what in &all {
-        answered(bench.store.revoke(what, NOW + HOUR).await);
+        answered(bench.store.revoke(&entry(what.clone(), NOW + HOUR)).await);
     }
     let mut read = Vec::new();
     loop {
@@ -153,7 +159,7 @@ pub(super) async fn the_outbox_is_read_in_order_and_in_parts<S: TokenStore>(benc
         assert!(part.len() <= 3);
         let ids: Vec<i64> = part.iter().map(|entry| entry.id).collect();
         assert!(ids.is_sorted());
-        read.extend(part.into_iter().map(|entry| entry.denial.what));
+        read.extend(part.iter().map(|entry| named(&entry.revocation)));
         bench.outbox_done(&ids).await;
     }
     assert_eq!(read, all);
@@ -161,20 +167,23 @@ pub(super) async fn the_outbox_is_read_in_order_and_in_parts<S: TokenStore>(benc
 
 pub(super) async fn all_denials_are_listed_once_and_in_parts<S: TokenStore>(bench: Bench<S>) {
     let id = bench.create(ada(), "p.1", "a").await.id;
-    called(bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + 60)).await);
-    let all = [token("x"), session("x"), subject("x", NOW - 5), subject("y", NOW), token("y")];
+    called(
+        bench.store.rotate_private(&by(ada()), &rotated(ada(), id, "p.2", NOW + secs(60))).await,
+    );
+    let all =
+        [token("x"), session("x"), subject("x", NOW - secs(5)), subject("y", NOW), token("y")];
     for what in &all {
-        answered(bench.store.revoke(what, NOW + HOUR).await);
+        answered(bench.store.revoke(&entry(what.clone(), NOW + HOUR)).await);
     }
-    answered(bench.store.revoke(&subject("x", NOW - 9), NOW).await);
-    answered(bench.store.revoke(&token("over"), NOW - 1).await);
+    answered(bench.store.revoke(&entry(subject("x", NOW - secs(9)), NOW)).await);
+    answered(bench.store.revoke(&entry(token("over"), NOW - secs(1))).await);
     for entry in answered(bench.store.outbox(10).await) {
         bench.outbox_done(&[entry.id]).await;
     }
 
-    let mut listed: Vec<Denial> = Vec::new();
+    let mut listed: Vec<RevocationEntry> = Vec::new();
     loop {
-        let after = listed.last().map(|denial| &denial.what);
+        let after = listed.last().map(RevocationEntry::thing);
         let part = answered(bench.store.denials(after, 2).await);
         if part.is_empty() {
             break;
@@ -184,17 +193,21 @@ pub(super) async fn all_denials_are_listed_once_and_in_parts<S: TokenStore>(benc
     }
     assert_eq!(listed.len(), all.len() + 1);
     for what in all {
-        assert!(listed.contains(&Denial::new(what, NOW + HOUR)));
+        assert!(listed.contains(&entry(what, NOW + HOUR)));
     }
-    let overlap = listed.iter().find(|denial| denial.what == token("p.1"));
-    assert_eq!(overlap.map(|denial| denial.from), Some(NOW + 60), "before its overlap has ended");
+    let overlap = listed.iter().find(|entry| named(entry) == token("p.1"));
+    assert_eq!(
+        overlap.map(RevocationEntry::starts_at),
+        Some(NOW + secs(60)),
+        "before its overlap has ended"
+    );
 }
 
 pub(super) async fn what_concerns_nobody_is_swept_and_nothing_else<S: TokenStore>(bench: Bench<S>) {
     bench.create(ada(), "p.1", "a").await;
     answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
     let last = NOW + HOUR + KEEP_AFTER_EXPIRY;
-    answered(bench.store.deny(&[Denial::new(token("x"), last)]).await);
+    answered(bench.store.deny(&[entry(token("x"), last)]).await);
     assert_eq!(answered(bench.store.sweep(last, 10).await), 0);
     let used = answered(bench.store.use_refresh(&rotation(ada(), "s", "1", "2")).await);
     assert_eq!(used, RefreshUse::Rotated);
@@ -202,8 +215,8 @@ pub(super) async fn what_concerns_nobody_is_swept_and_nothing_else<S: TokenStore
     assert!(bench.is_refused(token("x")).await);
 
     // The private token, two refresh tokens, the denial and its entry in the outbox.
-    assert_eq!(answered(bench.store.sweep(last + 1, 10).await), 5);
-    assert!(bench.listed(ada(), last + 1).await.is_empty());
+    assert_eq!(answered(bench.store.sweep(last + secs(1), 10).await), 5);
+    assert!(bench.listed(ada(), last + secs(1)).await.is_empty());
     assert!(bench.outbox().await.is_empty());
     assert!(!bench.is_refused(token("x")).await);
     let used = answered(bench.store.use_refresh(&rotation(ada(), "s", "2", "3")).await);
@@ -216,15 +229,17 @@ pub(super) async fn private_tokens_that_have_ended_are_swept_before_they_expire<
     let revoked = bench.create(ada(), "p.revoked", "a").await.id;
     called(bench.store.revoke_private(&by(ada()), revoked, NOW).await);
     let old = bench.create(ada(), "p.old", "a").await.id;
-    called(bench.store.rotate_private(&by(ada()), &rotated(ada(), old, "p.new", NOW + 60)).await);
-    let last = NOW + 60 + KEEP_AFTER_EXPIRY;
+    called(
+        bench.store.rotate_private(&by(ada()), &rotated(ada(), old, "p.new", NOW + secs(60))).await,
+    );
+    let last = NOW + secs(60) + KEEP_AFTER_EXPIRY;
     assert!(last < NOW + HOUR);
     assert_eq!(answered(bench.store.sweep(NOW, 10).await), 1, "the revoked one");
     assert_eq!(answered(bench.store.sweep(last, 10).await), 0);
-    assert_eq!(answered(bench.store.sweep(last + 1, 10).await), 1, "the rotated one");
+    assert_eq!(answered(bench.store.sweep(last + secs(1), 10).await), 1, "the rotated one");
     assert_eq!(bench.listed(ada(), NOW).await.len(), 1);
     assert!(bench.is_refused(token("p.revoked")).await, "its denial is kept");
-    bench.clock.advance(Duration::from_secs(60));
+    bench.clock.advance(secs(60));
     assert!(bench.is_refused(token("p.old")).await);
     assert_eq!(bench.outbox().await, [token("p.revoked"), token("p.old")]);
 }
@@ -245,15 +260,15 @@ pub(super) async fn the_latest_use_counts<S: TokenStore>(bench: Bench<S>) {
     bench.create_token(private(ada(), "p.1", "a")).await;
     let used = |issuer, at| TokenUse::new(issuer, "p.1", at);
     let uses = [
-        used(ISSUER, NOW + 5),
-        used(ISSUER, NOW + 2),
-        used("https://other.example", NOW + 9),
+        used(ISSUER, NOW + secs(5)),
+        used(ISSUER, NOW + secs(2)),
+        used("https://other.example", NOW + secs(9)),
         TokenUse::new(ISSUER, "unknown", NOW),
     ];
     answered(bench.store.touch(&uses).await);
-    answered(bench.store.touch(&[used(ISSUER, NOW + 3)]).await);
+    answered(bench.store.touch(&[used(ISSUER, NOW + secs(3))]).await);
     answered(bench.store.touch(&[]).await);
     let page = called(bench.store.list_private(&by(ada()), &ListQuery::new(), NOW).await);
     let last_used = page.map(|page| page.tokens.iter().map(|token| token.last_used_at).collect());
-    assert_eq!(last_used, Some(vec![Some(NOW + 5)]));
+    assert_eq!(last_used, Some(vec![Some(NOW + secs(5))]));
 }

@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::{
-    Denial, KEEP_AFTER_EXPIRY, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateToken,
-    PrivateTokenPage, Revocable,
+    ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, PrivateTokenPage, Revocable,
+    RevocationEntry,
 };
 use crate::store::{SortBy, fold};
+use tower_bearer::UnixTime;
 
 /// Issuer and `jti`.
 type TokenName = (Arc<str>, Arc<str>);
@@ -21,15 +22,15 @@ pub(super) struct RefreshRows(HashMap<TokenName, RefreshRow>);
 pub(super) struct RefreshRow {
     pub(super) token: NewRefreshToken,
     /// When, and the `jti` of what followed.
-    pub(super) used: Option<(u64, Arc<str>)>,
-    /// The first second at which it is ended; `u64::MAX` for one that nobody has ended.
-    pub(super) dies_at: u64,
+    pub(super) used: Option<(UnixTime, Arc<str>)>,
+    /// The first second at which it is ended; [`UnixTime::MAX`] for one that nobody has ended.
+    pub(super) dies_at: UnixTime,
 }
 
 impl RefreshRows {
     pub(super) fn insert(&mut self, token: NewRefreshToken) {
         let name = (Arc::clone(&token.owner.issuer), Arc::clone(&token.token_id));
-        self.0.insert(name, RefreshRow { token, used: None, dies_at: u64::MAX });
+        self.0.insert(name, RefreshRow { token, used: None, dies_at: UnixTime::MAX });
     }
 
     pub(super) fn get(&self, issuer: &Arc<str>, id: &Arc<str>) -> Option<&RefreshRow> {
@@ -40,7 +41,7 @@ impl RefreshRows {
         &mut self,
         issuer: &Arc<str>,
         id: &Arc<str>,
-        now: u64,
+        now: UnixTime,
         next: &Arc<str>,
     ) {
         if let Some(row) = self.0.get_mut(&(Arc::clone(issuer), Arc::clone(id))) {
@@ -50,20 +51,20 @@ impl RefreshRows {
 
     pub(super) fn end(&mut self, concerned: impl Fn(&NewRefreshToken) -> bool) {
         for row in self.0.values_mut().filter(|row| concerned(&row.token)) {
-            row.dies_at = 0;
+            row.dies_at = UnixTime::EPOCH;
         }
     }
 
-    pub(super) fn end_token(&mut self, issuer: &Arc<str>, id: &Arc<str>, from: u64) {
+    pub(super) fn end_token(&mut self, issuer: &Arc<str>, id: &Arc<str>, from: UnixTime) {
         if let Some(row) = self.0.get_mut(&(Arc::clone(issuer), Arc::clone(id))) {
             row.dies_at = row.dies_at.min(from);
         }
     }
 
     /// The latest `issued_at` and the latest `expires_at` of these rows.
-    pub(super) fn latest_of(&self, concerned: impl Fn(&NewRefreshToken) -> bool) -> [u64; 2] {
+    pub(super) fn latest_of(&self, concerned: impl Fn(&NewRefreshToken) -> bool) -> [UnixTime; 2] {
         let rows = self.0.values().filter(|row| concerned(&row.token));
-        rows.fold([0; 2], |[issued_at, expires_at], RefreshRow { token, .. }| {
+        rows.fold([UnixTime::EPOCH; 2], |[issued_at, expires_at], RefreshRow { token, .. }| {
             [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
         })
     }
@@ -88,9 +89,9 @@ pub(super) struct PrivateRows {
 pub(super) struct PrivateRow {
     id: i64,
     pub(super) token: NewPrivateToken,
-    last_used_at: Option<u64>,
-    /// The first second at which it is ended; `u64::MAX` for one that nobody has ended.
-    pub(super) dies_at: u64,
+    last_used_at: Option<UnixTime>,
+    /// The first second at which it is ended; [`UnixTime::MAX`] for one that nobody has ended.
+    pub(super) dies_at: UnixTime,
 }
 
 impl PrivateRow {
@@ -101,15 +102,14 @@ impl PrivateRow {
         view
     }
 
-    /// The denial of the token from `from` on, or from the earlier end that it has.
-    pub(super) fn denial(&self, from: u64) -> Denial {
+    /// The revocation of the token from `from` on, or from the earlier end that it has.
+    pub(super) fn denial(&self, from: UnixTime) -> RevocationEntry {
         let NewPrivateToken { owner, token_id, expires_at, .. } = &self.token;
-        let what = Revocable::Token { issuer: Arc::clone(&owner.issuer), id: Arc::clone(token_id) };
-        Denial::new(what, expires_at.saturating_add(KEEP_AFTER_EXPIRY))
-            .with_from(from.min(*expires_at).min(self.dies_at))
+        let token = Revocable::token(Arc::clone(&owner.issuer), Arc::clone(token_id));
+        RevocationEntry::new(token, *expires_at).with_start(from.min(*expires_at).min(self.dies_at))
     }
 
-    fn is_listed(&self, owner: &Owner, now: u64) -> bool {
+    fn is_listed(&self, owner: &Owner, now: UnixTime) -> bool {
         now < self.dies_at && self.token.owner == *owner
     }
 }
@@ -119,42 +119,42 @@ impl PrivateRows {
         self.last_id += 1;
         let id = self.last_id;
         self.by_name.insert((Arc::clone(&token.owner.issuer), Arc::clone(&token.token_id)), id);
-        let row = PrivateRow { id, token, last_used_at: None, dies_at: u64::MAX };
+        let row = PrivateRow { id, token, last_used_at: None, dies_at: UnixTime::MAX };
         self.rows.entry(id).or_insert(row)
     }
 
-    pub(super) fn find(&self, owner: &Owner, id: i64, now: u64) -> Option<&PrivateRow> {
+    pub(super) fn find(&self, owner: &Owner, id: i64, now: UnixTime) -> Option<&PrivateRow> {
         self.rows.get(&id).filter(|row| row.is_listed(owner, now))
     }
 
     pub(super) fn end(&mut self, concerned: impl Fn(&NewPrivateToken) -> bool) {
         for row in self.rows.values_mut().filter(|row| concerned(&row.token)) {
-            row.dies_at = 0;
+            row.dies_at = UnixTime::EPOCH;
         }
     }
 
-    pub(super) fn end_token(&mut self, issuer: &Arc<str>, id: &Arc<str>, from: u64) {
+    pub(super) fn end_token(&mut self, issuer: &Arc<str>, id: &Arc<str>, from: UnixTime) {
         if let Some(row) = self.named(issuer, id) {
             row.dies_at = row.dies_at.min(from);
         }
     }
 
-    pub(super) fn touch(&mut self, issuer: &Arc<str>, id: &Arc<str>, at: u64) {
+    pub(super) fn touch(&mut self, issuer: &Arc<str>, id: &Arc<str>, at: UnixTime) {
         if let Some(row) = self.named(issuer, id) {
             row.last_used_at = row.last_used_at.max(Some(at));
         }
     }
 
     /// The latest `issued_at` and the latest `expires_at` of these rows.
-    pub(super) fn latest_of(&self, concerned: impl Fn(&NewPrivateToken) -> bool) -> [u64; 2] {
+    pub(super) fn latest_of(&self, concerned: impl Fn(&NewPrivateToken) -> bool) -> [UnixTime; 2] {
         let rows = self.rows.values().filter(|row| concerned(&row.token));
-        rows.fold([0; 2], |[issued_at, expires_at], PrivateRow { token, .. }| {
+        rows.fold([UnixTime::EPOCH; 2], |[issued_at, expires_at], PrivateRow { token, .. }| {
             [issued_at.max(token.issued_at), expires_at.max(token.expires_at)]
         })
     }
 
     /// How many of an owner's tokens are good at `now`.
-    pub(super) fn count_live(&self, owner: &Owner, now: u64) -> u64 {
+    pub(super) fn count_live(&self, owner: &Owner, now: UnixTime) -> u64 {
         let is_live = |row: &&PrivateRow| row.is_listed(owner, now) && now < row.token.expires_at;
         self.rows.values().filter(is_live).count() as u64
     }
@@ -163,7 +163,7 @@ impl PrivateRows {
         &self,
         owner: &Owner,
         query: &ListQuery,
-        now: u64,
+        now: UnixTime,
     ) -> Option<PrivateTokenPage> {
         let search = query.search.as_deref().map(fold);
         let matches = |row: &&PrivateRow| {

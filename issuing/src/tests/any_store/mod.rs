@@ -3,12 +3,14 @@
 pub(crate) mod overtaken;
 pub(crate) mod replicas;
 
-use tower_bearer::{BoxFuture, RejectionKind, revocation::StoreError};
+use std::time::Duration;
+
+use tower_bearer::{BoxFuture, RejectionKind, UnixTime, revocation::StoreError};
 use tower_bearer_issuing::{Account, Accounts, AccountsError, Credentials, TokenIssuer};
 
-pub(crate) const NOW: u64 = 2_000_000_000;
+pub(crate) const NOW: UnixTime = UnixTime::from_secs(2_000_000_000);
 pub(crate) const ISSUER: &str = "https://issuer.example";
-pub(crate) const DAY: u64 = 24 * 3600;
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Everybody's password is `right`, and the user name is the subject. `gone` has left since, and about `away` nobody
 /// can be asked.

@@ -104,7 +104,7 @@ impl Bench {
         let builder =
             |store: S| TokenIssuer::builder(ISSUER, "api", key.clone(), store, Arc::clone(&ada));
         let here = builder(store.clone()).with_clock(clock).build().unwrap();
-        let behind = ManualClock::at(NOW - seconds_behind);
+        let behind = ManualClock::at(NOW - Duration::from_secs(seconds_behind));
         let there = builder(store).with_clock(behind).build().unwrap();
         Self { ada, here, there }
     }

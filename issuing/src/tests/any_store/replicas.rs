@@ -80,12 +80,12 @@ where
     S: TokenStore + Clone,
 {
     assert!(is_let_in(&bench.replica(), HOME).await);
-    bench.clock.advance(Duration::from_secs(90 * DAY));
+    bench.clock.advance(90 * DAY);
     let other = bench.replica();
     attack(&other).await;
     assert!(is_let_in(&other, HOME).await, "on the last day");
     // That was a log-in from there.
-    bench.clock.advance(Duration::from_secs(90 * DAY + 1));
+    bench.clock.advance(90 * DAY + Duration::from_secs(1));
     let other = bench.replica();
     attack(&other).await;
     assert!(!is_let_in(&other, HOME).await);

@@ -1,13 +1,13 @@
 //! What this process knows to be revoked or in doubt, and how that reaches requests.
 
 use super::{
-    RETENTION_MARGIN, Revocable, TokenFacts,
-    dated::DatedAnswer,
+    Lookup, Revocable, RevocationEntry, TokenFacts, Verdict,
+    cached_answer::CachedAnswer,
     denials::Denials,
     pending::Pending,
     sync::{AtomicU64, Ordering},
 };
-use crate::claims::Clock;
+use crate::{UnixTime, claims::Clock};
 
 /// Denials and doubts, numbered by an epoch.
 ///
@@ -32,17 +32,17 @@ use crate::claims::Clock;
 /// interleaving wrote it, including the look-up that was under way (it carries the epoch of its start) and
 /// the reader that came between the map and the count (it loaded an epoch below `n`, and can raise no answer
 /// above that). So the request looks at the denials and finds it. What such an early reader answers itself
-/// is the answer of a request that ran beside the revocation, before [`Known::deny`] returned.
+/// is the answer of a request that ran beside the revocation, before [`LocalState::apply`] returned.
 ///
 /// An entry that **starts in the future** is published when its start has come, by the first request that needs it
-/// ([`Known::start_due`]), which loads the epoch afterwards. `next`, the earliest start, is stored only after the
+/// ([`LocalState::start_due`]), which loads the epoch afterwards. `next`, the earliest start, is stored only after the
 /// publication. So a request at the start or later does one of three things: it publishes the entry, it waits for the
 /// lock of whoever does, or it loads a later `next` and thereby acquires the publication. What was published stays,
 /// even if the wall clock is set back.
 ///
 /// `looked` is compared and raised without ordering of its own: the invariant is about the number, whoever
 /// wrote it, and a reader's view of the denials comes from the epoch that it loaded itself.
-pub(super) struct Known {
+pub(super) struct LocalState {
     epoch: AtomicU64,
     /// Answers to questions that were sent in an earlier epoch than this are stale.
     trusted_from: AtomicU64,
@@ -50,17 +50,7 @@ pub(super) struct Known {
     pending: Pending,
 }
 
-/// What this process can tell about a token on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
-    Revoked,
-    /// By the answer that is remembered.
-    NotRevoked,
-    /// The store has to be asked.
-    Open,
-}
-
-impl Known {
+impl LocalState {
     pub(super) fn new() -> Self {
         Self {
             epoch: AtomicU64::new(0),
@@ -75,37 +65,39 @@ impl Known {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Publishes a denial.
-    pub(super) fn deny(&self, what: &Revocable, keep_until: u64, clock: &dyn Clock) {
-        self.denials.insert(what, keep_until, clock);
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+    /// Publishes an entry: now, or when its start has come.
+    pub(super) fn apply(&self, entry: &RevocationEntry, clock: &dyn Clock) {
+        if entry.starts_at() == UnixTime::EPOCH || entry.starts_at() <= clock.now() {
+            self.deny(entry.thing(), entry.cut_off(), entry.obsolete_after(), clock);
+        } else if entry.starts_at() <= entry.obsolete_after() {
+            self.pending.insert(entry);
+        }
     }
 
-    /// Publishes a denial when the Unix second `starts_at` has come.
-    pub(super) fn deny_from(
+    fn deny(
         &self,
-        what: &Revocable,
-        starts_at: u64,
-        keep_until: u64,
+        thing: &Revocable,
+        cut_off: UnixTime,
+        obsolete_after: UnixTime,
         clock: &dyn Clock,
     ) {
-        if starts_at <= clock.unix_time().as_secs() {
-            self.deny(what, keep_until, clock);
-        } else if starts_at <= keep_until {
-            self.pending.insert(what, starts_at, keep_until);
-        }
+        self.denials.insert(thing, cut_off, obsolete_after, clock);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Publishes the denials whose start has come.
     #[inline]
     pub(super) fn start_due(&self, clock: &dyn Clock) {
         let next = self.pending.next();
-        if next == u64::MAX {
+        if next == UnixTime::MAX {
             return;
         }
-        let now = clock.unix_time().as_secs();
+        let now = clock.now();
         if next <= now {
-            self.pending.publish_due(now, |what, keep_until| self.deny(what, keep_until, clock));
+            // Only tokens start later, and they have no cut-off.
+            self.pending.publish_due(now, |thing, obsolete_after| {
+                self.deny(thing, UnixTime::MAX, obsolete_after, clock);
+            });
         }
     }
 
@@ -116,31 +108,40 @@ impl Known {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// What is known about a token, by a fresh answer if there is one. `epoch` was loaded before the answer was looked
-    /// for.
+    /// The verdict on a token without a lookup, by a fresh answer if there is one. `None`: the store has to be asked.
+    /// `epoch` was loaded before the answer was looked for.
     ///
     /// The order of the lines is the argument above.
     #[inline]
     pub(super) fn judge(
         &self,
         epoch: u64,
-        answer: Option<&DatedAnswer>,
+        answer: Option<&CachedAnswer>,
         token: &TokenFacts<'_>,
         clock: &dyn Clock,
-    ) -> Judgement {
+    ) -> Option<Verdict> {
         if answer.is_some_and(|answer| answer.looked() >= epoch) {
-            return Judgement::NotRevoked;
+            return Some(Verdict::NotRevoked);
         }
         if self.denials.refuse(token, clock) {
-            return Judgement::Revoked;
+            return Some(Verdict::Revoked);
         }
         if let Some(answer) = answer
             && self.is_trusted(answer.sent.epoch)
         {
             answer.look(epoch);
-            return Judgement::NotRevoked;
+            return Some(Verdict::NotRevoked);
         }
-        Judgement::Open
+        None
+    }
+
+    /// The verdict on what a store is asked about.
+    pub(super) fn look_up(&self, lookup: &Lookup, clock: &dyn Clock) -> Verdict {
+        self.start_due(clock);
+        if self.denials.refuse_lookup(lookup, clock) {
+            return Verdict::Revoked;
+        }
+        Verdict::starting_at(self.pending.start_of(lookup), clock.now())
     }
 
     pub(super) fn refuse(&self, token: &TokenFacts<'_>, clock: &dyn Clock) -> bool {
@@ -156,10 +157,4 @@ impl Known {
     pub(super) fn denials(&self) -> usize {
         self.denials.len() + self.pending.len()
     }
-}
-
-/// Until when a revocation is kept, given the latest `exp` of the tokens concerned: past every leeway, and a
-/// minute for the verification to have happened a little earlier.
-pub(super) fn keep_until(expires_at: u64) -> u64 {
-    expires_at.saturating_add(RETENTION_MARGIN.as_secs())
 }

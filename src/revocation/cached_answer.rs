@@ -1,4 +1,4 @@
-//! "Not revoked" with its date.
+//! A cached "not revoked", and when it was asked for.
 
 use super::sync::{AtomicU64, Ordering};
 use crate::claims::Moment;
@@ -13,7 +13,7 @@ pub(super) struct Sent {
 }
 
 /// The store's "not revoked" about one token.
-pub(crate) struct DatedAnswer {
+pub(crate) struct CachedAnswer {
     pub(super) sent: Sent,
     /// Which cache it belongs to, by its number.
     asked_by: u64,
@@ -21,7 +21,7 @@ pub(crate) struct DatedAnswer {
     looked: AtomicU64,
 }
 
-impl DatedAnswer {
+impl CachedAnswer {
     /// What came of a question that was sent then.
     pub(super) fn new(sent: Sent, asked_by: u64) -> Self {
         Self { sent, asked_by, looked: AtomicU64::new(sent.epoch) }
@@ -33,7 +33,7 @@ impl DatedAnswer {
 
     /// The epoch up to which nothing published concerns the token.
     ///
-    /// Relaxed will do: the number is itself the whole message (see [`Known`](super::known::Known)).
+    /// Relaxed will do: the number is itself the whole message (see [`LocalState`](super::local::LocalState)).
     pub(super) fn looked(&self) -> u64 {
         self.looked.load(Ordering::Relaxed)
     }
