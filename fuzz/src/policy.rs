@@ -87,6 +87,9 @@ fn short(typ: &str) -> String {
 
 pub fn judge_claims(text: &[u8], now: u64) -> Result<Registered, &'static str> {
     let claims = strict(text).ok_or("claims")?;
+    if claims.get("iss").is_some_and(Value::is_array) {
+        return Err("iss array");
+    }
     if claims.get("iss").and_then(Value::as_str) != Some(ISSUER) {
         return Err("iss");
     }
