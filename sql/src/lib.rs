@@ -305,3 +305,8 @@ impl fmt::Debug for SqlStore {
         f.debug_struct("SqlStore").finish_non_exhaustive()
     }
 }
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
