@@ -82,5 +82,5 @@
 //! # #[cfg(not(feature = "test-util"))] fn main() {}
 //! ```
 //!
-//! If a rule is broken, it panics with a sentence such as "broken rule: revoking again does not lower a cut-off". It cannot
-//! check that an entry outlives a crash, or that other processes see it: test these two with your database.
+//! If a rule is broken, it panics with a sentence such as "broken rule: revoking again does not lower a cut-off". It
+//! cannot check that an entry outlives a crash, or that other processes see it: test these two with your database.
