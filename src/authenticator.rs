@@ -52,8 +52,8 @@ use crate::{
 /// key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes the
 /// outcome.
 ///
-/// The [`Verifier`] runs checks 1 to 15. If keys come from the network, check 7 can wait for a key that is not loaded
-/// yet. [`VerifierBuilder`](crate::VerifierBuilder) sets the limits, the cache and your own checks. The layer finds the
+/// If keys come from the network, check 7 can wait for a key that is not loaded yet.
+/// [`AuthenticatorBuilder`] sets the limits, the cache and your own checks. The layer finds the
 /// credential before these checks, and requires scopes after them.
 ///
 /// ```
