@@ -58,7 +58,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // Tests that other members include name this crate as they do.
-#[cfg(test)]
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 extern crate self as tower_bearer_issuing;
 
 mod accounts;

@@ -47,6 +47,8 @@
 //! * Issuers and subjects beyond about a kilobyte do not fit PostgreSQL's indexes: sessions and private tokens for them
 //!   are errors. Revocations take any length.
 
+// Without a database there is nothing in this crate.
+#![cfg(any(feature = "postgres", feature = "sqlite"))]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
