@@ -52,8 +52,8 @@ use crate::{
 /// key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes the
 /// outcome.
 ///
-/// The [`Verifier`] runs checks 1 to 15. If keys come from the network, check 7 can wait for a key that is not loaded
-/// yet. [`VerifierBuilder`](crate::VerifierBuilder) sets the limits, the cache and your own checks. The layer finds the
+/// If keys come from the network, check 7 can wait for a key that is not loaded yet.
+/// [`AuthenticatorBuilder`] sets the limits, the cache and your own checks. The layer finds the
 /// credential before these checks, and requires scopes after them.
 ///
 /// ```
@@ -81,8 +81,8 @@ use crate::{
 ///    `enc`. Keys and addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are never followed.
 /// 4. The claims are a strict JSON object (UTF-8, no duplicate names at any level, 32 levels).
 /// 5. `iss` is, byte by byte, the name of an issuer that is configured, or one that the template of a
-///    [multi-tenant issuer](Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used; what
-///    else it may mean rests on the signature.
+///    [multi-tenant issuer](crate::Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used;
+///    what else it may mean rests on the signature.
 /// 6. `typ` is one that the issuer's policy accepts (RFC 8725 section 3.11).
 /// 7. One of at most four keys of that issuer, selected by `kid` and bound to just this `alg`, verifies the
 ///    signature (RFC 8725 sections 3.1 and 3.8). Under a multi-tenant issuer the key may sign for this tenant, `tid` is
@@ -99,9 +99,9 @@ use crate::{
 ///     added.
 ///
 /// A token that was verified before is remembered by its whole text (see
-/// [`with_token_cache_capacity`](AuthenticatorBuilder::with_token_cache_capacity)). Then only what may have changed is looked
-/// at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome is the
-/// same.
+/// [`with_token_cache_capacity`](AuthenticatorBuilder::with_token_cache_capacity)). Then only what may have changed is
+/// looked at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome
+/// is the same.
 ///
 /// Then the revocation of the token is looked up, and the asynchronous checks run. If the keys come from the network and
 /// the token's key is not there yet (7), the authenticator waits for it.

@@ -89,7 +89,7 @@
 //! | `rust-crypto` | | signatures in pure Rust; used if `aws-lc-rs` is off |
 //! | `axum` | | [`Authenticated`] and `Option<Authenticated>` as extractors |
 //! | `tonic` | | forwards `NamedService`; claims of a `tonic::Request` |
-//! | `test-util` | | [`test_util`]: tokens, users and faults for your tests; with `issuing`: [`issuing::store::conformance`], for your own token store |
+//! | `test-util` | | [`test_util`]: tokens, users and faults for your tests, and the conformance suite for your own revocation store |
 //! | `signing` | | [`jws::SigningKey`]: keys that sign, for your own issuer |
 //! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
 //! | `jsonwebtoken` | | for services that move from the crate jsonwebtoken: [`Key`] and [`KeySet`] from its `DecodingKey`, `Jwk` and `JwkSet` |

@@ -55,7 +55,7 @@ impl ResourceServer {
     pub(crate) fn start(keys: &str, redis: &str) -> Result<Self, Failure> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
-            .args(["build", "--locked", "--release", "--example", "resource_server"])
+            .args(["build", "--locked", "--release", "-p", "resource_server"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()?;
         if !built.success() {
@@ -63,7 +63,7 @@ impl ResourceServer {
         }
         let bench = env::current_exe()?;
         let target = bench.ancestors().nth(3).ok_or("no target directory")?;
-        let mut command = Command::new(target.join("release/examples/resource_server"));
+        let mut command = Command::new(target.join("release/resource_server"));
         for name in SETTINGS {
             command.env_remove(name);
         }

@@ -94,3 +94,8 @@ pub use self::router::TokenApi;
 pub use self::signing_keys::SigningKeys;
 pub use self::store::{ListQuery, Page, PrivateToken, PrivateTokenPage, SortBy, TokenStore};
 pub use self::tokens::{CreatedPrivateToken, Login, TokenPair};
+
+/// The example of the README compiles.
+#[cfg(all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -107,7 +107,7 @@ impl RedisStore {
     /// generation, and lookups fail until the relay has seeded again.
     ///
     /// `entries` must be read after this is called. Revocations that are made meanwhile have to reach Redis on their own,
-    /// by [`revoke`](super::super::RevocationStore::revoke) or the outbox.
+    /// by [`revoke`](tower_bearer::revocation::RevocationStore::revoke) or the outbox.
     ///
     /// # Errors
     /// When Redis did not confirm every step, lost its data or its connection in between, or is being seeded by

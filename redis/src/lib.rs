@@ -44,7 +44,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Where a [`Outbox`](tower_bearer_issuing::store::TokenStore) is the truth, [`OutboxRelay`] carries its revocations here
+//! If a store with an [`Outbox`](tower_bearer::revocation::outbox::Outbox) is the source of truth, [`OutboxRelay`] carries its revocations here
 //! and seeds a Redis that is empty or has lost some. For fleets that want no look-up at all, [`DenyList`] holds
 //! everything that is revoked in each process.
 //!
@@ -64,7 +64,7 @@
 //! * **What else is in that server.** Evictions of anybody's keys count, and a snapshot of a [`DenyList`] reads them all: a
 //!   server of its own is best. After an eviction: set `noeviction`, `CONFIG RESETSTAT` (a restart does it, too), and seed
 //!   again. That order; the first process that has looked has removed the generation.
-//! * **Dates are compared by Redis.** Denials are kept until [`KEEP_AFTER_EXPIRY`](super::KEEP_AFTER_EXPIRY)
+//! * **Dates are compared by Redis.** Denials are kept until [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY)
 //!   after the token's expiry; a server whose clock is further ahead than that forgets too early.
 //! * **What the ACL user needs**: `~<prefix>*`, `&<prefix>*`, and
 //!   `+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +wait +select +hello`. Who may read
@@ -305,3 +305,8 @@ impl fmt::Debug for RedisStore {
             .finish_non_exhaustive()
     }
 }
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

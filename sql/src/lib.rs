@@ -21,8 +21,7 @@
 //! ```
 //! # #[cfg(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use tower_bearer::{UnixTime, revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, Verdict}};
-//! use tower_bearer_issuing::store::TokenStore;
+//! use tower_bearer::{UnixTime, revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, Verdict, outbox::Outbox}};
 //! use tower_bearer_sql::SqlStore;
 //!
 //! let store = SqlStore::open("sqlite::memory:").await?;
@@ -40,7 +39,7 @@
 //! * Needs Rust 1.94, as sqlx does, and a tokio runtime with its timer.
 //! * An SQLite file belongs on a local disk: network file systems don't keep the locks that it stands on. The file is
 //!   made readable by its owner only.
-//! * `sqlite::memory:` is lost when the store is dropped; see [`MemoryTokenStore`](super::MemoryTokenStore) for what
+//! * `sqlite::memory:` is lost when the store is dropped; see [`MemoryTokenStore`](tower_bearer_issuing::store::MemoryTokenStore) for what
 //!   that means.
 //! * The URL of PostgreSQL must lead to the primary: a standby answers with what it has seen so far. Over a network ask
 //!   for `sslmode=verify-full`; the default, `prefer`, goes on without TLS where the server has none.
@@ -305,3 +304,8 @@ impl fmt::Debug for SqlStore {
         f.debug_struct("SqlStore").finish_non_exhaustive()
     }
 }
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

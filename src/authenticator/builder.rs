@@ -201,7 +201,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
     /// The authenticator.
     ///
     /// # Errors
-    /// [`ConfigError`] without an issuer, with two issuers of one name, an empty name or audience, a name that is a template or the
+    /// [`ConfigError`] without an issuer, with two issuers of one name, an empty name or audience, a name that is a
+    /// template or the
     /// address of metadata, a leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY), or
     /// with a check that was added before [`claims`](Self::claims).
     pub fn build(self) -> Result<Authenticator<C>, ConfigError> {

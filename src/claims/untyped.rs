@@ -45,7 +45,7 @@ impl fmt::Debug for UntypedClaims {
 /// fn handler(user: Authenticated<NoClaims>) -> String {
 ///     user.registered().subject().unwrap_or("nobody").to_owned()
 /// }
-/// # let _ = (verifier, handler);
+/// # let _ = (authenticator, handler);
 /// # Ok(()) }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```

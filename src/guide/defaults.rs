@@ -140,7 +140,7 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | the parts that a [`Collector`](crate::telemetry::Collector) reads | none until you add them | you own the parts | [`add_authenticator`](crate::telemetry::Collector::add_authenticator), [`add_revocation`](crate::telemetry::Collector::add_revocation), [`add_pushes`](crate::telemetry::Collector::add_pushes), [`add_deny_list`](crate::telemetry::Collector::add_deny_list), [`add_token_issuer`](crate::telemetry::Collector::add_token_issuer) |
+//! | the parts that a [`Collector`](crate::telemetry::Collector) reads | none until you add them | you own the parts | [`add_authenticator`](crate::telemetry::Collector::add_authenticator), [`add_revocation`](crate::telemetry::Collector::add_revocation), [`add`](crate::telemetry::Collector::add) for a `TokenIssuer`, `Pushes` or a `DenyList` |
 //!
 //! # Defaults in code
 //!
@@ -148,15 +148,16 @@
 //! use std::time::Duration;
 //!
 //! use tower_bearer::{
-//!     Authenticator, ConfigError, Issuer, Key, RevocationCache, claims, issuing,
+//!     Authenticator, ConfigError, Issuer, Key, RevocationCache, claims,
 //!     jwks::{self, RemoteJwks},
-//!     revocation::{MemoryStore, OnUnavailable, redis::RedisStore},
+//!     revocation::{MemoryStore, OnUnavailable},
 //! };
+//! use tower_bearer_redis::RedisStore;
 //!
 //! assert_eq!(claims::DEFAULT_LEEWAY, Duration::from_secs(30));
 //! assert_eq!(claims::MAX_LEEWAY, Duration::from_secs(5 * 60));
 //! assert_eq!(jwks::MAX_LENGTH, 1024 * 1024);
-//! assert_eq!(issuing::MAX_PASSWORD, 1024);
+//! assert_eq!(tower_bearer_issuing::MAX_PASSWORD, 1024);
 //! assert_eq!(OnUnavailable::default(), OnUnavailable::Deny);
 //!
 //! /// Whether the settings that `Debug` shows are these.

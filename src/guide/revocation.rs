@@ -118,10 +118,8 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
 //!
-//! use tower_bearer::{
-//!     RevocationCache,
-//!     revocation::{MemoryStore, redis::{DenyList, RedisStore}},
-//! };
+//! use tower_bearer::{RevocationCache, revocation::MemoryStore};
+//! use tower_bearer_redis::{DenyList, RedisStore};
 //!
 //! let memory = RevocationCache::new(MemoryStore::new(), Duration::ZERO);
 //!

@@ -3,7 +3,7 @@
 //! A [`RevocationStore`](crate::revocation::RevocationStore) has two methods. `look_up` tells whether a token is revoked,
 //! and `revoke` records a revocation entry. The [`RevocationCache`](crate::RevocationCache) in front of it caches
 //! answers, shares lookups between requests, limits their time, and decides what a failure means. A store does none of
-//! that. The file `examples/own_store.rs` in the repository is a complete store with its tests.
+//! that. The file `examples/own_store/src/main.rs` in the repository is a complete store with its tests.
 //!
 //! # The rules
 //!
@@ -82,5 +82,5 @@
 //! # #[cfg(not(feature = "test-util"))] fn main() {}
 //! ```
 //!
-//! If a rule is broken, it panics with a sentence such as "broken rule: revoking again does not lower a cut-off". It cannot
-//! check that an entry outlives a crash, or that other processes see it: test these two with your database.
+//! If a rule is broken, it panics with a sentence such as "broken rule: revoking again does not lower a cut-off". It
+//! cannot check that an entry outlives a crash, or that other processes see it: test these two with your database.

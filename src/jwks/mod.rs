@@ -41,7 +41,7 @@
 //! let two = Issuer::discover("https://two.example/realms/shop")?.audience("api://orders");
 //!
 //! let authenticator = Authenticator::builder().issuer(one).issuer(two).build()?;
-//! # let _ = verifier;
+//! # let _ = authenticator;
 //!
 //! // Nothing was fetched yet: that begins with `spawn`, `ready` or the first token.
 //! assert_eq!(keys.health().attempts(), 0);

@@ -49,7 +49,7 @@ impl TryFrom<jsonwebtoken::Algorithm> for Algorithm {
 }
 
 impl Key {
-    /// The key of a [`DecodingKey`](jsonwebtoken::DecodingKey), for exactly one algorithm.
+    /// The key of a [`DecodingKey`], for exactly one algorithm.
     ///
     /// Use it while a service moves from jsonwebtoken and still loads its keys with that crate. A `DecodingKey` knows
     /// the family of its algorithm only, so you name the algorithm. For several algorithms make several keys, and put

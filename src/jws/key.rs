@@ -172,7 +172,7 @@ impl Key {
     }
 
     /// What identifies the key whatever its id: by it, or by the id, the key is
-    /// [revoked](crate::revocation::Revocable::Key).
+    /// [revoked](crate::revocation::RevocableKind::Key).
     ///
     /// For a public key it is the thumbprint of RFC 7638 with SHA-256, in base64url. The same key has the same
     /// thumbprint whether it was read from a JWK, PEM or DER, and for each of its algorithms. It is public.

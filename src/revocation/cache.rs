@@ -45,7 +45,8 @@ pub enum OnUnavailable {
 /// Remembers what a [`RevocationStore`] answered, and what was revoked, under the contract that the
 /// [module](super) states.
 ///
-/// Clones share the denials, the doubts and the counters for ever, and the cached answers until a `with_*` method is called on one of them. Settings belong to a clone: `with_*` leaves
+/// Clones share the denials, the doubts and the counters for ever, and the cached answers until a `with_*` method is
+/// called on one of them. Settings belong to a clone: `with_*` leaves
 /// clones made before as they are. So one clone goes to the
 /// [`Authenticator`](crate::Authenticator) and others to whoever revokes.
 ///

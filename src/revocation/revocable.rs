@@ -20,7 +20,8 @@ pub enum RevocableKind {
     /// One token, by its id: `jti`, the claim that the issuer's policy names, or the SHA-256 of `header.payload` in
     /// hexadecimal.
     Token,
-    /// The tokens of a subject, by `sub`: those that were issued at the [cut-off](super::RevocationEntry::cut_off) or before.
+    /// The tokens of a subject, by `sub`: those that were issued at the [cut-off](super::RevocationEntry::cut_off) or
+    /// before.
     Subject,
     /// Every token of a session, by `sid`.
     Session,

@@ -1,13 +1,13 @@
 //! Where sessions, private tokens and revocations are kept.
 //!
-//! A [`TokenStore`] is also the [`RevocationStore`] that the layer asks, so that what is revoked here is refused there
+//! A [`TokenStore`] is also the [`RevocationStore`](tower_bearer::revocation::RevocationStore) that the layer asks, so that what is revoked here is refused there
 //! by the same rows. The rules that every store keeps, and that the suite `conformance` (feature `test-util`) checks:
 //!
 //! 1. **Each method is one atomic step**: it happens wholly or not at all, however many processes call, whoever hangs
 //!    up, and whenever the machine stops. What was acknowledged is not lost.
 //! 2. **What changes revocation writes an outbox entry in the same step**, so that no revocation can be recorded and
 //!    then not be told to others. An entry is removed in the same step in which the store keeps what the fleet has
-//!    acknowledged ([`Acknowledged`]).
+//!    acknowledged ([`Acknowledged`](tower_bearer::revocation::outbox::Acknowledged)).
 //! 3. **A denial of a token, session or subject ends the rows that it concerns**: after any of them, refresh tokens
 //!    concerned are [`RefreshUse::Revoked`] and private tokens concerned are not listed, and found by no method.
 //! 4. **Nothing is issued behind a cut-off**: a row whose `issued_at` is not later than its owner's cut-off is
@@ -16,7 +16,7 @@
 //! 6. **A revoked caller does nothing**: what somebody does with an access token ([`Caller`]) is [`Called::Revoked`] if
 //!    the token is denied at the moment of the step, by its id (whenever the entry starts), session, key, or a
 //!    cut-off of its subject. The layer's answer may be as old as the bound, and the body as slow as the client likes.
-//! 7. **Times are [`UnixTime`]s**, given by the caller. Only [`RevocationStore::look_up`],
+//! 7. **Times are [`UnixTime`]s**, given by the caller. Only [`RevocationStore::look_up`](tower_bearer::revocation::RevocationStore::look_up),
 //!    [`outbox`](Outbox::outbox) and [`denials`](Outbox::denials) are given none: a store has a
 //!    [`Clock`](tower_bearer::claims::Clock) for them, which
 //!    should be the issuer's.
@@ -84,7 +84,7 @@ pub trait TokenStore: Outbox {
 
     /// Puts a new token with the same name in the place of one that [`list_private`](Self::list_private) would list,
     /// and denies the old one from `rotation.old_dies_at`, its own expiry, or the end that an earlier rotation has set,
-    /// whichever is earliest. It is listed until then, and [`RevocationStore::look_up`] refuses it from then on.
+    /// whichever is earliest. It is listed until then, and [`RevocationStore::look_up`](tower_bearer::revocation::RevocationStore::look_up) refuses it from then on.
     ///
     /// An old token that has not died yet can be rotated again: whoever lost the answer to the first call comes again.
     /// Of several calls that would have it die at once, one succeeds. What dies at once is denied from the epoch on
@@ -118,7 +118,7 @@ pub trait TokenStore: Outbox {
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime>;
 
-    /// Writes several denials in one step, each as [`RevocationStore::revoke`] would: rows that they concern end, those
+    /// Writes several denials in one step, each as [`RevocationStore::revoke`](tower_bearer::revocation::RevocationStore::revoke) would: rows that they concern end, those
     /// of a token at the entry's start. An entry about a subject, a session or a private token
     /// [covers](RevocationEntry::cover_tokens_until) also the latest `expires_at` among the rows that it ends.
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()>;

@@ -1,5 +1,5 @@
 //! A revocation store of your own behind the layer: `cargo run -p own_store`. The rules that it keeps are checked
-//! by `cargo test --example own_store`.
+//! by `cargo test -p own_store`.
 
 #![allow(clippy::print_stdout, reason = "it shows what the service answers")]
 
