@@ -140,7 +140,7 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | the parts that a [`Collector`](crate::telemetry::Collector) reads | none until you add them | you own the parts | [`add_authenticator`](crate::telemetry::Collector::add_authenticator), [`add_revocation`](crate::telemetry::Collector::add_revocation), [`add`](crate::telemetry::Collector::add) for a `TokenIssuer`, `Pushes` or a `DenyList` |
+//! | the parts that a [`Collector`](crate::telemetry::Collector) reads | none until you add them | you own the parts | [`add_authenticator`](crate::telemetry::Collector::add_authenticator), [`add_revocation`](crate::telemetry::Collector::add_revocation), [`add_source`](crate::telemetry::Collector::add_source) for a `TokenIssuer`, `Pushes` or a `DenyList` |
 //!
 //! # Defaults in code
 //!

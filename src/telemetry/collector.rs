@@ -42,16 +42,16 @@ impl Collector {
         self,
         authenticator: &Authenticator<C>,
     ) -> Self {
-        self.add(authenticator.clone())
+        self.add_source(authenticator.clone())
     }
 
     /// Adds a cache that belongs to no authenticator here.
     pub fn add_revocation(self, cache: &RevocationCache) -> Self {
-        self.add(cache.clone())
+        self.add_source(cache.clone())
     }
 
     /// Adds a part of another crate or of your own, such as a `TokenIssuer`, `Pushes` or a `DenyList`.
-    pub fn add(mut self, source: impl MetricSource) -> Self {
+    pub fn add_source(mut self, source: impl MetricSource) -> Self {
         self.sources.push(Arc::new(source));
         self
     }
@@ -92,7 +92,7 @@ impl fmt::Debug for Collector {
 ///     }
 /// }
 ///
-/// Collector::new().add(Listener::default()).collect();
+/// Collector::new().add_source(Listener::default()).collect();
 /// ```
 pub trait MetricSource: Send + Sync + 'static {
     /// Adds what was counted since the start, and what is held now.

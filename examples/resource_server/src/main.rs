@@ -100,7 +100,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .revocation(revocation.clone())
         .build()?;
     let collector = Collector::new().add_authenticator(&authenticator);
-    let collector = pushes.iter().fold(collector, |all, pushes| all.add(pushes.clone()));
+    let collector = pushes.iter().fold(collector, |all, pushes| all.add_source(pushes.clone()));
     let layer = BearerLayer::new(authenticator);
 
     let app = Router::new()

@@ -1,5 +1,7 @@
 //! Several resource servers that share a Redis.
 
+#![allow(clippy::disallowed_methods, reason = "processes take real time")]
+
 use std::{
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
@@ -11,7 +13,6 @@ mod program;
 #[allow(dead_code, reason = "the tests of the store use all of it")]
 mod server;
 #[path = "../../../tests/common/tokens.rs"]
-#[allow(dead_code, reason = "other tests use all of it")]
 mod tokens;
 
 use program::Program;
@@ -78,7 +79,6 @@ fn a_redis_that_evicts_ends_the_start() {
 
 /// A token that is valid for an hour.
 fn token() -> String {
-    #[allow(clippy::disallowed_methods, reason = "the program reads the system's clock, too")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = format!(
         r#"{{"iss":"https://issuer.example","aud":"api://orders","sub":"alice","jti":"a","iat":{},"exp":{}}}"#,

@@ -1,5 +1,7 @@
 //! Several token services that share a database and a Redis.
 
+#![allow(clippy::disallowed_methods, reason = "processes take real time")]
+
 use std::{
     path::PathBuf,
     process::Command,

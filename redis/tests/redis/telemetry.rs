@@ -42,9 +42,9 @@ async fn pushes_and_the_deny_list_are_told() {
     eventually("followed", async || deny_list.stats().denials == 1).await;
     let collector = Collector::new()
         .add_revocation(&one.revocation)
-        .add(pushes.clone())
-        .add(pushes.clone())
-        .add(deny_list.clone());
+        .add_source(pushes.clone())
+        .add_source(pushes.clone())
+        .add_source(deny_list.clone());
     let now = told(&collector);
     for (name, value) in [
         ("revocation_pushes_connected", 1),

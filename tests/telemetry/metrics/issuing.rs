@@ -81,7 +81,7 @@ fn a_refresh_token_that_was_used_before_is_told_apart_from_one_that_is_no_good()
         issuer.refresh(&first).await.unwrap_err();
         issuer.refresh(&first).await.unwrap_err();
         issuer.refresh("a.b.c").await.unwrap_err();
-        Collector::new().add(issuer.clone()).collect();
+        Collector::new().add_source(issuer.clone()).collect();
     });
     assert_eq!(
         recorded.all("refreshes"),

@@ -36,7 +36,7 @@ async fn log_ins_refreshes_and_log_outs_leave_nothing_behind() {
     )
     .build()
     .unwrap();
-    let collector = Collector::new().add(issuer.clone());
+    let collector = Collector::new().add_source(issuer.clone());
 
     let log_in = async |password: &str| {
         issuer.log_in(&Credentials::new(EMAIL, password), None).await.map(|login| login.tokens)
