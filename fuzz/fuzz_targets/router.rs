@@ -19,12 +19,12 @@ use tower_bearer::{
     Algorithm, Authenticated, BoxFuture, UnixTime, claims::ManualClock, jws::SigningKey,
     revocation::StoreError,
 };
-use tower_bearer_issuing::{
-    Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,
-};
 use tower_bearer_fuzz::{
     NOW, block_on,
     http_wire::{Answer, Refusal},
+};
+use tower_bearer_issuing::{
+    Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,
 };
 
 #[derive(Debug, Arbitrary)]
