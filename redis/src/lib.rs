@@ -52,7 +52,7 @@
 //!
 //! * **How lasting the data is.** Rule 3 needs a process that remembers. A fleet that is restarted together with a Redis
 //!   that has lost its last revocations cannot know: use `appendonly yes` with `appendfsync always`, or keep the truth
-//!   in SQL, from where the outbox relay (feature `issuing`) carries it here. The database remembers what Redis has
+//!   in SQL, from where an [`OutboxRelay`] carries it here. The database remembers what Redis has
 //!   acknowledged to the relay, and the relay seeds a Redis that has lost it. Nor can a fleet know what is lost within
 //!   the second before anybody but a process that is gone, too, has seen it, or what was replaced beyond the 100 000 latest
 //!   revocations, which the stream of changes holds.

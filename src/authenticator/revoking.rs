@@ -24,7 +24,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// whenever it was issued.
     ///
     /// `issuer` is a name of an issuer of the verifier; of a multi-tenant issuer, the name of one tenant, as in `iss`.
-    /// For tokens of your own `TokenIssuer` (feature `issuing`) call
+    /// For tokens of your own `TokenIssuer` (crate `tower-bearer-issuing`) call
     /// `TokenIssuer::revoke_subject`: its cut-off is exact, because the store's clock decides both dates.
     ///
     /// ```

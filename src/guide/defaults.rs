@@ -87,7 +87,7 @@
 //! | plain `http` | to the own machine only | an attacker on the network could insert his own keys | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
 //! | a `jwks_uri` at a loopback or link-local address | rejected, unless the issuer itself is there | an issuer elsewhere must not send this process to its own ports or to instance metadata | cannot be changed |
 //!
-//! # Redis (feature `redis`)
+//! # Redis (crate `tower-bearer-redis`)
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
@@ -100,7 +100,7 @@
 //! | names of keys and channel | begin with `tower-bearer:` | | `tower_bearer_redis::RedisBuilder::with_prefix` |
 //! | how often a relay looks for entries to copy | every 200 milliseconds | | `tower_bearer_redis::OutboxRelay::with_interval` |
 //!
-//! # Your own tokens (feature `issuing`)
+//! # Your own tokens (crate `tower-bearer-issuing`)
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|

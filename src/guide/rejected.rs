@@ -47,7 +47,7 @@
 //!   codes below.
 //! * The body is a text `no layer in front of this service provides Authenticated<..>` with status 500: the route has
 //!   no layer, or one for another claims type. This is a mistake in your code and has no kind.
-//! * The API of the issuer (feature `issuing`) answered: a log-in or a refresh has its own errors.
+//! * The API of the issuer (crate `tower-bearer-issuing`) answered: a log-in or a refresh has its own errors.
 //! * An [`Authenticator`](crate::Authenticator) without a layer returns the [`Rejection`](crate::Rejection) to its
 //!   caller, and writes no event.
 //!

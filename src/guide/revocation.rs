@@ -29,7 +29,7 @@
 //!    leeway that the policy accepts on `iat`. A token of a new log-in within that time is rejected too.
 //! 3. A token without `iat` is rejected by every cut-off of its subject, because its age is unknown.
 //! 4. Cut-offs count whole seconds. A token that was issued in the second of the cut-off is rejected. A `TokenIssuer`
-//!    (feature `issuing`) dates the tokens that it issues afterwards later than the cut-off.
+//!    (crate `tower-bearer-issuing`) dates the tokens that it issues afterwards later than the cut-off.
 //!
 //! # When a revocation is seen
 //!

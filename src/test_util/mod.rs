@@ -19,7 +19,7 @@
 //! | its 401s | the same, and the bad tokens of [`TestToken`], or none |
 //! | its 503s | [`FakeStore`] |
 //! | a revocation store of your own | [`revocation_conformance`] |
-//! | a token store of your own | `issuing::store::conformance`, with the feature `issuing` |
+//! | a token store of your own | `store::conformance` of the crate `tower-bearer-issuing` |
 //!
 //! A handler is a function of what it is given:
 //!
