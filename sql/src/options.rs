@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{SqlStore, connect, failure::Failure, schema};
-use tower_bearer::{ConfigError, revocation::StoreError};
+use tower_bearer::revocation::StoreError;
 
 /// Settings of an [`SqlStore`].
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +49,6 @@ impl SqlStoreOptions {
     /// # Errors
     /// As [`SqlStore::open`].
     pub async fn open(self, url: &str) -> Result<SqlStore, OpenError> {
-        if cfg!(not(any(feature = "aws-lc-rs", feature = "rust-crypto"))) {
-            return Err(OpenError::Config(ConfigError::NoBackend));
-        }
         let database = connect::connect(url, self).await?;
         schema::migrate(&database).await?;
         Ok(SqlStore::over(database))
@@ -68,9 +65,6 @@ impl Default for SqlStoreOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// A setting of the crate.
-    #[error(transparent)]
-    Config(ConfigError),
     /// The URL is of no database that this build knows: `sqlite:` takes the feature `sqlite`, `postgres:` the feature
     /// `postgres`.
     #[error("not a database URL: expected sqlite: or postgres:, and the feature of that name")]

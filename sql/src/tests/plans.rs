@@ -18,7 +18,7 @@ use tower_bearer_issuing::store::{ListQuery, Page, SortBy};
 ///
 /// The statements of `schema.rs` are left out: they run when a store is opened, on a table of one row.
 fn statements(database: &Database) -> Vec<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/src");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut all = Vec::new();
     for file in fs::read_dir(source).unwrap() {
         let path = file.unwrap().path();
