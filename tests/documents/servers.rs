@@ -13,12 +13,11 @@ use std::{
 use super::root;
 
 /// Variables, and the word for what each names in `#[ignore = "needs ..."]`.
-const NEEDS: [(&str, &str); 5] = [
+const NEEDS: [(&str, &str); 4] = [
     ("REDIS_SERVER", "redis-server"),
     ("POSTGRES_BIN", "postgres"),
     ("OIDC_PROVIDER_DIR", "oidc-provider"),
     ("PYJWT_PYTHON", "pyjwt"),
-    ("WYCHEPROOF_DIR", "Wycheproof"),
 ];
 
 type Needs = BTreeSet<&'static str>;

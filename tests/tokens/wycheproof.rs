@@ -1,11 +1,11 @@
 //! Project Wycheproof's JSON Web Signature and JSON Web Key files.
 //!
-//! They are read from the folder that the environment variable `WYCHEPROOF_DIR` names. What the files say is asserted of
-//! every vector but those that are listed here, each with its reason.
+//! `tests/fixtures/wycheproof` has the files. What they say is asserted of every vector but those that are listed here,
+//! each with its reason.
 
 #![cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 
-use std::{env, fs, path::Path};
+use std::{fs, path::Path};
 
 use serde_json::Value;
 use tower_bearer::{Key, KeySet};
@@ -36,23 +36,20 @@ const KEY_OVERRIDES: &[(u64, Verdict, &str)] = &[
 ];
 
 #[test]
-#[ignore = "needs the files of Project Wycheproof"]
 fn json_web_signatures_are_judged_as_the_file_says() {
     let file = read_vectors("json_web_signature_test.json");
     assert_eq!(run(&file, SIGNATURE_OVERRIDES, one_key), (42, 359));
 }
 
 #[test]
-#[ignore = "needs the files of Project Wycheproof"]
 fn json_web_keys_are_judged_as_the_file_says() {
     let file = read_vectors("json_web_key_test.json");
     assert_eq!(run(&file, KEY_OVERRIDES, key_set), (7, 19));
 }
 
 fn read_vectors(name: &str) -> Value {
-    let folder = env::var_os("WYCHEPROOF_DIR")
-        .expect("WYCHEPROOF_DIR is not set: set it to the folder with Project Wycheproof's JWS and JWK files");
-    let text = fs::read_to_string(Path::new(&folder).join(name)).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wycheproof");
+    let text = fs::read_to_string(folder.join(name)).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
