@@ -1,4 +1,4 @@
-//! Settings of a store.
+//! Settings of a store: address, timeouts, replicas and TLS.
 
 use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
 
 const WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_600);
 
-/// Settings of a [`RedisStore`], from [`RedisStore::builder`].
+/// Settings of a [`RedisStore`]. [`RedisStore::builder`] returns them.
 #[must_use = "nothing happens before `connect`"]
 pub struct RedisBuilder {
     url: String,
@@ -39,73 +39,75 @@ impl RedisBuilder {
         }
     }
 
-    /// What every key and the channel begin with: fleets with different prefixes share nothing. Default:
+    /// Sets the prefix of every key and of the channel. Fleets with different prefixes share nothing. Default:
     /// `tower-bearer:`.
     ///
-    /// The channel is not of a database: fleets in two databases of one server need two prefixes.
+    /// Redis channels do not belong to a database. So two fleets in two databases of one server need two prefixes.
     pub fn with_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
         self
     }
 
-    /// How long it may take to connect. Default: 1 second.
+    /// Sets how long connecting may take. Default: 1 second.
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long Redis may take over one command. Default: 500 milliseconds, which is below the
+    /// Sets how long Redis may take to answer one command. Default: 500 milliseconds, which is below the
     /// [timeout](tower_bearer::RevocationCache::with_lookup_timeout) of a cache.
     pub fn with_command_timeout(mut self, timeout: Duration) -> Self {
         self.command_timeout = timeout;
         self
     }
 
-    /// Acknowledges a revocation only when so many replicas have it, and fails after `timeout` (`WAIT`). Default: the
-    /// master alone.
+    /// Acknowledges a revocation only when this many replicas have it (`WAIT`), and fails after `timeout`. Default:
+    /// only the master has to have it.
     ///
-    /// One that failed with too few replicas is in force all the same: on the master, in this process, and by its push
-    /// in every other. Revocations that are made at the same time wait together, on a connection of their own; one may
-    /// have to wait for the end of those before it, so that it takes up to twice the time. From 1 millisecond to 1 hour.
+    /// A revocation that failed because of too few replicas is in force nevertheless: on the master, in this process,
+    /// and by its push in every other process. Revocations that are made at the same time wait together, on a separate
+    /// connection. A revocation may first have to wait for the end of an earlier wait, so it may take up to twice the
+    /// timeout. `timeout` may be from 1 millisecond to 1 hour, and `replicas` must be at least 1.
+    /// [`connect`](Self::connect) checks both.
     pub fn with_wait(mut self, replicas: u32, timeout: Duration) -> Self {
         self.wait = Some((replicas, timeout));
         self
     }
 
-    /// Starts without a server: where none can be reached, or it still loads its data, [`connect`](Self::connect) succeeds
-    /// and the store connects as soon as it can. Default: it is an error.
+    /// Starts without a server. If no server can be reached, or the server still loads its data,
+    /// [`connect`](Self::connect) succeeds and the store connects as soon as it can. Default: `connect` fails.
     ///
-    /// Look-ups are unavailable until then, and whatever else `connect` refuses, a server that evicts or a replica, is
-    /// refused whenever it is met. What a server answers at start is judged as ever: a wrong password, one that evicts,
-    /// or a certificate that is not trusted ends the start. [`is_seeded`](RedisStore::is_seeded) tells why there is no
+    /// Until then lookups fail. If a server answers at start, the store checks it as usual: a wrong password, a server
+    /// that evicts keys, a replica, or an untrusted certificate makes `connect` fail. The store also rejects such a
+    /// server if it meets it later. [`is_seeded`](RedisStore::is_seeded) fails with the reason why there is no
     /// connection.
     pub fn allow_unreachable_at_start(mut self) -> Self {
         self.absence = Absence::MayPass;
         self
     }
 
-    /// Trusts the operating system's roots, in place of those that were trusted so far. They are read once, now.
-    /// Default: the bundled roots of Mozilla's programme. Has no effect without TLS.
+    /// Trusts the root certificates of the operating system, in place of those that were trusted before. They are read
+    /// once, by this call. Default: the bundled roots of Mozilla's programme. Has no effect without TLS.
     ///
     /// # Errors
-    /// [`ConnectError::Roots`] where the system has none that can be read.
+    /// [`ConnectError::Roots`] if the system has no readable root certificate.
     pub fn with_system_roots(self) -> Result<Self, ConnectError> {
         Ok(self.with_roots(Roots::of_system()?))
     }
 
-    /// Trusts the certificates of this PEM text alone, in place of those that were trusted so far. Has no effect without
+    /// Trusts only the certificates of this PEM text, in place of those that were trusted before. Has no effect without
     /// TLS.
     ///
     /// # Errors
-    /// [`ConnectError::Roots`] where it has none, or one that cannot be read.
+    /// [`ConnectError::Roots`] if the text has no certificate, or one that cannot be read.
     pub fn with_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConnectError> {
         Ok(self.with_roots(Roots::of_pem(pem.as_ref())?))
     }
 
-    /// Trusts the certificates of this PEM text too: those of a private authority. Has no effect without TLS.
+    /// Also trusts the certificates of this PEM text, such as those of a private authority. Has no effect without TLS.
     ///
     /// # Errors
-    /// As [`with_root_pem`](Self::with_root_pem).
+    /// The same as [`with_root_pem`](Self::with_root_pem).
     pub fn add_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConnectError> {
         let roots = self.tls.roots.clone().and_pem(pem.as_ref())?;
         Ok(self.with_roots(roots))
@@ -116,11 +118,13 @@ impl RedisBuilder {
         self
     }
 
-    /// Shows a certificate of the client's own, which a Redis demands unless it has `tls-auth-clients no`: its PEM text,
-    /// followed by those of its chain, and the PEM text of its private key. Default: none. Has no effect without TLS.
+    /// Sets a client certificate. A Redis with TLS demands one unless it has `tls-auth-clients no`. `certificate` is
+    /// the PEM text of the certificate, followed by those of its chain. `private_key` is the PEM text of its private
+    /// key. Default: none. Has no effect without TLS.
     ///
     /// # Errors
-    /// [`ConnectError::ClientCertificate`] where one of the two cannot be read, or the key is another's.
+    /// [`ConnectError::ClientCertificate`] if one of the two cannot be read, or the key does not belong to the
+    /// certificate.
     pub fn with_client_certificate_pem(
         mut self,
         certificate: impl AsRef<[u8]>,
@@ -130,13 +134,13 @@ impl RedisBuilder {
         Ok(self)
     }
 
-    /// Connects, and looks whether the server can be relied on.
+    /// Connects, and checks whether the server can be relied on.
     ///
-    /// Needs a Tokio runtime with I/O and timer enabled, and keeps a task in it that reconnects. That Redis was not
-    /// [seeded](RedisStore::seed) yet is no error here.
+    /// Needs a Tokio runtime with I/O and timer enabled. Starts a task in that runtime that reconnects. It is not an
+    /// error if Redis was not [seeded](RedisStore::seed) yet.
     ///
     /// # Errors
-    /// As [`ConnectError`] says.
+    /// See [`ConnectError`].
     pub async fn connect(self) -> Result<RedisStore, ConnectError> {
         for (timeout, name) in [
             (self.connect_timeout, "connect timeout (above zero)"),
@@ -151,7 +155,7 @@ impl RedisBuilder {
         let health = Health { space: Arc::clone(&space), seen: Arc::default() };
         let waiting = match self.wait {
             None => None,
-            // `WAIT 0` waits for nobody, and a time of zero waits for ever.
+            // `WAIT 0` does not wait for any replica, and `WAIT` with a timeout of zero waits forever.
             Some((replicas, timeout)) if replicas == 0 || !WAITS.contains(&timeout) => {
                 return Err(ConnectError::OutOfRange("wait (1 replica at least, 1 ms to 1 hour)"));
             }
@@ -168,7 +172,7 @@ impl RedisBuilder {
 }
 
 impl fmt::Debug for RedisBuilder {
-    /// Without the URL, which may have a password.
+    /// Does not show the URL, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBuilder")
             .field("prefix", &self.prefix)

@@ -1,4 +1,4 @@
-//! Opening a connection.
+//! Opens connections to Redis.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use super::{
     tls::Tls,
 };
 
-/// Commands that wait to be written; more than that make their callers wait.
+/// How many commands may wait to be written. If there are more, their callers wait.
 const PIPELINE: usize = 1_000;
 
-/// Where Redis is, and how long it may take.
+/// The address of Redis, and the timeouts.
 #[derive(Clone)]
 pub(super) struct Dialer {
     address: Address,
@@ -35,11 +35,11 @@ enum Address {
     Unix(std::path::PathBuf),
 }
 
-/// A connection for commands; closed with its last clone.
+/// A connection for commands. It is closed when its last clone is dropped.
 #[derive(Clone)]
 pub(super) struct Connection(pub(super) MultiplexedConnection, #[expect(dead_code)] Arc<Driver>);
 
-/// What reads and writes the socket; ends when it is dropped.
+/// The task that reads and writes the socket. It ends when this value is dropped.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -58,11 +58,12 @@ impl Dialer {
         connect_timeout: Duration,
         command_timeout: Duration,
     ) -> Result<Self, ConnectError> {
-        // With redis-rs it could be `#insecure`, for certificates that nobody looks at.
+        // redis-rs accepts `#insecure`, which turns the check of certificates off.
         if url.contains('#') {
             return Err(ConnectError::UrlFragment);
         }
-        // TLS is ours: redis-rs would take the provider of the process, or panic for want of one.
+        // This crate makes the TLS connection. redis-rs would use the default provider of the process, or panic if
+        // there is none.
         let (wants_tls, url) = match url.split_once(':') {
             Some((scheme, rest)) if is_one_of(scheme, ["rediss", "valkeys"]) => {
                 (true, format!("redis:{rest}"))
@@ -84,7 +85,7 @@ impl Dialer {
         Ok(Self { address, settings, connect_timeout, command_timeout })
     }
 
-    /// For commands that Redis is asked to take its time over.
+    /// For commands that tell Redis to wait before it answers.
     pub(super) fn with_more_time(&self, time: Duration) -> Self {
         Self { command_timeout: self.command_timeout.saturating_add(time), ..self.clone() }
     }
@@ -137,7 +138,7 @@ impl Dialer {
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
     let stream = TcpStream::connect((host, port)).await.map_err(Failure::dial)?;
-    // Commands are small and somebody waits for each.
+    // Commands are small, and a caller waits for each of them.
     stream.set_nodelay(true).map_err(Failure::dial)?;
     Ok(stream)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong: at start, and with a question.
+//! Errors: at start, and of a single command.
 
 use std::{error::Error, io, sync::Arc};
 
@@ -6,21 +6,21 @@ use ::redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use tower_bearer::revocation::StoreError;
 
-/// Why there is no [`RedisStore`](super::RedisStore).
+/// Why a [`RedisStore`](super::RedisStore) could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL is none of a Redis.
+    /// The URL is not a Redis URL.
     #[error(
         "not a Redis URL: expected redis:// or rediss://, such as redis://user:password@host:6379/0"
     )]
     Url,
-    /// The URL has a fragment. Other clients take `#insecure` for leave not to look at certificates.
+    /// The URL has a fragment. Other clients take `#insecure` as permission not to check certificates.
     #[error(
         "a Redis URL with a fragment: write # in a password as %23; certificates are always checked"
     )]
     UrlFragment,
-    /// Certificates of authorities that cannot be read. The string says what was expected.
+    /// The root certificates cannot be read. The string names what was expected.
     #[error("unreadable root certificates: expected a {0}")]
     Roots(&'static str),
     /// The certificate of the client or its private key cannot be read, or they do not belong together.
@@ -31,46 +31,47 @@ pub enum ConnectError {
     /// TLS cannot be set up.
     #[error("TLS with Redis cannot be set up")]
     Tls,
-    /// A setting outside of what it may be; the string names setting and limits.
+    /// A setting is outside its limits. The string names the setting and the limits.
     #[error("setting out of range: {0}")]
     OutOfRange(&'static str),
-    /// `maxmemory-policy` is this one, which forgets revocations when memory is short: set it to `noeviction`.
+    /// `maxmemory-policy` has this value, which evicts revocations when memory is short. Set it to `noeviction`.
     #[error(
         "the maxmemory-policy of Redis is {0}, which evicts revocations: set it to noeviction, and seed Redis again"
     )]
     Evicting(String),
-    /// Redis has evicted keys since its statistics began, perhaps revocations. The fleet is unavailable until it is
-    /// seeded again, after `CONFIG RESETSTAT` or a restart with `maxmemory-policy` at `noeviction`.
+    /// Redis has evicted keys since its statistics began, and revocations may be among them. The fleet is unavailable
+    /// until it is seeded again. Before that, set `maxmemory-policy` to `noeviction`, and run `CONFIG RESETSTAT` or
+    /// restart Redis.
     #[error(
         "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT, and seed Redis again"
     )]
     Evicted,
-    /// The server is a replica; revocations could be missing there.
+    /// The server is a replica, which may lack revocations.
     #[error("the Redis server is a replica: connect to its master")]
     Replica,
-    /// The server cannot be reached, has no certificate that is trusted, does not know the user, or does not answer as
-    /// Redis does.
+    /// The server cannot be reached, has an untrusted certificate, does not know the user, or does not answer as Redis
+    /// does.
     #[error("cannot use the Redis server")]
     Unavailable(#[source] StoreError),
 }
 
-/// Why a question has no answer.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// There is no generation.
+    /// Redis has no generation.
     #[error(
         "Redis is empty: it was not initialised, or has lost its data; seed it, or initialise it if nothing was revoked"
     )]
     NotSeeded,
-    /// Fewer revocations are there than have been.
+    /// Redis has fewer or other revocations than it had before.
     #[error("Redis has lost revocations that it had acknowledged: seed it again")]
     WentBackwards,
-    /// Something in Redis is none of ours.
+    /// Redis has a value that this crate did not write.
     #[error(
         "a value in Redis was not written by this crate: use a prefix that no other program uses"
     )]
     Unreadable,
-    /// No connection at the moment, and why the last attempt to make one failed.
+    /// The store is not connected. The source is the failure of the last attempt to connect.
     #[error("not connected to Redis: the store reconnects in the background")]
     Down(#[source] Option<Arc<Failure>>),
     #[error(
@@ -91,39 +92,40 @@ pub(super) enum Failure {
         "too few replicas have confirmed the revocation: expected as many as `RedisBuilder::with_wait` names"
     )]
     TooFewReplicas,
-    /// What is held in this process is older than the bound.
+    /// The data in this process is older than the staleness bound.
     #[error("the deny-list is older than its staleness bound")]
     OutOfDate,
-    /// Redis was seeded, or another server has replaced it, while it was asked.
+    /// Redis was seeded, or another server has replaced it, while the command ran.
     #[error("Redis was seeded or replaced during the command: repeat the call")]
     Overtaken,
-    /// Somebody else seeds, or the data was lost meanwhile.
+    /// Another process seeds, or Redis lost the data meanwhile.
     #[error("seeding was interrupted by another process or by a loss of data: seed Redis again")]
     SeedInterrupted,
     #[error("the operating system returned no random bytes: allow the process to call getrandom")]
     NoRandomness,
     #[error("cannot connect to Redis")]
     Dial(#[source] io::Error),
-    /// Certificates, or what is no TLS at all.
+    /// The certificate is not trusted, or the server does not use TLS.
     #[error("the TLS of the Redis server cannot be trusted")]
     Tls(#[source] io::Error),
-    /// The connection failed under a question. Its text is the operating system's or that of TLS.
+    /// The connection failed during a command. Its text comes from the operating system or from TLS.
     #[error("the connection to Redis failed")]
     Wire(#[source] RedisError),
     #[error("Redis answered with an error")]
     Redis(#[source] Refusal),
-    /// Replicas were not asked, and why.
+    /// The replicas could not be asked. The source is the reason.
     #[error("no replica could be asked whether it has the revocation")]
     Unconfirmed(#[source] Arc<Failure>),
 }
 
-/// What is kept of an error that Redis answered with: its code, as `NOPERM`, and never its text, which may repeat what
-/// it was sent. To a `HELLO` that is unknown it answers with the password.
+/// The parts of an error answer of Redis that are kept: its kind and its code, such as `NOPERM`. The text is not kept,
+/// because it may repeat what was sent. For example, Redis answers an unknown `HELLO` with a text that has the
+/// password.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.text())]
 pub(super) struct Refusal {
     kind: ErrorKind,
-    /// `None` where redis-rs does not tell it, or it is not one.
+    /// `None` if redis-rs does not give a code, or the code does not have the form of one.
     code: Option<String>,
 }
 
@@ -133,7 +135,7 @@ impl Refusal {
             (1..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase())
         };
         let (kind, code) = (error.kind(), error.code().map(str::to_owned));
-        // The error of a pipeline has no code of its own: its commands have.
+        // The error of a pipeline has no code; the errors of its commands have one.
         let of_commands = || Some(error.into_server_errors()?.first()?.1.code().to_owned());
         let code = code.or_else(of_commands).filter(is_code);
         Self { kind, code }
@@ -152,7 +154,7 @@ impl Failure {
         if is_of_tls(&error) { Self::Tls(error) } else { Self::Dial(error) }
     }
 
-    /// A fixed name for logs.
+    /// Returns a fixed name for logs.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::NotSeeded => "not_seeded",
@@ -177,7 +179,7 @@ impl Failure {
         }
     }
 
-    /// Whether it may pass without a setting being changed.
+    /// Returns whether the failure may end without a change of settings.
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Dial(_) | Self::TimedOut => true,
@@ -195,7 +197,7 @@ fn is_of_tls(error: &io::Error) -> bool {
 }
 
 fn io_error(error: &RedisError) -> Option<&io::Error> {
-    // redis-rs shows it in the box that it keeps it in.
+    // redis-rs returns the `Arc` in which it keeps the error, not the error itself.
     let kept: &Arc<dyn Error + Send + Sync> = error.source()?.downcast_ref()?;
     kept.downcast_ref()
 }

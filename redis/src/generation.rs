@@ -1,4 +1,4 @@
-//! The generation: whether what is in Redis is all that was revoked.
+//! The generation: a random value in Redis which shows that Redis has all revocations.
 
 use ::redis::Cmd;
 
@@ -11,17 +11,17 @@ use super::{
 };
 use tower_bearer::revocation::{RevocationEntry, StoreError};
 
-/// Denials in one step of seeding.
+/// How many revocation entries one step of a seeding writes.
 const BATCH: usize = 500;
 
-/// A seeding that has not come on for so long is over.
+/// A seeding without progress for this long is over.
 const SEEDING_SECONDS: u64 = 30;
 
-/// Removes the generation, unless another has come or the data is right all the same; and with it the seeding that goes on,
-/// which may have counted on what was lost.
+/// Removes the generation, and any seeding in progress, because that seeding may have relied on the lost data. Does
+/// nothing if Redis has another generation by now, or if the data is complete.
 ///
-/// A count beyond the one that was known is right only if the stream has that revocation: others may have been recorded since
-/// the loss.
+/// If the count is higher than the known one, the data is complete only if the stream has the known revocation, because
+/// other revocations may have been recorded since the loss.
 const FORSAKE: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local count, tip = string.match(redis.call('GET', KEYS[2]) or '0 ', '^(%d+) (%x*)$')
@@ -37,7 +37,8 @@ redis.call('DEL', KEYS[4])
 return redis.call('DEL', KEYS[1])
 ";
 
-/// Writes a generation if there is none: 1 if it did. 2 while a seeding goes on, which is not complete yet.
+/// Writes a generation if there is none. Returns 1 if it has written it, 0 if there is one, and 2 if a seeding is in
+/// progress.
 const INITIALISE: &str = r"
 if redis.call('GET', KEYS[1]) then return 0 end
 if redis.call('GET', KEYS[2]) then return 2 end
@@ -45,14 +46,15 @@ redis.call('SET', KEYS[1], ARGV[1])
 return 1
 ";
 
-/// Begins a seeding, unless another goes on: 1 if it did.
+/// Begins a seeding, unless another one is in progress. Returns 1 if it has begun, 2 if another one is in progress, and
+/// 0 if only a missing generation was to be seeded and there is one.
 const BEGIN: &str = r"
 if ARGV[3] == '1' and redis.call('GET', KEYS[1]) then return 0 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'EX', ARGV[2]) then return 1 end
 return 2
 ";
 
-/// Writes the generation, if the seeding goes on that began with a token and every batch is there.
+/// Writes the generation, if the seeding with this token is still in progress and every batch is in Redis.
 const FINISH: &str = r"
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -66,16 +68,16 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 ";
 
 impl RedisStore {
-    /// Declares that what is in Redis is all that was revoked, unless that has been declared already; tells whether it
-    /// was done now.
+    /// Declares that Redis has all revocations, unless that was declared before. Returns whether this call has declared
+    /// it.
     ///
-    /// For setting up a fleet whose only truth is Redis. **After a loss of data it declares the loss to be no matter**:
-    /// whatever was revoked and is not there any more is good again. So it is somebody's decision, and belongs into no
-    /// start-up script. Where the truth is elsewhere, [`seed`](Self::seed) from there. Where an outbox relay runs,
-    /// it is not needed, and the relay seeds all the same.
+    /// Use it to set up a fleet whose only source of truth is Redis. **After a loss of data it declares that the loss
+    /// does not matter**: every token whose revocation was lost is accepted again. So a person must decide to call it,
+    /// and it must not be in a start-up script. If the source of truth is elsewhere, [`seed`](Self::seed) from there.
+    /// If an outbox relay runs, this call is not needed, and the relay seeds nevertheless.
     ///
     /// # Errors
-    /// When Redis did not confirm, or is being seeded.
+    /// If Redis did not confirm, or is being seeded.
     pub async fn initialise(&self) -> Result<bool, StoreError> {
         let mut command = ::redis::cmd("EVAL");
         command.arg(INITIALISE).arg(2).arg(&self.0.space.generation).arg(&self.0.space.seeding);
@@ -88,10 +90,10 @@ impl RedisStore {
         Ok(outcome == 1)
     }
 
-    /// Whether look-ups are answered: there is a generation, and nothing that this process knows of was lost.
+    /// Returns whether lookups are answered: there is a generation, and no data that this process knows was lost.
     ///
     /// # Errors
-    /// When Redis cannot be asked.
+    /// If Redis cannot be asked.
     pub async fn is_seeded(&self) -> Result<bool, StoreError> {
         match self.look_at_the_mark().await {
             Ok(_) => Ok(true),
@@ -100,18 +102,19 @@ impl RedisStore {
         }
     }
 
-    /// Writes all revocation entries, and then a new generation: look-ups are answered from then on. What is in Redis
-    /// already stays.
+    /// Writes all revocation entries, and then a new generation. Lookups are answered from then on. The entries that
+    /// are already in Redis stay.
     ///
     /// If an outbox relay runs, it finds that Redis has another generation than its store keeps. It removes the new
     /// generation, and lookups fail until the relay has seeded again.
     ///
-    /// `entries` must be read after this is called. Revocations that are made meanwhile have to reach Redis on their own,
-    /// by [`revoke`](tower_bearer::revocation::RevocationStore::revoke) or the outbox.
+    /// Read `entries` from their source after this call has begun, for example by a lazy iterator. Revocations that are
+    /// made during the call must reach Redis separately, by
+    /// [`revoke`](tower_bearer::revocation::RevocationStore::revoke) or the outbox.
     ///
     /// # Errors
-    /// When Redis did not confirm every step, lost its data or its connection in between, or is being seeded by
-    /// somebody else.
+    /// If Redis did not confirm every step, lost its data or its connection in between, or is being seeded by another
+    /// process.
     pub async fn seed(
         &self,
         entries: impl IntoIterator<Item = RevocationEntry>,
@@ -128,7 +131,8 @@ impl RedisStore {
         Ok(self.finish_seeding(seeding).await?)
     }
 
-    /// `None` if `only_if_missing` and there is a generation: somebody else has seeded already.
+    /// Returns `None` if `only_if_missing` is set and there is a generation, because another process has seeded
+    /// already.
     pub(super) async fn begin_seeding(
         &self,
         only_if_missing: bool,
@@ -169,15 +173,15 @@ impl RedisStore {
         self.meet_the_generation().await
     }
 
-    /// Lets others seed, unless Redis has another seeding by now.
+    /// Ends this seeding, so that other processes can seed. Does nothing if Redis has another seeding by now.
     pub(super) async fn abandon_seeding(&self, seeding: &Seeding) -> Result<(), Failure> {
         let mut command = ::redis::cmd("EVAL");
         command.arg(ABANDON).arg(1).arg(&self.0.space.seeding).arg(seeding.value());
         self.0.link.send_over(seeding.link, &command).await
     }
 
-    /// Whether Redis has everything up to a mark that it had acknowledged, as far as count and stream can tell. If not,
-    /// the generation is removed.
+    /// Returns whether Redis has everything up to a mark that it had acknowledged, as far as the count and the stream
+    /// show. If not, this removes the generation.
     pub(super) async fn still_has(
         &self,
         link: u64,
@@ -189,12 +193,12 @@ impl RedisStore {
         self.forsake(link, &Lost(acknowledged)).await.map(|is_removed| !is_removed)
     }
 
-    /// Removes the generation because of a loss, and tells whether it did. Look-ups fail from then on.
+    /// Removes the generation because of a loss, and returns whether it did. Lookups fail from then on.
     pub(super) async fn forsake(&self, link: u64, lost: &Lost) -> Result<bool, Failure> {
         self.0.link.send_over(link, &forsaking(&self.0.space, lost)).await
     }
 
-    /// Knows the generation from now on, and waits for replicas where that is asked.
+    /// Remembers the new generation, and waits for replicas if `with_wait` is set.
     async fn meet_the_generation(&self) -> Result<(), Failure> {
         let mark = self.look_at_the_mark().await?;
         match &self.0.waiting {
@@ -204,7 +208,7 @@ impl RedisStore {
     }
 }
 
-/// The command that removes the generation, because data was lost.
+/// Returns the command that removes the generation because data was lost.
 pub(super) fn forsaking(space: &Space, Lost(mark): &Lost) -> Cmd {
     let mut command = ::redis::cmd("EVAL");
     command.arg(FORSAKE).arg(4).arg(&space.generation).arg(&space.count);
@@ -214,13 +218,13 @@ pub(super) fn forsaking(space: &Space, Lost(mark): &Lost) -> Cmd {
     command
 }
 
-/// A seeding that goes on: its token will be the generation. The batches that were written stand beside the token in
-/// Redis, so that none can be lost in a failover that the token outlives.
+/// A seeding in progress: its token will be the generation. Redis keeps the number of written batches beside the token.
+/// So a batch that is lost in a failover is noticed, even if the token is not lost.
 ///
-/// Every step goes over the connection that it began on. If that breaks, the server may have lost what others have
-/// recorded since, so the seeding fails.
+/// Every step uses the connection on which the seeding began. If that connection breaks, the seeding fails, because the
+/// server may have lost entries that other processes have recorded since then.
 pub(super) struct Seeding {
-    /// The generation that it ends with.
+    /// The generation that the seeding ends with.
     pub(super) token: String,
     batches: u64,
     pub(super) link: u64,

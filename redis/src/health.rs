@@ -1,4 +1,4 @@
-//! Whether a server may be asked, and what its data are.
+//! Checks whether the store may use a server, and whether its data is complete.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
     names::Space,
 };
 
-/// Looks at servers: at each connection that is made, and once in each heartbeat, whether or not anybody asks anything.
+/// Checks servers: at each new connection, and once in each heartbeat, even without requests.
 #[derive(Clone)]
 pub(super) struct Health {
     pub(super) space: Arc<Space>,
@@ -20,13 +20,13 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Asks the server what it is: a master that evicts nothing and has evicted nothing. What its data are is an answer
-    /// of its own, because not to be seeded is no reason to go elsewhere.
+    /// Checks that the server is a master, does not evict keys and has not evicted any. The inner result is about the
+    /// data: if Redis is not seeded, that is not a reason to use another server.
     ///
-    /// One that may have evicted revocations loses the generation on the spot: when its settings are right again, the
-    /// data is not.
+    /// If the server may have evicted revocations, this removes the generation at once. The right settings do not bring
+    /// the data back.
     ///
-    /// `INFO`, because an ACL may well forbid `CONFIG` and `ROLE`.
+    /// It uses `INFO`, because an ACL may forbid `CONFIG` and `ROLE`.
     pub(super) async fn check(
         &self,
         connection: &Connection,
@@ -72,7 +72,8 @@ impl Health {
         })
     }
 
-    /// Whether an answer of that connection is about all the data: `before` was known when its question was sent.
+    /// Checks whether an answer on that connection covers all the data. `before` is the mark that was known when the
+    /// question was sent.
     pub(super) async fn judge(
         &self,
         connection: &Connection,
@@ -94,7 +95,8 @@ impl Health {
         self.forsake(connection, lost).await;
     }
 
-    /// Tells the fleet that data was lost. Where it fails, the loss is not settled, and the next answer leads here again.
+    /// Removes the generation because data was lost, which makes the whole fleet unavailable. If this fails, the loss
+    /// is not settled, and the next answer leads to this call again.
     async fn forsake(&self, connection: &Connection, lost: &Lost) {
         let command = forsaking(&self.space, lost);
         if let Ok(0_u64) = command.query_async(&mut connection.0.clone()).await {
@@ -103,8 +105,8 @@ impl Health {
     }
 }
 
-/// Whether another revocation stands in the stream in the place of the latest that was known. Where the stream does not
-/// reach back so far there is no telling.
+/// Returns whether the stream has a different revocation in the place of the latest known one. If the stream does not
+/// reach back that far, this cannot be known, and the result is `false`.
 fn is_replaced(known: &Mark, mark: &Mark, entry: &StreamRangeReply) -> bool {
     let Some(entry) = entry.ids.first() else { return false };
     let tip = entry.get::<Vec<u8>>("t");
@@ -125,8 +127,8 @@ fn evicts(memory: &str, stats: &str) -> Result<(), Failure> {
     }
 }
 
-/// Identifies the process that has answered `INFO`, and its replication history: a process that was a replica for a
-/// while may have lost data, and has another history afterwards.
+/// Identifies the process that has answered `INFO`, and its replication history. A process that was a replica for a
+/// while may have lost data. It has a different history afterwards.
 pub(super) fn server(info: &str) -> Result<String, Failure> {
     let read = |name| field(info, name).ok_or(Failure::Unreadable);
     Ok(format!("{} {}", read("run_id")?, read("master_replid")?))

@@ -2,33 +2,35 @@
 //!
 //! # Why nothing is lost for good
 //!
-//! The store keeps, for each fleet, a generation, a server, and how far Redis had come with them ([`Acknowledged`]).
+//! For each fleet the store keeps a generation, a server, and how far Redis had come with them ([`Acknowledged`]).
 //!
-//! 1. **Entries leave the outbox in the transaction that raises the kept mark**, and only while the kept generation and
-//!    the kept server are those that have acknowledged them.
+//! 1. **Entries leave the outbox in the transaction that raises the kept mark.** They leave it only while the kept
+//!    generation and the kept server are those that have acknowledged them.
 //! 2. **Before a relay records anything, it compares.** Redis must have the kept generation, and the kept mark must be
-//!    its latest or be in its stream. If not, Redis has lost acknowledged entries, and the relay seeds. Where the
-//!    stream does not reach back that far, the relay cannot tell, and seeds.
-//! 3. **A comparison is worth one connection and one generation.** The relay records over the same connection only,
-//!    so on the same server. If the connection breaks, or Redis answers with another generation, the entries stay and
-//!    the relay compares again. With the lease, it also looks again and again whether the store keeps that generation.
-//!    If the relay finds the kept mark on another server than the kept one, it keeps that server instead. It does so
-//!    only if the store has kept nothing else meanwhile; otherwise it compares again. The server before removes no
-//!    entry afterwards, however slow its relay is, because the new server may lack that entry.
-//! 4. **A seeding first replaces the kept generation, and then reads the store.** What left the outbox before is
-//!    among the denials that it reads. An older generation removes no entry afterwards, however slow its relay is. So
-//!    a seeding that stops in the middle is noticed, too: Redis does not have the generation that is kept.
-//! 5. **Redis may be ahead.** A relay that stops between the two sides has recorded an entry that is still in the
-//!    outbox. It is recorded again, and the mark in Redis goes on from the kept one.
+//!    its latest or be in its stream. If not, Redis has lost acknowledged entries, and the relay seeds. If the stream
+//!    does not reach back that far, the relay cannot know, and seeds.
+//! 3. **A comparison is valid for one connection and one generation.** The relay records over the same connection only,
+//!    so on the same server. If the connection breaks, or Redis answers with another generation, the entries stay in
+//!    the outbox and the relay compares again. With the lease, it also checks again and again whether the store still
+//!    keeps that generation. If the relay finds the kept mark on a different server than the kept one, it makes the
+//!    store keep that server instead. It does so only if the store has kept nothing else meanwhile; otherwise it
+//!    compares again. From then on a relay of the old server, however slow, cannot remove an entry, because the new
+//!    server may lack that entry.
+//! 4. **A seeding first replaces the kept generation, and then reads the store.** The entries that left the outbox
+//!    before are among the entries that it reads. From then on a relay of an older generation, however slow, cannot
+//!    remove an entry. So a seeding that stops in the middle is noticed, too: Redis does not have the generation that
+//!    the store keeps.
+//! 5. **Redis may be ahead of the store.** A relay that stops between the two sides has recorded an entry that is still
+//!    in the outbox. The entry is recorded again, and the mark in Redis counts up from the kept one.
 //!
-//! If nothing is kept for a fleet that Redis has a generation for, because an older version of this crate or
-//! [`RedisStore::initialise`] has set it up, the relay seeds once. Lookups are answered meanwhile, unless the lease
-//! expires during the seeding: the next relay then finds that the generations differ. If the generations differ,
+//! The store may keep nothing for a fleet whose Redis has a generation, because an older version of this crate or
+//! [`RedisStore::initialise`] has set it up. The relay then seeds once. Lookups are answered meanwhile, unless the
+//! lease expires during the seeding: the next relay then finds that the generations differ. If the generations differ,
 //! lookups fail until the seeding has finished.
 //!
-//! A server is one process and its replication history. A restart and a failover end it, also a failover that leads
-//! back to the same process. But nothing tells the relay that somebody replaces the data of a running process, as
-//! `FLUSHALL` and `RESTORE` do. Restore a backup by a restart.
+//! A server is one process and its replication history. A restart ends it. A failover ends it too, even one that leads
+//! back to the same process. But the relay cannot notice if the data of a running process is replaced, as `FLUSHALL`
+//! and `RESTORE` do. To restore a backup, restart Redis with it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,10 +47,10 @@ use tower_bearer::revocation::{
     outbox::{Acknowledged, Outbox, OutboxEntry},
 };
 
-/// Entries in one step: few enough that nobody else waits long for Redis.
+/// How many entries one step records. The number is small, so that other clients do not wait long for Redis.
 pub(super) const BATCH: usize = 200;
 
-/// How often a relay compares again at once because the store has kept something else meanwhile.
+/// How often a relay compares again at once, because the store has kept another value meanwhile.
 const COMPARISONS: usize = 5;
 
 /// A token store, and the fleet that it feeds.
@@ -68,23 +70,23 @@ struct Basis {
     server: Arc<str>,
 }
 
-/// Whether to ask the store if Redis was complete over this connection and with this generation before.
+/// Whether an earlier comparison over this connection and with this generation is enough, or the store must be asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// `outbox_done` finds out whether the store still keeps that generation and that server.
+    /// It is enough: `outbox_done` checks whether the store still keeps that generation and that server.
     IsEnough,
-    /// A relay that seeds another server replaces it.
+    /// The store must be asked, because a relay that seeds another server replaces the generation.
     MayBeOver,
 }
 
-/// What Redis has, compared with what the store keeps as acknowledged.
+/// The result of comparing Redis with what the store keeps as acknowledged.
 enum Compared {
     Complete(Basis),
-    /// It has no generation, or had one and not everything that was acknowledged under it.
+    /// Redis has no generation, or it has one and lacks entries that it had acknowledged under it.
     NotSeeded,
-    /// The store keeps nothing about it.
+    /// The store keeps nothing for this fleet.
     Unknown,
-    /// It has this generation, and the store keeps another.
+    /// Redis has this generation, and the store keeps a different one.
     Differs {
         link: u64,
         generation: Arc<str>,
@@ -99,7 +101,7 @@ impl Ledger {
     /// Records up to [`BATCH`] entries in Redis and removes them from the outbox.
     pub(super) async fn publish(&self, entries: &[OutboxEntry]) -> Result<(), StoreError> {
         let Compared::Complete(basis) = self.compare(Known::IsEnough).await? else {
-            // They stay until it is seeded.
+            // The entries stay in the outbox until Redis is seeded.
             return Err(Failure::NotSeeded.into());
         };
         let denials: Vec<_> = entries.iter().map(|entry| entry.revocation.clone()).collect();
@@ -109,7 +111,7 @@ impl Ledger {
         }
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         if !self.store.outbox_done(&ids, &self.acknowledged(&basis, &mark)).await? {
-            // Another relay has found a different server, or seeds or has seeded one.
+            // Another relay has found a different server, or is seeding one, or has seeded one.
             *self.basis() = None;
             return Err(Failure::Overtaken.into());
         }
@@ -133,7 +135,7 @@ impl Ledger {
         }
     }
 
-    /// Seeds Redis, whatever it has.
+    /// Seeds Redis, even if its data is complete.
     pub(super) async fn seed(&self) -> Result<(), StoreError> {
         let seeding = self.redis.begin_seeding(false).await?.ok_or(Failure::SeedInterrupted)?;
         self.go_on_seeding(seeding, None).await
@@ -148,7 +150,7 @@ impl Ledger {
         Err(Failure::Overtaken.into())
     }
 
-    /// `None` if the store has kept something else meanwhile.
+    /// Returns `None` if the store has kept another value meanwhile.
     async fn compare_once(&self, known: Known) -> Result<Option<Compared>, StoreError> {
         let link = self.redis.0.link.current().await?;
         let mark = match self.redis.mark_over(link).await {
@@ -192,7 +194,7 @@ impl Ledger {
         lease: Option<&Lease>,
     ) -> Result<(), StoreError> {
         if let Err(error) = self.write_denials(&mut seeding, lease).await {
-            // So that another relay need not wait until it expires.
+            // This lets another relay seed before the seeding expires.
             let _ = self.redis.abandon_seeding(&seeding).await;
             return Err(error);
         }
@@ -204,7 +206,7 @@ impl Ledger {
         seeding: &mut Seeding,
         lease: Option<&Lease>,
     ) -> Result<(), StoreError> {
-        // Before the denials are read, so that no entry is removed that is not among them.
+        // This comes before the entries are read, so that every entry that leaves the outbox is among them.
         let generation = fingerprint(&seeding.token);
         let server = self.redis.server_over(seeding.link).await?;
         let new = Acknowledged::new(&*self.redis.0.space.prefix, generation, server, 0, [0; 8]);
@@ -216,7 +218,7 @@ impl Ledger {
             after = Some(last.thing().clone());
             self.redis.seed_batch(seeding, &denials).await?;
             if let Some(lease) = lease {
-                // Without it the seeding goes on: no other relay can seed meanwhile.
+                // The seeding continues without the lease, because no other relay can seed meanwhile.
                 lease.hold(&self.redis).await?;
             }
         }
@@ -237,7 +239,7 @@ impl Ledger {
     }
 }
 
-/// Stands for a generation where its readers must not be able to sign messages with it.
+/// Returns a hash that identifies a generation. A reader of the hash cannot sign messages with it.
 fn fingerprint(generation: &str) -> String {
     hex(&sha256(generation.as_bytes()))
 }

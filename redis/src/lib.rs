@@ -1,27 +1,31 @@
-//! Revocations that a fleet shares through Redis or Valkey.
+//! Shares revocations between the processes of a fleet through Redis or Valkey.
 //!
-//! 1. **One round trip for each look-up**: the denials that may concern a token, and in the same answer the
-//!    *generation*, which is written when the fleet is set up and lost with the data.
-//! 2. **An empty Redis is not "not revoked".** Without a generation every look-up fails, until
-//!    [`RedisStore::initialise`] or [`RedisStore::seed`] has written one; what that means for a request is the cache's
-//!    [`OnUnavailable`](tower_bearer::revocation::OnUnavailable).
-//! 3. **Data that went backwards is lost data.** Revocations are counted in Redis, and a hash over all of them stands
-//!    beside the count. Each process remembers what it was answered, what it was acknowledged, and what it sees at least
-//!    once a second. Shown less, or as much with another hash, or another revocation in the place of the last that it
-//!    knows, or a generation that another has followed, it removes the generation: the whole fleet is unavailable until it
-//!    is seeded again. That is what a restart from an old snapshot, or a failover to a replica that lagged, looks like.
-//! 4. **A revocation is one atomic step**: the denial, its place in the count, the stream and the message to
-//!    the fleet. With [`with_wait`](RedisBuilder::with_wait) it is acknowledged only when replicas have it. Without a
-//!    generation `revoke` writes it and answers with an error, because rule 3 does not protect it yet.
-//! 5. **Nothing may evict**, nor have evicted: a `maxmemory-policy` other than `noeviction`, or `evicted_keys` above 0, is
-//!    refused at start and looked for once a second. Either removes the generation, because what was evicted does not
-//!    come back with the right setting. A server that is a replica is refused as well.
-//! 6. **Pushes make it fast, the bound makes it safe.** [`RedisStore::push_to`] puts revocations of other processes in
-//!    force as they happen. After a reconnection or a gap in the count, cached answers are
-//!    [doubted](RevocationCache::doubt). What no push has brought is seen after the cache's bound at the latest. Pushes are
-//!    signed with the generation: who may publish and not read keys revokes nothing, and raises one doubt a second at most.
-//! 7. **Names are hashed at rest.** Keys and stream hold dates and 128 bits of a SHA-256 in place of ids and
-//!    subjects; messages, which Redis does not keep, name them, because that is what a cache is told.
+//! 1. **One round trip for each lookup.** The command reads the revocation entries that may concern the token. It also
+//!    reads the *generation*, which is written when the fleet is set up and is lost with the data.
+//! 2. **An empty Redis does not mean "not revoked".** Without a generation every lookup fails, until
+//!    [`RedisStore::initialise`] or [`RedisStore::seed`] has written one. The setting
+//!    [`OnUnavailable`](tower_bearer::revocation::OnUnavailable) of the cache decides how a failed lookup is answered.
+//! 3. **A Redis that went back in time has lost data.** Redis counts the revocations and keeps a hash over all of them
+//!    beside the count. Each process remembers the count and the hash of each answer, of each acknowledgement and of
+//!    its own check, which runs at least once a second. A process removes the generation if it sees a lower count, the
+//!    same count with a different hash, a different revocation in the place of the last one that it knows, or a
+//!    generation that another one has replaced. The whole fleet is then unavailable until it is seeded again. A restart
+//!    from an old snapshot, or a failover to a replica that lagged, looks like this.
+//! 4. **A revocation is one atomic step.** The step writes the revocation entry, counts it, adds it to the stream and
+//!    publishes the message to the fleet. With [`with_wait`](RedisBuilder::with_wait) the store acknowledges a
+//!    revocation only when replicas have it. Without a generation `revoke` writes the entry and returns an error,
+//!    because rule 3 does not protect it yet.
+//! 5. **Redis must not evict keys, and must not have evicted any.** The store rejects a server with a
+//!    `maxmemory-policy` other than `noeviction`, or with `evicted_keys` above 0. It checks this at start and once a
+//!    second. Either of the two removes the generation, because the right setting does not bring evicted keys back. The
+//!    store also rejects a server that is a replica.
+//! 6. **Pushes make revocation fast, the staleness bound makes it safe.** [`RedisStore::push_to`] puts the revocations
+//!    of other processes in force as soon as they are published. After a reconnect or a gap in the count, it marks the
+//!    cached answers as [stale](RevocationCache::doubt). A revocation that no push has delivered is seen after the
+//!    staleness bound of the cache at the latest. Pushes are signed with the generation. A client that may publish but
+//!    not read keys cannot revoke anything. It can cause one doubt a second at most.
+//! 7. **Names are hashed at rest.** Keys and the stream contain dates and 128 bits of a SHA-256, not ids and subjects.
+//!    Messages contain the ids and subjects, because a cache needs them. Redis does not keep messages.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,7 +39,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Once, when the fleet is set up, and again by somebody who has decided that what was lost does not matter:
+//! Call this once, when the fleet is set up. Call it again only after a person has decided that the lost data does not
+//! matter:
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,60 +49,70 @@
 //! # Ok(()) }
 //! ```
 //!
-//! If a store with an [`Outbox`](tower_bearer::revocation::outbox::Outbox) is the source of truth, [`OutboxRelay`] carries its revocations here
-//! and seeds a Redis that is empty or has lost some. For fleets that want no look-up at all, [`DenyList`] holds
-//! everything that is revoked in each process.
+//! If a store with an [`Outbox`](tower_bearer::revocation::outbox::Outbox) is the source of truth, use an
+//! [`OutboxRelay`]. It copies the revocations of that store to Redis, and seeds a Redis that is empty or has lost some.
+//! If you want no round trip for lookups, use a [`DenyList`]: it holds all revocation entries in each process.
 //!
 //! # What the operator decides
 //!
-//! * **How lasting the data is.** Rule 3 needs a process that remembers. A fleet that is restarted together with a Redis
-//!   that has lost its last revocations cannot know: use `appendonly yes` with `appendfsync always`, or keep the truth
-//!   in SQL, from where an [`OutboxRelay`] carries it here. The database remembers what Redis has
-//!   acknowledged to the relay, and the relay seeds a Redis that has lost it. Nor can a fleet know what is lost within
-//!   the second before anybody but a process that is gone, too, has seen it, or what was replaced beyond the 100 000 latest
-//!   revocations, which the stream of changes holds.
-//! * **Who is the master.** A server that has become a replica, or whose connection ends, is left within a second and the
-//!   command timeout: in a failover "the bound" is the bound and about 1.5 seconds. A master that is cut off from its
-//!   replacement, and goes on answering, is believed by whoever still reaches it: to stop it is the failover's work.
-//!   One that refuses writes, as `min-replicas-to-write` makes it, cannot be told of a loss: meanwhile those who have noticed
-//!   it are unavailable, and no others.
-//! * **What else is in that server.** Evictions of anybody's keys count, and a snapshot of a [`DenyList`] reads them all: a
-//!   server of its own is best. After an eviction: set `noeviction`, `CONFIG RESETSTAT` (a restart does it, too), and seed
-//!   again. That order; the first process that has looked has removed the generation.
-//! * **Dates are compared by Redis.** Denials are kept until [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY)
-//!   after the token's expiry; a server whose clock is further ahead than that forgets too early.
-//! * **What the ACL user needs**: `~<prefix>*`, `&<prefix>*`, and
-//!   `+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +wait +select +hello`. Who may read
-//!   these keys can sign pushes, and who may write them can take denials away, or hide one behind a key that is no string,
-//!   which look-ups take for none: let it be nobody else.
-//! * One server, or a name that leads to the one that is the master now. Redis Cluster and Sentinel are not asked.
+//! * **How durable the data is.** Rule 3 needs a process that remembers. If the whole fleet restarts together with a
+//!   Redis that has lost its last revocations, no process can notice the loss. Use `appendonly yes` with
+//!   `appendfsync always`, or keep the source of truth in SQL and let an [`OutboxRelay`] copy it to Redis. The database
+//!   remembers what Redis has acknowledged to the relay, and the relay seeds a Redis that has lost it. Two more losses
+//!   cannot be noticed. The first is a revocation that is lost within one second, if the only process that has seen it
+//!   has ended too. The second is a revocation that was replaced and is older than the latest 100 000, because the
+//!   stream of changes keeps only those.
+//! * **Which server is the master.** The store leaves a server that has become a replica, or whose connection has
+//!   ended, within one second plus the command timeout. So in a failover the staleness bound is longer by about 1.5
+//!   seconds. A master may be cut off from its replacement and still answer. The processes that reach it trust it, so
+//!   the failover software must stop it. A master that rejects writes, for example because of `min-replicas-to-write`,
+//!   cannot record a loss of data. Until it accepts writes again, only the processes that have noticed the loss are
+//!   unavailable.
+//! * **What else is in that server.** Evicted keys of other programs count too, and a snapshot of a [`DenyList`] reads
+//!   all keys. A separate server is best. After an eviction, do this in this order: set `noeviction`, run
+//!   `CONFIG RESETSTAT` (a restart does the same), and seed again. The first process that has checked the server has
+//!   removed the generation.
+//! * **Redis compares dates.** Redis keeps a revocation entry until
+//!   [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after the expiry of the token. A server whose
+//!   clock is further ahead than that removes entries too early.
+//! * **Which rights the ACL user needs**: `~<prefix>*`, `&<prefix>*`, and
+//!   `+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +wait +select +hello`.
+//!   A client that may read these keys can sign pushes. A client that may write them can remove revocation entries. It
+//!   can also hide an entry behind a key that is not a string, because a lookup treats such a key as missing. Give
+//!   these rights to no other client.
+//! * **Topology**: one server, or one name that leads to the current master. The store does not support Redis Cluster
+//!   and does not query Sentinel.
 //!
 //! # TLS
 //!
-//! `rediss://` in place of `redis://` asks for it: TLS 1.2 or 1.3 by rustls with AWS-LC, whichever backend checks
-//! signatures. The server's certificate must be for the host of the URL, and from one of the bundled authorities of
-//! Mozilla's programme; for private ones see [`RedisBuilder::with_root_pem`] and
-//! [`add_root_pem`](RedisBuilder::add_root_pem), for a certificate of the client's own
-//! [`with_client_certificate_pem`](RedisBuilder::with_client_certificate_pem). There is no way to leave certificates
-//! unchecked. `redis://` is unencrypted, password and all: for a network that is trusted.
+//! Use `rediss://` in place of `redis://` for TLS. The store then uses TLS 1.2 or 1.3 by rustls with AWS-LC, also if
+//! another backend checks signatures. The certificate of the server must be for the host of the URL. It must be issued
+//! by one of the bundled authorities of Mozilla's programme. For private authorities see
+//! [`RedisBuilder::with_root_pem`] and [`add_root_pem`](RedisBuilder::add_root_pem). For a client certificate see
+//! [`with_client_certificate_pem`](RedisBuilder::with_client_certificate_pem). You cannot turn off the check of
+//! certificates. `redis://` sends everything unencrypted, the password too. Use it only in a trusted network.
 //!
 //! # While Redis cannot be relied on
 //!
-//! Killed, stopped, behind a wire that swallows, or back without its data, by the cache's
-//! [`OnUnavailable`](tower_bearer::revocation::OnUnavailable):
+//! Redis may be killed, stopped, behind a network that drops packets silently, or back without its data. The setting
+//! [`OnUnavailable`](tower_bearer::revocation::OnUnavailable) of the cache then decides:
 //!
 //! | token | `Deny` | `ServeStale(age)` | `Allow` |
 //! |---|---|---|---|
-//! | "not revoked" was asked for within the bound | passes until the bound | until the bound + `age` | passes |
-//! | never asked about | 503 | 503 | passes |
-//! | revoked elsewhere since it was asked about | passes until the bound at most | until the bound + `age` at most | passes until Redis is back |
+//! | last lookup, within the bound: "not revoked" | until the bound | until the bound + `age` | accepted |
+//! | no lookup yet | 503 | 503 | accepted |
+//! | revoked elsewhere since its last lookup | until the bound | until the bound + `age` | until Redis is back |
 //! | known to be revoked, or revoked here | 401 | 401 | 401 |
 //!
-//! A look-up fails at once where there is no connection, and after the command timeout on one that has gone silent, which
-//! is given up within a second and that timeout. Then each process tries to connect, after 50 milliseconds first and every
-//! 2 seconds in the end, and half of each pause is by chance. Nothing has to be restarted. A Redis that is back without
-//! its data stays unavailable until it is seeded; one that is back with its data answers as before. A slow replica delays
-//! revocations that [wait](RedisBuilder::with_wait) for it, and no look-up.
+//! A time in a cell is the latest time at which the token is accepted.
+//!
+//! If there is no connection, a lookup fails at once. If the connection was lost just now, a lookup first waits for the
+//! first attempt to reconnect. On a connection that has gone silent, a lookup fails after the command timeout. The
+//! store gives such a connection up within one second plus the command timeout. Then each process tries to reconnect.
+//! The first pause is 50 milliseconds, each pause is twice as long as the one before, and the longest is 2 seconds. A
+//! random part of up to half is taken off each pause. You do not have to restart anything. A Redis that is back without
+//! its data stays unavailable until it is seeded. One that is back with its data answers as before. A slow replica
+//! delays revocations that [wait](RedisBuilder::with_wait) for it, but not lookups.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -146,47 +161,48 @@ use tower_bearer::{
     revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 
-/// Revocations in Redis, under the rules of the [module](self); clones share connections.
+/// Revocations in Redis, under the rules of the [module](self). Clones share connections.
 ///
-/// It reconnects on its own, for as long as a clone is there. While it is not connected, look-ups fail at once.
+/// The store reconnects by itself as long as a clone exists. While it is not connected, lookups fail at once. The
+/// exception: right after a connection was lost, they wait for the first attempt to reconnect.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 
 struct Inner {
     space: Arc<Space>,
     link: Link,
-    /// For revocations that wait for replicas.
+    /// The connection for revocations that wait for replicas.
     waiting: Option<Waiting>,
     seen: Arc<Seen>,
     health: Health,
-    /// For connections of pushes.
+    /// Makes the connections for pushes.
     dialer: Dialer,
 }
 
 impl RedisStore {
-    /// Connects with the default settings: [`builder`](Self::builder) has others.
+    /// Connects with the default settings. [`builder`](Self::builder) lets you change them.
     ///
     /// # Errors
-    /// As [`RedisBuilder::connect`].
+    /// The same as [`RedisBuilder::connect`].
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         Self::builder(url).connect().await
     }
 
-    /// The settings of a store at `redis://[user[:password]@]host[:port][/database][?protocol=resp3]`, the same with
-    /// `rediss://` for TLS, or `unix:///path[?db=..&user=..&pass=..&protocol=resp3]`.
+    /// Returns the settings of a store. The URL is `redis://[user[:password]@]host[:port][/database][?protocol=resp3]`,
+    /// the same with `rediss://` for TLS, or `unix:///path[?db=..&user=..&pass=..&protocol=resp3]`.
     pub fn builder(url: &str) -> RedisBuilder {
         RedisBuilder::new(url)
     }
 
-    /// Puts what other processes revoke in force in `cache`, as it happens, and doubts its answers when something may
-    /// have been missed.
+    /// Puts the revocations of other processes in force in `cache` as soon as they are published. Marks the cached
+    /// answers as stale if a message may have been missed.
     ///
-    /// A task of the runtime does it, until the last clone of the cache is gone or the runtime ends; it takes a
-    /// connection of its own. Call it once for each cache: the cache of this store, or one in front of another store
-    /// whose revocations are carried here.
+    /// A task of the runtime does this, until the last clone of the cache is dropped or the runtime ends. The task uses
+    /// a separate connection. Call this once for each cache. That is the cache of this store, or a cache in front of
+    /// another store whose revocations a relay copies to this Redis.
     ///
     /// # Panics
-    /// Outside a Tokio runtime.
+    /// If it is called outside a Tokio runtime.
     pub fn push_to(&self, cache: &RevocationCache) -> Pushes {
         Pushes::start(self.clone(), cache.downgrade())
     }
@@ -222,12 +238,12 @@ impl RedisStore {
         })
     }
 
-    /// Whether an answer is about all the data: `before` was known when its question was sent.
+    /// Checks whether an answer covers all the data. `before` is the mark that was known when the question was sent.
     async fn judge(&self, before: Option<Mark>, mark: Mark) -> Result<Mark, Failure> {
         match self.0.seen.judge(before.as_ref(), &mark) {
             Ok(()) => Ok(mark),
             Err(Objection::Lost(lost)) => {
-                // Where it fails, the next answer leads here again.
+                // If this fails, the next answer leads to the same check again.
                 let removed = self.0.link.send(&forsaking(&self.0.space, &lost)).await;
                 if let Ok(0_u64) = removed {
                     self.0.seen.settle(&lost);
@@ -238,12 +254,12 @@ impl RedisStore {
         }
     }
 
-    /// What stands in Redis now about generation and count.
+    /// Reads the current generation and count from Redis.
     async fn look_at_the_mark(&self) -> Result<Mark, Failure> {
         self.mark_over(self.0.link.current().await?).await
     }
 
-    /// As [`look_at_the_mark`](Self::look_at_the_mark), over the connection with this number only.
+    /// The same as [`look_at_the_mark`](Self::look_at_the_mark), but only over the connection with this number.
     async fn mark_over(&self, link: u64) -> Result<Mark, Failure> {
         let before = self.0.seen.mark();
         let command = Mark::command(&self.0.space);
@@ -253,24 +269,24 @@ impl RedisStore {
 
     /// Identifies the server behind the connection with this number.
     async fn server_over(&self, link: u64) -> Result<String, Failure> {
-        // All sections: before version 7, Redis takes only one name.
+        // All sections: before version 7, Redis takes only one section name.
         let info: String = self.0.link.send_over(link, &::redis::cmd("INFO")).await?;
         health::server(&info)
     }
 
-    /// Writes entries over the connection with this number only, and returns the mark that Redis has acknowledged them
-    /// with. `NotSeeded` means that they were written and are not safe: without a generation nobody would notice that
-    /// Redis loses them again.
+    /// Writes entries, only over the connection with this number. Returns the mark with which Redis has acknowledged
+    /// them. `NotSeeded` means that the entries were written but are not safe: without a generation, no process would
+    /// notice if Redis loses them again.
     async fn record(&self, link: u64, entries: &[RevocationEntry]) -> Result<Mark, Failure> {
         let mut before = self.0.seen.mark();
         if before.is_none() {
-            // It is not seeded, or was seeded just now.
+            // Redis is not seeded, or was seeded just now.
             before = self.mark_over(link).await.ok();
         }
         let generation = before.as_ref().map(|mark| &*mark.generation);
         let command = Record::of(&self.0.space, entries).command(generation);
         let reply: MarkReply = self.0.link.send_over(link, &command).await?;
-        // What was acknowledged must not be gone when this process asks next.
+        // If this process asks next, the acknowledged entries must still be there.
         let mark = self.judge(before, Mark::of(&reply)?).await?;
         if let Some(waiting) = &self.0.waiting {
             waiting.confirm(&self.0.space, mark.count).await?;
@@ -284,9 +300,9 @@ impl RevocationStore for RedisStore {
         Box::pin(async move { Ok(self.ask(lookup).await?) })
     }
 
-    /// It fails while Redis has no generation, because it was emptied or is being seeded. The revocation was written
-    /// all the same, and a seeding keeps it. But nobody would notice if Redis loses it before the seeding has finished, so
-    /// it is not acknowledged: revoke again until it succeeds.
+    /// Fails while Redis has no generation, because it was emptied or is being seeded. The revocation was written
+    /// nevertheless, and a seeding keeps it. But no process would notice if Redis loses it before the seeding has
+    /// finished. So the store does not acknowledge it: call `revoke` again until it succeeds.
     fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let link = self.0.link.current().await?;
@@ -297,7 +313,7 @@ impl RevocationStore for RedisStore {
 }
 
 impl fmt::Debug for RedisStore {
-    /// Shows neither address nor password.
+    /// Shows neither the address nor the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
             .field("prefix", &self.0.space.prefix)
@@ -306,7 +322,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// The example of the README compiles.
+/// Compiles the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

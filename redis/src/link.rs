@@ -1,4 +1,4 @@
-//! A connection that is watched and replaced.
+//! Keeps one connection to Redis: checks it, and replaces it if it fails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,17 +17,17 @@ use super::{
 };
 use crate::telemetry;
 
-/// How often a connection is tried out. So often a process asks Redis when nobody else does.
+/// How often the connection is checked. A process asks Redis this often even without requests.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Between attempts to connect.
+/// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The connection of the moment. A task tries it out, gives it up when it does not answer, and makes another.
+/// The current connection. A task checks it, gives it up if Redis does not answer, and makes a new one.
 ///
-/// Not redis-rs's `ConnectionManager`: that one keeps a connection whose commands time out, so that one through which
-/// nothing comes any more is kept for as long as the kernel believes in it.
+/// This does not use redis-rs's `ConnectionManager`, because it keeps a connection whose commands time out. So it would
+/// keep a silent connection until the kernel closes it.
 pub(super) struct Link {
     state: watch::Receiver<State>,
     suspected: Arc<Notify>,
@@ -36,15 +36,15 @@ pub(super) struct Link {
 
 #[derive(Clone)]
 enum State {
-    /// With its number: each is another.
+    /// The connection and its number. Each connection has a different number.
     Up(Connection, u64),
-    /// Just lost; the first attempt at another is under way.
+    /// The connection was lost just now, and the first attempt to reconnect is in progress.
     Lost,
-    /// The last attempt failed, and why.
+    /// The last attempt failed for this reason.
     Down(Arc<Failure>),
 }
 
-/// What a server is that cannot be reached at start.
+/// How to treat a server that cannot be reached at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Absence {
     IsAnError,
@@ -80,8 +80,8 @@ impl Link {
         self.number().is_some()
     }
 
-    /// Which connection it is, counted since the start. Whoever has another to the same server replaces it when this
-    /// number changes: the name may lead to another server since.
+    /// Returns the number of the current connection, counted since the start. If this number changes, replace all other
+    /// connections to the same server, because the name may lead to a different server now.
     pub(super) fn number(&self) -> Option<u64> {
         match *self.state.borrow() {
             State::Up(_, number) => Some(number),
@@ -89,7 +89,7 @@ impl Link {
         }
     }
 
-    /// Has the connection tried out at once.
+    /// Asks the task to check the connection at once.
     pub(super) fn suspect(&self) {
         self.suspected.notify_one();
     }
@@ -100,8 +100,8 @@ impl Link {
         self.note(answer)
     }
 
-    /// Sends over the connection with this number, and fails if another has replaced it. So the answer comes from the
-    /// server that answered before over the same connection.
+    /// Sends over the connection with this number, and fails if another one has replaced it. So the answer comes from
+    /// the same server as the earlier answers over that connection.
     pub(super) async fn send_over<T: FromRedisValue>(
         &self,
         number: u64,
@@ -129,7 +129,7 @@ impl Link {
         self.note(answer)
     }
 
-    /// The connection of the moment. Where there is none, only the first attempt to make another is waited for.
+    /// Returns the current connection. If it was lost just now, this waits only for the first attempt to reconnect.
     async fn connection(&self) -> Result<(Connection, u64), Failure> {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| !matches!(state, State::Lost)).await;
@@ -158,7 +158,7 @@ impl Drop for Link {
 
 async fn connect(dialer: &Dialer, health: &Health) -> Result<Connection, Failure> {
     let connection = dialer.connection().await?;
-    // What its data are, every question finds out.
+    // The state of the data does not matter here, because every command checks it.
     let _ = health.check(&connection).await?;
     Ok(connection)
 }
@@ -174,7 +174,7 @@ impl Keeper {
     async fn run(self) {
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut connections = 0;
-        // Of what keeps it away only news is told.
+        // A failure is reported only if it is of another kind than the last one.
         let mut told = "";
         loop {
             let state = self.states.borrow().clone();
@@ -184,13 +184,13 @@ impl Keeper {
                 telemetry::redis_lost(failure.kind());
                 told = failure.kind();
                 pauses.held_since(begin);
-                // Nobody waits for an attempt that is far off.
+                // If the next attempt is far off, callers do not wait for it.
                 let lost =
                     if pauses.is_at_first() { State::Lost } else { State::Down(Arc::new(failure)) };
                 self.states.send_replace(lost);
             }
             loop {
-                // Even before the first attempt: a fleet loses its connections at one moment.
+                // There is a pause even before the first attempt, because a fleet loses its connections all at once.
                 pauses.wait().await;
                 match connect(&self.dialer, &self.health).await {
                     Ok(connection) => {
@@ -211,7 +211,7 @@ impl Keeper {
         }
     }
 
-    /// Until it is not fit to be asked, and why.
+    /// Watches the connection until it must not be used any more, and returns the reason.
     async fn watch(&self, connection: &Connection) -> Failure {
         loop {
             if let Err(failure) = self.health.check(connection).await {

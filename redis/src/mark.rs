@@ -1,4 +1,4 @@
-//! What this process has seen of the data in Redis, and whether an answer can be about all of it.
+//! Remembers what this process has seen in Redis, and checks whether an answer can cover all the data.
 
 use std::{
     collections::VecDeque,
@@ -12,36 +12,37 @@ use super::{
     names::{self, Space},
 };
 
-/// Generations that are remembered for not to be believed again.
+/// How many replaced generations a process remembers, so that it does not trust them again.
 const SUPERSEDED: usize = 16;
 
-/// Which data, and how far it had come. No `Debug`: whoever knows the generation can sign messages.
+/// A state of the data in Redis: its generation, and how many revocations it had. There is no `Debug`, because a reader
+/// who knows the generation can sign messages.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) generation: Arc<str>,
-    /// Revocations that were recorded.
+    /// How many revocations were recorded.
     pub(super) count: u64,
-    /// Stands for each of them and their order: the same count with another tip is another history.
+    /// The hash over all revocations in their order. The same count with a different tip is a different history.
     pub(super) tip: u64,
 }
 
-/// What Redis answers about it: generation and count, either of which may be missing.
+/// The answer of Redis: generation and count. Either may be missing.
 pub(super) type MarkReply = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Data was lost. Unless this mark has been reached, the generation must go.
+/// Data was lost. Unless Redis has reached this mark, the generation must be removed.
 #[must_use = "the fleet has to be told"]
 pub(super) struct Lost(pub(super) Mark);
 
-/// Why an answer is not taken.
+/// Why an answer is rejected.
 pub(super) enum Objection {
     Lost(Lost),
-    /// It came under another generation than was known when it was asked for, and than is known now: which of the two is
-    /// the newer one, the next answer tells.
+    /// This process learned a new generation after it had sent the question, and the answer has a different one. The
+    /// next answer shows which of the two is newer.
     Overtaken,
 }
 
 impl Mark {
-    /// The question.
+    /// Returns the command that reads the generation and the count.
     pub(super) fn command(space: &Space) -> Cmd {
         let mut command = ::redis::cmd("MGET");
         command.arg(&space.generation).arg(&space.count);
@@ -62,13 +63,13 @@ impl Mark {
         Self::read(generation.as_deref(), count.as_deref())
     }
 
-    /// Beyond all that can be reached.
+    /// Returns a mark that no data can reach.
     pub(super) fn never(generation: &Arc<str>) -> Lost {
         Lost(Self { generation: Arc::clone(generation), count: u64::MAX, tip: 0 })
     }
 }
 
-/// The value of the count: a number, a blank, and the tip in sixteen digits.
+/// Reads the value of the count: a number, a space, and the tip as sixteen hexadecimal digits.
 fn read_count(value: &[u8]) -> Result<(u64, u64), Failure> {
     let blank = value.iter().position(|byte| *byte == b' ').ok_or(Failure::Unreadable)?;
     let (number, tip) = value.split_at(blank);
@@ -80,17 +81,17 @@ pub(super) fn read_tip(hex: &[u8]) -> Result<u64, Failure> {
     names::unhex(hex).map(u64::from_be_bytes).ok_or(Failure::Unreadable)
 }
 
-/// The latest that this process has seen.
+/// The latest mark that this process has seen.
 #[derive(Default)]
 pub(super) struct Seen(Mutex<History>);
 
 #[derive(Default)]
 struct History {
     latest: Option<Mark>,
-    /// Generations that others have followed: they never come again, unless with old data.
+    /// Generations that other ones have replaced. They come back only with old data.
     superseded: VecDeque<Arc<str>>,
-    /// The loss that was noticed and not settled yet: until then no answer of that generation is taken, however far its
-    /// count has come meanwhile.
+    /// The loss that was noticed and is not settled yet. Until it is settled, every answer of that generation with a
+    /// different mark is rejected, however high its count is.
     lost: Option<Mark>,
 }
 
@@ -99,8 +100,8 @@ impl Seen {
         self.lock().latest.clone()
     }
 
-    /// Whether what was answered is all the data, as far as this process can tell, and notes it if it is. `before` was
-    /// the latest when the question was sent.
+    /// Checks whether an answer covers all the data, as far as this process knows, and remembers the mark if it does.
+    /// `before` is the latest mark that was known when the question was sent.
     pub(super) fn judge(&self, before: Option<&Mark>, mark: &Mark) -> Result<(), Objection> {
         let mut history = self.lock();
         if history.superseded.contains(&mark.generation) {
@@ -113,12 +114,12 @@ impl Seen {
         history.note(before, mark)
     }
 
-    /// To be settled, as a loss that [`judge`](Self::judge) has found.
+    /// Remembers a loss that has to be settled, like one that [`judge`](Self::judge) has found.
     pub(super) fn lose(&self, Lost(mark): &Lost) {
         self.lock().lost = Some(mark.clone());
     }
 
-    /// Redis has said that this was not lost, or that the generation is another by now.
+    /// Forgets this loss: Redis has answered that the data was not lost, or that it has another generation by now.
     pub(super) fn settle(&self, Lost(mark): &Lost) {
         let mut history = self.lock();
         if history.lost.as_ref() == Some(mark) {
@@ -132,7 +133,7 @@ impl Seen {
 }
 
 impl History {
-    /// What was known and is not in an answer.
+    /// Returns the mark that was known and that the answer lacks.
     fn what_it_lacks(&self, before: Option<&Mark>, mark: &Mark) -> Option<Mark> {
         if let Some(lost) = &self.lost
             && lost.generation == mark.generation
@@ -149,7 +150,7 @@ impl History {
 
     fn note(&mut self, before: Option<&Mark>, mark: &Mark) -> Result<(), Objection> {
         match &mut self.latest {
-            // Answers may overtake each other.
+            // Answers may arrive out of order.
             Some(latest) if latest.generation == mark.generation => {
                 if latest.count < mark.count {
                     *latest = mark.clone();

@@ -1,9 +1,9 @@
-//! What is told about a revocation.
+//! The message that tells other processes about a revocation.
 //!
-//! `<number in the count> <signature> <JSON>`. Whoever may publish could otherwise revoke: channels have rights of their
-//! own in Redis, and before version 7 every user has them. So the JSON is signed with HMAC-SHA256, keyed with the
-//! generation, which is known to whoever may read the keys of the fleet. The number is not signed, because Redis gives it:
-//! it says where something may be missing, and nothing else.
+//! `<number in the count> <signature> <JSON>`. Without a signature, every client that may publish could revoke tokens:
+//! in Redis, channels have separate rights, and before version 7 every user has them by default. So the JSON is signed
+//! with HMAC-SHA256. The key is the generation, which every client knows that may read the keys of the fleet. The
+//! number is not signed, because Redis assigns it. It only shows where a message may be missing.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +18,11 @@ use tower_bearer::{
     revocation::{Revocable, RevocableKind, RevocationEntry},
 };
 
-/// Longer ones are not read.
+/// The longest message that is read, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// In place of a signature where the generation is not known: nobody can check it, and everybody asks Redis.
+/// Replaces the signature if this process does not know the generation. No process can verify such a message, so every
+/// process asks Redis instead.
 const UNSIGNED: &str = "-";
 
 #[derive(Serialize, Deserialize)]
@@ -31,7 +32,7 @@ pub(super) struct Message {
     id: String,
     cut_off: u64,
     keep_until: u64,
-    /// 0: at once.
+    /// 0: the revocation is in force at once.
     #[serde(default, skip_serializing_if = "is_zero")]
     starts_at: u64,
 }
@@ -63,7 +64,7 @@ impl Message {
         Self { kind, issuer, id, cut_off, keep_until, starts_at }
     }
 
-    /// Signature and JSON; the script puts the number and a blank before them.
+    /// Returns the signature and the JSON. The script puts the number and a space before them.
     pub(super) fn signed(&self, generation: Option<&str>) -> String {
         let json = serde_json::to_string(self).unwrap_or_default();
         let signature = generation.and_then(|generation| signature(generation, json.as_bytes()));
@@ -71,7 +72,7 @@ impl Message {
         format!("{signature} {json}")
     }
 
-    /// The number in the count, and the message, if it was signed with that generation.
+    /// Returns the number in the count and the message, if it was signed with that generation.
     pub(super) fn read(payload: &[u8], generation: &str) -> Result<(u64, Self), Failure> {
         if LONGEST < payload.len() {
             return Err(Failure::Unreadable);
@@ -104,7 +105,7 @@ impl Message {
     }
 }
 
-/// The HMAC (RFC 2104) of a message. There is always one, because HMAC takes a secret of any length.
+/// Returns the HMAC (RFC 2104) of a message. It is always `Some`, because HMAC takes a key of any length.
 fn mac(generation: &str, json: &[u8]) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(generation.as_bytes()).ok().map(|mac: Hmac<Sha256>| mac.chain_update(json))
 }

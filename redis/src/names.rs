@@ -1,4 +1,4 @@
-//! What things are called in Redis, and what stands there.
+//! The names of keys in Redis, and the format of their values.
 
 use super::error::Failure;
 use sha2::{Digest, Sha256};
@@ -7,7 +7,7 @@ use tower_bearer::{
     revocation::{Revocable, RevocableKind, RevocationEntry},
 };
 
-/// The last second of the year 9999: Lua and Redis count seconds beyond it wrongly, and nobody waits for them.
+/// The last second of the year 9999. Lua and Redis do not count later seconds correctly, and no entry needs them.
 const END_OF_DATES: u64 = 253_402_300_799;
 
 const DIGITS: usize = 20;
@@ -19,7 +19,7 @@ pub(super) struct Space {
     pub(super) count: String,
     pub(super) seeding: String,
     pub(super) changes: String,
-    /// What is written so that replicas can be waited for.
+    /// This key is written so that `WAIT` has a write to wait for.
     pub(super) waited: String,
     pub(super) channel: String,
 }
@@ -42,14 +42,14 @@ impl Space {
         self.denials() + &name.hex()
     }
 
-    /// What the key of every denial begins with.
+    /// Returns the prefix of the key of every revocation entry.
     pub(super) fn denials(&self) -> String {
         format!("{}d:", self.prefix)
     }
 }
 
-/// A [`Revocable`]: 128 bits of a SHA-256, so that two of a million names are taken for one
-/// with a chance of 1 in 10^26.
+/// The name of a [`Revocable`]: 128 bits of a SHA-256. With a million names, the chance that any two are equal is 1 in
+/// 10^26.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Name(pub(super) [u8; 16]);
 
@@ -92,7 +92,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// So many bytes from twice as many digits.
+/// Reads `N` bytes from twice as many hexadecimal digits.
 pub(super) fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     if digits.len() != 2 * N {
@@ -106,14 +106,14 @@ pub(super) fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// The value of a denial: two numbers of twenty digits each, which Lua compares as text and without losing any. A third
-/// follows if the denial starts in the future.
+/// The value of a revocation entry: two numbers of twenty digits each. Lua compares them as text, so no digit is lost.
+/// A third number follows if the entry starts in the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Dates {
-    /// `u64::MAX` where the time of issue is no matter.
+    /// `u64::MAX` if the time of issue does not matter.
     pub(super) cut_off: u64,
     pub(super) keep_until: u64,
-    /// The first second at which it is in force; 0: at once.
+    /// The first second in which the entry is in force. 0: at once.
     pub(super) starts_at: u64,
 }
 

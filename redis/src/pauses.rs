@@ -1,4 +1,4 @@
-//! How long to wait before something is tried again.
+//! The backoff: how long to wait before the next attempt.
 
 use std::{
     future::pending,
@@ -8,12 +8,12 @@ use std::{
 
 use tokio::time::{Instant, timeout};
 
-/// What has held for so long was no attempt that failed.
+/// A connection this old resets the backoff.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Between attempts: twice as long after each, and each a random part of it, because a fleet loses its connections at one
-/// moment. As at first only after something has held for a while: what is thrown out as soon as it is let in
-/// comes less and less often, too.
+/// Pauses between attempts. Each is twice as long as the one before, up to a limit. Each is shortened by a random part,
+/// because a fleet loses its connections all at once. The first pause is used again only after a connection has held
+/// for a while. So the pauses also grow if a server accepts connections and closes them at once.
 pub(super) struct Pauses {
     first: Duration,
     longest: Duration,
@@ -29,7 +29,7 @@ impl Pauses {
         self.next == self.first
     }
 
-    /// What was tried has held since then.
+    /// Resets the backoff if the connection that began at this time has held long enough.
     pub(super) fn held_since(&mut self, begin: Instant) {
         if SETTLED <= begin.elapsed() {
             self.next = self.first;
@@ -43,7 +43,7 @@ impl Pauses {
     }
 }
 
-/// Between half of it and all of it.
+/// Returns a random pause between half of this one and all of it.
 pub(super) fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(()) >> 40;
     let parts = u32::try_from(random).unwrap_or(0);
@@ -67,7 +67,7 @@ mod tests {
             let begin = Instant::now();
             pauses.wait().await;
             let took = begin.elapsed();
-            // A tick of the timer is a millisecond.
+            // The timer has a resolution of one millisecond.
             let latest = expected + Duration::from_millis(1);
             assert!(expected / 2 <= took && took <= latest, "{took:?} of {expected:?}");
             expected = (expected * 2).min(longest);

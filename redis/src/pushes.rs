@@ -1,4 +1,4 @@
-//! Revocations of other processes, as they happen.
+//! Receives the revocations of other processes as soon as they are published, and puts them in force in a cache.
 
 use std::{
     fmt,
@@ -30,24 +30,24 @@ use tower_bearer::telemetry::{MetricSource, Metrics};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// How pushes to one cache are getting on; see [`RedisStore::push_to`]. Dropping it changes nothing.
+/// The counters of the pushes to one cache; see [`RedisStore::push_to`]. Dropping this value does not stop the pushes.
 #[derive(Clone)]
 pub struct Pushes(Arc<Counters>);
 
-/// Counted since [`RedisStore::push_to`].
+/// The counters since [`RedisStore::push_to`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PushStats {
-    /// Pushes arrive at the moment.
+    /// Whether pushes arrive now.
     pub is_connected: bool,
-    /// Revocations that were put in force.
+    /// How many revocations were put in force.
     pub received: u64,
-    /// Connections that were made, the first included.
+    /// How many connections were made, including the first.
     pub connections: u64,
-    /// Times that something may have been missed on a connection that held, by the count.
+    /// How often the count showed, on a working connection, that messages may have been missed.
     pub gaps: u64,
-    /// Messages that could not be read: nonsense, or not signed by a process that knows the generation which this one
-    /// knows. Whether one of them was a revocation is told by the count.
+    /// How many messages could not be read: they were malformed, or not signed with the generation that this process
+    /// knows. The count shows whether one of them was a revocation.
     pub unreadable: u64,
 }
 
@@ -68,7 +68,7 @@ impl Pushes {
         Self(counters)
     }
 
-    /// Counters, for operators and tests.
+    /// Returns the counters, for operators and tests.
     #[must_use]
     pub fn stats(&self) -> PushStats {
         PushStats {
@@ -110,11 +110,12 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Ends when the cache is gone.
+    /// Runs until the cache is gone.
     async fn run(self, counters: Arc<Counters>) {
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
         while self.cache.is_alive() {
-            // The generation of the moment, which messages are signed with. Whether there is one is no matter here.
+            // This reads the current generation, with which messages are signed. It does not matter here if there is
+            // none.
             let _ = self.store.look_at_the_mark().await;
             let link = self.store.0.link.number();
             if let Ok((mut sink, mut stream)) = self.subscribe().await {
@@ -123,7 +124,7 @@ impl Listener {
                 counters.is_connected.store(true, Relaxed);
                 telemetry::pushes_connected();
                 let mut reading = Reading::new(&self, &counters, link);
-                // What was revoked before the subscription may have been missed; what is revoked from now on is not.
+                // Revocations before the subscription may have been missed. Revocations from now on are not missed.
                 let told = self.cache.doubt();
                 let ended =
                     if told { reading.read(&mut sink, &mut stream).await } else { Err(Over) };
@@ -133,7 +134,7 @@ impl Listener {
                 }
                 telemetry::pushes_lost();
                 pauses.held_since(begin);
-                // Whatever has ended this one may have ended that one, too.
+                // The cause that has ended this connection may also have ended the connection of the store.
                 self.store.0.link.suspect();
             }
             pauses.wait().await;
@@ -146,8 +147,8 @@ impl Listener {
         Ok((sink, stream))
     }
 
-    /// Subscribing again changes nothing and is answered in its turn, which makes it a ping that both protocols have:
-    /// when it is answered, all that was published before has arrived.
+    /// Subscribes again, which changes nothing and is answered in order. So it works as a ping in both protocols: when
+    /// the answer arrives, all messages that were published before have arrived.
     pub(super) async fn confirm(&self, sink: &mut PubSubSink) -> Result<(), Failure> {
         let subscribing = sink.subscribe(&self.store.0.space.channel);
         match timeout(self.dialer.command_timeout, subscribing).await {

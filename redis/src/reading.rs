@@ -1,4 +1,4 @@
-//! What comes over one connection of pushes, and what should have come.
+//! Reads the messages of one push connection, and notices messages that are missing.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -18,28 +18,31 @@ use super::{
 };
 use crate::telemetry;
 
-/// How often the connection is tried out and the count compared.
+/// How often the connection is checked and the count is compared.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Nobody is left who would be told.
+/// The cache is gone, so no messages are needed any more.
 pub(super) struct Over;
 
-/// One connection's worth of messages.
+/// Reads the messages of one connection.
 ///
-/// Numbers are not signed, so that all that they can do is raise a doubt, and that once between two beats.
+/// The numbers in messages are not signed. So a forged number can cause a doubt and nothing else, and only once between
+/// two heartbeats.
 pub(super) struct Reading<'a> {
     listener: &'a Listener,
     counters: &'a Counters,
-    /// The number of the store's connection when this one was made.
+    /// The number of the store's connection when this connection was made.
     link: Option<u64>,
-    /// The number in the count up to which everything has arrived, and of which generation; none before the first
-    /// message or beat.
+    /// The generation and the number up to which all messages have arrived. `None` before the first message or
+    /// heartbeat.
     last: Option<(Arc<str>, u64)>,
-    /// The same at the beat before.
+    /// The value of `last` at the previous heartbeat.
     last_at_beat: Option<(Arc<str>, u64)>,
-    /// Something was not readable before there was a number to tell whether it matters.
+    /// A message could not be read before there was a number to compare with. So it is not known whether a revocation
+    /// is missing.
     is_unsure: bool,
-    /// There was a doubt since the beat before; another is due.
+    /// There was a doubt since the previous heartbeat. A further one has to wait for the next heartbeat, see
+    /// `owes_a_doubt`.
     has_doubted: bool,
     owes_a_doubt: bool,
 }
@@ -67,7 +70,7 @@ impl<'a> Reading<'a> {
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // However many messages there are.
+                // Heartbeats come first, however many messages there are.
                 biased;
                 _ = beats.tick() => {
                     if !self.beat(sink, stream).await? {
@@ -82,7 +85,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Whether the connection lives, and leads to where the store's does; finds out what it should have brought.
+    /// Returns whether the connection still works and belongs to the same connection of the store. Compares the count
+    /// in Redis with the messages that have arrived.
     async fn beat(
         &mut self,
         sink: &mut PubSubSink,
@@ -114,7 +118,8 @@ impl<'a> Reading<'a> {
         Ok(true)
     }
 
-    /// What has arrived with what Redis had recorded before it was confirmed that all has arrived.
+    /// Compares the messages that have arrived with the count of Redis. That count was read before the confirmation
+    /// that all earlier messages have arrived.
     fn compare(&mut self, generation: Arc<str>, count: u64) -> Result<(), Over> {
         let of_it = |last: &Option<(Arc<str>, u64)>| {
             last.as_ref().filter(|(of, _)| *of == generation).map(|(_, number)| *number)
@@ -122,7 +127,7 @@ impl<'a> Reading<'a> {
         let is_new = self.last.is_none();
         let (last, before) = (of_it(&self.last), of_it(&self.last_at_beat));
         let arrived = match last {
-            // What was told a beat ago and was not recorded by now was a lie.
+            // A number that arrived a heartbeat ago and that Redis has not counted by now was forged.
             Some(_) if before.is_some_and(|before| count < before) => None,
             Some(last) if last < count => None,
             last => last,

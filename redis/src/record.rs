@@ -1,4 +1,4 @@
-//! How revocations are written.
+//! Writes revocations into Redis.
 
 use ::redis::Cmd;
 
@@ -8,17 +8,18 @@ use super::{
 };
 use tower_bearer::revocation::RevocationEntry;
 
-/// Entries of the stream of changes that are kept: whoever has missed more takes a new snapshot.
+/// How many entries the stream of changes keeps. A reader that has missed more takes a new snapshot.
 pub(super) const CHANGES_KEPT: u64 = 100_000;
 
-/// Writes any number of denials in one step and tells the fleet, in the order of the count.
+/// Writes any number of revocation entries in one step, and publishes them to the fleet in the order of the count.
 ///
-/// A denial comes before what is told about it: a stream that is out of order, as a backup of a part of the data leaves it,
-/// stops nobody from revoking. It is begun anew, and whoever follows it takes a snapshot.
+/// The entry is written before its message. A stream that is out of order, for example after a backup was restored in
+/// part, does not prevent revocations: the script deletes the stream and begins a new one. Readers of the stream then
+/// take a snapshot.
 ///
-/// A start is empty for a denial that is in force at once, and so is less than every other.
+/// The start is an empty string for an entry that is in force at once. So it compares as less than every other start.
 ///
-/// The tip is a hash over all that was recorded: two histories of one length have two.
+/// The tip is a hash over all recorded revocations. So two different histories of the same length have different tips.
 const RECORD: &str = r"
 local generation, value = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 local count, tip = 0, ''
@@ -59,8 +60,8 @@ end
 return {generation, value}
 ";
 
-/// As [`RECORD`], if the seeding goes on that began with a token and every batch before this one is there; nobody is told,
-/// because the new generation tells all.
+/// Like [`RECORD`], if the seeding with this token is still in progress and every earlier batch is in Redis. It
+/// publishes nothing, because the new generation makes all processes read the data again.
 const RECORD_SEED: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 for n = 2, #KEYS do
@@ -81,7 +82,7 @@ redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1
 ";
 
-/// Denials on their way into Redis.
+/// Revocation entries that are written into Redis.
 pub(super) struct Record<'a> {
     space: &'a Space,
     entries: &'a [RevocationEntry],
@@ -96,7 +97,8 @@ impl<'a> Record<'a> {
         self.entries.iter().map(|entry| self.space.denial(Name::of(entry.thing())))
     }
 
-    /// Answers with generation and count as they are then. Messages are signed with the generation that this process knows.
+    /// Returns the command that writes the entries and answers with the generation and the count after that. Messages
+    /// are signed with the generation that this process knows.
     pub(super) fn command(&self, generation: Option<&str>) -> Cmd {
         let mut command = ::redis::cmd("EVAL");
         command.arg(RECORD).arg(3 + self.entries.len());
@@ -113,7 +115,7 @@ impl<'a> Record<'a> {
         command
     }
 
-    /// Answers 1, or 0 where the seeding is not at `from`.
+    /// Returns the command that writes a batch of a seeding. It answers 1, or 0 if the seeding is not at `from`.
     pub(super) fn seed_command(&self, from: &str, to: &str, seconds: u64) -> Cmd {
         let mut command = ::redis::cmd("EVAL");
         command.arg(RECORD_SEED).arg(1 + self.entries.len());

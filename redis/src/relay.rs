@@ -1,4 +1,4 @@
-//! Carries revocations from the outbox of a token store to the fleet.
+//! Copies revocations from the outbox of a token store to Redis, and so to the fleet.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,67 +13,70 @@ use super::{
 use crate::telemetry::{self, WarningLimit};
 use tower_bearer::revocation::{StoreError, outbox::Outbox};
 
-/// Entries of the backlog that are read at once.
+/// How many entries of the backlog are read at once.
 const READ: usize = 10_000;
 
-/// Carries what a [`Outbox`] has revoked into Redis, and from there to every process, where the store is the truth.
+/// Copies the revocations of an [`Outbox`] into Redis, and from there to every process. Use it if that store is the
+/// source of truth.
 ///
-/// 1. **At least once.** The store writes a revocation and its outbox entry in one step; the entry is removed only
-///    after Redis has confirmed. Whatever stops in between, the entry is carried again, which changes nothing.
-/// 2. **A Redis that is empty, or has lost what it had acknowledged, is seeded from the store**: with every denial
-///    that is in force or starts later, before look-ups are answered again. The store keeps what Redis has
-///    acknowledged, and the relay compares at every connection. So it notices even if no process is left that
-///    remembers.
-/// 3. **Run a relay in each process.** It publishes what its own process writes at once. The backlog, which is what
-///    other processes have left behind, and the seeding belong to one relay at a time, by a lease in Redis. A relay
-///    that loses the lease while it works may repeat one batch of 200 entries. A revocation
-///    that starts in the future is carried at once, with its start. Each process compares the start with its own clock.
-/// 4. **One store for each prefix, and one Redis for each store.** Two stores that feed one fleet seed it in turn, and
-///    each seeding lacks what only the other store knows. Two servers that relays of one store feed under one prefix
-///    are seeded in turn, again and again. Each is unavailable meanwhile.
+/// 1. **At least once.** The store writes a revocation and its outbox entry in one step. The relay removes the entry
+///    only after Redis has confirmed it. If a process stops in between, the entry is copied again, which changes
+///    nothing.
+/// 2. **The relay seeds a Redis that is empty or has lost acknowledged entries.** It writes every revocation entry of
+///    the store that is in force or starts later, before lookups are answered again. The store keeps what Redis has
+///    acknowledged, and the relay compares at every connection. So the relay notices a loss even if no process is left
+///    that remembers.
+/// 3. **Run a relay in each process.** A relay publishes the entries of its own process at once. The backlog is the
+///    entries that other processes have left behind. Only one relay at a time copies the backlog and seeds Redis; a
+///    lease in Redis decides which. A relay that loses the lease while it works may repeat one batch of 200 entries. A
+///    revocation that starts in the future is copied at once, with its start. Each process compares the start with its
+///    own clock.
+/// 4. **One store for each prefix, and one Redis for each store.** If two stores feed one fleet, they seed it in turn,
+///    and each seeding lacks the entries that only the other store has. If relays of one store feed two servers under
+///    one prefix, both servers are seeded in turn, again and again. Each server is unavailable meanwhile.
 ///
-/// **Delay.** What its own process writes, through the same store object or a clone of it, a relay publishes at once.
-/// That takes three questions, to Redis, Redis and the store. Everything else is in the backlog: what a process has
-/// written that has died or runs no relay, what could not be published, and everything of a store that does not
-/// implement [`new_entries`](Outbox::new_entries). It waits for at most the [interval](Self::with_interval), and
-/// for the entries before it. If the process with the lease dies, the lease first has to expire, after 2 seconds; if it
-/// dies while it seeds, that seeding has to expire, after 30 seconds. Where no relay runs, or either side cannot be
-/// reached, revocations wait in the outbox.
+/// **Delay.** A relay publishes at once what its own process writes through the same store object or a clone of it.
+/// That takes three round trips: to Redis, to Redis again and to the store. All other entries are in the backlog. These
+/// are the entries of a process that has died or runs no relay, entries that could not be published, and all entries of
+/// a store that does not implement [`new_entries`](Outbox::new_entries). An entry of the backlog waits for at most the
+/// [interval](Self::with_interval), and for the entries before it. If the process with the lease dies, the lease first
+/// has to expire, after 2 seconds. If it dies while it seeds, that seeding has to expire, after 30 seconds. If no relay
+/// runs, or either side cannot be reached, revocations wait in the outbox.
 ///
-/// The bound of each cache holds beside that only where its look-ups are answered by the token store itself. A cache in
-/// front of Redis sees a revocation when it was carried: its bound counts from then.
+/// The staleness bound of a cache counts from the revocation only if the token store itself answers its lookups. A
+/// cache in front of Redis sees a revocation only after the relay has copied it. Its staleness bound counts from then.
 pub struct OutboxRelay {
     ledger: Ledger,
     interval: Duration,
 }
 
 impl OutboxRelay {
-    /// From `store`, or a clone of it, to `redis`.
+    /// Copies from `store`, or a clone of it, to `redis`.
     #[must_use]
     pub fn new(store: impl Outbox, redis: RedisStore) -> Self {
         let ledger = Ledger::new(Arc::new(store), redis);
         Self { ledger, interval: Duration::from_millis(200) }
     }
 
-    /// How long an entry of the backlog waits at most until [`run`](Self::run) carries it. It has no effect on what
-    /// this process writes, which is published at once. Default: 200 milliseconds.
+    /// Sets how long an entry of the backlog waits at most until [`run`](Self::run) copies it. Has no effect on the
+    /// entries that this process writes, which are published at once. Default: 200 milliseconds.
     ///
-    /// With the lease, a relay looks at the backlog twice in each interval. It carries the entries that were there at
-    /// the look before, because newer ones are being published by the process that has written them.
+    /// A relay with the lease looks at the backlog twice in each interval. It copies the entries that it found the time
+    /// before. It leaves newer entries alone, because the process that has written them is publishing them.
     #[must_use]
     pub fn with_interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Carries for as long as it is polled: spawn it in at least one process, better in each.
+    /// Copies revocations for as long as the future is polled. Spawn it in at least one process, better in each.
     ///
-    /// Where store or Redis fails, it comes again after the interval, for as long as it takes, and says so by the events and
-    /// metrics of [`telemetry`]: meanwhile no process hears of what was revoked, and their bound does not
-    /// help.
+    /// If the store or Redis fails, the relay tries again within the interval, as often as necessary. It reports the
+    /// failure by the events and metrics of [`telemetry`]. Until it succeeds, no process learns of new revocations, and
+    /// the staleness bound of their caches does not help.
     pub async fn run(&self) {
         let (begin, warnings) = (Instant::now(), WarningLimit::default());
-        // What was not carried is still in the outbox.
+        // The entries that were not copied are still in the outbox.
         let note = |error: &StoreError| {
             telemetry::not_carried(error.kind(), &warnings, begin.elapsed());
         };
@@ -107,7 +110,7 @@ impl OutboxRelay {
         }
     }
 
-    /// Carries the entries up to the newest of the look before, if this relay has the lease.
+    /// Copies the entries up to the newest one that the last call found, if this relay has the lease.
     async fn look_at_the_backlog(
         &self,
         lease: &mut Option<Lease>,
@@ -124,30 +127,32 @@ impl OutboxRelay {
         Ok(())
     }
 
-    /// Seeds Redis if it has to be, carries all that is in the outbox by now, and tells how much that was.
+    /// Seeds Redis if necessary, copies all entries that are in the outbox by now, and returns how many it has copied.
     ///
-    /// It needs no lease. What another relay is carrying at the same time is carried twice.
+    /// It needs no lease. Entries that another relay copies at the same time are copied twice.
     ///
     /// # Errors
-    /// When either side fails, or another relay is seeding. What was not confirmed is kept for the next call.
+    /// If either side fails, or another relay is seeding. Entries that Redis did not confirm stay in the outbox for the
+    /// next call.
     pub async fn carry(&self) -> Result<usize, StoreError> {
         self.ledger.complete(None).await?;
         Ok(self.carry_up_to(i64::MAX, None).await?.0)
     }
 
-    /// Writes every denial of the store into Redis, and then a new generation; see [`RedisStore::seed`].
+    /// Writes every revocation entry of the store into Redis, and then a new generation; see [`RedisStore::seed`].
     ///
-    /// Call it only while no relay [runs](Self::run). A relay that runs finds that the store keeps another generation
-    /// than Redis has. It removes the generation and ends this seeding, and lookups fail until it has seeded again.
+    /// Call it only while no relay [runs](Self::run). A relay that runs finds that the store keeps a different
+    /// generation than Redis has. It removes the generation and ends this seeding, and lookups fail until it has seeded
+    /// again.
     ///
     /// # Errors
-    /// When either side fails, Redis loses its data or the connection meanwhile, or another relay is seeding.
+    /// If either side fails, Redis loses its data or the connection meanwhile, or another relay is seeding.
     pub async fn seed(&self) -> Result<(), StoreError> {
         self.ledger.seed().await
     }
 
-    /// Carries entries up to one, and tells how many and which is the newest that it has seen. It stops when another
-    /// relay has the lease.
+    /// Copies the entries up to `last`. Returns how many it has copied, and the newest entry that it has seen. It stops
+    /// if another relay has the lease.
     async fn carry_up_to(
         &self,
         last: i64,

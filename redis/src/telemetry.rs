@@ -2,14 +2,14 @@
 //!
 //! # Events
 //!
-//! With the feature `tracing`; their target is `tower_bearer`.
+//! They need the feature `tracing`. Their target is `tower_bearer`.
 //!
 #![doc = include_str!("telemetry/events.md")]
 //!
 //! # Metrics
 //!
-//! With the feature `metrics`. Add [`Pushes`](crate::Pushes) and [`DenyList`](crate::DenyList) to the `Collector` of
-//! `tower-bearer`; relays count by themselves.
+//! They need the feature `metrics`. Add [`Pushes`](crate::Pushes) and [`DenyList`](crate::DenyList) to the `Collector`
+//! of `tower-bearer`. Relays need not be added.
 //!
 #![doc = include_str!("telemetry/metrics.md")]
 #![cfg_attr(
@@ -61,7 +61,7 @@ impl WarningLimit {
     }
 }
 
-/// A relay could not pass revocations on, `now` after it began.
+/// A relay could not copy revocations. `now` is the time since the relay began.
 pub(crate) fn not_carried(kind: &'static str, limit: &WarningLimit, now: Duration) {
     #[cfg(feature = "tracing")]
     if limit.allows(now) {
@@ -73,7 +73,7 @@ pub(crate) fn not_carried(kind: &'static str, limit: &WarningLimit, now: Duratio
     metrics::counter!(names::RELAY_ERRORS).increment(1);
 }
 
-/// There is a connection to Redis after there was none.
+/// There is a connection to Redis again, after there was none.
 pub(crate) fn redis_connected() {
     #[cfg(feature = "tracing")]
     info!(target: TARGET, "{}", events::REDIS_CONNECTED);
@@ -97,7 +97,8 @@ pub(crate) fn pushes_lost() {
     warn!(target: TARGET, "{}", events::PUSHES_LOST);
 }
 
-/// Revocations of other processes may have been missed. At DEBUG, because anybody who may publish can cause it.
+/// Revocations of other processes may have been missed. The level is DEBUG, because every client that may publish can
+/// cause this event.
 pub(crate) fn pushes_missed() {
     #[cfg(feature = "tracing")]
     debug!(target: TARGET, "{}", events::PUSHES_MISSED);
@@ -116,8 +117,8 @@ pub(crate) mod names {
     pub(crate) const DENY_LIST_SNAPSHOTS: &str = "tower_bearer_deny_list_snapshots_total";
 }
 
-/// Tells the recorder what the metrics of this crate mean. Call it once, after a recorder was installed. Metrics are
-/// recorded without it, too.
+/// Describes the metrics of this crate to the recorder. Call it once, after the recorder was installed. Metrics are
+/// recorded without this call, too.
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub fn describe() {

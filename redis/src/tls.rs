@@ -1,7 +1,7 @@
-//! TLS with Redis: the authorities that the client trusts, and the certificate that it shows.
+//! TLS with Redis: the authorities that the client trusts, and the certificate that it sends.
 //!
-//! It is rustls with AWS-LC, whichever backend checks signatures. The provider is passed explicitly, so that the one that
-//! the process may have installed does not matter.
+//! It uses rustls with AWS-LC, also if another backend checks signatures. The provider is passed explicitly, so a
+//! default provider of the process has no effect.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use rustls::{
 
 use super::ConnectError;
 
-/// Settings that matter where the URL asks for TLS.
+/// The TLS settings. They have an effect only if the URL asks for TLS.
 pub(super) struct Tls {
     pub(super) roots: Roots,
     identity: Option<Identity>,
 }
 
-/// A certificate of the client's own, and its key.
+/// The certificate of the client, with its chain, and its private key.
 struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -31,7 +31,7 @@ impl Tls {
         Self { roots: Roots::bundled(), identity: None }
     }
 
-    /// Refused where key and certificate do not belong together.
+    /// Sets the client certificate. Fails if the key and the certificate do not belong together.
     pub(super) fn with_identity(self, chain: &[u8], key: &[u8]) -> Result<Self, ConnectError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let (Ok(chain), Ok(key)) = (chain, PrivateKeyDer::from_pem_slice(key)) else {
@@ -54,20 +54,20 @@ impl Tls {
     }
 }
 
-/// Authorities whose certificates are believed.
+/// The trusted root certificates.
 #[derive(Clone)]
 pub(super) struct Roots(Arc<RootCertStore>);
 
 impl Roots {
-    /// Those of Mozilla's programme.
+    /// Returns the roots of Mozilla's programme.
     pub(super) fn bundled() -> Self {
         Self(Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()))
     }
 
-    /// Those of the operating system, as they are now.
+    /// Returns the roots that the operating system has now.
     pub(super) fn of_system() -> Result<Self, ConnectError> {
         let mut roots = RootCertStore::empty();
-        // Systems carry odd certificates: those that cannot be read are left out.
+        // Some systems have certificates that cannot be read: they are left out.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             return Err(ConnectError::Roots("certificate of an authority on this system"));
@@ -75,12 +75,12 @@ impl Roots {
         Ok(Self(Arc::new(roots)))
     }
 
-    /// Those of a PEM text alone.
+    /// Returns only the certificates of this PEM text.
     pub(super) fn of_pem(pem: &[u8]) -> Result<Self, ConnectError> {
         Self(Arc::new(RootCertStore::empty())).and_pem(pem)
     }
 
-    /// And those of a PEM text.
+    /// Adds the certificates of this PEM text.
     pub(super) fn and_pem(self, pem: &[u8]) -> Result<Self, ConnectError> {
         let mut roots = Arc::unwrap_or_clone(self.0);
         let before = roots.len();
@@ -100,7 +100,7 @@ impl Roots {
         self.0.len()
     }
 
-    /// The caller adds the client's certificate, if there is one.
+    /// Returns a configuration to which the caller adds the client certificate, if there is one.
     pub(super) fn client(
         &self,
     ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ConnectError> {

@@ -1,4 +1,4 @@
-//! Revocations that are acknowledged when replicas have them.
+//! Waits until replicas have a revocation, before the store acknowledges it.
 
 use std::{
     sync::{Arc, Mutex as Lock, PoisonError},
@@ -13,8 +13,8 @@ use super::{
     names::{Space, twenty_digits},
 };
 
-/// Writes something, so that there is something to wait for, unless this server has fewer revocations than were
-/// acknowledged: then it is another.
+/// Writes a value, so that `WAIT` has a write to wait for. Returns 0 if this server has fewer revocations than were
+/// acknowledged, because then it is a different server.
 const CONFIRM: &str = r"
 local count = string.match(redis.call('GET', KEYS[1]) or '0', '^%d*')
 if string.rep('0', 20 - string.len(count)) .. count < ARGV[1] then return 0 end
@@ -22,30 +22,31 @@ redis.call('SET', KEYS[2], count)
 return 1
 ";
 
-/// Asks how many replicas have what the master has acknowledged, once for all who want to know.
+/// Asks how many replicas have the revocations that the master has acknowledged. One question serves all callers that
+/// wait at that time.
 ///
-/// On a connection of its own, because `WAIT` keeps everything waiting that is sent after it. What was recorded over
-/// another connection stands before the write of [`CONFIRM`] in the one stream that replicas get, so that who has that
-/// write has it as well.
+/// It uses a separate connection, because `WAIT` delays all commands that are sent after it. Replicas receive one
+/// stream of writes. A revocation that was recorded over another connection comes before the write of [`CONFIRM`] in
+/// that stream. So a replica that has that write also has the revocation.
 pub(super) struct Waiting {
     link: Link,
     replicas: u32,
     timeout: Duration,
     due: Lock<Due>,
-    /// The last round; whoever holds it makes the next.
+    /// The last round. The caller that holds the lock makes the next round.
     round: Mutex<Round>,
 }
 
-/// Revocations that no round has answered for yet.
+/// Revocations that no finished round covers yet.
 #[derive(Default)]
 struct Due {
     tickets: u64,
-    /// Tickets, and the count that each was acknowledged with.
+    /// The ticket of each waiting call, and the count with which Redis has acknowledged it.
     counts: Vec<(u64, u64)>,
 }
 
 struct Round {
-    /// It answers for tickets below this.
+    /// The round covers all tickets below this one.
     up_to: u64,
     outcome: Outcome,
 }
@@ -63,14 +64,14 @@ impl Waiting {
         Self { link, replicas, timeout, due: Lock::default(), round: Mutex::new(round) }
     }
 
-    /// Whether enough replicas have everything up to `count`, which the master has acknowledged.
+    /// Succeeds if enough replicas have everything up to `count`, which the master has acknowledged.
     ///
-    /// Waits at most for the round that is under way, which began too early, and the next.
+    /// Waits at most for two rounds: the current one, which began too early, and the next.
     pub(super) async fn confirm(&self, space: &Space, count: u64) -> Result<(), Failure> {
         let ticket = self.take_ticket(count);
         let mut round = self.round.lock().await;
         if ticket >= round.up_to {
-            // Dropped in the middle, nobody was answered for, and the next in line makes a round.
+            // If the future is dropped in the middle, no ticket is removed, and the next caller makes a round.
             let (up_to, highest) = self.all_due();
             let outcome = self.ask(space, highest).await;
             *round = Round { up_to, outcome };
@@ -107,7 +108,7 @@ impl Waiting {
         ticket
     }
 
-    /// Below which ticket, and the highest count among them.
+    /// Returns the number after the last ticket, and the highest count of all tickets.
     fn all_due(&self) -> (u64, u64) {
         let due = self.due();
         (due.tickets, due.counts.iter().map(|(_, count)| *count).max().unwrap_or(0))

@@ -1,4 +1,4 @@
-//! Accounts with their password hashes.
+//! Stores accounts with their password hashes.
 
 use std::fmt;
 
@@ -14,28 +14,28 @@ use super::{
 use tower_bearer::{BoxFuture, revocation::StoreError};
 use tower_bearer_issuing::{Account, AccountStore, StoredAccount, normalize_email};
 
-/// An account that is to be made; its number and its subject are given by the store.
+/// A new account. The store assigns its number and its subject.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct NewAccount {
-    /// The e-mail address, which nobody else may have: it is compared as [`normalize_email`] says.
+    /// The e-mail address. No other account may have it. Addresses are compared as [`normalize_email`] describes.
     pub email: String,
     /// The password hash, as a PHC string: `$argon2id$v=19$...`.
     pub password_hash: String,
     /// The user name.
     pub username: String,
-    /// The company that it belongs to.
+    /// The company of the account.
     pub company_id: Option<i64>,
-    /// Whether it may log in.
+    /// Whether the account may log in.
     pub is_active: bool,
     /// Whether the e-mail address was verified.
     pub is_verified: bool,
-    /// What else is known about the person: an object.
+    /// Other data about the user, as a JSON object.
     pub profile: Map<String, Json>,
 }
 
 impl NewAccount {
-    /// An active account, whose user name is its e-mail address.
+    /// Returns an active account. Its user name is its e-mail address.
     #[must_use]
     pub fn new(email: impl Into<String>, password_hash: impl Into<String>) -> Self {
         let email = email.into();
@@ -58,11 +58,11 @@ impl fmt::Debug for NewAccount {
 }
 
 impl SqlStore {
-    /// Makes an account; `None`, and nothing is changed, where the e-mail address has one already: to call it again
-    /// does no harm.
+    /// Adds an account. If an account has this e-mail address already, returns `None` and changes nothing. So you can
+    /// repeat the call.
     ///
     /// # Errors
-    /// When it was not, or may not have been, made.
+    /// If the account was not added, or may not have been added.
     pub async fn add_account(&self, account: &NewAccount) -> Result<Option<Account>, StoreError> {
         step!(self, |transaction| insert(&mut transaction, account)).await
     }
@@ -124,7 +124,7 @@ fn stored(row: &Row) -> Result<StoredAccount, Failure> {
     Ok(stored)
 }
 
-/// The number is known only once the row is there, and the subject is the number.
+/// Adds the row, and then sets its subject: the subject is the number, which is known only after the insert.
 async fn insert(
     transaction: &mut Transaction,
     new: &NewAccount,
@@ -152,7 +152,7 @@ async fn insert(
     Ok(Some(account))
 }
 
-/// The address stands in for the subject until the number is known, later in the transaction: it is as unique.
+/// The address takes the place of the subject until the number is known, later in the transaction. It is unique too.
 const INSERT: &str = "
     INSERT INTO bearer_accounts
         (subject, email_key, email, username, password_hash, company_id, is_active, is_verified, profile)

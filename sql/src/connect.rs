@@ -1,4 +1,4 @@
-//! From a URL to connections.
+//! Opens the connections for a URL.
 
 use super::{
     connection::Connections,
@@ -6,12 +6,12 @@ use super::{
     options::{OpenError, SqlStoreOptions},
 };
 
-/// How many connections answer nothing but which tokens are revoked: whatever lists and writes keep the others busy with,
-/// requests with tokens go on.
+/// How many connections are only for lookups. So requests with tokens are still answered when lists and writes keep the
+/// other connections busy.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 const LOOK_UP_CONNECTIONS: u32 = 4;
 
-/// How many connections to PostgreSQL take nothing but steps that revoke.
+/// How many connections to PostgreSQL are only for steps that revoke.
 #[cfg(feature = "postgres")]
 const REVOCATION_CONNECTIONS: u32 = 2;
 
@@ -62,15 +62,15 @@ mod sqlite {
         }
         let mut settings = settings
             .busy_timeout(options.patience)
-            // What was acknowledged survives a loss of power: FULL syncs the log at each commit, and `fullfsync` makes
-            // macOS mean it.
+            // Acknowledged data survives a loss of power: FULL syncs the log at each commit, and `fullfsync` makes
+            // macOS write it to the disk.
             .synchronous(SqliteSynchronous::Full)
             .pragma("fullfsync", "1")
             .pragma("checkpoint_fullfsync", "1")
             .disable_statement_logging();
         if !is_memory {
             settings = settings.journal_mode(SqliteJournalMode::Wal);
-            // Also where `mode=rwc` lets SQLite make it, which would let everybody read it.
+            // This is also for `mode=rwc`: SQLite itself would make a file that every user can read.
             if !has_mode("ro") && !has_mode("rw") {
                 create(&file).map_err(|error| Failure::Broken(error.to_string()))?;
             }
@@ -95,8 +95,8 @@ mod sqlite {
         })
     }
 
-    /// The first connection turns the log on, for which nobody else may have the file open that moment; SQLite doesn't
-    /// wait for that by itself.
+    /// Opens the first connection, which turns the write-ahead log on. At that moment no other process may have the
+    /// file open, and SQLite does not wait for that by itself.
     async fn first_connection(
         settings: &SqliteConnectOptions,
         patience: Duration,
@@ -114,15 +114,16 @@ mod sqlite {
         PoolOptions::new()
             .max_connections(size)
             .acquire_timeout(options.patience)
-            // A connection is a file handle: there is nothing that could have hung up.
+            // A connection is a file handle, so no peer can have closed it.
             .test_before_acquire(false)
             .max_lifetime(None)
             .idle_timeout(None)
             .connect_lazy_with(settings.clone())
     }
 
-    /// Makes the file, readable by its owner only: it holds password hashes. SQLite gives the files beside it the same
-    /// permissions. Its name is synced, so that not even the file is lost once something in it was acknowledged.
+    /// Creates the file so that only its owner can read it, because it contains password hashes. SQLite gives the files
+    /// beside it the same permissions. The directory is synced, so that the file itself is not lost after something in
+    /// it was acknowledged.
     fn create(path: &Path) -> std::io::Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -158,17 +159,17 @@ mod postgres {
         SqlStoreOptions,
     };
 
-    /// A connection that was not used for so long is asked whether it is alive; one that was is not, which saves a
-    /// round trip.
+    /// A connection that was idle for this long is pinged before it is used. One that was used more recently is not,
+    /// which saves a round trip.
     const IDLE: Duration = Duration::from_secs(1);
 
     pub(super) fn connect(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
         let settings = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
         let settings = settings.disable_statement_logging();
         let patience = options.patience.as_millis();
-        // Acknowledged means written, on synchronous standbys too where there are some: a role or database whose default
-        // is to wait for less is overruled, one that waits for more stays. Then the limits of patience: a peer that
-        // vanished in a transaction holds nobody.
+        // Acknowledged means written, on synchronous standbys too if there are some. If the default of a role or a
+        // database waits for less, it is raised. If it waits for more, it stays. The timeouts follow from the patience:
+        // a client that disappears during a transaction does not block others for longer.
         let session = format!(
             "SELECT set_config('synchronous_commit', 'on', false)
                  WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');

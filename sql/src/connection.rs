@@ -1,11 +1,11 @@
-//! Connections, and how many there are at most.
+//! Limits the number of connections, and gives each back to its pool only when nothing is open on it.
 //!
-//! 1. **The size of a pool bounds the backends of the server**, whatever callers do. A caller that is dropped while a
-//!    connection is being made, or while a statement runs, does not drop the connection: a task waits for the server's
-//!    answer, rolls back, and only then gives the connection back to its pool.
+//! 1. **The size of a pool limits the backends of the server**, whatever callers do. A caller may be dropped while a
+//!    connection is being made, or while a statement runs. That does not drop the connection: a task waits for the
+//!    answer of the server, rolls back, and only then gives the connection back to its pool.
 //! 2. **A dropped caller that only waits leaves the queue.** It starts no work.
-//! 3. **A server that does not answer is given up** after [`give_up_after`]. By then, its own timeouts have ended the
-//!    statement and the transaction.
+//! 3. **The store gives up a server that does not answer** after [`give_up_after`]. By then, the timeouts of the server
+//!    have ended the statement and the transaction.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -21,7 +21,7 @@ use super::{
     value::{Row, Sql, Value},
 };
 
-/// Some of the connections of a pool: so many at once.
+/// Some of the connections of a pool: at most `most` at the same time.
 pub(super) struct Connections<D: sqlx::Database> {
     pool: Pool<D>,
     turns: Arc<Semaphore>,
@@ -34,12 +34,13 @@ impl<D: sqlx::Database> Connections<D> {
         Self { pool, turns, patience }
     }
 
-    /// A connection, after at most the patience. The first to ask is the first to get one.
+    /// Returns a connection, or fails after the patience. Callers get connections in the order of their calls.
     pub(super) async fn acquire(&self) -> Result<Held<D>, Failure> {
         let acquired = tokio::time::timeout(self.patience, async {
             let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::Over)?;
             let pool = self.pool.clone();
-            // A caller that is dropped would drop a connection that is half made. The server would still have it.
+            // Without this task, a dropped caller would drop a connection that is half made, and the server would still
+            // have it.
             let connecting = tokio::spawn(async move {
                 let connection = pool.acquire().await?;
                 Ok(Held { connection, _turn: turn })
@@ -50,7 +51,7 @@ impl<D: sqlx::Database> Connections<D> {
     }
 }
 
-/// A derive would ask the database itself to be `Clone`.
+/// A derive would require that `D` is `Clone`.
 impl<D: sqlx::Database> Clone for Connections<D> {
     fn clone(&self) -> Self {
         let Self { pool, turns, patience } = self;
@@ -58,7 +59,7 @@ impl<D: sqlx::Database> Clone for Connections<D> {
     }
 }
 
-/// A connection, and the right to use it.
+/// A connection, and the permit to use it.
 pub(super) struct Held<D: sqlx::Database> {
     connection: PoolConnection<D>,
     _turn: OwnedSemaphorePermit,
@@ -78,18 +79,18 @@ impl<D: sqlx::Database> DerefMut for Held<D> {
     }
 }
 
-/// For how long a connection is waited for that does not answer: a statement may take twice the patience, and so may a
-/// transaction that waits for its next statement.
+/// Returns how long to wait for a connection that does not answer. A statement may take twice the patience, and so may
+/// a transaction that waits for its next statement.
 fn give_up_after(patience: Duration) -> Duration {
     patience * 4 + Duration::from_secs(1)
 }
 
-/// A connection of either database. Dropped while it is busy, it is settled by a task before anybody else gets it.
+/// A connection of either database. If it is dropped while it is busy, a task settles it before another caller gets it.
 pub(super) struct Connection {
-    /// `None` once it is being settled.
+    /// `None` once a task settles it.
     either: Option<Either>,
     state: State,
-    /// For how long an answer of PostgreSQL is waited for.
+    /// How long to wait for an answer of PostgreSQL.
     limit: Duration,
 }
 
@@ -102,18 +103,18 @@ pub(super) enum Either {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing is open: it can go back to its pool.
+    /// No statement and no transaction is open: the connection can go back to its pool.
     Idle,
     /// A statement was sent, and its answer has not been read.
     Busy,
-    /// In a transaction, or it may be.
+    /// A transaction is open, or may be open.
     InTransaction,
-    /// The server has not answered in time, and is not waited for once more.
+    /// The server has not answered in time. The store does not wait for it again.
     #[cfg(feature = "postgres")]
     Lost,
 }
 
-/// Binds and runs on a connection of the one database or the other.
+/// Makes a query for one of the two databases, and binds its values.
 macro_rules! query {
     ($database:ty, $sql:expr, $values:expr) => {{
         let (text, is_fixed) = match $sql {
@@ -181,7 +182,7 @@ impl Connection {
         }
     }
 
-    /// How many rows were changed.
+    /// Runs a statement, and returns how many rows it has changed.
     pub(super) async fn execute(&mut self, sql: Sql, values: Vec<Value>) -> Result<u64, Failure> {
         #[cfg(feature = "postgres")]
         let limit = self.limit;
@@ -200,7 +201,7 @@ impl Connection {
         }
     }
 
-    /// Runs statements without values, as they stand.
+    /// Runs statements without values.
     pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
         #[cfg(feature = "postgres")]
         let limit = self.limit;
@@ -218,7 +219,7 @@ impl Connection {
         Ok(())
     }
 
-    /// For the rest of the transaction. SQLite has no such timeouts.
+    /// Removes the timeouts for the rest of the transaction. SQLite has no such timeouts.
     pub(super) async fn without_timeouts(&mut self) -> Result<(), Failure> {
         if self.is_postgres() {
             self.limit = Duration::MAX;
@@ -235,8 +236,8 @@ impl Connection {
         }
     }
 
-    /// Waits for what is under way and rolls back. The connection goes back to its pool if that succeeds, and is closed
-    /// otherwise.
+    /// Waits for the answer of the server and rolls back. If that succeeds, the connection goes back to its pool. If
+    /// not, it is closed.
     async fn settle(mut self, sql: &'static str) {
         if self.run(sql).await.is_ok() {
             self.state = State::Idle;
@@ -265,7 +266,7 @@ impl Drop for Connection {
         let busy = Self { either: Some(either), state: State::Idle, limit: self.limit };
         match (sql, tokio::runtime::Handle::try_current()) {
             (Some(sql), Ok(runtime)) => drop(runtime.spawn(busy.settle(sql))),
-            // Nothing can be waited for: the server does not answer, or the process or the runtime ends.
+            // Waiting is not possible: the server does not answer, or the process or the runtime ends.
             _ => busy.leave(),
         }
     }

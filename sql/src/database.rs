@@ -15,25 +15,25 @@ use tower_bearer::revocation::outbox::OutboxEntry;
 pub(super) enum Database {
     #[cfg(feature = "sqlite")]
     Sqlite {
-        /// The one connection that writes: SQLite has one writer at a time, and a queue is fairer than its waiting by
-        /// trying. One write at a time is in the pool's queue; the others wait before it.
+        /// The one connection that writes. SQLite has one writer at a time and waits by trying again, so a queue is
+        /// fairer. One write at a time is in the queue of the pool; the others wait before it.
         writer: Connections<sqlx::Sqlite>,
-        /// The same connection for what revokes: it waits for one other write at most.
+        /// The same connection, for steps that revoke: they wait for one other write at most.
         revocations: Connections<sqlx::Sqlite>,
-        /// Readers see the last commit and wait for nobody.
+        /// Readers see the last commit and do not wait for writers.
         readers: Connections<sqlx::Sqlite>,
-        /// Readers that only [`Database::look_up`] uses.
+        /// Readers for [`Database::look_up`] only.
         look_ups: Connections<sqlx::Sqlite>,
-        /// A database in memory lives as long as it has a connection.
+        /// Keeps a database in memory alive, which needs an open connection.
         _keeps_memory: Option<std::sync::Arc<std::sync::Mutex<sqlx::SqliteConnection>>>,
         patience: Duration,
     },
     #[cfg(feature = "postgres")]
     Postgres {
         all: Connections<sqlx::Postgres>,
-        /// Those that only steps use that revoke.
+        /// Connections for steps that revoke only.
         revocations: Connections<sqlx::Postgres>,
-        /// Those that only [`Database::look_up`] uses.
+        /// Connections for [`Database::look_up`] only.
         look_ups: Connections<sqlx::Postgres>,
         patience: Duration,
     },
@@ -46,16 +46,16 @@ enum For {
     LookUps,
 }
 
-/// Which connections a transaction is taken on.
+/// Which connections a transaction uses.
 #[derive(Clone, Copy)]
 pub(super) enum Writes {
     All,
-    /// Those that revoke have connections that nothing else can keep busy.
+    /// Steps that revoke have connections that no other step can keep busy.
     Revocations,
 }
 
 impl Database {
-    /// Runs one statement that reads, outside of any transaction: it sees what was committed before it was sent.
+    /// Runs one statement that reads, outside of a transaction. It sees what was committed before it was sent.
     pub(super) async fn read(
         &self,
         sql: &'static str,
@@ -64,7 +64,7 @@ impl Database {
         self.read_on(For::All, || Sql::Fixed(sql), values).await
     }
 
-    /// As [`read`](Self::read), on connections that nothing else can keep busy.
+    /// The same as [`read`](Self::read), on connections that are only for lookups.
     pub(super) async fn look_up(
         &self,
         sql: &'static str,
@@ -73,7 +73,7 @@ impl Database {
         self.read_on(For::LookUps, || Sql::Fixed(sql), values).await
     }
 
-    /// As [`read`](Self::read), of a statement that was put together.
+    /// The same as [`read`](Self::read), for a statement that was built at run time.
     pub(super) async fn read_built(
         &self,
         sql: impl Fn() -> Sql,
@@ -120,7 +120,7 @@ impl Database {
         Connection::new(either, self.patience()).read(sql, values).await
     }
 
-    /// Begins a transaction that writes. A connection that breaks before anything was done is replaced.
+    /// Begins a transaction that writes. If a connection breaks before anything was done, another one is used.
     pub(super) async fn begin(&self, writes: Writes) -> Result<Transaction, Failure> {
         let mut retries = self.retries();
         loop {
@@ -135,8 +135,8 @@ impl Database {
         let (either, begin) = match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite { writer, revocations, .. } => {
-                // IMMEDIATE takes the writer's lock now: a transaction that reads first and writes later may find that
-                // what it has read is no longer so.
+                // IMMEDIATE takes the lock of the writer now. A transaction that reads first and writes later may find
+                // that the data that it has read has changed.
                 let connection = match writes {
                     Writes::All => writer.acquire().await?,
                     Writes::Revocations => revocations.acquire().await?,
@@ -145,8 +145,8 @@ impl Database {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres { all, revocations, .. } => {
-                // READ COMMITTED, whatever the server's default is: after waiting for a lock, the next statement must
-                // see what its last holder has committed.
+                // READ COMMITTED, also if the default of the server is different: after waiting for a lock, the next
+                // statement must see what the last holder of the lock has committed.
                 let connection = match writes {
                     Writes::All => all.acquire().await?,
                     Writes::Revocations => revocations.acquire().await?,
@@ -169,12 +169,12 @@ impl Database {
         }
     }
 
-    /// The retries of a step that begins now.
+    /// Returns the retries of a step that begins now.
     pub(super) fn retries(&self) -> Retries {
         Retries::within(self.patience())
     }
 
-    /// Whether the database can keep, and so find, such a text: PostgreSQL has no NUL in texts.
+    /// Returns whether the database can store, and so find, this text: PostgreSQL has no NUL in texts.
     pub(super) fn can_hold(&self, text: &str) -> bool {
         match self {
             #[cfg(feature = "sqlite")]
@@ -187,7 +187,7 @@ impl Database {
         }
     }
 
-    /// The one of two spellings that this database understands.
+    /// Returns the one of the two spellings that this database understands.
     pub(super) fn spell(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
             #[cfg(feature = "sqlite")]
@@ -204,21 +204,22 @@ impl Database {
     }
 }
 
-/// A transaction that writes. Dropped before [`commit`](Self::commit) has succeeded, it is rolled back before its
-/// connection goes back to the pool, whichever statement failed and wherever the future was dropped.
+/// A transaction that writes. If it is dropped before [`commit`](Self::commit) has succeeded, it is rolled back before
+/// its connection goes back to the pool. This holds for every failed statement and every place where the future is
+/// dropped.
 pub(super) struct Transaction {
     connection: Connection,
-    /// What it has written to the outbox.
+    /// The entries that the transaction has written to the outbox.
     entries: Vec<OutboxEntry>,
 }
 
 impl Transaction {
-    /// Notes an entry that it has written to the outbox.
+    /// Remembers an entry that the transaction has written to the outbox.
     pub(super) fn add_entry(&mut self, entry: OutboxEntry) {
         self.entries.push(entry);
     }
 
-    /// The entries that it has written to the outbox.
+    /// Returns the entries that the transaction has written to the outbox.
     pub(super) fn take_entries(&mut self) -> Vec<OutboxEntry> {
         mem::take(&mut self.entries)
     }
@@ -231,7 +232,7 @@ impl Transaction {
         self.connection.fetch(sql.into(), values).await
     }
 
-    /// How many rows were changed.
+    /// Runs a statement, and returns how many rows it has changed.
     pub(super) async fn execute(
         &mut self,
         sql: impl Into<Sql>,
@@ -240,13 +241,14 @@ impl Transaction {
         self.connection.execute(sql.into(), values).await
     }
 
-    /// Runs statements without values, as they stand.
+    /// Runs statements without values.
     pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
         self.connection.run(sql).await
     }
 
-    /// Lets no other transaction hold a lock of the same name until this one ends. SQLite has one writer at a time, so
-    /// there is nothing to do. In one order, so that two that want the same locks do not wait for each other.
+    /// Locks these names for this transaction: until it ends, no other transaction can lock the same name. SQLite has
+    /// one writer at a time, so this does nothing there. The locks are taken in sorted order, so that two transactions
+    /// that want the same locks do not deadlock.
     pub(super) async fn lock(&mut self, mut names: Vec<i64>) -> Result<(), Failure> {
         if !self.connection.is_postgres() {
             return Ok(());
@@ -259,7 +261,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Takes as long as it takes, from now on.
+    /// Removes the timeouts for the rest of the transaction.
     pub(super) async fn without_timeouts(&mut self) -> Result<(), Failure> {
         self.connection.without_timeouts().await
     }
@@ -271,11 +273,11 @@ impl Transaction {
 
 const LOCK: &str = "SELECT 1 FROM pg_advisory_xact_lock($1)";
 
-/// How often a step is tried when others are in its way, or its connection turns out to be dead.
+/// How often a step is tried if it conflicts with other steps, or if its connection turns out to be dead.
 const ATTEMPTS: u32 = 6;
 
-/// The attempts of one step: a few, and none begins after the patience. So a step whose attempts each wait as long as
-/// they may is not tried again.
+/// The attempts of one step. There are only a few, and none begins after the patience has passed. So a step whose
+/// attempts each wait for the longest time is not tried again.
 pub(super) struct Retries {
     attempt: u32,
     until: Instant,
@@ -286,14 +288,14 @@ impl Retries {
         Self { attempt: 0, until: Instant::now() + patience }
     }
 
-    /// Waits before the next attempt; gives the failure back after the last.
+    /// Waits before the next attempt. After the last attempt it returns the failure.
     #[expect(clippy::disallowed_methods, reason = "who is in the way does not say when it is gone")]
     pub(super) async fn pause_after(&mut self, failure: Failure) -> Result<(), Failure> {
         self.attempt += 1;
         if self.attempt >= ATTEMPTS || Instant::now() >= self.until {
             return Err(failure);
         }
-        // Who waits longest differs from attempt to attempt, so that two that met do not meet again.
+        // The pause depends on the process and the attempt, so that two steps that conflicted do not conflict again.
         let spread = u64::from(std::process::id() % 7) + u64::from(self.attempt);
         tokio::time::sleep(Duration::from_millis((2 << self.attempt) + spread)).await;
         Ok(())

@@ -1,4 +1,4 @@
-//! What is denied, who is told of it, and which rows it ends.
+//! Revocation entries: writes them and their outbox entries, looks them up, and ends the rows that they concern.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const SUBJECT: i64 = 1;
 const SESSION: i64 = 2;
 const KEY: i64 = 3;
 
-/// What a [`Revocable`] is called in the tables.
+/// The name of a [`Revocable`] in the tables.
 struct Name<'a> {
     kind: i64,
     issuer: &'a str,
@@ -37,7 +37,7 @@ impl<'a> Name<'a> {
         Self { kind, issuer: thing.issuer(), name: thing.id() }
     }
 
-    /// Short and of one length, whatever a token calls itself: an index of PostgreSQL takes no key beyond 2.7 KB.
+    /// Returns a short name of fixed length, however long the id is: an index of PostgreSQL takes no key above 2.7 KB.
     fn hash(&self) -> [u8; 32] {
         let Self { kind, issuer, name, .. } = self;
         let mut input = Vec::with_capacity(16 + issuer.len() + name.len());
@@ -49,17 +49,17 @@ impl<'a> Name<'a> {
     }
 }
 
-/// The lock under which an owner's tokens are issued and cut off.
+/// The lock under which the tokens of an owner are issued and cut off.
 pub(super) fn lock_of_owner(owner: &Owner) -> i64 {
     lock_of(&subject(owner))
 }
 
-/// The lock under which a session's refresh tokens follow each other and end.
+/// The lock under which the refresh tokens of a session are rotated and ended.
 pub(super) fn lock_of_session(issuer: &Arc<str>, id: &Arc<str>) -> i64 {
     lock_of(&Revocable::session(Arc::clone(issuer), Arc::clone(id)))
 }
 
-/// Two things that share a lock by chance wait for each other, and nothing else.
+/// Two things that have the same lock by chance wait for each other. That is the only effect.
 fn lock_of(what: &Revocable) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = Name::of(what).hash();
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
@@ -69,10 +69,10 @@ fn subject(owner: &Owner) -> Revocable {
     Revocable::subject(Arc::clone(&owner.issuer), Arc::clone(&owner.subject))
 }
 
-/// How many names one statement looks up: a token can be revoked by five things.
+/// How many names one statement looks up. A token can be revoked by five things.
 const NAMES: usize = 5;
 
-/// One round trip for each five names.
+/// Looks up names with one round trip for each five names.
 pub(super) async fn look_up(
     database: &Database,
     lookup: &Lookup,
@@ -87,8 +87,8 @@ pub(super) async fn look_up(
     Ok(Verdict::starting_at(start, now))
 }
 
-/// Whether the caller's access token is denied, from whatever time on. Under the owner's lock, so that no cut-off comes
-/// between this look and what follows.
+/// Returns whether the caller's access token is revoked, also if the entry starts later. Call it under the owner's
+/// lock, so that no cut-off is written between this check and the following statements.
 pub(super) async fn is_revoked(
     transaction: &mut Transaction,
     caller: &Caller,
@@ -98,7 +98,7 @@ pub(super) async fn is_revoked(
     Ok(asked.denied_from(&transaction.fetch(LOOK_UP, asked.values()).await?)?.is_some())
 }
 
-/// Up to [`NAMES`] names to look up, of a token that was issued then.
+/// Up to [`NAMES`] names to look up, for a token with this time of issue.
 struct Asked {
     names: Vec<[u8; 32]>,
     issued_at: UnixTime,
@@ -109,7 +109,7 @@ impl Asked {
         Self { names: things.iter().map(|thing| Name::of(thing).hash()).collect(), issued_at }
     }
 
-    /// One statement for any number: what is missing is asked for twice.
+    /// One statement serves any number of names: the last name fills the unused places.
     fn values(&self) -> Vec<Value> {
         let mut values: Vec<Value> = self.names.iter().map(|id| Value::Bytes(id.into())).collect();
         while let (Some(last), true) = (values.last().cloned(), values.len() < NAMES) {
@@ -118,7 +118,7 @@ impl Asked {
         values
     }
 
-    /// The date from which the token is denied.
+    /// Returns the time from which the token is revoked.
     fn denied_from(&self, rows: &[Row]) -> Result<Option<UnixTime>, Failure> {
         let mut earliest = None;
         for row in rows {
@@ -134,7 +134,7 @@ impl Asked {
 pub(super) const LOOK_UP: &str =
     "SELECT id, starts_at, cut_off FROM bearer_denials WHERE id IN ($1, $2, $3, $4, $5)";
 
-/// The owner's cut-off, if a row issued at `issued_at` would be behind it. Under the owner's lock.
+/// Returns the owner's cut-off, if a row issued at `issued_at` would be behind it. Call it under the owner's lock.
 pub(super) async fn in_the_way(
     transaction: &mut Transaction,
     owner: &Owner,
@@ -154,12 +154,13 @@ pub(super) async fn cut_off(
 
 const CUT_OFF: &str = "SELECT cut_off FROM bearer_denials WHERE id = $1";
 
-/// By what an owner's cut-off is found in `bearer_denials`.
+/// Returns the id of an owner's cut-off in `bearer_denials`.
 pub(super) fn id_of_cut_off(owner: &Owner) -> Value {
     Value::Bytes(Name::of(&subject(owner)).hash().into())
 }
 
-/// Whether a refresh token is behind its owner's cut-off, or its session is denied. Under the locks of both.
+/// Returns whether a refresh token is behind its owner's cut-off, or its session is revoked. Call it under the locks of
+/// both.
 pub(super) async fn is_ended(
     transaction: &mut Transaction,
     token: &NewRefreshToken,
@@ -168,7 +169,7 @@ pub(super) async fn is_ended(
     Ok(asked.denied_from(&transaction.fetch(LOOK_UP, asked.values()).await?)?.is_some())
 }
 
-/// As [`is_ended`], without a transaction and without locks: `true` stays true.
+/// The same as [`is_ended`], without a transaction and without locks. `true` cannot become false later.
 pub(super) async fn was_ended(
     database: &Database,
     token: &NewRefreshToken,
@@ -182,7 +183,7 @@ fn ends_of(token: &NewRefreshToken) -> [Revocable; 2] {
     [subject(&token.owner), Revocable::session(issuer, id)]
 }
 
-/// Several revocation entries in one step.
+/// Writes several revocation entries in one step.
 pub(super) async fn deny(
     transaction: &mut Transaction,
     entries: &[RevocationEntry],
@@ -202,12 +203,13 @@ pub(super) async fn deny(
     Ok(())
 }
 
-/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the tokens that end by
-/// the denial itself: it must be kept as long as they are. A private token is among them although its row is ended,
-/// because verifiers ask for denials only.
+/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the tokens that the entry
+/// ends: the entry must be kept at least as long. This includes private tokens although their rows are ended, because
+/// verifiers look up revocation entries only.
 ///
-/// A subject and a session can have any number of rows, and a revocation must not depend on their number. So these rows
-/// are not written: every reader compares them with the cut-off of their subject and the denial of their session.
+/// A subject and a session can have any number of rows, and the work of a revocation must not depend on that number. So
+/// these rows are not written: every reader compares them with the cut-off of their subject and the revocation of their
+/// session.
 async fn end_rows(
     transaction: &mut Transaction,
     entry: &RevocationEntry,
@@ -232,7 +234,7 @@ async fn end_rows(
     }
 }
 
-/// The latest time in these columns of the one row.
+/// Returns the latest time in these columns of the only row.
 fn latest(rows: &[Row], columns: &[usize]) -> Result<Option<UnixTime>, Failure> {
     let row = rows.first().ok_or(Failure::Unreadable)?;
     let mut latest = None;
@@ -246,22 +248,22 @@ const END_TOKEN: [&str; 2] = [
     "UPDATE bearer_refresh_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
     "UPDATE bearer_private_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
 ];
-/// A private token shares its session with no other token.
+/// A private token does not share its session with other tokens.
 const END_SESSION: &str = "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0";
 const EXPIRY_OF_PRIVATE: &str =
     "SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND token_id = $2";
 const LATEST_OF_SESSION: &str = "
     SELECT (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND session_id = $2),
            (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND session_id = $2)";
-/// Each maximum is the end of an index.
+/// Each maximum is the last entry of an index.
 const LATEST_OF_OWNER: &str = "
     SELECT (SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
            (SELECT max(issued_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2),
            (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
            (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2)";
 
-/// Writes a revocation entry, and its entry in the outbox. Nothing is ever weakened: the earlier beginning, the later end and the
-/// later cut-off hold.
+/// Writes a revocation entry, and its entry in the outbox. An entry is never weakened: the earlier start, the later end
+/// and the later cut-off apply.
 pub(super) async fn record(
     transaction: &mut Transaction,
     entry: &RevocationEntry,
@@ -300,7 +302,7 @@ const TELL: &str = "
     INSERT INTO bearer_outbox (kind, issuer, name, starts_at, cut_off, keep_until)
     VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
 
-/// Denies all that an owner was issued so far; returns the cut-off.
+/// Revokes all tokens that an owner was issued so far, and returns the cut-off.
 pub(super) async fn revoke_owner(
     transaction: &mut Transaction,
     owner: &Owner,
@@ -325,19 +327,19 @@ pub(super) async fn outbox(database: &Database, limit: usize) -> Result<Vec<Outb
     rows.iter().map(entry).collect()
 }
 
-/// Ids begin with 1. The condition makes every planner read by the key, and so no more than the limit.
+/// Ids begin with 1. The condition makes every query planner read by the key, so it reads no more rows than the limit.
 pub(super) const OUTBOX: &str = "
     SELECT id, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_outbox
     WHERE id > 0 ORDER BY id LIMIT $1";
 
-/// By the hash of the name.
+/// Lists entries in the order of the hash of the name.
 pub(super) async fn list(
     database: &Database,
     after: Option<&Revocable>,
     limit: usize,
     now: UnixTime,
 ) -> Result<Vec<RevocationEntry>, Failure> {
-    // The first column is there for `entry`, which reads it.
+    // `entry` expects an id in the first column.
     let sql =
         "SELECT 0 + kind, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_denials
                WHERE id > $1 AND keep_until >= $2 ORDER BY id LIMIT $3";

@@ -1,4 +1,4 @@
-//! Devices from which accounts were logged in to, and keys that all processes share.
+//! Keeps the devices from which users have logged in, and keys that all processes share.
 
 use super::{
     database::{Database, Transaction},
@@ -7,7 +7,7 @@ use super::{
 };
 use tower_bearer::UnixTime;
 
-/// The key that is kept under `name`: this one, if there was none.
+/// Returns the key that is stored under `name`. If there was none, stores and returns `candidate`.
 pub(super) async fn shared_key(
     transaction: &mut Transaction,
     name: &str,
@@ -15,7 +15,7 @@ pub(super) async fn shared_key(
 ) -> Result<[u8; 32], Failure> {
     let values = vec![Value::text(name), Value::Bytes(candidate.into())];
     transaction.execute(KEEP_KEY, values).await?;
-    // A process that inserts at the same time has committed by now, and this statement sees its row.
+    // A process that inserts at the same time has committed by now, so this statement sees its row.
     let rows = transaction.fetch(FIND_KEY, vec![Value::text(name)]).await?;
     rows.first().ok_or(Failure::Unreadable)?.hash(0)
 }

@@ -1,18 +1,19 @@
-//! Why a statement failed, without what was in it.
+//! The errors of statements, without the values that were in the statements.
 
 use tower_bearer::revocation::StoreError;
 
-/// An error of the database. sqlx's own is not kept: its `Debug` repeats rows, and some of its texts values.
+/// An error of the database. It does not contain the error of sqlx, because the `Debug` of that error repeats rows, and
+/// some of its texts repeat values.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The database refused.
+    /// The database answered with an error.
     #[error("the database refused ({code}){}", .message.as_ref().map_or_else(String::new, |text| format!(": {text}")))]
     Refused {
-        /// SQLSTATE, or SQLite's extended code.
+        /// The SQLSTATE, or the extended code of SQLite.
         code: String,
-        /// What the database said, unless its text may repeat values.
+        /// The message of the database. `None` if its text may repeat values.
         message: Option<String>,
-        /// Another transaction was in the way: to come again may help.
+        /// Another transaction was in the way: a new attempt may succeed.
         is_conflict: bool,
     },
     /// The connection is broken, or could not be made.
@@ -26,18 +27,18 @@ pub(super) enum Failure {
     /// A row does not hold what this crate writes.
     #[error("a row of the database could not be read: expected one that this crate wrote")]
     Unreadable,
-    /// A step has to be taken on a transaction that is over.
+    /// A statement was to run in a transaction that is over.
     #[error("the transaction is over")]
     Over,
 }
 
 impl Failure {
-    /// Nothing was done, and another attempt may succeed.
+    /// Returns whether nothing was done and another attempt may succeed.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { is_conflict: true, .. })
     }
 
-    /// The server is gone, or was on its way out.
+    /// Returns whether the server is gone or is shutting down.
     pub(super) fn is_broken(&self) -> bool {
         match self {
             Self::Broken(_) => true,
@@ -46,7 +47,7 @@ impl Failure {
         }
     }
 
-    /// A fixed name for logs.
+    /// Returns a fixed name for logs.
     fn kind(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "refused",
@@ -63,7 +64,7 @@ impl From<sqlx::Error> for Failure {
         match error {
             sqlx::Error::Database(error) => {
                 let code = error.code().unwrap_or_default().into_owned();
-                // SQLSTATE 22 and 23 are about data, and their texts quote it.
+                // SQLSTATE classes 22 and 23 are about data, and their texts quote it.
                 let quotes = code.len() == 5 && (code.starts_with("22") || code.starts_with("23"));
                 let message = (!quotes).then(|| error.message().to_owned());
                 let is_conflict = is_conflict(&code);
@@ -83,8 +84,9 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// Serialization failure and deadlock of PostgreSQL; BUSY and LOCKED of SQLite, whose extended codes keep the plain one
-/// in their lowest byte. SQLite's have at most four digits, SQLSTATEs have five characters.
+/// Returns whether the code is a conflict. PostgreSQL: serialization failure and deadlock. SQLite: BUSY and LOCKED; its
+/// extended codes have the plain code in their lowest byte. Codes of SQLite have at most four digits, SQLSTATEs have
+/// five characters.
 fn is_conflict(code: &str) -> bool {
     match code {
         "40001" | "40P01" => true,

@@ -1,22 +1,27 @@
 //! A token store in SQLite or PostgreSQL.
 //!
-//! One URL decides which: `sqlite:tokens.db` (feature `sqlite`, built in) or `postgres://user@host/database` (feature
-//! `postgres`). Everything else is one code, and keeps one contract, [`TokenStore`]'s:
+//! The URL decides which database: `sqlite:tokens.db` (feature `sqlite`, SQLite is built in) or
+//! `postgres://user@host/database` (feature `postgres`). The rest of the code is the same for both, and keeps the
+//! contract of [`TokenStore`]:
 //!
-//! 1. **Each method that writes is one transaction.** A refresh token that has ended is answered for without one.
-//!    SQLite: `BEGIN IMMEDIATE` on the one connection that writes. PostgreSQL: READ COMMITTED under advisory locks
-//!    named after the owner and the session, so that no token is issued behind a cut-off or a session's end that is
-//!    being written at the same time. What conflicts is tried a few times.
-//! 2. **Acknowledged is written**: SQLite with a write-ahead log that is synced at each commit; PostgreSQL with
-//!    `synchronous_commit` raised to `on` where it would wait for less. A future that is dropped, a statement that fails and a process that dies leave
-//!    nothing half done: a transaction that was not committed is rolled back before its connection is used again.
-//! 3. **A revocation and its outbox entry are of one transaction**, whose work does not grow with the number of tokens
-//!    that it ends. It does not wait for a connection that other steps keep busy (SQLite: for one other write at most).
-//!    No token is in any table: only ids, and SHA-256 of claims. Passwords are there as their hashes.
-//! 4. **A look-up is one indexed query**, one round trip, on a connection that nothing else keeps busy. It sees what was
-//!    committed, by any process, before it was sent.
-//! 5. **The tables are made and brought up to date when the store is opened**, by one process at a time. Tables of a
-//!    newer version are refused. Their names begin with `bearer_`, so they can live beside others.
+//! 1. **Each method that writes is one transaction.** The exception is a refresh token that has ended: the store
+//!    answers for it without a transaction. SQLite: `BEGIN IMMEDIATE` on the one connection that writes. PostgreSQL:
+//!    READ COMMITTED under advisory locks named after the owner and the session. So no token is issued behind a
+//!    cut-off, or behind the end of a session, that is being written at the same time. A transaction that conflicts
+//!    with another one is tried a few times.
+//! 2. **Acknowledged means written.** SQLite syncs a write-ahead log at each commit. PostgreSQL raises
+//!    `synchronous_commit` to `on` if it would wait for less. A dropped future, a failed statement or a killed process
+//!    leaves nothing half done: a transaction that was not committed is rolled back before its connection is used
+//!    again.
+//! 3. **A revocation and its outbox entry are written in one transaction.** Its work does not grow with the number of
+//!    tokens that it ends. It does not wait for a connection that other steps keep busy (SQLite: it waits for one other
+//!    write at most). No table contains a token: tables contain only ids, and SHA-256 hashes of claims. Passwords are
+//!    stored as their hashes.
+//! 4. **A lookup is one indexed query**: one round trip, on a connection that is only for lookups (SQLite in memory: on
+//!    its only connection). It sees what any process has committed before the query was sent.
+//! 5. **Opening the store creates the tables, or migrates them to the current version.** One process at a time does
+//!    this. The store rejects tables of a newer version. The names of the tables begin with `bearer_`, so they can be
+//!    in a database with other tables.
 //!
 //! ```
 //! # #[cfg(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -37,17 +42,17 @@
 //!
 //! Caveats:
 //! * Needs Rust 1.94, as sqlx does, and a tokio runtime with its timer.
-//! * An SQLite file belongs on a local disk: network file systems don't keep the locks that it stands on. The file is
-//!   made readable by its owner only.
-//! * `sqlite::memory:` is lost when the store is dropped; see [`MemoryTokenStore`](tower_bearer_issuing::store::MemoryTokenStore) for what
-//!   that means.
-//! * The URL of PostgreSQL must lead to the primary: a standby answers with what it has seen so far. Over a network ask
-//!   for `sslmode=verify-full`; the default, `prefer`, goes on without TLS where the server has none.
-//! * PostgreSQL has no NUL in texts: a private token's name or an account with one is an error there.
-//! * Issuers and subjects beyond about a kilobyte do not fit PostgreSQL's indexes: sessions and private tokens for them
-//!   are errors. Revocations take any length.
+//! * Put an SQLite file on a local disk: the store depends on file locks, and network file systems do not keep them.
+//!   Only the owner can read the file.
+//! * `sqlite::memory:` is lost when the store is dropped. For the consequences see
+//!   [`MemoryTokenStore`](tower_bearer_issuing::store::MemoryTokenStore).
+//! * The URL of PostgreSQL must lead to the primary: a standby answers with the data that it has received so far. Over
+//!   a network use `sslmode=verify-full`. The default, `prefer`, continues without TLS if the server has none.
+//! * PostgreSQL has no NUL in texts: a private token's name or an account with a NUL is an error there.
+//! * Issuers and subjects longer than about a kilobyte do not fit into the indexes of PostgreSQL: sessions and private
+//!   tokens for them are errors. Revocations may have names of any length.
 
-// Without a database there is nothing in this crate.
+// Without a database feature this crate is empty.
 #![cfg(any(feature = "postgres", feature = "sqlite"))]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -85,7 +90,7 @@ use tower_bearer_issuing::store::{
     TokenStore, TokenUse,
 };
 
-/// Sessions, private tokens, revocations, the outbox and accounts in a database; clones share its connections.
+/// Sessions, private tokens, revocations, the outbox and accounts in a database. Clones share its connections.
 #[derive(Clone)]
 pub struct SqlStore {
     database: Database,
@@ -94,16 +99,16 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
-    /// Opens the database of this URL, and makes its tables or brings them up to date. An SQLite file is created where
-    /// there is none. [`SqlStoreOptions`] has settings.
+    /// Opens the database of this URL, and creates its tables or migrates them to the current version. Creates the
+    /// SQLite file if there is none. [`SqlStoreOptions`] has settings.
     ///
     /// # Errors
-    /// When the URL or the tables are not for this build, or the database cannot be reached.
+    /// If the URL or the tables are not for this build, or the database cannot be reached.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         SqlStoreOptions::new().open(url).await
     }
 
-    /// Tells by `clock` which denials are in force. Default: [`SystemClock`].
+    /// Sets the clock that decides which revocation entries are in force. Default: [`SystemClock`].
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -119,8 +124,9 @@ impl SqlStore {
     }
 }
 
-/// One transaction, taken again while others are in its way. A failure after which nobody knows whether the commit
-/// has happened is never such a conflict. Before the commit is sent, a failure means that nothing was written.
+/// Runs one transaction, and repeats it if it conflicts with another one. A failure after which it is not known whether
+/// the commit has happened is never treated as a conflict. A failure before the commit is sent means that nothing was
+/// written.
 macro_rules! step {
     ($store:expr, |$transaction:ident| $work:expr) => {
         step!($store, crate::database::Writes::All, |$transaction| $work)
@@ -307,7 +313,7 @@ impl fmt::Debug for SqlStore {
     }
 }
 
-/// The example of the README compiles.
+/// Compiles the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

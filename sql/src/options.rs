@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! The settings with which a store is opened.
 
 use std::time::Duration;
 
@@ -14,40 +14,42 @@ pub struct SqlStoreOptions {
 }
 
 impl SqlStoreOptions {
-    /// 10 connections besides those for look-ups and revocations, and 5 seconds of patience.
+    /// Default settings: 10 connections besides those for lookups and revocations, and a patience of 5 seconds.
     pub fn new() -> Self {
         Self { max_connections: 10, patience: Duration::from_secs(5) }
     }
 
-    /// At most this many connections for everything but look-ups and revocations, in place of 10; between 1 and 1000.
+    /// Sets how many connections there are at most for everything but lookups and revocations. Default: 10. Values
+    /// below 1 are set to 1, values above 1000 to 1000.
     ///
-    /// How many connections a store and its clones have at most, whatever their callers do:
+    /// A store and its clones have at most these connections, whatever their callers do:
     ///
-    /// * PostgreSQL: this many, 2 that take only steps that revoke, and 4 that take only look-ups. By default 16. Each
-    ///   is a backend of the server: `max_connections` of the server must allow for those of all processes.
-    /// * SQLite: 1 that writes, one less than this many (but at least 1) that read, and 4 that take only look-ups. By
+    /// * PostgreSQL: this many, 2 that are only for steps that revoke, and 4 that are only for lookups. By default 16.
+    ///   Each is a backend of the server: the `max_connections` of the server must be enough for all processes.
+    /// * SQLite: 1 that writes, one less than this many (but at least 1) that read, and 4 that are only for lookups. By
     ///   default 14. A step that revokes waits for at most one other write, however many others wait.
     /// * SQLite in memory: 1 for everything, and 1 that keeps the database in memory.
     ///
-    /// A server that cannot be reached may keep a connection for longer than the store does. The store waits for an
-    /// answer for four times the [patience](Self::with_patience) and a second.
+    /// If a server cannot be reached, it may keep a connection for longer than the store does. The store waits for an
+    /// answer for four times the [patience](Self::with_patience) plus one second.
     pub fn with_max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.clamp(1, 1000);
         self
     }
 
-    /// How long a step waits for a connection, and then for locks of others, in place of 5 seconds; between 100
-    /// milliseconds and a minute. After it the step fails. A step that meets a conflict or a broken connection is tried
-    /// again within this time only. PostgreSQL ends a statement that takes twice as long.
+    /// Sets how long a step waits for a connection, and then for the locks of other steps. After that the step fails.
+    /// Default: 5 seconds. Values below 100 milliseconds are set to 100 milliseconds, values above one minute to one
+    /// minute. A step that meets a conflict or a broken connection is tried again only within this time. PostgreSQL
+    /// ends a statement that takes twice as long.
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience.clamp(Duration::from_millis(100), Duration::from_secs(60));
         self
     }
 
-    /// Opens the database of this URL, as [`SqlStore::open`] does.
+    /// Opens the database of this URL with these settings; see [`SqlStore::open`].
     ///
     /// # Errors
-    /// As [`SqlStore::open`].
+    /// The same as [`SqlStore::open`].
     pub async fn open(self, url: &str) -> Result<SqlStore, OpenError> {
         let database = connect::connect(url, self).await?;
         schema::migrate(&database).await?;
@@ -61,30 +63,30 @@ impl Default for SqlStoreOptions {
     }
 }
 
-/// Why a database was not opened. Never repeats the URL, which may hold a password.
+/// Why a database was not opened. The error never repeats the URL, which may contain a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The URL is of no database that this build knows: `sqlite:` takes the feature `sqlite`, `postgres:` the feature
-    /// `postgres`.
+    /// The URL is not for a database that this build supports: `sqlite:` needs the feature `sqlite`, `postgres:` needs
+    /// the feature `postgres`.
     #[error("not a database URL: expected sqlite: or postgres:, and the feature of that name")]
     UnknownDatabase,
-    /// The URL cannot be understood.
+    /// The URL cannot be parsed.
     #[error(
         "an unreadable database URL: expected one such as sqlite:tokens.db or postgres://user:password@host/database"
     )]
     Url,
-    /// The tables were made by a newer version of this crate. Nothing was changed.
+    /// A newer version of this crate has made the tables. Nothing was changed.
     #[error(
         "the tables are of version {found}, and this build knows versions up to {known}: update tower-bearer"
     )]
     NewerSchema {
         /// The version of the tables.
         found: u64,
-        /// The latest that this build knows.
+        /// The latest version that this build knows.
         known: u64,
     },
-    /// The database could not be reached, or refused.
+    /// The database could not be reached, or answered with an error.
     #[error("the database could not be opened")]
     Unavailable(#[source] StoreError),
 }

@@ -1,4 +1,4 @@
-//! Private tokens.
+//! Creates, lists, rotates and revokes private tokens.
 
 use std::sync::Arc;
 
@@ -85,10 +85,11 @@ pub(super) async fn revoke(
     Ok(Called::Done(Some(denial)))
 }
 
-/// Ends a listed token at `from`, or at its expiry or the end it has, if that is earlier; its denial, and its name.
+/// Ends a listed token at `from`, or at its expiry or its current end, if that is earlier. Returns its revocation entry
+/// and its name.
 ///
-/// One statement finds and ends: of two that come at once, the second waits for the first, and then looks at the end
-/// that the first has set.
+/// One statement finds and ends the token. If two calls come at the same time, the second waits for the first, and then
+/// sees the end that the first has set.
 async fn end(
     transaction: &mut Transaction,
     owner: &Owner,
@@ -117,7 +118,7 @@ const IS_LISTED: &str = "
     WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4
       AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)";
 
-/// Whether an owner has this many tokens, or more, that are good at `now`. Under the owner's lock.
+/// Returns whether an owner has at least this many tokens that are valid at `now`. Call it under the owner's lock.
 async fn has_live(
     transaction: &mut Transaction,
     owner: &Owner,
@@ -129,8 +130,8 @@ async fn has_live(
     Ok(rows.first().ok_or(Failure::Unreadable)?.count(0)? >= many)
 }
 
-/// Counts no further than asked. By the index on `issued_at` (the `+` forbids the one on `expires_at`), so that tokens
-/// before the cut-off cost nothing.
+/// Stops counting at the given number. It uses the index on `issued_at` (the `+` excludes the index on `expires_at`),
+/// so tokens before the cut-off cost nothing.
 const COUNT_LIVE: &str = "
     SELECT count(*) FROM (
         SELECT id FROM bearer_private_tokens
@@ -172,7 +173,8 @@ const INSERT: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     RETURNING id";
 
-/// The caller is looked up after the page was read: who was not revoked by then was not while it was read, either.
+/// Lists tokens. The caller is looked up after the page was read: if the caller is not revoked then, it was not revoked
+/// while the page was read.
 pub(super) async fn list(
     database: &Database,
     caller: &Caller,
@@ -180,14 +182,14 @@ pub(super) async fn list(
     now: UnixTime,
 ) -> Result<Called<Option<PrivateTokenPage>>, Failure> {
     let page = page(database, &caller.owner, query, now).await?;
-    // From whatever time on it is denied.
+    // The caller also counts as revoked if the entry starts later.
     Ok(match look_up(database, &caller.lookup(), UnixTime::MAX).await? {
         Verdict::Revoked | Verdict::RevokedFrom(_) => Called::Revoked,
         Verdict::NotRevoked => Called::Done(page),
     })
 }
 
-/// One statement, so that count and page are of one moment.
+/// Reads the count and the page in one statement, so that both are from the same moment.
 async fn page(
     database: &Database,
     owner: &Owner,
@@ -204,7 +206,7 @@ async fn page(
     let mut values = of_owner(owner, dates);
     let search = match search {
         None => "",
-        // No name that the database holds contains it.
+        // The database cannot store a name that contains this text.
         Some(search) if !database.can_hold(&search) => " AND 1 = 0",
         Some(search) => {
             values.push(Value::Text(search));
@@ -223,7 +225,7 @@ async fn page(
 pub(super) fn page_sql(query: &ListQuery, search: &str) -> String {
     let offset = match query.page {
         Page::Number(_) => "$6",
-        // $6 is 0 here; it is named because every parameter must be.
+        // $6 is 0 here. It is in the statement because every parameter must be used.
         Page::Last => {
             "$6 + (SELECT CASE WHEN count(*) > 0 THEN (count(*) - 1) / $5 * $5 ELSE 0 END FROM found)"
         }
@@ -242,7 +244,7 @@ pub(super) fn page_sql(query: &ListQuery, search: &str) -> String {
     )
 }
 
-/// `None` for the row of an empty page, which has the count only.
+/// Returns `None` for the row of an empty page, which has only the count.
 fn view(row: &Row) -> Result<Option<PrivateToken>, Failure> {
     let Some(id) = row.optional_int(1)? else { return Ok(None) };
     let mut token = PrivateToken::new(id, row.text(2)?, row.time(3)?, row.time(4)?);
@@ -250,7 +252,8 @@ fn view(row: &Row) -> Result<Option<PrivateToken>, Failure> {
     Ok(Some(token))
 }
 
-/// Every column once: what repeats one has nothing left to order, and a request cannot make the text long.
+/// Uses every column once. A repeated column would have no effect on the order, and this way a request cannot make the
+/// text long.
 fn order(query: &ListQuery) -> String {
     let mut columns: Vec<&str> = Vec::new();
     let mut order = String::new();
@@ -275,7 +278,7 @@ fn order(query: &ListQuery) -> String {
     order
 }
 
-/// In one order, so that two that touch the same tokens do not wait for each other.
+/// Updates tokens in sorted order, so that two calls with the same tokens do not deadlock.
 pub(super) async fn touch(transaction: &mut Transaction, uses: &[TokenUse]) -> Result<(), Failure> {
     let mut uses: Vec<&TokenUse> = uses.iter().collect();
     uses.sort_by(|one, other| (&one.issuer, &one.token_id).cmp(&(&other.issuer, &other.token_id)));

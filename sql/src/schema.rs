@@ -1,4 +1,4 @@
-//! The tables, and how they are brought up to date.
+//! Creates the tables, and migrates them to the current version.
 
 use super::{
     database::{Database, Transaction, Writes},
@@ -7,23 +7,23 @@ use super::{
     value::Value,
 };
 
-/// For SQLite and for PostgreSQL, in order: what is here is never changed, only added to. The version of a database is
-/// how many of them it has seen.
+/// The migrations for SQLite and for PostgreSQL, in order. Never change one; only add new ones. The version of a
+/// database is the number of migrations that it has run.
 const MIGRATIONS: [(&str, &str); 2] = [
     (include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql")),
     (include_str!("schema/sqlite_2.sql"), include_str!("schema/postgres_2.sql")),
 ];
 
-/// Of no meaning but to be the same in every process.
+/// An arbitrary number. It must be the same in every process.
 const LOCK: i64 = 0x746f_7765_7262_6561;
 
-/// Brings the tables up to date in one transaction: of processes that start together one does it, the others wait, and
-/// one that dies in the middle leaves nothing behind.
+/// Migrates the tables to the current version in one transaction. If several processes start together, one migrates and
+/// the others wait. A process that dies in the middle leaves nothing behind.
 ///
-/// What is up to date is only read, so that a role may serve which must not create tables.
+/// If the tables are up to date, they are only read. So a role that must not create tables can open the store.
 pub(super) async fn migrate(database: &Database) -> Result<(), OpenError> {
     let mut transaction = database.begin(Writes::All).await?;
-    // To make an index can take longer than any other step may, and the other processes wait for it.
+    // Making an index can take longer than any other step may take, and the other processes wait for it.
     transaction.without_timeouts().await?;
     transaction.lock(vec![LOCK]).await?;
     let found = version(database, &mut transaction).await?;
@@ -47,7 +47,7 @@ pub(super) async fn migrate(database: &Database) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// 0 where there is no schema yet.
+/// Returns the version of the tables, or 0 if there are none.
 async fn version(database: &Database, transaction: &mut Transaction) -> Result<u64, Failure> {
     let exists = database.spell(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = 'bearer_schema'",

@@ -1,4 +1,4 @@
-//! Refresh tokens.
+//! Opens sessions and rotates refresh tokens.
 
 use std::sync::Arc;
 
@@ -26,8 +26,9 @@ pub(super) async fn open(
     Ok(Insertion::Done(()))
 }
 
-/// Answers for a token that is unknown or has ended, without a transaction and without locks: neither can change, and a
-/// flood of dead tokens must not hold the locks and connections that revocations need. `None` for all other tokens.
+/// Answers for a token that is unknown or has ended, without a transaction and without locks. Neither state can change,
+/// and a flood of ended tokens must not use the locks and connections that revocations need. Returns `None` for all
+/// other tokens.
 pub(super) async fn find_dead(
     database: &Database,
     rotation: &RefreshRotation,
@@ -43,8 +44,8 @@ pub(super) async fn find_dead(
     Ok(is_dead.then_some(RefreshUse::Revoked))
 }
 
-/// Under the locks of the owner and the session: neither a cut-off nor the session's end can come between the look at
-/// the used token and the writing of its successor, which they would miss.
+/// Rotates a refresh token, under the locks of the owner and the session. So no cut-off and no end of the session can
+/// be written between reading the used token and writing its successor. They would miss the successor.
 pub(super) async fn use_once(
     transaction: &mut Transaction,
     rotation: &RefreshRotation,
@@ -91,12 +92,12 @@ const MARK_USED: &str = "
 
 struct FoundToken {
     token: NewRefreshToken,
-    /// When, and the `jti` of what followed.
+    /// When the token was used, and the `jti` of its successor.
     used: Option<(UnixTime, Arc<str>)>,
     dies_at: UnixTime,
 }
 
-/// The token with this id, of the issuer of `like`.
+/// Finds the token with this id, of the issuer of `like`.
 async fn find(
     transaction: &mut Transaction,
     like: &NewRefreshToken,
@@ -122,7 +123,7 @@ fn found(row: &Row, like: &NewRefreshToken, id: &str) -> Result<FoundToken, Fail
     Ok(FoundToken { token, used, dies_at: row.time(7)? })
 }
 
-/// Whether this is the token that is used: by its hash, owner and session.
+/// Returns whether this is the token that is used: its hash, owner and session must be equal.
 fn is_meant(row: &FoundToken, rotation: &RefreshRotation) -> bool {
     let RefreshRotation { used_hash, successor, .. } = rotation;
     row.token.hash == *used_hash

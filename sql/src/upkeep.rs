@@ -1,4 +1,5 @@
-//! What is removed: rows that concern nobody any more, and outbox entries that were passed on.
+//! Removes rows that are over and outbox entries that a fleet has acknowledged, and keeps what each fleet has
+//! acknowledged.
 
 use super::{
     database::{Database, Transaction},
@@ -13,7 +14,7 @@ pub(super) async fn sweep(
     now: UnixTime,
     limit: usize,
 ) -> Result<usize, Failure> {
-    // Two that sweep at once would delete the same rows in different orders.
+    // Two sweeps at the same time would delete the same rows in different orders.
     transaction.lock(vec![SWEEP_LOCK]).await?;
     let expired = now - KEEP_AFTER_EXPIRY;
     let mut swept = 0;
@@ -33,16 +34,17 @@ pub(super) async fn sweep(
     Ok(swept)
 }
 
-/// Of no meaning but to be the same in every process.
+/// An arbitrary number. It must be the same in every process.
 const SWEEP_LOCK: i64 = 0x746f_7765_7262_7377;
 
 type ReadId = fn(&Row) -> Result<Value, Failure>;
 
-/// What finds rows that are over, their table, the column of the date, and how an id is read.
+/// For each sweep: the statement that finds rows that are over, their table, the column of the date, and how an id is
+/// read.
 ///
-/// They are found in the order of the date, which has an index: in another order, each sweep would read the whole
-/// table, under SQLite's one lock. They are deleted by another statement: a planner that does not know how many a limit
-/// will find may read the whole table to delete them.
+/// Rows are found in the order of the date, which has an index. In a different order, each sweep would read the whole
+/// table, under SQLite's one lock. A separate statement deletes them: a query planner that does not know how many rows
+/// a limit will find may read the whole table to delete them.
 pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 6] = [
     (
         "SELECT id FROM bearer_refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
@@ -56,7 +58,7 @@ pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 6] = [
         "expires_at",
         |row| row.int(0).map(Value::Int),
     ),
-    // The second condition is that of the index, which holds no token that nobody has ended.
+    // The second condition is the condition of the index, which has only ended tokens.
     (
         "SELECT id FROM bearer_private_tokens WHERE dies_at < $1 AND dies_at < 9223372036854775807
          ORDER BY dies_at LIMIT $2",
@@ -84,25 +86,25 @@ pub(super) const SWEEPS: [(&str, &str, &str, ReadId); 6] = [
     ),
 ];
 
-/// The date is asked for again: a denial that was prolonged since it was found stays.
+/// Compares the date again, so that an entry that was prolonged after it was found is kept.
 pub(super) fn sweep_sql(table: &str, date: &str, count: usize) -> String {
     let places: Vec<String> = (2..=count + 1).map(|place| format!("${place}")).collect();
     format!("DELETE FROM {table} WHERE {date} < $1 AND id IN ({})", places.join(", "))
 }
 
-/// Removes entries that a fleet has acknowledged, unless it has another generation or server by now.
+/// Removes entries that a fleet has acknowledged, unless the store keeps another generation or server for it by now.
 pub(super) async fn forget_entries(
     transaction: &mut Transaction,
     ids: &[i64],
     acknowledged: &Acknowledged,
 ) -> Result<bool, Failure> {
-    // First: the row is locked until the commit, so that no seeding begins and no server changes in between.
+    // This comes first: the row is locked until the commit, so that no seeding begins and no server changes in between.
     if transaction.execute(ADVANCE, values_of(acknowledged)).await? == 0 {
         return Ok(false);
     }
     let mut ids = ids.to_vec();
     ids.sort_unstable();
-    // SQLite takes 32766 values in a statement, PostgreSQL twice as many.
+    // SQLite takes 32766 values in a statement, PostgreSQL takes twice as many.
     for some in ids.chunks(500) {
         let values = some.iter().copied().map(Value::Int).collect();
         transaction.execute(Sql::Built(forget_sql(some.len())), values).await?;

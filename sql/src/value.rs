@@ -1,15 +1,15 @@
-//! What goes into a statement and comes out of it, whichever the database.
+//! Converts values for statements, and reads values from rows, for both databases.
 
 use std::sync::Arc;
 
 use super::failure::Failure;
 use tower_bearer::UnixTime;
 
-/// The text of a statement. What varies is bound to it as [`Value`]s; `$1`, `$2`, … are the same in both databases.
+/// The text of a statement. Variable parts are bound as [`Value`]s. `$1`, `$2`, … work in both databases.
 pub(super) enum Sql {
     /// Prepared once on each connection.
     Fixed(&'static str),
-    /// Put together from fixed parts, in too many ways to keep each prepared.
+    /// Built from fixed parts. There are too many combinations to keep each prepared.
     Built(String),
 }
 
@@ -19,7 +19,7 @@ impl From<&'static str> for Sql {
     }
 }
 
-/// A bound value. Both databases keep whole numbers of 64 bits with a sign, text, and bytes; truth is 0 or 1.
+/// A bound value. Both databases store signed 64-bit integers, text, and bytes. A boolean is 0 or 1.
 #[derive(Clone)]
 pub(super) enum Value {
     Int(i64),
@@ -29,8 +29,8 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// Ids and subjects are bytes: what a token may hold (a NUL, say) is not always text to PostgreSQL, and bytes
-    /// are compared by nothing but bytes.
+    /// Ids and subjects are stored as bytes. A token may contain characters that PostgreSQL does not accept in texts,
+    /// such as NUL, and bytes have no collation.
     pub(super) fn id(text: &str) -> Self {
         Self::Bytes(text.as_bytes().to_vec())
     }
@@ -43,7 +43,7 @@ impl Value {
         Self::count(time.as_secs())
     }
 
-    /// A number beyond 63 bits is kept as the last one of 63 bits, and comes back as [`u64::MAX`].
+    /// A number above 63 bits is stored as the largest number of 63 bits, and is read as [`u64::MAX`].
     pub(super) fn count(number: u64) -> Self {
         Self::Int(to_int(number))
     }
@@ -57,7 +57,7 @@ fn to_int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// As the database keeps this time: what is beyond the last number of 63 bits is "never".
+/// Returns the time as the database stores it: the largest number of 63 bits, and every later time, means "never".
 pub(super) fn as_kept(time: UnixTime) -> UnixTime {
     if time.as_secs() < i64::MAX.unsigned_abs() { time } else { UnixTime::MAX }
 }
@@ -73,7 +73,7 @@ fn to_count(number: i64) -> Result<u64, Failure> {
     }
 }
 
-/// A row of an answer; its columns are read by their place.
+/// A row of an answer. Its columns are read by their index.
 pub(super) enum Row {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlx::sqlite::SqliteRow),

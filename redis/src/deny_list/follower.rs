@@ -1,4 +1,4 @@
-//! How the deny-list stays up to date.
+//! Keeps the deny-list up to date: takes snapshots, and follows the stream of changes.
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
@@ -24,41 +24,41 @@ use super::{
 };
 use tower_bearer::claims::Moment;
 
-/// Changes that are read at once.
+/// How many changes are read at once.
 const BATCH: usize = 1_000;
 
-/// The times that Redis is asked to wait for a change.
+/// Limits of how long Redis is asked to wait for a change.
 const SHORTEST_WAIT: Duration = Duration::from_millis(25);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Between attempts to follow.
+/// Pauses between attempts to follow.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Between snapshots: each is work for Redis, and a new generation has the whole fleet take one.
+/// Pauses between snapshots. Each snapshot is work for Redis, and after a new generation the whole fleet takes one.
 const FIRST_REST: Duration = Duration::from_millis(400);
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
 pub(super) struct Follower {
     store: RedisStore,
     held: Arc<Held>,
-    /// What the set is a copy of; none before the first snapshot.
+    /// The data that the set is a copy of. `None` before the first snapshot.
     position: Option<Position>,
-    /// Redis has counted further than the stream has told: once may be chance.
+    /// The count of Redis was higher than the last entry of the stream. Once may be chance.
     is_behind: bool,
     rests: Pauses,
-    /// When the last snapshot was complete; none before the first.
+    /// When the last snapshot was complete. `None` before the first one.
     snapshot_at: Option<Instant>,
 }
 
-/// Data, and up to which revocation.
+/// A generation, and the number of the latest revocation that was read.
 #[derive(Clone)]
 struct Position {
     generation: Arc<str>,
     count: u64,
 }
 
-/// A connection, and the number of the store's when it was made.
+/// A connection, and the number of the store's connection when it was made.
 struct Followed {
     connection: Connection,
     link: u64,
@@ -76,12 +76,12 @@ impl Follower {
         loop {
             let begin = Instant::now();
             match self.follow().await {
-                // What is held is no copy of anything any more.
+                // The set is not a copy of the data in Redis any more.
                 Failure::NotSeeded | Failure::WentBackwards | Failure::Unreadable => {
                     self.position = None;
                     self.held.set_as_of(None);
                 }
-                // It may grow as old as the bound allows.
+                // The set may be used until it is older than the bound.
                 _ => {}
             }
             pauses.held_since(begin);
@@ -89,7 +89,7 @@ impl Follower {
         }
     }
 
-    /// Until something fails.
+    /// Follows until there is a failure, and returns it.
     async fn follow(&mut self) -> Failure {
         match self.connect().await {
             Ok(followed) => loop {
@@ -106,13 +106,13 @@ impl Follower {
         let link = store.link.number().ok_or(Failure::Down(None))?;
         let block = (self.held.bound / 4).clamp(SHORTEST_WAIT, LONGEST_WAIT);
         let connection = store.dialer.with_more_time(block).connection().await?;
-        // It need not be the server of the store's connection.
+        // This connection may lead to a different server than the connection of the store.
         store.health.check(&connection).await??;
         Ok(Followed { connection, link, block })
     }
 
-    /// Whether the store still has the connection of then. Where the server has become another, or may not be asked any
-    /// more, the store finds out, once for both.
+    /// Checks that the store still has the same connection. The store notices, for both, if the server was replaced or
+    /// may not be used any more.
     fn is_that_of_the_store(&self, followed: &Followed) -> Result<(), Failure> {
         let is_it = self.store.0.link.number() == Some(followed.link);
         if is_it { Ok(()) } else { Err(Failure::Down(None)) }
@@ -140,7 +140,7 @@ impl Follower {
         let changes = changes.map(|changes| changes.keys).unwrap_or_default();
         let changes: Vec<_> = changes.into_iter().flat_map(|stream| stream.ids).collect();
         if changes.is_empty() && mark.count > position.count {
-            // Something came just after the stream was read, or the stream is gone.
+            // A revocation was recorded just after the stream was read, or the stream is gone.
             if self.is_behind {
                 self.position = None;
             }
@@ -195,10 +195,10 @@ impl Follower {
     }
 }
 
-/// Up to where changes reach, and what they say.
+/// The number of the last change, and the revocation entries.
 type Changes = (u64, Vec<(Name, Dates)>);
 
-/// `None` where the stream no longer reaches back to where the set is.
+/// Returns `None` if the stream does not reach back to the position of the set.
 fn read_changes(changes: &[StreamId], mut last: u64) -> Result<Option<Changes>, Failure> {
     let mut denials = Vec::with_capacity(changes.len());
     for change in changes {

@@ -1,4 +1,4 @@
-//! The whole deny-list in each process: no token costs a round trip.
+//! Keeps the whole deny-list in each process, so that no token costs a round trip.
 
 mod follower;
 mod set;
@@ -28,20 +28,21 @@ use crate::telemetry::names as metric;
 #[cfg(feature = "metrics")]
 use tower_bearer::telemetry::{MetricSource, Metrics};
 
-/// Everything that is revoked, held in this process: a snapshot of Redis, and the stream of changes since.
+/// All revocation entries, kept in this process: a snapshot of Redis, and the stream of changes after it.
 ///
-/// 1. **A look-up asks nobody**, for known and unknown tokens alike.
-/// 2. **Unavailable until the first snapshot is complete**, and whenever what is held is older than the bound: its age
-///    counts from when the question was *sent* whose answer has brought it up to date.
-/// 3. **After a disconnection it goes on where it stopped**, and it goes where the connection of its store goes. Where the
-///    stream no longer reaches back so far, or Redis was seeded anew, it takes a new snapshot, with rests between them;
-///    what was held meanwhile is used only while it is within the bound.
-/// 4. **What is lost in Redis is noticed** as [`RedisStore`] notices it, and makes this unavailable at once. A snapshot
-///    counts only if nothing was lost while it was taken.
-/// 5. **Nothing but time removes a denial**, and that by both clocks: a wall clock that jumps takes none with it.
+/// 1. **A lookup does not need a round trip**, for known and unknown tokens alike.
+/// 2. **Lookups fail until the first snapshot is complete**, and whenever the data is older than the staleness bound.
+///    The age of the data counts from when the question was *sent* whose answer has brought the data up to date.
+/// 3. **After a disconnection, it continues where it stopped.** It follows the same server as its store. If the stream
+///    does not reach back that far, or Redis was seeded again, it takes a new snapshot. It pauses between snapshots.
+///    Meanwhile it uses the old data only within the staleness bound.
+/// 4. **It notices a loss of data in Redis** as [`RedisStore`] does. Lookups then fail at once. A snapshot counts only
+///    if no data was lost while it was taken.
+/// 5. **Only time removes a revocation entry.** An entry is removed only if it is over by both the wall clock and the
+///    monotonic clock. So a wall clock that jumps does not remove any entry.
 ///
-/// In front of it belongs a cache with a bound of zero, which remembers nothing and keeps the promise that a
-/// revocation of this process is seen by its next request; with another bound the two add up.
+/// Use it behind a cache with a staleness bound of zero. Such a cache keeps no answers, and still makes a revocation of
+/// this process visible to its next request. With a higher bound, the two bounds add up.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,9 +56,9 @@ use tower_bearer::telemetry::{MetricSource, Metrics};
 /// # Ok(()) }
 /// ```
 ///
-/// Tokens, sessions, keys and subjects are held as 128 bits of a SHA-256: that a good token is refused for another's
-/// sake has, with a million revoked ones, a chance of 1 in 3 · 10^32 for each token. A snapshot reads every key of
-/// the database (`SCAN`), so that Redis should hold little else. The ACL user needs `+xread +scan` as well.
+/// Tokens, sessions, keys and subjects are kept as 128 bits of a SHA-256. With a million revoked tokens, the chance
+/// that one valid token is rejected because of a collision is 1 in 3 · 10^32. A snapshot reads every key of the
+/// database (`SCAN`), so the database should hold few other keys. The ACL user also needs `+xread +scan`.
 #[derive(Clone)]
 pub struct DenyList(Arc<Inner>);
 
@@ -67,7 +68,7 @@ struct Inner {
     follower: JoinHandle<()>,
 }
 
-/// What the follower writes and look-ups read.
+/// The data that the follower writes and lookups read.
 struct Held {
     clock: Arc<dyn Clock>,
     bound: Duration,
@@ -77,37 +78,37 @@ struct Held {
     snapshots: AtomicU64,
 }
 
-/// How a [`DenyList`] is getting on.
+/// The state and the counters of a [`DenyList`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DenyListStats {
-    /// Look-ups are answered.
+    /// Whether lookups are answered.
     pub is_current: bool,
-    /// How many denials are held, those included that are over and were not swept yet.
+    /// How many revocation entries are kept, including those that are over but not swept yet.
     pub denials: u64,
-    /// Complete snapshots that were taken.
+    /// How many complete snapshots were taken.
     pub snapshots: u64,
 }
 
 impl DenyList {
-    /// Begins to follow what is revoked in `store`, and answers while that is at most `bound` old.
+    /// Begins to follow the revocations in `store`. Lookups are answered while the data is at most `bound` old.
     ///
-    /// A task of the runtime follows, on a connection of its own, until the last clone is gone. A bound of less than
-    /// four seconds costs more questions: four in each, and 40 a second at most, so that one below 50 milliseconds is
-    /// not kept up with and leaves look-ups unavailable.
+    /// A task of the runtime follows them, on a separate connection, until the last clone is dropped. With a bound of
+    /// less than four seconds it asks Redis more often: four times in each bound, and at most 40 times a second. So it
+    /// cannot keep up with a bound below 50 milliseconds, and lookups fail.
     ///
     /// # Panics
-    /// Outside a Tokio runtime.
+    /// If it is called outside a Tokio runtime.
     #[must_use]
     pub fn follow(store: &RedisStore, bound: Duration) -> Self {
         Self::with(store, bound, Arc::new(SystemClock::default()))
     }
 
-    /// Takes the time from `clock`, which should be the [`Authenticator`](tower_bearer::Authenticator)'s, and begins anew: to be called
-    /// before the list is used. Default: [`SystemClock`].
+    /// Takes the time from `clock`, and begins again from an empty list. Use the clock of the
+    /// [`Authenticator`](tower_bearer::Authenticator). Call this before you use the list. Default: [`SystemClock`].
     ///
     /// # Panics
-    /// Outside a Tokio runtime.
+    /// If it is called outside a Tokio runtime.
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
         Self::with(&self.0.store, self.0.held.bound, Arc::new(clock))
@@ -126,7 +127,7 @@ impl DenyList {
         Self(Arc::new(Inner { store: store.clone(), held, follower }))
     }
 
-    /// For operators and tests.
+    /// Returns the state and the counters, for operators and tests.
     #[must_use]
     pub fn stats(&self) -> DenyListStats {
         let held = &self.0.held;
@@ -163,7 +164,8 @@ impl Held {
 
     fn judge(&self, lookup: &Lookup) -> Result<Verdict, Failure> {
         let now = Moment::of(&*self.clock);
-        // Before the set: what is current now may not be so when it has been looked at, but was when the request came.
+        // The age is checked before the set is read. The data may become too old while the set is read, but it was
+        // current when the request came.
         if !self.is_current(now) {
             return Err(Failure::OutOfDate);
         }

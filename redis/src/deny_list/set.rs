@@ -1,4 +1,4 @@
-//! Denials in as little memory as they can be told apart in.
+//! Revocation entries in as little memory as possible.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -7,16 +7,16 @@ use foldhash::fast::RandomState;
 use super::super::names::{Dates, Name};
 use tower_bearer::claims::Moment;
 
-/// Below this many entries it is not worth sweeping.
+/// The set is not swept below this number of entries.
 const SWEEP_FROM: usize = 1_024;
 
-/// Names and dates, without the names of anything.
+/// Hashed names and dates.
 #[derive(Default)]
 pub(super) struct Set {
-    /// Of everything whose time of issue is no matter.
+    /// Entries for which the time of issue does not matter.
     plain: HashMap<Name, Until, RandomState>,
     cut_offs: HashMap<Name, CutOff, RandomState>,
-    /// Of tokens that are denied from a second on.
+    /// Entries that start at a given second.
     pending: HashMap<Name, Start, RandomState>,
     sweep_at: usize,
 }
@@ -33,8 +33,8 @@ struct Start {
     until: Until,
 }
 
-/// The last second in which a denial holds: the later one by either clock. Nothing brings back what was swept, so that a
-/// wall clock that jumps ahead and is set right again must not have taken a denial with it.
+/// The last second in which an entry is in force. The entry is over only when both clocks have passed it. A swept entry
+/// does not come back, so a wall clock that jumps ahead and is corrected must not remove any.
 #[derive(Clone, Copy)]
 struct Until {
     unix: u32,
@@ -44,7 +44,7 @@ struct Until {
 impl Until {
     fn new(unix_seconds: u64, now: Moment) -> Self {
         let left = unix_seconds.saturating_sub(now.unix_time.as_secs());
-        // In the year 2106 all are kept for ever, and these numbers get wider.
+        // In the year 2106 all entries are kept forever, and these numbers need a wider type.
         let seconds = |seconds: u64| u32::try_from(seconds).unwrap_or(u32::MAX);
         Self {
             unix: seconds(unix_seconds),
@@ -64,7 +64,8 @@ impl Until {
 }
 
 impl Set {
-    /// Nothing is ever weakened before it is over: later dates hold.
+    /// Adds an entry. An entry that is not over is never weakened: the earlier start, the later cut-off and the later
+    /// end apply.
     pub(super) fn insert(&mut self, name: Name, dates: Dates, now: Moment) {
         if self.len() >= self.sweep_at {
             self.sweep(now);
@@ -91,9 +92,9 @@ impl Set {
         };
     }
 
-    /// The second from which it is denied: 0, or a start that may have passed.
+    /// Returns the second from which the token is revoked: 0, or a start that may have passed.
     pub(super) fn denied_from(&self, name: Name, issued_at: u64, now: Moment) -> Option<u64> {
-        // One that is over hides no other.
+        // An entry that is over does not hide another one.
         let is_denied = self.plain.get(&name).is_some_and(|until| !until.is_over(now)) || {
             let cut_off = self.cut_offs.get(&name);
             cut_off.is_some_and(|kept| issued_at <= kept.cut_off && !kept.until.is_over(now))

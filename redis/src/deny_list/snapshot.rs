@@ -1,4 +1,4 @@
-//! All that is revoked, at once.
+//! Reads all revocation entries at once.
 
 use super::{
     super::{
@@ -12,16 +12,16 @@ use super::{
 };
 use tower_bearer::claims::Moment;
 
-/// Keys that are read at once.
+/// How many keys are read at once.
 const BATCH: usize = 1_000;
 
-/// A denial's key and value.
+/// The key and the value of a revocation entry.
 type Denial = (Vec<u8>, Option<Vec<u8>>);
 
-/// Everything that is there, and whatever comes while it is read: the mark is from before.
+/// Reads all entries, including those that are written meanwhile. The mark was read before the entries.
 ///
-/// What is lost while it is read was not there to be read, so that the data is judged again when it is complete. A denial
-/// that is gone by then has had its time: nothing was evicted, says the same check.
+/// An entry that is lost meanwhile could be missing from the snapshot. So the data is checked again at the end. That
+/// check also shows that nothing was evicted, so an entry that has disappeared by then had expired.
 pub(super) async fn take(
     health: &Health,
     connection: &Connection,
@@ -35,7 +35,7 @@ pub(super) async fn take(
     loop {
         let (next, denials) = read(connection, &cursor, &pattern).await?;
         for (key, value) in denials {
-            // Of another fleet, whose prefix goes on where this one's denials begin.
+            // The key may belong to another fleet whose prefix begins with the key prefix of this fleet's entries.
             let name = key.strip_prefix(prefix.as_bytes()).map(Name::read);
             let (Some(Ok(name)), Some(value)) = (name, value) else { continue };
             set.insert(name, Dates::read(&value)?, now);
@@ -75,7 +75,7 @@ async fn read(
     Ok((next, keys.into_iter().zip(values).collect()))
 }
 
-/// A prefix as a pattern that matches nothing but itself.
+/// Returns a pattern that matches only this prefix.
 fn literally(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len());
     for character in prefix.chars() {

@@ -1,4 +1,4 @@
-//! How many connections there are, and who waits for whom.
+//! How many connections there are, and which callers wait for which.
 
 use std::{
     sync::{
@@ -25,7 +25,7 @@ use tower_bearer::{
 };
 use tower_bearer_issuing::store::{ListQuery, TokenStore};
 
-/// Few connections, and a short patience, so that what waits for one fails soon.
+/// Few connections and a short patience, so that a caller that waits for one fails soon.
 fn small() -> SqlStoreOptions {
     SqlStoreOptions::new().with_max_connections(2).with_patience(Duration::from_millis(500))
 }
@@ -37,7 +37,7 @@ async fn backends(observer: &mut sqlx::PgConnection) -> i64 {
     observer.fetch_one(sql).await.unwrap().get(0)
 }
 
-/// A caller that goes away, wherever its call is.
+/// Drops one of five different calls after 10 milliseconds.
 #[cfg(feature = "postgres")]
 async fn drop_a_call(store: &SqlStore, number: usize) {
     let moment = Duration::from_millis(10);
@@ -90,7 +90,8 @@ async fn dropped_calls_never_exceed_the_pools() {
     assert_eq!(backends(&mut observer).await, 9);
 }
 
-/// A wire to the server's socket. While it is stalled, questions pass, and neither answers nor the ends of connections.
+/// A proxy in front of the server's socket. While it is stalled, it passes questions on, but neither answers nor the
+/// ends of connections.
 #[cfg(feature = "postgres")]
 async fn wire_to(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
     use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -155,7 +156,7 @@ async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
     assert!(backends(&mut observer).await <= 9);
 }
 
-/// The next step connects anew, and does not wait until the server was given up a second time.
+/// The next step makes a new connection, and does not wait for the lost server a second time.
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
@@ -198,7 +199,7 @@ async fn revocations_do_not_wait_for_other_connections() {
     assert_eq!(store.outbox(10).await.unwrap().len(), 4);
 }
 
-/// An index of a large table takes longer to make than any other step may.
+/// Making an index of a large table takes longer than any other step may take.
 #[cfg(feature = "postgres")]
 #[tokio::test]
 #[ignore = "needs postgres"]
@@ -251,7 +252,7 @@ async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
     }
 }
 
-/// Every task comes as far as it can.
+/// Lets every task run as far as it can.
 async fn settle() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;

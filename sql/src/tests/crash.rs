@@ -1,4 +1,5 @@
-//! A process that creates and revokes tokens is killed, again and again: what it was told is done, is done.
+//! A process that creates and revokes tokens is killed again and again: everything that was acknowledged is in the
+//! database.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +24,7 @@ use tower_bearer_issuing::store::{Called, Insertion, TokenStore};
 
 const URL: &str = "TOWER_BEARER_CRASH_URL";
 
-/// Not a test by itself: the process that is killed. It says what was acknowledged, and only then.
+/// Not a test: the process that is killed. It prints what was acknowledged, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "is the process that `sqlite_loses_nothing_to_a_kill` and its twin for PostgreSQL start and kill"]
 async fn a_process_that_is_killed() {
@@ -56,7 +57,7 @@ async fn work(store: SqlStore) -> Result<Infallible, StoreError> {
 
 fn say(what: &str, name: &str) {
     let mut out = std::io::stdout().lock();
-    // In one write: a line that is cut off is no acknowledgement.
+    // In one write: a partial line is not an acknowledgement.
     let line = format!("\n@{what} {name}.\n");
     out.write_all(line.as_bytes()).and_then(|()| out.flush()).unwrap_or(());
 }
@@ -77,8 +78,8 @@ impl Acknowledged {
         }
     }
 
-    /// Runs the process until it has made a few tokens and `time` has passed, ends it by `kill`, and takes down all that
-    /// it said.
+    /// Runs the process until it has made a few tokens and `time` has passed, ends it by `kill`, and reads all that it
+    /// has printed.
     fn run(&mut self, url: &str, time: Duration, kill: impl FnOnce(&mut Child)) {
         let mut child = start(url);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -87,7 +88,7 @@ impl Acknowledged {
             thread::sleep(time);
             child
         });
-        // The pipe is emptied meanwhile, so that the process never waits for us.
+        // The pipe is read meanwhile, so that the process never waits for this one.
         let reader = thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
         let mut child = killer.join().unwrap();
         kill(&mut child);
@@ -96,7 +97,7 @@ impl Acknowledged {
         reader.join().unwrap().iter().for_each(|line| self.read(line));
     }
 
-    /// Every run is killed at work, however slow the machine is.
+    /// Every run is killed while it works, even on a slow machine.
     fn read_some(&mut self, lines: &mut std::io::Lines<BufReader<ChildStdout>>) {
         let enough = self.created.len() + 10;
         while self.created.len() < enough {
@@ -119,7 +120,7 @@ impl Acknowledged {
             assert_eq!(verdict, Verdict::Revoked, "a revoked token returns");
             assert!(told.contains(&**name), "nobody is told");
         }
-        // Those that are neither listed nor acknowledged as revoked: the revocation was done, its answer was lost.
+        // Tokens that are neither listed nor acknowledged as revoked: the revocation was done, but its answer was lost.
         for name in self.created.difference(&self.revoked).filter(|name| !listed.contains(*name)) {
             assert!(told.contains(&**name), "an acknowledged token is gone");
         }
@@ -130,7 +131,7 @@ impl Acknowledged {
     }
 }
 
-/// What only a part of a step would leave behind.
+/// Rows that exist only if a step was done in part.
 const HALF_DONE: [&str; 3] = [
     "SELECT count(*) FROM bearer_private_tokens t WHERE dies_at < $1 AND NOT EXISTS
         (SELECT 1 FROM bearer_denials d WHERE d.name = t.token_id)",
@@ -157,7 +158,7 @@ fn start(url: &str) -> Child {
         .unwrap()
 }
 
-/// Between nothing and a fifth of a second, differently each time.
+/// Returns a random time between zero and a fifth of a second.
 fn moment(round: u32) -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
     Duration::from_micros(RandomState::new().hash_one(round) % 200_000)

@@ -12,7 +12,7 @@ use tower_bearer_issuing::store::{Called, Insertion, Owner, RefreshUse, TokenSto
 
 const ROWS: u32 = 500_000;
 
-/// So many private tokens of one owner, and refresh tokens of one session of another.
+/// Makes `ROWS` private tokens of one owner, and `ROWS` refresh tokens in one session of another owner.
 async fn fill(store: &SqlStore) {
     let database = &store.database;
     let numbers = database.spell(
@@ -47,7 +47,7 @@ async fn fill(store: &SqlStore) {
     transaction.commit().await.unwrap();
 }
 
-/// However many rows there are, they are not written: neither the time nor the room that it takes grows with them.
+/// A revocation does not write the rows that it ends. So neither its time nor its size grows with their number.
 async fn revocations_write_no_row_of_what_they_end(store: &SqlStore) {
     let refused = async |n: &str| {
         let mut rotation = rotation("s", n, "next");
@@ -84,7 +84,7 @@ async fn sqlite_revokes_half_a_million_rows_at_once() {
     revocations_write_no_row_of_what_they_end(&store).await;
 }
 
-/// The store that revokes has so short a timeout for its statements that it could not write the rows.
+/// The store that revokes has such a short timeout for its statements that it could not write the rows.
 #[cfg(feature = "postgres")]
 #[tokio::test]
 #[ignore = "needs postgres"]

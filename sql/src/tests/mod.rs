@@ -1,4 +1,4 @@
-//! Processes and servers that are real, and take the time they take.
+//! Tests with real processes and real servers, in real time.
 
 #![allow(clippy::print_stdout, reason = "a child reports to its parent")]
 #![allow(clippy::disallowed_methods, reason = "processes start, work and end in their own time")]
@@ -46,7 +46,7 @@ fn entry(thing: Revocable, obsolete_after: UnixTime) -> RevocationEntry {
     RevocationEntry::restored(thing, obsolete_after)
 }
 
-/// The question about a token that was issued now.
+/// The lookup of a token that was issued now.
 fn asked(thing: Revocable) -> Lookup {
     Lookup::new([thing], NOW)
 }
@@ -55,7 +55,7 @@ fn owner() -> Owner {
     Owner::new(ISSUER, "ada")
 }
 
-/// The owner's access token, good whatever is revoked here.
+/// The owner's access token. No test here revokes it.
 fn caller() -> Caller {
     Caller::new(owner(), "caller", "session of the caller", NOW + HOUR)
 }
@@ -93,7 +93,7 @@ async fn listed(store: &SqlStore) -> Vec<PrivateToken> {
     store.list_private(&caller(), &all, NOW).await.unwrap().done().unwrap().unwrap().tokens
 }
 
-/// A directory of a test's own, removed with it.
+/// A directory for one test, removed when it is dropped.
 struct Directory(PathBuf);
 
 impl Directory {

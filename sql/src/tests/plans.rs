@@ -14,7 +14,8 @@ use super::super::{
 };
 use tower_bearer_issuing::store::{ListQuery, Page, SortBy};
 
-/// Every text in the source of this module that is a statement about its tables, and those that are put together.
+/// Returns every string in the source of this module that is a statement about its tables, and the statements that are
+/// built at run time.
 ///
 /// The statements of `schema.rs` are left out: they run when a store is opened, on a table of one row.
 fn statements(database: &Database) -> Vec<String> {
@@ -35,7 +36,7 @@ fn statements(database: &Database) -> Vec<String> {
     assert!(all.iter().any(|text| text == LOOK_UP) && all.iter().any(|text| text == OUTBOX));
     let count = all.len();
     all.retain(|text| !text.contains('{'));
-    // One sets up a connection and reads no table; the other three are added below.
+    // One sets up a connection and reads no table. The other three are added below.
     assert_eq!(count - all.len(), 4, "a new text that is put together must be added below");
     let search =
         database.spell(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0");
@@ -48,7 +49,7 @@ fn statements(database: &Database) -> Vec<String> {
     all
 }
 
-/// The contents of all string literals.
+/// Returns the contents of all string literals.
 fn texts(source: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = source;
@@ -75,7 +76,7 @@ fn texts(source: &str) -> Vec<String> {
     found
 }
 
-/// How many parameters a statement has.
+/// Returns how many parameters a statement has.
 fn parameters(sql: &str) -> usize {
     (1..20).rev().find(|place| sql.contains(&format!("${place}"))).unwrap_or(0)
 }
@@ -104,7 +105,7 @@ const MANY: [(&str, &str); 5] = [
     ),
 ];
 
-/// More tables, whose rows are few; many here, so that an index is worth its while.
+/// Further tables, which have few rows in practice. Here they have many, so that an index is useful.
 const MORE: [(&str, &str); 3] = [
     ("bearer_fleets (name, generation, count, hash, server)", "TEXT(n), 'g', 0, BYTES(n), 's'"),
     ("bearer_known_devices (id, keep_until)", "BYTES(n), 1000000 + n"),
@@ -132,7 +133,7 @@ async fn fill(store: &SqlStore) {
     transaction.commit().await.unwrap();
 }
 
-/// Writes `template` in the place of each call of `function`, with the argument in the place of `$`.
+/// Replaces each call of `function` by `template`, with the argument in the place of `$`.
 fn called(sql: &str, function: &str, template: &str) -> String {
     let mut parts = sql.split(function);
     let mut written = parts.next().unwrap().to_owned();
@@ -155,7 +156,7 @@ async fn analyze(store: &SqlStore) {
 async fn sqlite_finds_all_rows_by_an_index() {
     let store = SqlStore::open("sqlite::memory:").await.unwrap();
     fill(&store).await;
-    // Nobody may have called ANALYZE, and somebody may.
+    // The plans must be good without ANALYZE and after it.
     for _ in 0..2 {
         for sql in statements(&store.database) {
             let explain = || Sql::Built(format!("EXPLAIN QUERY PLAN {sql}"));
@@ -188,7 +189,7 @@ async fn postgres_finds_all_rows_by_an_index() {
     analyze(&store).await;
     let all = statements(&store.database);
     let mut transaction = store.database.begin(Writes::All).await.unwrap();
-    // Whatever the values are: a statement that was prepared is not always planned anew.
+    // Plans for any values, because PostgreSQL does not always plan a prepared statement again.
     transaction.run("SET LOCAL plan_cache_mode = force_generic_plan").await.unwrap();
     for (number, sql) in all.into_iter().enumerate() {
         let prepare = Sql::Built(format!("PREPARE p{number} AS {sql}"));

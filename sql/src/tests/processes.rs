@@ -1,4 +1,4 @@
-//! Several stores, each with connections of its own, on one database.
+//! Several stores on one database, each with separate connections.
 
 use std::{
     future::poll_fn,
@@ -149,8 +149,8 @@ async fn of_two_stores_one_rotates(url: &str) {
     }
 }
 
-/// Each step is dropped after another number of polls: wherever it is, the next one works, and what was not committed
-/// is not there.
+/// Drops each step after a different number of polls. The next step works, and what was not committed is not in the
+/// database.
 async fn dropped_steps_leave_nothing_behind(url: &str) {
     let store = one_connection(url).await;
     let caller = caller();
@@ -217,7 +217,7 @@ async fn a_step_that_was_not_begun_says_that_nothing_was_written(url: &str) {
     assert_eq!(used, RefreshUse::Rotated);
 }
 
-/// To write, at least.
+/// A store with one connection, at least for writes.
 async fn one_connection(url: &str) -> SqlStore {
     SqlStoreOptions::new().with_max_connections(1).open(url).await.unwrap()
 }
@@ -234,7 +234,7 @@ async fn connections_that_postgres_has_cut_are_replaced_unseen() {
     for n in 0..5 {
         let name = n.to_string();
         create(&store, &name).await;
-        // From the second time on there is one for look-ups, too.
+        // From the second round on, there is one for lookups, too.
         let connections = if n == 0 { 1 } else { 2 };
         assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), connections);
         create(&store, &format!("{n} again")).await;
@@ -259,7 +259,7 @@ async fn new_entries_go_to_the_store_that_has_written_them(url: &str) {
     }
 }
 
-/// By a relay that is slow, and another that seeds at the same time.
+/// A slow relay removes the entries, while another relay seeds.
 async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(url: &str) {
     let (one, other) = two(url).await;
     let mark = |generation: String| Acknowledged::new("a:", generation, "s", 1, [1; 8]);
@@ -286,7 +286,7 @@ async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(u
     }
 }
 
-/// By a relay that is slow, and another that compares at the same time.
+/// A slow relay removes the entries, while another relay compares.
 async fn entries_are_removed_or_the_server_changes_but_never_both(url: &str) {
     let (one, other) = two(url).await;
     for n in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! Thousands of replays of a used refresh token, against a PostgreSQL that is a network away.
+//! Thousands of replays of a used refresh token, against a PostgreSQL server with the delay of a network.
 
 use std::{
     path::PathBuf,
@@ -31,10 +31,10 @@ use tower_bearer_issuing::{
 
 const REPLAYS: usize = 4_000;
 
-/// How long bytes take from one end to the other.
+/// The delay of the network in each direction.
 const DELAY: Duration = Duration::from_micros(650);
 
-/// A slow wire to a server's socket.
+/// A proxy with a delay in front of a server's socket.
 struct Wire {
     port: u16,
     transactions: Arc<AtomicUsize>,
@@ -67,7 +67,7 @@ impl Wire {
         options.open(&url).await.unwrap().with_clock(ManualClock::at(NOW))
     }
 
-    /// How many transactions were begun since the last call.
+    /// Returns how many transactions were begun since the last call.
     fn take_transactions(&self) -> usize {
         self.transactions.swap(0, SeqCst)
     }
@@ -130,14 +130,14 @@ async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
     issuer.refresh(&bob.refresh_token).await.unwrap();
 }
 
-/// As from many replicas, none of which has seen the token before.
+/// The replays come as if from many replicas, none of which has seen the token before.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn a_store_answers_for_dead_refresh_tokens_without_a_transaction() {
     let server = Postgres::start();
     server.database("dead").await;
     let wire = Wire::to(server.socket()).await;
-    // All replays succeed, however slow the machine is: they are counted, not timed.
+    // All replays succeed even on a slow machine, because the test counts them and does not time them.
     let patient = SqlStoreOptions::new().with_patience(Duration::from_secs(60));
     let store = wire.open_with(patient, "dead").await;
     store.open_session(&refresh("s", "1")).await.unwrap();

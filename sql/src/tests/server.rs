@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own: in a directory of its own, on a socket in it and no port, ended with the test.
+//! A PostgreSQL server for one test: in its own directory, on a socket in it and without a port, stopped with the test.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use sqlx::{Connection as _, Executor as _};
 pub(super) struct Postgres {
     programs: PathBuf,
     directory: PathBuf,
-    /// User and group to run as: `initdb` and `postgres` refuse root.
+    /// The user and group to run as: `initdb` and `postgres` do not run as root.
     user: Option<(String, String)>,
     process: Child,
 }
@@ -48,7 +48,7 @@ impl Postgres {
         server
     }
 
-    /// A new database, where possible with an order of letters that is not that of bytes.
+    /// Creates a database, if possible with a collation that differs from the order of bytes.
     pub(super) async fn database(&self, name: &str) -> String {
         let mut connection = sqlx::PgConnection::connect(&self.url("postgres")).await.unwrap();
         let icu = format!(
@@ -65,17 +65,17 @@ impl Postgres {
         format!("postgres:///{database}?host={}&user=tester", self.directory.display())
     }
 
-    /// The socket that it listens on.
+    /// Returns the socket on which the server listens.
     pub(super) fn socket(&self) -> PathBuf {
         self.directory.join(".s.PGSQL.5432")
     }
 
-    /// As if the machine had stopped, but for what the kernel still holds; then it is started again.
+    /// Kills the server as if the machine had stopped, except for data that the kernel still has. Then starts it again.
     pub(super) fn kill_and_restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
-        // Its children may still be on their way out, and until then no other server is let in.
+        // Its child processes may still be running, and until they end no other server can start.
         loop {
             self.process = run(self.user.as_ref(), &self.programs, &self.directory);
             if self.is_ready() {
@@ -112,7 +112,7 @@ impl Postgres {
 }
 
 impl Drop for Postgres {
-    /// A fast shutdown, which also gives back what the server holds of the system; by force if that takes long.
+    /// Shuts the server down fast, which also frees the system resources that it holds. Kills it if that takes long.
     fn drop(&mut self) {
         let _ = Command::new("kill").arg("-INT").arg(self.process.id().to_string()).status();
         for _ in 0..200 {
@@ -135,7 +135,7 @@ fn run(user: Option<&(String, String)>, programs: &Path, directory: &Path) -> Ch
     postgres.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-/// The program as that user. It is told to end when the test's thread does, however that ends.
+/// Returns a command that runs the program as that user. The program is stopped when the thread of the test ends.
 fn as_user(user: Option<&(String, String)>, program: &Path, directory: &Path) -> Command {
     let mut command = Command::new("setpriv");
     if let Some((user, group)) = user {
@@ -148,7 +148,7 @@ fn as_user(user: Option<&(String, String)>, program: &Path, directory: &Path) ->
     command
 }
 
-/// The folder that `POSTGRES_BIN` names, or the first one that has the programs.
+/// Returns the folder that `POSTGRES_BIN` names, or else the first one that has the programs.
 fn programs() -> PathBuf {
     if let Some(named) = std::env::var_os("POSTGRES_BIN") {
         return named.into();

@@ -18,7 +18,7 @@ use tower_bearer_issuing::{
     store::{ListQuery, Page, TokenStore},
 };
 
-/// What an error says, with all that is behind it, in both ways.
+/// Returns the texts of an error and its source, as `Display` and as `Debug`.
 fn said(error: &StoreError) -> String {
     let source = error.source().map(|source| format!("{source} {source:?}"));
     format!("{error} {error:?} {}", source.unwrap_or_default())
@@ -202,7 +202,7 @@ fn nobody_else_may_read(directory: &super::Directory) {
     let _ = directory;
 }
 
-/// Few connections, and a short patience, so that what waits for one fails soon.
+/// Few connections and a short patience, so that a caller that waits for one fails soon.
 fn small() -> super::super::SqlStoreOptions {
     let patience = std::time::Duration::from_millis(500);
     super::super::SqlStoreOptions::new().with_max_connections(2).with_patience(patience)
