@@ -1,4 +1,4 @@
-//! Accounts: whoever turns credentials into a subject.
+//! The accounts that users log in to, and how their credentials are checked.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 
 use tower_bearer::{BoxFuture, revocation::StoreError};
 
-/// What somebody logs in with. The password is wiped from memory when this is dropped, and shown nowhere.
+/// The credentials of a log-in. The password is wiped from memory when this is dropped, and `Debug` does not show it.
 #[non_exhaustive]
 pub struct Credentials {
-    /// The user name: an e-mail address, as it was typed.
+    /// The user name: an e-mail address, as the user typed it.
     pub username: String,
     /// The password.
     pub password: Zeroizing<String>,
@@ -30,45 +30,47 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Turns credentials into an account. The service author's; [`Passwords`](super::Passwords) is a ready one.
+/// Finds the account of credentials. You implement this for your service, or use [`Passwords`](super::Passwords).
 pub trait Accounts: Send + Sync + 'static {
     /// Whether an account could have these credentials. Default: `true`.
     ///
-    /// If this is `false`, the log-in gets the answer of a wrong password and is not counted by the throttle. So this
-    /// must be cheap: it must not look anything up or hash, and must not depend on what is stored.
-    /// [`Passwords`](super::Passwords) answers `false` for credentials beyond its limits of length, or with a NUL.
+    /// If this is `false`, the log-in gets the answer of a wrong password, and the throttle does not count it. So this
+    /// must be cheap. It must not look anything up or hash, and must not depend on stored data.
+    /// [`Passwords`](super::Passwords) answers `false` if the credentials exceed its maximum lengths, or if the user
+    /// name contains a NUL.
     fn is_well_formed(&self, credentials: &Credentials) -> bool {
         let _ = credentials;
         true
     }
 
-    /// The active account that the credentials open. It must read the account after this is called, not before.
+    /// Returns the active account with these credentials. It must read the account after the call begins, not before.
     ///
-    /// It is called a second time with the same credentials if the subject's tokens were revoked during the log-in, or
-    /// up to 30 seconds before it. Credentials that can be checked only once fail then, and the user has to log in
-    /// again.
+    /// The issuer calls it a second time with the same credentials if the subject's tokens were revoked during the
+    /// log-in, or up to 30 seconds before it. Credentials that can be checked only once fail then, and the user has to
+    /// log in again.
     ///
     /// A log-in counts from the moment at which the account was read. If you change a password or close an account,
-    /// call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) after it: then no log-in with the old
-    /// credentials succeeds, also if it was already in progress. Without that call one that was in progress succeeds.
+    /// call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) after that. Then no log-in with the old
+    /// credentials succeeds, even if it was already in progress. Without that call, a log-in that was in progress
+    /// succeeds.
     ///
-    /// Unknown users, inactive ones and wrong passwords are one answer, [`AccountsError::NoActiveAccount`], and should
-    /// be one cost: whoever measures must not learn who has an account.
+    /// Unknown users, inactive users and wrong passwords must get the same answer, [`AccountsError::NoActiveAccount`].
+    /// They should also cost the same, so that a client that measures times does not learn who has an account.
     fn authenticate<'a>(
         &'a self,
         credentials: &'a Credentials,
     ) -> BoxFuture<'a, Result<Account, AccountsError>>;
 
-    /// Whether a subject's account is there and active: asked at each refresh, which is refused otherwise, before the
-    /// token is used and again after it. There is no default, because the one that costs nothing would let people who
-    /// left go on for as long as they refresh.
+    /// Whether a subject's account exists and is active. The issuer asks this at each refresh, before the token is used
+    /// and again after it. If the answer is `false`, the issuer rejects the refresh. There is no default, because a
+    /// default without a check would let people who left refresh forever.
     ///
-    /// Access tokens of an account that is closed or suspended live for their hour, and its private tokens until they
-    /// expire: call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) as well.
+    /// Access tokens of an account that is closed or suspended live for the rest of their hour, and private tokens
+    /// until they expire. To end them, also call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject).
     ///
     /// # Errors
-    /// When the accounts cannot be asked: the refresh is answered 503. The token is not used, unless they fail only
-    /// when they are asked again.
+    /// If the accounts are not available. The answer to the refresh is then 503. The token was not used, unless only
+    /// the second check failed.
     fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
@@ -89,17 +91,17 @@ impl<T: Accounts + ?Sized> Accounts for Arc<T> {
     }
 }
 
-/// Why credentials open no account.
+/// Why credentials do not open an account.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AccountsError {
     /// No active account has these credentials.
     #[error("no active account has these credentials")]
     NoActiveAccount,
-    /// Too many are being checked at this moment.
+    /// Too many passwords are being checked at this moment.
     #[error("too many passwords are being checked: try again later")]
     Busy,
-    /// The accounts could not be asked.
+    /// The accounts were not available.
     #[error("the accounts could not be asked")]
     Unavailable(#[source] StoreError),
 }
@@ -108,19 +110,19 @@ pub enum AccountsError {
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Account {
-    /// `sub` of its tokens: never given to another account, not even after this one is gone.
+    /// `sub` of its tokens. Never give it to another account, not even after this one is deleted.
     pub subject: Arc<str>,
     /// Its number.
     pub id: i64,
     /// Its e-mail address.
     pub email: String,
-    /// Its user name; the e-mail address unless set.
+    /// Its user name. Default: the e-mail address.
     pub username: String,
     /// The company that it belongs to.
     pub company_id: Option<i64>,
     /// Whether the e-mail address was verified.
     pub is_verified: bool,
-    /// What else is known about the person: an object.
+    /// Further data about the person, as a JSON object.
     pub profile: Map<String, Value>,
 }
 
@@ -154,8 +156,9 @@ impl fmt::Debug for Account {
 pub struct StoredAccount {
     /// The account.
     pub account: Account,
-    /// Whether it may log in and refresh. What it was issued before is good until it expires, private tokens included:
-    /// who sets this to `false` also calls [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject).
+    /// Whether the account may log in and refresh. Tokens that were issued before stay valid until they expire, private
+    /// tokens included. If you set this to `false`, also call
+    /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject).
     pub is_active: bool,
     /// The password hash, as a PHC string: `$argon2id$v=19$...`.
     pub password_hash: String,
@@ -175,32 +178,32 @@ impl fmt::Debug for StoredAccount {
     }
 }
 
-/// Where accounts and password hashes are kept, for [`Passwords`](super::Passwords).
+/// A place for accounts and password hashes, for [`Passwords`](super::Passwords).
 pub trait AccountStore: Send + Sync + 'static {
-    /// The account of an e-mail address, which is [`normalized`](normalize_email).
+    /// Finds the account with an e-mail address. The address is [`normalized`](normalize_email).
     ///
     /// # Errors
-    /// When the store cannot answer.
+    /// If the store cannot answer.
     fn find_by_email<'a>(
         &'a self,
         email: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>>;
 
-    /// The account of a [`subject`](Account::subject).
+    /// Finds the account with a [`subject`](Account::subject).
     ///
     /// # Errors
-    /// When the store cannot answer.
+    /// If the store cannot answer.
     fn find_by_subject<'a>(
         &'a self,
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>>;
 
-    /// Puts a new hash of the same password in the place of `old_hash`, and changes nothing where the hash is another
-    /// by now. It is no way to change a password: after that
-    /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) must be called, and after this nothing.
+    /// Replaces `old_hash` with a new hash of the same password. If the stored hash is no longer `old_hash`, this
+    /// changes nothing. Do not use it to change a password: after a changed password you must call
+    /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject), after this call you need not.
     ///
     /// # Errors
-    /// When it was not, or may not have been, replaced.
+    /// If the hash was not, or may not have been, replaced.
     fn replace_hash<'a>(
         &'a self,
         account_id: i64,
@@ -234,11 +237,11 @@ impl<T: AccountStore + ?Sized> AccountStore for Arc<T> {
     }
 }
 
-/// The form in which e-mail addresses are compared and stored: ASCII letters in lower case, nothing else.
+/// The form in which e-mail addresses are compared and stored: ASCII letters in lower case. All else stays as it is.
 ///
-/// Mail servers may tell `A@` from `a@` but none does; two accounts that differ in it would be one person's. White space
-/// is kept, so that an address with a space in front is simply unknown. Letters beyond ASCII are left alone: to fold
-/// them makes different addresses one (RFC 6530 leaves their comparison to the receiver).
+/// Mail servers may distinguish `A@` from `a@`, but in practice they do not: two accounts that differ only in case
+/// would belong to one person. White space is kept, so an address with a leading space is unknown. Letters beyond ASCII
+/// are not folded: folding would make different addresses equal (RFC 6530 leaves their comparison to the receiver).
 #[must_use]
 pub fn normalize_email(email: &str) -> String {
     email.to_ascii_lowercase()
@@ -249,13 +252,13 @@ pub fn normalize_email(email: &str) -> String {
 pub struct MemoryAccounts(std::sync::Mutex<HashMap<String, StoredAccount>>);
 
 impl MemoryAccounts {
-    /// No accounts.
+    /// An empty collection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Keeps an account under its e-mail address, in place of the one that was there.
+    /// Stores an account under its e-mail address. It replaces an earlier account with that address.
     pub fn insert(&self, stored: StoredAccount) {
         self.accounts().insert(normalize_email(&stored.account.email), stored);
     }

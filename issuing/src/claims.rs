@@ -1,4 +1,4 @@
-//! The claims of the tokens that are issued, and their text.
+//! The claims of the tokens that the issuer signs, and their text.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tower_bearer::jws::{SigningFailed, SigningKey};
 /// `typ` of access and private tokens (RFC 9068 section 2.1).
 pub(super) const ACCESS_TYP: &str = "at+jwt";
 
-/// `typ` of refresh tokens, which no verifier of access tokens takes.
+/// `typ` of refresh tokens. A verifier of access tokens does not accept it.
 pub(super) const REFRESH_TYP: &str = "refresh+jwt";
 
-/// An access token lives for one hour, always.
+/// The lifetime of every access token: one hour.
 pub(super) const ACCESS_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// What the id of a private token begins with. No other id does: a dot is no character of base64url.
+/// The prefix of a private token's id. No other id has it, because a dot is not a character of base64url.
 const PRIVATE_MARK: &str = "p.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub(super) enum TokenType {
     Refresh,
 }
 
-/// Written in this order, so that the same claims are the same text.
+/// Serialized in this order, so that equal claims have equal text.
 #[derive(Serialize)]
 pub(super) struct Claims<'a> {
     pub(super) iss: &'a str,
@@ -47,12 +47,12 @@ impl Claims<'_> {
     }
 }
 
-/// Claims as they are signed.
+/// The text of claims, as it is signed.
 pub(super) struct ClaimsText(String);
 
 impl ClaimsText {
-    /// What is stored in place of the token. The claims' and not the token's: a token that is signed again has another
-    /// signature, and after a rotation of keys another header, and is still the same token.
+    /// The hash that is stored instead of the token. It covers the claims and not the whole token. If a token is signed
+    /// again, its signature differs, and after a key rotation its header differs too. It is still the same token.
     pub(super) fn hash(&self) -> [u8; 32] {
         sha256(self.0.as_bytes())
     }
@@ -66,7 +66,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// The kind of a token whose claims were verified.
+/// The kind of a token whose claims are verified.
 pub(super) fn token_type(claims: &str) -> Option<TokenType> {
     #[derive(Deserialize)]
     struct Kind {
@@ -75,7 +75,7 @@ pub(super) fn token_type(claims: &str) -> Option<TokenType> {
     serde_json::from_str::<Kind>(claims).ok().map(|kind| kind.token_type)
 }
 
-/// The claims of a refresh token, once its signature was verified.
+/// The claims of a refresh token whose signature is verified.
 #[derive(Deserialize)]
 pub(super) struct RefreshClaims {
     pub(super) iss: Box<str>,
@@ -88,19 +88,19 @@ pub(super) struct RefreshClaims {
     pub(super) token_type: TokenType,
 }
 
-/// 144 bits of the operating system's randomness, as 24 characters.
+/// An id of 144 random bits from the operating system, as 24 characters.
 pub(super) fn random_id() -> Result<String, SigningFailed> {
     let mut bytes = [0; 18];
     getrandom::fill(&mut bytes).map_err(|_| SigningFailed)?;
     Ok(URL_SAFE_NO_PAD.encode_to_string(bytes))
 }
 
-/// As [`random_id`], for a private token.
+/// Like [`random_id`], for a private token.
 pub(super) fn private_id() -> Result<String, SigningFailed> {
     random_id().map(|id| format!("{PRIVATE_MARK}{id}"))
 }
 
-/// Whether an id is that of a private token: a hint that is cheap on every request, and decides nothing.
+/// Whether an id has the form of a private token's id. This is a cheap hint for every request. It decides nothing.
 pub(super) fn is_private_id(id: &str) -> bool {
     id.starts_with(PRIVATE_MARK)
 }

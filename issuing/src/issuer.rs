@@ -1,4 +1,4 @@
-//! The issuer of a service's own tokens: what it is made of, and how its tokens are verified.
+//! The issuer of a service's own tokens: its parts, and the authenticators and layers that verify its tokens.
 
 mod builder;
 mod verifying;
@@ -27,14 +27,15 @@ use tower_bearer::{
     revocation::{KEEP_AFTER_EXPIRY, StoreError},
 };
 
-/// Issues, renews, lists and revokes the tokens of a service, and says how they are verified. Clones share everything.
+/// Issues, renews, lists and revokes the tokens of a service, and gives the layers that verify them. Clones share
+/// everything.
 ///
 /// The rules are in the list of the [module](super).
 #[derive(Clone)]
 pub struct TokenIssuer(Arc<Shared>);
 
 struct Shared {
-    /// When the issuer was made.
+    /// The time at which the issuer was built.
     start: Moment,
     verifying: Verifying,
     store: Arc<dyn TokenStore>,
@@ -45,11 +46,11 @@ struct Shared {
     refreshes: Refreshes,
     /// For access and private tokens.
     authenticator: Authenticator,
-    /// For access tokens alone.
+    /// For access tokens only.
     access_authenticator: Authenticator,
 }
 
-/// What the operator decides.
+/// The operator's settings.
 struct Settings {
     refresh_lifetime: Duration,
     max_private_lifetime: Duration,
@@ -60,8 +61,8 @@ struct Settings {
 }
 
 impl TokenIssuer {
-    /// An issuer called `name` (`iss`), whose tokens are for `audience` (`aud`), with the defaults that the setters of
-    /// [`TokenIssuerBuilder`] name.
+    /// Builds an issuer with the name `name` (`iss`), whose tokens are for `audience` (`aud`). The setters of
+    /// [`TokenIssuerBuilder`] name the defaults.
     pub fn builder(
         name: impl Into<Arc<str>>,
         audience: impl Into<Arc<str>>,
@@ -88,21 +89,24 @@ impl TokenIssuer {
         &self.0.verifying.audience
     }
 
-    /// What a verifier demands of access and private tokens, here or in another service that shares the keys: `typ` of
-    /// `at+jwt`, the audience, `jti`, `sub`, `sid`, `iat` and `token_type`, no leeway on `exp` and 30 seconds on `iat`.
+    /// The requirements on access and private tokens, for a verifier here or in another service that shares the keys:
+    /// `typ` is `at+jwt`, the audience matches, and `jti`, `sub`, `sid`, `iat` and `token_type` are present. There is
+    /// no leeway on `exp`, and 30 seconds on `iat`.
     ///
-    /// Tokens that live longer than the operator's maximum are refused, so that a subject's cut-off need not be kept
-    /// for longer: to lower the maximum ends older tokens that exceed it.
+    /// The verifier rejects tokens that live longer than the operator's maximum. So a subject's cut-off need not be
+    /// kept for longer than that. If you lower the maximum, older tokens that exceed it are rejected too.
     ///
     /// Calls that take an [`Authenticated`], such as [`log_out`](Self::log_out), accept only tokens that were verified
-    /// under this policy: by [`authenticator`](Self::authenticator), a layer of this issuer, an authenticator of
-    /// [`authenticator_builder`](Self::authenticator_builder), or an authenticator of yours that was given this policy.
+    /// under this policy. These verifiers use it: [`authenticator`](Self::authenticator), a layer of this issuer, an
+    /// authenticator of [`authenticator_builder`](Self::authenticator_builder), and an authenticator of yours that was
+    /// given this policy.
     pub fn policy(&self) -> Issuer {
         self.0.verifying.policy.clone()
     }
 
-    /// The settings of an authenticator of access and private tokens for claims of your own type, which looks up
-    /// revocation in [`revocation`](Self::revocation) and also notes when private tokens are used. Add your own checks:
+    /// A builder of an authenticator for access and private tokens, with claims of your own type. The authenticator
+    /// looks up revocation in [`revocation`](Self::revocation). It also notes when private tokens are used. Add your
+    /// own checks:
     ///
     /// ```no_run
     /// # use tower_bearer::{BearerLayer, ConfigError};
@@ -119,29 +123,29 @@ impl TokenIssuer {
         self.0.verifying.authenticator_builder()
     }
 
-    /// The cache that the layers of this issuer ask about revocation. What the issuer revokes is refused there at once.
+    /// The revocation cache of this issuer's layers. These layers reject at once what this issuer revokes.
     #[must_use]
     pub fn revocation(&self) -> &RevocationCache {
         &self.0.verifying.revocation
     }
 
-    /// Accepts access and private tokens: every check that the layer makes, without HTTP.
+    /// Accepts access and private tokens. It makes every check of the layer, without HTTP.
     #[must_use]
     pub fn authenticator(&self) -> Authenticator {
         self.0.authenticator.clone()
     }
 
-    /// Lets access and private tokens through: the layer for a service's own API.
+    /// Lets access and private tokens through. Use it for your service's own API.
     pub fn layer(&self) -> BearerLayer {
         BearerLayer::new(self.authenticator())
     }
 
-    /// Accepts access tokens and no private ones.
+    /// Accepts access tokens only, not private tokens.
     pub(crate) fn access_authenticator(&self) -> &Authenticator {
         &self.0.access_authenticator
     }
 
-    /// Lets access tokens through and no private ones: the layer for what a leaked private token must not reach.
+    /// Lets access tokens through, but not private tokens. Use it for paths that a leaked private token must not reach.
     pub fn access_layer(&self) -> BearerLayer {
         BearerLayer::new(self.0.access_authenticator.clone())
     }
@@ -152,14 +156,14 @@ impl TokenIssuer {
         self.0.verifying.keys.jwks_json()
     }
 
-    /// The keys, to announce the next one.
+    /// The signing keys. Use them to announce the next key.
     #[must_use]
     pub fn keys(&self) -> &SigningKeys {
         &self.0.verifying.keys
     }
 
-    /// Signs with `next` from now on. What was signed before is good until it expires: the old key verifies for as long
-    /// as the longest lifetime that is issued, of refresh tokens too.
+    /// Signs with `next` from now on. Tokens that the old key signed stay valid until they expire. The old key verifies
+    /// for the longest lifetime of all issued tokens, refresh tokens included, and [`KEEP_AFTER_EXPIRY`] longer.
     pub fn rotate_key(&self, next: SigningKey) {
         let longest = self.longest_lifetime().max(self.refresh_lifetime());
         self.0.verifying.keys.rotate(next, self.now() + longest + KEEP_AFTER_EXPIRY);
@@ -171,12 +175,12 @@ impl TokenIssuer {
         self.0.settings.max_private_lifetime
     }
 
-    /// The issuer's time.
+    /// The current time by the issuer's clock.
     pub(super) fn now(&self) -> UnixTime {
         self.0.verifying.clock.now()
     }
 
-    /// The time by which something must be over to be deleted.
+    /// Rows that were over before this time may be deleted.
     pub(super) fn over_by(&self) -> UnixTime {
         over_by(self.0.start, &*self.0.verifying.clock)
     }
@@ -229,8 +233,8 @@ impl TokenIssuer {
         Owner::new(Arc::clone(&self.0.verifying.name), subject)
     }
 
-    /// Who calls with an access token of this issuer; `None` for any other token, and for one that has expired since it
-    /// was verified. Whether it was revoked since, the store tells.
+    /// The caller, if this is an access token of this issuer. `None` for any other token, and for a token that has
+    /// expired since it was verified. This does not check whether the token was revoked since then: the store does.
     ///
     /// The token must have been verified under this issuer's own [`policy`](Self::policy). Another policy can have the
     /// same issuer name and other keys.
@@ -257,13 +261,13 @@ impl TokenIssuer {
         self.0.verifying.longest_lifetime
     }
 
-    /// Until when a cut-off of everything that was issued by `now` must be kept, where another clock is ahead.
+    /// Until when a cut-off of all tokens issued by `now` must be kept. It allows for another clock that is ahead.
     pub(super) fn keep_cut_off_until(&self, now: UnixTime) -> UnixTime {
         let longest = self.longest_lifetime().max(self.refresh_lifetime());
         now + longest + 2 * KEEP_AFTER_EXPIRY
     }
 
-    /// The latest `exp`, with room for a clock that is ahead, of the tokens of a session that is ended at `now`.
+    /// The latest `exp` of the tokens of a session that ends at `now`. It allows for a clock that is ahead.
     pub(super) fn session_ends_by(&self, now: UnixTime) -> UnixTime {
         now + self.refresh_lifetime().max(ACCESS_LIFETIME) + KEEP_AFTER_EXPIRY
     }
@@ -285,8 +289,8 @@ impl TokenIssuer {
         claims.sign(&self.0.verifying.keys.active(), typ).map_err(no_signature)
     }
 
-    /// Takes steps to their end, whoever hangs up. If they fail and may have revoked something that this process does
-    /// not know of, no earlier answer about revocation is trusted.
+    /// Runs steps on their own task until they end, even if the client hangs up. If they fail and may have revoked
+    /// something that this process does not know of, earlier answers about revocation are no longer trusted.
     pub(super) async fn to_the_end<T, E>(
         &self,
         steps: impl Future<Output = Result<T, E>> + Send + 'static,
@@ -321,7 +325,8 @@ impl MayHaveRevoked for StoreError {
     }
 }
 
-/// Neither the caller's fault nor the store's: the same answer as when the store is away.
+/// Signing failed. This is neither the caller's fault nor the store's. The answer is the same as for a store that is
+/// not available.
 pub(super) fn no_signature(error: SigningFailed) -> StoreError {
     StoreError::new(error)
 }
@@ -338,7 +343,7 @@ impl fmt::Debug for TokenIssuer {
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 impl tower_bearer::telemetry::MetricSource for TokenIssuer {
-    /// Reports the authenticators of the issuer, which are behind its layers and its router.
+    /// Reports the issuer's authenticators, which its layers and its router use.
     fn report(&self, metrics: &mut tower_bearer::telemetry::Metrics) {
         self.authenticator().report(metrics);
         self.access_authenticator().report(metrics);

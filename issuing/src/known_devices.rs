@@ -1,16 +1,17 @@
-//! Shares between replicas from which networks accounts were logged in to.
+//! Shares between replicas from which networks accounts logged in.
 //!
-//! 1. **Written after a successful log-in**, for an account and a network about once a day. A failure does not fail the
-//!    log-in, but a slow store delays it.
-//! 2. **Looked up only for an attempt that the throttle would reject**, so that other log-ins cost no query.
-//! 3. **Rejected strangers cannot flood the store**: lookups are limited for each network, for each account, and in all
-//!    ([`BY_ONE`], [`BY_ALL`]), and few run at once. A lookup takes the budget of its network or else that of its
-//!    account. So an attack on an account from elsewhere, or on other accounts from the same network, does not use up
-//!    both. An attacker with hundreds of networks can: a replica that has not seen the owner yet then rejects her.
+//! 1. **Written after a successful log-in**, for each account and network about once a day. If the write fails, the
+//!    log-in still succeeds. A slow store delays the log-in.
+//! 2. **Looked up only for an attempt that the throttle would reject**, so other log-ins cost no query.
+//! 3. **Rejected strangers cannot flood the store**: lookups are limited for each network, for each account, and in
+//!    total ([`BY_ONE`], [`BY_ALL`]), and few run at once. A lookup takes the budget of its network, or if that is used
+//!    up, the budget of its account. So an attack on an account from elsewhere, or on other accounts from the same
+//!    network, does not use up both. An attacker with hundreds of networks can use up both. Then a replica that has not
+//!    seen the owner yet rejects her.
 //! 4. **Stored as HMAC-SHA256** of issuer, account and network, under a random key that the replicas share through the
-//!    store. Who has that key and the table can test a guessed pair of account and network.
-//! 5. **Kept until the retention has passed** since the last log-in from there, within a day. After that
-//!    [`maintain`](super::TokenIssuer::maintain) deletes it. That an account is closed does not delete it earlier.
+//!    store. Anyone with that key and the table can test a guessed pair of account and network.
+//! 5. **Kept until the retention has passed** since the last log-in from that network, within a day. After that
+//!    [`maintain`](super::TokenIssuer::maintain) deletes it. It is not deleted earlier if the account is closed.
 
 use std::{
     fmt,
@@ -36,17 +37,17 @@ use tower_bearer::{UnixTime, claims::Clock};
 /// The name of the shared key in the store.
 const KEY: &str = "known-devices";
 
-/// Lookups for one network or one account.
+/// The limit on lookups for one network or one account.
 const BY_ONE: Limit = Limit { at_once: 10, interval_ms: 5_000 };
 
-/// Lookups of this process for all networks, and as many for all accounts.
+/// The limit on lookups of this process for all networks. The same limit applies to all accounts.
 const BY_ALL: Limit = Limit { at_once: 100, interval_ms: 10 };
 
-/// Lookups that run at once, and those that wait.
+/// How many lookups run at once, and how many wait.
 const RUNNING: usize = 4;
 const WAITING: usize = 60;
 
-/// How many pairs are remembered as written.
+/// How many written pairs this process remembers.
 const WRITTEN: usize = 100_000;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,13 +55,13 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct KnownDevices {
     issuer: Arc<str>,
     clock: Arc<dyn Clock>,
-    /// Zero turns all of this off.
+    /// Zero turns this module off.
     retention: Duration,
     key: OnceCell<Zeroizing<[u8; 32]>>,
     place: RandomState,
     budgets: [Budget; 2],
     lookups: ConcurrencyLimits,
-    /// When this process wrote them.
+    /// When this process wrote each pair.
     written: Cache<[u8; 32], UnixTime>,
 }
 
@@ -83,7 +84,8 @@ impl KnownDevices {
         }
     }
 
-    /// Whether any replica has seen the account log in from there. `false` also if the store was not asked or failed.
+    /// Whether any replica has seen the account log in from this network. Also `false` if the store was not asked or
+    /// failed.
     pub(super) async fn knows(&self, store: &dyn TokenStore, account: &str, peer: IpAddr) -> bool {
         if self.retention.as_secs() == 0 || !self.may_look_up(account, peer) {
             return false;
@@ -93,7 +95,7 @@ impl KnownDevices {
         store.knows_device(&device, self.now()).await.unwrap_or(false)
     }
 
-    /// The account was logged in to from there.
+    /// Notes that the account logged in from this network.
     pub(super) async fn note(&self, store: &dyn TokenStore, account: &str, peer: IpAddr) {
         if self.retention.as_secs() == 0 {
             return;
@@ -105,7 +107,7 @@ impl KnownDevices {
         if written.is_some_and(|at| now < at + again_after) {
             return;
         }
-        // The next log-in from there tries again.
+        // If this fails, the next log-in from this network tries again.
         if store.note_device(&device, now + self.retention).await.is_ok() {
             self.written.insert(device, now);
         }
@@ -117,7 +119,7 @@ impl KnownDevices {
         self.budgets.iter().zip(places).any(|(budget, place)| budget.charge(place, now))
     }
 
-    /// `None` if the store has not given the key.
+    /// The keyed hash of account and network. `None` if the store did not give the key.
     async fn device(
         &self,
         store: &dyn TokenStore,
@@ -150,7 +152,7 @@ impl Budget {
     }
 }
 
-/// Fails with `()`: whatever the reason, the log-in goes on without.
+/// Fails with `()`, because the reason does not matter: the log-in continues without the key.
 async fn shared_key(store: &dyn TokenStore) -> Result<Zeroizing<[u8; 32]>, ()> {
     let mut candidate = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *candidate).map_err(|_| ())?;

@@ -1,4 +1,4 @@
-//! When private tokens were last used, collected in memory and written down now and then.
+//! Collects in memory when private tokens were last used. The maintenance writes these times to the store.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -10,15 +10,15 @@ use std::{
 use super::store::TokenUse;
 use tower_bearer::UnixTime;
 
-/// A token is noted once in this time.
+/// A use of a token is noted at most once in this time.
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 const SHARDS: usize = 16;
 
-/// Tokens in one shard; the uses of more are not noted until there is room.
+/// Maximum number of tokens in one shard. If a shard is full, uses of other tokens are not noted until there is room.
 const ROOM: usize = 8 * 1024;
 
-/// Notes uses on the path of requests: one short lock, and no waiting for anything else.
+/// Notes uses while requests are handled. A note takes one short lock and waits for nothing else.
 pub(super) struct LastUsed {
     issuer: Arc<str>,
     spread: RandomState,
@@ -36,7 +36,7 @@ impl LastUsed {
         Self { issuer, spread: RandomState::new(), shards }
     }
 
-    /// The token with this id was used at `now`.
+    /// Notes that the token with this id was used at `now`.
     pub(super) fn note(&self, token_id: &str, now: UnixTime) {
         let place = self.spread.hash_one(token_id) % SHARDS as u64;
         let Some(shard) = usize::try_from(place).ok().and_then(|place| self.shards.get(place))
@@ -53,7 +53,7 @@ impl LastUsed {
         }
     }
 
-    /// What is to be written down. It counts as written from now on.
+    /// Returns the uses that are not written yet, and marks them as written.
     pub(super) fn take(&self) -> Vec<TokenUse> {
         let mut uses = Vec::new();
         for shard in &self.shards {
@@ -65,7 +65,7 @@ impl LastUsed {
         uses
     }
 
-    /// What could not be written down is to be written later.
+    /// Marks uses that could not be written as not written.
     pub(super) fn put_back(&self, uses: Vec<TokenUse>) {
         for TokenUse { token_id, at, .. } in uses {
             let place = self.spread.hash_one(&*token_id) % SHARDS as u64;
@@ -81,7 +81,7 @@ impl LastUsed {
         }
     }
 
-    /// Forgets the tokens that were written down and would be noted again at their next use.
+    /// Forgets the tokens whose use is written and whose next use would be noted again.
     pub(super) fn forget(&self, now: UnixTime) {
         for shard in &self.shards {
             lock(shard).retain(|_, noted| !noted.is_written || now < noted.at + INTERVAL);

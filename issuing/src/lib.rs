@@ -1,25 +1,29 @@
-//! The token life cycle: log in, refresh, private tokens, revocation.
+//! Issues the tokens of a service: log-in, refresh, private tokens, revocation.
 //!
-//! A [`TokenIssuer`] makes three kinds of tokens for the subjects of its [`Accounts`], keeps what must be known of them in
-//! a [`TokenStore`], and gives the layers that accept them. It knows no HTTP; the [`router`] does.
+//! A [`TokenIssuer`] makes three kinds of tokens for the subjects of its [`Accounts`], keeps their state in a
+//! [`TokenStore`], and gives the layers that accept them. It has no HTTP code. The [`router`] has.
 //!
-//! 1. **Access tokens live for one hour**, private tokens until the time that was chosen when they were made, refresh
-//!    tokens as long as the operator says. The kinds never mix: refresh tokens have another `typ`, each kind its
-//!    `token_type`, and what manages tokens takes access tokens only.
-//! 2. **Ids are random**: 144 bits from the operating system for `jti` and `sid`. A private token has a `sid` of its own,
-//!    so that no log-out ends it.
-//! 3. **No token is stored**, only the SHA-256 of its claims.
-//! 4. **A refresh token is used once.** Presented again it ends its session: the refresh tokens and access tokens with its
-//!    `sid`. Within [`with_refresh_reuse_grace`](TokenIssuerBuilder::with_refresh_reuse_grace) a repeat gets the same
-//!    successor: its claims are written again from what is stored and signed again. The signature differs then (ECDSA's
-//!    always do), the token does not: it is known by its id and the hash of its claims.
-//!    Each use asks whether the subject still has an [active account](Accounts::is_active).
-//! 5. **What is revoked is refused by the next request in this process**, and elsewhere after the bound of the
-//!    [`RevocationCache`](tower_bearer::RevocationCache) at the latest. It is acknowledged once the store has it. If the store
-//!    fails meanwhile, no earlier "not revoked" is trusted in this process.
-//! 6. **Who hangs up stops nothing halfway**: what revokes runs to its end on a task of its own.
-//! 7. **After a cut-off** ([`revoke_all`](TokenIssuer::revoke_all)) what is issued is dated behind it: a second into the
-//!    future at most, as a rule, which verifiers allow for. An access token lives for one hour from that date.
+//! 1. **Access tokens live for one hour.** A private token lives until the expiry that its owner chose. The operator
+//!    sets the lifetime of refresh tokens. The kinds never mix: refresh tokens have another `typ`, each kind has its
+//!    `token_type`, and calls that manage tokens accept only access tokens.
+//! 2. **Ids are random**: 144 bits from the operating system for `jti` and `sid`. Each private token has its own `sid`,
+//!    so a log-out does not end it.
+//! 3. **Tokens are not stored**, only the SHA-256 of their claims.
+//! 4. **A refresh token is used once.** If it is presented again, its session ends: the refresh tokens and access
+//!    tokens with its `sid`. Within [`with_refresh_reuse_grace`](TokenIssuerBuilder::with_refresh_reuse_grace) a repeat
+//!    gets the same successor. The issuer writes the claims of the successor again from its stored record, and signs
+//!    them again. Then the signature can differ (for example with ECDSA of aws-lc-rs, or after a key rotation). It is
+//!    still the same token, because its id and the hash of its claims identify it. At each use, the issuer checks that
+//!    the subject still has an [active account](Accounts::is_active).
+//! 5. **The next request in this process rejects a revoked token.** Other processes reject it within the staleness
+//!    bound of the [`RevocationCache`](tower_bearer::RevocationCache). The issuer acknowledges a revocation once the
+//!    store has it. If the store fails during a revocation, this process no longer trusts earlier answers of "not
+//!    revoked".
+//! 6. **A client that hangs up does not stop a revocation halfway**: each revocation runs to its end on a separate
+//!    task.
+//! 7. **After a cut-off** ([`revoke_all`](TokenIssuer::revoke_all)) new tokens get a date after the cut-off. As a rule
+//!    that is at most one second in the future, which verifiers allow. An access token lives for one hour from that
+//!    date.
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -52,12 +56,12 @@
 //! # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 //! ```
 //!
-//! A tokio runtime is needed. One task in each process should run [`run_maintenance`](TokenIssuer::run_maintenance).
+//! The issuer needs a tokio runtime. Run [`run_maintenance`](TokenIssuer::run_maintenance) as one task in each process.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// Tests that other members include name this crate as they do.
+// Other members include some of this crate's tests. These tests use this name for the crate.
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 extern crate self as tower_bearer_issuing;
 
@@ -95,7 +99,7 @@ pub use self::signing_keys::SigningKeys;
 pub use self::store::{ListQuery, Page, PrivateToken, PrivateTokenPage, SortBy, TokenStore};
 pub use self::tokens::{CreatedPrivateToken, Login, TokenPair};
 
-/// The example of the README compiles.
+/// Compiles the example in the README.
 #[cfg(all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 #[doc = include_str!("../README.md")]
 struct Readme;

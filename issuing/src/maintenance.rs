@@ -1,4 +1,4 @@
-//! What goes on behind the requests.
+//! Background work of an issuer: writes last uses and deletes old rows and keys.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use tower_bearer::{
 
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Rows that one step deletes: few enough that nobody waits for it.
+/// How many rows one step deletes. The number is small, so that requests do not wait for it.
 const BATCH: usize = 500;
 
-/// Steps in one go; what is left waits for the next.
+/// How many steps one call makes. The next call deletes the rest.
 const BATCHES: usize = 200;
 
-/// How long what is over is kept all the same.
+/// How much longer than needed rows are kept.
 const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl TokenIssuer {
-    /// Keeps house every minute for as long as it is polled: spawn it once in each process.
+    /// Calls [`maintain`](Self::maintain) every minute for as long as it is polled. Spawn it once in each process.
     ///
     /// ```no_run
     /// # async fn spawn(issuer: tower_bearer_issuing::TokenIssuer) {
@@ -31,29 +31,32 @@ impl TokenIssuer {
     /// # }
     /// ```
     ///
-    /// Where the store fails, the next round tries again. Nothing else depends on it: without it `last_used_at` stays
-    /// empty and rows pile up.
+    /// If the store fails, the next round tries again. Nothing else depends on this task. Without it, `last_used_at`
+    /// stays empty and old rows are not deleted.
     pub async fn run_maintenance(&self) {
         let mut every = time::interval(EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             every.tick().await;
-            // Whoever cares calls `maintain`; here the next round is the answer to a failure.
+            // The next round tries again. To see the error, call `maintain`.
             let _ = self.maintain().await;
         }
     }
 
-    /// Keeps house once: writes down when private tokens were last used, deletes rows that concern nobody any more, and
-    /// forgets retired keys whose time is over. Worth calling before a process ends.
+    /// Does the maintenance once: writes when private tokens were last used, deletes rows that are no longer needed,
+    /// and forgets retired keys that are no longer needed. Call it also before a process ends.
     ///
-    /// What is deleted is gone for good, and with it revocations, so that no leap of the wall clock may delete: the time
-    /// by which things are over is the wall clock's when the issuer was made and what has passed since by the monotonic
-    /// one, or the wall clock's now if that is earlier, less a day. A clock that is more than a day ahead **when the
-    /// process starts** is believed; after one that is far behind then, rows stay until a process starts with a better
-    /// one.
+    /// Deleted rows are lost for good, and revocations are among them. So a jump of the wall clock must not delete
+    /// rows. The reference time is the earlier of these two, less one day:
+    ///
+    /// 1. the wall clock when the issuer was built, plus the time that has passed since then by the monotonic clock
+    /// 2. the wall clock now
+    ///
+    /// If the wall clock is more than a day ahead **when the process starts**, the issuer believes it. If it is far
+    /// behind at that moment, rows stay until a process starts with a better clock.
     ///
     /// # Errors
-    /// When the store fails. What was to be written is kept for the next call.
+    /// If the store fails. Last uses that were not written are kept for the next call.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         let (now, over) = (self.now(), self.over_by());
         self.keys().forget_expired(over);
@@ -74,7 +77,7 @@ impl TokenIssuer {
     }
 }
 
-/// The latest time that deletions may go by, in an issuer that was made at `start`.
+/// The latest time by which rows may be deleted, for an issuer that was built at `start`.
 pub(super) fn over_by(start: Moment, clock: &dyn Clock) -> UnixTime {
     let now = Moment::of(clock);
     let passed = now.monotonic.saturating_sub(start.monotonic);

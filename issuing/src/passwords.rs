@@ -1,4 +1,4 @@
-//! Accounts with passwords.
+//! Checks passwords with Argon2id, for services that keep their accounts in an `AccountStore`.
 
 use std::{fmt, sync::Arc, thread};
 
@@ -16,28 +16,29 @@ use super::{
 };
 use tower_bearer::{BoxFuture, ConfigError, revocation::StoreError};
 
-/// The longest password that is looked at, in bytes.
+/// The longest accepted password, in bytes.
 pub const MAX_PASSWORD: usize = 1024;
 
-/// The longest e-mail address that is looked at, in bytes (RFC 5321 section 4.5.3.1, with the `@`).
+/// The longest accepted e-mail address, in bytes (RFC 5321 section 4.5.3.1, with the `@`).
 pub const MAX_EMAIL: usize = 320;
 
-/// How many hashes wait unless [`Passwords::with_limits`] says otherwise.
+/// How many hashes wait. [`Passwords::with_limits`] overrides it.
 const DEFAULT_WAITING: usize = 64;
 
-/// Accounts of an [`AccountStore`], opened by passwords.
+/// Checks the passwords of the accounts in an [`AccountStore`].
 ///
-/// 1. **Argon2id** ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)), with the parameters that OWASP recommends: 19 MiB,
-///    two passes. A hash with less is replaced at the next log-in.
-/// 2. **Unknown, inactive and wrong cost the same**: one hash each. Where no account is found, or one whose stored text is
-///    no hash of Argon2, a hash of nobody's password is compared. (An account whose hash was made with other parameters
-///    costs what they say, until it is replaced.)
-/// 3. **Memory and threads are bounded**: [`with_limits`](Self::with_limits) hashes run at once, off the
-///    asynchronous threads, and as many wait as it says. Whoever comes then is [`AccountsError::Busy`].
-/// 4. **Input is bounded** before anything is hashed or looked up: passwords over [`MAX_PASSWORD`] bytes, and addresses over
-///    [`MAX_EMAIL`] bytes or with a NUL, are nobody's.
-/// 5. **Passwords are wiped** after use: the [`Credentials`], their copy on the hashing thread, and the body that the
-///    router has read. What the HTTP server and the reader of JSON leave behind is not theirs to wipe.
+/// 1. **Argon2id** ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)), with the parameters that OWASP recommends: 19
+///    MiB, two passes. The next log-in replaces a hash with less memory, fewer passes, or another variant of Argon2.
+/// 2. **An unknown account, an inactive account and a wrong password cost the same**: one hash each. If no account is
+///    found, or if its stored text is not an Argon2 hash, the password is compared with a dummy hash. (A hash with
+///    other parameters costs what these parameters demand, until it is replaced.)
+/// 3. **Memory and threads are bounded**: [`with_limits`](Self::with_limits) sets how many hashes run at once, outside
+///    the asynchronous threads, and how many wait. The next log-in gets [`AccountsError::Busy`].
+/// 4. **Input is bounded** before any hash or lookup. A log-in fails with [`AccountsError::NoActiveAccount`] if its
+///    password is longer than [`MAX_PASSWORD`] bytes, or if its address is longer than [`MAX_EMAIL`] bytes or contains
+///    a NUL.
+/// 5. **Passwords are wiped from memory** after use: the [`Credentials`], their copy on the hashing thread, and the
+///    body that the router read. Copies in the HTTP server and in the JSON reader are not wiped.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -56,18 +57,20 @@ const DEFAULT_WAITING: usize = 64;
 /// ```
 pub struct Passwords<S> {
     store: S,
-    /// Of nobody's password.
+    /// A dummy hash, of a random password that is not kept.
     nobody: Arc<str>,
     running: Arc<Semaphore>,
-    /// Those that run and those that wait.
+    /// The hashes that run and the hashes that wait.
     admitted: Arc<Semaphore>,
 }
 
 impl<S: AccountStore> Passwords<S> {
-    /// Asks `store`. At most four hashes run at once, fewer where there are fewer processors, and 64 wait.
+    /// Checks the accounts of `store`. At most four hashes run at once, or one for each processor if there are fewer
+    /// processors. 64 more hashes wait.
     ///
     /// # Errors
-    /// [`ConfigError::NoRandomness`] where the operating system has no random bytes.
+    /// [`ConfigError::NoRandomness`] if the operating system has no random bytes, or if the dummy hash cannot be
+    /// computed.
     pub fn new(store: S) -> Result<Self, ConfigError> {
         let mut password = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *password).map_err(|_| ConfigError::NoRandomness)?;
@@ -77,15 +80,15 @@ impl<S: AccountStore> Passwords<S> {
         Ok(Self { store, nobody, running, admitted })
     }
 
-    /// Runs this many hashes at once, one at least, and has this many wait, in place of the limits of
-    /// [`new`](Self::new). Each that runs takes 19 MiB and a processor.
+    /// Sets how many hashes run at once, and how many more wait. At least one hash runs. Default: the limits of
+    /// [`new`](Self::new). Each running hash takes 19 MiB and a processor.
     #[must_use]
     pub fn with_limits(mut self, running: usize, waiting: usize) -> Self {
         (self.running, self.admitted) = limits(running.max(1), waiting);
         self
     }
 
-    /// The slots for hashes, for tests that hold them.
+    /// The permits to hash, for tests that hold them.
     #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
     pub(super) fn slots(&self) -> Arc<Semaphore> {
         Arc::clone(&self.running)
@@ -100,7 +103,7 @@ impl<S: AccountStore> Passwords<S> {
         let _admitted = admitted.try_acquire_owned().map_err(|_| AccountsError::Busy)?;
         let email = normalize_email(username);
         let found = self.store.find_by_email(&email).await.map_err(AccountsError::Unavailable)?;
-        // The same steps for everybody from here on.
+        // From here on, all log-ins take the same steps.
         let stored = found.as_ref().map_or(&*self.nobody, |found| &found.password_hash);
         let stored: Arc<str> = stored.into();
         let running = Arc::clone(&self.running);
@@ -110,7 +113,7 @@ impl<S: AccountStore> Passwords<S> {
         match (found, outcome) {
             (Some(StoredAccount { account, is_active: true, .. }), Outcome::Right { better }) => {
                 if let Some(better) = better {
-                    // The old hash is as good as it was: another log-in will come.
+                    // If this fails, the old hash is still valid. The next log-in tries again.
                     let _ = self.store.replace_hash(account.id, &stored, &better).await;
                 }
                 Ok(account)
@@ -150,16 +153,16 @@ fn is_bounded(Credentials { username, password }: &Credentials) -> bool {
     password.len() <= MAX_PASSWORD && username.len() <= MAX_EMAIL && !username.contains('\0')
 }
 
-/// The hash of a new password, as a PHC string for [`StoredAccount`]. It takes tens of milliseconds: not for an
-/// asynchronous thread.
+/// Hashes a new password, as a PHC string for [`StoredAccount`]. This takes tens of milliseconds, so do not call it on
+/// an asynchronous thread.
 ///
 /// # Errors
-/// Where the operating system has no random bytes or not enough memory.
+/// If the operating system has no random bytes or not enough memory.
 pub fn hash_password(password: impl Into<String>) -> Result<String, HashingFailed> {
     hash(Zeroizing::new(password.into()).as_bytes()).map_err(|_| HashingFailed)
 }
 
-/// A password that could not be hashed.
+/// A password could not be hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a password could not be hashed: the system has too little memory or no random bytes")]
 #[non_exhaustive]
@@ -179,7 +182,7 @@ fn limits(running: usize, waiting: usize) -> (Arc<Semaphore>, Arc<Semaphore>) {
     )
 }
 
-/// What a password is compared with.
+/// The hashes that a password is compared with.
 struct Checked {
     stored: Arc<str>,
     nobody: Arc<str>,
@@ -187,13 +190,14 @@ struct Checked {
 
 enum Outcome {
     Wrong,
-    /// With a hash of today's parameters, where the stored one has less.
+    /// `better` is a hash with the current parameters, if the stored hash is weaker.
     Right {
         better: Option<String>,
     },
 }
 
-/// The permit goes with the hash: whoever hangs up leaves it running, and its memory taken.
+/// Runs the hash on a blocking thread, with its permit. If the client hangs up, the hash still runs and holds its
+/// memory, so it also keeps its permit.
 async fn off_thread(
     running: OwnedSemaphorePermit,
     checked: Checked,
@@ -212,7 +216,7 @@ impl Checked {
     fn check(&self, password: &[u8]) -> Outcome {
         let stored = PasswordHash::new(&self.stored).ok().filter(can_be_compared);
         let Some(stored) = stored else {
-            // No hash of ours: an account without a password costs what others cost.
+            // Not an Argon2 hash: an account without a password must cost as much as the others.
             let _ = Argon2::default().verify_password(password, &*self.nobody);
             return Outcome::Wrong;
         };
@@ -224,7 +228,8 @@ impl Checked {
     }
 }
 
-/// Whether to verify this hash takes an Argon2. What another algorithm has made, or is not whole, is told apart at once.
+/// Whether verifying this hash runs Argon2. An incomplete hash, or a hash of another algorithm, is rejected without
+/// one.
 fn can_be_compared(stored: &PasswordHash) -> bool {
     let is_whole = stored.salt.is_some() && stored.hash.is_some();
     is_whole
@@ -320,7 +325,7 @@ mod tests {
     async fn an_overlong_password_is_nobodys_and_is_not_hashed() {
         let passwords = passwords().with_limits(1, 0);
         let permit = passwords.admitted.clone().acquire_owned().await.unwrap();
-        // Nothing is admitted, so this answer came without a hash.
+        // All permits are taken, so this answer needed no hash.
         assert!(!open(&passwords, "ada@example.org", &"x".repeat(MAX_PASSWORD + 1)).await);
         drop(permit);
     }
@@ -344,7 +349,7 @@ mod tests {
         assert!(passwords.authenticate(&credentials).await.is_ok());
     }
 
-    /// Counts what is asked of it and finds nobody.
+    /// A store that counts lookups and finds no account.
     #[derive(Default)]
     struct Nobody(AtomicUsize);
 
@@ -398,7 +403,7 @@ mod tests {
             let checked = Checked { stored: stored.into(), nobody: Arc::clone(&nobody) };
             let begun = std::time::Instant::now();
             assert!(matches!(checked.check(b"nobody's"), Outcome::Wrong), "{stored}");
-            // Two passes over 19 MiB take longer, on any machine.
+            // Two passes over 19 MiB take longer than this on any machine.
             assert!(begun.elapsed() > std::time::Duration::from_millis(1), "{stored}");
         }
     }

@@ -1,4 +1,4 @@
-//! Private tokens: make, list, rotate, revoke.
+//! Private tokens: create, list, rotate, revoke.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::{
 };
 use tower_bearer::{Authenticated, UnixTime};
 
-/// The longest name, in characters.
+/// The maximum length of a name, in characters.
 const MAX_NAME: usize = 255;
 
 impl TokenIssuer {
-    /// Makes a private token that expires at `expires_at`. White space around the name is cut off.
+    /// Creates a private token that expires at `expires_at`. White space around the name is removed.
     ///
     /// # Errors
-    /// As [`PrivateTokenError`] says; nothing is kept then.
+    /// See [`PrivateTokenError`]. No token is kept then.
     pub async fn create_private_token<C>(
         &self,
         access: &Authenticated<C>,
@@ -43,10 +43,10 @@ impl TokenIssuer {
         }
     }
 
-    /// A page of the caller's private tokens: those that were neither revoked nor ended by a rotation.
+    /// A page of the caller's private tokens. Tokens that were revoked or ended by a rotation are left out.
     ///
     /// # Errors
-    /// [`PrivateTokenError::InvalidPage`] where the page does not exist; the first one always does.
+    /// [`PrivateTokenError::InvalidPage`] if the page does not exist. The first page always exists.
     pub async fn list_private_tokens<C>(
         &self,
         access: &Authenticated<C>,
@@ -57,18 +57,18 @@ impl TokenIssuer {
         done(page)?.ok_or(PrivateTokenError::InvalidPage)
     }
 
-    /// Makes a new private token with the same name. The old token ends at once, or after `overlap`. An overlap is cut
-    /// to the operator's maximum (one day by default) and to what is left of the old token's life. During the overlap
-    /// the list still shows the old token, with the expiry that it was made with.
+    /// Creates a new private token with the same name. The old token ends at once, or after `overlap`. The overlap is
+    /// at most the operator's maximum (one day by default), and the old token never outlives its own expiry. During the
+    /// overlap the list still shows the old token, with its original expiry.
     ///
-    /// A token that ends at once is rejected by the next request in this process. One that ends later is rejected from
-    /// that second on, by the clock of each process that knows of the rotation. A process learns of it from the store
-    /// or by a push, within the revocation bound. So an overlap shorter than the bound can last longer in other
-    /// processes.
+    /// If the old token ends at once, the next request in this process rejects it. If it ends later, each process that
+    /// knows of the rotation rejects it from that second on, by its own clock. A process learns of the rotation from
+    /// the store or by a push, within the staleness bound. So an overlap shorter than the bound can last longer in
+    /// other processes.
     ///
     /// # Errors
-    /// As [`PrivateTokenError`] says; the old token stays as it is then. Only after
-    /// [`PrivateTokenError::Unavailable`] it may have been rotated: to rotate it again is harmless.
+    /// See [`PrivateTokenError`]. The old token is then unchanged, with one exception: after
+    /// [`PrivateTokenError::Unavailable`] the token may have been rotated. It is harmless to rotate it again.
     pub async fn rotate_private_token<C>(
         &self,
         access: &Authenticated<C>,
@@ -109,10 +109,10 @@ impl TokenIssuer {
         }
     }
 
-    /// Revokes a private token: it is refused by the next request in this process.
+    /// Revokes a private token. The next request in this process rejects it.
     ///
     /// # Errors
-    /// [`PrivateTokenError::NotFound`] for somebody else's token, and for one that was revoked before.
+    /// [`PrivateTokenError::NotFound`] for another subject's token, and for a token that was revoked before.
     pub async fn revoke_private_token<C>(
         &self,
         access: &Authenticated<C>,
@@ -150,7 +150,7 @@ impl TokenIssuer {
         iat: UnixTime,
         exp: UnixTime,
     ) -> Result<Private, PrivateTokenError> {
-        // Behind a cut-off that is now, a token is dated a second later.
+        // If there is a cut-off of the current second, the token is dated a second later.
         if exp <= iat {
             return Err(PrivateTokenError::ExpiryPast);
         }
@@ -163,13 +163,13 @@ impl TokenIssuer {
     }
 }
 
-/// A private token before it is signed.
+/// A private token that is not signed yet.
 struct Private {
     claims: ClaimsText,
     record: NewPrivateToken,
 }
 
-/// What a step comes to, unless the caller's access token was revoked meanwhile.
+/// The outcome of a step. [`PrivateTokenError::NotAccess`] if the caller's access token was revoked in the meantime.
 fn done<T>(called: Called<T>) -> Result<T, PrivateTokenError> {
     called.done().ok_or(PrivateTokenError::NotAccess)
 }
@@ -182,7 +182,7 @@ pub(super) fn checked_name(name: &str) -> Result<&str, PrivateTokenError> {
     if name.contains('\0') {
         return Err(PrivateTokenError::NulInName);
     }
-    // Counted no further than it takes to tell.
+    // Counts only as many characters as needed.
     if name.chars().nth(MAX_NAME).is_some() {
         return Err(PrivateTokenError::NameTooLong);
     }

@@ -1,4 +1,4 @@
-//! Limits how often something is done (the generic cell rate algorithm) and how many times at once, in constant memory.
+//! Limits how often calls happen (the generic cell rate algorithm) and how many run at once, in constant memory.
 
 use std::{
     sync::{
@@ -10,19 +10,19 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A number at once, and then one for each interval.
+/// Allows `at_once` calls at once, and then one more for each interval.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
     pub(super) at_once: u64,
     pub(super) interval_ms: u64,
 }
 
-/// The moment, in milliseconds, at which all that was charged has run out.
+/// The time, in milliseconds, at which all charges have expired.
 #[derive(Default)]
 pub(super) struct Counter(AtomicU64);
 
 impl Counter {
-    /// Counts one, or says after how long to come again, in whole seconds.
+    /// Counts one call, or returns after how long to try again, in whole seconds.
     pub(super) fn charge(&self, limit: &Limit, now: u64) -> Result<(), Duration> {
         let most = now.saturating_add(limit.at_once.saturating_mul(limit.interval_ms));
         let charge = |until: u64| {
@@ -33,7 +33,7 @@ impl Counter {
             Ok(_) => Ok(()),
             Err(until) => {
                 let wait = until.saturating_add(limit.interval_ms).saturating_sub(most);
-                // Whole seconds, upwards: who comes then is let in.
+                // Rounded up to whole seconds, so that a client that waits this long is let in.
                 Err(Duration::from_secs(wait.div_ceil(1000).max(1)))
             }
         }
@@ -41,15 +41,15 @@ impl Counter {
 
     pub(super) fn give_back(&self, limit: &Limit) {
         let back = |until: u64| Some(until.saturating_sub(limit.interval_ms));
-        // Cannot fail: `back` always answers.
+        // This cannot fail, because `back` always returns `Some`.
         let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
     }
 }
 
-/// Counters at places that hashes choose.
+/// A table of counters. A hash chooses the place.
 pub(super) struct Counters {
     places: Box<[Counter]>,
-    /// Where a hash has no place, which is nowhere.
+    /// For a hash without a place. In practice every hash has a place.
     other: Counter,
 }
 
@@ -69,7 +69,7 @@ impl Counters {
     }
 }
 
-/// Limits how many calls run at once and how many more wait, at places that hashes choose.
+/// Limits how many calls run at once and how many more wait. A hash chooses the place in a table of limits.
 pub(super) struct ConcurrencyLimits(Box<[ConcurrencyLimit]>);
 
 struct ConcurrencyLimit {

@@ -1,12 +1,12 @@
-//! Keeps replays of one refresh token from the store.
+//! Keeps replays of one refresh token away from the store.
 //!
-//! 1. **One at once**: one refresh of a session runs, and [`WAITING`] wait. More are rejected. The limit is by session
-//!    and not by subject, so that a stolen token that is dead blocks no other session of its owner. It may block its
-//!    own session, because its first replay ends that session.
+//! 1. **One at a time**: one refresh of a session runs, and [`WAITING`] wait. More are rejected. The limit is by
+//!    session and not by subject, so a stolen dead token does not block the other sessions of its owner. It may block
+//!    its own session, because its first replay ends that session.
 //! 2. **Dead tokens are remembered**: the store is not asked again about a token that it has called unknown, revoked or
 //!    reused. None of these answers can change.
-//! 3. **Memory is constant.** Sessions have places in a table, which a randomly seeded hash chooses. Of dead tokens the
-//!    least used are forgotten, and then the store answers again.
+//! 3. **Memory is constant.** A randomly seeded hash assigns each session a place in a table. If there are too many
+//!    dead tokens, the least used ones are forgotten. Then the store answers again.
 
 use std::{
     fmt,
@@ -28,7 +28,7 @@ const DEAD: usize = 16 * 1024;
 pub(super) struct Refreshes {
     place: RandomState,
     limits: ConcurrencyLimits,
-    /// SHA-256 of their claims.
+    /// SHA-256 of the claims of dead tokens.
     dead: Cache<[u8; 32], ()>,
 }
 

@@ -1,4 +1,4 @@
-//! Revoking all of a subject's tokens, and what issuing owes to cut-offs.
+//! Revokes all tokens of a subject, and dates new tokens later than cut-offs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,43 +9,43 @@ use tower_bearer::{
     revocation::{Revocable, RevocationEntry, RevokeError, StoreError},
 };
 
-/// How often a token is dated anew behind cut-offs that move.
+/// How many dates are tried for a token if the cut-off moves meanwhile.
 const TRIES: usize = 4;
 
 impl TokenIssuer {
-    /// Revokes everything that the caller was issued before now: sessions and private tokens. The next request in this
-    /// process sees it.
+    /// Revokes everything that was issued to the caller before now: sessions and private tokens. The next request in
+    /// this process sees it.
     ///
-    /// An access token that another process has revoked less than the bound ago still does this, and
-    /// [`log_out`](Self::log_out): both end tokens and give none.
+    /// If another process revoked the access token less than the staleness bound ago, the token can still make this
+    /// call and [`log_out`](Self::log_out). Both only end tokens and give none.
     ///
     /// # Errors
-    /// As [`RevokeAllError`] says. Where the store fails, the tokens are refused in this process all the same.
+    /// See [`RevokeAllError`]. If the store fails, this process rejects the tokens anyway.
     pub async fn revoke_all<C>(&self, access: &Authenticated<C>) -> Result<(), RevokeAllError> {
         let caller = self.caller(access).ok_or(RevokeAllError::NotAccess)?;
-        // A token that was issued right behind a cut-off is dated in the future, and is of before now.
+        // A token that was issued right after a cut-off has a date in the future. It counts as issued before now.
         let cut_off = self.now().max(caller.issued_at);
         self.revoke_owner(caller.owner, cut_off).await
     }
 
-    /// Revokes everything that a subject was issued before now: for administrators, changed passwords, people who
-    /// leave. Whoever still has an active account can log in again.
+    /// Revokes everything that was issued to a subject before now. Call it for a changed password, for a person who
+    /// leaves, or from an administrator's tool. If the account is still active, its owner can log in again.
     ///
     /// # Errors
-    /// When the store fails: [`RevokeAllError::Unavailable`]. The tokens are refused in this process all the same.
+    /// [`RevokeAllError::Unavailable`] if the store fails. This process rejects the tokens anyway.
     pub async fn revoke_subject(&self, subject: &str) -> Result<(), RevokeAllError> {
         self.revoke_owner(self.owner(subject), self.now()).await
     }
 
-    /// Revokes every access and private token that one of the issuer's keys signed, by the key's id or thumbprint: for
-    /// a stolen key. [Rotate](Self::rotate_key) first: the key that signs now can be revoked too, and then new tokens
-    /// are rejected at once.
+    /// Revokes every access and private token that one of the issuer's keys signed, by the key's id or thumbprint. Call
+    /// it for a stolen key. [Rotate](Self::rotate_key) first: the current signing key can be revoked too, and then new
+    /// tokens are rejected at once.
     ///
-    /// Refresh tokens are not affected: the store knows each of them by its hash, so nobody can forge one.
+    /// Refresh tokens are not affected. The store knows each of them by its hash, so they cannot be forged.
     ///
     /// # Errors
     /// [`RevokeError::UnknownKey`] lists the ids and thumbprints of the keys that sign, are announced, or are retired.
-    /// [`RevokeError::Unavailable`] when the store fails: the tokens are rejected in this process all the same.
+    /// [`RevokeError::Unavailable`] if the store fails: this process rejects the tokens anyway.
     pub async fn revoke_key(&self, key: &str) -> Result<(), RevokeError> {
         self.authenticator().revoke_key(self.name(), key).await
     }
@@ -62,23 +62,23 @@ impl TokenIssuer {
         .await
     }
 
-    /// The date of something that is issued now.
+    /// The date of a token that is issued now.
     pub(super) fn date(&self) -> Date {
         Date { iat: self.now(), tries: 1 }
     }
 }
 
-/// `iat` of something that is being issued: now, or right behind the cut-off that the store has named.
+/// `iat` of a token that is being issued: now, or one second after the cut-off that the store named.
 pub(super) struct Date {
     pub(super) iat: UnixTime,
     tries: usize,
 }
 
 impl Date {
-    /// Goes behind a cut-off.
+    /// Moves the date to a second after the cut-off, if that is later than now.
     ///
-    /// One that lies further in the future than verifiers allow clocks to differ is somebody's decision that this
-    /// subject gets no tokens until then.
+    /// Fails if the date would be further in the future than the leeway of verifiers. Such a cut-off was set on
+    /// purpose: the subject gets no tokens until then. Fails also after too many tries.
     pub(super) fn go_behind(
         &mut self,
         cut_off: UnixTime,

@@ -23,22 +23,24 @@ use tower_bearer::{
 
 use crate::telemetry::{self, RefreshOutcome};
 
-/// When to come again after too many refreshes at once: those before are done in a moment.
+/// When to try again after too many refreshes at once: the earlier ones end within a moment.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
-/// No refresh token of ours is longer, unless a subject is thousands of bytes long.
+/// A refresh token of this issuer is not longer than this, unless a subject is thousands of bytes long.
 const MAX_LENGTH: usize = 8 * 1024;
 
 impl TokenIssuer {
-    /// Logs somebody in: begins a session.
+    /// Logs a user in: begins a session.
     ///
-    /// `peer` is the client's address, as far as the service knows it: behind a proxy the one that the proxy vouches
-    /// for. Without it only the limit of the account holds, and whoever guesses at an account locks it out.
+    /// `peer` is the client's address, as far as the service knows it. Behind a proxy, it is the address that the proxy
+    /// vouches for. Without it, only the limit of the account applies, so anyone who guesses passwords of an account
+    /// locks it out.
     ///
     /// # Errors
-    /// [`LoginError::NoActiveAccount`] for unknown users, inactive ones and wrong passwords alike;
-    /// [`LoginError::Throttled`] without looking at the password. An attempt over the limit waits while others of its
-    /// account are in progress, because a success makes room: 5 run at once, and 16 wait.
+    /// [`LoginError::NoActiveAccount`] for an unknown user, an inactive user and a wrong password alike.
+    /// [`LoginError::Throttled`] if there were too many attempts: then the password is not checked. An attempt over the
+    /// limit waits while other attempts of its account are in progress, because a success makes room. 5 attempts run at
+    /// once, and 16 wait.
     pub async fn log_in(
         &self,
         credentials: &Credentials,
@@ -62,7 +64,7 @@ impl TokenIssuer {
         let begun = self.now();
         let account = match self.authenticate(credentials).await {
             Ok(account) => account,
-            // The attempt is not given back: it has failed.
+            // This attempt still counts, because it failed.
             Err(LoginError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
             Err(other) => {
                 attempt.was_none();
@@ -70,8 +72,8 @@ impl TokenIssuer {
             }
         };
         let opened = self.open(credentials, account, begun).await;
-        // The password was hashed and was right. That counts also if the store fails afterwards: otherwise the owner of
-        // an account could keep the hash busy without a limit for as long as no session can be opened.
+        // The password was hashed and was right. That counts even if the store fails afterwards. Otherwise the owner of
+        // an account could cause hashes without a limit for as long as no session can be opened.
         if !matches!(opened, Err(LoginError::NoActiveAccount)) {
             attempt.succeeded();
         }
@@ -82,8 +84,8 @@ impl TokenIssuer {
         Ok(login)
     }
 
-    /// Lets an attempt through, or rejects it. Before that it waits for attempts in progress, and asks the store
-    /// whether another process has seen the account log in from there.
+    /// Lets an attempt through, or rejects it. Before it rejects, it waits for attempts in progress, and asks the store
+    /// whether another process has seen the account log in from this address.
     async fn begin_attempt(
         &self,
         name: &str,
@@ -101,14 +103,17 @@ impl TokenIssuer {
         begun.map_err(|retry_after| LoginError::Throttled { retry_after })
     }
 
-    /// Begins a session for an account that the credentials have opened since `begun`. Makes its tokens only if the
-    /// credentials are right after every revocation that the session does not fall under.
+    /// Begins a session for an account whose credentials were checked after `begun`. Makes the tokens only if a check
+    /// of the credentials succeeded later than every revocation that does not cover the session.
     ///
-    /// Whoever changes an account revokes after that, and the credentials may have been read before. If the cut-off is
-    /// written after the session, it covers the session whatever the clocks say, because a cut-off covers all rows of
-    /// its owner. If it is written before the session, `was_cut_off_since` finds it, as long as clocks differ by less
-    /// than the leeway. Then the credentials are read once more, which is after the change. The session was dated
-    /// behind that cut-off, so the user of a right password gets in within the same second.
+    /// Callers change an account first and revoke afterwards. The credentials may have been read before the change.
+    /// There are two cases:
+    ///
+    /// 1. The cut-off is written after the session. Then it covers the session, whatever the clocks say, because a
+    ///    cut-off covers all rows of its owner.
+    /// 2. The cut-off is written before the session. Then `was_cut_off_since` finds it, if clocks differ by less than
+    ///    the leeway. The credentials are checked once more, which is after the change. The session's date is later
+    ///    than that cut-off, so a user with the right password can log in within the same second.
     async fn open(
         &self,
         credentials: &Credentials,
@@ -134,23 +139,24 @@ impl TokenIssuer {
         })
     }
 
-    /// Whether the subject has a cut-off of this time or later, or of up to the leeway before it: the clock that dated
-    /// the cut-off may be behind.
+    /// Whether the subject has a cut-off at `time` or later. A cut-off that is earlier by at most the leeway counts
+    /// too, because the clock that dated it may be behind.
     async fn was_cut_off_since(&self, time: UnixTime, owner: &Owner) -> Result<bool, StoreError> {
         let earliest = time - DEFAULT_LEEWAY;
         let verdict = self.store().look_up(&Lookup::new([subject(owner)], earliest)).await?;
         Ok(verdict != Verdict::NotRevoked)
     }
 
-    /// New tokens for a refresh token, which is used up by this.
+    /// Exchanges a refresh token for new tokens. The refresh token is used up.
     ///
-    /// A token that was used before ends its session: whoever has the successor, the client or a thief, is logged out.
-    /// Without an [active account](super::Accounts::is_active) there are no new tokens, and the token stays as it is.
-    /// The account is asked for again after the store's step. So an account that was closed before the answer is sent
-    /// gets no tokens, or only tokens that a later [`revoke_subject`](Self::revoke_subject) covers.
+    /// If the token was used before, its session ends. Then the holder of the successor, the client or a thief, is
+    /// logged out. If the subject has no [active account](super::Accounts::is_active), there are no new tokens, and the
+    /// refresh token stays unused. The issuer checks the account again after the store's step. So an account that was
+    /// closed before the answer is sent gets no tokens, or only tokens that a later
+    /// [`revoke_subject`](Self::revoke_subject) covers.
     ///
     /// # Errors
-    /// [`RefreshError::NotValid`] for whatever is no refresh token of this issuer that is good now.
+    /// [`RefreshError::NotValid`] if this is not a valid refresh token of this issuer.
     pub async fn refresh(&self, refresh_token: &str) -> Result<TokenPair, RefreshError> {
         let (outcome, told) = match self.use_refresh(refresh_token).await {
             Ok(Used::Renewed(tokens)) => (Ok(tokens), RefreshOutcome::Succeeded),
@@ -172,13 +178,14 @@ impl TokenIssuer {
         }
         let permit = self.refreshes().acquire(&used.sid).await;
         let permit = permit.ok_or(RefreshError::Throttled { retry_after: A_MOMENT })?;
-        // By now it may have expired, or the refresh before this one has found it dead.
+        // While this refresh waited, the token may have expired, or an earlier refresh may have found it dead.
         let now = self.now();
         if is_over(now) || !self.accounts().is_active(&used.sub).await? {
             return Err(RefreshError::NotValid);
         }
         let owner = self.owner(&used.sub);
-        // Where clocks differ, what follows must not seem older: a cut-off could lie between the two.
+        // If clocks differ, the successor must not have an earlier date than the used token. Otherwise a cut-off could
+        // lie between the two.
         let successor = self.new_refresh(&owner, &used.sid, now.max(iat))?;
         let ends_by = self.session_ends_by(now);
         let rotation =
@@ -186,7 +193,7 @@ impl TokenIssuer {
                 .with_reuse_grace(self.reuse_grace());
         let issuer = self.clone();
         let step = self.to_the_end::<_, StoreError>(async move {
-            // The step holds the permit until its end, also if the client hangs up.
+            // The step holds the permit until its end, even if the client hangs up.
             let _permit = permit;
             let outcome = issuer.store().use_refresh(&rotation).await?;
             if outcome == RefreshUse::Reused {
@@ -206,18 +213,18 @@ impl TokenIssuer {
             RefreshUse::Reused => return Ok(Used::Reused),
             RefreshUse::Unknown | RefreshUse::Revoked => return Err(RefreshError::NotValid),
         };
-        // The account may have been closed since it was asked for, and its tokens may not have been revoked.
+        // The account may have been closed since the first check, and its tokens may not have been revoked.
         if !self.accounts().is_active(&owner.subject).await? {
             return Err(RefreshError::NotValid);
         }
         Ok(Used::Renewed(self.pair(&next)?))
     }
 
-    /// Ends the session of the access token and that of the refresh token, which usually are one. An expired or revoked
-    /// refresh token will do.
+    /// Ends the session of the access token and the session of the refresh token, which are usually the same. The
+    /// refresh token may be expired or revoked.
     ///
     /// # Errors
-    /// As [`LogOutError`] says. Where the store fails, the sessions are refused in this process all the same.
+    /// See [`LogOutError`]. If the store fails, this process rejects the tokens of these sessions anyway.
     pub async fn log_out<C>(
         &self,
         access: &Authenticated<C>,
@@ -240,7 +247,7 @@ impl TokenIssuer {
         self.to_the_end(async move { Ok(issuer.store().deny(&entries).await?) }).await
     }
 
-    /// The first refresh token of a new session, as it is in the store now. It is not signed yet.
+    /// Makes and stores the first refresh token of a new session. The token is not signed yet.
     async fn open_session(&self, owner: &Owner) -> Result<Refresh, StoreError> {
         let sid = random_id().map_err(no_signature)?;
         let mut date = self.date();
@@ -268,8 +275,8 @@ impl TokenIssuer {
         Ok(Refresh { claims, record })
     }
 
-    /// A token that was issued before, from what is stored of it: the same claims, under a new signature. `None` where
-    /// the issuer would write other claims by now.
+    /// Restores a refresh token that was issued before, from its stored record. The claims are the same, and will get a
+    /// new signature. `None` if the issuer would write other claims now.
     fn again(&self, record: NewRefreshToken) -> Result<Option<Refresh>, StoreError> {
         let ids = [&*record.token_id, &*record.session_id];
         let times = [record.issued_at, record.expires_at];
@@ -277,10 +284,10 @@ impl TokenIssuer {
         Ok((claims.hash() == record.hash).then_some(Refresh { claims, record }))
     }
 
-    /// A refresh token with an access token of the same session, each signed.
+    /// Signs a refresh token and an access token of the same session.
     ///
-    /// Both bear the date that the store has compared with the subject's cut-off: a later one could lie behind a cut-off
-    /// that was written since.
+    /// Both have the date that the store compared with the subject's cut-off. With a later date they could escape a
+    /// cut-off that was written in between.
     fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
         let Refresh { claims, record } = refresh;
         let jti = random_id().map_err(no_signature)?;
@@ -296,7 +303,7 @@ impl TokenIssuer {
         })
     }
 
-    /// The claims of a refresh token of this issuer, and their hash. Its times are not looked at.
+    /// The claims of a refresh token of this issuer, and their hash. The times in the claims are not checked.
     fn read_refresh(&self, token: &str) -> Option<(RefreshClaims, [u8; 32])> {
         if token.len() > MAX_LENGTH {
             return None;
@@ -311,21 +318,21 @@ impl TokenIssuer {
     }
 }
 
-/// What came of a refresh token of ours.
+/// The outcome for a valid refresh token of this issuer.
 enum Used {
     Renewed(TokenPair),
-    /// It had been used before, and its session has ended.
+    /// The token was used before, and its session has ended.
     Reused,
 }
 
-/// A refresh token before it is signed.
+/// A refresh token that is not signed yet.
 struct Refresh {
     claims: ClaimsText,
     record: NewRefreshToken,
 }
 
 impl MayHaveRevoked for LogOutError {
-    /// Before the store is asked, this process refuses all that a log-out ends.
+    /// A log-out applies its revocations in this process before it asks the store.
     fn may_have_revoked(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! The keys that an issuer signs with, one after the other.
+//! The signing keys of an issuer and their rotation.
 
 use std::{
     fmt,
@@ -7,14 +7,14 @@ use std::{
 
 use tower_bearer::{Key, KeySet, KeySetHandle, UnixTime, jws::SigningKey};
 
-/// The key that signs now, the ones that will, and the ones that did: clones share them.
+/// The key that signs now, the keys that will sign later, and the keys that signed before. Clones share them.
 ///
-/// 1. **One key signs**: the last that was given to [`rotate`](Self::rotate).
-/// 2. **A retired key still verifies** until its last token has expired, and then is forgotten.
-/// 3. **All are published** in [`jwks_json`](Self::jwks_json), with their public halves only. Others may keep that document
-///    for minutes: [`announce`](Self::announce) the next key for that long before it signs.
-/// 4. **Nothing is remembered across a restart**: the retired keys that are still needed are to be given again
-///    ([`retire`](Self::retire)).
+/// 1. **One key signs**: the last one that was given to [`rotate`](Self::rotate).
+/// 2. **A retired key still verifies** until its last token has expired. Then it is forgotten.
+/// 3. **All keys are published** in [`jwks_json`](Self::jwks_json), with their public halves only. Other services may
+///    cache that document for minutes. [`announce`](Self::announce) the next key at least that long before it signs.
+/// 4. **Nothing is remembered across a restart**: after a restart, pass the retired keys that are still needed to
+///    [`retire`](Self::retire).
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -44,16 +44,16 @@ struct Keys {
     retired: Vec<Retired>,
 }
 
-/// Without its private half.
+/// A retired key, without its private half.
 struct Retired {
     key: Key,
     jwk: Option<String>,
-    /// The last second at which it is needed.
+    /// The last second at which the key is needed.
     until: UnixTime,
 }
 
 impl SigningKeys {
-    /// Signs with this key.
+    /// Makes a set in which this key signs.
     #[must_use]
     pub fn new(active: SigningKey) -> Self {
         let handle = KeySetHandle::new(active.verifying_key().into());
@@ -61,7 +61,7 @@ impl SigningKeys {
         Self(Arc::new(Shared { keys: Mutex::new(keys), handle }))
     }
 
-    /// Publishes a key that will sign later. One that signs or is announced already stays as it is.
+    /// Publishes a key that will sign later. A key that already signs or is announced does not change.
     pub fn announce(&self, next: SigningKey) {
         self.change(|keys| {
             let mut known = std::iter::once(&keys.active).chain(&keys.announced);
@@ -71,9 +71,10 @@ impl SigningKeys {
         });
     }
 
-    /// Signs with `next` from now on. The key that signed so far verifies until `keep_until`, which is the latest `exp` of the tokens that it has signed, in this process or another.
+    /// Signs with `next` from now on. The previous key verifies until `keep_until`. Choose the latest `exp` of the
+    /// tokens that the previous key signed, in this process or another.
     ///
-    /// [`TokenIssuer::rotate_key`](super::TokenIssuer::rotate_key) knows that time.
+    /// [`TokenIssuer::rotate_key`](super::TokenIssuer::rotate_key) calculates that time.
     pub fn rotate(&self, next: SigningKey, keep_until: UnixTime) {
         self.change(|keys| {
             keys.announced.retain(|key| key.key_id() != next.key_id());
@@ -85,8 +86,8 @@ impl SigningKeys {
         });
     }
 
-    /// Verifies with `key` until `keep_until`, without signing: for a key that another process has
-    /// retired, or this one before a restart.
+    /// Verifies with `key` until `keep_until`, but does not sign with it. Use it for a key that another process
+    /// retired, or that this process retired before a restart. It has no effect on the key that signs now.
     pub fn retire(&self, key: &SigningKey, keep_until: UnixTime) {
         self.change(|keys| {
             if key.key_id() != keys.active.key_id() {
@@ -96,21 +97,21 @@ impl SigningKeys {
         });
     }
 
-    /// Forgets the retired keys whose time is over at `now`.
+    /// Forgets the retired keys that are no longer needed at `now`.
     pub fn forget_expired(&self, now: UnixTime) {
         if self.keys().retired.iter().any(|retired| retired.until < now) {
             self.change(|keys| keys.retired.retain(|retired| retired.until >= now));
         }
     }
 
-    /// All keys, as verifiers take them; follows every change.
+    /// All keys, for verifiers. The handle follows every change.
     #[must_use]
     pub fn handle(&self) -> &KeySetHandle {
         &self.0.handle
     }
 
     /// The public halves of all keys as a JSON Web Key Set (RFC 7517), for `/.well-known/jwks.json`. HMAC secrets have
-    /// none and are left out.
+    /// no public half and are left out.
     #[must_use]
     pub fn jwks_json(&self) -> String {
         let keys = self.keys();
@@ -126,7 +127,7 @@ impl SigningKeys {
         self.keys().active.clone()
     }
 
-    /// Changes the keys and what verifies with them in one step.
+    /// Changes the keys, and the key set of the verifiers, in one step.
     fn change(&self, change: impl FnOnce(&mut Keys)) {
         let mut keys = self.keys();
         change(&mut keys);

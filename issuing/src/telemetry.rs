@@ -1,7 +1,7 @@
-//! Metrics of this crate, under the rules of [`tower_bearer::telemetry`].
+//! Counts log-ins and refreshes, under the rules of [`tower_bearer::telemetry`].
 //!
-//! With the feature `metrics`. Log-ins and refreshes are counted at once. Add the [`TokenIssuer`](crate::TokenIssuer) to
-//! the `Collector` of `tower-bearer` for the metrics of its authenticators.
+//! This needs the feature `metrics`. Log-ins and refreshes are counted without further setup. Add the
+//! [`TokenIssuer`](crate::TokenIssuer) to the `Collector` of `tower-bearer` for the metrics of its authenticators.
 //!
 #![doc = include_str!("telemetry/metrics.md")]
 #![cfg_attr(
@@ -19,8 +19,8 @@ const LOG_INS: &str = "tower_bearer_log_ins_total";
 #[cfg(feature = "metrics")]
 const REFRESHES: &str = "tower_bearer_refreshes_total";
 
-/// Tells the recorder what the metrics of this crate mean. Call it once, after a recorder was installed. Metrics are
-/// recorded without it, too.
+/// Describes the metrics of this crate to the recorder. Call it once, after a recorder was installed. Metrics are
+/// recorded without this call, too.
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub fn describe() {
@@ -28,7 +28,7 @@ pub fn describe() {
     describe_counter!(REFRESHES, Count, "refresh tokens that were presented");
 }
 
-/// Somebody tried to log in.
+/// Counts an attempt to log in.
 pub(crate) fn log_in_tried<T>(outcome: &Result<T, LoginError>) {
     #[cfg(feature = "metrics")]
     {
@@ -43,7 +43,7 @@ pub(crate) fn log_in_tried<T>(outcome: &Result<T, LoginError>) {
     }
 }
 
-/// What became of a refresh token that was presented.
+/// The outcome of a refresh.
 #[derive(Clone, Copy)]
 pub(crate) enum RefreshOutcome {
     Succeeded,
@@ -53,7 +53,7 @@ pub(crate) enum RefreshOutcome {
     Unavailable,
 }
 
-/// A refresh token was presented.
+/// Counts a presented refresh token.
 pub(crate) fn refreshed(outcome: RefreshOutcome) {
     #[cfg(feature = "metrics")]
     {

@@ -1,34 +1,37 @@
-//! How often a log-in may be tried.
+//! Limits how often clients may try to log in.
 //!
-//! 1. **Failures**, counted before the password is looked at: however many attempts run side by side, no more than the
-//!    limit reach the hash. A success gives its count back. An account takes [`ACCOUNT`], an address [`ADDRESS`] (of IPv6
-//!    its /64, which is what one customer gets). Credentials that are not
-//!    [well formed](super::Accounts::is_well_formed) are never hashed and are not counted.
-//! 2. **Successes**, against wider limits: [`ACCOUNT_SUCCESSES`] and [`ADDRESS_SUCCESSES`]. Whoever has an account cannot
-//!    keep the hash busy with it without end. A failure gives this count back, so that only who has the password uses it up.
-//!    A log-in with the right password counts also if its session cannot be opened.
-//! 3. **Where clients' addresses are known, nobody can lock out whoever logged in before**: from an address where an account
-//!    was logged in to, the account has a limit of its own for failures, [`KNOWN`], in place of those of account and address.
-//!    An attack on the account from elsewhere, or on others from behind the same address, does not touch it. Whoever shares
-//!    that address and tries this very account does. Replicas share the known addresses through the store
-//!    ([`known_devices`](super::known_devices)). A replica looks there before it rejects an attempt. For a new address
-//!    the account opens again as soon as the attack ends, after [`ACCOUNT`]'s interval at the latest.
+//! 1. **Failures** are counted before the password is checked. So however many attempts run in parallel, at most the
+//!    limit reach the hash. A success gives its count back. An account has the limit [`ACCOUNT`], an address has
+//!    [`ADDRESS`] (an IPv6 address counts by its /64, which one customer gets). Credentials that are not [well
+//!    formed](super::Accounts::is_well_formed) are never hashed and not counted.
+//! 2. **Successes** have wider limits: [`ACCOUNT_SUCCESSES`] and [`ADDRESS_SUCCESSES`]. So the owner of an account
+//!    cannot keep the hash busy without end. A failure gives this count back, so that only a client with the password
+//!    uses it up. A log-in with the right password counts even if its session cannot be opened.
+//! 3. **If client addresses are known, an attack cannot lock out a user at an address where that user logged in
+//!    before.** From such an address, the account has a separate limit for failures, [`KNOWN`], instead of the limits
+//!    of account and address. An attack on the account from elsewhere, or on other accounts from the same address, does
+//!    not use it up. Failures of this very account from the same address do. Replicas share the known addresses through
+//!    the store ([`known_devices`](super::known_devices)). A replica looks there before it rejects an attempt. For a
+//!    new address, the account opens again as soon as the attack ends, after [`ACCOUNT`]'s interval at the latest.
 //!
-//!    Without addresses (no `ConnectInfo` and no `with_peer_address`), and where all clients have the address of one proxy,
-//!    this does not hold: whoever guesses locks the account out for everybody, and behind one proxy's address all new ones.
-//! 4. **Guesses at one account**: 5 at once and then 8640 a day from all addresses together where it never was logged in to,
-//!    and as many from each address where it was. Each process counts for itself, so that n processes allow n times that.
-//! 5. **What the limit tells**: an account that does not exist is counted like one that does. But whoever has reached the
-//!    limit of an account or an address, and is let in there again by rule 3, learns that this account was logged in to from
-//!    this address. Nothing is told about it anywhere else.
-//! 6. **Memory is constant**: counters stand in tables, at a place that a randomly seeded hash chooses. Two accounts that
-//!    share a place share a limit: one in 65 536 pairs, and nobody can choose which. Nothing is evicted, so that no
-//!    flood of names makes a counter be forgotten. Only which addresses are known is: the least used first, beyond
-//!    [`KNOWN_PAIRS`], and with the process. The store still has them.
-//! 7. **Attempts in progress are waited for.** An attempt over the limit waits while other attempts of its account are
-//!    in progress, because each success makes room. So parallel jobs can log in to one account at once. At most
-//!    [`WAITING`] attempts of an account wait (of an account and address, where rule 3 applies). The next one is
-//!    rejected, and so is one that still finds no room when no attempt is in progress any more.
+//!    This protection needs client addresses. It does not hold without addresses (no `ConnectInfo` and no
+//!    `with_peer_address`), or if all clients have the address of one proxy. In both cases anyone who guesses passwords
+//!    of an account locks it out for all clients. Behind the address of one proxy, guesses also lock out all accounts
+//!    that did not log in before.
+//! 4. **Guesses at one account**: 5 at once and then 8640 a day. This is a limit for all addresses together where the
+//!    account never logged in, and another one for each address where it did. Each process counts separately, so n
+//!    processes allow n times as many.
+//! 5. **What the limit reveals**: an account that does not exist is counted like one that does. There is one exception.
+//!    A client that has reached the limit of an account or an address, and is let in there again by rule 3, learns that
+//!    this account logged in from this address. It learns nothing about other addresses.
+//! 6. **Memory is constant**: counters are in tables, at a place that a randomly seeded hash chooses. Two accounts that
+//!    share a place share a limit. This happens to one in 65 536 pairs, and an attacker cannot choose the pair.
+//!    Counters are never evicted, so a flood of names does not reset a counter. Only known addresses are forgotten: the
+//!    least used first, beyond [`KNOWN_PAIRS`], and all of them when the process ends. The store still has them.
+//! 7. **Attempts wait for attempts in progress.** An attempt over the limit waits while other attempts of its account
+//!    are in progress, because each success makes room. So parallel jobs can log in to one account at once. At most
+//!    [`WAITING`] attempts of an account wait (of an account and address, if rule 3 applies). The next one is rejected.
+//!    An attempt is also rejected if it finds no room and no attempt is in progress any more.
 
 use std::{
     fmt,
@@ -48,21 +51,21 @@ use tower_bearer::claims::Clock;
 const ACCOUNT: Limit = Limit { at_once: 5, interval_ms: 10_000 };
 const ADDRESS: Limit = Limit { at_once: 20, interval_ms: 3_000 };
 
-/// As for any account, so that who only counts the tries sees no difference.
+/// The same as for any account, so that a client that only counts its attempts sees no difference.
 const KNOWN: Limit = ACCOUNT;
 
 const ACCOUNT_SUCCESSES: Limit = Limit { at_once: 30, interval_ms: 2_000 };
 
-/// From addresses that are not known yet, so that neighbours do not lock out who is.
+/// For addresses that are not known yet, so that neighbours at an address do not lock out users who are known there.
 const ADDRESS_SUCCESSES: Limit = Limit { at_once: 120, interval_ms: 500 };
 
-/// How many pairs of account and address are known; more than that are forgotten, the least used first.
+/// How many pairs of account and address are remembered. Beyond that, the least used are forgotten.
 const KNOWN_PAIRS: usize = 100_000;
 
-/// How many attempts of an account wait for those in progress.
+/// How many attempts of an account wait for attempts in progress.
 const WAITING: usize = 16;
 
-/// How many queues there are. Accounts that share one wait for each other's attempts, and share no limit.
+/// The number of queues. Accounts that share a queue wait for each other's attempts, but do not share a limit.
 const QUEUES: usize = 4096;
 
 pub(super) struct Throttle {
@@ -74,35 +77,36 @@ pub(super) struct Throttle {
     address_successes: Counters,
     known: Cache<u64, Arc<Counter>>,
     queues: Box<[Queue]>,
-    /// Where a hash has no place, which is nowhere.
+    /// For a hash without a place. In practice every hash has a place.
     other: Queue,
 }
 
-/// The attempts of an account that are in progress, and those that wait for them.
+/// The attempts of an account that are in progress, and the attempts that wait for them.
 struct Queue {
     in_progress: Mutex<usize>,
     waiting: Semaphore,
-    /// One attempt has ended, and has given back what it gives back.
+    /// Notified when an attempt has ended and has given its counts back.
     ended: Notify,
 }
 
-/// One attempt that was let through. Dropped, it counts as a failure: whoever hangs up early gains nothing.
+/// An attempt that was let through. If it is dropped, it counts as a failure. So a client that hangs up early gains
+/// nothing.
 pub(super) struct Attempt<'a> {
     of: &'a Throttle,
     pair: Option<u64>,
     charges: Vec<Charge<'a>>,
-    /// Where it is in progress.
+    /// The queue in which the attempt is in progress.
     queue: Option<&'a Queue>,
 }
 
-/// An attempt over the limit.
+/// An attempt that exceeds a limit.
 struct OverLimit {
     retry_after: Duration,
-    /// Whether another attempt is in progress, and may make room.
+    /// Whether another attempt is in progress, which may make room.
     may_wait: bool,
 }
 
-/// What is tried, as places in the tables.
+/// What a client tries to log in to, as places in the tables.
 struct Tried {
     account: u64,
     network: Option<u128>,
@@ -152,7 +156,7 @@ impl Throttle {
         }
     }
 
-    /// Lets an attempt through, or says after how long to come again. Never waits.
+    /// Lets an attempt through, or returns after how long to try again. Never waits.
     pub(super) fn begin(
         &self,
         account: &str,
@@ -164,7 +168,7 @@ impl Throttle {
         self.begin_in(queue, &tried, known).map_err(|over| over.retry_after)
     }
 
-    /// As [`begin`](Self::begin), but waits for attempts in progress that may make room.
+    /// Like [`begin`](Self::begin), but waits for attempts in progress that may make room.
     pub(super) async fn wait_and_begin(
         &self,
         account: &str,
@@ -173,10 +177,10 @@ impl Throttle {
         let tried = self.tried(account, peer);
         let mut place = None;
         loop {
-            // A success can make the pair known, which is another queue.
+            // A success can make the pair known, and then the attempt belongs to another queue.
             let known = tried.pair.and_then(|pair| self.known.get(&pair));
             let queue = self.queue(&tried, known.is_some());
-            // Made before the look at the counters, so that no end is missed.
+            // Registered before the counters are checked, so that the end of an attempt is not missed.
             let ended = queue.ended.notified();
             let over = match self.begin_in(queue, &tried, known) {
                 Ok(attempt) => return Ok(attempt),
@@ -192,8 +196,8 @@ impl Throttle {
         }
     }
 
-    /// The queue is locked while the attempt is counted: if there is no room and nothing is in progress, there will be
-    /// no room soon.
+    /// Counts an attempt while the queue is locked. If there is no room and no attempt is in progress, there will be no
+    /// room soon.
     fn begin_in<'a>(
         &'a self,
         queue: &'a Queue,
@@ -210,7 +214,7 @@ impl Throttle {
                 Ok(attempt)
             }
             Err(retry_after) => {
-                // Rejected before the password was looked at: nothing was used up.
+                // Rejected before the password was checked, so nothing is used up.
                 attempt.was_none();
                 Err(OverLimit { retry_after, may_wait: *in_progress > 0 })
             }
@@ -225,19 +229,19 @@ impl Throttle {
         }
     }
 
-    /// Where a pair is known it has a queue of its own, which an attack from elsewhere does not fill.
+    /// A known pair has its own queue, so an attack from elsewhere does not fill it.
     fn queue(&self, tried: &Tried, is_known: bool) -> &Queue {
         let hash = tried.pair.filter(|_| is_known).unwrap_or(tried.account);
         let place = usize::try_from(hash % QUEUES as u64).unwrap_or_default();
         self.queues.get(place).unwrap_or(&self.other)
     }
 
-    /// Whether the account was logged in to from there, as far as this process knows.
+    /// Whether the account logged in from this address, as far as this process knows.
     pub(super) fn knows(&self, account: &str, peer: IpAddr) -> bool {
         self.known.get(&self.pair(account, peer)).is_some()
     }
 
-    /// The account was logged in to from there, as another process has noted.
+    /// Notes that the account logged in from this address, as another process has recorded.
     pub(super) fn learn(&self, account: &str, peer: IpAddr) {
         self.insert(self.pair(account, peer));
     }
@@ -309,7 +313,7 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// The password was right: the address is known from now on.
+    /// The password was right. The address is known from now on.
     pub(super) fn succeeded(mut self) {
         self.give_back(Of::Failures);
         self.charges.clear();
@@ -318,10 +322,10 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The password was not looked at.
+    /// The password was not checked.
     pub(super) fn was_none(self) {
         self.give_back(Of::Failures);
-        // Dropped, it gives back the rest.
+        // Dropping it gives the rest back.
     }
 
     fn give_back(&self, of: Of) {
@@ -343,7 +347,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// An IPv4 address, also one in IPv6's clothes, or the /64 of an IPv6 address.
+/// An IPv4 address (also one that is mapped into IPv6), or the /64 of an IPv6 address.
 pub(super) fn network_of(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => u128::from(address.to_bits()),
@@ -370,7 +374,7 @@ mod tests {
         (Throttle::new(Arc::new(clock.clone())), clock)
     }
 
-    /// Failures until the throttle says no, and what it says.
+    /// Fails until the throttle rejects. Returns the number of failures and the wait that the throttle names.
     fn fail(throttle: &Throttle, account: &str, peer: Option<IpAddr>) -> (usize, Duration) {
         for failures in 0.. {
             if let Err(retry_after) = throttle.begin(account, peer) {
@@ -426,7 +430,7 @@ mod tests {
         assert_eq!(fail(&throttle, "a", ELSEWHERE).0, 5);
     }
 
-    /// Successes until the throttle says no, and what it says.
+    /// Succeeds until the throttle rejects. Returns the number of successes and the wait that the throttle names.
     fn succeed(throttle: &Throttle, account: &str, peer: Option<IpAddr>) -> (usize, Duration) {
         for successes in 0.. {
             match throttle.begin(account, peer) {
@@ -484,7 +488,7 @@ mod tests {
         assert_eq!(running.len(), 5);
     }
 
-    /// Logs in many times at once: each attempt is in progress until all that are let in or wait have begun.
+    /// Logs in many times at once. Each attempt is in progress until all attempts that are let in or wait have begun.
     async fn log_in_at_once(
         throttle: &Throttle,
         count: usize,

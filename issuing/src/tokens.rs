@@ -1,15 +1,15 @@
-//! What the issuer hands out.
+//! The tokens that the issuer gives to clients.
 
 use std::fmt;
 
 use super::{Account, store::PrivateToken};
 use tower_bearer::UnixTime;
 
-/// The tokens of a session. They are credentials: shown nowhere, and kept by the client alone.
+/// The tokens of a session. They are credentials: `Debug` does not show them, and only the client keeps them.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenPair {
-    /// For any request, for one hour.
+    /// For requests. It lives for one hour.
     pub access_token: String,
     /// For one refresh.
     pub refresh_token: String,
@@ -19,21 +19,21 @@ pub struct TokenPair {
     pub refresh_expires_at: UnixTime,
 }
 
-/// Somebody who has just logged in.
+/// The result of a log-in.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Login {
-    /// Who.
+    /// The account that logged in.
     pub account: Account,
     /// The first tokens of the session.
     pub tokens: TokenPair,
 }
 
-/// A private token that has just been made: the one time that it can be seen.
+/// A private token that was just created. This is the only time at which it can be seen.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CreatedPrivateToken {
-    /// What its owner sees of it from now on.
+    /// The data that its owner can see from now on.
     pub token: PrivateToken,
     /// The token itself.
     pub data: String,

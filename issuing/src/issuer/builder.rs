@@ -1,4 +1,4 @@
-//! How an issuer is put together.
+//! Builds an issuer from its parts and the operator's settings.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,13 +14,13 @@ use tower_bearer::{
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The longest that a repeat of a refresh may be answered.
+/// The maximum of [`TokenIssuerBuilder::with_refresh_reuse_grace`].
 const MAX_REUSE_GRACE: Duration = Duration::from_secs(30);
 
-/// Any lifetime is at most this long: far enough away, and no sum of times overflows.
+/// The maximum of every lifetime. It is long enough for any use, and sums of times do not overflow.
 const MAX_LIFETIME: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-/// Collects what a [`TokenIssuer`] needs, and the operator's decisions.
+/// Collects the parts of a [`TokenIssuer`] and the operator's settings.
 #[must_use = "a builder does nothing until `build`"]
 pub struct TokenIssuerBuilder {
     name: Arc<str>,
@@ -60,79 +60,82 @@ impl TokenIssuerBuilder {
         }
     }
 
-    /// Takes the time from `clock`, in place of [`SystemClock`]. The store should have the same.
+    /// Sets the clock. Default: [`SystemClock`]. Give the store the same clock.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// How long a refresh token lives, in whole seconds, in place of one day. A refresh gives a new one that lives as
-    /// long again.
+    /// Sets how long a refresh token lives, in whole seconds. Default: one day. A refresh gives a new token with a full
+    /// lifetime.
     pub fn with_refresh_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.refresh_lifetime = lifetime;
         self
     }
 
-    /// How far away the expiry of a private token may be, in place of 366 days. To lower it ends tokens that were made
-    /// before and live longer.
+    /// Sets how far away the expiry of a private token may be. Default: 366 days. If you lower it, tokens that were
+    /// created before and live longer are rejected.
     pub fn with_max_private_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.max_private_lifetime = lifetime;
         self
     }
 
-    /// How long a private token may outlive its rotation, in place of one day; who asks for more gets this. Zero has
-    /// every rotated token die at once.
+    /// Sets how long a private token may outlive its rotation. Default: one day. A request for a longer overlap gets
+    /// this overlap. With zero, every rotated token ends at once.
     pub fn with_max_overlap(mut self, overlap: Duration) -> Self {
         self.settings.max_overlap = overlap;
         self
     }
 
-    /// How many private tokens a subject may have that are neither expired nor revoked, in place of 1000. The next one
-    /// is refused: [`PrivateTokenError::TooMany`](crate::PrivateTokenError::TooMany), 400 in the HTTP API.
+    /// Sets how many private tokens a subject may have that are neither expired nor revoked. Default: 1000. The next
+    /// one is rejected with [`PrivateTokenError::TooMany`](crate::PrivateTokenError::TooMany), 400 in the HTTP API.
     ///
     /// A rotation without an overlap is always possible. During overlaps, a subject has at most twice as many tokens.
-    /// To lower the number ends no token.
+    /// If you lower the number, no token ends.
     pub fn with_max_private_tokens(mut self, count: u32) -> Self {
         self.settings.max_private_tokens = count;
         self
     }
 
-    /// Answers a refresh token that is presented again this soon after its first use with the same successor, as long
-    /// as that is unused; at most 30 seconds. By default every repeat ends the session.
+    /// Sets how long after its first use a repeated refresh token gets the same successor again, if the successor is
+    /// unused. At most 30 seconds. Default: zero, so every repeat ends the session.
     ///
-    /// It forgives clients that lose an answer and ask again. It also gives whoever steals a refresh token this long
-    /// after its use to have it answered, unnoticed until one of the two uses the successor.
+    /// A grace helps clients that lose an answer and try again. It also helps a thief who presents a stolen refresh
+    /// token within the grace: the issuer answers, and does not notice the theft until one of the two uses the
+    /// successor.
     pub fn with_refresh_reuse_grace(mut self, grace: Duration) -> Self {
         self.settings.reuse_grace = grace;
         self
     }
 
-    /// Sets for how long the store keeps, since the last log-in, from which networks an account was logged in to.
-    /// Default: 90 days. Zero turns it off: then a replica knows only the log-ins that it has seen itself, and an
-    /// attack on an account locks its owner out of the other replicas.
+    /// Sets how long after the last log-in the store remembers from which networks an account logged in. Default: 90
+    /// days. Zero turns this off. Then a replica knows only the log-ins that it has seen itself, and an attack on an
+    /// account locks its owner out of the other replicas.
     ///
-    /// The store keeps keyed hashes of account and network (an IPv4 address, or the /64 of an IPv6 address).
-    /// [`maintain`](TokenIssuer::maintain) deletes them after their time, which is up to a day shorter than the
-    /// setting: a pair is written once a day. They stay until then if an account is closed or deleted. A change of the
-    /// setting does not change the time of what is already kept. Without client addresses nothing is kept.
+    /// The store keeps keyed hashes of account and network (an IPv4 address, or the /64 of an IPv6 address). Each pair
+    /// is written at most about once a day, so it can expire up to a day earlier than the setting.
+    /// [`maintain`](TokenIssuer::maintain) deletes expired pairs. If an account is closed or deleted, its pairs stay
+    /// until they expire. A change of the setting does not affect pairs that are already stored. Without client
+    /// addresses nothing is stored.
     pub fn with_known_device_retention(mut self, retention: Duration) -> Self {
         self.settings.known_device_retention = retention;
         self
     }
 
-    /// After how long at the latest a process sees what another has revoked, in place of 30 seconds: the bound of the
-    /// [`RevocationCache`]. What is revoked in this process is seen by the next request, whatever the bound.
+    /// Sets the staleness bound of the [`RevocationCache`]: how long it can take at most until a process sees a
+    /// revocation of another process. Default: 30 seconds. It has no effect on revocations in the same process, which
+    /// the next request sees.
     pub fn with_revocation_bound(mut self, bound: Duration) -> Self {
         self.revocation_bound = bound;
         self
     }
 
-    /// The issuer.
+    /// Builds the issuer.
     ///
     /// # Errors
-    /// An empty name or audience, and [`ConfigError::OutOfRange`] for a lifetime of less than a second or more than
-    /// 100 years, a maximum of no private tokens, a grace above 30 seconds, or a retention of known devices above 100
-    /// years.
+    /// For an empty name or audience. [`ConfigError::OutOfRange`] for a lifetime of less than a second or more than 100
+    /// years, an overlap of more than 100 years, a maximum of zero private tokens, a grace of more than 30 seconds, or
+    /// a retention of known devices of more than 100 years.
     pub fn build(self) -> Result<TokenIssuer, ConfigError> {
         let Settings {
             refresh_lifetime,

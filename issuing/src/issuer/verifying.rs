@@ -1,4 +1,4 @@
-//! How the tokens of an issuer are verified in its own service.
+//! Verifies the tokens of an issuer in its own service.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,21 +14,21 @@ use tower_bearer::{
     VerifiedToken, claims::Clock,
 };
 
-/// What verifying takes, and signing in part.
+/// The parts that verify tokens. Signing uses some of them too.
 pub(super) struct Verifying {
     pub(super) name: Arc<str>,
     pub(super) audience: Arc<str>,
-    /// Made once: its number tells this issuer's tokens from others.
+    /// Built once. Its number distinguishes this issuer's tokens from others.
     pub(super) policy: Issuer,
     pub(super) keys: SigningKeys,
     pub(super) clock: Arc<dyn Clock>,
-    /// Of any token that is accepted.
+    /// The longest lifetime of an accepted token.
     pub(super) longest_lifetime: Duration,
     pub(super) last_used: Arc<LastUsed>,
     pub(super) revocation: RevocationCache,
 }
 
-/// What is demanded of access and private tokens.
+/// The requirements on access and private tokens.
 pub(super) fn policy(
     name: &Arc<str>,
     audience: &str,
@@ -65,9 +65,9 @@ impl Verifying {
             })
     }
 
-    /// One for access and private tokens, and one for access tokens alone.
+    /// One authenticator for access and private tokens, and one for access tokens only.
     pub(super) fn authenticators(&self) -> Result<[Authenticator; 2], ConfigError> {
-        // The tokens of few calls: they need little room.
+        // Few calls use these tokens, so a small cache is enough.
         const ACCESS_CACHE: u64 = 1024 * 1024;
         let both = self.authenticator_builder().build()?;
         let access = self

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use crate::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};
 use tower_bearer::{Rejection, RejectionKind, json::JsonError};
 
-/// A JSON body: of an answer, and, as an extractor, of a request.
+/// A JSON body: of an answer, or as an extractor, of a request.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -33,19 +33,19 @@ pub(super) enum ApiError {
     /// The answer is the one that the layer gives to this rejection. The layer knows the responder and the request, so
     /// [`answer_rejections`](super::answer_rejections) writes it.
     Rejected(RejectionKind),
-    /// The log-in opens no account.
+    /// No active account has these credentials.
     NoActiveAccount,
     /// Fields are missing or wrong.
     Fields(FieldErrors),
     /// The body is not JSON.
     Json(JsonError),
-    /// The client has gone, or the body is not valid HTTP.
+    /// The client closed the connection, or the body is not valid HTTP.
     BrokenBody,
     /// The body is longer than this number of bytes.
     BodyTooLarge(usize),
     /// The body has this media type, which is not JSON.
     UnsupportedMediaType(String),
-    /// A link is needed, and the request does not name its host.
+    /// A link is needed, but the request does not name a valid host.
     InvalidHost,
     NotFound,
     InvalidPage,
@@ -103,14 +103,15 @@ impl IntoResponse for ApiError {
 }
 
 impl ApiError {
-    /// The store, the accounts or the keys cannot be asked: 503.
+    /// The store, the accounts or the keys are not available: 503.
     pub(super) const UNAVAILABLE: Self = Self::Rejected(RejectionKind::RevocationUnavailable);
 
     /// The token is not an access token, or has expired or was revoked: 401.
     const NOT_ACCESS: Self = Self::Rejected(RejectionKind::WrongTokenUse);
 }
 
-/// In the extensions of a response that [`answer_rejections`](super::answer_rejections) replaces.
+/// Marks a response that [`answer_rejections`](super::answer_rejections) replaces. It is in the extensions of the
+/// response.
 #[derive(Clone, Copy)]
 pub(super) struct Rejected(pub(super) RejectionKind);
 
@@ -210,7 +211,7 @@ fn field_error(error: &PrivateTokenError) -> Option<(&'static str, Cow<'static, 
     Some((field, message.into()))
 }
 
-/// In seconds.
+/// One day in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
 /// What is wrong, by field. `non_field_errors` is about no single field.

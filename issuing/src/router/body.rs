@@ -1,4 +1,4 @@
-//! The body of a request: JSON, an object, at most 64 KiB.
+//! Reads the body of a request: a JSON object of at most 64 KiB.
 
 use std::{fmt, future::poll_fn, marker::PhantomData, pin::Pin, sync::Arc};
 
@@ -23,17 +23,17 @@ use super::{
 };
 use tower_bearer::{Authenticated, json};
 
-/// The longest accepted body, in bytes.
+/// The maximum length of an accepted body, in bytes.
 const LIMIT: usize = 64 * 1024;
 
-/// A longer body is read up to here and thrown away. If the server closed the connection earlier, the client could not
-/// read the answer.
+/// A longer body is read up to this length and discarded. If the server closed the connection earlier, the client could
+/// not read the answer.
 const DRAINED: usize = 4 * 1024 * 1024;
 
-/// The object that a request carries. An empty body is an object without members, whatever its media type.
+/// Reads the object in the body of a request. An empty body is an object without members, whatever its media type.
 ///
-/// A caller can send its body slowly. So its access token is checked again once the body was read: by then the token
-/// may have expired or been revoked. That answer comes before any error of the body.
+/// A caller can send its body slowly. So its access token is checked again after the body was read: by then the token
+/// may have expired or been revoked. That answer takes precedence over any error of the body.
 impl<T: DeserializeOwned> FromRequest<Arc<TokenApi>> for Json<T> {
     type Rejection = ApiError;
 
@@ -53,8 +53,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<TokenApi>> for Json<T> {
     }
 }
 
-/// The content is wiped after it was parsed, because it may hold a password. If the client names its length, it is
-/// allocated once, so that no copies of a part are left behind.
+/// Reads the body. The content is wiped after it was parsed, because it may hold a password. If the client names the
+/// length, the buffer is allocated once, so that no partial copies are left behind.
 async fn read(mut body: Body) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     let named = usize::try_from(body.size_hint().lower()).unwrap_or(LIMIT);
     let mut content = Zeroizing::new(Vec::with_capacity(named.min(LIMIT)));
@@ -95,7 +95,7 @@ fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<Json<T>, ApiError> {
 enum Document<T> {
     Object(T),
     Null,
-    /// Another value, with the name that Python has for its type.
+    /// Another value, with Python's name for its type.
     Other(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! The endpoints. Each is a handler, with the bodies that it reads and writes.
+//! The endpoints of the API: handlers, with the bodies that they read and write.
 
 pub(super) mod private_tokens;
 pub(super) mod sessions;

@@ -1,14 +1,14 @@
-//! Dates with a time and an offset (RFC 3339), in whole seconds.
+//! Reads and writes dates with a time and an offset (RFC 3339), in whole seconds.
 //!
 //! 1. Seconds and their fraction are optional. A fraction is cut off.
 //! 2. As in Django, `T` may be a space, the fraction may follow a comma, and the offset may be `+0200` or `+02`.
-//! 3. The offset is mandatory: without it the expiry of a token is not known.
+//! 3. The offset is mandatory. Without it the expiry of a token is not known.
 
 use jiff::{Timestamp, civil, tz::Offset};
 use serde::{Serialize, Serializer};
 use tower_bearer::UnixTime;
 
-/// A date in a body. A date before 1970 is the epoch. It is written in UTC.
+/// A date in a body. A date before 1970 counts as the epoch. Dates are written in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DateTime(pub(super) UnixTime);
 

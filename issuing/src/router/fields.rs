@@ -1,6 +1,7 @@
-//! The fields of a request body, and the messages for those that are wrong.
+//! Reads the fields of a request body, and writes the messages for wrong fields.
 //!
-//! A body is a struct of [`Field`]s. Reading it never stops at a wrong field, so that one answer can name all of them.
+//! A body is a struct of [`Field`]s. A wrong field does not stop the reader, so that one answer can name all wrong
+//! fields.
 
 use std::{fmt, marker::PhantomData};
 
@@ -20,7 +21,8 @@ const NOT_A_STRING: &str = "Not a valid string.";
 const NOT_AN_INTEGER: &str = "A valid integer is required.";
 const NEGATIVE: &str = "Ensure this value is greater than or equal to 0.";
 
-/// A field of a body: its value, or what is wrong with it. Give it `#[serde(default)]`, for a field that is missing.
+/// A field of a body: its value, or what is wrong with it. Add `#[serde(default)]` to it, so that the field may be
+/// missing.
 #[derive(Default)]
 pub(super) enum Field<T> {
     #[default]
@@ -34,7 +36,7 @@ impl<T> Field<T> {
         matches!(self, Self::Missing)
     }
 
-    /// The value. If it is missing or wrong, adds an error for the field.
+    /// The value. If the field is missing or wrong, this adds an error for it.
     pub(super) fn required(self, name: &'static str, errors: &mut FieldErrors) -> Option<T> {
         if self.is_missing() {
             errors.add(name, REQUIRED);
@@ -42,7 +44,7 @@ impl<T> Field<T> {
         self.optional(name, errors)
     }
 
-    /// The value. If it is wrong, adds an error for the field.
+    /// The value. If the field is wrong, this adds an error for it.
     pub(super) fn optional(self, name: &'static str, errors: &mut FieldErrors) -> Option<T> {
         match self {
             Self::Missing => None,
@@ -55,7 +57,7 @@ impl<T> Field<T> {
     }
 }
 
-/// A type that a field can have. It takes strings, numbers, or both.
+/// A type that a field can have. It is read from strings, numbers, or both.
 pub(super) trait FieldType: Sized {
     /// The message for JSON of another type.
     const WRONG_TYPE: &'static str;
@@ -68,7 +70,7 @@ pub(super) trait FieldType: Sized {
         Err(Self::WRONG_TYPE)
     }
 
-    /// From a number that is negative, larger than a `u64`, or written with a point or an exponent.
+    /// Reads a number that is negative, larger than a `u64`, or written with a point or an exponent.
     fn from_float(_: f64) -> Result<Self, &'static str> {
         Err(Self::WRONG_TYPE)
     }
@@ -107,7 +109,7 @@ impl FieldType for DateTime {
     }
 }
 
-/// A whole number from 0 up. Numbers that are too large count as the largest.
+/// A whole number, at least 0. Numbers that are too large count as the largest.
 impl FieldType for u64 {
     const WRONG_TYPE: &'static str = NOT_AN_INTEGER;
 
@@ -148,7 +150,7 @@ impl<T: FieldType> FieldVisitor<T> {
     }
 }
 
-/// Takes every value, so that no other field is lost.
+/// Accepts every value, so that the other fields are read too.
 impl<'de, T: FieldType> Visitor<'de> for FieldVisitor<T> {
     type Value = Field<T>;
 

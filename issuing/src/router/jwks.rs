@@ -1,4 +1,4 @@
-//! The public keys, for other services.
+//! Publishes the issuer's public keys for other services.
 
 use ::axum::{Router, response::Response, routing::get};
 use http::{
@@ -8,7 +8,8 @@ use http::{
 
 use crate::TokenIssuer;
 
-/// Long enough to keep load from the service. Short enough for a key that is announced minutes before it signs.
+/// Five minutes keep load away from the service, and are short enough for a key that is announced minutes before it
+/// signs.
 const CACHE: &str = "public, max-age=300";
 
 impl TokenIssuer {

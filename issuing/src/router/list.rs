@@ -1,4 +1,4 @@
-//! The query of a list, and the links to its other pages.
+//! Reads the query of a list, and writes the links to its other pages.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{ListQuery, Page, PrivateTokenPage, SortBy};
 
-/// Tokens on a page, by default and at most.
+/// The default number of tokens on a page, and the maximum.
 const PAGE_SIZE: u32 = 20;
 const MAX_PAGE_SIZE: u32 = 100;
 
@@ -87,7 +87,7 @@ impl FromRequestParts<Arc<TokenApi>> for ListRequest {
             Some(url) => Some(url.to_string()),
             None => public_url::of_request(&parts.uri, &parts.headers),
         };
-        // With the prefix under which the router is nested.
+        // The path includes the prefix under which the router is nested.
         let path = match parts.extensions.get::<OriginalUri>() {
             Some(OriginalUri(uri)) => uri.path(),
             None => parts.uri.path(),
@@ -112,7 +112,7 @@ impl ListRequest {
 }
 
 /// The query strings of the next page and the previous one. The other parameters stay, in the order of their names. The
-/// first page has no number.
+/// link to the first page has no `page` parameter.
 fn neighbours(query: &str, list: &ListQuery, page: &PrivateTokenPage) -> [Option<String>; 2] {
     let seen = page.number.saturating_mul(u64::from(list.page_size));
     let next = (seen < page.count).then(|| with_page(query, page.number.saturating_add(1)));
@@ -145,13 +145,13 @@ fn page(text: &str) -> Option<Page> {
     }
 }
 
-/// Bad sizes are ignored. Large ones are lowered to the maximum.
+/// Ignores invalid sizes. Lowers large ones to the maximum.
 fn page_size(text: &str) -> Option<u32> {
     let size = number(text).filter(|size| *size > 0)?;
     Some(u32::try_from(size).unwrap_or(MAX_PAGE_SIZE).min(MAX_PAGE_SIZE))
 }
 
-/// A number that is too large counts as the largest one.
+/// A number that is too large counts as the largest `u64`.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -2,22 +2,22 @@
 //!
 //! 1. **Each path answers with and without a slash at its end**, never by a redirect.
 //! 2. **Private tokens, `revoke_all/` and `logout/` accept access tokens only.** Every other request gets the answer of
-//!    [`TokenIssuer::access_layer`], before the method and the body are checked. The token is checked again once the
+//!    [`TokenIssuer::access_layer`], before the method and the body are checked. The token is checked again after the
 //!    body was read, and the store checks it in the same step in which it writes. A token that was revoked or has
-//!    expired meanwhile changes nothing.
-//! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](tower_bearer::json). A longer body is
-//!    answered 413, another media type 415, and malformed JSON 400. An empty body counts as an object without members.
-//!    Unknown members are ignored.
+//!    expired in the meantime changes nothing.
+//! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](tower_bearer::json). The router
+//!    answers 413 to a longer body, 415 to another media type, and 400 to malformed JSON. An empty body counts as an
+//!    object without members. Unknown members are ignored.
 //! 4. **One answer names all wrong fields**: `{"field": ["..."]}`. Nothing is written then.
 //! 5. **Caches keep no answer**, except the public keys.
-//! 6. **A client cannot choose its own address or host.** Its address is that of the connection
+//! 6. **A client cannot choose its address or host.** Its address is that of the connection
 //!    ([`with_peer_address`](TokenApi::with_peer_address)). Without an address, log-ins are limited by account only.
 //!    Links begin with the configured URL ([`with_public_url`](TokenApi::with_public_url)), or else with the host of
 //!    the request, which is checked.
-//! 7. **One subject cannot keep the store from others.** Few of its calls run at once, and a few more wait. New private
-//!    tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)). More are answered
-//!    429. Revocations have limits of their own, which no other call uses up.
-//! 8. **If the store, the accounts or the keys cannot be asked, the answer is 503** with `Retry-After`.
+//! 7. **One subject cannot keep the store from others.** Few calls of a subject run at once, and a few more wait. New
+//!    private tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)). The router
+//!    answers 429 to further calls. Revocations have separate limits, which no other call uses up.
+//! 8. **If the store, the accounts or the keys are not available, the answer is 503** with `Retry-After`.
 //!
 //! ```
 //! # use tower_bearer::{Algorithm, jws::SigningKey};
@@ -58,11 +58,11 @@
 //! * Passwords keep the white space around them. Django removes it by default.
 //! * A repeated member is rejected. In Django the last one counts. Lone surrogates, more than 32 levels and dates
 //!   without an offset are rejected, too. The text after "JSON parse error - " differs from Python's.
-//! * Only JSON is read: forms are answered 415. `Accept` is ignored. `OPTIONS` is answered 204 with `Allow`.
-//! * A path `private_tokens/{id}/` without a number is answered 404 after authentication, not before it.
+//! * The API reads only JSON. It answers 415 to forms. It ignores `Accept`. It answers 204 with `Allow` to `OPTIONS`.
+//! * A path `private_tokens/{id}/` without a number gets 404 after authentication, not before it.
 //!
-//! A request that is rejected before its body was read (401) is answered at once. A client that still sends may lose
-//! its connection. Timeouts for slow clients belong to the service: put tower-http's `TimeoutLayer` around it.
+//! The router answers 401 at once, before it reads the body. A client that still sends may lose its connection. Your
+//! service must set timeouts for slow clients: put tower-http's `TimeoutLayer` around it.
 
 mod answers;
 mod body;
@@ -137,20 +137,20 @@ impl TokenApi {
     /// default links begin with `http` and the host of the request.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] unless it is `http` or `https` with a host, without query and fragment.
+    /// [`ConfigError::OutOfRange`] if the URL is not `http` or `https` with a host, or if it has a query or a fragment.
     pub fn with_public_url(mut self, url: impl AsRef<str>) -> Result<Self, ConfigError> {
         self.public_url = Some(PublicUrl::new(url.as_ref())?);
         Ok(self)
     }
 
-    /// Gets the client's address from this function. Log-ins are limited by address. Use it behind a proxy that reports
-    /// the address. By default the address is axum's `ConnectInfo<SocketAddr>`, if the server provides it
+    /// Gets the client's address from this function. Log-ins are limited by address. Use this behind a proxy that
+    /// reports the address. By default the address is axum's `ConnectInfo<SocketAddr>`, if the server provides it
     /// (`into_make_service_with_connect_info`).
     ///
-    /// One of the two is needed. If no address is known, or if all clients have the address of the proxy, a client that
-    /// guesses the password of an account locks out its owner, too.
+    /// You need one of the two. If no address is known, or if all clients have the address of the proxy, a client that
+    /// guesses the password of an account also locks out its owner.
     ///
-    /// Do not use values that a client can write itself, such as the first entry of `X-Forwarded-For`.
+    /// Do not use values that a client can write, such as the first entry of `X-Forwarded-For`.
     pub fn with_peer_address(
         mut self,
         peer_address: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
@@ -159,18 +159,19 @@ impl TokenApi {
         self
     }
 
-    /// Lets each subject create this many private tokens at once, and then one in each interval. Rotations count, too.
-    /// More are answered 429. The default is 30 at once and one in 10 seconds. An interval of zero removes the limit.
+    /// Lets each subject create this many private tokens at once (at least one), and then one in each interval.
+    /// Rotations count, too. The router answers 429 to further requests. Default: 30 at once and one in 10 seconds. An
+    /// interval of zero removes the limit.
     pub fn with_private_token_rate(mut self, at_once: u32, interval: Duration) -> Self {
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         self.limits.new_token_rate = Limit { at_once: at_once.max(1).into(), interval_ms };
         self
     }
 
-    /// Names this realm in challenges. The default is `api`.
+    /// Sets the realm in challenges. Default: `api`.
     ///
     /// # Errors
-    /// As [`BearerLayer::with_realm`].
+    /// See [`BearerLayer::with_realm`].
     pub fn with_realm(mut self, realm: impl AsRef<str>) -> Result<Self, ConfigError> {
         self.layer = self.layer.with_realm(realm)?;
         Ok(self)
@@ -228,8 +229,8 @@ impl TokenIssuer {
     /// The issuer's HTTP API with the defaults of [`TokenApi`]: `Router::new().nest("/api/v1/auth", issuer.router())`.
     ///
     /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`. Behind a proxy all clients have the address
-    /// of the proxy: use [`TokenApi::with_peer_address`]. Without either, a client that guesses passwords locks out
-    /// others.
+    /// of the proxy: then use [`TokenApi::with_peer_address`]. Without either, a client that guesses passwords locks
+    /// out others.
     pub fn router(&self) -> Router {
         TokenApi::new(self).into_router()
     }

@@ -51,12 +51,12 @@ impl TokenApi {
 )]
 struct Document;
 
-/// Adds the responses that all calls share: those of the layer and of the reader of bodies.
+/// Adds the responses that all calls share: those of the layer and of the body reader.
 struct Common;
 
 impl Modify for Common {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        // It is the licence of this crate and not of the service.
+        // The licence is that of this crate, not of the service.
         document.info.license = None;
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_default();

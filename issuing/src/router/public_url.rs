@@ -1,4 +1,4 @@
-//! The URL of the API as clients see it. Links begin with it.
+//! The URL of the API as clients see it. Links in answers begin with it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use http::{HeaderMap, Uri, header::HOST};
 
 use tower_bearer::ConfigError;
 
-/// The longest host, with its port, that is copied into a link.
+/// The maximum length of a host, with its port, that is copied into a link.
 const MAX_HOST: usize = 255 + 6;
 
 /// The scheme, host and path that an operator has configured.

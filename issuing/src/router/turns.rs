@@ -1,11 +1,11 @@
-//! Limits for the calls of one subject.
+//! Limits the calls of one subject.
 //!
 //! 1. **Few calls run at once.** [`RUNNING`] calls of one subject run and [`WAITING`] wait. The next call gets 429. So
-//!    a subject that floods the service slows down only itself.
-//! 2. **New private tokens are limited by rate**, and rotations count with them, because each of them is stored.
-//! 3. **Revocations have limits of their own**, so that a stolen access token cannot keep its owner from revoking.
+//!    a subject that floods the service slows down only its own calls.
+//! 2. **New private tokens are limited by rate.** Rotations count with them, because each of them stores a token.
+//! 3. **Revocations have separate limits**, so that a stolen access token cannot keep its owner from revoking.
 //!    `logout/` and `revoke_all/` have no limit: they revoke the token that calls them, so it cannot call them again.
-//! 4. **Memory is constant.** Subjects have places in tables, which a randomly seeded hash chooses. Two subjects in the
+//! 4. **Memory is constant.** A randomly seeded hash assigns each subject a place in the tables. Two subjects in the
 //!    same place share its limits.
 
 use std::{
@@ -24,7 +24,7 @@ const RUNNING: usize = 4;
 /// How many more wait.
 const WAITING: usize = 16;
 
-/// `Retry-After` if too many calls wait: they need a moment.
+/// `Retry-After` if too many calls wait: they end within a moment.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 const PLACES: usize = 4096;

@@ -1,4 +1,4 @@
-//! Who calls: the access token behind what is done with tokens.
+//! The caller of a step: the access token with which somebody manages tokens.
 
 use std::{fmt, sync::Arc};
 
@@ -8,12 +8,12 @@ use tower_bearer::{
     revocation::{Lookup, Revocable},
 };
 
-/// The access token with which an owner calls. Whatever was read of it before may be old by the time of the step: the
-/// step looks again, at the denials of that moment.
+/// The access token with which an owner calls. Earlier checks of this token may be outdated by the time of the step. So
+/// the step checks the revocation entries of that moment again.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Caller {
-    /// Whose it is.
+    /// The owner of the token.
     pub owner: Owner,
     /// `jti`.
     pub token_id: Arc<str>,
@@ -28,7 +28,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// An owner's access token of a session.
+    /// An access token of an owner, in a session.
     #[must_use]
     pub fn new(
         owner: Owner,
@@ -40,21 +40,21 @@ impl Caller {
         Self { owner, token_id, session_id, issued_at, key_id: None, key_thumbprint: None }
     }
 
-    /// Sets the id of the key that verified it. By default no key id is looked up.
+    /// Sets the id of the key that verified the token. By default no key id is looked up.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
         self.key_id = Some(key_id.into());
         self
     }
 
-    /// Sets the thumbprint of the key that verified it. By default none is looked up.
+    /// Sets the thumbprint of the key that verified the token. By default no thumbprint is looked up.
     #[must_use]
     pub fn with_key_thumbprint(mut self, thumbprint: impl Into<Arc<str>>) -> Self {
         self.key_thumbprint = Some(thumbprint.into());
         self
     }
 
-    /// The question whether the token is revoked, about five things at most.
+    /// The lookup that checks whether the token is revoked. It asks about at most five things.
     #[must_use]
     pub fn lookup(&self) -> Lookup {
         let Owner { issuer, subject } = &self.owner;
@@ -77,7 +77,7 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// What became of a step that somebody wanted taken.
+/// The outcome of a step on behalf of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Called<T> {
@@ -88,7 +88,7 @@ pub enum Called<T> {
 }
 
 impl<T> Called<T> {
-    /// The outcome, unless the caller was revoked.
+    /// The outcome of the step. `None` if the caller was revoked.
     #[must_use]
     pub fn done(self) -> Option<T> {
         match self {

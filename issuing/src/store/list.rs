@@ -1,60 +1,62 @@
-//! Which private tokens are listed, and in what order.
+//! Selects and orders the private tokens in a list.
 
 use std::fmt;
 
 use super::PrivateToken;
 
-/// Which of an owner's private tokens are wanted. By default: all, by their numbers, the first 20.
+/// A query for a page of an owner's private tokens. By default it asks for the first 20 of all tokens, ordered by
+/// number.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListQuery {
-    /// Orders by these, the first counting most; `true` is descending. Whatever they leave open is ordered by number,
+    /// The order. The first entry has the highest priority, and `true` means descending. Ties are ordered by number,
     /// ascending, so that pages never overlap.
     pub ordering: Vec<(SortBy, bool)>,
-    /// Only tokens whose [`fold`]ed name contains this text once it is folded too. No character of it is special.
+    /// Only tokens whose [`fold`]ed name contains this text, which is folded too. No character of it has a special
+    /// meaning.
     pub search: Option<String>,
-    /// Which page.
+    /// The page.
     pub page: Page,
-    /// How many are on a page; 0 is read as 1.
+    /// How many tokens are on a page. 0 means 1.
     pub page_size: u32,
 }
 
 impl ListQuery {
-    /// The first 20 of all.
+    /// Asks for the first 20 of all tokens.
     #[must_use]
     pub fn new() -> Self {
         Self { ordering: Vec::new(), search: None, page: Page::Number(1), page_size: 20 }
     }
 
-    /// Orders by this too, after what was added before.
+    /// Adds an order, with lower priority than the ones that were added before.
     #[must_use]
     pub fn add_ordering(mut self, by: SortBy, descending: bool) -> Self {
         self.ordering.push((by, descending));
         self
     }
 
-    /// Only tokens whose name contains this. Default: any name.
+    /// Only tokens whose name contains this text. Default: any name.
     #[must_use]
     pub fn with_search(mut self, text: impl Into<String>) -> Self {
         self.search = Some(text.into());
         self
     }
 
-    /// Another page than the first.
+    /// Sets the page. Default: the first.
     #[must_use]
     pub fn with_page(mut self, page: Page) -> Self {
         self.page = page;
         self
     }
 
-    /// This many on a page, in place of 20.
+    /// Sets how many tokens are on a page. Default: 20.
     #[must_use]
     pub fn with_page_size(mut self, page_size: u32) -> Self {
         self.page_size = page_size;
         self
     }
 
-    /// The number of the page among `count` tokens, and how many tokens stand before it; `None` where it does not
+    /// The number of the page among `count` tokens, and how many tokens come before it. `None` if the page does not
     /// exist. For stores.
     #[must_use]
     pub fn locate(&self, count: u64) -> Option<(u64, u64)> {
@@ -74,27 +76,27 @@ impl Default for ListQuery {
     }
 }
 
-/// What private tokens are ordered by.
+/// The property by which private tokens are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SortBy {
     /// The number.
     Id,
-    /// The name, by its bytes: the order of code points, in which `Z` stands before `a`.
+    /// The name, by its bytes. This is the order of code points, in which `Z` comes before `a`.
     Name,
     /// The expiry.
     ExpiresAt,
     /// The time of issue.
     CreatedAt,
-    /// The last use; tokens that never were used come before all others.
+    /// The last use. Tokens that were never used come first in ascending order.
     LastUsedAt,
 }
 
-/// Which page of a list.
+/// The page of a list that a query asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
-    /// By number, from 1.
+    /// By number. The first page is 1.
     Number(u64),
-    /// The last one there is.
+    /// The last page.
     Last,
 }
 
@@ -119,7 +121,7 @@ impl PrivateTokenPage {
 }
 
 impl fmt::Debug for ListQuery {
-    /// Does not show what is searched for.
+    /// Does not show the search text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListQuery")
             .field("ordering", &self.ordering)
@@ -129,10 +131,10 @@ impl fmt::Debug for ListQuery {
     }
 }
 
-/// The form in which names are searched: Unicode lower case ([`str::to_lowercase`]), and nothing else: accents count,
-/// composed and decomposed letters differ, and `ß` is not `ss`.
+/// The form in which names are searched: Unicode lower case ([`str::to_lowercase`]). Nothing else is changed: accents
+/// matter, composed and decomposed letters differ, and `ß` is not `ss`.
 ///
-/// A database folds less than this or differently, so a store keeps the folded name beside the name.
+/// A database may fold less or differently. So a store keeps the folded name next to the name.
 ///
 /// ```
 /// assert_eq!(tower_bearer_issuing::store::fold("CI Straße ÄÖ 100%"), "ci straße äö 100%");

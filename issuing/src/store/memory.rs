@@ -1,4 +1,4 @@
-//! A token store that is the memory of one process.
+//! A token store in the memory of one process, for tests and demonstrations.
 
 mod denials;
 mod rows;
@@ -28,8 +28,10 @@ use tower_bearer::{
     },
 };
 
-/// Everything in memory, for tests and demonstrations; clones share it. It is lost when the process ends: nobody can
-/// refresh then, private tokens are listed no more, and **what was revoked is good again until it expires**.
+/// Keeps everything in memory, for tests and demonstrations. Clones share it.
+///
+/// All data is lost when the process ends. Then refresh tokens no longer work, private tokens are not listed any more,
+/// and **revoked tokens are valid again until they expire**.
 #[derive(Clone)]
 pub struct MemoryTokenStore {
     clock: Arc<dyn Clock>,
@@ -37,7 +39,7 @@ pub struct MemoryTokenStore {
     new_entries: Arc<NewEntries>,
 }
 
-/// Behind one lock, so that every method is one step.
+/// All data, behind one lock, so that every method is one step.
 #[derive(Default)]
 struct State {
     refresh: RefreshRows,
@@ -46,9 +48,9 @@ struct State {
     outbox: BTreeMap<i64, RevocationEntry>,
     last_entry: i64,
     keys: HashMap<String, [u8; 32]>,
-    /// Until when they are kept.
+    /// Until when each device is kept.
     devices: HashMap<[u8; 32], UnixTime>,
-    /// What is kept of each fleet, by its name.
+    /// The acknowledged state of each fleet, by its name.
     fleets: HashMap<String, Acknowledged>,
 }
 
@@ -63,7 +65,7 @@ impl MemoryTokenStore {
         }
     }
 
-    /// Tells by `clock` which denials are in force. Default: [`SystemClock`].
+    /// Sets the clock that decides which revocations are in force. Default: [`SystemClock`].
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -78,7 +80,7 @@ impl MemoryTokenStore {
         self.clock.now()
     }
 
-    /// Takes a step that may write outbox entries, and hands those to a relay.
+    /// Runs a step that may write outbox entries, and passes these entries to a relay.
     fn step<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let before = state.last_entry;
@@ -91,7 +93,7 @@ impl MemoryTokenStore {
 }
 
 impl State {
-    /// The rows end, the entry is kept, others are told: one step.
+    /// Ends the rows, stores the entry, and adds it to the outbox, in one step.
     fn deny(&mut self, mut entry: RevocationEntry) {
         let (issuer, id) = (Arc::clone(entry.thing().issuer()), Arc::clone(entry.thing().id()));
         let latest_expiry = match entry.thing().kind() {
@@ -133,12 +135,12 @@ impl State {
         self.outbox.insert(self.last_entry, entry);
     }
 
-    /// The cut-off of the owner that a row issued at `issued_at` would be behind.
+    /// The owner's cut-off, if a row issued at `issued_at` is not later than it.
     fn in_the_way(&self, owner: &Owner, issued_at: UnixTime) -> Option<UnixTime> {
         self.denials.cut_off(owner).filter(|cut_off| issued_at <= *cut_off)
     }
 
-    /// A step that somebody wants taken: not if their access token is denied, from whatever time on.
+    /// Runs a step for a caller, unless the caller's access token is revoked. An entry that starts later counts too.
     fn called<T>(&mut self, caller: &Caller, step: impl FnOnce(&mut Self) -> T) -> Called<T> {
         if self.denials.denied_from(&caller.lookup()).is_some() {
             return Called::Revoked;

@@ -1,24 +1,26 @@
-//! Where sessions, private tokens and revocations are kept.
+//! Stores sessions, private tokens and revocations.
 //!
-//! A [`TokenStore`] is also the [`RevocationStore`](tower_bearer::revocation::RevocationStore) that the layer asks, so that what is revoked here is refused there
-//! by the same rows. The rules that every store keeps, and that the suite `conformance` (feature `test-util`) checks:
+//! A [`TokenStore`] is also the [`RevocationStore`](tower_bearer::revocation::RevocationStore) of the layer. So the
+//! layer rejects a revoked token because of the same rows in which the issuer revoked it. Every store keeps these
+//! rules, and the suite `conformance` (feature `test-util`) checks them:
 //!
-//! 1. **Each method is one atomic step**: it happens wholly or not at all, however many processes call, whoever hangs
-//!    up, and whenever the machine stops. What was acknowledged is not lost.
-//! 2. **What changes revocation writes an outbox entry in the same step**, so that no revocation can be recorded and
-//!    then not be told to others. An entry is removed in the same step in which the store keeps what the fleet has
-//!    acknowledged ([`Acknowledged`](tower_bearer::revocation::outbox::Acknowledged)).
-//! 3. **A denial of a token, session or subject ends the rows that it concerns**: after any of them, refresh tokens
-//!    concerned are [`RefreshUse::Revoked`] and private tokens concerned are not listed, and found by no method.
-//! 4. **Nothing is issued behind a cut-off**: a row whose `issued_at` is not later than its owner's cut-off is
-//!    refused with the cut-off ([`Insertion::CutOff`]), and the issuer comes again with a later date.
+//! 1. **Each method is one atomic step**: it happens completely or not at all. This holds however many processes call,
+//!    if a client hangs up, and if the machine stops at any time. An acknowledged step is not lost.
+//! 2. **A step that changes revocation also writes an outbox entry**, so that every recorded revocation reaches the
+//!    other processes. An entry is removed in the same step in which the store keeps what the fleet has acknowledged
+//!    ([`Acknowledged`](tower_bearer::revocation::outbox::Acknowledged)).
+//! 3. **A revocation of a token, session or subject ends the rows that it concerns**: from then on, these refresh
+//!    tokens are [`RefreshUse::Revoked`], and these private tokens are not listed, and no method finds them.
+//! 4. **Nothing is issued at or before a cut-off**: a row whose `issued_at` is not later than its owner's cut-off is
+//!    rejected with the cut-off ([`Insertion::CutOff`]). Then the issuer tries again with a later date.
 //! 5. **Tokens are never stored**, only their ids and the SHA-256 of their claims.
-//! 6. **A revoked caller does nothing**: what somebody does with an access token ([`Caller`]) is [`Called::Revoked`] if
-//!    the token is denied at the moment of the step, by its id (whenever the entry starts), session, key, or a
-//!    cut-off of its subject. The layer's answer may be as old as the bound, and the body as slow as the client likes.
-//! 7. **Times are [`UnixTime`]s**, given by the caller. Only [`RevocationStore::look_up`](tower_bearer::revocation::RevocationStore::look_up),
-//!    [`outbox`](Outbox::outbox) and [`denials`](Outbox::denials) are given none: a store has a
-//!    [`Clock`](tower_bearer::claims::Clock) for them, which
+//! 6. **A revoked caller changes nothing**: a step on behalf of an access token ([`Caller`]) returns
+//!    [`Called::Revoked`] if the token is revoked at the moment of the step, by its id (also if the entry starts
+//!    later), session, key, or a cut-off of its subject. The step must check this again, because the layer's answer may
+//!    be as old as the staleness bound, and a slow client can delay the body for any time.
+//! 7. **Times are [`UnixTime`]s** that the caller passes. Only
+//!    [`RevocationStore::look_up`](tower_bearer::revocation::RevocationStore::look_up), [`outbox`](Outbox::outbox) and
+//!    [`denials`](Outbox::denials) get no time. For these a store has a [`Clock`](tower_bearer::claims::Clock), which
 //!    should be the issuer's.
 
 mod caller;
@@ -41,40 +43,41 @@ use tower_bearer::{
     revocation::{RevocationEntry, StoreError, outbox::Outbox},
 };
 
-/// What a store answers: the future of one step.
+/// The answer of a store: the future of one step.
 pub type Step<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// A place for sessions, private tokens, revocations and the outbox. The rules are in the [module](self)'s list.
+/// Stores sessions, private tokens, revocations and the outbox. The rules are in the list of the [module](self).
 ///
 /// An error means that the step was not, or may not have been, taken. With [`StoreError::with_nothing_written`] the
-/// store says that it was certainly not taken.
+/// store reports that the step was certainly not taken.
 pub trait TokenStore: Outbox {
-    /// Begins a session: keeps its first refresh token.
+    /// Begins a session: stores its first refresh token.
     ///
-    /// [`Insertion::CutOff`] where `first.issued_at` is not later than the owner's cut-off; nothing is kept then.
+    /// [`Insertion::CutOff`] if `first.issued_at` is not later than the owner's cut-off. Nothing is stored then.
     fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>>;
 
-    /// Uses a refresh token once: the first caller puts `rotation.successor` in its place, and no other ever does.
+    /// Uses a refresh token once. The first call puts `rotation.successor` in its place. No later call does.
     ///
-    /// What the answers mean is said at [`RefreshUse`]; the first that fits, from the top, is given. With
-    /// [`RefreshUse::Reused`] the step has denied the session until `rotation.session_expires_by`.
+    /// [`RefreshUse`] explains the answers. The store gives the first answer that applies, from the top of that list.
+    /// With [`RefreshUse::Reused`] the step has revoked the session until `rotation.session_expires_by`.
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse>;
 
-    /// Keeps a private token of the caller's.
+    /// Stores a private token of the caller.
     ///
-    /// [`Insertion::CutOff`] where `token.issued_at` is not later than the owner's cut-off; nothing is kept then.
-    /// [`Insertion::QuotaReached`] where the owner has `token.quota` good tokens, however many calls there are at once.
+    /// [`Insertion::CutOff`] if `token.issued_at` is not later than the owner's cut-off. Nothing is stored then.
+    /// [`Insertion::QuotaReached`] if the owner has `token.quota` valid tokens. This must hold for any number of
+    /// concurrent calls.
     fn create_private<'a>(
         &'a self,
         caller: &'a Caller,
         token: &'a NewPrivateToken,
     ) -> Step<'a, Called<Insertion<PrivateToken>>>;
 
-    /// One page of the caller's private tokens, with the count of all that match, both of one moment.
+    /// One page of the caller's private tokens, with the count of all matching tokens. Both are from the same moment.
     ///
-    /// Tokens that were revoked, that a rotation has ended by `now`, or that were issued by the owner's cut-off are
-    /// left out; expired ones are listed until they are swept. `None` where the page does not exist; the first page
-    /// always does.
+    /// Left out are tokens that were revoked, that a rotation has ended by `now`, or that were issued at the owner's
+    /// cut-off or before. Expired tokens are listed until they are swept. `None` if the page does not exist. The first
+    /// page always exists.
     fn list_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -82,24 +85,25 @@ pub trait TokenStore: Outbox {
         now: UnixTime,
     ) -> Step<'a, Called<Option<PrivateTokenPage>>>;
 
-    /// Puts a new token with the same name in the place of one that [`list_private`](Self::list_private) would list,
-    /// and denies the old one from `rotation.old_dies_at`, its own expiry, or the end that an earlier rotation has set,
-    /// whichever is earliest. It is listed until then, and [`RevocationStore::look_up`](tower_bearer::revocation::RevocationStore::look_up) refuses it from then on.
+    /// Puts a new token with the same name in the place of a token that [`list_private`](Self::list_private) would
+    /// list. Revokes the old token from the earliest of these times: `rotation.old_dies_at`, its own expiry, or the end
+    /// that an earlier rotation has set. The old token is listed until then, and
+    /// [`RevocationStore::look_up`](tower_bearer::revocation::RevocationStore::look_up) answers "revoked" from then on.
     ///
-    /// An old token that has not died yet can be rotated again: whoever lost the answer to the first call comes again.
-    /// Of several calls that would have it die at once, one succeeds. What dies at once is denied from the epoch on
-    /// ([`RotatedPrivateToken::old_from`]), so that it is dead by every clock.
+    /// An old token that has not ended yet can be rotated again, so a client that lost the answer can repeat the call.
+    /// Of several calls that end the token at once, one succeeds. A token that ends at once is revoked from the epoch
+    /// on ([`RotatedPrivateToken::old_from`]), so that it is revoked by every clock.
     ///
-    /// [`PrivateRotation::QuotaReached`] where the owner has [`RotatedPrivateToken::most_before`] good tokens.
+    /// [`PrivateRotation::QuotaReached`] if the owner has [`RotatedPrivateToken::most_before`] valid tokens.
     fn rotate_private<'a>(
         &'a self,
         caller: &'a Caller,
         rotation: &'a RotatedPrivateToken,
     ) -> Step<'a, Called<PrivateRotation>>;
 
-    /// Denies a private token that [`list_private`](Self::list_private) would list at `now`, from the epoch on, so
-    /// that it is dead by every clock. The revocation entry, or `None` where the caller has no such token: somebody else's and one that
-    /// was revoked before are alike.
+    /// Revokes a private token that [`list_private`](Self::list_private) would list at `now`. The revocation starts at
+    /// the epoch, so that the token is revoked by every clock. Returns the revocation entry. Returns `None` if the
+    /// caller has no such token. This does not distinguish another owner's token from a token that was revoked before.
     fn revoke_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -107,10 +111,15 @@ pub trait TokenStore: Outbox {
         now: UnixTime,
     ) -> Step<'a, Called<Option<RevocationEntry>>>;
 
-    /// Denies all that an owner was issued so far: at `now` or before, and also what a clock ahead of the caller's has
-    /// dated later. It is kept until `keep_until`, or [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after the latest `expires_at` among the
-    /// owner's rows if that is later: no setting of today outdates tokens of before. Returns the cut-off: `now`, the latest `issued_at` among the owner's rows, or the earlier cut-off,
-    /// whichever is latest.
+    /// Revokes all tokens that were issued to an owner so far: at `now` or before, and also tokens that a clock ahead
+    /// of the caller's has dated later.
+    ///
+    /// The entry is kept until [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after
+    /// `tokens_expire_by`, or after the latest `expires_at` among the owner's rows if that is later. So the entry
+    /// outlives tokens that were issued under earlier settings.
+    ///
+    /// Returns the cut-off. It is the latest of `now`, the latest `issued_at` among the owner's rows, and the earlier
+    /// cut-off.
     fn revoke_owner<'a>(
         &'a self,
         owner: &'a Owner,
@@ -118,27 +127,29 @@ pub trait TokenStore: Outbox {
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime>;
 
-    /// Writes several denials in one step, each as [`RevocationStore::revoke`](tower_bearer::revocation::RevocationStore::revoke) would: rows that they concern end, those
-    /// of a token at the entry's start. An entry about a subject, a session or a private token
-    /// [covers](RevocationEntry::cover_tokens_until) also the latest `expires_at` among the rows that it ends.
+    /// Writes several revocation entries in one step, each like
+    /// [`RevocationStore::revoke`](tower_bearer::revocation::RevocationStore::revoke). The rows that they concern end.
+    /// The row of a revoked token ends at the start of the entry. An entry about a subject, a session or a private
+    /// token [covers](RevocationEntry::cover_tokens_until) also the latest `expires_at` among the rows that it ends.
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()>;
 
-    /// Deletes up to `limit` rows that are no longer needed: tokens
-    /// [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after their expiry, private tokens also after
-    /// the end that a denial or a rotation has set, and revocation entries, outbox entries and known devices when they
-    /// are obsolete. Returns how many. Fewer than `limit` means that none is left.
+    /// Deletes up to `limit` rows that are no longer needed. Tokens are no longer needed
+    /// [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after their expiry. For private tokens this
+    /// also applies to the end that a revocation or a rotation has set. Revocation entries, outbox entries and known
+    /// devices are deleted when they are obsolete. Returns how many rows were deleted. Fewer than `limit` means that
+    /// none is left.
     fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize>;
 
-    /// Notes when private tokens were last used: the latest time wins, and unknown tokens are no error.
+    /// Records when private tokens were last used. The latest time wins. Unknown tokens are not an error.
     fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()>;
 
-    /// Returns the key that all processes on this store share under `name`. Keeps `candidate` if there is none yet.
+    /// Returns the key that all processes on this store share under `name`. Stores `candidate` if there is no key yet.
     fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]>;
 
-    /// Keeps `device` until `keep_until`, or until a later time that was noted before. It is the keyed hash of an
-    /// account and a network from which that account was logged in to.
+    /// Keeps `device` until `keep_until`, or until a later time that was recorded before. A device is the keyed hash of
+    /// an account and a network from which that account logged in.
     fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()>;
 
-    /// Whether `device` was noted and is kept at `now`. One indexed read.
+    /// Whether `device` was recorded and is kept at `now`. This is one indexed read.
     fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool>;
 }

@@ -1,10 +1,11 @@
-//! What goes into a store and comes out of it.
+//! The records that go into a token store and come out of it.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use tower_bearer::{UnixTime, revocation::RevocationEntry};
 
-/// Whose tokens: a subject of an issuer. Without the issuer, two issuers on one store could reach each other's.
+/// The owner of tokens: a subject of an issuer. The issuer is part of it, so that two issuers on one store cannot reach
+/// each other's tokens.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Owner {
@@ -22,15 +23,15 @@ impl Owner {
     }
 }
 
-/// A refresh token, as it is stored.
+/// A refresh token, as the store keeps it.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewRefreshToken {
-    /// Whose it is.
+    /// The owner of the token.
     pub owner: Owner,
     /// `jti`, unique within the issuer.
     pub token_id: Arc<str>,
-    /// `sid`: the session, which is the family of refresh tokens.
+    /// `sid`. All refresh tokens of a session have the same.
     pub session_id: Arc<str>,
     /// `iat`.
     pub issued_at: UnixTime,
@@ -66,15 +67,15 @@ impl NewRefreshToken {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RefreshRotation {
-    /// `jti` of the token that is used; its owner and session are the successor's.
+    /// `jti` of the token that is used. It has the same owner and session as the successor.
     pub used: Arc<str>,
-    /// SHA-256 of its claims.
+    /// SHA-256 of the claims of the used token.
     pub used_hash: [u8; 32],
-    /// What is to follow it; issued no earlier than the token that is used.
+    /// The token that follows it. It is not issued earlier than the used token.
     pub successor: NewRefreshToken,
-    /// For how long after its first use a repeat is answered with the same successor; in whole seconds.
+    /// How long after the first use a repeat gets the same successor. In whole seconds.
     pub reuse_grace: Duration,
-    /// The latest `exp` of any token of the session: if the token was used before, the session is revoked until then.
+    /// The latest `exp` of any token of the session. If the token was used before, the session is revoked until then.
     pub session_expires_by: UnixTime,
     /// The time of the use.
     pub now: UnixTime,
@@ -94,7 +95,7 @@ impl RefreshRotation {
         Self { used, used_hash, successor, reuse_grace: Duration::ZERO, session_expires_by, now }
     }
 
-    /// Answers a repeat within this time, in whole seconds, with the same successor. Default: zero.
+    /// Sets how long after the first use a repeat gets the same successor, in whole seconds. Default: zero.
     #[must_use]
     pub fn with_reuse_grace(mut self, grace: Duration) -> Self {
         self.reuse_grace = grace;
@@ -102,34 +103,34 @@ impl RefreshRotation {
     }
 }
 
-/// What became of the use of a refresh token.
+/// The outcome of the use of a refresh token.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefreshUse {
     /// No token of this owner and session has this id and hash.
     Unknown,
-    /// Its session was denied, or it was issued at the owner's cut-off or before.
+    /// Its session was revoked, or the token was revoked, or it was issued at the owner's cut-off or before.
     Revoked,
-    /// It was unused: the successor is now kept in its place.
+    /// The token was unused. The store now keeps the successor in its place.
     Rotated,
-    /// It was used at most `reuse_grace` before `now`, and this is the successor that was kept then, which
-    /// itself is unused.
+    /// The token was used at most `reuse_grace` before `now`. This is the successor that was stored then, which is
+    /// unused itself.
     Repeated(NewRefreshToken),
-    /// It was used before. The session is now denied.
+    /// The token was used before. The session is now revoked.
     Reused,
 }
 
-/// A private token, as it is stored.
+/// A private token, as the store keeps it.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewPrivateToken {
-    /// Whose it is.
+    /// The owner of the token.
     pub owner: Owner,
     /// `jti`, unique within the issuer.
     pub token_id: Arc<str>,
-    /// `sid`, which it shares with no other token.
+    /// `sid`. No other token has the same.
     pub session_id: Arc<str>,
-    /// What its owner calls it.
+    /// The name that the owner gave it.
     pub name: Arc<str>,
     /// `iat`.
     pub issued_at: UnixTime,
@@ -137,13 +138,13 @@ pub struct NewPrivateToken {
     pub expires_at: UnixTime,
     /// SHA-256 of the claims as they are signed.
     pub hash: [u8; 32],
-    /// How many private tokens its owner may have that are good at once. It is not stored.
+    /// How many valid private tokens the owner may have at once. It is not stored.
     pub quota: u64,
 }
 
 impl NewPrivateToken {
-    /// A private token without a quota; [`RotatedPrivateToken`] takes the name from the old one, whatever is given
-    /// here.
+    /// A private token without a quota. In a [`RotatedPrivateToken`] the name has no effect: the successor gets the
+    /// name of the old token.
     #[must_use]
     pub fn new(
         owner: Owner,
@@ -165,11 +166,12 @@ impl NewPrivateToken {
         }
     }
 
-    /// Is kept only if its owner has at most this many private tokens afterwards. Default: any number.
+    /// Sets how many private tokens the owner may have after the step. If there would be more, the token is not stored.
+    /// Default: any number.
     ///
-    /// Only tokens count that are good at the time of the step: not expired, not revoked, and issued after the owner's
+    /// Only tokens that are valid at the time of the step count: not expired, not revoked, and issued after the owner's
     /// cut-off. A rotation with an overlap may exceed the quota, up to twice the quota. A rotation without an overlap
-    /// is never refused, because it does not change the number.
+    /// is always allowed, because it does not change the number.
     #[must_use]
     pub fn with_quota(mut self, quota: u64) -> Self {
         self.quota = quota;
@@ -181,15 +183,15 @@ impl NewPrivateToken {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PrivateToken {
-    /// Its number, unique within the store and never given again.
+    /// Its number. It is unique within the store and never used again.
     pub id: i64,
-    /// What its owner calls it.
+    /// The name that the owner gave it.
     pub name: Arc<str>,
     /// `exp`.
     pub expires_at: UnixTime,
     /// `iat`.
     pub created_at: UnixTime,
-    /// When it was last used, within a few minutes.
+    /// When it was last used, with a precision of a few minutes.
     pub last_used_at: Option<UnixTime>,
 }
 
@@ -210,71 +212,71 @@ impl PrivateToken {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RotatedPrivateToken {
-    /// The number of the old token; its owner is the successor's.
+    /// The number of the old token. It has the same owner as the successor.
     pub id: i64,
-    /// What follows it, under the old one's name.
+    /// The token that follows it. It gets the name of the old token.
     pub successor: NewPrivateToken,
-    /// The first second at which the old one is refused; `now` or before: at once.
+    /// The first second at which the old token is rejected. If this is `now` or earlier, the old token ends at once.
     pub old_dies_at: UnixTime,
     /// The time of the rotation.
     pub now: UnixTime,
 }
 
 impl RotatedPrivateToken {
-    /// The rotation of the token `id` at `now`; the old token dies at `old_dies_at`.
+    /// The rotation of the token `id` at `now`. The old token ends at `old_dies_at`.
     #[must_use]
     pub fn new(id: i64, successor: NewPrivateToken, old_dies_at: UnixTime, now: UnixTime) -> Self {
         Self { id, successor, old_dies_at, now }
     }
 
-    /// From when on the old token is denied, if it has no earlier end: `old_dies_at`, or the epoch where that is not
-    /// later than `now`. What dies at once is dead by every clock.
+    /// The time from which the old token is revoked, if it does not end earlier. It is `old_dies_at`, or the epoch if
+    /// `old_dies_at` is not later than `now`. So a token that ends at once is revoked by every clock.
     #[must_use]
     pub fn old_from(&self) -> UnixTime {
         if self.old_dies_at <= self.now { UnixTime::EPOCH } else { self.old_dies_at }
     }
 
-    /// The number of good tokens at which this rotation is refused, or `None` if it does not change their number. For
-    /// stores.
+    /// The number of valid tokens at which this rotation is rejected. `None` if the rotation does not change their
+    /// number. For stores.
     #[must_use]
     pub fn most_before(&self) -> Option<u64> {
         (self.old_from() > UnixTime::EPOCH).then(|| self.successor.quota.saturating_mul(2))
     }
 }
 
-/// What became of the rotation of a private token.
+/// The outcome of the rotation of a private token.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrivateRotation {
-    /// The owner has no such token, or not any more, or it was rotated before.
+    /// The owner does not have this token, or no longer has it, or it was rotated before and has ended.
     NotFound,
-    /// The successor's `issued_at` is not later than this cut-off of the owner; nothing has changed.
+    /// The successor's `issued_at` is not later than this cut-off of the owner. Nothing has changed.
     CutOff(UnixTime),
-    /// The overlap would exceed twice the successor's quota; nothing has changed.
+    /// The overlap would exceed twice the successor's quota. Nothing has changed.
     QuotaReached,
-    /// Done.
+    /// The token was rotated.
     Rotated {
         /// The new token.
         new: PrivateToken,
-        /// The denial of the old one.
+        /// The revocation entry of the old token.
         old: RevocationEntry,
     },
 }
 
-/// What became of a new row.
+/// The outcome of an insertion.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Insertion<T> {
-    /// It is kept.
+    /// The row was stored.
     Done(T),
-    /// Its `issued_at` is not later than this cut-off of its owner; nothing is kept.
+    /// The row's `issued_at` is not later than this cut-off of its owner. Nothing is stored.
     CutOff(UnixTime),
-    /// Its owner has as many private tokens as [`NewPrivateToken::quota`] allows; nothing is kept. Only
+    /// The owner already has as many private tokens as [`NewPrivateToken::quota`] allows. Nothing is stored. Only
     /// [`TokenStore::create_private`](super::TokenStore::create_private) answers this.
     QuotaReached,
 }
 
-/// The use of a private token.
+/// A use of a private token.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenUse {
@@ -282,7 +284,7 @@ pub struct TokenUse {
     pub issuer: Arc<str>,
     /// `jti`.
     pub token_id: Arc<str>,
-    /// When.
+    /// The time of the use.
     pub at: UnixTime,
 }
 
@@ -294,7 +296,7 @@ impl TokenUse {
     }
 }
 
-/// Ids, subjects and names are claims or personal data: neither belongs into a log.
+/// Implements `Debug` without content. Ids, subjects and names are claims or personal data, which must not be in a log.
 macro_rules! debug_without_content {
     ($($name:literal $type:ty),+ $(,)?) => {$(
         impl fmt::Debug for $type {

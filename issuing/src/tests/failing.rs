@@ -1,4 +1,4 @@
-//! A store that takes a step and then does not answer, or is gone.
+//! Tests with a store that takes a step and then does not answer, or that is not available.
 
 use std::sync::{
     Arc,
@@ -24,14 +24,15 @@ use tower_bearer::{
     },
 };
 
-/// Takes every step, and its answers are lost while `is_mute`; takes none while `is_gone`. Look-ups are answered.
+/// While `is_mute`, it takes every step but its answers are lost. While `is_gone`, it takes no step. It answers
+/// lookups.
 struct Mute {
     store: MemoryTokenStore,
     is_mute: Arc<AtomicBool>,
     is_gone: Arc<AtomicBool>,
-    /// No device is noted while this is set.
+    /// While this is set, noting a device fails.
     is_forgetful: Arc<AtomicBool>,
-    /// How often a device was to be noted.
+    /// How often the issuer tried to note a device.
     noted: Arc<AtomicUsize>,
 }
 
@@ -49,7 +50,7 @@ impl Mute {
         }
         let step = step();
         Box::pin(async move {
-            // A request that is cancelled is cancelled here.
+            // If the request is cancelled, it is cancelled here.
             tokio::task::yield_now().await;
             let answer = step.await;
             if is_mute.load(Ordering::Relaxed) { Err(StoreError::timed_out()) } else { answer }
@@ -170,7 +171,7 @@ async fn revoke_all_holds_here_although_the_store_is_gone() {
     let issuer = issuer_on(Arc::default(), Arc::clone(&is_gone));
     let (_, access) = log_in(&issuer, "ada").await;
     issuer.revoke_all(&access).await.unwrap();
-    // Dated a second later, behind the cut-off.
+    // These tokens are dated a second later, after the cut-off.
     let (tokens, access) = log_in(&issuer, "ada").await;
     is_gone.store(true, Ordering::Relaxed);
     let lost = issuer.revoke_all(&access).await;

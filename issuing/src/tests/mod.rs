@@ -1,4 +1,4 @@
-//! The issuer as a whole, on the memory store.
+//! Tests of the issuer as a whole, on the memory store.
 
 mod any_store;
 mod failing;

@@ -51,7 +51,7 @@ async fn a_revoked_token_is_refused_by_the_next_request_and_is_not_found_again()
     let (_, access) = log_in(&issuer, "ada").await;
     let (_, bob) = log_in(&issuer, "bob").await;
     let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
-    // The answer "not revoked" is remembered now.
+    // The answer "not revoked" is cached now.
     assert_eq!(refusal(&issuer, &made.data).await, None);
     let others = issuer.revoke_private_token(&bob, made.token.id).await;
     assert!(matches!(others, Err(PrivateTokenError::NotFound)));
@@ -90,7 +90,7 @@ async fn a_rotated_token_ends_everywhere_in_the_second_its_overlap_ends() {
     let (_, access) = log_in(&issuer, "ada").await;
     let old = issuer.create_private_token(&access, "ci", NOW + 9 * DAY).await.unwrap();
     assert_eq!(refusal(&issuer, &old.data).await, None);
-    // The operator's maximum of a day cuts the overlap.
+    // The operator's maximum of one day limits the overlap.
     issuer.rotate_private_token(&access, old.token.id, NOW + 9 * DAY, Duration::MAX).await.unwrap();
     clock.advance(DAY - secs(1));
     for process in [&issuer, &other] {
@@ -199,7 +199,7 @@ async fn a_clock_that_leaps_ahead_deletes_no_revocation() {
     issuer.maintain().await.unwrap();
     clock.set_unix_time(NOW);
     assert_eq!(issuer.keys().handle().snapshot().len(), 2, "nor a key that is needed");
-    // A new process, which knows what the store knows.
+    // A new process, which has only the data of the store.
     assert_eq!(refusal(&on_the_store(), &made.data).await, Some(RejectionKind::Revoked));
     assert_eq!(store.outbox(10).await.unwrap().len(), 1);
 

@@ -29,7 +29,7 @@ async fn an_access_token_lives_for_one_hour_to_the_second() {
     assert_eq!(refusal(&issuer, &tokens.access_token).await, Some(RejectionKind::Expired));
 }
 
-/// Goes on by a second at each reading.
+/// A clock that advances by a second at each reading.
 #[derive(Clone)]
 struct Ticking(Arc<AtomicU64>);
 
@@ -109,7 +109,7 @@ async fn within_the_grace_a_repeat_gets_the_same_successor_also_after_a_rotation
     let other = issuer.refresh(&first.refresh_token).await.unwrap();
     let claims = |token: &str| token.split('.').nth(1).map(str::to_owned);
     assert_eq!(claims(&one.refresh_token), claims(&other.refresh_token));
-    // One token, whichever copy is used.
+    // Both copies are the same token.
     assert!(issuer.refresh(&other.refresh_token).await.is_ok());
     clock.advance(grace + Duration::from_secs(1));
     assert!(issuer.refresh(&one.refresh_token).await.is_err());

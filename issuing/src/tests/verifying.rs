@@ -67,7 +67,7 @@ async fn another_service_verifies_by_the_public_keys_alone() {
     assert!(elsewhere.authenticate(&tokens.refresh_token).await.is_err());
 }
 
-/// A verifier with other keys must not give the tokens that open these calls.
+/// These calls must reject a token that a verifier with other keys has accepted.
 #[tokio::test]
 async fn calls_reject_a_token_of_another_verifier_with_the_same_name() {
     let (issuer, clock) = issuer();

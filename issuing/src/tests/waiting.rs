@@ -1,4 +1,4 @@
-//! A revocation that comes while a log-in waits for its hash.
+//! A revocation during a log-in that waits for its hash.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     hash_password, store::MemoryTokenStore,
 };
 
-/// The old password was read, and its hash waits for a slot.
+/// The issuer has read the old password hash, and the log-in waits for a permit to hash.
 #[tokio::test]
 async fn a_log_in_that_waits_for_its_hash_is_checked_again() {
     let clock = ManualClock::at(NOW);
@@ -45,7 +45,7 @@ async fn a_log_in_that_waits_for_its_hash_is_checked_again() {
     set_password("new");
     issuer.revoke_subject("1").await.unwrap();
     drop(slot);
-    // All at once: a slot is given to the one that has waited longest.
+    // They are awaited together, because a permit goes to the log-in that has waited longest.
     let (outcomes, answer) = tokio::join!(futures_util::future::join_all(waiting), over_http);
     for outcome in outcomes {
         assert!(matches!(outcome, Err(LoginError::NoActiveAccount)));

@@ -115,7 +115,7 @@ pub(in crate::router) async fn revoke_private_token(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Runs a call to its end, also if the client closes the connection. The call keeps its permit until then.
+/// Runs a call to its end, even if the client closes the connection. The call keeps its permit until then.
 async fn to_the_end<T: Send + 'static>(
     permit: Permit,
     call: impl Future<Output = T> + Send + 'static,
@@ -128,7 +128,7 @@ async fn to_the_end<T: Send + 'static>(
     call.await.map_err(|_| ApiError::UNAVAILABLE)
 }
 
-/// The number in the path. Anything else than a number is not found.
+/// The number in the path. If it is not a number, the answer is 404.
 pub(in crate::router) struct PrivateTokenId(i64);
 
 impl<S: Send + Sync> FromRequestParts<S> for PrivateTokenId {

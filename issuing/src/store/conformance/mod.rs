@@ -1,4 +1,4 @@
-//! What every token store has to pass.
+//! Tests that every token store must pass.
 //!
 //! ```
 //! # #[tokio::main] async fn main() {
@@ -8,8 +8,8 @@
 //! # }
 //! ```
 //!
-//! Two of a store's duties it cannot check: that what was acknowledged outlives a crash, and that several processes see
-//! the same rows.
+//! The suite cannot check two requirements: that acknowledged data survives a crash, and that several processes see the
+//! same rows.
 
 mod devices;
 mod listing;
@@ -31,12 +31,12 @@ use tower_bearer::{
     revocation::{Lookup, Revocable, RevocationEntry, Verdict},
 };
 
-/// Checks every rule of [`TokenStore`], each on a store of its own: `make` gives an empty one with this clock.
+/// Checks every rule of [`TokenStore`], each on a new store. `make` returns an empty store with the given clock.
 ///
-/// It runs on a tokio runtime, best on several threads: some rules are about calls side by side.
+/// It runs on a tokio runtime. Use several threads, because some rules are about concurrent calls.
 ///
 /// # Panics
-/// When a rule is broken; the message says which.
+/// If a rule is broken. The message names the rule.
 pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
     let begin = async || {
         let clock = ManualClock::at(NOW);
@@ -126,7 +126,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A store, and the clock by which it looks up.
+/// A store, and the clock of its lookups.
 struct Bench<S> {
     store: Arc<S>,
     clock: ManualClock,
@@ -140,7 +140,7 @@ fn bob() -> Owner {
     Owner::new(ISSUER, "bob")
 }
 
-/// An owner's access token that no cut-off of these rules reaches.
+/// An owner's access token. No cut-off in these tests affects it.
 fn by(owner: Owner) -> Caller {
     Caller::new(owner, "caller", "session of the caller", NOW + 1000 * HOUR)
 }
@@ -170,7 +170,8 @@ fn rotated(owner: Owner, id: i64, successor: &str, dies_at: UnixTime) -> Rotated
     RotatedPrivateToken::new(id, private(owner, successor, "not this name"), dies_at, NOW)
 }
 
-/// A thing, with a date that is the cut-off of an entry about it, and the time of issue of a token in a lookup.
+/// A thing with a date. The date is the cut-off of an entry about the thing, or the time of issue of a token in a
+/// lookup.
 type Named = (Revocable, UnixTime);
 
 /// An entry that is kept until this date.
@@ -202,7 +203,7 @@ impl<S: TokenStore> Bench<S> {
         }
     }
 
-    /// The numbers of what is listed at `now`.
+    /// The numbers of the tokens that are listed at `now`.
     async fn listed(&self, owner: Owner, now: UnixTime) -> Vec<i64> {
         let query = super::ListQuery::new().with_page_size(1000);
         let page = called(self.store.list_private(&by(owner), &query, now).await);
@@ -217,14 +218,14 @@ impl<S: TokenStore> Bench<S> {
         answered(self.store.look_up(&Lookup::new([thing], issued_at)).await)
     }
 
-    /// A fleet acknowledges entries.
+    /// Lets a fleet acknowledge entries.
     async fn outbox_done(&self, ids: &[i64]) {
         let acknowledged = Acknowledged::new("fleet:", "generation", "server", 0, [0; 8]);
         answered(self.store.begin_generation(&acknowledged).await);
         assert!(answered(self.store.outbox_done(ids, &acknowledged).await));
     }
 
-    /// What is in the outbox, all of it.
+    /// All entries in the outbox.
     async fn outbox(&self) -> Vec<Named> {
         let entries = answered(self.store.outbox(1000).await);
         entries.iter().map(|entry| named(&entry.revocation)).collect()
@@ -240,12 +241,12 @@ fn answered<T>(answer: Result<T, tower_bearer::revocation::StoreError>) -> T {
         .unwrap_or_else(|error| panic!("the store failed: {:?}", std::error::Error::source(&error)))
 }
 
-/// What a step came to for a caller who is not revoked.
+/// The outcome of a step for a caller who is not revoked.
 fn called<T>(answer: Result<Called<T>, tower_bearer::revocation::StoreError>) -> T {
     answered(answer).done().unwrap_or_else(|| panic!("the caller was taken for revoked"))
 }
 
-/// The answers to many calls side by side.
+/// The answers to many concurrent calls.
 async fn side_by_side<S, T, F>(store: &Arc<S>, call: impl Fn(Arc<S>, usize) -> F) -> Vec<T>
 where
     F: Future<Output = Result<T, tower_bearer::revocation::StoreError>> + Send + 'static,

@@ -111,7 +111,7 @@ pub(super) async fn what_dies_at_once_is_dead_by_every_clock<S: TokenStore>(benc
     called(bench.store.revoke_private(&by(ada()), revoked, NOW).await);
     let old = bench.create(ada(), "p.old", "a").await.id;
     let new = bench.rotate(old, "p.new", NOW).await.unwrap_or_else(|| panic!("not found"));
-    // Somebody's clock, and this store's, is behind the one by which they were ended.
+    // A caller's clock, and this store's clock, are behind the clock by which the tokens were ended.
     let behind = NOW - secs(300);
     bench.clock.set_unix_time(behind);
     for token_id in ["p.revoked", "p.old"] {

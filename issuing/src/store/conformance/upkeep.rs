@@ -108,9 +108,9 @@ pub(super) async fn a_server_changes_only_if_nothing_else_has_changed<S: TokenSt
     assert_eq!(answered(bench.store.acknowledged("a:").await), Some(expected));
 }
 
-/// A store may leave entries out, so only those that it gives are looked at.
+/// A store may leave entries out, so this checks only the entries that it gives.
 pub(super) async fn new_entries_are_in_the_outbox<S: TokenStore>(bench: Bench<S>) {
-    // From the first call on.
+    // The store reports new entries from the first call on.
     assert!(bench.store.new_entries().now_or_never().is_none());
     let id = bench.create(ada(), "p.1", "a").await.id;
     called(
@@ -214,7 +214,7 @@ pub(super) async fn what_concerns_nobody_is_swept_and_nothing_else<S: TokenStore
     assert_eq!(bench.listed(ada(), last).await.len(), 1);
     assert!(bench.is_refused(token("x")).await);
 
-    // The private token, two refresh tokens, the denial and its entry in the outbox.
+    // The private token, two refresh tokens, the revocation entry and its outbox entry.
     assert_eq!(answered(bench.store.sweep(last + secs(1), 10).await), 5);
     assert!(bench.listed(ada(), last + secs(1)).await.is_empty());
     assert!(bench.outbox().await.is_empty());

@@ -1,4 +1,4 @@
-//! What is denied, and from when to when.
+//! The revocation entries of the memory store, with their dates.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -21,7 +21,7 @@ struct Dates {
 }
 
 impl DenialRows {
-    /// Nothing is ever weakened: the earlier beginning, the later end and the later cut-off hold.
+    /// An entry never weakens an earlier one: the earlier start, the later end and the later cut-off apply.
     pub(super) fn insert(&mut self, entry: &RevocationEntry) {
         let new = Dates {
             from: entry.starts_at(),
@@ -41,7 +41,7 @@ impl DenialRows {
         }
     }
 
-    /// The date from which a token is denied, if it is.
+    /// The time from which a token is revoked, or `None` if it is not revoked.
     pub(super) fn denied_from(&self, lookup: &Lookup) -> Option<UnixTime> {
         let dates = lookup.things().iter().filter_map(|thing| self.0.get(thing));
         let matching = dates.filter(|dates| lookup.issued_at() <= dates.cut_off);
@@ -53,7 +53,7 @@ impl DenialRows {
         self.0.get(&subject).map(|dates| dates.cut_off)
     }
 
-    /// By kind, issuer and name.
+    /// Lists entries in the order of kind, issuer and id.
     pub(super) fn list(
         &self,
         after: Option<&Revocable>,

@@ -1,4 +1,4 @@
-//! Refresh tokens and private tokens.
+//! The rows of refresh tokens and private tokens.
 
 use std::{
     cmp::Ordering,
@@ -21,9 +21,9 @@ pub(super) struct RefreshRows(HashMap<TokenName, RefreshRow>);
 
 pub(super) struct RefreshRow {
     pub(super) token: NewRefreshToken,
-    /// When, and the `jti` of what followed.
+    /// When it was used, and the `jti` of its successor.
     pub(super) used: Option<(UnixTime, Arc<str>)>,
-    /// The first second at which it is ended; [`UnixTime::MAX`] for one that nobody has ended.
+    /// The first second at which the token is ended. [`UnixTime::MAX`] if it was not ended.
     pub(super) dies_at: UnixTime,
 }
 
@@ -90,7 +90,7 @@ pub(super) struct PrivateRow {
     id: i64,
     pub(super) token: NewPrivateToken,
     last_used_at: Option<UnixTime>,
-    /// The first second at which it is ended; [`UnixTime::MAX`] for one that nobody has ended.
+    /// The first second at which the token is ended. [`UnixTime::MAX`] if it was not ended.
     pub(super) dies_at: UnixTime,
 }
 
@@ -102,7 +102,7 @@ impl PrivateRow {
         view
     }
 
-    /// The revocation of the token from `from` on, or from the earlier end that it has.
+    /// The revocation entry of the token. It starts at `from`, or at the earlier end that the token has.
     pub(super) fn denial(&self, from: UnixTime) -> RevocationEntry {
         let NewPrivateToken { owner, token_id, expires_at, .. } = &self.token;
         let token = Revocable::token(Arc::clone(&owner.issuer), Arc::clone(token_id));
@@ -153,7 +153,7 @@ impl PrivateRows {
         })
     }
 
-    /// How many of an owner's tokens are good at `now`.
+    /// How many of an owner's tokens are valid at `now`.
     pub(super) fn count_live(&self, owner: &Owner, now: UnixTime) -> u64 {
         let is_live = |row: &&PrivateRow| row.is_listed(owner, now) && now < row.token.expires_at;
         self.rows.values().filter(is_live).count() as u64

@@ -1,4 +1,4 @@
-//! Tests that every token store runs. `tower-bearer-sql` includes this folder, so it uses the public API alone.
+//! Tests that every token store runs. `tower-bearer-sql` includes this folder, so the tests use only the public API.
 
 pub(crate) mod overtaken;
 pub(crate) mod replicas;
@@ -12,8 +12,8 @@ pub(crate) const NOW: UnixTime = UnixTime::from_secs(2_000_000_000);
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Everybody's password is `right`, and the user name is the subject. `gone` has left since, and about `away` nobody
-/// can be asked.
+/// Every account has the password `right`, and the user name is the subject. `gone` has left. Questions about `away`
+/// fail.
 pub(crate) struct Everybody;
 
 impl Accounts for Everybody {
@@ -40,7 +40,7 @@ impl Accounts for Everybody {
     }
 }
 
-/// What the layer says about a token: nothing where it lets it through.
+/// Why the layer rejects a token. `None` if it accepts the token.
 pub(crate) async fn refusal(issuer: &TokenIssuer, token: &str) -> Option<RejectionKind> {
     issuer.authenticator().authenticate(token).await.err().map(|rejection| rejection.kind())
 }

@@ -1,4 +1,4 @@
-//! Revocations that come while a log-in or a refresh is in progress. Every store runs these tests.
+//! Revocations during a log-in or a refresh. Every store runs these tests.
 
 use std::{
     collections::VecDeque,
@@ -40,7 +40,7 @@ pub(crate) async fn check<S: TokenStore + Clone>(make: impl AsyncFn(ManualClock)
 
 type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One account, `ada`. What is asked about it is read at once and answered after the next event.
+/// One account, `ada`. A question about it reads its state at once, and is answered after the next event.
 struct Ada {
     password: Mutex<Option<&'static str>>,
     events: Mutex<VecDeque<Event>>,
@@ -89,7 +89,7 @@ impl Accounts for Ada {
 struct Bench {
     ada: Arc<Ada>,
     here: TokenIssuer,
-    /// Its clock may be behind.
+    /// The clock of this replica may be behind.
     there: TokenIssuer,
 }
 
@@ -109,7 +109,7 @@ impl Bench {
         Self { ada, here, there }
     }
 
-    /// At the next question about the account: its password becomes another, and its tokens are revoked.
+    /// At the next question about the account, its password changes and its tokens are revoked.
     fn next(&self, password: Option<&'static str>) {
         let (ada, there) = (Arc::clone(&self.ada), self.there.clone());
         self.ada.events.lock().unwrap().push_back(Box::pin(async move {
@@ -158,7 +158,7 @@ async fn a_revocation_during_the_second_check_reaches_the_session(bench: Bench) 
     assert!(bench.is_dead(&tokens).await);
 }
 
-/// Also without a revocation.
+/// This holds even without a revocation.
 async fn a_refresh_for_an_account_that_was_closed_fails(bench: Bench) {
     let tokens = bench.log_in("old").await.unwrap();
     let ada = Arc::clone(&bench.ada);
@@ -193,7 +193,7 @@ async fn no_private_token_is_made_for_a_revoked_caller(bench: Bench) {
         bench.here.rotate_private_token(&access, made.token.id, NOW + DAY, Duration::ZERO).await;
     assert!(matches!(rotated, Err(PrivateTokenError::NotAccess)));
 
-    // Only a caller that is behind the cut-off itself gets a token there.
+    // Only a caller that was issued after the cut-off gets a token there.
     let tokens = bench.log_in("old").await.unwrap();
     let access = bench.here.authenticator().authenticate(&tokens.access_token).await.unwrap();
     let made = bench.here.create_private_token(&access, "c", NOW + DAY).await.unwrap();

@@ -1,4 +1,4 @@
-//! What replicas share about log-ins. Every store runs these tests.
+//! Known devices that replicas share. Every store runs these tests.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -84,7 +84,7 @@ where
     let other = bench.replica();
     attack(&other).await;
     assert!(is_let_in(&other, HOME).await, "on the last day");
-    // That was a log-in from there.
+    // This attempt was a log-in from that address.
     bench.clock.advance(90 * DAY + Duration::from_secs(1));
     let other = bench.replica();
     attack(&other).await;
