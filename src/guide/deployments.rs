@@ -104,7 +104,7 @@
 //! | a message is lost | B sees a gap in the count with the next message, or within a second by a heartbeat. It doubts its cached answers, so the next requests ask Redis |
 //! | the push connection of B breaks | B reconnects after 50 milliseconds at first, and every 2 seconds in the end. After each connection it doubts its cached answers. The bound holds meanwhile |
 //! | Redis cannot be reached when B looks up | cached answers for the rest of the bound, then 503. B reconnects by itself |
-//! | Redis is empty | it has no generation: every lookup fails (503), until `initialise` or `seed`. `revoke` writes the entry and returns an error, because nothing protects it yet |
+//! | Redis is empty | it has no generation: every lookup fails (503). `revoke` writes the entry and returns an error, because nothing protects it yet. **What to do:** at the first set-up call `initialise` once (`cargo run -p resource_server -- --initialise-redis` does it). After a loss call `seed` with the entries of your own record; without one, a person decides with `initialise` that the lost revocations no longer matter. Never call `initialise` in a start script |
 //! | Redis has lost its latest writes, in a restart or a failover | the first process that has seen more removes the generation. The whole fleet answers 503 until Redis is seeded |
 //! | Redis and all processes restart together, and Redis lost its latest writes | **no process can notice.** Use `appendfsync always`, or keep the truth in SQL |
 //! | Redis evicts keys, or is configured to | it is refused at start, and found within a second later. The generation is removed: 503 until it is seeded |
@@ -136,9 +136,20 @@
 //! | Redis cannot be reached | `revoke` still succeeds. Issuing processes see the entry within the bound. Resource servers use cached answers for the rest of the bound, then 503. When Redis is back, a relay copies the backlog |
 //! | Redis answers lookups and refuses writes, because it is full or read-only; or no relay can reach the database | **resource servers do not see the entry, for as long as this lasts.** The bound does not help. The event `revocations not carried` and the counter `tower_bearer_revocation_relay_errors_total` report it: set an alarm |
 //! | no relay runs | the same, and nothing reports it |
-//! | Redis is empty, or lost what it had acknowledged | the relay notices on its next connection, even if no process remembers. It seeds Redis from the database: every entry, in batches of 200, then a new generation. Lookups in Redis fail meanwhile (503) |
+//! | Redis is empty, or lost what it had acknowledged | nobody has to do anything. The relay notices when it next looks at the backlog, even if no process remembers. It seeds Redis from the database: every entry, in batches of 200, then a new generation. Lookups in Redis fail meanwhile (503) |
 //! | the relay that seeds dies | its seeding expires after 30 seconds; then another relay seeds |
-//! | somebody replaces the data of a running Redis (`FLUSHALL`, `RESTORE`) | the relay cannot notice all of it. Restore a backup by a restart |
+//! | somebody replaces the data of a running Redis by older data, with `RESTORE` for example | the relay cannot notice all of it. Restore a backup by a restart. After `FLUSHALL` the generation is missing, so that is an empty Redis |
+//!
+//! In the code, `DELETE private_tokens/{id}` takes this path:
+//!
+//! | step | files |
+//! |---|---|
+//! | handler | `issuing/src/router/calls/private_tokens.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
+//! | transaction with entry and outbox row | `sql/src/lib.rs`, `sql/src/private_tokens.rs`, `sql/src/denials.rs` |
+//! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local.rs` |
+//! | relay | `redis/src/relay.rs`, `redis/src/ledger.rs`, `redis/src/record.rs`, `redis/src/message.rs` |
+//! | the other process receives | `redis/src/pushes.rs`, `redis/src/reading.rs`, `src/revocation/cache.rs` (`WeakRevocationCache`) |
+//! | its next request is rejected | `src/authenticator.rs`, `src/revocation/cache.rs`, `src/revocation/denials.rs` |
 //!
 //! # Deny-list
 //!

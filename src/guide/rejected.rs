@@ -93,3 +93,26 @@
 //! | [`KeysUnavailable`](crate::RejectionKind::KeysUnavailable) | `keys_unavailable` | 503 `authentication_unavailable` | The keys of the issuer come from the network and there are none that may be used: they were never fetched, or the outage is longer than the stale limit. Or the `kid` is unknown and the last fetch failed, or a fetch did not end within the time of the request. | Look at the event `keys not fetched`, at `tower_bearer_keys_usable` and `tower_bearer_keys_age_seconds`, and at [`RemoteJwks::health`](crate::jwks::RemoteJwks::health), which has the last error. Test the address from this machine with `curl`: DNS, proxy, TLS. Nothing has to be restarted. |
 //! | [`CheckUnavailable`](crate::RejectionKind::CheckUnavailable) | `check_unavailable` | 503 `authentication_unavailable` | One of your checks returned [`CheckError::Unavailable`](crate::CheckError::Unavailable). Often its database is down. | Look at the system that your check asks. Log the reason in your check. |
 //! | [`RevocationUnavailable`](crate::RejectionKind::RevocationUnavailable) | `revocation_unavailable` | 503 `authentication_unavailable` | The revocation store failed, did not answer within its timeout (1 second by default), or is a Redis without a generation: it was never initialised, was emptied, or lost data. A `DenyList` is older than its bound. | Look at the event `revocation store failed` with its `kind`, and at `tower_bearer_revocation_errors_total`. For Redis, `RedisStore::is_seeded` tells whether it has to be seeded or initialised. Nothing has to be restarted. [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) has weaker answers. |
+//!
+//! # Kinds of store failures
+//!
+//! The event `revocation store failed` has a `kind`. The metric `tower_bearer_revocation_errors_total` has a label of the
+//! same name with two values only: `timed_out` if a request waited for its whole timeout, and `failed` for all others.
+//!
+//! | `kind` | store | what to do |
+//! |---|---|---|
+//! | `timed_out` | any | look at the load of the store and at the network |
+//! | `failed` | any | the store is your own: look at its log |
+//! | `panicked` | any | a defect of the store: the panic hook has its text |
+//! | `not_seeded` | Redis | Redis is empty: see [`deployments`](super::deployments) |
+//! | `went_backwards`, `evicted` | Redis | Redis has lost entries: seed it again. After an eviction set `noeviction` and run `CONFIG RESETSTAT` first |
+//! | `evicting` | Redis | set `maxmemory-policy` to `noeviction`, and seed Redis again |
+//! | `replica` | Redis | connect to the master |
+//! | `down`, `dial`, `wire`, `tls` | Redis | Redis cannot be reached, or its certificate is not trusted. The process reconnects by itself |
+//! | `redis` | Redis | Redis answered with an error: look at the rights of the user (ACL) |
+//! | `too_few_replicas`, `unconfirmed` | Redis | the entry is in force. Call again until enough replicas confirm it |
+//! | `out_of_date` | deny-list | the deny-list has not been up to date for longer than its bound: look at Redis |
+//! | `overtaken`, `seed_interrupted` | Redis | somebody seeded Redis meanwhile: the next attempt succeeds |
+//! | `unreadable` | any | something else wrote below the prefix or into the tables |
+//! | `no_randomness` | Redis | allow the process to call `getrandom` |
+//! | `refused`, `broken`, `no_connection`, `over` | SQL | the database refused a statement, or a connection was lost or not available in time |

@@ -83,4 +83,5 @@
 //! ```
 //!
 //! If a rule is broken, it panics with a sentence such as "broken rule: revoking again does not lower a cut-off". It
-//! cannot check that an entry outlives a crash, or that other processes see it: test these two with your database.
+//! cannot check that an entry outlives a crash, or that other processes see it: test these two with your
+//! database. `sql/src/tests/crash.rs` and `redis/tests/redis/processes.rs` in the repository are examples.
