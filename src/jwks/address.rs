@@ -1,4 +1,4 @@
-//! Addresses that keys may be fetched from.
+//! The URLs from which keys may be fetched, for the configuration and for metadata.
 
 use std::{fmt, net::IpAddr};
 
@@ -13,7 +13,7 @@ pub(super) struct Address {
     url: Box<str>,
     host: Box<str>,
     is_secure: bool,
-    /// Metadata named it, and it must not be on this machine or its link.
+    /// Metadata named the URL, and it must not be on this machine or its link.
     must_be_remote: bool,
 }
 
@@ -25,7 +25,7 @@ impl Address {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(ConfigError::InvalidUrl("a URL without credentials"));
         }
-        // `Uri` drops a fragment in silence.
+        // `Uri` silently drops a fragment.
         if url.contains('#') {
             return Err(ConfigError::InvalidUrl("a URL without a fragment"));
         }
@@ -37,8 +37,8 @@ impl Address {
         Ok(Self { url: url.into(), host: host.into(), is_secure, must_be_remote: false })
     }
 
-    /// This address, as the metadata at `source` name it; `None` if it leads from elsewhere to this machine or its
-    /// link.
+    /// This URL, if the metadata at `source` may name it. `None` if `source` is elsewhere and this URL is on this
+    /// machine or its link.
     pub(super) fn named_by(mut self, source: &Self) -> Option<Self> {
         let is_same_origin =
             self.origin_and_path().0.eq_ignore_ascii_case(source.origin_and_path().0);
@@ -55,7 +55,7 @@ impl Address {
         &self.url
     }
 
-    /// Whether nobody on the way can change what is fetched: by TLS, or because there is no way.
+    /// Whether an attacker on the network cannot change the answer: TLS protects it, or the URL is on this machine.
     pub(super) fn is_secure(&self) -> bool {
         self.is_secure
     }
@@ -64,7 +64,7 @@ impl Address {
         self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
 
-    /// Splits it behind the host and port.
+    /// Splits the URL after the host and port.
     pub(super) fn origin_and_path(&self) -> (&str, &str) {
         let authority = self.url.find("://").map_or(0, |colon| colon + "://".len());
         let path = self.url.get(authority..).and_then(|rest| rest.find(['/', '?']));
@@ -75,7 +75,7 @@ impl Address {
 }
 
 impl fmt::Debug for Address {
-    /// Leaves out the query, in which there may be anything.
+    /// Leaves out the query, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.url.split_once('?').map_or(&*self.url, |(address, _)| address);
         fmt::Debug::fmt(shown, f)

@@ -1,4 +1,4 @@
-//! Where an issuer publishes its keys, by its own word.
+//! Reads the metadata of an issuer, which name the URL of its keys.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -8,20 +8,20 @@ use crate::{
     json::{self, Found},
 };
 
-/// How much of a foreign issuer's name is repeated in an error.
+/// How many characters of another issuer's name are repeated in an error.
 const SHOWN_NAME: usize = 256;
 
-/// An issuer whose metadata tell the address of its keys.
+/// An issuer whose metadata name the URL of its keys.
 #[derive(Clone, Debug)]
 pub(super) struct Discovery {
-    /// What the metadata must say in `issuer`, byte for byte.
+    /// The required value of `issuer` in the metadata, byte for byte.
     issuer: Arc<str>,
     openid: Address,
     oauth: Address,
 }
 
 impl Discovery {
-    /// The metadata of the server at `url`, which calls itself `issuer`.
+    /// The metadata of the server at `url`, which has the name `issuer`.
     pub(super) fn new(url: &str, issuer: Arc<str>) -> Result<Self, ConfigError> {
         let url = Address::parse(url)?;
         if url.as_str().contains('?') {
@@ -49,23 +49,23 @@ impl Discovery {
         &self.issuer
     }
 
-    /// OpenID Connect Discovery 1.0 section 4: appended to the path.
+    /// OpenID Connect Discovery 1.0 section 4: the well-known part is appended to the path.
     pub(super) fn openid(&self) -> &Address {
         &self.openid
     }
 
-    /// RFC 8414 section 3.1: inserted before the path.
+    /// RFC 8414 section 3.1: the well-known part is inserted before the path.
     pub(super) fn oauth(&self) -> &Address {
         &self.oauth
     }
 
-    /// The address of the keys. Of all the metadata only `issuer` and `jwks_uri` are looked at.
+    /// Reads the URL of the keys. Only `issuer` and `jwks_uri` of the metadata are used.
     pub(super) fn read(&self, document: &[u8]) -> Result<Address, FetchError> {
         let [issuer, keys] = str::from_utf8(document)
             .ok()
             .and_then(|text| json::members_of(text, ["issuer", "jwks_uri"]))
             .ok_or(FetchError::UnreadableMetadata("a JSON object"))?;
-        // RFC 8414 section 3.3: without this, one issuer could pass off its keys as another's.
+        // RFC 8414 section 3.3: without this check, one issuer could present its keys as the keys of another.
         let issuer = string(issuer)
             .ok_or(FetchError::UnreadableMetadata("one member `issuer` that is a string"))?;
         if issuer != *self.issuer {
@@ -80,7 +80,7 @@ impl Discovery {
     }
 }
 
-/// Whether an address is that of metadata, and so neither an issuer's nor that of a key set.
+/// Whether a URL is a URL of metadata. Such a URL is neither an issuer's nor a key set's.
 pub(super) fn is_of_metadata(url: &str) -> bool {
     crate::issuer_policy::METADATA_PATHS.iter().any(|path| url.contains(path))
 }
@@ -154,7 +154,7 @@ mod tests {
             b"",
             b"\xff",
             b"[]",
-            // A byte order mark is skipped before a key set only.
+            // A byte order mark is skipped only before a key set.
             b"\xef\xbb\xbf{\"issuer\":\"https://a.example\",\"jwks_uri\":\"https://k.example\"}",
             br#"{"issuer":"https://a.example"}"#,
             br#"{"jwks_uri":"https://keys.example"}"#,

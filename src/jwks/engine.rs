@@ -1,8 +1,11 @@
-//! What keeps the keys fresh: one task, which alone decides when to fetch.
+//! Keeps the keys of a `RemoteJwks` fresh: one task, which alone decides when to fetch.
 //!
-//! Requests read the current set and, at most, leave word that a key is missing and wait for the end of an attempt. So
-//! fetches cannot overlap, a request that goes away takes nothing with it, and no request holds anything that
-//! another waits for.
+//! Requests only read the current set. If a key is missing, a request notifies the task and waits for the end of an
+//! attempt. This has three effects:
+//!
+//! 1. Fetches cannot overlap.
+//! 2. A dropped request cancels no fetch.
+//! 3. No request holds anything that another request waits for.
 
 use std::{
     pin::pin,
@@ -33,7 +36,7 @@ use crate::{
     telemetry,
 };
 
-/// How many requests wait for one source at a time.
+/// The largest number of requests that wait for one source at a time.
 const MAX_WAITING: usize = 64;
 
 #[derive(Clone)]
@@ -44,13 +47,13 @@ pub(super) struct Settings {
     pub(super) time_box: Duration,
     /// The longest time between two fetches.
     pub(super) longest_interval: Duration,
-    /// Whether a bad signature is reason enough for a fetch.
+    /// Whether a bad signature triggers a fetch too.
     pub(super) refetches_on_bad_signature: bool,
 }
 
 pub(super) struct Engine {
     settings: Settings,
-    /// The last good answer, however old: whether it may be used is told by `usable_until`.
+    /// The last good answer, of any age. `usable_until` decides whether it may be used.
     keys: KeySetHandle,
     no_keys: Arc<KeySet>,
     /// In seconds since the Unix epoch.
@@ -77,8 +80,8 @@ impl Engine {
         &self.settings
     }
 
-    /// The keys that may be used now: none, once they are too old. Told by the wall clock alone, so that a task that
-    /// does not run any more, or a machine that slept, keeps none alive; the task adds what the monotonic clock says.
+    /// The keys that may be used now: none if they are too old. Only the wall clock decides here, so keys also expire
+    /// if the task no longer runs or the machine was suspended. The task adds the decision by the monotonic clock.
     pub(super) fn current(&self, clock: &dyn Clock) -> Guard<Arc<KeySet>> {
         match self.may_be_used(clock) {
             true => self.keys.load(),
@@ -99,7 +102,7 @@ impl Engine {
         self.status.borrow().health(now, stale_limit, self.keys.snapshot())
     }
 
-    /// Starts the task on the current runtime, unless it runs, was stopped, or there is no runtime.
+    /// Starts the task on the current runtime. Does nothing if the task runs, if it was stopped, or outside a runtime.
     pub(super) fn start(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let starts = self.status.send_if_modified(|status| {
@@ -118,13 +121,13 @@ impl Engine {
         }
     }
 
-    /// Ends the task, for good.
+    /// Ends the task for ever.
     pub(super) fn stop(&self) {
         self.status.send_modify(|status| status.is_stopped = true);
     }
 
     pub(super) async fn ended(&self) {
-        // The sender is `self`'s own, so that it cannot be gone.
+        // `self` owns the sender, so it still exists.
         let _ = self.status.subscribe().wait_for(|status| !status.is_running).await;
     }
 
@@ -139,7 +142,7 @@ impl Engine {
         }
     }
 
-    /// What is to be done about a token whose key was not in the set of number `seen`: wait, or refuse it at once.
+    /// Decides about a token whose key was not in the set with the number `seen`: wait, or reject it at once.
     pub(super) fn ask(
         self: &Arc<Self>,
         kind: RejectionKind,
@@ -151,7 +154,7 @@ impl Engine {
             let may_fetch = !status.is_stopped && status.may_be_asked(now);
             (status.is_fetching() || may_fetch, status.ended)
         };
-        // A set that has come since is looked at before anybody is asked.
+        // If a newer set has arrived, the caller searches it before a fetch is considered.
         let is_overtaken = self.current_number(&*self.settings.clock) != seen;
         if !is_worth_it && !is_overtaken {
             return Err(self.verdict(kind, seen));
@@ -162,7 +165,7 @@ impl Engine {
         }
     }
 
-    /// Unknown here is unknown to the issuer only where there were keys to look among, and it could be asked since.
+    /// The key is unknown to the issuer only if there were keys to search, and the last attempt did not fail.
     fn verdict(&self, kind: RejectionKind, seen: u64) -> RejectionKind {
         let status = self.status.borrow();
         let had_keys = seen != self.no_keys.number() && self.is_usable(&status);
@@ -189,7 +192,7 @@ impl Engine {
                 self.attempt(&mut memory).await;
                 continue;
             }
-            // Tokio's timer is an alarm only: how late it is, the clock tells.
+            // Tokio's timer only wakes the task. The clock of the settings tells the time.
             let alarm = if usable_for.is_zero() { due_in } else { due_in.min(usable_for) };
             let is_missing = timeout(alarm, self.key_is_missing.notified()).await.is_ok();
             if is_missing && self.status.borrow().may_be_asked(self.now()) {
@@ -231,7 +234,7 @@ impl Engine {
     }
 }
 
-/// Lives as long as the task, and is dropped with it even when its runtime ends.
+/// Lives as long as the task. It is dropped with the task, also when the runtime ends.
 struct Running(Arc<Engine>);
 
 impl Drop for Running {
@@ -246,23 +249,23 @@ impl Drop for Running {
     }
 }
 
-/// A place among those who wait for keys.
+/// A permit of a request that waits for keys.
 pub(crate) struct Wait {
     engine: Arc<Engine>,
-    /// How many attempts had ended when the wait began.
+    /// The number of attempts that had ended when the wait began.
     round: u64,
     is_overtaken: bool,
     place: OwnedSemaphorePermit,
 }
 
-/// What there is to say about a token whose key is unknown after the wait too.
+/// The result of a wait, for a token whose key is still unknown.
 pub(crate) struct Waited {
     engine: Arc<Engine>,
     is_answered: bool,
 }
 
 impl Wait {
-    /// Returns when an attempt has ended since the wait began, or after the time box.
+    /// Returns after an attempt has ended since the wait began, or after the timeout.
     pub(crate) async fn until_answered(self) -> Waited {
         let Self { engine, round, is_overtaken, place } = self;
         let is_answered = is_overtaken || engine.answer_after(round).await;
@@ -272,7 +275,7 @@ impl Wait {
 }
 
 impl Engine {
-    /// Whether an attempt later than `round` ends within the time box.
+    /// Whether an attempt later than `round` ends before the timeout.
     async fn answer_after(self: &Arc<Self>, round: u64) -> bool {
         self.start();
         if !self.status.borrow().is_running {
@@ -281,7 +284,7 @@ impl Engine {
         self.key_is_missing.notify_one();
         let mut status = self.status.subscribe();
         let answer = status.wait_for(|status| status.ended != round);
-        // Without a runtime there is no timer: the attempt's own limit ends the wait.
+        // Without a runtime there is no timer: the time limit of the attempt ends the wait.
         if Handle::try_current().is_err() {
             return answer.await.is_ok();
         }
@@ -290,7 +293,7 @@ impl Engine {
 }
 
 impl Waited {
-    /// `seen` is the number of the set in which the key was looked for after the wait.
+    /// `seen` is the number of the set in which the key was searched after the wait.
     pub(crate) fn verdict(&self, kind: RejectionKind, seen: u64) -> RejectionKind {
         if self.is_answered {
             self.engine.verdict(kind, seen)

@@ -1,4 +1,4 @@
-//! Fetching: what a client is asked for, and what it may answer.
+//! The interface of an HTTP client that fetches keys: its requests, its answers and its errors.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -7,18 +7,17 @@ use http::StatusCode;
 
 use crate::{BoxFuture, ConfigError};
 
-/// A client that fetches documents over HTTP: [`HttpFetcher`](super::HttpFetcher), or the service author's own.
+/// A client that fetches documents over HTTP: [`HttpFetcher`](super::HttpFetcher), or your own.
 ///
-/// The engine gives each call 5 seconds (see
-/// [`with_time_limit`](super::RemoteJwks::with_time_limit)) and then drops the future; a panic counts as a failure. A
-/// client of one's own
+/// The engine gives each call 5 seconds (see [`with_time_limit`](super::RemoteJwks::with_time_limit)) and then drops
+/// the future. A panic counts as a failure. Your own client
 ///
-/// * **does not follow redirects**: whoever can answer for the address could point anywhere;
-/// * stops reading after [`MAX_LENGTH`] bytes: a longer document is refused, but only once it is there;
-/// * asks for `application/json` and `application/jwk-set+json`: the API server of Kubernetes has nothing else;
-/// * hands over the document as it is, without a content coding such as gzip;
+/// * **does not follow redirects**: an attacker who can answer for the URL could redirect the request anywhere;
+/// * stops reading after [`MAX_LENGTH`] bytes: the engine rejects a longer document, but only after it was read;
+/// * asks for `application/json` and `application/jwk-set+json`: the API server of Kubernetes offers only the second;
+/// * returns the document as it is, without a content coding such as gzip;
 /// * checks certificates;
-/// * resolves names to other machines only, where [`FetchRequest::must_be_remote`] says so.
+/// * connects only to other machines if [`FetchRequest::must_be_remote`] is true, whatever the name resolves to.
 ///
 /// ```
 /// use tower_bearer::{
@@ -44,8 +43,8 @@ pub trait FetchJwks: Send + Sync + 'static {
     /// Fetches one document by `GET`.
     ///
     /// # Errors
-    /// [`FetchError::Status`] for any answer but 200 and 304, [`FetchError::TooLong`] and [`FetchError::client`] for
-    /// whatever else goes wrong.
+    /// [`FetchError::Status`] for any status but 200 and 304. [`FetchError::TooLong`] for a document that is too long.
+    /// [`FetchError::client`] for every other failure.
     fn fetch<'a>(&'a self, request: FetchRequest<'a>)
     -> BoxFuture<'a, Result<Fetched, FetchError>>;
 }
@@ -59,10 +58,10 @@ impl<T: FetchJwks + ?Sized> FetchJwks for Arc<T> {
     }
 }
 
-/// The longest document that is taken, in bytes.
+/// The longest accepted document, in bytes.
 pub const MAX_LENGTH: usize = 1024 * 1024;
 
-/// One document that is wanted.
+/// A request for one document.
 #[derive(Clone, Copy)]
 pub struct FetchRequest<'a> {
     url: &'a str,
@@ -75,21 +74,21 @@ impl<'a> FetchRequest<'a> {
         Self { url, etag, must_be_remote }
     }
 
-    /// The address: `https`, or `http` where that is allowed.
+    /// The URL: `https`, or `http` if that is allowed.
     #[must_use]
     pub fn url(&self) -> &'a str {
         self.url
     }
 
-    /// Whether the client must not connect to a loopback, link-local or unspecified address: metadata of an issuer
-    /// elsewhere named this URL. The host is not spelled as such an address, but its name may resolve to one. A client
-    /// that resolves names checks the addresses; [`HttpFetcher`](super::HttpFetcher) does.
+    /// Whether the client must not connect to a loopback, link-local or unspecified address, because the metadata of an
+    /// issuer elsewhere named this URL. The host is not spelled as such an address, but its name may resolve to one. A
+    /// client that resolves names must check the addresses. [`HttpFetcher`](super::HttpFetcher) does.
     #[must_use]
     pub fn must_be_remote(&self) -> bool {
         self.must_be_remote
     }
 
-    /// The `ETag` of the document that is there already, to be sent as `If-None-Match` (RFC 9110 section 13.1.2).
+    /// The `ETag` of the current document. Send it as `If-None-Match` (RFC 9110 section 13.1.2).
     #[must_use]
     pub fn etag(&self) -> Option<&'a str> {
         self.etag
@@ -97,96 +96,96 @@ impl<'a> FetchRequest<'a> {
 }
 
 impl fmt::Debug for FetchRequest<'_> {
-    /// Leaves out the query, in which there may be anything.
+    /// Leaves out the query, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.url.split_once('?').map_or(self.url, |(address, _)| address);
         f.debug_struct("FetchRequest").field("url", &shown).finish_non_exhaustive()
     }
 }
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Fetched {
-    /// `None`: not modified.
+    /// `None` if the document is not modified.
     pub(super) document: Option<Bytes>,
     pub(super) etag: Option<Box<str>>,
     pub(super) max_age: Option<Duration>,
 }
 
 impl Fetched {
-    /// 200, with this content.
+    /// 200 with this content.
     pub fn document(content: impl Into<Bytes>) -> Self {
         Self { document: Some(content.into()), etag: None, max_age: None }
     }
 
-    /// 304: the document is still the one whose `ETag` was sent.
+    /// 304: the document still has the `ETag` that was sent.
     pub fn not_modified() -> Self {
         Self { document: None, etag: None, max_age: None }
     }
 
-    /// The document's `ETag`. By default it has none, and is fetched in full each time.
+    /// Sets the document's `ETag`. Default: none, and the document is fetched in full each time.
     pub fn with_etag(mut self, etag: impl Into<Box<str>>) -> Self {
         self.etag = Some(etag.into());
         self
     }
 
-    /// How much longer the answer is fresh: `max-age` of `Cache-Control` less `Age` (RFC 9111 section 4.2). By default
-    /// that is not known. The engine takes no less than a minute and no more than 24 hours.
+    /// Sets how much longer the answer is fresh: `max-age` of `Cache-Control` minus `Age` (RFC 9111 section 4.2).
+    /// Default: not known. The engine uses at least a minute and at most 24 hours.
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
     }
 }
 
-/// Why a fetch brought no keys.
+/// The reason why a fetch returned no keys.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The client failed: no connection, a certificate that is not trusted, a broken answer.
+    /// The client failed: no connection, a certificate that is not trusted, or a broken answer.
     #[error(
         "the exchange with the key server failed: check its address, its certificate and the network"
     )]
     Client(#[source] Box<dyn Error + Send + Sync>),
-    /// The answer was not complete in time.
+    /// The answer was not complete before the time limit.
     #[error(
         "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_time_limit`"
     )]
     TimedOut,
-    /// A status other than 200; redirects are not followed, and 304 counts only where an `ETag` was sent.
+    /// The status is not 200. Redirects are not followed. 304 is accepted only if an `ETag` was sent.
     #[error("the key server answered {}: expected 200", .0.as_u16())]
     Status(StatusCode),
-    /// More than [`MAX_LENGTH`] bytes.
+    /// The document is longer than [`MAX_LENGTH`] bytes.
     #[error("the answer of the key server is too long: expected at most {MAX_LENGTH} bytes")]
     TooLong,
-    /// The document is no set of keys, or has none that can be used.
+    /// The document is not a key set, or it has no usable key.
     #[error("the answer of the key server is not a key set that can be used")]
     Unusable(#[source] ConfigError),
-    /// The document is encoded, as by gzip, although it was asked for as it is: the value of `Content-Encoding`, up to
-    /// 64 characters of it.
+    /// The document has a content encoding such as gzip, although the client asked for none. Holds the value of
+    /// `Content-Encoding`, up to 64 characters.
     #[error(
         "the key server answered with the content encoding {0:?}: expected none, as was requested"
     )]
     ContentEncoding(Box<str>),
-    /// The document is not metadata of an issuer; the string says what was expected, and names the member.
+    /// The document is not metadata of an issuer. The string names the expected member or form.
     #[error("the answer is not metadata of an issuer: expected {0}")]
     UnreadableMetadata(&'static str),
-    /// The metadata are those of another issuer (RFC 8414 section 3.3).
+    /// The metadata belong to another issuer (RFC 8414 section 3.3).
     #[error("the metadata belong to a different issuer: expected {configured:?}, found {found:?}")]
     IssuerMismatch {
-        /// The name that was expected.
+        /// The expected name.
         configured: Box<str>,
-        /// What the metadata say, up to 256 characters of it.
+        /// The name in the metadata, up to 256 characters.
         found: Box<str>,
     },
-    /// The `jwks_uri` of the metadata is none that may be fetched from.
+    /// The `jwks_uri` of the metadata is not a URL from which keys may be fetched.
     #[error("the `jwks_uri` of the metadata cannot be used")]
     KeysAddress(#[source] ConfigError),
-    /// Plain `http` to another machine, without
-    /// [`allow_http`](super::RemoteJwks::allow_http).
+    /// The URL is plain `http` to another machine, or metadata from an `https` URL name keys at a plain `http` URL, and
+    /// [`allow_http`](super::RemoteJwks::allow_http) is not set.
     #[error("the address of keys is plain http to another machine: expected https")]
     Insecure,
-    /// The metadata of an issuer elsewhere lead to a loopback or link-local address.
+    /// The metadata of an issuer elsewhere name a loopback or link-local address.
     #[error(
         "the `jwks_uri` of the metadata is a loopback or link-local address: expected an address elsewhere, like that of the issuer"
     )]
@@ -194,7 +193,7 @@ pub enum FetchError {
     /// The client panicked.
     #[error("the HTTP client panicked: see its panic message")]
     Panicked,
-    /// The engine was shut down, or its runtime was.
+    /// The engine or its runtime was shut down.
     #[error("fetching was stopped: the engine or its runtime was shut down")]
     Stopped,
 }

@@ -1,4 +1,4 @@
-//! The ready client.
+//! The HTTP client of this crate, which fetches keys if you do not provide your own client.
 
 use std::{
     fmt, io,
@@ -37,29 +37,30 @@ use super::{
 };
 use crate::{BoxFuture, ConfigError, tls::Roots};
 
-/// The API server of Kubernetes has key sets as `application/jwk-set+json` only, and answers 406 to any other wish.
+/// The API server of Kubernetes serves key sets only as `application/jwk-set+json`, and answers 406 to any other
+/// `Accept`.
 const ACCEPTED: &str = "application/json, application/jwk-set+json, */*;q=0.1";
 
-/// How much of a content encoding is repeated in an error.
+/// How many characters of a content encoding are repeated in an error.
 const SHOWN_ENCODING: usize = 64;
 
-/// Fetches over HTTP/1.1, with TLS where the address says `https`.
+/// Fetches over HTTP/1.1, with TLS if the URL is `https`.
 ///
 /// * Certificates are checked against the bundled roots of Mozilla's programme, unless
 ///   [`with_system_roots`](Self::with_system_roots) or [`with_root_pem`](Self::with_root_pem) replaces them.
 /// * Redirects are not followed.
-/// * Where the metadata of an issuer elsewhere name the address, it connects to no loopback, link-local or unspecified
+/// * If the metadata of an issuer elsewhere name the URL, it does not connect to a loopback, link-local or unspecified
 ///   address, also if a name resolves to one.
 /// * Reading stops after [`MAX_LENGTH`] bytes.
-/// * Every fetch has a connection of its own, so that a server that moves is found again; proxies are not used.
+/// * Every fetch opens a new connection, so it finds a server that has moved. Proxies are not used.
 ///
-/// TLS is rustls with AWS-LC, whichever backend verifies signatures. The provider is passed explicitly: one that the
-/// process has installed neither matters nor is needed.
+/// TLS is rustls with AWS-LC, whichever backend verifies signatures. The provider is passed explicitly, so it does not
+/// need and does not use a provider that the process has installed.
 #[derive(Clone)]
 pub struct HttpFetcher {
     roots: Roots,
     client: HttpClient<GaiResolver>,
-    /// Connects to other machines only.
+    /// Connects only to other machines.
     remote_only: HttpClient<RemoteOnly>,
 }
 
@@ -69,31 +70,31 @@ impl HttpFetcher {
     /// A client that trusts the bundled roots.
     ///
     /// # Errors
-    /// [`ConfigError::Tls`] where TLS cannot be set up.
+    /// [`ConfigError::Tls`] if TLS cannot be set up.
     pub fn new() -> Result<Self, ConfigError> {
         Self::with_roots(Roots::bundled())
     }
 
-    /// Trusts the operating system's roots, in place of those that were trusted so far. They are read once, now.
+    /// Trusts the operating system's roots. Replaces the roots that were trusted so far. They are read once, now.
     ///
     /// # Errors
-    /// [`ConfigError::Roots`] where the system has none that can be read.
+    /// [`ConfigError::Roots`] if the system has no readable roots.
     pub fn with_system_roots(self) -> Result<Self, ConfigError> {
         Self::with_roots(Roots::of_system()?)
     }
 
-    /// Trusts the certificates of this PEM text alone, in place of those that were trusted so far.
+    /// Trusts only the certificates of this PEM text. Replaces the roots that were trusted so far.
     ///
     /// # Errors
-    /// [`ConfigError::Roots`] where it has none, or one that cannot be read.
+    /// [`ConfigError::Roots`] if the text has no certificate, or one that cannot be read.
     pub fn with_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::with_roots(Roots::of_pem(pem.as_ref())?)
     }
 
-    /// Trusts the certificates of this PEM text too: those of a private authority.
+    /// Also trusts the certificates of this PEM text, for example those of a private authority.
     ///
     /// # Errors
-    /// As [`with_root_pem`](Self::with_root_pem).
+    /// Like [`with_root_pem`](Self::with_root_pem).
     pub fn add_root_pem(self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::with_roots(self.roots.and_pem(pem.as_ref())?)
     }
@@ -117,7 +118,7 @@ fn connector<R>(config: ClientConfig, resolver: R) -> HttpsConnector<HttpConnect
         .wrap_connector(connector)
 }
 
-/// Resolves names, and fails if an address is this machine or its link.
+/// Resolves names. Fails if an address is on this machine or its link.
 #[derive(Clone)]
 struct RemoteOnly(GaiResolver);
 
@@ -159,7 +160,7 @@ impl FetchJwks for HttpFetcher {
             }
             let must_be_remote = request.must_be_remote();
             let request = builder.body(Empty::new()).map_err(FetchError::client)?;
-            // The connector does not ask its resolver about a host that is an address.
+            // The connector does not call its resolver for a host that is an IP address.
             if must_be_remote && request.uri().host().is_none_or(is_local_host) {
                 return Err(FetchError::LocalAddress);
             }
@@ -183,7 +184,7 @@ impl FetchJwks for HttpFetcher {
     }
 }
 
-/// Nothing is decompressed here: what comes encoded all the same cannot be read.
+/// Rejects encoded answers, because this client does not decompress.
 fn check_encoding(headers: &HeaderMap) -> Result<(), FetchError> {
     for value in headers.get_all(CONTENT_ENCODING) {
         let coding = String::from_utf8_lossy(value.as_bytes());
@@ -209,7 +210,7 @@ fn with_metadata(mut fetched: Fetched, headers: &HeaderMap) -> Fetched {
     }
 }
 
-/// What is left of `max-age`; the least, should there be several.
+/// The rest of `max-age`. The smallest one if there are several.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let directives = headers
         .get_all(CACHE_CONTROL)
@@ -309,7 +310,7 @@ mod tests {
         let name: Name = "localhost".parse().unwrap();
         let resolved = RemoteOnly(GaiResolver::new()).call(name).await;
         assert!(resolved.unwrap_err().to_string().contains("resolves to a loopback"));
-        // None of these has connected: the first connection is the one that may.
+        // The rejected fetches have not connected. The first connection is that of the allowed fetch.
         let (_, accepted) = tokio::join!(fetch("localhost", false), async {
             let (mut stream, _) = server.accept().await.unwrap();
             tokio::io::AsyncWriteExt::write_all(

@@ -1,4 +1,4 @@
-//! Issuers whose keys come from the network.
+//! Constructors of `Issuer` whose keys come from the network.
 
 use std::sync::Arc;
 
@@ -12,13 +12,14 @@ impl From<RemoteJwks> for KeySource {
 }
 
 impl Issuer {
-    /// An issuer that is called `url` in `iss` and publishes metadata under that address, which tell the address of its
-    /// keys: OpenID Connect Discovery (`/.well-known/openid-configuration` appended) or, where there is none, RFC 8414
-    /// (`/.well-known/oauth-authorization-server` inserted before the path).
+    /// An issuer with the name `url` in `iss`, whose metadata under that URL name the URL of its keys. The metadata are
+    /// OpenID Connect Discovery (`/.well-known/openid-configuration` appended). If the server does not answer that URL
+    /// with readable metadata, they are RFC 8414 (`/.well-known/oauth-authorization-server` inserted before the path).
     ///
-    /// The `issuer` of the metadata must be `url`, byte for byte: a final slash counts. If it is another, tokens are answered
-    /// with 503, and [`JwksHealth::last_error`](super::JwksHealth::last_error) tells both names. Of all else in the metadata only
-    /// `jwks_uri` is used. They are read again after an hour, and after a failure.
+    /// The `issuer` of the metadata must be `url`, byte for byte: a final slash counts. If it is different, the layer
+    /// answers tokens with 503, and [`JwksHealth::last_error`](super::JwksHealth::last_error) shows both names. Apart
+    /// from `issuer`, only `jwks_uri` of the metadata is used. The metadata are read again after an hour, and after a
+    /// failure.
     ///
     /// ```
     /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -33,19 +34,19 @@ impl Issuer {
     /// ```
     ///
     /// # Errors
-    /// As [`RemoteJwks::discover`]; `http` to another machine is refused when the verifier is built.
+    /// Like [`RemoteJwks::discover`]. Plain `http` to another machine is an error when the verifier is built.
     pub fn discover(url: &str) -> Result<IssuerWithoutAudience, ConfigError> {
         Self::discover_at(url, url)
     }
 
-    /// An issuer that is called `name` and whose metadata are had from `url`: for a server that is reached under another address
-    /// than its clients know.
+    /// An issuer with the name `name`, whose metadata are at `url`. Use it for a server that you reach at a different
+    /// URL than its clients.
     ///
-    /// The `issuer` of the metadata must be `name`, byte for byte. Their `jwks_uri` is used as it stands,
-    /// under rule 9 of the [module](super): that of an issuer elsewhere must not be a loopback or link-local address.
+    /// The `issuer` of the metadata must be `name`, byte for byte. Their `jwks_uri` is used unchanged, under rule 9 of
+    /// the [module](super): the `jwks_uri` of an issuer elsewhere must not be a loopback or link-local address.
     ///
     /// # Errors
-    /// As [`discover`](Self::discover).
+    /// Like [`discover`](Self::discover).
     pub fn discover_at(
         url: &str,
         name: impl Into<Arc<str>>,

@@ -1,10 +1,10 @@
-//! Which hosts are this machine or its own link: metadata of an issuer elsewhere must not lead there.
+//! Recognises hosts on this machine or its own link. The metadata of an issuer elsewhere must not name them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether a URL's host is spelled as a loopback or link-local address, in any form that a client may resolve.
 ///
-/// A host with `%` counts too: it is a zone id, or hides what it names.
+/// A host with `%` counts too: it is a zone id, or an encoded name.
 pub(super) fn is_local_host(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     let host = host.to_ascii_lowercase();
@@ -17,9 +17,9 @@ pub(super) fn is_local_host(host: &str) -> bool {
     }
 }
 
-/// Whether an address is loopback, link-local or unspecified, or an IPv6 form that stands for such an IPv4 address.
+/// Whether an address is loopback, link-local or unspecified, or an IPv6 form of such an IPv4 address.
 ///
-/// Private networks are not: key servers of a cluster are there.
+/// Private networks do not count: the key servers of a cluster are there.
 pub(super) fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_local_v4(address),
@@ -33,12 +33,12 @@ pub(super) fn is_local(address: IpAddr) -> bool {
     }
 }
 
-/// `0.0.0.0/8` is this host (RFC 1122 section 3.2.1.3), and Linux connects `0.0.0.0` to itself.
+/// `0.0.0.0/8` is this host (RFC 1122 section 3.2.1.3). Linux connects `0.0.0.0` to itself.
 fn is_local_v4(address: Ipv4Addr) -> bool {
     address.is_loopback() || address.is_link_local() || address.octets()[0] == 0
 }
 
-/// The IPv4 address in an IPv6 address that is mapped, compatible (RFC 4291 section 2.5.5), translated (RFC 2765
+/// The IPv4 address inside an IPv6 address that is mapped, compatible (RFC 4291 section 2.5.5), translated (RFC 2765
 /// section 2.1), NAT64 (RFC 6052 section 2.1, RFC 8215) or 6to4 (RFC 3056 section 2).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
@@ -52,8 +52,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
-/// An IPv4 address as `inet_aton` reads it: one to four numbers in decimal, octal or hexadecimal, of which the last
-/// fills what is left.
+/// Reads an IPv4 address like `inet_aton`: one to four numbers in decimal, octal or hexadecimal. The last number fills
+/// the remaining bytes.
 fn numbers_of(host: &str) -> Option<Ipv4Addr> {
     let numbers: Vec<u64> = host.split('.').map(number_of).collect::<Option<_>>()?;
     let (last, first) = numbers.split_last()?;

@@ -1,8 +1,8 @@
-//! When keys are fetched, and how long they are used.
+//! Computes when keys are fetched and how long they are used, for the engine.
 
 use std::{hash::BuildHasher, time::Duration};
 
-/// The least time between two fetches for the sake of unknown keys, from one attempt to the next.
+/// The minimum time between an attempt of any kind and a fetch for an unknown key.
 pub(super) const COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// How long metadata are used before they are read again.
@@ -12,36 +12,36 @@ const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// The longest time between two fetches, unless a setting says otherwise.
+/// The default of the longest time between two fetches.
 pub(super) const LONGEST_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long keys are fresh whose server says this.
+/// How long keys are fresh, by the server's `max-age`.
 pub(super) fn lifetime(max_age: Option<Duration>) -> Duration {
     max_age.unwrap_or(DEFAULT_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME)
 }
 
-/// The age at which keys are fetched again: early enough for several attempts while they are fresh, and no later than
-/// `longest`.
+/// The age at which keys are fetched again. It leaves time for several attempts while the keys are fresh, and is at
+/// most `longest`, or 30 seconds if that is longer.
 pub(super) fn refresh_after(lifetime: Duration, longest: Duration) -> Duration {
     (lifetime * 4 / 5).min(longest.max(COOL_DOWN))
 }
 
-/// The pause after so many failures in a row: doubled each time up to a minute, and between half and all of that, so
-/// that a fleet does not come back to a server all at once.
+/// The backoff after this many failures in a row. It doubles each time up to a minute. The pause is a random time
+/// between half of it and all of it, so that a fleet does not return to a server at the same moment.
 pub(super) fn pause(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     jittered(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE), random())
 }
 
-/// Between half of `pause` and all of it.
+/// A time between half of `pause` and all of it.
 fn jittered(pause: Duration, random: u32) -> Duration {
     pause / 2 + (pause / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
-/// Each hasher of the standard library has another seed.
+/// Each hasher of the standard library has a different seed.
 #[expect(clippy::cast_possible_truncation, reason = "any 32 bits will do")]
 fn random() -> u32 {
     std::hash::RandomState::new().hash_one(()) as u32

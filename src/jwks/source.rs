@@ -1,4 +1,4 @@
-//! One attempt to learn the keys: the metadata where they are needed, then the key set.
+//! One attempt to fetch the keys, for the engine: the metadata if they are needed, then the key set.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -12,17 +12,17 @@ use super::{
 };
 use crate::{Algorithm, ConfigError, KeySet, claims::Moment};
 
-/// The longest `ETag` that is sent back.
+/// The longest `ETag` that is sent back, in bytes.
 const MAX_ETAG: usize = 1024;
 
-/// Whom the keys are asked of, and how.
+/// Where the keys are fetched, and how.
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) place: Place,
     pub(super) fetcher: Arc<dyn FetchJwks>,
     pub(super) allows_http: bool,
     pub(super) time_limit: Duration,
-    /// For RSA keys that name no algorithm.
+    /// For RSA keys without `alg`.
     pub(super) rsa_algorithms: Vec<Algorithm>,
 }
 
@@ -32,11 +32,11 @@ pub(super) enum Place {
     Discovered(Discovery),
 }
 
-/// What an attempt leaves to the next.
+/// State that one attempt passes to the next.
 #[derive(Default)]
 pub(super) struct Memory {
     keys_at: Option<(Address, Moment)>,
-    /// Of the key set that is in use.
+    /// The `ETag` of the key set that is in use.
     etag: Option<Etag>,
 }
 
@@ -45,15 +45,15 @@ struct Etag {
     value: Box<str>,
 }
 
-/// What came of an attempt that did not fail.
+/// The result of a successful attempt.
 pub(super) struct Learnt {
-    /// `None`: those that are in use are still the ones.
+    /// `None` if the keys in use are still current.
     pub(super) keys: Option<KeySet>,
     pub(super) max_age: Option<Duration>,
 }
 
 impl Source {
-    /// Whether all that is configured may be fetched, and makes sense.
+    /// Checks that the configured URLs may be fetched, and that the settings are valid.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         if self.rsa_algorithms.is_empty() {
             return Err(ConfigError::OutOfRange(
@@ -136,7 +136,7 @@ impl Source {
         let fetched = self.fetch(address, None).await?;
         let not_modified = FetchError::Status(StatusCode::NOT_MODIFIED);
         let keys = discovery.read(&fetched.document.ok_or(not_modified)?)?;
-        // A machine elsewhere does not send this one to its own ports.
+        // An issuer on another machine must not make this machine connect to its own ports.
         let keys = keys.named_by(address).ok_or(FetchError::LocalAddress)?;
         let loses_encryption = address.is_encrypted() && !keys.is_encrypted();
         if loses_encryption && !self.allows_http { Err(FetchError::Insecure) } else { Ok(keys) }
@@ -147,7 +147,7 @@ impl Source {
             return Err(FetchError::Insecure);
         }
         let request = FetchRequest::new(address.as_str(), etag, address.must_be_remote());
-        // The call itself may panic, as may its future.
+        // The call itself may panic, and so may its future.
         let exchange = AssertUnwindSafe(async { self.fetcher.fetch(request).await }).catch_unwind();
         let fetched = tokio::time::timeout(self.time_limit, exchange)
             .await
@@ -171,5 +171,5 @@ impl Source {
     }
 }
 
-/// The longest set that is read: each key takes time to check, and each that is refused is remembered.
+/// The largest number of keys that are read: each key takes time to check, and each key that is left out is remembered.
 const MAX_KEYS: usize = 1_000;

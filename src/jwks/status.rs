@@ -1,18 +1,18 @@
-//! How an engine is doing.
+//! The state of an engine, for the engine and for health checks.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{FetchError, schedule};
 use crate::{KeySet, claims::Moment};
 
-/// What the engine's task has done so far. Only the task changes it, but for `is_stopped` and `is_running`.
+/// The history of the engine's task. Only the task changes it, except `is_stopped` and `is_running`.
 #[derive(Clone, Default)]
 pub(super) struct Status {
     pub(super) is_running: bool,
     pub(super) is_stopped: bool,
-    /// Attempts that were begun.
+    /// Attempts that began.
     pub(super) begun: u64,
-    /// Attempts that have ended.
+    /// Attempts that ended.
     pub(super) ended: u64,
     failures: u64,
     not_modified: u64,
@@ -25,10 +25,10 @@ pub(super) struct Status {
     fetched: Option<Fetch>,
 }
 
-/// The last answer that was good.
+/// The last good answer.
 #[derive(Clone, Copy)]
 pub(super) struct Fetch {
-    /// When it was asked for.
+    /// When the question was sent.
     pub(super) sent: Moment,
     pub(super) lifetime: Duration,
 }
@@ -64,12 +64,12 @@ impl Status {
         self.last_error.is_some()
     }
 
-    /// Whether an unknown key is reason enough for an attempt.
+    /// Whether an unknown key may trigger an attempt.
     pub(super) fn may_be_asked(&self, now: Moment) -> bool {
         self.last_attempt.is_none_or(|attempt| now.age_of(attempt) >= schedule::COOL_DOWN)
     }
 
-    /// How long until the next attempt that nobody has to ask for.
+    /// The time until the next attempt that no request triggers.
     pub(super) fn due_in(&self, now: Moment, longest_interval: Duration) -> Duration {
         let refresh = || {
             let Fetch { sent, lifetime } = self.fetched?;
@@ -110,13 +110,13 @@ impl Status {
 }
 
 impl Fetch {
-    /// How long the keys may be used, from when they were asked for.
+    /// How long the keys may be used, counted from when the question was sent.
     pub(super) fn usable(self, stale_limit: Duration) -> Duration {
         self.lifetime.saturating_add(stale_limit)
     }
 }
 
-/// How a [`RemoteJwks`](super::RemoteJwks) is doing at one moment.
+/// The state of a [`RemoteJwks`](super::RemoteJwks) at one moment.
 #[derive(Clone)]
 pub struct JwksHealth {
     keys: Arc<KeySet>,
@@ -133,20 +133,20 @@ pub struct JwksHealth {
 }
 
 impl JwksHealth {
-    /// How long ago the last good answer was asked for; `None` before there was one.
+    /// The age of the last good answer, counted from when the question was sent. `None` before the first good answer.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.age
     }
 
-    /// Whether the keys are younger than the lifetime that their server gave them.
+    /// Whether the keys are younger than the lifetime that the server gave them.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.is_fresh
     }
 
-    /// Whether the keys are used. If not, tokens are answered with 503: none have come yet, or they are stale beyond the
-    /// [limit](super::RemoteJwks::with_stale_limit).
+    /// Whether the keys are used. If not, tokens are answered with 503: no keys have arrived yet, or they are older
+    /// than the [limit](super::RemoteJwks::with_stale_limit) allows.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.is_usable
@@ -158,7 +158,7 @@ impl JwksHealth {
         self.is_running
     }
 
-    /// Why the last attempt failed; `None` if it did not. Where no key of the document can be used,
+    /// The reason why the last attempt failed, or `None` if it succeeded. If no key of the document is usable,
     /// [`FetchError::Unusable`] holds [`ConfigError::NoUsableKey`](crate::ConfigError::NoUsableKey), which names each
     /// key with its reason.
     #[must_use]
@@ -166,19 +166,19 @@ impl JwksHealth {
         self.last_error.as_deref()
     }
 
-    /// The ids of the keys that came last, in their order; keys without one are left out. The id of an RSA key without
-    /// `alg` comes once for each of its [algorithms](super::RemoteJwks::with_rsa_algorithms).
+    /// The ids of the last fetched keys, in their order. Keys without an id are left out. The id of an RSA key without
+    /// `alg` occurs once for each of its [algorithms](super::RemoteJwks::with_rsa_algorithms).
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().filter_map(|key| key.key_id())
     }
 
-    /// The keys that came last, with those of the document that were [refused](KeySet::refused).
+    /// The last fetched keys, with the keys of the document that were [left out](KeySet::refused).
     #[must_use]
     pub fn keys(&self) -> &KeySet {
         &self.keys
     }
 
-    /// Attempts that were begun. With discovery, one may take up to three exchanges.
+    /// Attempts that began. With discovery, an attempt may take up to three exchanges.
     #[must_use]
     pub fn attempts(&self) -> u64 {
         self.attempts
@@ -190,13 +190,13 @@ impl JwksHealth {
         self.failures
     }
 
-    /// Attempts that brought keys.
+    /// Attempts that returned keys.
     #[cfg(feature = "metrics")]
     pub(crate) fn modified(&self) -> u64 {
         self.modified
     }
 
-    /// Attempts that found the keys unchanged, by their `ETag`.
+    /// Attempts in which the server reported by the `ETag` that the keys are unchanged.
     #[must_use]
     pub fn not_modified(&self) -> u64 {
         self.not_modified

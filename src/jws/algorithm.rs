@@ -1,4 +1,4 @@
-//! The signature algorithms (RFC 7518 section 3.1, RFC 8037, RFC 9864).
+//! The supported signature algorithms (RFC 7518 section 3.1, RFC 8037, RFC 9864), for keys and token headers.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use crate::ConfigError;
 
 /// A signature algorithm that this crate verifies.
 ///
-/// `none` is not one, and names are compared exactly, case included (RFC 7515 section 4.1.1).
+/// `none` is not supported. Names are compared exactly, including case (RFC 7515 section 4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each name is its RFC's own")]
@@ -23,12 +23,12 @@ pub enum Algorithm {
     ES256,
     ES384,
     ES512,
-    /// Ed25519, under its RFC 8037 name `EdDSA` and its RFC 9864 name `Ed25519`.
+    /// Ed25519, with its RFC 8037 name `EdDSA` and its RFC 9864 name `Ed25519`.
     EdDSA,
 }
 
 impl Algorithm {
-    /// The registered name, as it stands in `alg`.
+    /// The registered name, as in the member `alg`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether its key is a secret that signs and verifies.
+    /// Whether the key is a secret that both signs and verifies.
     pub(crate) fn is_hmac(self) -> bool {
         matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
     }
@@ -61,7 +61,7 @@ impl Algorithm {
         )
     }
 
-    /// The algorithm of that name, if it is one.
+    /// The supported algorithm with this name, if there is one.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "HS256" => Self::HS256,

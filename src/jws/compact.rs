@@ -1,4 +1,4 @@
-//! The compact serialisation (RFC 7515 section 7.1), read strictly.
+//! Strict reader of the compact serialisation (RFC 7515 section 7.1), for the verifier.
 
 use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 use memchr::memchr;
@@ -6,12 +6,13 @@ use smallvec::SmallVec;
 
 use super::JwsError;
 
-/// Three parts, still encoded.
+/// The three parts of a compact JWS, still encoded.
 #[derive(Clone, Copy)]
 pub(crate) struct Compact<'a> {
     signing_input: &'a [u8],
     header: &'a [u8],
-    /// May be empty (RFC 7515 section 7.1 allows it); as claims it is then no JSON.
+    /// May be empty (RFC 7515 section 7.1 allows it). An empty payload is then rejected as claims, because it is not
+    /// JSON.
     payload: &'a [u8],
     signature: &'a [u8],
 }
@@ -19,8 +20,8 @@ pub(crate) struct Compact<'a> {
 impl<'a> Compact<'a> {
     /// Splits `token` at its two dots.
     ///
-    /// The length is looked at before any byte, and what has not exactly two dots costs one pass. The alphabet of each
-    /// part is judged when it is decoded, as each is before a token is accepted.
+    /// The length is checked before any byte is read. A token without exactly two dots costs one pass. The alphabet of
+    /// each part is checked when the part is decoded. Every part is decoded before a token is accepted.
     pub(crate) fn parse(token: &'a [u8], max_len: usize) -> Result<Self, JwsError> {
         if token.len() > max_len {
             return Err(JwsError::TooLong);
@@ -38,7 +39,7 @@ impl<'a> Compact<'a> {
         Some(Self { signing_input, header, payload, signature })
     }
 
-    /// What is signed: header, dot and payload as they were sent.
+    /// The bytes that are signed: header, dot and payload as they were sent.
     pub(crate) fn signing_input(&self) -> &'a [u8] {
         self.signing_input
     }
@@ -52,7 +53,7 @@ impl<'a> Compact<'a> {
         decode_for_a_look(self.header, scratch)
     }
 
-    /// In memory of exactly its size: it stays.
+    /// Allocates exactly the needed size, because the caller keeps the bytes.
     pub(crate) fn decode_payload(&self) -> Result<Vec<u8>, JwsError> {
         decode_base64url(self.payload).ok_or(JwsError::NotCompact)
     }
@@ -65,7 +66,8 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// Room for decoded bytes that nobody keeps: on the stack up to the signature of a 4096-bit RSA key.
+/// A buffer for decoded bytes that are not kept. It is on the stack for up to 512 bytes, the signature of a 4096-bit
+/// RSA key.
 pub(crate) type Scratch = SmallVec<[u8; 512]>;
 
 fn decode_for_a_look<'s>(part: &[u8], scratch: &'s mut Scratch) -> Result<&'s [u8], JwsError> {
@@ -81,15 +83,15 @@ pub(super) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The bytes behind one part: base64url without padding, whose last bits are zero, so that no two texts
-/// mean the same bytes (RFC 7515 section 2, RFC 4648 section 3.5).
+/// Decodes one part: base64url without padding, whose unused last bits are zero. So two different texts never decode to
+/// the same bytes (RFC 7515 section 2, RFC 4648 section 3.5).
 fn decode_into(text: &[u8], bytes: &mut [u8]) -> Option<()> {
     let length = bytes.len();
     let decoded = URL_SAFE_NO_PAD.decode(text, bytes.as_out()).ok()?;
     (decoded.len() == length).then_some(())
 }
 
-/// Four characters for three bytes; one character left over is no byte, and is refused by the decoder.
+/// Four characters encode three bytes. One leftover character encodes no byte, and the decoder rejects it.
 fn decoded_length(characters: usize) -> usize {
     characters / 4 * 3 + (characters % 4).saturating_sub(1)
 }
@@ -182,7 +184,7 @@ mod tests {
     fn only_canonical_base64url_is_decoded() {
         assert_eq!(decode_base64url(b"_-8"), Some(vec![0xff, 0xef]));
         assert_eq!(decode_base64url(b""), Some(vec![]));
-        // Trailing bits, a lone last character, padding, the other alphabet, white space.
+        // Nonzero trailing bits, a lone last character, padding, the other alphabet, white space.
         for part in ["_-9", "_-8A_", "_-8=", "/+8", "_-8\n", " _-8", "_-?8"] {
             assert_eq!(decode_base64url(part.as_bytes()), None, "{part:?}");
             let look = decode_for_a_look(part.as_bytes(), &mut Scratch::new()).map(<[u8]>::len);

@@ -1,4 +1,4 @@
-//! Public keys in PEM (RFC 7468) and DER: `SubjectPublicKeyInfo`, `RSAPublicKey`, certificates.
+//! Reads public keys in PEM (RFC 7468) and DER: `SubjectPublicKeyInfo`, `RSAPublicKey`, certificates.
 
 use x509_cert::{
     Certificate,
@@ -26,14 +26,14 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// Reads exactly one block, whose label says what is in it.
+/// Reads exactly one block. Its label names the content.
 pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Verifier, ConfigError> {
     const ONE_BLOCK: ConfigError = ConfigError::UnreadableKey("exactly one PEM block");
     let pem = pem.trim_ascii();
     if contains(pem, b"PRIVATE KEY-----") {
         return Err(ConfigError::PrivateKey);
     }
-    // The decoder would skip text before the block; after it, it stops at whatever is not base64.
+    // The decoder would skip text before the block. After the block, it fails at any text that is not base64.
     if !pem.starts_with(b"-----BEGIN ") {
         return Err(ONE_BLOCK);
     }
@@ -48,7 +48,7 @@ pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Verifier, Con
     }
 }
 
-/// Tells by the outermost types what is in it.
+/// Recognises the content by its outermost types.
 pub(super) fn read_der(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> {
     const UNREADABLE: ConfigError =
         ConfigError::UnreadableKey("a public key or a certificate in DER");
@@ -58,7 +58,7 @@ pub(super) fn read_der(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, Con
         [Tag::Sequence, Tag::BitString] => read_spki(algorithm, der),
         [Tag::Integer, Tag::Integer] => read_rsa(algorithm, der),
         [Tag::Sequence, Tag::Sequence, Tag::BitString] => read_certificate(algorithm, der),
-        // PKCS#8 in clear and encrypted, SEC 1, PKCS#1.
+        // PKCS#8 without and with encryption, SEC 1, PKCS#1.
         [Tag::Integer, Tag::Sequence, Tag::OctetString, ..]
         | [Tag::Sequence, Tag::OctetString]
         | [Tag::Integer, Tag::OctetString, ..]
@@ -67,14 +67,14 @@ pub(super) fn read_der(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, Con
     }
 }
 
-/// Whether this is a public key or a certificate, of whatever algorithm.
+/// Whether this is a public key or a certificate, for any algorithm.
 pub(super) fn is_public_key(der: &[u8]) -> bool {
     SubjectPublicKeyInfoRef::from_der(der).is_ok()
         || Certificate::from_der(der).is_ok()
         || matches!(Vec::<UintRef<'_>>::from_der(der).as_deref(), Ok([_, _]))
 }
 
-/// The key of a certificate, which is a mere container here: trust comes from whoever configured it.
+/// Reads the key of a certificate. The certificate is only a container: the key is trusted because it was configured.
 fn read_certificate(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> {
     let spki = Certificate::from_der(der)
         .and_then(|certificate| certificate.tbs_certificate().subject_public_key_info().to_der())
@@ -86,13 +86,13 @@ fn read_certificate(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, Config
 fn read_spki(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> {
     const UNREADABLE: ConfigError = ConfigError::UnreadableKey("a SubjectPublicKeyInfo");
     let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| UNREADABLE)?;
-    // `None` where the last octet is cut.
+    // `None` if the last octet is incomplete.
     let key = info.subject_public_key.as_bytes().ok_or(UNREADABLE)?;
     let parameters = info.algorithm.parameters;
     match info.algorithm.oid {
-        // RFC 3279 section 2.3.1 demands NULL; its absence means the same.
+        // RFC 3279 section 2.3.1 requires NULL. Absent parameters mean the same.
         RSA if parameters.is_none_or(AnyRef::is_null) => read_rsa(algorithm, key),
-        // A key for PSS alone (RFC 4055 section 1.2); one that is bound to a hash has parameters.
+        // A key for PSS only (RFC 4055 section 1.2). A key that is bound to a hash has parameters.
         RSASSA_PSS if parameters.is_none() => match algorithm {
             Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => read_rsa(algorithm, key),
             _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
@@ -108,7 +108,7 @@ fn read_spki(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> 
     }
 }
 
-/// RFC 5480 section 2.1.1: the curve is named, never spelled out.
+/// RFC 5480 section 2.1.1: the curve is named. Explicit curve parameters are not allowed.
 fn named_curve(algorithm: AlgorithmIdentifierRef<'_>) -> Result<Curve, ConfigError> {
     match algorithm.parameters_oid() {
         Ok(P256) => Ok(Curve::P256),

@@ -1,10 +1,10 @@
 //! Converts keys of the crate jsonwebtoken, for services that move from it.
 //!
-//! 1. `Algorithm::try_from` takes each of its algorithms.
-//! 2. [`Key::from_decoding_key`] takes a `DecodingKey`.
-//! 3. `Key::try_from` takes a `Jwk`, and `KeySet::try_from` a `JwkSet`.
+//! 1. `Algorithm::try_from` converts its algorithms.
+//! 2. [`Key::from_decoding_key`] converts a `DecodingKey`.
+//! 3. `Key::try_from` converts a `Jwk`, and `KeySet::try_from` converts a `JwkSet`.
 //!
-//! Each key passes the same checks as one that this crate reads itself.
+//! Each key passes the same checks as a key that this crate reads itself.
 
 use jsonwebtoken::{
     AlgorithmFamily, DecodingKey, DecodingKeyKind,
@@ -23,7 +23,7 @@ use crate::ConfigError;
 impl TryFrom<jsonwebtoken::Algorithm> for Algorithm {
     type Error = ConfigError;
 
-    /// The same algorithm. ES512 exists here only.
+    /// The same algorithm. jsonwebtoken has no ES512.
     ///
     /// # Errors
     /// [`ConfigError::UnsupportedKey`] for an algorithm that a later version of jsonwebtoken adds.
@@ -52,8 +52,8 @@ impl Key {
     /// The key of a [`DecodingKey`], for exactly one algorithm.
     ///
     /// Use it while a service moves from jsonwebtoken and still loads its keys with that crate. A `DecodingKey` knows
-    /// the family of its algorithm only, so you name the algorithm. For several algorithms make several keys, and put
-    /// them into one [`KeySet`]. A `DecodingKey` has no id; set one with [`with_key_id`](Self::with_key_id).
+    /// only the family of its algorithm, so you pass the algorithm. For several algorithms make several keys, and put
+    /// them into one [`KeySet`]. A `DecodingKey` has no id. Set one with [`with_key_id`](Self::with_key_id).
     ///
     /// Three things cannot be converted:
     ///
@@ -80,8 +80,8 @@ impl Key {
     /// ```
     ///
     /// # Errors
-    /// As [`hs256`](Self::hs256) for a secret and as [`from_der`](Self::from_der) for other keys.
-    /// [`ConfigError::KeyLength`] for a curve point that has the length of no supported curve.
+    /// Like [`hs256`](Self::hs256) for a secret, and like [`from_der`](Self::from_der) for other keys.
+    /// [`ConfigError::KeyLength`] for a curve point whose length matches no supported curve.
     #[cfg_attr(docsrs, doc(cfg(feature = "jsonwebtoken")))]
     pub fn from_decoding_key(algorithm: Algorithm, key: &DecodingKey) -> Result<Self, ConfigError> {
         backend::require()?;
@@ -107,13 +107,14 @@ impl Key {
     }
 }
 
-/// `from_ec_der` and `from_ed_der` keep the bytes that they are given. A point of Ed25519 has 32 bytes, and one of
-/// another curve begins with 2, 3 or 4 (SEC 1 section 2.3.3), so neither can be a long sequence in DER.
+/// `from_ec_der` and `from_ed_der` store their argument without reading it, so it can be DER or a bare point. An
+/// Ed25519 point has 32 bytes, and a point of another curve begins with 2, 3 or 4 (SEC 1 section 2.3.3). So neither can
+/// be a long DER sequence.
 fn is_der(bytes: &[u8]) -> bool {
     bytes.len() > 32 && bytes.first() == Some(&0x30)
 }
 
-/// The curve by the length of a compressed or an uncompressed point.
+/// Finds the curve by the length of a compressed or an uncompressed point.
 fn curve_of(point: &[u8]) -> Result<Curve, ConfigError> {
     let has_length = |curve: &Curve| {
         let length = curve.coordinate_length();
@@ -127,14 +128,18 @@ fn curve_of(point: &[u8]) -> Result<Curve, ConfigError> {
 impl TryFrom<&Jwk> for Key {
     type Error = ConfigError;
 
-    /// As [`from_jwk_json`](Key::from_jwk_json), except for what jsonwebtoken drops when it reads JSON: it keeps no
-    /// private member such as `d`, so a private key is not recognised and its public half is used; it reads an `alg`
-    /// that it does not know, such as `ES512` and `Ed25519`, as one that is not supported here either; it drops the
-    /// member `issuer` of Microsoft Entra.
-    /// Prefer [`from_jwk_json`](Key::from_jwk_json) where you have the text.
+    /// Like [`from_jwk_json`](Key::from_jwk_json), with three differences, because jsonwebtoken drops parts of the
+    /// JSON:
+    ///
+    /// * It drops private members such as `d`. So a private key is not recognised, and its public half is used.
+    /// * It drops the name of an `alg` that it does not know, such as `ES512` and `Ed25519`. Such a key is rejected as
+    ///   not supported.
+    /// * It drops the member `issuer` of Microsoft Entra.
+    ///
+    /// Prefer [`from_jwk_json`](Key::from_jwk_json) if you have the text.
     ///
     /// # Errors
-    /// As [`from_jwk_json`](Key::from_jwk_json).
+    /// Like [`from_jwk_json`](Key::from_jwk_json).
     fn try_from(jwk: &Jwk) -> Result<Self, ConfigError> {
         Self::from_jwk_json(&json_of(jwk)?)
     }
@@ -144,20 +149,20 @@ impl TryFrom<&Jwk> for Key {
 impl TryFrom<&JwkSet> for KeySet {
     type Error = ConfigError;
 
-    /// As [`from_jwks_json`](KeySet::from_jwks_json), except for what jsonwebtoken drops when it reads JSON: see
+    /// Like [`from_jwks_json`](KeySet::from_jwks_json), except for the parts of the JSON that jsonwebtoken drops: see
     /// `TryFrom<&Jwk>` of [`Key`]. An `oct` key is left out.
     ///
     /// # Errors
-    /// As [`from_jwks_json`](KeySet::from_jwks_json).
+    /// Like [`from_jwks_json`](KeySet::from_jwks_json).
     fn try_from(keys: &JwkSet) -> Result<Self, ConfigError> {
         Self::from_jwks_json(&json_of(keys)?)
     }
 }
 
-/// The JSON is wiped when it is dropped, because it can hold a secret.
+/// Writes JSON that is wiped when it is dropped, because it can hold a secret.
 fn json_of(value: &impl Serialize) -> Result<Zeroizing<String>, ConfigError> {
     const UNREADABLE: ConfigError = ConfigError::UnreadableKey("a JWK that can be written as JSON");
-    // Measured first: a growing buffer would leave copies that are not wiped.
+    // The length is measured first: a growing buffer would leave copies that are not wiped.
     let mut length = Length(0);
     serde_json::to_writer(&mut length, value).map_err(|_| UNREADABLE)?;
     let mut json = Zeroizing::new(Vec::with_capacity(length.0));
@@ -165,7 +170,7 @@ fn json_of(value: &impl Serialize) -> Result<Zeroizing<String>, ConfigError> {
     String::from_utf8(std::mem::take(&mut *json)).map(Zeroizing::new).map_err(|_| UNREADABLE)
 }
 
-/// Counts bytes and keeps none.
+/// Counts bytes and stores none.
 struct Length(usize);
 
 impl std::io::Write for Length {

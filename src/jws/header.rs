@@ -1,18 +1,18 @@
-//! The protected header (RFC 7515 section 4): what is read, refused and ignored.
+//! Reads the protected header (RFC 7515 section 4), for the verifier: which members are read, rejected and ignored.
 
 use std::borrow::Cow;
 
 use super::{Algorithm, Compact, JwsError, Scratch};
 use crate::json::{Object, Value};
 
-/// The longest `kid` that is looked up, in bytes.
+/// The longest accepted `kid`, in bytes.
 const MAX_KEY_ID: usize = 1024;
 
-/// The members that matter here.
+/// The members that this crate uses.
 ///
-/// `jwk`, `jku`, `x5u`, `x5c`, `x5t` and members that nobody knows are ignored: keys come from the key set
-/// alone, so that such a member neither opens a door nor spoils a good token (RFC 8725 section 3.10). So is `zip`,
-/// which only a JWE has: LinkedIn writes `"zip":"RS256"` into good tokens. Nothing is ever decompressed.
+/// `jwk`, `jku`, `x5u`, `x5c`, `x5t` and unknown members are ignored. Keys come only from the key set, so such a member
+/// neither helps an attacker nor makes a valid token invalid (RFC 8725 section 3.10). `zip` is ignored too. Only a JWE
+/// can have it, but LinkedIn writes `"zip":"RS256"` into valid tokens. Nothing is ever decompressed.
 pub(crate) struct Header<'a> {
     algorithm: Algorithm,
     key_id: Option<Cow<'a, str>>,
@@ -24,8 +24,8 @@ impl<'a> Header<'a> {
     pub(crate) fn parse(json: &'a [u8]) -> Result<Self, JwsError> {
         let members =
             str::from_utf8(json).ok().and_then(Object::parse).ok_or(JwsError::MalformedHeader)?;
-        // Extensions that change what the bytes mean: none is implemented, so none can be accepted
-        // (RFC 7515 section 4.1.11), and a JWE is no JWS. Their values make no difference.
+        // These extensions change the meaning of the bytes. This crate implements none of them, so it cannot accept
+        // them (RFC 7515 section 4.1.11). `enc` belongs to a JWE, which is not a JWS. The values do not matter.
         if ["crit", "b64", "enc"].into_iter().any(|name| members.get(name).is_some()) {
             return Err(JwsError::UnsupportedHeader);
         }
@@ -36,7 +36,7 @@ impl<'a> Header<'a> {
             return Err(JwsError::MalformedHeader);
         }
         let typ = text(&members, "typ")?;
-        // A nested token would have to be opened again (RFC 7519 section 5.2).
+        // A nested token would need a second verification (RFC 7519 section 5.2).
         if text(&members, "cty")?.is_some_and(|cty| is_jwt(&cty)) {
             return Err(JwsError::UnsupportedHeader);
         }
@@ -49,7 +49,7 @@ impl<'a> Header<'a> {
         Ok(Header::parse(token.decode_header(&mut scratch)?)?.to_static())
     }
 
-    /// The same without a borrow.
+    /// A copy that does not borrow.
     pub(crate) fn to_static(&self) -> Header<'static> {
         let owned = |text: Option<&str>| text.map(|text| Cow::Owned(text.to_owned()));
         Header { algorithm: self.algorithm, key_id: owned(self.key_id()), typ: owned(self.typ()) }
@@ -68,7 +68,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// A member that is a string wherever it is present.
+/// A member that must be a string if it is present.
 fn text<'a>(members: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, JwsError> {
     match members.get(name) {
         None => Ok(None),
@@ -76,7 +76,7 @@ fn text<'a>(members: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, Jw
     }
 }
 
-/// Media types are compared without case, and `application/` may be left out (RFC 7515 section 4.1.10).
+/// Media types are compared without case, and `application/` is optional (RFC 7515 section 4.1.10).
 fn is_jwt(cty: &str) -> bool {
     cty.eq_ignore_ascii_case("JWT") || cty.eq_ignore_ascii_case("application/JWT")
 }

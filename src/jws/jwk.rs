@@ -1,4 +1,4 @@
-//! JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037 section 2), read strictly.
+//! Strict reader of JSON Web Keys (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
 
 use std::borrow::Cow;
 
@@ -18,15 +18,15 @@ use crate::{
 /// Members that only a private key has (RFC 7518 sections 6.2.2 and 6.3.2).
 const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 
-/// A JWK whose names are unique; nothing else of it is known to be right.
+/// A JWK whose member names are unique. Nothing else is checked yet.
 ///
-/// Members that nobody asks for are ignored. `x5c`, `x5t` and `x5u` are among them: none is followed.
+/// Unused members are ignored. `x5c`, `x5t` and `x5u` are among them: this crate does not follow them.
 ///
-/// A member that is `null` or an empty array counts as absent: .NET writes `"key_ops":[]` and `"d":null` into good
+/// A member that is `null` or an empty array counts as absent: .NET writes `"key_ops":[]` and `"d":null` into valid
 /// keys.
 pub(super) struct Jwk<'a>(Object<'a>);
 
-/// What `kty` and `crv` say.
+/// The key type, from `kty` and `crv`.
 #[derive(Clone, Copy)]
 enum Kind {
     Secret,
@@ -50,12 +50,12 @@ impl<'a> Jwk<'a> {
         self.get("kid").and_then(Value::as_cow)
     }
 
-    /// The key. An RSA key that names no algorithm is one for RS256.
+    /// Reads the key. An RSA key without `alg` is a key for RS256.
     pub(super) fn to_key(&self) -> Result<Key, ConfigError> {
         self.to_key_for(Algorithm::RS256)
     }
 
-    /// The key; of an RSA key that names no algorithm, one for each of `rsa_algorithms`.
+    /// Reads the key. An RSA key without `alg` gives one key for each of `rsa_algorithms`.
     pub(super) fn to_keys(&self, rsa_algorithms: &[Algorithm]) -> Result<Vec<Key>, ConfigError> {
         if !matches!(self.kind()?, Kind::Rsa) || self.get("alg").is_some() {
             return Ok(vec![self.to_key()?]);
@@ -90,7 +90,7 @@ impl<'a> Jwk<'a> {
             Some(key_id) => key.with_key_id(key_id),
             None => key,
         };
-        // One that is not a string limits the key, too. It is read as the empty name, which no issuer has.
+        // An `issuer` that is not a string also limits the key. It is read as the empty name, which no issuer has.
         Ok(match self.get("issuer") {
             Some(issuer) => key.with_issuer(&issuer.as_cow().unwrap_or_default()),
             None => key,
@@ -114,7 +114,7 @@ impl<'a> Jwk<'a> {
         }
     }
 
-    /// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), each where it is present.
+    /// Checks `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), each if it is present.
     fn check_purpose(&self) -> Result<(), ConfigError> {
         if self.text("use", "a `use` that is a string")?.is_some_and(|purpose| purpose != "sig") {
             return Err(ConfigError::KeyUse);
@@ -129,7 +129,7 @@ impl<'a> Jwk<'a> {
         Ok(())
     }
 
-    /// The algorithm that is named, else the one that type and curve imply.
+    /// The algorithm in `alg`. Without `alg`, the algorithm that type and curve imply.
     fn algorithm(&self, kind: Kind, rsa_algorithm: Algorithm) -> Result<Algorithm, ConfigError> {
         match self.text("alg", "an `alg` that is a string")? {
             Some(name) => name.parse(),
@@ -144,7 +144,7 @@ impl<'a> Jwk<'a> {
         }
     }
 
-    /// Both coordinates at full length (RFC 7518 section 6.2.1.2), as an uncompressed point.
+    /// Both coordinates at full length (RFC 7518 section 6.2.1.2), as one uncompressed point.
     fn point(&self, curve: Curve) -> Result<Vec<u8>, ConfigError> {
         let (x, y) = (self.bytes("x")?, self.bytes("y")?);
         let expected = curve.coordinate_length();
@@ -169,7 +169,7 @@ impl<'a> Jwk<'a> {
         self.0.get(name).filter(|value| !is_empty(*value))
     }
 
-    /// A member in canonical base64url. Whether or not it is secret, it is wiped.
+    /// A member in canonical base64url. The bytes are wiped, whether they are secret or not.
     fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         self.get(name)
             .and_then(Value::as_cow)

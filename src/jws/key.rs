@@ -1,4 +1,4 @@
-//! A key that knows its algorithm.
+//! Keys that verify signatures, each bound to one algorithm, for issuers and key sets.
 
 use std::{fmt, sync::Arc};
 
@@ -14,18 +14,18 @@ use crate::ConfigError;
 
 /// A key for exactly one algorithm, parsed and checked once.
 ///
-/// The key decides the algorithm, never the token (RFC 8725 section 3.1): a token whose `alg` is another
-/// is refused before any cryptography, so that a public key cannot be taken for an HMAC secret.
+/// The key decides the algorithm, not the token (RFC 8725 section 3.1). A token with another `alg` is rejected before
+/// any cryptography. So a public key cannot be used as an HMAC secret.
 ///
-/// Weak and malformed keys are refused when they are read, whichever way they come:
+/// All constructors reject weak and malformed keys:
 ///
-/// * RSA moduli outside 2048 to 8192 bits, exponents that are even, below 3 or longer than 33 bits;
-/// * points that are not on their curve, and on Ed25519 also those of small order or with a second encoding;
+/// * RSA moduli of less than 2048 or more than 8192 bits, and exponents that are even, below 3 or longer than 33 bits;
+/// * points that are not on their curve, and on Ed25519 also points of small order or with a second encoding;
 /// * HMAC secrets shorter than the hash, unless [`allow_short_secret`](Self::allow_short_secret) is called;
-/// * private keys where public ones belong.
+/// * private keys in place of public keys.
 ///
-/// A clone costs a counter. Without one of the features `aws-lc-rs` and `rust-crypto` every constructor
-/// returns [`ConfigError::NoBackend`]; ES512 needs `aws-lc-rs`.
+/// A clone is cheap: it increments a counter. Without the feature `aws-lc-rs` or `rust-crypto` every constructor
+/// returns [`ConfigError::NoBackend`]. ES512 needs `aws-lc-rs`.
 #[derive(Clone)]
 pub struct Key(Arc<Parts>);
 
@@ -33,15 +33,15 @@ pub struct Key(Arc<Parts>);
 struct Parts {
     algorithm: Algorithm,
     key_id: Option<Arc<str>>,
-    /// The only issuer of a multi-tenant set that may use it, or the template of all (see `Tenants`).
+    /// The only issuer of a multi-tenant set that may use the key, or the template of all issuers (see `Tenants`).
     issuer: Option<Arc<str>>,
     verifier: Arc<Verifier>,
 }
 
 impl Key {
-    /// A secret for HMAC with SHA-256, of 32 bytes at least.
+    /// A secret for HMAC with SHA-256, at least 32 bytes.
     ///
-    /// Length is all that can be checked: make secrets with a random generator, never out of words.
+    /// Only the length can be checked. Make secrets with a random generator, never from words.
     ///
     /// ```
     /// use tower_bearer::{Algorithm, ConfigError, Key};
@@ -53,45 +53,45 @@ impl Key {
     /// ```
     ///
     /// # Errors
-    /// [`ConfigError::SecretTooShort`] below 32 bytes (RFC 7518 section 3.2), and
-    /// [`ConfigError::KeyAlgorithmMismatch`] for a public key, in PEM, DER, base64 or JSON: a public key is not a
-    /// secret. A bare number or point of a key, such as the `n` of a JWK, cannot be recognised.
+    /// [`ConfigError::SecretTooShort`] below 32 bytes (RFC 7518 section 3.2). [`ConfigError::KeyAlgorithmMismatch`] for
+    /// a public key in PEM, DER, base64 or JSON, because a public key is not a secret. A bare number or point of a key,
+    /// such as the `n` of a JWK, cannot be recognised.
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::from_secret(Algorithm::HS256, secret.as_ref())
     }
 
-    /// A secret for HMAC with SHA-384, of 48 bytes at least.
+    /// A secret for HMAC with SHA-384, at least 48 bytes.
     ///
     /// # Errors
-    /// [`ConfigError::SecretTooShort`] below 48 bytes (RFC 7518 section 3.2), and
-    /// [`ConfigError::KeyAlgorithmMismatch`] as [`hs256`](Self::hs256).
+    /// [`ConfigError::SecretTooShort`] below 48 bytes (RFC 7518 section 3.2). [`ConfigError::KeyAlgorithmMismatch`]
+    /// like [`hs256`](Self::hs256).
     pub fn hs384(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::from_secret(Algorithm::HS384, secret.as_ref())
     }
 
-    /// A secret for HMAC with SHA-512, of 64 bytes at least.
+    /// A secret for HMAC with SHA-512, at least 64 bytes.
     ///
     /// # Errors
-    /// [`ConfigError::SecretTooShort`] below 64 bytes (RFC 7518 section 3.2), and
-    /// [`ConfigError::KeyAlgorithmMismatch`] as [`hs256`](Self::hs256).
+    /// [`ConfigError::SecretTooShort`] below 64 bytes (RFC 7518 section 3.2). [`ConfigError::KeyAlgorithmMismatch`]
+    /// like [`hs256`](Self::hs256).
     pub fn hs512(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Self::from_secret(Algorithm::HS512, secret.as_ref())
     }
 
-    /// An HMAC secret shorter than its hash, for an issuer that cannot be given a longer one.
+    /// An HMAC secret shorter than its hash, for an issuer that cannot use a longer one.
     ///
-    /// **Whoever guesses the secret can sign any token**, and one token is enough to test guesses
-    /// against, without asking the server. RFC 7518 section 3.2 forbids such secrets.
+    /// **An attacker who guesses the secret can sign any token.** One token is enough to test guesses, without a
+    /// request to the server. RFC 7518 section 3.2 forbids such secrets.
     ///
     /// # Errors
-    /// [`ConfigError::KeyAlgorithmMismatch`] for other algorithms than HS256, HS384 and HS512, and for a public key, as
-    /// [`hs256`](Self::hs256); [`ConfigError::SecretTooShort`] for an empty secret.
+    /// [`ConfigError::KeyAlgorithmMismatch`] for an algorithm other than HS256, HS384 and HS512, and for a public key,
+    /// like [`hs256`](Self::hs256). [`ConfigError::SecretTooShort`] for an empty secret.
     pub fn allow_short_secret(
         algorithm: Algorithm,
         secret: impl AsRef<[u8]>,
     ) -> Result<Self, ConfigError> {
         backend::require()?;
-        // Everybody who can read a public key could sign with it.
+        // Everyone who can read a public key could sign with it.
         if public_text::is_public_key(secret.as_ref()) {
             return Err(ConfigError::KeyAlgorithmMismatch(algorithm));
         }
@@ -99,50 +99,50 @@ impl Key {
             .map(|key| Self::new(algorithm, key))
     }
 
-    /// A public key in PEM (RFC 7468): exactly one block labelled `PUBLIC KEY`, `RSA PUBLIC KEY` or
-    /// `CERTIFICATE`, with nothing but white space around it.
+    /// A public key in PEM (RFC 7468): exactly one block labelled `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE`. Only
+    /// white space may surround the block.
     ///
-    /// A certificate only carries the key: neither its signature nor its dates are looked at.
+    /// A certificate only carries the key. Its signature and its dates are not checked.
     ///
     /// # Errors
-    /// [`ConfigError::PrivateKey`] for any private key, [`ConfigError::KeyAlgorithmMismatch`] where the key
-    /// is not one for `algorithm`, which HMAC algorithms never have; else what is listed at [`Key`].
+    /// [`ConfigError::PrivateKey`] for any private key. [`ConfigError::KeyAlgorithmMismatch`] if the key is not a key
+    /// for `algorithm`. A public key is never a key for an HMAC algorithm. Otherwise the errors listed at [`Key`].
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         backend::require()?;
         der::read_pem(algorithm, pem.as_ref()).map(|key| Self::new(algorithm, key))
     }
 
-    /// A public key in DER: a `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), an `RSAPublicKey`
-    /// (RFC 8017 appendix A.1.1) or a certificate, of which only the key is looked at.
+    /// A public key in DER: a `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), an `RSAPublicKey` (RFC 8017 appendix
+    /// A.1.1) or a certificate, of which only the key is used.
     ///
     /// # Errors
-    /// As [`from_pem`](Self::from_pem).
+    /// Like [`from_pem`](Self::from_pem).
     pub fn from_der(algorithm: Algorithm, der: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         backend::require()?;
         der::read_der(algorithm, der.as_ref()).map(|key| Self::new(algorithm, key))
     }
 
-    /// One JSON Web Key (RFC 7517), public or, as `oct`, an HMAC secret.
+    /// One JSON Web Key (RFC 7517): a public key, or an HMAC secret as `oct`.
     ///
-    /// The algorithm is the one that `alg` names, else the one that type and curve imply: RS256 for RSA,
-    /// ES256, ES384 or ES512 for a curve, EdDSA for Ed25519, HS256 for `oct`. `kid` becomes the key's id.
-    /// Member names must be unique; unknown members are ignored, and no URL or certificate is followed. A member that
-    /// is `null` or an empty array counts as absent.
+    /// `alg` names the algorithm. Without `alg`, type and curve imply it: RS256 for RSA, ES256, ES384 or ES512 for a
+    /// curve, EdDSA for Ed25519, HS256 for `oct`. `kid` becomes the key's id. Member names must be unique. Unknown
+    /// members are ignored. No URL and no certificate is followed. A member that is `null` or an empty array counts as
+    /// absent.
     ///
     /// # Errors
-    /// [`ConfigError::KeyUse`] and [`ConfigError::KeyOperations`] for a key that is not meant to verify,
-    /// [`ConfigError::PrivateKey`] for one with `d` or another private member,
-    /// [`ConfigError::UnsupportedKey`] and [`ConfigError::UnreadableKey`] for what cannot be used or read;
-    /// else what is listed at [`Key`].
+    /// [`ConfigError::KeyUse`] and [`ConfigError::KeyOperations`] for a key that is not meant to verify.
+    /// [`ConfigError::PrivateKey`] for a key with `d` or another private member. [`ConfigError::UnsupportedKey`] if the
+    /// key cannot be used, and [`ConfigError::UnreadableKey`] if it cannot be read. Otherwise the errors listed at
+    /// [`Key`].
     pub fn from_jwk_json(json: &str) -> Result<Self, ConfigError> {
         backend::require()?;
         Jwk::parse(json)?.to_key()
     }
 
-    /// Sets the key's id, or replaces the one that a JWK brought.
+    /// Sets the key's id, or replaces the id from a JWK.
     ///
-    /// A token that names a `kid` is verified with keys of that id, or, if there are none, with keys that
-    /// have no id at all. By default a key that is not read from a JWK has none.
+    /// A token with a `kid` is verified with the keys of that id, or, if there are none, with the keys without an id.
+    /// By default a key that is not read from a JWK has no id.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
         Arc::make_mut(&mut self.0).key_id = Some(key_id.into());
@@ -154,7 +154,7 @@ impl Key {
         self
     }
 
-    /// The member `issuer` of its JWK, which Microsoft Entra writes.
+    /// The member `issuer` of the JWK, which Microsoft Entra writes.
     pub(crate) fn issuer(&self) -> Option<&str> {
         self.0.issuer.as_deref()
     }
@@ -165,21 +165,21 @@ impl Key {
         self.0.algorithm
     }
 
-    /// The key's id, where it has one.
+    /// The key's id, if it has one.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.0.key_id.as_deref()
     }
 
-    /// What identifies the key whatever its id: by it, or by the id, the key is
-    /// [revoked](crate::revocation::RevocableKind::Key).
+    /// Identifies the key, whatever its id. A key is [revoked](crate::revocation::RevocableKind::Key) by its thumbprint
+    /// or by its id.
     ///
     /// For a public key it is the thumbprint of RFC 7638 with SHA-256, in base64url. The same key has the same
     /// thumbprint whether it was read from a JWK, PEM or DER, and for each of its algorithms. It is public.
     ///
-    /// For an HMAC secret it is not the thumbprint of RFC 7638, which is a plain hash of the secret. It is the first
-    /// half of the HMAC-SHA256, under the secret, of a fixed text. It tells as much about the secret as a token does:
-    /// whoever has it can test guesses of a weak secret. Do not publish it for a secret that is not random.
+    /// For an HMAC secret it is not the thumbprint of RFC 7638, because that is a plain hash of the secret. It is the
+    /// first half of the HMAC-SHA256 of a fixed text under the secret. It reveals as much about the secret as a token
+    /// does: with it an attacker can test guesses of a weak secret. Do not publish it for a secret that is not random.
     ///
     /// ```
     /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -206,13 +206,13 @@ impl Key {
         self.0.key_id.as_ref()
     }
 
-    /// Whether both verify the same signatures, whatever their ids.
+    /// Whether both keys verify the same signatures, whatever their ids.
     pub(crate) fn verifies_as(&self, other: &Self) -> bool {
         let (own, other) = (&self.0.verifier, &other.0.verifier);
         Arc::ptr_eq(own, other) || own.fingerprint() == other.fingerprint()
     }
 
-    /// Whether `signature` is one of this key over `signing_input`.
+    /// Whether `signature` is a signature of this key over `signing_input`.
     pub(crate) fn verify(&self, signing_input: &[u8], signature: &[u8]) -> bool {
         self.0.verifier.verify(signing_input, signature)
     }

@@ -1,4 +1,4 @@
-//! The keys of an issuer, and which of them a token can mean.
+//! Key sets: the keys of an issuer, and the rules that select keys for a token.
 
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
@@ -20,20 +20,20 @@ use foldhash::fast::RandomState;
 use super::{Algorithm, Compact, Header, JwsError, Key, Scratch, backend, jwk::Jwk};
 use crate::{ConfigError, json, telemetry};
 
-/// How many keys are tried for one token.
+/// The largest number of keys that are tried for one token.
 const MAX_TRIED: usize = 4;
 
-/// An unchangeable set of keys.
+/// An immutable set of keys.
 ///
-/// Which keys a token can mean:
+/// These rules select the keys for a token:
 ///
-/// 1. If it names a `kid`: the keys with exactly that id, or, where there are none, those without an id.
-/// 2. If it names none: all.
-/// 3. Of these, the keys whose algorithm is the token's; the first four, in the order of the set, are tried.
+/// 1. If the token has a `kid`: the keys with exactly that id, or, if there are none, the keys without an id.
+/// 2. If the token has no `kid`: all keys.
+/// 3. Of these, only the keys with the token's algorithm. At most the first four are tried, in the order of the set.
 ///
-/// The set is indexed, so that its size does not slow a request down.
+/// The set is indexed, so a large set does not slow a request down.
 pub struct KeySet {
-    /// Of this set alone in this process, so that whoever has looked at a set knows it again.
+    /// Identifies this set in the process, so that code that has used a set recognises it.
     number: u64,
     keys: Vec<Key>,
     /// Each list holds positions in `keys`.
@@ -44,9 +44,9 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// A set of these keys. Two may have one id; each is then tried.
+    /// A set of these keys. Two keys may have the same id. Both are then tried.
     ///
-    /// An empty set is allowed, and verifies nothing.
+    /// An empty set is allowed. It verifies nothing.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
         let mut set = Self::empty();
@@ -72,8 +72,9 @@ impl KeySet {
         self.number
     }
 
-    /// Whether a token with this `kid` that `key` verified would be verified by that key of this set, under the id that
-    /// it had. The first that verifies counts: one key may stand in a set under several ids.
+    /// Whether this set would still verify a token with this `kid` by the same key with the same id and issuer, if
+    /// `key` has verified it. Only the first key that verifies counts, because one key may be in a set under several
+    /// ids.
     pub(crate) fn still_means(&self, key: &Key, key_id: Option<&str>) -> bool {
         self.candidates(key.algorithm(), key_id).is_ok_and(|mut candidates| {
             let first = candidates.find(|candidate| candidate.verifies_as(key));
@@ -85,11 +86,11 @@ impl KeySet {
 
     /// Reads a JSON Web Key Set (RFC 7517 section 5) of public keys.
     ///
-    /// One odd key does not spoil the set: keys that cannot be used are left out one by one and listed in
-    /// [`refused`](Self::refused), for the reasons at [`Key::from_jwk_json`] and because they are secrets:
-    /// an `oct` key does not belong into a document that is published. Read one with
-    /// [`Key::from_jwk_json`] if it is yours. With the feature `tracing` they are also named in an event. The size of
-    /// the document is not limited. A byte order mark before it is skipped.
+    /// One bad key does not make the set invalid. Keys that cannot be used are left out one by one and listed in
+    /// [`refused`](Self::refused), for the reasons at [`Key::from_jwk_json`]. Secrets are left out too: an `oct` key
+    /// does not belong in a published document. If the secret is yours, read it with [`Key::from_jwk_json`]. With the
+    /// feature `tracing` an event names the keys that are left out. The size of the document is not limited. A byte
+    /// order mark before it is skipped.
     ///
     /// ```
     /// use tower_bearer::{Algorithm, KeySet};
@@ -106,15 +107,15 @@ impl KeySet {
     /// ```
     ///
     /// # Errors
-    /// [`ConfigError::UnreadableKey`] where the document is no JSON object with an array `keys`, and
-    /// [`ConfigError::NoUsableKey`] where no key is left, which names each key and the rule that it breaks.
+    /// [`ConfigError::UnreadableKey`] if the document is not a JSON object with an array `keys`.
+    /// [`ConfigError::NoUsableKey`] if no usable key is left. It names each key and the rule that the key breaks.
     pub fn from_jwks_json(json: &str) -> Result<Self, ConfigError> {
         let set = Self::read_jwks(json, usize::MAX, &[Algorithm::RS256])?;
         telemetry::keys_refused(&set.refused);
         Ok(set)
     }
 
-    /// Reads at most `max_keys` keys. Of an RSA key without `alg` there is one key for each of `rsa_algorithms`.
+    /// Reads at most `max_keys` keys. An RSA key without `alg` gives one key for each of `rsa_algorithms`.
     pub(crate) fn read_jwks(
         json: &str,
         max_keys: usize,
@@ -140,7 +141,7 @@ impl KeySet {
     /// Reads a JSON Web Key Set of public keys from a file.
     ///
     /// # Errors
-    /// [`ConfigError::KeyFile`] where the file cannot be read as text, else as
+    /// [`ConfigError::KeyFile`] if the file cannot be read as text. Otherwise like
     /// [`from_jwks_json`](Self::from_jwks_json).
     pub fn from_jwks_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
@@ -149,7 +150,7 @@ impl KeySet {
         Self::from_jwks_json(&json)
     }
 
-    /// The keys of a document that were left out.
+    /// The keys of the document that were left out.
     #[must_use]
     pub fn refused(&self) -> &[RefusedKey] {
         &self.refused
@@ -160,40 +161,39 @@ impl KeySet {
         self.by_id.contains_key(key_id)
     }
 
-    /// How many keys can be used.
+    /// The number of usable keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether no key can be used.
+    /// Whether the set has no usable key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The keys that can be used, in their order.
+    /// The usable keys, in their order.
     pub fn iter(&self) -> slice::Iter<'_, Key> {
         self.keys.iter()
     }
 
     /// Verifies a compact JWS (RFC 7515 section 7.1) and returns its payload, which need not be a JWT.
     ///
-    /// Nothing is said about the payload but that a key of this set signed it: no claim, no time is looked
-    /// at. For tokens use a [`Authenticator`](crate::Authenticator). The length of `compact` is not limited: whoever
-    /// holds the bytes has bounded them.
+    /// This proves only that a key of this set signed the payload. It checks no claims and no dates. For tokens use an
+    /// [`Authenticator`](crate::Authenticator). The length of `compact` is not limited: the caller must limit it.
     ///
     /// # Errors
-    /// The first rule of [`JwsError`] that is broken.
+    /// The first rule of [`JwsError`] that the JWS breaks.
     pub fn verify_compact(&self, compact: &[u8]) -> Result<Vec<u8>, JwsError> {
         self.verify_compact_if(|_| true, compact)
     }
 
-    /// As [`verify_compact`](Self::verify_compact), and the header must have this `typ`, in whatever case (RFC 8725
-    /// section 3.11).
+    /// Like [`verify_compact`](Self::verify_compact), and the header must have this `typ`, compared without case (RFC
+    /// 8725 section 3.11).
     ///
     /// # Errors
-    /// [`JwsError::UnexpectedType`] for another `typ` or none; otherwise as [`verify_compact`](Self::verify_compact).
+    /// [`JwsError::UnexpectedType`] for another `typ` or none. Otherwise like [`verify_compact`](Self::verify_compact).
     pub fn verify_compact_of_type(&self, typ: &str, compact: &[u8]) -> Result<Vec<u8>, JwsError> {
         self.verify_compact_if(
             |found| found.is_some_and(|found| found.eq_ignore_ascii_case(typ)),
@@ -218,7 +218,7 @@ impl KeySet {
         Ok(payload)
     }
 
-    /// The key that verifies the signature.
+    /// Returns the key that verifies the signature.
     pub(crate) fn verify(
         &self,
         header: &Header<'_>,
@@ -230,7 +230,7 @@ impl KeySet {
             .ok_or(JwsError::BadSignature)
     }
 
-    /// The keys that a token with this `alg` and `kid` can mean: one at least, [`MAX_TRIED`] at most.
+    /// The keys to try for a token with this `alg` and `kid`: at least one, at most [`MAX_TRIED`].
     fn candidates(
         &self,
         algorithm: Algorithm,
@@ -267,7 +267,7 @@ impl KeySet {
     }
 }
 
-/// Positions of keys, [`MAX_TRIED`] of each algorithm at most: no further one would ever be tried.
+/// Positions of keys, at most [`MAX_TRIED`] of each algorithm. Further keys would never be tried.
 #[derive(Default)]
 struct Candidates(Vec<usize>);
 
@@ -281,7 +281,7 @@ impl Candidates {
 }
 
 impl Default for KeySet {
-    /// No keys.
+    /// A set without keys.
     fn default() -> Self {
         Self::empty()
     }
@@ -303,7 +303,7 @@ impl<'a> IntoIterator for &'a KeySet {
 }
 
 impl fmt::Debug for KeySet {
-    /// Counts keys and shows none.
+    /// Shows the number of keys, not the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeySet")
             .field("len", &self.keys.len())
@@ -324,15 +324,15 @@ fn read_public(
     keys.map_err(|reason| (jwk.key_id().map(Cow::into), reason))
 }
 
-/// How many characters of a refused key's `kid` are shown.
+/// The number of characters shown of the `kid` of a key that was left out.
 const SHOWN_KEY_ID: usize = 64;
 
-/// How many refused keys are shown.
+/// The number of keys shown that were left out.
 const SHOWN_KEYS: usize = 16;
 
-/// A key of a document that is not used.
+/// A key of a document that was left out.
 ///
-/// It displays as its position, its `kid` (up to 64 characters of it) and the rule that it breaks.
+/// Its `Display` shows its position, its `kid` (up to 64 characters) and the rule that it breaks.
 pub struct RefusedKey {
     index: usize,
     key_id: Option<Box<str>>,
@@ -346,7 +346,7 @@ impl RefusedKey {
         self.index
     }
 
-    /// Its `kid`, where that can be read.
+    /// Its `kid`, if that can be read.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
@@ -360,7 +360,7 @@ impl RefusedKey {
 }
 
 impl fmt::Debug for RefusedKey {
-    /// Shows no id, as [`Key`] does.
+    /// Does not show the id, like [`Key`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RefusedKey")
             .field("index", &self.index)
@@ -381,7 +381,7 @@ impl fmt::Display for RefusedKey {
     }
 }
 
-/// Displays the first refused keys of a document, and how many more there are.
+/// Displays the first keys that were left out, and the number of the others.
 pub(crate) struct RefusedKeys<'a>(pub(crate) &'a [RefusedKey]);
 
 impl fmt::Display for RefusedKeys<'_> {

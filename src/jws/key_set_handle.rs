@@ -1,4 +1,4 @@
-//! A key set that is replaced while it is in use.
+//! A handle on a key set that is replaced at run time, for services that reload their keys.
 
 use std::{
     fmt,
@@ -12,10 +12,10 @@ use arc_swap::ArcSwap;
 
 use super::KeySet;
 
-/// A key set that can be replaced while it is in use; clones share it.
+/// A key set that can be replaced while it is in use. Clones share it.
 ///
-/// Whoever verifies takes the set that is current at that moment and keeps it to the end, so no token
-/// sees half of an old set and half of a new one.
+/// A verification takes the current set once and keeps it to the end. So a token never sees half of an old set and half
+/// of a new one.
 ///
 /// ```
 /// use tower_bearer::{Key, KeySet, KeySetHandle};
@@ -31,9 +31,9 @@ pub struct KeySetHandle(Arc<Shared>);
 
 struct Shared {
     current: ArcSwap<KeySet>,
-    /// The current set's number, for whoever needs nothing else of it.
+    /// The number of the current set, for code that needs only the number.
     number: AtomicU64,
-    /// Held while both are replaced: of two replacements, the later one has both.
+    /// Held while both fields are replaced: after two replacements, both fields are those of the later one.
     replacing: Mutex<()>,
 }
 
@@ -46,10 +46,10 @@ impl KeySetHandle {
         Self(Arc::new(Shared { current, number, replacing: Mutex::new(()) }))
     }
 
-    /// Puts `keys` in the place of the whole set, for every clone of this handle.
+    /// Replaces the whole set by `keys`, for every clone of this handle.
     ///
-    /// A token that only an old key verifies is refused from now on. To let old tokens run out, keep their
-    /// key in the new set.
+    /// A token that only an old key verifies is rejected from now on. If old tokens must stay valid until they expire,
+    /// keep their key in the new set.
     pub fn replace(&self, keys: KeySet) {
         let number = keys.number();
         let _replacing = self.0.replacing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl KeySetHandle {
         self.0.current.load()
     }
 
-    /// The number of the current set; while that is being replaced, of either.
+    /// The number of the current set. During a replacement, the number of the old or the new set.
     pub(crate) fn number(&self) -> u64 {
         self.0.number.load(Ordering::Acquire)
     }

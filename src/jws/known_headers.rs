@@ -1,4 +1,5 @@
-//! Protected headers that good tokens had: an issuer writes the same few again and again.
+//! Remembers the protected headers of verified tokens, for the verifier: an issuer writes the same few headers again
+//! and again.
 
 use std::sync::{
     Arc,
@@ -9,18 +10,18 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::Header;
 
-/// How many headers are remembered. They are compared one by one.
+/// The number of remembered headers. They are compared one by one.
 const CAPACITY: usize = 16;
 
-/// How many good tokens with unknown headers it takes, once the list is full, for one of them to replace the
-/// oldest: keys that rotate get their place, and more headers than fit do not rewrite the list at every request.
+/// If the list is full, one in this many verified tokens with an unknown header replaces the oldest header. So headers
+/// of rotated keys get a place, and more headers than fit do not rewrite the list at every request.
 const PATIENCE: usize = 1_024;
 
-/// Remembers what headers say, by their encoded bytes.
+/// Remembers parsed headers by their encoded bytes.
 ///
-/// Reading a header is a pure function of its bytes, so what is remembered can be no different from what would
-/// be read. Which keys a header means is asked of the key set each time. Only headers under a signature that
-/// verified are remembered, so nobody else can fill the list.
+/// Parsing a header is a pure function of its bytes, so a remembered header equals a header that is parsed again. The
+/// key set still decides each time which keys a header means. Only headers under a verified signature are remembered,
+/// so an attacker without a key cannot fill the list.
 pub(crate) struct KnownHeaders {
     list: ArcSwap<Vec<Arc<KnownHeader>>>,
     unknown: AtomicUsize,
@@ -43,7 +44,7 @@ impl KnownHeaders {
         Snapshot(self.list.load())
     }
 
-    /// Remembers a header that was not in the list, once its token's signature has verified.
+    /// Remembers a header that was not in the list. Call it after the token's signature is verified.
     pub(crate) fn remember(&self, encoded: &[u8], header: &Header<'_>) {
         let unknown = self.unknown.fetch_add(1, Ordering::Relaxed);
         if self.list.load().len() >= CAPACITY && !unknown.is_multiple_of(PATIENCE) {

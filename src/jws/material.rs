@@ -1,6 +1,6 @@
-//! What a key is made of, and the checks that every way in shares.
+//! The numbers of a key, and the checks that every constructor of a key shares.
 //!
-//! They are our own because the libraries let such keys pass, or differ from each other.
+//! The checks are our own because the libraries accept such keys, or differ from each other.
 
 use std::borrow::Cow;
 
@@ -10,16 +10,16 @@ use zeroize::Zeroizing;
 use super::{Algorithm, backend};
 use crate::ConfigError;
 
-/// The numbers and points of one key, borrowed from wherever they were read.
+/// The numbers or the point of one key, borrowed from its source.
 #[derive(Clone, Copy)]
 pub(super) enum Material<'a> {
     /// An HMAC secret.
     Secret(&'a [u8]),
     /// Big-endian, possibly with leading zero octets.
     Rsa { modulus: &'a [u8], exponent: &'a [u8] },
-    /// A point as SEC 1 section 2.3.3 encodes it.
+    /// A point in the encoding of SEC 1 section 2.3.3.
     Ec { curve: Curve, point: &'a [u8] },
-    /// A point as RFC 8032 section 5.1.2 encodes it.
+    /// A point in the encoding of RFC 8032 section 5.1.2.
     Ed25519(&'a [u8]),
 }
 
@@ -40,7 +40,7 @@ impl Curve {
         }
     }
 
-    /// `crv` of a JWK.
+    /// The `crv` of a JWK.
     fn name(self) -> &'static str {
         match self {
             Self::P256 => "P-256",
@@ -51,8 +51,8 @@ impl Curve {
 }
 
 impl Material<'_> {
-    /// What tells this key, used with this algorithm, from every other: a hash, so that it can be kept beside the
-    /// key without being one more copy of a secret.
+    /// Identifies the key together with the algorithm. It is a hash, so storing it beside the key does not make another
+    /// copy of a secret.
     pub(super) fn fingerprint(&self, algorithm: Algorithm) -> [u8; 32] {
         let parts: [&[u8]; 2] = match *self {
             Self::Secret(bytes) | Self::Ed25519(bytes) | Self::Ec { point: bytes, .. } => {
@@ -62,19 +62,19 @@ impl Material<'_> {
                 [without_leading_zeros(modulus), without_leading_zeros(exponent)]
             }
         };
-        // All at once: growing would leave pieces behind that nobody wipes.
+        // Allocates the final size at once: a growing buffer would leave copies that are not wiped.
         let length = 32 + parts.iter().map(|part| part.len()).sum::<usize>();
         let mut input = Zeroizing::new(Vec::with_capacity(length));
         input.extend_from_slice(algorithm.name().as_bytes());
         for part in parts {
-            // The length in front: no two lists of parts make one text.
+            // The length comes first, so two different lists of parts never make the same text.
             input.extend_from_slice(&part.len().to_be_bytes());
             input.extend_from_slice(part);
         }
         backend::sha256(&input)
     }
 
-    /// What [`Key::thumbprint`](super::Key::thumbprint) says. The material has passed [`check`](Self::check).
+    /// Computes [`Key::thumbprint`](super::Key::thumbprint). The material must have passed [`check`](Self::check).
     pub(super) fn thumbprint(&self) -> Result<String, ConfigError> {
         if let Self::Secret(secret) = *self {
             let tag = backend::hmac_sha256(secret, b"tower-bearer: id of a key");
@@ -110,8 +110,8 @@ impl Material<'_> {
         }
     }
 
-    /// The key type and curve must be those of the algorithm (RFC 8725 section 3.1), and the numbers must
-    /// be strong enough. That a point of a NIST curve lies on it is checked by the backend.
+    /// Checks that key type and curve belong to the algorithm (RFC 8725 section 3.1), and that the numbers are strong
+    /// enough. The backend checks that a point of a NIST curve is on its curve.
     ///
     /// Returns the length of a signature in bytes.
     pub(super) fn check(&self, algorithm: Algorithm) -> Result<usize, ConfigError> {
@@ -139,8 +139,8 @@ impl Material<'_> {
     }
 }
 
-/// The length of the hash, which is the least length of a secret (RFC 7518 section 3.2); `None` for
-/// algorithms that have no secret.
+/// The length of the hash, which is the minimum length of a secret (RFC 7518 section 3.2). `None` for algorithms
+/// without a secret.
 pub(super) fn hash_length(algorithm: Algorithm) -> Option<usize> {
     match algorithm {
         Algorithm::HS256 => Some(32),
@@ -150,7 +150,8 @@ pub(super) fn hash_length(algorithm: Algorithm) -> Option<usize> {
     }
 }
 
-/// Only emptiness is refused here: the least length has a spelled-out way round it.
+/// Rejects only an empty secret. [`Key::allow_short_secret`](super::Key::allow_short_secret) accepts secrets below the
+/// minimum length.
 fn check_secret(secret: &[u8], algorithm: Algorithm) -> Result<usize, ConfigError> {
     if secret.is_empty() {
         return Err(ConfigError::SecretTooShort { length: 0, minimum: 1 });
@@ -168,7 +169,7 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<usize, ConfigError> {
     if !is_odd(modulus) {
         return Err(ConfigError::UnreadableKey("an odd RSA modulus"));
     }
-    // An exponent of 1 makes every padded hash its own signature, a long one makes verification slow.
+    // With an exponent of 1, every padded hash is its own signature. A long exponent makes verification slow.
     if !is_odd(exponent) || exponent == [1] || bit_length(exponent) > 33 {
         return Err(ConfigError::RsaExponent);
     }
@@ -181,7 +182,7 @@ fn check_point(curve: Curve, point: &[u8]) -> Result<usize, ConfigError> {
         Some(4) if point.len() == 1 + 2 * length => Ok(2 * length),
         Some(2 | 3) if point.len() == 1 + length => Ok(2 * length),
         Some(2..=4) | None => Err(ConfigError::KeyLength),
-        // The point at infinity, or one of the hybrid forms, which nobody uses.
+        // The point at infinity, or a hybrid form, which is not used in practice.
         Some(_) => Err(ConfigError::InvalidPoint),
     }
 }
@@ -192,8 +193,8 @@ fn check_ed25519(point: &[u8]) -> Result<usize, ConfigError> {
 
     let encoded = CompressedEdwardsY::from_slice(point).map_err(|_| ConfigError::KeyLength)?;
     let point = encoded.decompress().ok_or(ConfigError::InvalidPoint)?;
-    // A point of small order verifies forged signatures; one that has two encodings has two thumbprints
-    // (RFC 8032 section 5.1.3 refuses what is not reduced).
+    // A point of small order verifies forged signatures. A point with two encodings has two thumbprints (RFC 8032
+    // section 5.1.3 rejects an encoding that is not reduced).
     if point.is_small_order() || point.compress() != encoded {
         return Err(ConfigError::InvalidPoint);
     }
@@ -205,8 +206,8 @@ fn check_ed25519(_: &[u8]) -> Result<usize, ConfigError> {
     Err(ConfigError::NoBackend)
 }
 
-/// RFC 7518 section 6.3.1.1 has none, but keys of some providers do; the number is the same, and every
-/// check looks at the number.
+/// RFC 7518 section 6.3.1.1 forbids leading zeros, but keys of some providers have them. The number is the same, and
+/// every check uses the number.
 pub(super) fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     number.get(zeros..).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! JSON Web Signatures (RFC 7515): strict compact serialisation, keys that know their algorithm.
+//! JSON Web Signatures (RFC 7515) for the verifier: strict compact serialisation, and keys bound to one algorithm each.
 
 mod algorithm;
 mod backend;
@@ -38,17 +38,17 @@ pub(crate) use self::known_headers::KnownHeaders;
 #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
 pub use self::signing_key::{SigningFailed, SigningKey};
 
-/// Why compact bytes are no JWS that a key set vouches for.
+/// The reason why bytes are not a compact JWS that a key of the set verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum JwsError {
     /// Longer than the limit.
     #[error("the JWS is too long: expected at most the configured length")]
     TooLong,
-    /// Not three parts of canonical, unpadded base64url, separated by exactly two dots.
+    /// The bytes are not three parts of canonical, unpadded base64url, separated by exactly two dots.
     #[error("not a compact JWS: expected three parts of unpadded base64url between dots")]
     NotCompact,
-    /// The protected header is no strict JSON object, or a member of it has the wrong type.
+    /// The protected header is not a strict JSON object, or a member of it has the wrong type.
     #[error(
         "malformed protected header: expected a JSON object with unique names and members of the right type"
     )]
@@ -56,20 +56,20 @@ pub enum JwsError {
     /// `alg` is `none` or a name that this crate does not know (RFC 8725 section 3.1).
     #[error("unsupported algorithm: `tower_bearer::Algorithm` lists what is supported")]
     UnsupportedAlgorithm,
-    /// `crit`, `b64` or `enc`: extensions that change what the bytes mean (RFC 7515 section 4.1.11, RFC 7797
-    /// section 7).
+    /// The header has `crit`, `b64` or `enc`: extensions that change the meaning of the bytes (RFC 7515 section 4.1.11,
+    /// RFC 7797 section 7).
     #[error("unsupported header parameter: expected no `crit`, `b64` or `enc`")]
     UnsupportedHeader,
-    /// The header's `typ` is not the one that was asked for (RFC 8725 section 3.11).
-    #[error("the header has another typ")]
+    /// The header's `typ` is not the expected one (RFC 8725 section 3.11).
+    #[error("unexpected `typ` in the header: expected the one that the caller named")]
     UnexpectedType,
-    /// No key of the set can be meant.
+    /// No key of the set matches the token's `kid`.
     #[error("unknown key: expected the `kid` of a key of the set")]
     UnknownKey,
-    /// The keys that are meant are bound to other algorithms (RFC 8725 section 3.1).
+    /// The keys that match are bound to other algorithms (RFC 8725 section 3.1).
     #[error("algorithm mismatch: expected the algorithm of the key")]
     AlgorithmMismatch,
-    /// No key that is meant verifies the signature.
+    /// No key that matches verifies the signature.
     #[error("bad signature: expected one that a key of the set verifies")]
     BadSignature,
 }

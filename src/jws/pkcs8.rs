@@ -1,7 +1,7 @@
-//! Private keys in PKCS#8 (RFC 5958), not encrypted.
+//! Reads and writes private keys in PKCS#8 (RFC 5958) without encryption, for `SigningKey`.
 //!
-//! The crates `pkcs8` and `sec1` read and write DER. Three checks are here: that there is exactly one PEM block, that
-//! the key type and curve are those of the algorithm, and that numbers have the length of their curve.
+//! The crates `pkcs8` and `sec1` read and write DER. This module makes three checks: there is exactly one PEM block,
+//! key type and curve belong to the algorithm, and numbers have the length of their curve.
 
 use ::pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
 use sec1::EcPrivateKey;
@@ -45,7 +45,7 @@ fn read_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<Secret, Con
     match (algorithm, info.algorithm.oid) {
         (Algorithm::ES256, EC) if info.algorithm.parameters_oid() == Ok(P256) => read_p256(key),
         (Algorithm::EdDSA, ED25519) => {
-            // RFC 8410 section 7: an octet string within the octet string.
+            // RFC 8410 section 7: an octet string inside the octet string.
             let seed = <&OctetStringRef>::from_der(key).map_err(|_| UNREADABLE)?;
             number(seed.as_bytes()).map(Secret::Ed25519)
         }
@@ -54,7 +54,8 @@ fn read_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<Secret, Con
     }
 }
 
-/// RFC 5915 section 3. The curve is named outside; a name inside must be the same.
+/// RFC 5915 section 3. The outer structure names the curve. If the inner structure names a curve too, it must be the
+/// same.
 fn read_p256(der: &[u8]) -> Result<Secret, ConfigError> {
     let key = EcPrivateKey::try_from(der).map_err(|_| UNREADABLE)?;
     let curve = key.parameters.and_then(|parameters| parameters.named_curve());
@@ -64,7 +65,7 @@ fn read_p256(der: &[u8]) -> Result<Secret, ConfigError> {
     number(key.private_key).map(Secret::P256)
 }
 
-/// Of 32 bytes: neither crate looks at the length.
+/// Checks that the number has 32 bytes: neither crate checks the length.
 fn number(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
     match bytes.len() {
         32 => Ok(Zeroizing::new(bytes.to_vec())),
@@ -80,7 +81,7 @@ pub(super) fn write_pem(secret: &Secret, public: &Public) -> Option<Zeroizing<St
 fn write_der(secret: &Secret, public: &Public) -> Option<SecretDocument> {
     match (secret, public) {
         (Secret::P256(scalar), Public::Point(point)) => {
-            // With the public key, as OpenSSL writes it: some readers demand it.
+            // Includes the public key, like OpenSSL: some readers require it.
             let key =
                 EcPrivateKey { private_key: scalar, parameters: None, public_key: Some(point) };
             let key = SecretDocument::try_from(key).ok()?;

@@ -1,14 +1,14 @@
-//! Recognises public keys among what is given as an HMAC secret (RFC 8725 section 3.1).
+//! Recognises a public key that was passed as an HMAC secret (RFC 8725 section 3.1), for the constructors of `Key`.
 //!
-//! Everybody knows a public key, so an HMAC with it proves nothing. Servers read secrets and keys from files and
-//! variables, where one is easily taken for the other (CVE-2023-48223, CVE-2026-34950). Recognised are:
+//! A public key is known to everyone, so an HMAC with it proves nothing. Servers read secrets and keys from files and
+//! variables, where it is easy to confuse the two (CVE-2023-48223, CVE-2026-34950). This module recognises:
 //!
 //! 1. DER: a `SubjectPublicKeyInfo`, an `RSAPublicKey`, a certificate.
-//! 2. Text with a PEM block anywhere in it, whatever stands before.
+//! 2. Text with a PEM block anywhere in it, whatever text comes before.
 //! 3. A JSON Web Key or a set of them.
-//! 4. Any of these in base64 or base64url, with or without padding, in lines, and again within it.
+//! 4. Any of these in base64 or base64url, with or without padding, in lines, and also encoded several times.
 //!
-//! In text, white space, byte order marks and the zeros of UTF-16 do not count.
+//! In text, white space, byte order marks and the zeros of UTF-16 are ignored.
 
 use base64_simd::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
@@ -30,7 +30,7 @@ fn is_public_text(secret: &[u8]) -> bool {
         || from_base64(&mut text).is_some_and(|bytes| is_public_key(&bytes))
 }
 
-/// The bytes of text in either alphabet. Padding is not needed.
+/// Decodes text in either alphabet. Padding is optional.
 fn from_base64(text: &mut [u8]) -> Option<Zeroizing<Vec<u8>>> {
     for byte in text.iter_mut() {
         match byte {

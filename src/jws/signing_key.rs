@@ -1,4 +1,4 @@
-//! A private key that knows its algorithm.
+//! Private keys that sign tokens, each bound to one algorithm, for issuers and for tests.
 
 #[cfg(test)]
 mod tests;
@@ -15,13 +15,13 @@ use super::{
 };
 use crate::ConfigError;
 
-/// A key that signs tokens, with exactly one algorithm: ES256, EdDSA, RS256 or HS256.
+/// A key that signs tokens with exactly one algorithm: ES256, EdDSA, RS256 or HS256.
 ///
-/// ES256 is what every library verifies. RS256 needs the feature `aws-lc-rs`. With HS256 whoever verifies can also
-/// sign, so it is for a service that verifies its own tokens and for nobody else.
+/// Every library verifies ES256. RS256 needs the feature `aws-lc-rs`. With HS256 every verifier can also sign, so use
+/// it only for a service that verifies its own tokens.
 ///
-/// Its id (`kid`) is its [thumbprint](Key::thumbprint), so that the same key has the same id wherever it is read.
-/// Nothing of a key is shown by `Debug`. A clone costs two counters.
+/// The key's id (`kid`) is its [thumbprint](Key::thumbprint), so the same key has the same id everywhere. `Debug` shows
+/// only the algorithm and the id. A clone is cheap: it increments two counters.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -48,23 +48,23 @@ struct Parts {
     verifying: Key,
 }
 
-/// The operating system or the backend refused to make a signature or random bytes.
+/// The operating system did not provide random bytes, or the backend did not make a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a token could not be signed: the operating system or the cryptographic backend failed")]
 pub struct SigningFailed;
 
 impl SigningKey {
-    /// A new key, of 2048 bits for RS256, out of the operating system's random bytes.
+    /// A new key from the random bytes of the operating system. An RS256 key has 2048 bits.
     ///
     /// # Errors
-    /// [`ConfigError::UnsupportedByBackend`] for other algorithms than ES256, EdDSA, RS256 and HS256, for RS256 without
-    /// the feature `aws-lc-rs`; [`ConfigError::NoRandomness`] where the system has no random bytes.
+    /// [`ConfigError::UnsupportedByBackend`] for an algorithm other than ES256, EdDSA, RS256 and HS256, and for RS256
+    /// without the feature `aws-lc-rs`. [`ConfigError::NoRandomness`] if the system cannot provide random bytes.
     pub fn generate(algorithm: Algorithm) -> Result<Self, ConfigError> {
         backend::require()?;
         if algorithm == Algorithm::RS256 {
             return Self::new(algorithm, backend::generate_rsa()?);
         }
-        // A number that is no key of P-256 comes once in 2^32 times.
+        // A random number is not a valid P-256 key once in 2^32 times.
         let mut last = ConfigError::UnsupportedByBackend(algorithm);
         for _ in 0..4 {
             let mut bytes = Zeroizing::new(vec![0; 32]);
@@ -83,11 +83,11 @@ impl SigningKey {
         Err(last)
     }
 
-    /// A private key in PEM: one block `PRIVATE KEY`, PKCS#8 in clear (RFC 5958), for ES256, EdDSA or RS256.
+    /// A private key in PEM for ES256, EdDSA or RS256: one block `PRIVATE KEY`, PKCS#8 without encryption (RFC 5958).
     ///
     /// # Errors
-    /// [`ConfigError::UnreadableKey`] for anything else, [`ConfigError::KeyAlgorithmMismatch`] for a key of another
-    /// type, [`ConfigError::UnsupportedByBackend`] as [`generate`](Self::generate).
+    /// [`ConfigError::UnreadableKey`] for anything else. [`ConfigError::KeyAlgorithmMismatch`] for a key of another
+    /// type. [`ConfigError::UnsupportedByBackend`] like [`generate`](Self::generate).
     pub fn from_pkcs8_pem(
         algorithm: Algorithm,
         pem: impl AsRef<[u8]>,
@@ -96,10 +96,10 @@ impl SigningKey {
         Self::new(algorithm, pkcs8::read_pem(algorithm, pem.as_ref())?)
     }
 
-    /// A secret for HMAC with SHA-256, of 32 bytes at least.
+    /// A secret for HMAC with SHA-256, at least 32 bytes.
     ///
     /// # Errors
-    /// As [`Key::hs256`].
+    /// Like [`Key::hs256`].
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Key::hs256(secret.as_ref())?;
         Self::new(Algorithm::HS256, Secret::Hmac(Zeroizing::new(secret.as_ref().to_vec())))
@@ -120,7 +120,7 @@ impl SigningKey {
         Ok(Self { algorithm, key_id, parts: Arc::new(Parts { secret, public, sign, verifying }) })
     }
 
-    /// Sets another id, in place of the thumbprint. Keys that are verified side by side need different ones.
+    /// Sets another id in place of the thumbprint. Keys that are verified side by side need different ids.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
         self.key_id = key_id.into();
@@ -139,13 +139,14 @@ impl SigningKey {
         &self.key_id
     }
 
-    /// The key that verifies what this one signs, with the same id: the public half, or the HMAC secret.
+    /// The key that verifies the signatures of this key, with the same id: the public half, or the HMAC secret.
     #[must_use]
     pub fn verifying_key(&self) -> Key {
         self.parts.verifying.clone().with_key_id(Arc::clone(&self.key_id))
     }
 
-    /// The public half as a JSON Web Key (RFC 7517) with `use`, `alg` and `kid`; `None` for HMAC, which has none.
+    /// The public half as a JSON Web Key (RFC 7517) with `use`, `alg` and `kid`. `None` for HMAC, which has no public
+    /// half.
     #[must_use]
     pub fn public_jwk_json(&self) -> Option<String> {
         let public = self.parts.public.as_ref()?;
@@ -155,16 +156,16 @@ impl SigningKey {
         Some(format!(r#"{members},"use":"sig","alg":"{}","kid":{id}}}"#, self.algorithm.name()))
     }
 
-    /// The private key in PEM, for a file that nobody else can read; `None` for HMAC.
+    /// The private key in PEM. Write it only to a file that no other user can read. `None` for HMAC.
     #[must_use]
     pub fn to_pkcs8_pem(&self) -> Option<Zeroizing<String>> {
         pkcs8::write_pem(&self.parts.secret, self.parts.public.as_ref()?)
     }
 
-    /// Signs a payload and returns a compact JWS (RFC 7515 section 7.1), with this `typ` in its header.
+    /// Signs a payload and returns a compact JWS (RFC 7515 section 7.1) with this `typ` in its header.
     ///
-    /// The payload is signed as it is. A JWT has a JSON object with the claims there. Choose a `typ` that only one kind
-    /// of your tokens has, so that no kind passes for another (RFC 8725 section 3.11).
+    /// The payload is signed unchanged. For a JWT it is a JSON object with the claims. Choose a different `typ` for
+    /// each kind of token, so that no kind is accepted as another (RFC 8725 section 3.11).
     ///
     /// ```
     /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]

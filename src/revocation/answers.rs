@@ -1,4 +1,4 @@
-//! The cache of "not revoked" answers of the store.
+//! The cache of the store's "not revoked" answers.
 
 use std::{
     hash::{Hash, Hasher},
@@ -19,20 +19,21 @@ use super::{
 };
 use crate::UnixTime;
 
-/// How long moka keeps an answer beyond its use. Whether an answer may be used is decided by its date and
-/// the injected clock; moka's own clock only frees memory, and must not do so too early.
+/// How long moka keeps an answer beyond its use. The answer's date and the injected clock decide whether it may be
+/// used. moka's own clock only frees memory, and must not do so too early.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// moka refuses more than a thousand years.
+/// moka does not accept more than a thousand years.
 const KEPT_AT_MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The last answer about one token, kept with the token: while it is fresh, none has to be looked up.
+/// The last answer about one token, kept with the token. While it is fresh, no search is needed.
 ///
-/// It is judged by its date and epoch as every other answer is. That it was forgotten elsewhere is no matter.
+/// It is judged by its date and epoch, like every other answer. It stays valid if [`Answers`] has forgotten it.
 pub(crate) struct RevocationMemo(Option<ArcSwapOption<CachedAnswer>>);
 
 impl RevocationMemo {
-    /// For a token that will be seen again, or for one that is forgotten after its request and takes no notes.
+    /// `is_kept` is true for a token that will be seen again. A token that is forgotten after its request keeps no
+    /// answer.
     pub(crate) fn new(is_kept: bool) -> Self {
         Self(is_kept.then(ArcSwapOption::empty))
     }
@@ -48,15 +49,15 @@ impl RevocationMemo {
     }
 }
 
-/// A bounded memory of answers. To lose one costs a question to the store and nothing else.
+/// A bounded cache of answers. A lost answer costs one lookup, nothing else.
 pub(super) struct Answers {
-    /// Of these answers alone in this process.
+    /// Identifies this cache in the process.
     number: u64,
     remembered: Cache<Token, Arc<CachedAnswer>, RandomState>,
 }
 
 impl Answers {
-    /// Remembers `capacity` answers, each for `usable`.
+    /// Remembers up to `capacity` answers, each for `usable`.
     pub(super) fn new(capacity: u64, usable: Duration) -> Self {
         let kept = usable.saturating_add(SLACK).min(KEPT_AT_MOST);
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -73,7 +74,7 @@ impl Answers {
         self.remembered.get(token)
     }
 
-    /// Whether an answer is one of these.
+    /// Whether the answer belongs to this cache.
     pub(super) fn own(&self, answer: &CachedAnswer) -> bool {
         answer.asked_by() == self.number
     }
@@ -83,18 +84,18 @@ impl Answers {
         self.remembered.insert(token.clone(), Arc::new(answer));
     }
 
-    /// About how many there are.
+    /// The approximate number of answers.
     pub(super) fn len(&self) -> u64 {
         self.remembered.run_pending_tasks();
         self.remembered.entry_count()
     }
 }
 
-/// The token that was asked about.
+/// The token of a question.
 ///
-/// Two tokens are the same only if every fact that the store judged is the same: an issuer that gives two
-/// tokens one id must not have the "not revoked" about one used for the other. (A "revoked" about one is: a denial
-/// goes by the id.)
+/// Two tokens are equal only if every fact that the store judged is equal. If an issuer gives two tokens one id, the
+/// "not revoked" about one must not be used for the other. A "revoked" about one does apply to the other, because a
+/// denial matches by the id.
 #[derive(Clone)]
 pub(super) struct Token {
     issuer: Arc<str>,
@@ -134,7 +135,7 @@ impl Token {
         }
     }
 
-    /// The revocation of the token alone.
+    /// The revocation entry of the token alone.
     pub(super) fn entry(&self) -> RevocationEntry {
         RevocationEntry::new(self.itself(), self.expires_at)
     }
@@ -148,7 +149,7 @@ impl Token {
         let issuer = || Arc::clone(&self.issuer);
         let subject = self.subject.clone().map(|subject| Revocable::subject(issuer(), subject));
         let session = self.session_id.clone().map(|id| Revocable::session(issuer(), id));
-        // By default a key of our own has its thumbprint for its id: one question is enough.
+        // By default the id of our own keys is their thumbprint: one question is enough.
         let key_id = self.key_id.as_ref().filter(|id| **id != self.key_thumbprint);
         let key = |id: &Arc<str>| Revocable::key(issuer(), Arc::clone(id));
         let keys = [key_id.map(key), Some(key(&self.key_thumbprint))];
@@ -172,7 +173,7 @@ impl PartialEq for Token {
 impl Eq for Token {}
 
 impl Hash for TokenFacts<'_> {
-    /// The id tells tokens apart; where it does not, [`Equivalent`] does.
+    /// The hash covers the facts that usually differ. [`Equivalent`] compares the others.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.issuer.hash(state);
         self.token_id.hash(state);

@@ -1,4 +1,4 @@
-//! The cache in front of a store, and the rules by which it answers.
+//! The cache in front of a revocation store, for the authenticator and for code that revokes.
 
 use std::{
     fmt,
@@ -24,35 +24,33 @@ use crate::{
     telemetry::{self, LookUpTimer, Pace},
 };
 
-/// What a request gets when the store was asked and could not answer in time.
+/// Decides about a request if the store did not answer in time or failed.
 ///
-/// None of these overrides a denial that this process knows of.
+/// No variant overrides a denial that this process knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnUnavailable {
-    /// The request is refused as unavailable: 503, not 401.
+    /// The request is rejected as unavailable: 503, not 401.
     #[default]
     Deny,
-    /// The token is taken for not revoked, and counted in [`RevocationStats::allowed`]. Whoever can keep
-    /// the store from answering can then use a revoked token.
+    /// The token counts as not revoked, and the check is counted in [`RevocationStats::allowed`]. An attacker who can
+    /// block the answers of the store can then use a revoked token.
     Allow,
-    /// An older "not revoked" about this token is used while its question was sent at most the bound and
-    /// this long ago, and counted in [`RevocationStats::served_stale`]; without one the request is refused
-    /// as unavailable. The bound of the contract grows by this much while the store is down.
+    /// The cache uses an older "not revoked" about this token if its question was sent at most the bound plus this time
+    /// ago. It counts the check in [`RevocationStats::served_stale`]. Without such an answer the request is rejected as
+    /// unavailable. While the store is down, the staleness bound grows by this time.
     ServeStale(Duration),
 }
 
-/// Remembers what a [`RevocationStore`] answered, and what was revoked, under the contract that the
-/// [module](super) states.
+/// Remembers the answers of a [`RevocationStore`] and the revocations, by the rules of the [module](super).
 ///
-/// Clones share the denials, the doubts and the counters for ever, and the cached answers until a `with_*` method is
-/// called on one of them. Settings belong to a clone: `with_*` leaves
-/// clones made before as they are. So one clone goes to the
-/// [`Authenticator`](crate::Authenticator) and others to whoever revokes.
+/// Clones share the denials, the doubts and the counters for ever. They share the cached answers until a `with_*`
+/// method is called on one of them. A `with_*` method changes its own clone only, not earlier clones. Give one clone to
+/// the [`Authenticator`](crate::Authenticator) and others to the code that revokes.
 ///
-/// While the store fails, every request whose answer is not remembered asks again and waits for its failure,
-/// at most the [timeout](Self::with_lookup_timeout); requests with the same token wait for the same question.
-/// There is no pause in which the store is not asked: the first answer after an outage ends it.
+/// While the store fails, every request without a cached answer asks again and waits for the failure, at most the
+/// [timeout](Self::with_lookup_timeout). Requests with the same token wait for the same lookup. The cache never pauses
+/// its lookups: the first answer ends the outage.
 #[derive(Clone)]
 pub struct RevocationCache {
     shared: Arc<Shared>,
@@ -77,7 +75,7 @@ impl Shared {
     }
 }
 
-/// The store, how it is asked, and what it answered.
+/// The store, the settings of lookups, and the cached answers.
 struct Asking {
     settings: Settings,
     answers: Answers,
@@ -86,7 +84,7 @@ struct Asking {
 
 #[derive(Clone)]
 struct Settings {
-    /// `None`: everything is revoked through this cache.
+    /// `None` if everything is revoked through this cache.
     store: Option<Arc<dyn RevocationStore>>,
     clock: Arc<dyn Clock>,
     bound: Duration,
@@ -95,27 +93,27 @@ struct Settings {
     capacity: u64,
 }
 
-/// How far a check came without waiting.
+/// The result of a check that did not wait.
 pub(crate) enum Check {
     Done(Reply),
-    /// The store is being asked; dropping this cancels no other check.
+    /// The check waits for the store. Dropping this cancels no other check.
     Pending(BoxFuture<'static, Reply>),
 }
 
 impl RevocationCache {
     /// A cache in front of `store`.
     ///
-    /// `bound` is the longest time that a "not revoked" is used, counted from when its question was sent:
-    /// what is revoked elsewhere is refused here after `bound` at the latest. Zero remembers no answer and
-    /// asks at every request.
+    /// `bound` is the staleness bound: the longest time that a "not revoked" is used, counted from when its question
+    /// was sent. A revocation of another process is seen here after `bound` at the latest. With zero the cache
+    /// remembers no answer and asks at every request.
     #[must_use]
     pub fn new(store: impl RevocationStore, bound: Duration) -> Self {
         Self::with_store(Some(Arc::new(store)), bound)
     }
 
-    /// For a service of a single process: everything is revoked through clones of this cache, and no store is asked.
+    /// For a service of a single process. Everything is revoked through clones of this cache, and there is no store.
     ///
-    /// **Revocations are lost when the process ends**: a token that was revoked before is accepted again until it
+    /// **Revocations are lost when the process ends**: a token that was revoked is then accepted again until it
     /// expires. A second process does not see them. The settings of lookups have no effect.
     ///
     /// ```
@@ -151,7 +149,7 @@ impl RevocationCache {
         Self { shared: Arc::new(shared), asking: Arc::new(Asking::new(settings)) }
     }
 
-    /// Takes the time from `clock`, which should be the [`Authenticator`](crate::Authenticator)'s. Default:
+    /// Takes the time from `clock`. Use the clock of the [`Authenticator`](crate::Authenticator). Default:
     /// [`SystemClock`].
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
@@ -162,25 +160,25 @@ impl RevocationCache {
         self.with(|settings| settings.clock = clock)
     }
 
-    /// What happens when the store was asked and could not answer. Default: [`OnUnavailable::Deny`].
+    /// Decides about a request if the store could not answer. Default: [`OnUnavailable::Deny`].
     #[must_use]
     pub fn with_on_unavailable(self, on_unavailable: OnUnavailable) -> Self {
         self.with(|settings| settings.on_unavailable = on_unavailable)
     }
 
-    /// How long the store may take over one look-up before it counts as unavailable. Default: 1 second.
+    /// The timeout of one lookup. After it the store counts as unavailable. Default: 1 second.
     ///
-    /// Has no effect on [`revoke`](Self::revoke), nor where a look-up is polled outside a Tokio runtime, whose timer
-    /// it takes.
+    /// Has no effect on [`revoke`](Self::revoke). Has no effect on a lookup that is polled outside a Tokio runtime,
+    /// because it uses the runtime's timer.
     #[must_use]
     pub fn with_lookup_timeout(self, timeout: Duration) -> Self {
         self.with(|settings| settings.lookup_timeout = timeout)
     }
 
-    /// How many "not revoked" answers are remembered; more than that are forgotten early and asked for
-    /// again. Default: 100 000. Zero remembers none.
+    /// The number of "not revoked" answers to remember. Answers beyond it are forgotten early and asked for again.
+    /// Default: 100 000. With zero the cache remembers none.
     ///
-    /// Has no effect on denials, which only time removes: they take up what memory they need.
+    /// Has no effect on denials. Only time removes them, so they use as much memory as they need.
     #[must_use]
     pub fn with_capacity(self, answers: u64) -> Self {
         self.with(|settings| settings.capacity = answers)
@@ -193,22 +191,20 @@ impl RevocationCache {
         self
     }
 
-    /// Revokes, here and in the store.
+    /// Revokes, in this process and in the store.
     ///
-    /// This knows no verifier, so it revokes unconditionally: also a key that was removed, or something of an issuer
-    /// that is not configured. A misspelt name or id is not an error and matches nothing. For subjects, sessions and
-    /// keys prefer [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) and its siblings, which
+    /// This does not know the verifier, so it revokes without a check: also a key that was removed, or a thing of an
+    /// issuer that is not configured. A misspelt name or id is not an error and matches nothing. For subjects, sessions
+    /// and keys prefer [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) and its siblings, which
     /// check names and compute dates.
     ///
-    /// Revoking again never shortens an earlier revocation nor lowers a cut-off.
-    ///
-    /// The revocation is in force in this process before the store is asked. The store may take its time:
-    /// there is no timeout here. Dropping the future once it was polled leaves it open whether the store
-    /// knows.
+    /// A second revocation never shortens an earlier one and never lowers a cut-off. The revocation is in force in this
+    /// process before the store is asked. This has no timeout. If the future is dropped after it was polled, the store
+    /// may or may not know of the revocation.
     ///
     /// # Errors
-    /// [`RevokeError::Unavailable`] when the store did not confirm. The revocation **stays in force in this process**;
-    /// other processes may not know of it, and it may be lost when this one ends. Call again until it succeeds.
+    /// [`RevokeError::Unavailable`] if the store did not confirm. The revocation **stays in force in this process**.
+    /// Other processes may not know of it, and it may be lost when this process ends. Call again until it succeeds.
     ///
     /// [`RevokeError::Expired`] if the entry is [obsolete](RevocationEntry::obsolete_after): it has no effect.
     pub async fn revoke(&self, entry: &RevocationEntry) -> Result<(), RevokeError> {
@@ -216,25 +212,25 @@ impl RevocationCache {
         if let Some(store) = &self.asking.settings.store {
             store.revoke(entry).await?;
         }
-        // After the store was told: where this clock is wrong, others still learn of the revocation.
+        // After the store has the entry: if this clock is wrong, other processes still learn of the revocation.
         if entry.obsolete_after() < self.clock().now() {
             return Err(RevokeError::Expired);
         }
         Ok(())
     }
 
-    /// Revokes one token, until it has expired: [`revoke`](Self::revoke) with its own id and `exp`.
+    /// Revokes one token until it has expired: [`revoke`](Self::revoke) with its own id and `exp`.
     ///
     /// Any verifier may have verified the token: the revocation is kept under the name of the token's issuer.
     ///
     /// # Errors
-    /// As [`revoke`](Self::revoke): also for a token that has expired since.
+    /// Like [`revoke`](Self::revoke), also if the token has expired in the meantime.
     pub async fn revoke_token<C>(&self, token: &Authenticated<C>) -> Result<(), RevokeError> {
         self.revoke(&Token::of(&token.token().facts()).entry()).await
     }
 
-    /// Puts a revocation in force that was made elsewhere and that the store has recorded already: for code that
-    /// listens to the store's stream of revocations. The very next request sees it, or sees it from its
+    /// Puts a revocation of another process in force, which the store has already recorded. For code that listens to
+    /// the store's stream of revocations. The very next request sees the revocation, or sees it from its
     /// [start](RevocationEntry::starts_at) on, by the clock of this cache.
     pub fn apply(&self, entry: &RevocationEntry) {
         self.shared.local.apply(entry, self.clock());
@@ -242,8 +238,7 @@ impl RevocationCache {
 
     /// Marks all cached answers as stale. Call it after a gap in your stream of revocations, such as a reconnect.
     ///
-    /// Stale answers are used by [`OnUnavailable::ServeStale`] only, up to the age that they would have been
-    /// used to anyway. Denials stay.
+    /// Only [`OnUnavailable::ServeStale`] uses stale answers, up to the same age as without a doubt. Denials stay.
     pub fn doubt(&self) {
         self.shared.doubt();
     }
@@ -253,7 +248,7 @@ impl RevocationCache {
         Arc::as_ptr(&self.shared).addr()
     }
 
-    /// Counters, and how much is held now. For operators, not for every request: it counts through.
+    /// Counters, and the numbers of things in memory. For operators, not for every request: it counts all of them.
     #[must_use]
     pub fn stats(&self) -> RevocationStats {
         RevocationStats {
@@ -264,16 +259,16 @@ impl RevocationCache {
         }
     }
 
-    /// A handle that does not keep the cache alive: for a task that listens to the store's stream of revocations.
+    /// A handle that does not keep the cache alive. For a task that listens to the store's stream of revocations.
     #[must_use]
     pub fn downgrade(&self) -> WeakRevocationCache {
         let clock = Arc::clone(&self.asking.settings.clock);
         WeakRevocationCache { shared: Arc::downgrade(&self.shared), clock }
     }
 
-    /// Whether a token is revoked: at once if this process can tell, else by asking the store.
+    /// Checks whether a token is revoked: at once if this process knows, otherwise with a lookup.
     ///
-    /// The epoch is loaded before anything is looked for: that is part of the argument of [`LocalState`].
+    /// The epoch is loaded before any search. The proof at [`LocalState`] depends on this.
     pub(crate) fn check(&self, token: &TokenFacts<'_>, memo: &RevocationMemo) -> Check {
         let (local, counters) = (&self.shared.local, &self.shared.counters);
         if self.asking.settings.store.is_none() {
@@ -289,7 +284,7 @@ impl RevocationCache {
         let kept = memo.load();
         let kept = kept.as_ref().and_then(|kept| kept.as_ref());
         let carried = kept.filter(|answer| self.asking.answers.own(answer));
-        // One that is doubted must not hide the one that has come since.
+        // A doubted answer of the token must not hide a newer answer.
         let good = carried.filter(|answer| is_fresh(answer) && local.is_trusted(answer.sent.epoch));
         let remembered = match good {
             Some(_) => None,
@@ -310,7 +305,7 @@ impl RevocationCache {
         }
     }
 
-    /// Asks the store, or waits with those who are asking already.
+    /// Sends a lookup, or joins one in flight.
     fn ask(
         &self,
         token: &TokenFacts<'_>,
@@ -318,7 +313,7 @@ impl RevocationCache {
         carried: Option<Arc<CachedAnswer>>,
     ) -> BoxFuture<'static, Reply> {
         let token = Arc::new(Token::of(token));
-        // Joining a question that others are about to give up would be giving it more than its time.
+        // A request does not join a lookup whose timeout is over: that would give the lookup more time than allowed.
         let timeout = self.asking.settings.lookup_timeout;
         let may_join = |sent: Sent| {
             self.asking.is_fresh(sent, now)
@@ -341,13 +336,13 @@ impl RevocationCache {
         })
     }
 
-    /// One question to the store, on behalf of all who wait for it.
+    /// One lookup, shared by all requests that wait for it.
     async fn look_up(self, token: Arc<Token>, sent: Sent) -> Reply {
         let reply = self.asking.put_question(&token, &self.shared).await;
         match reply {
             Ok(Verdict::Revoked) => self.apply(&token.entry()),
             Ok(Verdict::RevokedFrom(starts_at)) => {
-                // Those who wait for the reply find the entry if it starts meanwhile.
+                // The requests that wait for the reply find the entry if it starts in the meantime.
                 self.apply(&token.entry().with_start(starts_at));
                 self.asking.remember(&token, sent);
                 return Ok(Verdict::NotRevoked);
@@ -358,10 +353,10 @@ impl RevocationCache {
         reply
     }
 
-    /// What the store's reply means to one of those who waited for it.
+    /// Decides about one request that waited for the store's reply.
     ///
-    /// Each looks at the denials for itself, when it is its turn: a revocation may have come since the
-    /// question was sent, or the store may not know what this process knows.
+    /// Each request searches the denials itself, at its turn: a revocation may be newer than the question, or the store
+    /// may not know what this process knows.
     fn conclude(&self, token: &Token, reply: Reply, carried: Option<Arc<CachedAnswer>>) -> Reply {
         if self.shared.local.refuse(&token.facts(), self.clock()) {
             return Ok(Verdict::Revoked);
@@ -388,8 +383,8 @@ impl RevocationCache {
     }
 }
 
-/// A handle that does not keep its cache alive, from [`RevocationCache::downgrade`]: for a task that applies the
-/// revocations of other processes, and ends when the last clone of the cache is gone.
+/// A handle that does not keep its cache alive, from [`RevocationCache::downgrade`]. For a task that applies the
+/// revocations of other processes and ends when the last clone of the cache is dropped.
 #[derive(Clone)]
 pub struct WeakRevocationCache {
     shared: Weak<Shared>,
@@ -397,19 +392,19 @@ pub struct WeakRevocationCache {
 }
 
 impl WeakRevocationCache {
-    /// As [`RevocationCache::apply`]. Returns whether the cache is still there.
+    /// Like [`RevocationCache::apply`]. Returns whether the cache still exists.
     pub fn apply(&self, entry: &RevocationEntry) -> bool {
         let Some(shared) = self.shared.upgrade() else { return false };
         shared.local.apply(entry, &*self.clock);
         true
     }
 
-    /// As [`RevocationCache::doubt`]. Returns whether the cache is still there.
+    /// Like [`RevocationCache::doubt`]. Returns whether the cache still exists.
     pub fn doubt(&self) -> bool {
         self.shared.upgrade().map(|shared| shared.doubt()).is_some()
     }
 
-    /// Whether a clone of the cache is still there.
+    /// Whether a clone of the cache still exists.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.shared.strong_count() > 0
@@ -428,14 +423,14 @@ impl Asking {
         Self { settings, answers, in_flight: Arc::default() }
     }
 
-    /// Whether a question that was sent then is recent enough for a request that comes now.
+    /// Whether a question sent at `sent` is recent enough for a request at `now`.
     fn is_fresh(&self, sent: Sent, now: Sent) -> bool {
         let bound = self.settings.bound;
-        // A bound of zero shares nothing, even where the clock stands still.
+        // With a bound of zero nothing is shared, even if the clock does not advance.
         !bound.is_zero() && now.at.age_of(sent.at) <= bound
     }
 
-    /// Whether an answer, the token's own or a remembered one, is young enough to be used in want of a better.
+    /// Whether an answer, the token's own or a remembered one, is young enough for [`OnUnavailable::ServeStale`].
     fn has_usable_stale(&self, token: &Token, carried: Option<Arc<CachedAnswer>>) -> bool {
         let now = Moment::of(&*self.settings.clock);
         let remembered = self.answers.get(&token.facts());
@@ -451,13 +446,13 @@ impl Asking {
         }
     }
 
-    /// The store's verdict at this moment: a start that it names is in the future.
+    /// The store's verdict now. A start in it is in the future.
     async fn put_question(&self, token: &Token, shared: &Shared) -> Reply {
         let Some(store) = &self.settings.store else { return Ok(Verdict::NotRevoked) };
         let lookup = token.lookup();
         let timer = LookUpTimer::start();
-        // A panic of the store is a failure like others, and the hook has reported it. Let through, it would
-        // take down every request that waits for this question.
+        // A panic of the store counts as a failure, and the panic hook has reported it. Without this, the panic would
+        // reach every request that waits for this lookup.
         let question = AssertUnwindSafe(async { store.look_up(&lookup).await });
         let kind = match question.catch_unwind().await {
             Ok(Ok(verdict)) => {
@@ -481,7 +476,7 @@ impl Asking {
 }
 
 impl Settings {
-    /// How long an answer can be of any use.
+    /// The longest time that an answer is useful.
     fn usable(&self) -> Duration {
         match self.on_unavailable {
             OnUnavailable::ServeStale(max_age) => self.bound.saturating_add(max_age),
@@ -491,7 +486,7 @@ impl Settings {
 }
 
 impl fmt::Debug for RevocationCache {
-    /// Shows settings, not what is remembered.
+    /// Shows the settings, not the cached answers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Settings { bound, on_unavailable, lookup_timeout, capacity, .. } =
             &self.asking.settings;

@@ -1,4 +1,4 @@
-//! A cached "not revoked", and when it was asked for.
+//! A cached "not revoked", with the time of its question.
 
 use super::sync::{AtomicU64, Ordering};
 use crate::claims::Moment;
@@ -15,14 +15,14 @@ pub(super) struct Sent {
 /// The store's "not revoked" about one token.
 pub(crate) struct CachedAnswer {
     pub(super) sent: Sent,
-    /// Which cache it belongs to, by its number.
+    /// The number of the cache that it belongs to.
     asked_by: u64,
-    /// The latest epoch for which it is known that nothing published up to it concerns the token.
+    /// Nothing that was published up to this epoch concerns the token. The largest epoch for which this is known.
     looked: AtomicU64,
 }
 
 impl CachedAnswer {
-    /// What came of a question that was sent then.
+    /// The answer to a question sent at `sent`.
     pub(super) fn new(sent: Sent, asked_by: u64) -> Self {
         Self { sent, asked_by, looked: AtomicU64::new(sent.epoch) }
     }
@@ -31,14 +31,15 @@ impl CachedAnswer {
         self.asked_by
     }
 
-    /// The epoch up to which nothing published concerns the token.
+    /// The epoch up to which nothing that was published concerns the token.
     ///
-    /// Relaxed will do: the number is itself the whole message (see [`LocalState`](super::local::LocalState)).
+    /// Relaxed is enough: the number is the whole message (see [`LocalState`](super::local::LocalState)).
     pub(super) fn looked(&self) -> u64 {
         self.looked.load(Ordering::Relaxed)
     }
 
-    /// Nothing that was published up to `epoch` concerns the token. When it was sent stays as it is.
+    /// Records that nothing that was published up to `epoch` concerns the token. The time of the question does not
+    /// change.
     pub(super) fn look(&self, epoch: u64) {
         self.looked.fetch_max(epoch, Ordering::Relaxed);
     }

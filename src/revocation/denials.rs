@@ -1,8 +1,8 @@
-//! What is known to be revoked, and until when.
+//! The denials of this process: what is revoked, and until when.
 //!
-//! A map of our own and not a cache: nothing but time may remove a denial, and the time is the injected
-//! clock's. A cache with a capacity drops new entries in silence when it is full, and one whose timer
-//! expires an entry in the background can take away a denial that is renewed at that very moment.
+//! This is a map and not a cache, because only time may remove a denial, by the injected clock. A cache with a capacity
+//! silently drops new entries when it is full. A cache whose timer expires entries in the background can remove a
+//! denial at the moment at which it is renewed.
 
 use std::{
     hash::{BuildHasher, Hash},
@@ -21,34 +21,34 @@ use crate::{
     claims::{Clock, Moment},
 };
 
-/// Below this many entries a shard is not worth sweeping.
+/// A shard with fewer entries is not swept.
 const SWEEP_FROM: usize = 64;
 
 /// Every denial, of every kind.
 pub(super) struct Denials {
-    /// The kinds of which there ever was a denial, one bit each: others need no look-up.
+    /// One bit for each kind that ever had a denial. The other kinds need no search.
     kinds: AtomicU8,
     shards: [RwLock<Shard>; SHARDS],
-    /// Which of them: by a hash that ids cannot be chosen for.
+    /// Selects the shard, with a hash that an attacker cannot choose ids for.
     spread: RandomState,
 }
 
 struct Shard {
     entries: HashMap<Revocable, Denial, RandomState>,
-    /// Sweep when there are this many entries: twice as many as the last sweep left, so that sweeping
-    /// costs a constant for each denial and at most half of what is kept has had its day.
+    /// The shard is swept when it has this many entries: twice as many as the last sweep left. So a sweep costs a
+    /// constant for each denial, and at most half of the kept denials are over.
     sweep_at: usize,
 }
 
 #[derive(Clone, Copy)]
 struct Denial {
-    /// Tokens issued at this second or before are refused; the maximum where the time of issue does not matter.
+    /// Tokens issued at this second or before are rejected. The maximum if the time of issue does not matter.
     cut_off: UnixTime,
     until: Until,
 }
 
-/// The last moment at which a denial holds: the later one by either clock. Memory is freed for ever, so a wall clock
-/// that jumps ahead and is set right again must not have taken a denial with it.
+/// The last moment of a denial: the later one of the two clocks. A removed denial does not come back. So a wall clock
+/// that jumps ahead and is corrected later must not remove one.
 #[derive(Clone, Copy)]
 struct Until {
     wall: UnixTime,
@@ -91,8 +91,8 @@ impl Denials {
         }
     }
 
-    /// Denies `thing` through the second `obsolete_after`. An earlier denial is never shortened, nor its cut-off
-    /// lowered.
+    /// Denies `thing` through the second `obsolete_after`. This never shortens an earlier denial and never lowers its
+    /// cut-off.
     pub(super) fn insert(
         &self,
         thing: &Revocable,
@@ -100,7 +100,7 @@ impl Denials {
         obsolete_after: UnixTime,
         clock: &dyn Clock,
     ) {
-        // Before the entry: who sees the entry's publication sees this.
+        // Before the entry: a reader that sees the publication of the entry must see this bit.
         self.kinds.fetch_or(bit(thing.kind()), Ordering::Release);
 
         let now = Moment::of(clock);
@@ -119,7 +119,7 @@ impl Denials {
         }
     }
 
-    /// Whether a token is denied, by whichever of its facts.
+    /// Whether any fact of the token is denied.
     pub(super) fn refuse(&self, token: &TokenFacts<'_>, clock: &dyn Clock) -> bool {
         let kinds = self.kinds.load(Ordering::Acquire);
         let denied = |kind: RevocableKind, id: Option<&str>| {
@@ -134,14 +134,14 @@ impl Denials {
                 || denied(RevocableKind::Key, Some(token.key_thumbprint)))
     }
 
-    /// Whether a token is denied, as a store is asked about it.
+    /// Whether any thing of the lookup is denied.
     pub(super) fn refuse_lookup(&self, lookup: &Lookup, clock: &dyn Clock) -> bool {
         lookup.things().iter().any(|thing| {
             self.holds(thing.kind(), thing.issuer(), thing.id(), lookup.issued_at(), clock)
         })
     }
 
-    /// How many there are, those included whose time is over but which were not swept yet.
+    /// The number of denials, including those that are over but not swept yet.
     pub(super) fn len(&self) -> usize {
         let entries = |shard: &RwLock<Shard>| {
             shard.read().unwrap_or_else(PoisonError::into_inner).entries.len()
@@ -167,7 +167,7 @@ impl Denials {
     }
 
     fn shard(&self, id: &str) -> &RwLock<Shard> {
-        // Cutting the hash short is no matter: only low bits are used.
+        // The cast may cut the hash: only low bits are used.
         &self.shards[self.spread.hash_one(id) as usize % SHARDS]
     }
 }

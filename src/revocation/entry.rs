@@ -1,18 +1,18 @@
-//! A revocation entry, and the one place where the margin after a token's expiry is added.
+//! Revocation entries. Only this module adds the margin after a token's expiry.
 
 use std::time::Duration;
 
 use super::{Revocable, RevocableKind};
 use crate::{UnixTime, claims::MAX_LEEWAY};
 
-/// How long after the expiry of its tokens a revocation entry is kept: the longest leeway, and a minute for a token that
-/// was verified a little earlier.
+/// How long a revocation entry is kept after its tokens expired: the longest leeway, plus a minute for a token that was
+/// verified a little earlier.
 ///
-/// [`RevocationEntry::new`] and [`RevocationEntry::cover_tokens_until`] add it. Nothing else does: a store keeps an
-/// entry until [`RevocationEntry::obsolete_after`] as it is.
+/// Only [`RevocationEntry::new`] and [`RevocationEntry::cover_tokens_until`] add it. A store keeps an entry until
+/// [`RevocationEntry::obsolete_after`], and adds nothing.
 pub const KEEP_AFTER_EXPIRY: Duration = MAX_LEEWAY.saturating_add(Duration::from_secs(60));
 
-/// What is revoked, from when on, and how long the entry is needed.
+/// States which thing is revoked, from when on, and how long the entry is needed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,16 +37,16 @@ pub struct RevocationEntry {
 impl RevocationEntry {
     /// An entry that starts at once.
     ///
-    /// `tokens_expire_by` is the latest `exp` of any token that it affects: the token's own, or for a subject, session
-    /// or key the time of the revocation and the longest lifetime that is issued. The entry is kept for
-    /// [`KEEP_AFTER_EXPIRY`] after it.
+    /// `tokens_expire_by` is the latest `exp` of the tokens that the entry affects. For a token it is the token's own
+    /// `exp`. For a subject, session or key it is the time of the revocation plus the longest lifetime of an issued
+    /// token. The entry is kept for [`KEEP_AFTER_EXPIRY`] after it.
     #[must_use]
     pub fn new(thing: Revocable, tokens_expire_by: UnixTime) -> Self {
         Self::restored(thing, tokens_expire_by + KEEP_AFTER_EXPIRY)
     }
 
-    /// An entry as a store has kept it, with the date of [`obsolete_after`](Self::obsolete_after). It starts at once and
-    /// has no cut-off, unless [`with_start`](Self::with_start) and [`with_cut_off`](Self::with_cut_off) restore them.
+    /// An entry from a store, with its stored [`obsolete_after`](Self::obsolete_after). It starts at once and has no
+    /// cut-off, unless [`with_start`](Self::with_start) and [`with_cut_off`](Self::with_cut_off) restore them.
     #[must_use]
     pub fn restored(thing: Revocable, obsolete_after: UnixTime) -> Self {
         Self { thing, cut_off: UnixTime::MAX, starts_at: UnixTime::EPOCH, obsolete_after }
@@ -54,10 +54,10 @@ impl RevocationEntry {
 
     /// Revokes only the tokens of a subject that were issued at `cut_off` or before. Default: all of them.
     ///
-    /// It has no effect on an entry about anything else. A token without `iat` is revoked by any cut-off.
+    /// Has no effect on an entry about a token, session or key. Any cut-off revokes a token without `iat`.
     ///
-    /// `iat` is a date by the issuer's clock. A cut-off of the current second misses the newest tokens of an issuer
-    /// whose clock is ahead. [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) adds the leeway.
+    /// `iat` is a time by the issuer's clock. If that clock is ahead, a cut-off of the current second misses the newest
+    /// tokens. [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) adds the leeway.
     #[must_use]
     pub fn with_cut_off(mut self, cut_off: UnixTime) -> Self {
         if self.thing.kind() == RevocableKind::Subject {
@@ -68,8 +68,8 @@ impl RevocationEntry {
 
     /// Revokes from `starts_at` on. Default: at once.
     ///
-    /// Requests before it pass, requests from it on are rejected, by the clock of each process. It has no effect on an
-    /// entry about anything but a token.
+    /// Requests before `starts_at` pass. Requests at `starts_at` or later are rejected. Each process uses its own
+    /// clock. Has no effect on an entry about a subject, session or key.
     #[must_use]
     pub fn with_start(mut self, starts_at: UnixTime) -> Self {
         if self.thing.kind() == RevocableKind::Token {
@@ -78,12 +78,12 @@ impl RevocationEntry {
         self
     }
 
-    /// Keeps the entry also for tokens with an `exp` of up to `tokens_expire_by`. It never shortens it.
+    /// Keeps the entry also for tokens with an `exp` of up to `tokens_expire_by`. It never shortens the time.
     pub fn cover_tokens_until(&mut self, tokens_expire_by: UnixTime) {
         self.obsolete_after = self.obsolete_after.max(tokens_expire_by + KEEP_AFTER_EXPIRY);
     }
 
-    /// What is revoked.
+    /// The thing that is revoked.
     #[must_use]
     pub fn thing(&self) -> &Revocable {
         &self.thing
@@ -96,14 +96,15 @@ impl RevocationEntry {
         self.cut_off
     }
 
-    /// The first second at which the tokens are revoked. [`UnixTime::EPOCH`] if that is at once, by every clock.
+    /// The first second at which the tokens are revoked. [`UnixTime::EPOCH`] if the entry starts at once, by every
+    /// clock.
     #[must_use]
     pub fn starts_at(&self) -> UnixTime {
         self.starts_at
     }
 
-    /// The date after which no affected token can be valid, whatever leeway an issuer's policy has. A store may forget
-    /// the entry after it, and must keep it through it.
+    /// The date after which an affected token cannot be valid, whatever the leeway of the policy. A store must keep the
+    /// entry through this date, and may forget it afterwards.
     #[must_use]
     pub fn obsolete_after(&self) -> UnixTime {
         self.obsolete_after

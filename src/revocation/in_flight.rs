@@ -1,4 +1,4 @@
-//! Look-ups that are under way, shared by the requests that wait for them.
+//! Lookups in flight, shared by the requests that wait for them.
 
 use std::{
     collections::HashMap,
@@ -17,16 +17,16 @@ use tokio::runtime::Handle;
 use super::{Unavailable, Verdict, answers::Token, cached_answer::Sent};
 use crate::BoxFuture;
 
-/// What came of asking the store.
+/// The result of a lookup.
 pub(super) type Reply = Result<Verdict, Unavailable>;
 
-/// A look-up that any number of requests wait for. Whichever is polled drives it, so none depends on
-/// another's being there; it is dropped with the last.
+/// A lookup that any number of requests wait for. Each request that polls it drives it, so no request depends on
+/// another. It is dropped with the last request.
 pub(super) type SharedReply = Shared<BoxFuture<'static, Reply>>;
 
-/// At most one joinable look-up for each token.
+/// At most one joinable lookup for each token.
 ///
-/// Holds look-ups weakly: only those who wait keep one alive.
+/// Holds lookups weakly: only the requests that wait keep a lookup alive.
 #[derive(Default)]
 pub(super) struct InFlight(Mutex<Flights>);
 
@@ -43,8 +43,8 @@ struct Flight {
 }
 
 impl InFlight {
-    /// The look-up of `token` that is under way, if `may_join` allows it by when it was sent; otherwise
-    /// `look_up`, which is then the one that others may join. Tells whether it is another's.
+    /// Returns the lookup of `token` that is in flight, if `may_join` accepts the time at which it was sent. Otherwise
+    /// returns `look_up`, which others may then join. The `bool` is true for a joined lookup.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
         token: &Arc<Token>,
@@ -53,8 +53,8 @@ impl InFlight {
         look_up: impl Future<Output = Reply> + Send + 'static,
     ) -> (SharedReply, bool) {
         let mut flights = self.flights();
-        // Asked before the upgrade: a look-up that was upgraded but not handed out would, if it were the
-        // last of its kind, be dropped here, and its `Landing` would wait for the lock that we hold.
+        // `may_join` is called before the upgrade. Otherwise an upgraded lookup that is not returned could be the last
+        // reference. It would be dropped here, and its `Landing` would wait for the lock that we hold.
         if let Some(flight) = flights.by_token.get(token)
             && may_join(flight.sent)
             && let Some(look_up) = flight.look_up.upgrade()
@@ -77,7 +77,7 @@ impl InFlight {
         (look_up, false)
     }
 
-    /// How many there are.
+    /// The number of lookups in flight.
     pub(super) fn len(&self) -> usize {
         self.flights().by_token.len()
     }
@@ -87,7 +87,7 @@ impl InFlight {
     }
 }
 
-/// Lives inside the look-up, and takes it off the map however it ends: answered, dropped or panicked.
+/// Lives inside the lookup, and removes it from the map when it ends: answered, dropped or panicked.
 struct Landing {
     of: Arc<InFlight>,
     token: Arc<Token>,
@@ -97,18 +97,18 @@ struct Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut flights = self.of.flights();
-        // One that was too old to join has been replaced: its successor stays.
+        // A lookup that was too old to join has been replaced. Its successor stays.
         if flights.by_token.get(&self.token).is_some_and(|flight| flight.number == self.number) {
             flights.by_token.remove(&self.token);
         }
     }
 }
 
-/// The reply, or `None` if it takes too long.
+/// The reply, or `None` after the timeout.
 ///
-/// Each of those who wait for a look-up has a timer of its own, in the runtime that polls it: one that was made by
-/// another would stand still with that runtime. A reply that is there at once needs no timer. Where there is no runtime
-/// there is none either, and the wait is as long as the store's: the caller has chosen how to poll, and bounds it.
+/// Each waiting request has its own timer, in the runtime that polls it: a timer of another runtime would stop together
+/// with that runtime. A reply that is ready at once needs no timer. Outside a runtime there is no timer, and only the
+/// store limits the wait: the caller has chosen how to poll, and limits the wait itself.
 pub(super) async fn in_time(timeout: Duration, mut reply: SharedReply) -> Option<Reply> {
     if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(reply.poll_unpin(cx))).await {
         return Some(reply);

@@ -1,4 +1,4 @@
-//! What this process knows to be revoked or in doubt, and how that reaches requests.
+//! The revocations and doubts that this process knows, and how requests see them.
 
 use super::{
     Lookup, Revocable, RevocationEntry, TokenFacts, Verdict,
@@ -11,40 +11,40 @@ use crate::{UnixTime, claims::Clock};
 
 /// Denials and doubts, numbered by an epoch.
 ///
-/// To **publish** is to write first (a denial into the map, or the doubt's epoch) and then to count the
-/// epoch up. A **reader** loads the epoch first and looks at what is published afterwards. So whoever loads
-/// an epoch sees everything that was published up to it: the load acquires what each count released, and
-/// counts are read-modify-writes, which hand on what earlier ones released.
+/// To **publish** means: first write (a denial into the map, or the epoch of a doubt), then increment the epoch. A
+/// **reader** first loads the epoch, then searches what is published. So a reader that loads an epoch sees everything
+/// that was published up to it. The reason: the load acquires what each increment released, and an increment is a
+/// read-modify-write, which passes on what earlier increments released.
 ///
-/// A remembered "not revoked" carries `looked`, an epoch. **Invariant: if `looked` is `n` or more, nothing
-/// that was published up to `n` concerns that answer.** It gets there in two ways only:
+/// A cached "not revoked" carries `looked`, an epoch. **Invariant: if `looked` is `n` or more, nothing that was
+/// published up to `n` concerns that answer.** Only two operations set `looked`:
 ///
-/// * *A look-up*: the epoch is loaded, no denial is found, then the store is asked, and the answer gets that
-///   epoch, not the one at the time of its arrival. No doubt up to that epoch concerns it, because it was
-///   sent after it.
-/// * *A hit with an older epoch*: the epoch is loaded, no denial is found, no doubt is found that is later
-///   than the sending, and then the answer's epoch is raised to the one that was loaded.
+/// * *A lookup*: the epoch is loaded, no denial is found, and then the store is asked. The answer gets the loaded
+///   epoch, not the epoch at its arrival. No doubt up to that epoch concerns the answer, because the question was sent
+///   after it.
+/// * *A hit with an older epoch*: the epoch is loaded, no denial is found, and no doubt is found that is later than the
+///   question. Then the answer's epoch is raised to the loaded epoch.
 ///
-/// Therefore a hit compares two numbers: `looked >= epoch` means that there is nothing to look for.
+/// Therefore a hit compares two numbers: if `looked >= epoch`, no search is needed.
 ///
-/// After a revocation has been published as `n`, a request that starts later loads `n` or more. Every
-/// answer about a token that it concerns has `looked < n`: by the invariant, for ever and whatever
-/// interleaving wrote it, including the look-up that was under way (it carries the epoch of its start) and
-/// the reader that came between the map and the count (it loaded an epoch below `n`, and can raise no answer
-/// above that). So the request looks at the denials and finds it. What such an early reader answers itself
-/// is the answer of a request that ran beside the revocation, before [`LocalState::apply`] returned.
+/// After a revocation has been published as `n`, a request that starts later loads `n` or more. Every answer about an
+/// affected token has `looked < n`. By the invariant this is true for ever, in every interleaving. Two examples: a
+/// lookup that was in flight carries the epoch of its start. A reader between the write to the map and the increment
+/// loaded an epoch below `n`, and cannot raise an answer above that epoch. So the later request searches the denials
+/// and finds the revocation. The answer of such an early reader is the answer of a request that ran concurrently with
+/// the revocation, before [`LocalState::apply`] returned.
 ///
-/// An entry that **starts in the future** is published when its start has come, by the first request that needs it
-/// ([`LocalState::start_due`]), which loads the epoch afterwards. `next`, the earliest start, is stored only after the
-/// publication. So a request at the start or later does one of three things: it publishes the entry, it waits for the
-/// lock of whoever does, or it loads a later `next` and thereby acquires the publication. What was published stays,
-/// even if the wall clock is set back.
+/// An entry that **starts in the future** is published at its start, by the first request that needs it
+/// ([`LocalState::start_due`]). That request loads the epoch afterwards. `next`, the earliest start, is stored only
+/// after the publication. So a request at the start or later does one of three things. It publishes the entry. Or it
+/// waits for the lock of the request that publishes it. Or it loads a later `next` and so acquires the publication. A
+/// published entry stays published, even if the wall clock is set back.
 ///
-/// `looked` is compared and raised without ordering of its own: the invariant is about the number, whoever
-/// wrote it, and a reader's view of the denials comes from the epoch that it loaded itself.
+/// `looked` is read and raised with relaxed ordering. The invariant is about the number, whichever thread wrote it. A
+/// reader's view of the denials comes from the epoch that the reader loaded itself.
 pub(super) struct LocalState {
     epoch: AtomicU64,
-    /// Answers to questions that were sent in an earlier epoch than this are stale.
+    /// An answer is stale if its question was sent in an earlier epoch than this.
     trusted_from: AtomicU64,
     denials: Denials,
     pending: Pending,
@@ -60,12 +60,12 @@ impl LocalState {
         }
     }
 
-    /// To be loaded before anything else is looked at, but after [`start_due`](Self::start_due).
+    /// Load it before any search, but after [`start_due`](Self::start_due).
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Publishes an entry: now, or when its start has come.
+    /// Publishes an entry now, or at its start.
     pub(super) fn apply(&self, entry: &RevocationEntry, clock: &dyn Clock) {
         if entry.starts_at() == UnixTime::EPOCH || entry.starts_at() <= clock.now() {
             self.deny(entry.thing(), entry.cut_off(), entry.obsolete_after(), clock);
@@ -85,7 +85,7 @@ impl LocalState {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Publishes the denials whose start has come.
+    /// Publishes the denials that have started.
     #[inline]
     pub(super) fn start_due(&self, clock: &dyn Clock) {
         let next = self.pending.next();
@@ -94,7 +94,7 @@ impl LocalState {
         }
         let now = clock.now();
         if next <= now {
-            // Only tokens start later, and they have no cut-off.
+            // Only tokens have a start, and they have no cut-off.
             self.pending.publish_due(now, |thing, obsolete_after| {
                 self.deny(thing, UnixTime::MAX, obsolete_after, clock);
             });
@@ -108,10 +108,10 @@ impl LocalState {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The verdict on a token without a lookup, by a fresh answer if there is one. `None`: the store has to be asked.
-    /// `epoch` was loaded before the answer was looked for.
+    /// The verdict on a token without a lookup, from a fresh answer if there is one. `None` if the store must be asked.
+    /// The caller must load `epoch` before it searches for the answer.
     ///
-    /// The order of the lines is the argument above.
+    /// The proof at [`LocalState`] depends on the order of the lines.
     #[inline]
     pub(super) fn judge(
         &self,
@@ -135,7 +135,7 @@ impl LocalState {
         None
     }
 
-    /// The verdict on what a store is asked about.
+    /// The verdict on the token of a store's lookup.
     pub(super) fn look_up(&self, lookup: &Lookup, clock: &dyn Clock) -> Verdict {
         self.start_due(clock);
         if self.denials.refuse_lookup(lookup, clock) {

@@ -1,4 +1,4 @@
-//! A store that is the memory of one process.
+//! A revocation store in the memory of one process, for tests.
 
 use std::{fmt, future, sync::Arc};
 
@@ -8,12 +8,12 @@ use crate::{
     claims::{Clock, SystemClock},
 };
 
-/// Revocations in memory, for tests; clones share them. A service of one process needs no store: see
+/// Revocations in memory, for tests. Clones share them. A service of one process does not need a store: see
 /// [`RevocationCache::in_memory`](super::RevocationCache::in_memory).
 ///
-/// They are lost when the process ends: tokens that were revoked before are good again until they expire.
-/// Nothing but time removes one: [obsolete](RevocationEntry::obsolete_after) ones are swept out as new ones come, so
-/// that at most about as many of them as of the others take up memory.
+/// They are lost when the process ends: revoked tokens are then accepted again until they expire. Only time removes a
+/// revocation. [Obsolete](RevocationEntry::obsolete_after) ones are swept when new ones arrive, so at most about half
+/// of the revocations in memory are obsolete.
 #[derive(Clone)]
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
@@ -21,15 +21,16 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store, on the system's clock.
+    /// An empty store with the system's clock.
     #[must_use]
     pub fn new() -> Self {
         Self { clock: Arc::new(SystemClock), local: Arc::new(LocalState::new()) }
     }
 
-    /// Tells by `clock` which revocations have had their time. Default: [`SystemClock`].
+    /// Reads the time from `clock`, which decides when a revocation starts and when it is obsolete. Default:
+    /// [`SystemClock`].
     ///
-    /// Clones made before keep their clock, and share the revocations.
+    /// Earlier clones keep their clock, and share the revocations.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -55,7 +56,7 @@ impl RevocationStore for MemoryStore {
 }
 
 impl fmt::Debug for MemoryStore {
-    /// Shows how many revocations there are, not which.
+    /// Shows the number of revocations, not their content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
             .field("revocations", &self.local.denials())

@@ -1,23 +1,24 @@
-//! Revocation: what can be revoked, who is asked, and what is remembered of the answers.
+//! Checks whether a token is revoked, for the [`Authenticator`](crate::Authenticator), and revokes tokens, for your
+//! code.
 //!
-//! A [`RevocationStore`] knows what is revoked; a [`RevocationCache`] stands in front of it and keeps a
-//! contract:
+//! A [`RevocationStore`] knows what is revoked. A [`RevocationCache`] in front of it keeps these rules:
 //!
-//! 1. **A revocation made in this process is seen by the very next request**, whatever was cached or is
-//!    being asked when it is made, and whether or not the store could be told.
-//!    A revocation that starts in the future is seen from the second of its start on, by the wall clock.
-//! 2. **A revocation made elsewhere is seen after the bound at the latest**: a request that starts more than
-//!    the bound after the store recorded it is refused. "Not revoked" is an answer with a date, and the date
-//!    is when the question was *sent*. A bound of zero asks the store at every request.
-//! 3. **Denials win and outlive the token.** What is known to be revoked is kept apart from the answers, is
-//!    never overwritten by one and never evicted: it is forgotten only when its entry is
-//!    [obsolete](RevocationEntry::obsolete_after), which is [`KEEP_AFTER_EXPIRY`] after the last token concerned has
+//! 1. **The very next request sees a revocation that this process made.** Cached answers and lookups in flight cannot
+//!    hide it, and it does not matter whether the store recorded it. A revocation that starts in the future is seen
+//!    from the second of its start on, by the wall clock.
+//! 2. **A request sees a revocation that another process made after the staleness bound at the latest.** The cache
+//!    rejects a request that starts more than the bound after the store recorded the revocation. The age of a "not
+//!    revoked" counts from when its question was *sent*. With a bound of zero the cache asks the store at every
+//!    request.
+//! 3. **Denials win and outlive the token.** The cache keeps denials apart from the answers. An answer never overwrites
+//!    a denial, and a denial is never evicted. The cache forgets a denial only when its entry is
+//!    [obsolete](RevocationEntry::obsolete_after). That is [`KEEP_AFTER_EXPIRY`] after the last affected token has
 //!    expired.
-//! 4. **A store that cannot answer is never a silent pass.** What happens instead is [`OnUnavailable`]: by
-//!    default the request is refused as unavailable (503), and no setting ever overrides a known denial.
-//! 5. **Doubt makes old answers stale.** After [`RevocationCache::doubt`] no answer to an earlier question is
-//!    used as fresh.
-//! 6. **Concurrent requests with one token ask once.**
+//! 4. **The cache fails closed.** If the store cannot answer, [`OnUnavailable`] decides. By default the request is
+//!    rejected as unavailable (503). No setting overrides a known denial.
+//! 5. **Doubt makes old answers stale.** After [`RevocationCache::doubt`], an answer to an earlier question is not used
+//!    as fresh.
+//! 6. **Concurrent requests with one token share one lookup.**
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,11 +39,12 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Dates of denials are wall-clock times, as `exp` is. Ages of answers are measured by the monotonic or the wall
-//! clock, whichever says more, to the tick of the [`Clock`](crate::claims::Clock).
-//! Look-ups that have to wait, for the store or for another thread that asks the same, are limited in time by the
-//! timer of the Tokio runtime that polls them, which has to be enabled (`enable_time`): a runtime without it panics.
-//! Outside a runtime nothing limits them but the store.
+//! Dates of denials are wall-clock times, as `exp` is. The age of an answer is the larger of the ages by the monotonic
+//! clock and by the wall clock, to the tick of the [`Clock`](crate::claims::Clock).
+//!
+//! A lookup waits for the store, or for another thread that sends the same lookup. The timer of the Tokio runtime that
+//! polls the lookup limits this wait. The runtime must have it enabled (`enable_time`): a runtime without it panics.
+//! Outside a runtime only the store limits the wait.
 
 mod answers;
 mod cache;
@@ -76,35 +78,37 @@ pub use self::revoke_error::RevokeError;
 pub use self::stats::RevocationStats;
 use crate::BoxFuture;
 
-/// A place that knows what is revoked.
+/// A store of revocations.
 ///
-/// A look-up that is sent after [`revoke`](Self::revoke) has returned, from any process, answers
-/// [`Verdict::Revoked`]. Where it may be answered by a replica that lags behind, the lag adds to the bound
-/// of every [`RevocationCache`] in front of it.
+/// A lookup that any process sends after [`revoke`](Self::revoke) has returned answers [`Verdict::Revoked`]. If a
+/// replica that lags behind may answer it, its lag adds to the bound of every [`RevocationCache`] in front of the
+/// store.
 pub trait RevocationStore: Send + Sync + 'static {
-    /// Whether any of the [things](Lookup::things) of a token is revoked, asked in one go.
+    /// Checks in one step whether any of the [things](Lookup::things) of a token is revoked.
     ///
     /// An entry about a subject counts if its [cut-off](RevocationEntry::cut_off) is at the token's
-    /// [`issued_at`](Lookup::issued_at) or later. A store that knows that the token will be revoked answers
-    /// [`Verdict::RevokedFrom`]. [`Lookup::verdict`] applies both rules.
+    /// [`issued_at`](Lookup::issued_at) or later. A store answers [`Verdict::RevokedFrom`] if it knows that the token
+    /// will be revoked later. [`Lookup::verdict`] applies both rules.
     ///
-    /// The future may be dropped before it is done. It must not block the thread: no timeout can end that.
+    /// The caller may drop the future before it is done. The future must not block the thread: a timeout cannot end
+    /// that.
     ///
     /// # Errors
-    /// When the store cannot answer. It must not guess: the caller's [`OnUnavailable`] decides what an error means.
+    /// If the store cannot answer. The store must not guess: the caller's [`OnUnavailable`] decides what an error
+    /// means.
     fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>>;
 
     /// Revokes, and returns when the revocation can no longer be lost.
     ///
-    /// The store keeps the entry through its [`obsolete_after`](RevocationEntry::obsolete_after), to which it adds
-    /// nothing. It may forget the entry after that date, and need not record one that is obsolete already.
+    /// The store keeps the entry through its [`obsolete_after`](RevocationEntry::obsolete_after), and adds nothing to
+    /// that date. After it the store may forget the entry. The store need not record an entry that is already obsolete.
     ///
-    /// To revoke the same thing again never weakens: the latest `obsolete_after`, the latest cut-off and the earliest
-    /// start hold. They hold together, so that a cut-off of [`UnixTime::MAX`](crate::UnixTime::MAX) holds until the
-    /// later date of an entry with an earlier cut-off.
+    /// A second revocation of the same thing never weakens the first. The latest `obsolete_after`, the latest cut-off
+    /// and the earliest start are kept, and they apply together. Example: a cut-off of
+    /// [`UnixTime::MAX`](crate::UnixTime::MAX) applies until the later date of an entry with an earlier cut-off.
     ///
     /// # Errors
-    /// When the revocation was not, or may not have been, recorded.
+    /// If the revocation was not recorded, or may not have been.
     fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 
@@ -118,11 +122,11 @@ impl<T: RevocationStore + ?Sized> RevocationStore for Arc<T> {
     }
 }
 
-/// A store that could not answer; keeps the store's own error as its source.
+/// The store could not answer. Keeps the store's own error as its source.
 #[derive(Debug, thiserror::Error)]
 #[error("the revocation store {}", if .source.is_some() { "failed" } else { "did not answer in time" })]
 pub struct StoreError {
-    /// `None`: it did not answer in time.
+    /// `None` if the store did not answer in time.
     source: Option<Box<dyn Error + Send + Sync>>,
     kind: &'static str,
     nothing_written: bool,
@@ -134,25 +138,27 @@ impl StoreError {
         Self::of_kind("failed", source)
     }
 
-    /// As [`new`](Self::new), with a fixed name for the kind of failure, such as `connection_lost`.
+    /// Like [`new`](Self::new), with a fixed name for the kind of failure, such as `connection_lost`.
     ///
-    /// Events and metrics name the kind and never the source, because texts of other crates may quote what they were
-    /// sent.
+    /// Events and metrics contain the kind and never the source, because the error texts of other crates may quote the
+    /// data that they were sent.
     #[must_use]
     pub fn of_kind(kind: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), kind, nothing_written: false }
     }
 
-    /// The store gave no answer within its timeout.
+    /// The store did not answer within its timeout.
     #[must_use]
     pub fn timed_out() -> Self {
         Self { source: None, kind: "timed_out", nothing_written: false }
     }
 
-    /// States that the store has certainly written nothing: no transaction was begun, or it was rolled back.
+    /// States that the store has certainly written nothing: it did not begin a transaction, or it rolled the
+    /// transaction back.
     ///
-    /// By default a failed step may have been taken, and the process then distrusts its cached answers. Use this only
-    /// if the failure proves the opposite, so that an overloaded store does not cost the process its cache as well.
+    /// Default: the failed step may have been written, so the process stops trusting its cached answers. Use this only
+    /// if the failure proves that nothing was written. Then an overloaded store does not also cost the process its
+    /// cache.
     #[must_use]
     pub fn with_nothing_written(mut self) -> Self {
         self.nothing_written = true;
@@ -165,7 +171,7 @@ impl StoreError {
         self.nothing_written
     }
 
-    /// The fixed name of the kind of failure: `failed` for [`new`](Self::new), `timed_out` for
+    /// The fixed name of the kind of failure. It is `failed` for [`new`](Self::new) and `timed_out` for
     /// [`timed_out`](Self::timed_out).
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -1,8 +1,8 @@
-//! The outbox of a durable store: revocations that still have to reach the other processes of a fleet.
+//! The outbox of a durable store: revocations that the other processes of a fleet do not have yet.
 //!
-//! A durable store (SQL) writes a revocation and its outbox entry in one step. A relay, such as `OutboxRelay` of
-//! `tower-bearer-redis`, reads the entries, records them where the fleet looks, and then removes them. A relay in front
-//! of another message bus uses the same trait.
+//! For authors of stores and relays. A durable store (SQL) writes a revocation and its outbox entry in one step. A
+//! relay, such as `OutboxRelay` of `tower-bearer-redis`, reads the entries, records them where the fleet finds them,
+//! and then removes them. A relay for another message bus uses the same trait.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,66 +13,66 @@ use crate::BoxFuture;
 
 /// A revocation store that keeps an outbox.
 ///
-/// What changes revocation writes an outbox entry in the same step. An entry is removed in the same step in which the
-/// store keeps what the fleet has acknowledged ([`Acknowledged`]).
+/// Every step that changes a revocation also writes an outbox entry. Every step that removes an entry also stores the
+/// state that the fleet has acknowledged ([`Acknowledged`]).
 pub trait Outbox: RevocationStore {
-    /// Up to `limit` entries of the outbox that are not done, oldest first. Entries that start in the future are among
-    /// them: whoever passes them on passes their start on.
+    /// Up to `limit` entries of the outbox that are not done, oldest first. This includes entries that start in the
+    /// future: the relay must pass on their start too.
     ///
-    /// An entry is given again until it is done: whoever passes it on does so at least once.
+    /// The store returns an entry again until it is done, so a relay passes on each entry at least once.
     fn outbox(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OutboxEntry>, StoreError>>;
 
-    /// Removes entries from the outbox that a fleet has acknowledged, and keeps how far that fleet has come. Unknown
-    /// ids are not an error.
+    /// Removes entries that a fleet has acknowledged, and stores the state of that fleet. Unknown ids are not an error.
     ///
     /// Both happen in one step, and only if the store keeps `acknowledged.generation` and `acknowledged.server` for
-    /// `acknowledged.fleet`. Otherwise nothing is removed, and the answer is `false`: the fleet was seeded or has moved
-    /// to another server since, and may lack these entries. The count that is kept never becomes lower.
+    /// `acknowledged.fleet`. Otherwise it removes nothing and returns `false`: the fleet was seeded or has moved to
+    /// another server in the meantime, and may lack these entries. The stored count never decreases.
     fn outbox_done<'a>(
         &'a self,
         ids: &'a [i64],
         acknowledged: &'a Acknowledged,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// What the fleet of this name has acknowledged, or `None` if it was never seeded from this store.
+    /// The state that the fleet of this name has acknowledged, or `None` if it was never seeded from this store.
     fn acknowledged<'a>(
         &'a self,
         fleet: &'a str,
     ) -> BoxFuture<'a, Result<Option<Acknowledged>, StoreError>>;
 
-    /// Keeps the generation of a seeding that begins, in place of what is kept for its fleet.
+    /// Stores the generation of a seeding that begins. It replaces the stored state of its fleet.
     ///
-    /// The caller reads [`denials`](Self::denials) afterwards. What left the outbox before this step is among them, and
-    /// [`outbox_done`](Self::outbox_done) of an older generation removes nothing from then on.
+    /// The caller reads [`denials`](Self::denials) afterwards. Entries that left the outbox before this step are among
+    /// them. From then on, [`outbox_done`](Self::outbox_done) of an older generation removes nothing.
     fn begin_generation<'a>(
         &'a self,
         new: &'a Acknowledged,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Keeps `server` in place of `kept.server`, but only if the store still keeps exactly `kept`. Returns whether it
-    /// did.
+    /// Replaces `kept.server` by `server`, but only if the store still keeps exactly `kept`. Returns whether it did.
     ///
-    /// The caller has found everything up to `kept` on `server`. [`outbox_done`](Self::outbox_done) of the server
-    /// before removes nothing from then on, because `server` may lack what that one has acknowledged later.
+    /// The caller has found everything up to `kept` on `server`. From then on, [`outbox_done`](Self::outbox_done) of
+    /// the earlier server removes nothing, because `server` may lack entries that the earlier server acknowledged
+    /// later.
     fn change_server<'a>(
         &'a self,
         kept: &'a Acknowledged,
         server: &'a str,
     ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-    /// Waits for entries that this store object, or a clone of it, has written to the outbox, and
-    /// gives each of them to one caller. They stay in the outbox.
+    /// Waits for entries that this store object, or a clone of it, has written to the outbox, and gives each of them to
+    /// one caller. The entries stay in the outbox.
     ///
-    /// So a relay in this process can publish them at once. It is an optimisation: entries may be left out, such as
-    /// those from before the first call and those beyond a limit. The answer is never empty. Dropping the future loses
-    /// nothing. By default it waits for ever, and a relay finds entries in the [`outbox`](Self::outbox) only.
+    /// So a relay in this process can publish them at once. This is an optimisation. The store may leave out entries,
+    /// for example those from before the first call and those beyond a limit. The answer is never empty. Dropping the
+    /// future loses nothing. Default: waits for ever, and a relay finds entries only in the [`outbox`](Self::outbox).
     fn new_entries(&self) -> BoxFuture<'_, Vec<OutboxEntry>> {
         Box::pin(std::future::pending())
     }
 
-    /// Up to `limit` denials that are in force or will be, in an order of the store's own, from behind `after`: all of
-    /// them when it is called again with the last of each answer until that is empty. Denials that are made meanwhile
-    /// may be among them or not; the outbox has them.
+    /// Up to `limit` denials after `after` that are in force or will be, in an order that the store chooses.
+    ///
+    /// To read all of them, call this again with the last denial of each answer, until an answer is empty. Denials that
+    /// are made in the meantime may or may not be included: the outbox has them.
     fn denials<'a>(
         &'a self,
         after: Option<&'a Revocable>,
@@ -80,13 +80,13 @@ pub trait Outbox: RevocationStore {
     ) -> BoxFuture<'a, Result<Vec<RevocationEntry>, StoreError>>;
 }
 
-/// A revocation that other processes are still to be told of.
+/// A revocation that the other processes do not have yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutboxEntry {
     /// Grows with each entry.
     pub id: i64,
-    /// What is revoked.
+    /// The revocation.
     pub revocation: RevocationEntry,
 }
 
@@ -98,27 +98,27 @@ impl OutboxEntry {
     }
 }
 
-/// How far the data of a fleet had come when it acknowledged entries of the outbox.
+/// The state of a fleet's data when the fleet acknowledged entries of the outbox.
 ///
-/// A relay compares it with what the fleet has now, and so finds out that acknowledged entries were lost.
+/// A relay compares it with the fleet's data now. So it detects that acknowledged entries were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Acknowledged {
     /// The name of the fleet: in Redis, the prefix of its keys.
     pub fleet: String,
-    /// Identifies the seeding that the data began with. It is a hash, because the generation itself signs messages.
+    /// Identifies the seeding with which the data began. It is a hash, because the generation itself signs messages.
     pub generation: String,
-    /// Identifies the process that holds the data, and changes where the data may have gone back: at a restart and at
-    /// a failover. In Redis, its `run_id` and its `master_replid`.
+    /// Identifies the process that holds the data. It changes when the data may have gone back in time: at a restart
+    /// and at a failover. In Redis it is the `run_id` and the `master_replid`.
     pub server: String,
-    /// How many revocations the fleet had recorded.
+    /// The number of revocations that the fleet had recorded.
     pub count: u64,
-    /// A hash over all of them: two histories with the same count have two.
+    /// A hash over all of them: two histories with the same count have different hashes.
     pub hash: [u8; 8],
 }
 
 impl Acknowledged {
-    /// What a fleet has acknowledged.
+    /// The state that a fleet has acknowledged.
     #[must_use]
     pub fn new(
         fleet: impl Into<String>,
@@ -132,10 +132,10 @@ impl Acknowledged {
     }
 }
 
-/// Entries that wait for a relay. More are left to the backlog.
+/// The largest number of entries that wait for a relay. The relay reads further entries from the backlog.
 const MOST: usize = 10_000;
 
-/// Hands the entries that a store has written to a relay in the same process: an implementation of
+/// Passes the entries that a store has written to a relay in the same process: an implementation of
 /// [`Outbox::new_entries`].
 #[derive(Debug, Default)]
 pub struct NewEntries {
@@ -145,7 +145,7 @@ pub struct NewEntries {
 }
 
 impl NewEntries {
-    /// Call this when the entries are committed.
+    /// Call this after the entries are committed.
     pub fn add(&self, entries: Vec<OutboxEntry>) {
         if entries.is_empty() {
             return;

@@ -11,14 +11,14 @@ use super::{
 };
 use crate::UnixTime;
 
-/// Entries by their start. [`LocalState`](super::local::LocalState) publishes those that are due.
+/// Entries by their start. [`LocalState`](super::local::LocalState) publishes the entries that are due.
 pub(super) struct Pending {
-    /// The earliest start in Unix seconds; `u64::MAX` without entries. It changes under the lock.
+    /// The earliest start in Unix seconds. It is `u64::MAX` without entries. It changes only under the lock.
     next: AtomicU64,
     by_start: RwLock<ByStart>,
 }
 
-/// What starts then, and the date after which it is obsolete.
+/// For each start: the things that start then, each with the date after which it is obsolete.
 type ByStart = BTreeMap<UnixTime, HashMap<Revocable, UnixTime>>;
 
 impl Pending {
@@ -27,7 +27,7 @@ impl Pending {
     }
 
     pub(super) fn insert(&self, entry: &RevocationEntry) {
-        // A store may name the same start at every request: readers do not wait for each other.
+        // A store may answer with the same start at every request, so a known entry takes only the read lock.
         if self.has(entry) {
             return;
         }
@@ -54,13 +54,13 @@ impl Pending {
         by_start.iter().find(|(_, entries)| is_meant(entries)).map(|(start, _)| *start)
     }
 
-    /// The earliest start, or the maximum. Acquires what was published before it was stored.
+    /// The earliest start, or the maximum. The load acquires what was published before the start was stored.
     #[inline]
     pub(super) fn next(&self) -> UnixTime {
         UnixTime::from_secs(self.next.load(Ordering::Acquire))
     }
 
-    /// Publishes every entry that is due, and only then removes it.
+    /// Publishes every entry that is due, and removes it afterwards.
     pub(super) fn publish_due(&self, now: UnixTime, mut publish: impl FnMut(&Revocable, UnixTime)) {
         let mut by_start = self.by_start.write().unwrap_or_else(PoisonError::into_inner);
         while let Some(first) = by_start.first_entry().filter(|first| *first.key() <= now) {

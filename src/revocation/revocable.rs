@@ -1,11 +1,11 @@
-//! What can be revoked.
+//! Things that can be revoked: tokens, subjects, sessions and keys.
 
 use std::{fmt, sync::Arc};
 
 /// One thing by which tokens can be revoked: a token, a subject, a session or a key of an issuer.
 ///
-/// Always together with the issuer: without it one tenant could revoke another's tokens. The issuer is called by
-/// the name of its [`Issuer`](crate::Issuer) policy, whichever of its spellings a token has
+/// It always includes the issuer: otherwise one tenant could revoke the tokens of another. The issuer has the name of
+/// its [`Issuer`](crate::Issuer) policy, whichever spelling the token uses
 /// ([`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer)).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Revocable {
@@ -17,24 +17,23 @@ pub struct Revocable {
 /// The kinds of things by which tokens can be revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RevocableKind {
-    /// One token, by its id: `jti`, the claim that the issuer's policy names, or the SHA-256 of `header.payload` in
-    /// hexadecimal.
+    /// One token, by its id. The id is `jti`, or the claim that the issuer's policy names, or the SHA-256 of
+    /// `header.payload` in hexadecimal.
     Token,
-    /// The tokens of a subject, by `sub`: those that were issued at the [cut-off](super::RevocationEntry::cut_off) or
-    /// before.
+    /// The tokens of a subject, by `sub`, that were issued at the [cut-off](super::RevocationEntry::cut_off) or before.
     Subject,
     /// Every token of a session, by `sid`.
     Session,
-    /// Every token that a key verifies, by the key's own id ([`Key::key_id`](crate::Key::key_id)) or by its
+    /// Every token that a key verifies. The id is the key's own id ([`Key::key_id`](crate::Key::key_id)) or its
     /// [thumbprint](crate::Key::thumbprint), which every key has.
     ///
-    /// The `kid` of a token's header does not count: the client chooses it, and a key without an id verifies tokens
+    /// The `kid` in a token's header does not count: the client chooses it, and a key without an id verifies tokens
     /// with any `kid`.
     Key,
 }
 
 impl Revocable {
-    /// A thing of this kind.
+    /// A thing of this kind, of this issuer and with this id.
     #[must_use]
     pub fn new(kind: RevocableKind, issuer: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
         Self { kind, issuer: issuer.into(), id: id.into() }
@@ -70,7 +69,7 @@ impl Revocable {
         self.kind
     }
 
-    /// The issuer's own name.
+    /// The issuer's name in its policy.
     #[must_use]
     pub fn issuer(&self) -> &Arc<str> {
         &self.issuer
@@ -84,7 +83,7 @@ impl Revocable {
 }
 
 impl fmt::Debug for Revocable {
-    /// Names the kind only: ids and subjects are claims, and claims stay out of logs.
+    /// Shows only the kind: ids and subjects are claims, and claims must not be in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}(..)", self.kind)
     }

@@ -1,10 +1,10 @@
-//! Why a revocation was not made, or has no effect.
+//! The errors of a revocation, for its caller.
 
 use std::sync::Arc;
 
 use super::StoreError;
 
-/// Why a revocation was not made, or has no effect.
+/// The reason why a revocation failed or has no effect.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevokeError {

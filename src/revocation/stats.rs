@@ -2,33 +2,33 @@
 
 use crate::counters::{Counter, Spread};
 
-/// What a [`RevocationCache`](super::RevocationCache) and its clones have done since they were made, and
-/// what they hold now.
+/// Counts the actions of a [`RevocationCache`](super::RevocationCache) and its clones since they were created, and the
+/// things that they hold now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RevocationStats {
-    /// Checks that a remembered "not revoked" answered.
+    /// Checks that a cached "not revoked" answered: cache hits.
     pub hits: u64,
-    /// Questions sent to the store.
+    /// Questions sent to the store: cache misses that did not join a lookup.
     pub look_ups: u64,
-    /// Checks that joined a question already under way.
+    /// Checks that joined a lookup in flight.
     pub joined: u64,
-    /// Questions that the store answered with an error or a panic.
+    /// Lookups that the store answered with an error or a panic.
     pub failures: u64,
-    /// Checks that got no answer in time.
+    /// Checks that got no answer before the timeout.
     pub timed_out: u64,
-    /// Checks answered "unavailable" after a failure.
+    /// Checks that were answered as unavailable after a failure.
     pub unavailable: u64,
-    /// Checks let through after a failure by [`OnUnavailable::Allow`](super::OnUnavailable::Allow).
+    /// Checks that passed after a failure because of [`OnUnavailable::Allow`](super::OnUnavailable::Allow).
     pub allowed: u64,
-    /// Checks let through after a failure by
-    /// [`OnUnavailable::ServeStale`](super::OnUnavailable::ServeStale).
+    /// Checks that passed after a failure because of [`OnUnavailable::ServeStale`](super::OnUnavailable::ServeStale).
     pub served_stale: u64,
-    /// Denials in memory now. Those whose time is over are counted until they are swept out.
+    /// Denials in memory now, including those that start in the future. Denials that are over count until they are
+    /// swept.
     pub denials: u64,
-    /// Remembered "not revoked" in memory now, fresh or stale; approximately.
+    /// Cached "not revoked" answers in memory now, fresh or stale. Approximate.
     pub answers: u64,
-    /// Questions under way now.
+    /// Lookups in flight now.
     pub in_flight: u64,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// The counts, without what is held now.
+    /// The counters, without the things that are held now.
     pub(super) fn read(&self) -> RevocationStats {
         RevocationStats {
             hits: self.hits.read(),

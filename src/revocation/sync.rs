@@ -1,5 +1,5 @@
-//! What threads share here, under names that the interleaving tests (`tests/interleavings`) put a model checker's types
-//! behind.
+//! Synchronization types of this module, under names that the interleaving tests (`tests/interleavings`) replace by the
+//! types of a model checker.
 
 pub(super) use std::{
     hash::RandomState,
@@ -9,6 +9,6 @@ pub(super) use std::{
     },
 };
 
-/// Locks of the denials: enough that a sweep of one of them, with a million denials in all, holds readers up for well below a
-/// millisecond.
+/// The number of locks of the denials. With a million denials in all, the sweep of one shard delays readers by much
+/// less than a millisecond.
 pub(super) const SHARDS: usize = 64;

@@ -1,4 +1,4 @@
-//! An issuer in memory, and all that trusts it.
+//! An issuer in memory, for the tests of services, with the authenticator and the layer that trust it.
 
 use std::{fmt, sync::Arc};
 
@@ -11,10 +11,10 @@ use crate::{
     jws::SigningKey,
 };
 
-/// An issuer with a key of its own, for tests.
+/// An issuer with its own key, for tests.
 ///
-/// By default it is called [`NAME`](Self::NAME), signs with a new ES256 key for the audience
-/// [`AUDIENCE`](Self::AUDIENCE), and lives by the system's clock. Cloning costs a few counters.
+/// By default its name is [`NAME`](Self::NAME), its audience is [`AUDIENCE`](Self::AUDIENCE), its key is a new ES256
+/// key, and its clock is the system's clock. A clone is cheap: it increments a few counters.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -53,16 +53,16 @@ pub struct TestIssuer {
 }
 
 impl TestIssuer {
-    /// The name of an issuer that was given no other.
+    /// The default name.
     pub const NAME: &str = "https://issuer.test";
 
-    /// The audience of an issuer that was given no other.
+    /// The default audience.
     pub const AUDIENCE: &str = "api://test";
 
     /// An issuer with a new key.
     ///
     /// # Panics
-    /// Without a backend, or where the system has no random bytes.
+    /// Without a backend, or if the system cannot provide random bytes.
     #[track_caller]
     pub fn new() -> Self {
         Self {
@@ -73,54 +73,55 @@ impl TestIssuer {
         }
     }
 
-    /// Calls the issuer `name`, in place of [`NAME`](Self::NAME): for a service that has it in its configuration.
+    /// Sets the name. Default: [`NAME`](Self::NAME). Use it for a service that has the issuer's name in its
+    /// configuration.
     pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Signs for `audience`, in place of [`AUDIENCE`](Self::AUDIENCE).
+    /// Sets the audience of the tokens. Default: [`AUDIENCE`](Self::AUDIENCE).
     pub fn with_audience(mut self, audience: impl Into<Arc<str>>) -> Self {
         self.audience = audience.into();
         self
     }
 
-    /// Signs with `key`, in place of a new one for ES256: another algorithm, or a secret that the service has in its
-    /// configuration.
+    /// Sets the key that signs. Default: a new ES256 key. Use it for another algorithm, or for a secret that the
+    /// service has in its configuration.
     pub fn with_key(mut self, key: SigningKey) -> Self {
         self.key = key;
         self
     }
 
-    /// Takes the time from `clock`, in place of [`SystemClock`]: the dates of tokens, and the present of
-    /// [`authenticator`](Self::authenticator) and [`layer`](Self::layer). An authenticator of your own needs it, too.
+    /// Takes the time from `clock`. Default: [`SystemClock`]. The clock sets the dates of tokens, and the current time
+    /// of [`authenticator`](Self::authenticator) and [`layer`](Self::layer). Give it to your own authenticator too.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Trust in this issuer, under the default policy, for an [`Authenticator`] of your own.
+    /// The default policy that trusts this issuer, for your own [`Authenticator`].
     pub fn issuer(&self) -> Issuer {
         Issuer::new(Arc::clone(&self.name), self.key.verifying_key()).audience(&*self.audience)
     }
 
-    /// The public keys as a JSON Web Key Set (RFC 7517 section 5), for a service that reads them from a file or an
-    /// address; empty for HMAC.
+    /// The public keys as a JSON Web Key Set (RFC 7517 section 5), for a service that reads them from a file or a URL.
+    /// The set is empty for HMAC.
     #[must_use]
     pub fn jwks_json(&self) -> String {
         format!(r#"{{"keys":[{}]}}"#, self.key.public_jwk_json().unwrap_or_default())
     }
 
-    /// The settings of an authenticator that trusts this issuer alone and has its clock. Add revocation, checks, and the
-    /// type of your claims.
+    /// The settings of an authenticator that trusts only this issuer and uses its clock. Add revocation, checks, and
+    /// the type of your claims.
     pub fn authenticator_builder(&self) -> AuthenticatorBuilder {
         Authenticator::builder().issuer(self.issuer()).with_clock(Arc::clone(&self.clock))
     }
 
-    /// An authenticator that trusts this issuer alone, and knows no revocation.
+    /// An authenticator that trusts only this issuer, without revocation.
     ///
     /// # Panics
-    /// Where name or audience are empty.
+    /// If the name or the audience is empty.
     #[must_use]
     #[track_caller]
     pub fn authenticator<C>(&self) -> Authenticator<C>
@@ -131,11 +132,11 @@ impl TestIssuer {
         builder.build().expect("an issuer has a name and an audience")
     }
 
-    /// A layer with the defaults, around [`authenticator`](Self::authenticator). A request without a token gets the
-    /// answer that anonymous ones get.
+    /// A layer with the default settings and [`authenticator`](Self::authenticator). It rejects a request without a
+    /// token.
     ///
     /// # Panics
-    /// As [`authenticator`](Self::authenticator).
+    /// Like [`authenticator`](Self::authenticator).
     #[track_caller]
     pub fn layer<C>(&self) -> BearerLayer<C>
     where
@@ -144,7 +145,7 @@ impl TestIssuer {
         BearerLayer::new(self.authenticator())
     }
 
-    /// A good token to begin with.
+    /// A valid token, to start from.
     pub fn token(&self) -> TestToken {
         TestToken::new(self.clone())
     }
@@ -166,7 +167,7 @@ impl TestIssuer {
     }
 }
 
-/// A key that nobody else has.
+/// A new random key.
 #[track_caller]
 pub(super) fn new_key(algorithm: Algorithm) -> SigningKey {
     match SigningKey::generate(algorithm) {

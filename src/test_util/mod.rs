@@ -1,27 +1,26 @@
-//! For the tests of services: tokens, good and bad, users without tokens, and stores that fail.
+//! Helpers for the tests of services: valid and invalid tokens, users without tokens, and stores that fail.
 //!
-//! 1. **Nothing is faked that a test could do without.** A [`TestIssuer`] has a key of its own, and the
-//!    [`Authenticator`](crate::Authenticator) and [`BearerLayer`](crate::BearerLayer) that it makes are those of
-//!    production: a test goes through every check, and gets the very answers that clients get.
-//! 2. **The witness stays one.** Here, too, an [`Authenticated<C>`] comes out of an authenticator, from a token
-//!    that was signed for it; there is no other way to make one. Such tokens are good for their own `TestIssuer` only,
-//!    whose key is made anew each time.
-//! 3. **The feature opens nothing by itself.** No line on the path of a request knows of it. Where another crate of a
-//!    build turns it on, it takes a call of something in `test_util` to make a difference: that is the word to look
-//!    for in a review. It belongs into `[dev-dependencies]`.
-//! 4. What is misused panics, as tests do. Nothing in here prints a token or a claim.
+//! 1. **The checks are real.** A [`TestIssuer`] has its own key. Its [`Authenticator`](crate::Authenticator) and its
+//!    [`BearerLayer`](crate::BearerLayer) are those of production. So a test runs every check, and gets the same
+//!    answers as clients.
+//! 2. **The witness stays a witness.** Here too, only an authenticator makes an [`Authenticated<C>`], from a token that
+//!    was signed for it. Such a token is valid only for its own `TestIssuer`, which has a new key each time.
+//! 3. **The feature alone has no effect.** The code that handles requests does not use it. If another crate of the
+//!    build turns it on, nothing changes until code calls an item of `test_util`. Search for that word in a review. The
+//!    feature belongs in `[dev-dependencies]`.
+//! 4. **Misuse panics**, as tests do. No panic message and no `Debug` output contains a token or a claim.
 //!
-//! | to test | take |
+//! | to test | use |
 //! |---|---|
 //! | a handler alone | [`authenticated`] |
-//! | a router that has no [`BearerLayer`](crate::BearerLayer) of its own | [`PassAnyoneAs`] |
-//! | the whole of a service | [`TestIssuer::layer`] or [`TestIssuer::issuer`], and [`TestToken::bearer`] |
-//! | its 401s | the same, and the bad tokens of [`TestToken`], or none |
-//! | its 503s | [`FakeStore`] |
-//! | a revocation store of your own | [`revocation_conformance`] |
-//! | a token store of your own | `store::conformance` of the crate `tower-bearer-issuing` |
+//! | a router without its own [`BearerLayer`](crate::BearerLayer) | [`PassAnyoneAs`] |
+//! | a whole service | [`TestIssuer::layer`] or [`TestIssuer::issuer`], and [`TestToken::bearer`] |
+//! | its 401 answers | the same, and an invalid [`TestToken`] or no token |
+//! | its 503 answers | [`FakeStore`] |
+//! | your own revocation store | [`revocation_conformance`] |
+//! | your own token store | `store::conformance` of the crate `tower-bearer-issuing` |
 //!
-//! A handler is a function of what it is given:
+//! A handler is a function of its arguments:
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -44,7 +43,7 @@
 //! # }
 //! ```
 //!
-//! A service that takes its layer as an argument is tested whole:
+//! A service that takes its layer as an argument can be tested as a whole:
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -79,7 +78,7 @@
 //! # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 //! ```
 //!
-//! Without one of the features `aws-lc-rs` and `rust-crypto` there is no key, and [`TestIssuer::new`] panics.
+//! Without the feature `aws-lc-rs` or `rust-crypto` no key can be made, and [`TestIssuer::new`] panics.
 
 mod issuer;
 mod pass_anyone;
@@ -95,11 +94,11 @@ pub use self::store::{FakeStore, StoreHabit};
 pub use self::token::TestToken;
 use crate::Authenticated;
 
-/// A user with these claims, for a handler that is called without HTTP: the token that a new [`TestIssuer`] makes,
-/// with `claims`, an object, in place of those that it brings or beside them.
+/// A user with these claims, for a handler that is called without HTTP. The user comes from a token of a new
+/// [`TestIssuer`]. `claims` is an object. Its members replace the claims of the token, or are added to them.
 ///
 /// # Panics
-/// Where the claims do not fit `C`, or are no good token's; see [`TestToken::authenticated`].
+/// If the claims do not fit `C`, or if a token with them is not valid. See [`TestToken::authenticated`].
 #[must_use]
 #[track_caller]
 pub fn authenticated<C>(claims: impl Serialize) -> Authenticated<C>

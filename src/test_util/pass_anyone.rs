@@ -1,4 +1,4 @@
-//! A layer that looks at no token.
+//! A layer that does not look at tokens, for the tests of routers.
 
 use std::{
     fmt,
@@ -11,10 +11,10 @@ use tower_service::Service;
 
 use crate::{Authenticated, claims::UntypedClaims};
 
-/// Lets every request pass, whatever it carries, as one and the same user.
+/// Lets every request pass as the same user, whatever its token.
 ///
-/// It stands in for a [`BearerLayer`](crate::BearerLayer), which it cannot get past: behind this one, that takes the
-/// user out again and looks at the request's own token. So a service that brings its own layer is tested with
+/// Use it in place of a [`BearerLayer`](crate::BearerLayer). It cannot bypass one: a `BearerLayer` behind this layer
+/// removes the user and looks at the request's own token. To test a service that has its own layer, use
 /// [`TestIssuer::layer`](super::TestIssuer::layer) and tokens.
 ///
 /// ```
@@ -46,7 +46,7 @@ use crate::{Authenticated, claims::UntypedClaims};
 pub struct PassAnyoneAs<C = UntypedClaims>(Authenticated<C>);
 
 impl<C> PassAnyoneAs<C> {
-    /// Every request is this user's.
+    /// Gives this user to every request.
     pub fn new(user: Authenticated<C>) -> Self {
         Self(user)
     }
@@ -60,7 +60,7 @@ impl<S, C> Layer<S> for PassAnyoneAs<C> {
     }
 }
 
-/// The service that [`PassAnyoneAs`] puts around another.
+/// The service that [`PassAnyoneAs`] makes.
 #[must_use = "a service does nothing until it is called"]
 pub struct PassingAnyone<S, C = UntypedClaims> {
     inner: S,

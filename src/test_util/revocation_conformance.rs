@@ -1,4 +1,4 @@
-//! What every [`RevocationStore`] has to pass.
+//! A test suite that every [`RevocationStore`] must pass, for authors of stores.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -8,8 +8,8 @@
 //! # }
 //! ```
 //!
-//! The suite cannot check two duties of a store: that a revocation that was acknowledged outlives a crash, and that other
-//! processes see it.
+//! The suite cannot check two duties of a store: an acknowledged revocation survives a crash, and other processes see
+//! it.
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
@@ -28,13 +28,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 const KINDS: [RevocableKind; 4] =
     [RevocableKind::Token, RevocableKind::Subject, RevocableKind::Session, RevocableKind::Key];
 
-/// Checks every rule of [`RevocationStore`], each on a store of its own: `make` gives an empty one.
+/// Checks every rule of [`RevocationStore`], each on a separate store. `make` returns an empty store.
 ///
 /// `make` gets the clock of the suite, which starts at the system's time. A store that decides about starts or about
-/// obsolete entries should use it. A store whose server has a clock of its own ignores it.
+/// obsolete entries should use it. A store whose server has its own clock ignores it.
 ///
 /// # Panics
-/// When a rule is broken. The message names the rule and says what the store answered.
+/// If the store breaks a rule. The message names the rule and the store's answer.
 pub async fn check<S: RevocationStore>(make: impl AsyncFn(ManualClock) -> S) {
     macro_rules! rules {
         ($($rule:ident),+ $(,)?) => {$({
@@ -71,11 +71,11 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the store panicked")
 }
 
-/// A store, and the clock by which it decides.
+/// A store, and its clock.
 struct Bench<S> {
     store: S,
     clock: ManualClock,
-    /// Where the clock began.
+    /// The time at which the clock began.
     now: UnixTime,
 }
 
@@ -84,7 +84,7 @@ impl<S: RevocationStore> Bench<S> {
         answered("revoke", self.store.revoke(&entry).await);
     }
 
-    /// An entry that is kept for an hour from the beginning.
+    /// An entry that is obsolete an hour after the clock began.
     fn entry(&self, thing: Revocable) -> RevocationEntry {
         RevocationEntry::restored(thing, self.now + HOUR)
     }
@@ -231,7 +231,7 @@ async fn an_entry_is_kept_through_its_last_second<S: RevocationStore>(bench: Ben
     bench.revoke(bench.entry(token("a"))).await;
     bench.revoke(RevocationEntry::restored(token("b"), UnixTime::MAX)).await;
     bench.clock.advance(HOUR);
-    // Many stores remove obsolete entries when new ones come.
+    // Many stores remove obsolete entries when new entries arrive.
     for n in 0..100 {
         let later = RevocationEntry::restored(token(&n.to_string()), bench.now + 2 * HOUR);
         bench.revoke(later).await;

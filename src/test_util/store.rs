@@ -1,4 +1,4 @@
-//! A store that does as it is told.
+//! A revocation store whose answers a test chooses.
 
 use std::{
     fmt,
@@ -13,13 +13,13 @@ use crate::{
     revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
 };
 
-/// A revocation store under a test's thumb; clones are the same store.
+/// A revocation store that a test controls. Clones are the same store.
 ///
-/// It never learns of a revocation, so that it lies about revoked tokens: a real one for tests is
+/// It does not record revocations, so it may answer "not revoked" about a revoked token. For a real store in tests use
 /// [`MemoryStore`](crate::revocation::MemoryStore).
 ///
-/// A [`RevocationCache`](crate::RevocationCache) stands between it and the requests: "not revoked" is used for as long
-/// as the bound says, none at a bound of zero, and "revoked" is for ever.
+/// The requests see it through a [`RevocationCache`](crate::RevocationCache). The cache uses a "not revoked" for as
+/// long as the staleness bound, or for no time if the bound is zero. It keeps a "revoked" for ever.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -51,17 +51,17 @@ use crate::{
 #[derive(Clone)]
 pub struct FakeStore(Arc<Mutex<State>>);
 
-/// What a [`FakeStore`] does when it is asked, or told of a revocation.
+/// What a [`FakeStore`] does with a lookup or a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreHabit {
-    /// This about every token. Revocations are taken, and ignored.
+    /// Gives this answer about every token. It accepts revocations and ignores them.
     Says(Verdict),
     /// Fails at once.
     Fails,
-    /// Is silent until it [turns](FakeStore::turns_to) to something else, which is then its answer.
+    /// Does not answer until [`turns_to`](FakeStore::turns_to) sets another habit. That habit then answers.
     Hangs,
-    /// Panics, as the client of a store might.
+    /// Panics, as the client of a real store might.
     Panics,
 }
 
@@ -78,7 +78,7 @@ impl FakeStore {
         Self(Arc::new(Mutex::new(State { habit, asked: 0, waiting: Vec::new() })))
     }
 
-    /// Does so from now on, towards those who are waiting, too.
+    /// Replaces the habit, also for the calls that wait now.
     pub fn turns_to(&self, habit: StoreHabit) {
         let mut state = self.state();
         state.habit = habit;
@@ -87,7 +87,7 @@ impl FakeStore {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// How many look-ups there have been.
+    /// The number of lookups so far.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.state().asked

@@ -1,4 +1,4 @@
-//! Tokens to order, good and bad.
+//! Valid and invalid tokens, for tests.
 
 use std::{
     fmt,
@@ -14,28 +14,27 @@ use serde_json::{Map, Value};
 use super::{TestIssuer, issuer::new_key};
 use crate::{Authenticated, claims::MAX_LEEWAY, jws::SigningKey};
 
-/// How long a token is good that was given no other end.
+/// The default lifetime of a token, in seconds.
 const LIFETIME: u64 = 3600;
 
-/// A token in the making, from [`TestIssuer::token`].
+/// A builder of a token, from [`TestIssuer::token`].
 ///
-/// It is good to begin with: `iss` and `aud` are the issuer's, `sub` is `test-user`, `iat` now, `exp` an hour from
-/// now, `jti` its own, and the header's `typ` is `at+jwt`. Each method changes one thing, so that what is refused is
-/// refused for just that:
+/// It starts as a valid token: `iss` and `aud` are the issuer's, `sub` is `test-user`, `iat` is now, `exp` is in an
+/// hour, `jti` is unique, and the header's `typ` is `at+jwt`. Each method changes one thing, so a rejected token is
+/// rejected for this reason only:
 ///
 /// | | [`RejectionKind`](crate::RejectionKind) under the default policy |
 /// |---|---|
 /// | [`expired`](Self::expired) | `Expired` |
 /// | [`not_yet_valid`](Self::not_yet_valid) | `NotYetValid` |
-/// | [`for_audience`](Self::for_audience) of somebody else | `WrongAudience` |
+/// | [`for_audience`](Self::for_audience) with another audience | `WrongAudience` |
 /// | [`with_bad_signature`](Self::with_bad_signature) | `BadSignature` |
 /// | [`of_unknown_key`](Self::of_unknown_key) | `UnknownKey` |
 /// | [`without`](Self::without) `exp`, `iss` or `aud` | `MissingClaim` |
 /// | [`claim`](Self::claim)`("iss", "https://other.test")` | `UnknownIssuer` |
 /// | [`with_typ`](Self::with_typ)`("dpop+jwt")` | `WrongType` |
 ///
-/// All of them are the same 401 to a client: what is asserted about a service is its status, and the kind is in the
-/// extensions of the response.
+/// A client gets the same 401 for all of them. So assert on the status. The kind is in the extensions of the response.
 #[derive(Clone)]
 #[must_use = "a token in the making does nothing until `issue` or `bearer`"]
 pub struct TestToken {
@@ -74,15 +73,15 @@ impl TestToken {
         self.claim("sub", subject.into())
     }
 
-    /// Sets `scope`: one, or several with spaces between.
+    /// Sets `scope`: one scope, or several separated by spaces.
     pub fn scope(self, scope: impl Into<String>) -> Self {
         self.claim("scope", scope.into())
     }
 
-    /// Sets a claim, whatever it was before.
+    /// Sets a claim. Replaces an earlier value.
     ///
     /// # Panics
-    /// Where `value` cannot be JSON.
+    /// If `value` cannot be JSON.
     #[track_caller]
     pub fn claim(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         self.claims.insert(name.into(), to_json(value));
@@ -92,7 +91,7 @@ impl TestToken {
     /// Sets every member of an object as a claim, such as the service's own type or a `serde_json::json!`.
     ///
     /// # Panics
-    /// Where `claims` is no JSON object.
+    /// If `claims` is not a JSON object.
     #[track_caller]
     pub fn claims(mut self, claims: impl Serialize) -> Self {
         match to_json(claims) {
@@ -102,22 +101,22 @@ impl TestToken {
         self
     }
 
-    /// Leaves a claim out.
+    /// Removes a claim.
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
-    /// Sets `exp` to this long after [`TestIssuer::token`] was called, in place of an hour; in whole seconds.
+    /// Sets `exp` to this long after the call of [`TestIssuer::token`], in whole seconds. Default: an hour.
     pub fn expires_in(self, lifetime: Duration) -> Self {
         let expires_at = self.now.saturating_add(lifetime.as_secs());
         self.claim("exp", expires_at)
     }
 
-    /// Sets `exp` and `iat` so long ago that no leeway reaches `exp`.
+    /// Sets `exp` and `iat` so far in the past that no leeway covers `exp`.
     ///
     /// # Panics
-    /// Where the issuer's clock stands so close to 1970 that there is no such past.
+    /// If the issuer's clock is so close to 1970 that there is no such time.
     #[track_caller]
     pub fn expired(self) -> Self {
         let issued_at = self.now.checked_sub(beyond_leeway() + LIFETIME);
@@ -125,7 +124,7 @@ impl TestToken {
         self.claim("iat", issued_at).claim("exp", issued_at + LIFETIME)
     }
 
-    /// Sets `nbf` so late that no leeway reaches it.
+    /// Sets `nbf` so far in the future that no leeway covers it.
     pub fn not_yet_valid(self) -> Self {
         let not_before = self.now.saturating_add(beyond_leeway());
         self.claim("nbf", not_before)
@@ -136,28 +135,28 @@ impl TestToken {
         self.claim("aud", audience.into())
     }
 
-    /// Sets the header's `typ`, which is plain text without quotes and backslashes.
+    /// Sets the header's `typ`, a plain text without quotes and backslashes.
     pub fn with_typ(mut self, typ: impl Into<String>) -> Self {
         self.typ = typ.into();
         self
     }
 
-    /// Bears a signature of the issuer's key, over something else.
+    /// Gives the token a signature of the issuer's key over other bytes.
     pub fn with_bad_signature(mut self) -> Self {
         self.signature = Signature::OfOtherBytes;
         self
     }
 
-    /// Is signed with a key that the issuer does not have, and says so: its `kid` is new, too.
+    /// Signs the token with a key that the issuer does not have. The `kid` in the header is new too.
     pub fn of_unknown_key(mut self) -> Self {
         self.signature = Signature::OfUnknownKey;
         self
     }
 
-    /// The token, in compact form.
+    /// The token in compact form.
     ///
     /// # Panics
-    /// Where the backend makes no signature.
+    /// If the backend cannot sign.
     #[must_use]
     #[track_caller]
     pub fn issue(&self) -> String {
@@ -181,7 +180,7 @@ impl TestToken {
     /// The token as the value of `Authorization`, marked as sensitive.
     ///
     /// # Panics
-    /// As [`issue`](Self::issue).
+    /// Like [`issue`](Self::issue).
     #[must_use]
     #[track_caller]
     pub fn bearer(&self) -> HeaderValue {
@@ -191,11 +190,11 @@ impl TestToken {
         value
     }
 
-    /// What the issuer's own [`authenticator`](TestIssuer::authenticator) makes of the token: for handlers that are
-    /// called without HTTP, and for [`PassAnyoneAs`](super::PassAnyoneAs).
+    /// The user that the issuer's own [`authenticator`](TestIssuer::authenticator) makes from the token. Use it for
+    /// handlers that are called without HTTP, and for [`PassAnyoneAs`](super::PassAnyoneAs).
     ///
     /// # Panics
-    /// Where the token is refused; the panic names the kind of refusal.
+    /// If the token is rejected. The panic names the rejection kind.
     #[must_use]
     #[track_caller]
     pub fn authenticated<C>(&self) -> Authenticated<C>
@@ -212,7 +211,7 @@ impl TestToken {
     }
 }
 
-/// One second more than the longest leeway that a policy may set.
+/// One second more than the longest leeway that a policy may have.
 fn beyond_leeway() -> u64 {
     MAX_LEEWAY.as_secs() + 1
 }

@@ -1,4 +1,4 @@
-//! AWS-LC, through aws-lc-rs.
+//! The backend AWS-LC, through the crate aws-lc-rs.
 
 #[cfg(feature = "signing")]
 mod signing;
@@ -50,7 +50,7 @@ pub(super) fn uncompressed(curve: Curve, point: &[u8]) -> Result<Vec<u8>, Config
     })?;
     let key = ParsedPublicKey::new(scheme, point).map_err(|_| ConfigError::InvalidPoint)?;
     let der = key.as_der().map_err(|_| ConfigError::InvalidPoint)?;
-    // A `SubjectPublicKeyInfo` ends with the point.
+    // The point is at the end of a `SubjectPublicKeyInfo`.
     let der = der.as_ref();
     let start = der.len().checked_sub(1 + 2 * curve.coordinate_length());
     let point = start.and_then(|start| der.get(start..));
@@ -86,7 +86,7 @@ fn hash_of(algorithm: Algorithm) -> Result<hmac::Algorithm, ConfigError> {
     }
 }
 
-/// PSS here means a salt as long as the hash, and MGF1 with the same hash, as RFC 7518 section 3.5 demands.
+/// In PSS the salt is as long as the hash, and MGF1 uses the same hash, as RFC 7518 section 3.5 requires.
 fn scheme_of(algorithm: Algorithm) -> Result<&'static dyn VerificationAlgorithm, ConfigError> {
     Ok(match algorithm {
         Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
@@ -105,7 +105,7 @@ fn scheme_of(algorithm: Algorithm) -> Result<&'static dyn VerificationAlgorithm,
     })
 }
 
-/// RFC 8017 appendix A.1.1, the form that AWS-LC takes.
+/// Encodes the key in the form of RFC 8017 appendix A.1.1, which AWS-LC reads.
 fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, ConfigError> {
     let number = |bytes| UintRef::new(without_leading_zeros(bytes));
     let encode = || [number(modulus)?, number(exponent)?].to_der();

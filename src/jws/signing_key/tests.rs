@@ -71,7 +71,7 @@ fn keys_are_written_as_openssl_writes_them() {
     }
 }
 
-/// RFC 8410 section 10.3: the same key twice, the second time with an attribute and its public key.
+/// RFC 8410 section 10.3: the same key twice. The second form has an attribute and the public key.
 #[test]
 fn a_second_version_with_attributes_and_public_key_is_read() {
     let first = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC";

@@ -1,4 +1,4 @@
-//! Keys that jsonwebtoken has loaded: they verify as our own, and weak ones are rejected for the same reasons.
+//! Tests that keys of jsonwebtoken verify like our own keys, and that weak keys are rejected for the same reasons.
 
 use jsonwebtoken::{
     Algorithm as Theirs, DecodingKey,
@@ -202,7 +202,7 @@ fn a_jwk_that_is_weak_or_not_meant_to_verify_is_rejected() {
     assert_refused!(curve, ConfigError::UnsupportedKey("elliptic curve"));
 }
 
-/// What the docs of the conversion say is lost: the private member is not there any more.
+/// The docs of the conversion state this loss: the private member is no longer present.
 #[test]
 fn the_private_member_of_a_jwk_is_lost_before_the_conversion() {
     let private = r#"{"kty":"OKP","crv":"Ed25519","x":"6WZVQzv6KxTEY8VHDQoYH9PEvCMxCa0WwniEsYZ_01M","d":"AA"}"#;

@@ -1,11 +1,11 @@
-//! JSON Web Keys.
+//! Tests of JSON Web Keys.
 
 use x509_cert::der::asn1::UintRef;
 
 use super::*;
 use crate::jws::Algorithm::*;
 
-/// A JWK with these members, changed or followed by further ones.
+/// A JWK with these members, followed by the text `further`.
 fn jwk(members: &[(&str, &str)], further: &str) -> Result<Key, ConfigError> {
     let members: Vec<String> =
         members.iter().map(|(name, value)| format!(r#""{name}":"{value}""#)).collect();
@@ -180,7 +180,7 @@ fn null_and_empty_arrays_are_absent_as_dotnet_writes_them() {
             assert!(rsa(&format!(r#","{name}":{value}"#)).is_ok(), "{name} {value}");
         }
     }
-    // What is needed is missing then.
+    // A required member then counts as missing.
     let no_modulus = Key::from_jwk_json(r#"{"kty":"RSA","n":null,"e":"AQAB"}"#);
     assert_refused!(no_modulus, ConfigError::UnreadableKey(_));
 }
@@ -194,7 +194,7 @@ fn names_are_unique_and_the_text_is_one_object() {
     for json in ["", "null", "[]", "{}", r#""RSA""#, r#"{"kty":1}"#, r#"{"kty":null}"#] {
         assert_refused!(Key::from_jwk_json(json), ConfigError::UnreadableKey(_));
     }
-    // A byte order mark is skipped before a set only.
+    // A byte order mark is skipped only before a set.
     let n = base64url(&modulus());
     let json = format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB"}}"#);
     assert!(Key::from_jwk_json(&json).is_ok());
@@ -234,7 +234,7 @@ fn parameters_are_canonical_base64url() {
     ] {
         assert_refused!(with(n, e), ConfigError::UnreadableKey(_));
     }
-    // 2048 bits leave four bits in the last character.
+    // 2048 bits leave four unused bits in the last character.
     let trailing = format!("{}{}", &n[..n.len() - 1], '_');
     assert_refused!(with(&trailing, "AQAB"), ConfigError::UnreadableKey(_));
     assert_refused!(jwk(&[("kty", "RSA"), ("n", &n)], ""), ConfigError::UnreadableKey(_));
@@ -248,7 +248,7 @@ fn parameters_are_canonical_base64url() {
 fn leading_zero_octets_change_no_rsa_number() {
     let padded = rsa_with(&[&[0, 0], &modulus()[..]].concat(), &[0, 1, 0, 1], "");
     assert_verifies(padded.unwrap(), &signed_with_rsa(RS256));
-    // They do not make a short modulus long either.
+    // Leading zeros do not make a short modulus long either.
     let key = rsa_with(&[&[0; 128][..], &[0xff; 128]].concat(), &[1, 0, 1], "");
     assert_refused!(key, ConfigError::RsaModulusBits(1024));
 }
@@ -285,7 +285,7 @@ fn coordinates_have_full_length_and_name_a_point_of_the_curve() {
     }
     let key = ec_with("P-384", &x, &y, "");
     assert_refused!(key, ConfigError::CoordinateLength { length: 32, expected: 48 });
-    // Old versions of Keycloak cut off a leading zero.
+    // Old versions of Keycloak drop a leading zero.
     let reason = ec_with("P-256", &x, &y[..31], "").unwrap_err().to_string();
     assert!(reason.contains("31 bytes") && reason.contains("leading zeros"), "{reason}");
     let mut off = y.clone();

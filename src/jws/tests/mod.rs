@@ -1,4 +1,4 @@
-//! Keys and key sets from the outside, each refusal beside an accepted twin.
+//! Tests of keys and key sets through their public API, each rejection together with an accepted twin.
 
 #[cfg(feature = "jsonwebtoken")]
 mod from_jsonwebtoken;
@@ -22,7 +22,7 @@ macro_rules! fixture {
 }
 pub(super) use fixture;
 
-/// The key must be refused, for this reason.
+/// Asserts that the key is rejected for this reason.
 macro_rules! assert_refused {
     ($key:expr, $reason:pat) => {
         match $key {
@@ -41,14 +41,14 @@ pub(super) fn to_der(pem: &str) -> Vec<u8> {
     Document::from_pem(pem).unwrap().1.into_vec()
 }
 
-/// The bits that a `SubjectPublicKeyInfo` carries: a point, or an `RSAPublicKey`.
+/// The bits in a `SubjectPublicKeyInfo`: a point, or an `RSAPublicKey`.
 pub(super) fn public_bits(pem: &str) -> Vec<u8> {
     let der = to_der(pem);
     let info = SubjectPublicKeyInfoRef::from_der(&der).unwrap();
     info.subject_public_key.as_bytes().unwrap().to_vec()
 }
 
-/// A compact JWS that another implementation signed.
+/// A compact JWS, signed by another implementation.
 pub(super) fn sign(algorithm: Algorithm, key_id: Option<&str>, key: &EncodingKey) -> String {
     let key_id = key_id.map(|id| format!(r#","kid":"{id}""#)).unwrap_or_default();
     let header = format!(r#"{{"alg":"{algorithm}"{key_id}}}"#);
@@ -58,7 +58,7 @@ pub(super) fn sign(algorithm: Algorithm, key_id: Option<&str>, key: &EncodingKey
     format!("{signing_input}.{signature}")
 }
 
-/// The same JWS with one bit of its signature turned.
+/// The same JWS with one flipped bit in its signature.
 pub(super) fn one_bit_off(jws: &str) -> String {
     let (signing_input, signature) = jws.rsplit_once('.').unwrap();
     let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
@@ -66,7 +66,7 @@ pub(super) fn one_bit_off(jws: &str) -> String {
     format!("{signing_input}.{}", base64url(&signature))
 }
 
-/// The key verifies what its private half signed, and nothing else.
+/// Asserts that the key verifies a signature of its private half, and rejects a changed one.
 #[track_caller]
 fn assert_verifies(key: Key, jws: &str) {
     let keys = KeySet::from(key);

@@ -1,4 +1,4 @@
-//! The crate without a cryptographic backend: it compiles, and says why it is of no use.
+//! Tests the crate without a cryptographic backend: it compiles, and every constructor returns `NoBackend`.
 
 use super::*;
 use crate::ConfigError;

@@ -1,4 +1,4 @@
-//! Keys in PEM and DER.
+//! Tests of keys in PEM and DER.
 
 use x509_cert::der::{Encode as _, asn1::UintRef};
 
@@ -16,7 +16,7 @@ fn every_form_of_an_rsa_key_verifies() {
         fixture!("rsa2048.public.pem"),
         fixture!("rsa2048.pkcs1.pem"),
         fixture!("rsa2048.certificate.pem"),
-        // The key counts, never that of the authority that signed the certificate.
+        // The certificate's own key counts, not the key of the authority that signed it.
         fixture!("rsa2048.signed-by-ed25519.certificate.pem"),
         fixture!("rsa2048.signed-by-p256.certificate.pem"),
     ] {
@@ -110,7 +110,7 @@ fn private_keys_are_refused_in_every_form() {
         assert_refused!(Key::from_pem(algorithm, pem), ConfigError::PrivateKey);
         assert_refused!(Key::from_der(algorithm, to_der(pem)), ConfigError::PrivateKey);
     }
-    // Also beside a public one.
+    // Also next to a public key.
     let both = [fixture!("p256.public.pem"), fixture!("p256.private.pem")].concat();
     assert_refused!(Key::from_pem(ES256, both), ConfigError::PrivateKey);
 }
@@ -171,7 +171,7 @@ fn an_even_rsa_modulus_is_refused() {
 
 #[test]
 fn negative_rsa_numbers_are_refused() {
-    // A modulus whose first bit is set, but without the zero octet that makes it positive.
+    // A modulus whose first bit is set, without the zero octet that makes it positive.
     let mut der = rsa_public_key(&[0xff; 256], &[1, 0, 1]);
     assert!(Key::from_der(RS256, &der).is_ok());
     assert_eq!(der[..9], [0x30, 0x82, 1, 10, 2, 0x82, 1, 1, 0]);
@@ -212,11 +212,11 @@ fn points_have_one_of_two_forms() {
     }
     assert_refused!(check(&[&point[..], &[0]].concat()), ConfigError::KeyLength);
     assert_refused!(check(&compressed[..32]), ConfigError::KeyLength);
-    // Infinity, and the hybrid form with its right parity.
+    // The point at infinity, and the hybrid form with the correct parity.
     assert_refused!(check(&[0]), ConfigError::InvalidPoint);
     let hybrid = [&[4 + compressed[0]], &point[1..]].concat();
     assert_refused!(check(&hybrid), ConfigError::InvalidPoint);
-    // An x above the prime of the field.
+    // An x larger than the prime of the field.
     assert_refused!(check(&[&[2][..], &[0xff; 32]].concat()), ConfigError::InvalidPoint);
 }
 
@@ -237,7 +237,7 @@ fn a_pss_key_verifies_pss_alone() {
 fn a_key_has_the_algorithm_parameters_of_its_type_and_no_others() {
     let rsa = to_der(fixture!("rsa2048.public.pem"));
     assert_eq!((&rsa[..6], &rsa[17..19]), (&[0x30, 0x82, 1, 34, 0x30, 13][..], &[5, 0][..]));
-    // NULL may be left out; anything else says something about the key that nobody here understands.
+    // NULL is optional. Other parameters restrict the key in a way that this crate does not understand.
     let mut without = rsa.clone();
     without.drain(17..19);
     without[3] -= 2;

@@ -100,7 +100,7 @@ async fn a_wall_clock_that_is_set_back_makes_no_answer_younger() {
     assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
-/// The monotonic clock stands still while a machine is suspended.
+/// The monotonic clock does not advance while a machine is suspended.
 #[tokio::test]
 async fn the_bound_holds_across_a_suspension() {
     let store = Store::that(Habit::Says(Verdict::NotRevoked));
@@ -160,7 +160,7 @@ async fn tokens_that_share_an_id_do_not_share_an_answer() {
         Token { session: Some("other".into()), ..base.clone() },
         Token { key: None, ..base.clone() },
     ] {
-        // Equality decides, not the luck of the hash.
+        // Equality decides, also if the hashes happen to be equal.
         assert!(!Equivalent::equivalent(&other.facts(), &answers::Token::of(&base.facts())));
         assert_eq!(local_verdict(&cache, &other), None);
         assert_eq!(check(&cache, &other).await, Ok(Verdict::NotRevoked));

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Leeway cap and a minute.
+/// The longest leeway plus a minute, in seconds.
 const GRACE: u64 = 360;
 
 #[tokio::test]
@@ -307,7 +307,7 @@ async fn a_cache_without_a_store_revokes_in_its_own_process_and_asks_nobody() {
     assert!(matches!(error, Err(RevokeError::Expired)));
 }
 
-/// Many of them, so that the map compares names whose hashes begin alike.
+/// There are many of them, so that the map compares names whose hashes begin with the same bits.
 #[test]
 fn the_same_ids_of_another_issuer_or_kind_are_not_denied() {
     let clock = ManualClock::at(UnixTime::from_secs(1_000));

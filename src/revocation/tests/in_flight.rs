@@ -39,7 +39,7 @@ async fn a_question_is_joined_for_the_bound_and_no_longer() {
     let late = ask(&cache, &token("a"));
     assert_eq!(store.asked(), 2);
 
-    // The old one lands and leaves its successor joinable.
+    // The old lookup ends, and its successor stays joinable.
     store.answers(Ok(Verdict::NotRevoked));
     assert_eq!((first.await, joined.await), (Ok(Verdict::NotRevoked), Ok(Verdict::NotRevoked)));
     assert_eq!(cache.stats().in_flight, 1);

@@ -13,7 +13,7 @@ async fn it_keeps_every_rule_of_a_revocation_store() {
     crate::test_util::revocation_conformance::check(make).await;
 }
 
-/// A revocation that is kept through this second.
+/// A revocation that the store keeps through this second.
 fn kept(named: Named, obsolete_after: u64) -> RevocationEntry {
     RevocationEntry::restored(named.thing, at(obsolete_after)).with_cut_off(named.date)
 }

@@ -1,4 +1,4 @@
-//! The contract, clause by clause, on a store whose every answer the test gives by hand.
+//! Tests the rules of the module one by one, on a store whose answers the test controls.
 
 mod answers;
 mod denials;
@@ -76,7 +76,7 @@ impl Token {
         Named { thing: Revocable::subject(self.issuer.clone(), subject), date: at(cut_off) }
     }
 
-    /// One revocation of each kind that concerns it.
+    /// One revocation of each kind that affects the token.
     fn each_kind(&self) -> [Named; 5] {
         let issuer = || self.issuer.clone();
         [
@@ -89,7 +89,8 @@ impl Token {
     }
 }
 
-/// A thing, with a date that is the cut-off of an entry about it, and the time of issue of a token in a lookup.
+/// A thing with a date. The date is the cut-off of an entry about the thing, and the time of issue of a token in a
+/// lookup.
 #[derive(Clone, Debug, PartialEq)]
 struct Named {
     thing: Revocable,
@@ -114,7 +115,7 @@ fn entry(named: impl Into<Named>, expires_by: u64) -> RevocationEntry {
 
 type Told = Result<Verdict, StoreError>;
 
-/// A store that answers when the test says so, or always the same at once. Clones are one store.
+/// A store that answers when the test calls `answers`, or always gives the same answer at once. Clones are one store.
 #[derive(Clone, Default)]
 struct Store(Arc<Mutex<Script>>);
 
@@ -123,7 +124,7 @@ struct Script {
     always: Option<Habit>,
     asked: usize,
     waiting: VecDeque<oneshot::Sender<Told>>,
-    /// What it was told to revoke.
+    /// The revocations that it received.
     revoked: Vec<RevocationEntry>,
     forgets: bool,
 }
@@ -154,9 +155,9 @@ impl Store {
         self.script(|script| script.forgets = true);
     }
 
-    /// Answers the question that has waited longest.
+    /// Answers the oldest waiting question.
     fn answers(&self, told: Told) {
-        // A question whose asker is gone takes no answer.
+        // A question that was dropped takes no answer.
         let _ = self.script(|script| script.waiting.pop_front()).unwrap().send(told);
     }
 
@@ -203,13 +204,13 @@ impl RevocationStore for Store {
     }
 }
 
-/// A cache on a clock that stands at [`NOW`].
+/// A cache with a clock that shows [`NOW`].
 fn cache(store: &Store) -> (RevocationCache, ManualClock) {
     let clock = ManualClock::at(at(NOW));
     (RevocationCache::new(store.clone(), BOUND).with_clock(clock.clone()), clock)
 }
 
-/// The answer, whoever has to give it.
+/// The verdict, from the cache or from the store.
 async fn check(cache: &RevocationCache, token: &Token) -> Reply {
     match cache.check(&token.facts(), &RevocationMemo::new(true)) {
         Check::Done(answer) => answer,
@@ -217,7 +218,7 @@ async fn check(cache: &RevocationCache, token: &Token) -> Reply {
     }
 }
 
-/// The verdict, if the store need not be asked.
+/// The verdict, if the cache knows it without a lookup.
 fn local_verdict(cache: &RevocationCache, token: &Token) -> Option<Reply> {
     match cache.check(&token.facts(), &RevocationMemo::new(true)) {
         Check::Done(answer) => Some(answer),
@@ -225,7 +226,7 @@ fn local_verdict(cache: &RevocationCache, token: &Token) -> Option<Reply> {
     }
 }
 
-/// A check that has reached the store, or one that waits with it.
+/// A check that has reached the store, or that has joined a lookup.
 fn ask(cache: &RevocationCache, token: &Token) -> BoxFuture<'static, Reply> {
     let Check::Pending(mut answer) = cache.check(&token.facts(), &RevocationMemo::new(true)) else {
         panic!("no lookup was needed")

@@ -1,4 +1,4 @@
-//! Revocation entries that start in the future.
+//! Tests of revocation entries that start in the future.
 
 use super::*;
 
@@ -109,7 +109,7 @@ async fn entries_that_wait_for_their_start_are_counted_and_leave_with_it() {
     set(&clock, START + 9);
     assert_eq!(local_verdict(&cache, &token("999")), Some(Ok(Verdict::Revoked)));
     assert_eq!(cache.stats().denials, 1_000);
-    // A start after the last second for which it is kept has no effect.
+    // A start after the last second of the entry has no effect.
     cache.apply(&entry(token("never").itself(), EXPIRES_AT).with_start(at(EXPIRES_AT + 361)));
     assert_eq!(cache.stats().denials, 1_000);
 }

@@ -61,10 +61,10 @@ async fn a_doubt_that_lands_during_a_look_up_keeps_its_answer_from_being_remembe
     assert_eq!(local_verdict(&cache, &token("a")), None);
 }
 
-/// The reader that looks at the denials, then sees a revocation published, then raises its answer's epoch.
+/// A reader searches the denials, then a revocation is published, then the reader raises its answer's epoch.
 #[tokio::test]
 async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_the_next() {
-    /// Does something the second time that the wall clock is read: the first is when a check begins.
+    /// Runs an interruption at the second reading of the wall clock. The first reading is at the beginning of a check.
     struct Interrupting(ManualClock, Interruption);
     type Interruption = Arc<Mutex<Vec<Box<dyn FnOnce() + Send>>>>;
     impl Clock for Interrupting {
@@ -85,7 +85,7 @@ async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_
     let cache = RevocationCache::new(store, BOUND).with_clock(clock);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
 
-    // A cut-off whose time is over makes the reader look at the clock: after it has looked for the token.
+    // A denial of the subject that is over. It makes the reader look at the clock after it has searched for the token.
     cache.apply(&entry(token("a").subject_until(NOW), NOW - 1_000));
     time.advance(MOMENT);
     let revoker = cache.clone();
@@ -102,11 +102,11 @@ async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_
     assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
 }
 
-/// Threads check one token after another while it is asked about, answered and, at last, revoked: whoever
-/// starts after `revoke` has returned must be refused.
+/// Threads check one token after another while it is looked up, answered and finally revoked. A check that starts after
+/// `revoke` has returned must be rejected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() {
-    /// "Not revoked", always, and now and then only after others had their turn.
+    /// Always answers "not revoked". Sometimes it first lets other tasks run.
     struct Slow;
     impl RevocationStore for Slow {
         fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Told> {
@@ -153,8 +153,8 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
     assert_eq!(cache.stats().in_flight, 0);
 }
 
-/// The path without the store: answers that are fresh all along are raised from epoch to epoch by readers
-/// while other tokens, and then this one, are revoked.
+/// The path without the store. Readers raise the epoch of fresh answers again and again, while other tokens and finally
+/// this token are revoked.
 #[test]
 fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_interleave() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -167,7 +167,7 @@ fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_inter
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    // A pass more after the revocation than before it would need.
+                    // The second pass checks again after the revocation.
                     for _ in 0..2 {
                         while !revoked.load(SeqCst) {
                             assert!(local_verdict(&cache, &token).is_some(), "the answer is fresh");

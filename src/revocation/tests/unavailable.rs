@@ -62,7 +62,7 @@ async fn a_question_that_others_give_up_is_not_joined() {
     assert_eq!(store.asked(), 2);
 }
 
-/// Whoever started a look-up may have stopped polling, and its runtime may be gone.
+/// The request that started a lookup may have stopped polling, and its runtime may be gone.
 #[test]
 fn a_timeout_runs_in_the_runtime_of_the_waiting_request() {
     let runtime = || {

@@ -1,4 +1,4 @@
-//! Signing.
+//! Signing with AWS-LC, for `SigningKey`.
 
 use aws_lc_rs::{
     encoding::AsDer as _,
@@ -56,7 +56,7 @@ pub(in crate::jws::backend) fn generate_rsa() -> Result<Secret, ConfigError> {
 
 fn p256(scalar: &[u8]) -> Result<(Sign, Option<Public>), ConfigError> {
     const UNREADABLE: ConfigError = ConfigError::UnreadableKey("a private key of P-256");
-    // RFC 5915 section 3, without the public key: AWS-LC computes it.
+    // RFC 5915 section 3, without the public key, because AWS-LC computes it.
     let key = EcPrivateKey { private_key: scalar, parameters: Some(P256.into()), public_key: None };
     let der = SecretDocument::try_from(key).map_err(|_| UNREADABLE)?;
     let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_bytes())

@@ -1,4 +1,5 @@
-//! Signing. Not with RSA: the crate's private key operations can be timed (RUSTSEC-2023-0071).
+//! Signing with RustCrypto, for `SigningKey`. It does not sign with RSA, because the crate's private key operations
+//! leak timing (RUSTSEC-2023-0071).
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
