@@ -1,6 +1,6 @@
-//! What the crate adds to the cryptography and to the service it guards.
+//! Measures the cost of the crate in addition to the cryptography and to the guarded service.
 //!
-//! Every group has its own floor in the same run (`raw/*`, `inner`): compare within a run, quote ratios.
+//! Every group has its own floor in the same run (`raw/*`, `inner`). Compare within a run, and quote ratios.
 
 use std::hint::black_box;
 
@@ -28,7 +28,7 @@ const ALGORITHMS: [Algorithm; 6] = [
     Algorithm::EdDSA,
 ];
 
-/// The signature check alone, on decoded bytes and with a key that is parsed and held.
+/// Only the signature check, on decoded bytes and with a parsed key.
 fn raw_verification(algorithm: Algorithm, token: &str) -> impl Fn() -> bool + use<> {
     let (signing_input, signature) = token.rsplit_once('.').expect("a compact token");
     let signing_input = signing_input.as_bytes().to_vec();
@@ -60,7 +60,7 @@ fn raw_verification(algorithm: Algorithm, token: &str) -> impl Fn() -> bool + us
     }
 }
 
-/// Verification without a service around it, beside its cryptography.
+/// Verification without a service, next to its cryptography.
 fn cold_verification(c: &mut Criterion) {
     let mut group = c.benchmark_group("cold_verification");
     for algorithm in ALGORITHMS {
@@ -78,8 +78,8 @@ fn cold_verification(c: &mut Criterion) {
     group.finish();
 }
 
-/// The layer around a trivial service, beside that service alone; with and without a revocation look-up that
-/// the cache answers. Making the request and dropping the response are part of it, as they are on a server.
+/// The layer around a trivial service, next to that service alone. With and without a revocation lookup that the cache
+/// answers. The measurement includes making the request and dropping the response, as on a server.
 fn whole_layer(c: &mut Criterion) {
     let mut group = c.benchmark_group("whole_layer");
     let mut bare = inner();
@@ -95,7 +95,7 @@ fn whole_layer(c: &mut Criterion) {
             ("cold_with_revocation_hit", around(cold().with_revocation(revocation()))),
             ("repeat_with_revocation", around(remembered.with_revocation(revocation()))),
         ] {
-            // The first request fills the caches; an in-memory store never makes it wait.
+            // The first request fills the caches. It never waits, because the store is in memory.
             let first = call(&mut service, request(Some(&credential)));
             assert_eq!(first.status(), 200);
             group.bench_function(BenchmarkId::new(name, algorithm), |b| {
@@ -106,7 +106,7 @@ fn whole_layer(c: &mut Criterion) {
     group.finish();
 }
 
-/// A thousand tokens, of which some come far more often than others (Zipf's law).
+/// A thousand tokens. Some occur far more often than others (Zipf's law).
 fn many_users(c: &mut Criterion) {
     let mut group = c.benchmark_group("1000_tokens_zipf");
     for algorithm in [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256] {
@@ -134,11 +134,11 @@ fn many_users(c: &mut Criterion) {
     group.finish();
 }
 
-/// Tokens that are not remembered when they come, with and without a cache that then takes them up.
+/// Tokens that are not cached when they arrive, with the cache off and with a cache that then stores them.
 fn first_sight(c: &mut Criterion) {
     let mut group = c.benchmark_group("first_sight");
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
-        // Many more than the cache holds, so that each has been forgotten when its turn comes again.
+        // Far more tokens than the cache can hold. So each is evicted before it occurs again.
         let tokens = numbered_tokens(algorithm, 0, 500);
         let small_cache = Repeats::Remembered(64 << 10);
         for (name, repeats) in [("cache_off", Repeats::Cold), ("cache_on", small_cache)] {
@@ -156,7 +156,7 @@ fn first_sight(c: &mut Criterion) {
     group.finish();
 }
 
-/// What is turned away, beside the inner service that it never reaches.
+/// Rejected requests, next to the inner service that they never reach.
 fn refusals(c: &mut Criterion) {
     let mut group = c.benchmark_group("refusals");
     let mut bare = inner();
@@ -166,7 +166,7 @@ fn refusals(c: &mut Criterion) {
         let credential: Option<HeaderValue> = credential;
         let authenticator = authenticator(Algorithm::HS256, Repeats::Cold);
         let mut service = BearerLayer::new(authenticator).layer(inner());
-        // A service has seen good tokens, and knows their header.
+        // A service has verified valid tokens before, and knows their header.
         assert_eq!(call(&mut service, request(Some(&good))).status(), 200);
         assert_eq!(call(&mut service, request(credential.as_ref())).status(), 401, "{name}");
         group.bench_function(name, |b| {

@@ -1,8 +1,8 @@
-//! Instructions, counted by callgrind: the same figures on a busy machine as on an idle one.
+//! Counts instructions with callgrind. The numbers are the same on a busy machine and on an idle one.
 //!
-//! One whole request each, from the call of the service to the response, with the service behind the layer included
-//! where the request gets there. Making the request and dropping the response are not counted, and requests before it
-//! have filled whatever is filled once.
+//! Each bench counts one whole request, from the call of the service to the response. It includes the service behind
+//! the layer if the request reaches it. It does not count making the request and dropping the response. Earlier
+//! requests have filled everything that is filled only once.
 
 #![allow(
     missing_docs,
@@ -27,12 +27,12 @@ use common::{
 
 type Protected = BearerAuth<Inner, Claims>;
 
-/// The layer with revocation on.
+/// The layer with revocation.
 fn layer(algorithm: Algorithm, repeats: Repeats) -> BearerLayer<Claims> {
     BearerLayer::new(authenticator(algorithm, repeats).with_revocation(revocation()))
 }
 
-/// A service that has seen this credential before, and one more request with it.
+/// A service that has handled this credential before, and one more request with it.
 fn warm<S, B>(mut service: S, credential: Option<&HeaderValue>, status: u16) -> (S, Request<Body>)
 where
     S: Service<Request<Body>, Response = http::Response<B>, Error = Infallible>,
@@ -61,11 +61,11 @@ fn refused(case: usize) -> (Protected, Request<Body>) {
     warm(service, bad_credentials()[case].1.as_ref(), 401)
 }
 
-/// Of a service, what a request got from it: `None` if it had to wait.
+/// The result of a request to a service: `None` if it had to wait.
 type Answer<S> =
     Option<Result<<S as Service<Request<Body>>>::Response, <S as Service<Request<Body>>>::Error>>;
 
-/// One request; the service comes back too, so that dropping it is not counted.
+/// Sends one request. Also returns the service, so that dropping it is not counted.
 fn call<S: Service<Request<Body>>>(mut service: S, request: Request<Body>) -> (S, Answer<S>) {
     let answer = service.call(black_box(request)).now_or_never();
     (service, answer)

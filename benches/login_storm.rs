@@ -1,9 +1,13 @@
-//! What a storm of log-ins does to everybody else: the latency of a protected call without and with one.
+//! Measures how many log-ins at once affect other users: the latency of a protected call with and without them.
 //!
-//! `cargo bench --bench login_storm` serves the token API and a protected endpoint on loopback, with real password hashes
-//! (argon2id, 19 MiB), and measures in turns: quiet; while 18 people log in, each again as soon as it is answered, so that
-//! passwords are checked all the time; and while 200 clients guess, each ten times a second. `SECONDS` is how long each is
-//! measured [5]. Server and clients share this machine's processors.
+//! `cargo bench --bench login_storm` serves the token API and a protected endpoint on loopback, with real password
+//! hashes (argon2id, 19 MiB). It measures three cases in turn:
+//!
+//! 1. Quiet.
+//! 2. 18 people log in. Each logs in again as soon as the answer arrives, so passwords are checked all the time.
+//! 3. 200 clients guess passwords, each ten times a second.
+//!
+//! `SECONDS` is the duration of each case [5]. Server and clients share the processors of this machine.
 
 #![allow(clippy::print_stdout, reason = "the result is printed")]
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
@@ -30,7 +34,7 @@ use tower_bearer_issuing::{
     store::MemoryTokenStore,
 };
 
-/// Fewer than may try at once from one address, so that all are let in.
+/// Below the limit of simultaneous attempts from one address, so that all are let in.
 const PEOPLE: usize = 18;
 const GUESSERS: usize = 200;
 const GUESSES_EVERY: Duration = Duration::from_millis(100);
@@ -103,7 +107,7 @@ impl Service {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// Eight clients call the protected endpoint, and the storm goes on beside them.
+    /// Eight clients call the protected endpoint while the storm runs.
     async fn measure(&self, name: &str, token: &str, time: Duration, storm: &Storm) {
         let statuses = Statuses::default();
         let (clients, password, pause) = match storm {

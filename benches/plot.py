@@ -72,7 +72,7 @@ def duration(nanoseconds):
 
 def markdown(name, rows):
     columns, floor = columns_of(rows), floor_of(rows)
-    # The same floor stands for every column where it was measured once.
+    # The same floor is used for every column if it was measured only once.
     common = floor.get("") if len(floor) == 1 else None
     head = [name] + [column or "time" for column in columns if column or len(columns) == 1]
     columns = [column for column in columns if column or len(columns) == 1]
@@ -141,7 +141,7 @@ def targets(own, peers):
             measured = measure()
         except KeyError:
             continue
-        # What differs by less than this from run to run says nothing: of durations below 300 ns, 10%, else 5%.
+        # Smaller differences between runs are noise: 10% for durations below 300 ns, otherwise 5%.
         noise = 1.10 if what.startswith(("hit", "refusal", "revocation hit", "layer")) else 1.05
         if isinstance(limit, str):
             excess = float(limit.removeprefix("≥ ")) / measured

@@ -1,6 +1,6 @@
-//! Whole requests on several threads at once, and with many distinct tokens.
+//! Measures whole requests on several threads at once, and with many distinct tokens.
 //!
-//! The service behind the layer hands the request back, so that the same requests go round and making them is not
+//! The service behind the layer returns the request. So the same requests are used again, and making them is not
 //! measured.
 
 use std::{
@@ -33,7 +33,7 @@ use common::{
 };
 
 const THREADS: [usize; 3] = [1, 2, 4];
-/// Tokens that each thread has to itself.
+/// Tokens that only one thread uses.
 const OWN_TOKENS: usize = 500;
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
@@ -57,13 +57,13 @@ impl Service<Request<Body>> for Inner {
     }
 }
 
-/// What stands around the service.
+/// The layer around the service.
 #[derive(Clone, Copy)]
 enum Guard {
     Nobody,
     /// Every token is verified.
     Cold,
-    /// Tokens are remembered in so many bytes.
+    /// Tokens are cached, in this many bytes.
     Cached(u64),
 }
 
@@ -79,12 +79,12 @@ impl Guard {
     }
 }
 
-/// Credentials with tokens of their own, counted from `first` on.
+/// Credentials with different tokens, numbered from `first`.
 fn credentials(first: usize, count: usize) -> Vec<HeaderValue> {
     numbered_tokens(Algorithm::HS256, first, count).iter().map(|token| credential(token)).collect()
 }
 
-/// The time in which as many threads as there are sets of credentials have handled `count` requests each.
+/// The time in which the threads have handled `count` requests each. There is one thread for each set of credentials.
 fn on_threads(
     sets: &[Vec<HeaderValue>],
     layer: Option<&BearerLayer<Claims>>,
@@ -108,7 +108,7 @@ fn on_threads(
     })
 }
 
-/// Requests that go round, each with a credential of its own, and what they go through.
+/// Requests that are used again and again, each with its own credential, and the service that they pass.
 struct Carousel {
     inner: Inner,
     guarded: Option<BearerAuth<Inner, Claims>>,
@@ -133,7 +133,7 @@ impl Carousel {
         }
     }
 
-    /// Sends the one request with another credential.
+    /// Sends the only request with another credential.
     fn turn_with(&mut self, credential: &HeaderValue) {
         let mut request = self.requests[0].take().expect("it came back");
         request.headers_mut().insert(AUTHORIZATION, credential.clone());
@@ -149,7 +149,7 @@ impl Carousel {
     }
 }
 
-/// Requests for each second, all threads together: twice the figure on two threads is perfect.
+/// Requests for each second, of all threads together. Twice the number on two threads is perfect.
 fn threads(c: &mut Criterion) {
     let own: Vec<_> = (0..4).map(|thread| credentials(thread * OWN_TOKENS, OWN_TOKENS)).collect();
     let shared = vec![credentials(0, 1); 4];
@@ -164,7 +164,8 @@ fn threads(c: &mut Criterion) {
         let mut group = c.benchmark_group(name);
         for threads in THREADS {
             let layer = guard.layer();
-            // Revocation is asked on this thread first: two that ask at once about one token wait for each other.
+            // This thread asks for revocation first: if two threads ask about one token at once, one waits for the
+            // other.
             for credentials in &sets[..threads] {
                 Carousel::new(credentials, layer.as_ref()).turn(credentials.len() as u64);
             }
@@ -177,10 +178,10 @@ fn threads(c: &mut Criterion) {
     }
 }
 
-/// One thread and so many tokens, which come in no order: what memory costs.
+/// One thread and this many tokens in random order. It measures the cost of memory accesses.
 fn distinct_tokens(c: &mut Criterion) {
     for size in SIZES {
-        // Made when first needed: a filter on the command line may leave it all out.
+        // They are made when they are first needed: a filter on the command line may skip all of this.
         let credentials = LazyCell::new(|| credentials(0, size));
         let mut group = c.benchmark_group(format!("distinct_tokens/10^{}", size.ilog10()));
         group.sample_size(20);
@@ -202,7 +203,7 @@ fn distinct_tokens(c: &mut Criterion) {
     }
 }
 
-/// A carousel that each of these credentials has been through.
+/// A carousel that has already used each of these credentials.
 fn warm(credentials: &[HeaderValue], guard: Guard) -> Carousel {
     let mut carousel = Carousel::new(&credentials[..1], guard.layer().as_ref());
     for credential in credentials {

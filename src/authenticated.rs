@@ -1,4 +1,4 @@
-//! The witness that a token has passed every check.
+//! The witness that a token has passed every check. Handlers find it in the extensions of the request.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use crate::{
     jws::Algorithm,
 };
 
-/// A token that is genuine, unexpired and unrevoked, with its claims.
+/// A token that is genuine, unexpired and not revoked, with its claims.
 ///
-/// Only an [`Authenticator`](crate::Authenticator) can make one. The layer puts it into the
-/// extensions of the request; it is one `Arc` inside, so cloning costs a counter.
+/// Only an [`Authenticator`](crate::Authenticator) can make one. The layer puts it into the extensions of the request.
+/// Cloning is cheap: it is one `Arc`.
 pub struct Authenticated<C = UntypedClaims>(VerifiedToken<C>);
 
 impl<C> Authenticated<C> {
-    /// Called by the authenticator alone, once nothing is left to check.
+    /// Only the authenticator calls this, after all checks have passed.
     pub(crate) fn new(token: VerifiedToken<C>) -> Self {
         Self(token)
     }
 
-    /// The claims, in the service author's type.
+    /// The claims, as your own type.
     #[must_use]
     pub fn claims(&self) -> &C {
         self.0.claims()
     }
 
-    /// The registered claims, whatever `C` keeps.
+    /// The registered claims. They do not depend on the fields of `C`.
     #[must_use]
     pub fn registered(&self) -> &RegisteredClaims {
         self.0.registered()
@@ -38,9 +38,9 @@ impl<C> Authenticated<C> {
         self.0.registered().scopes()
     }
 
-    /// When the token expires by its `exp`, leeway not counted. Streams and
-    /// WebSockets end here, or look again with [`Authenticator::recheck`](crate::Authenticator::recheck), which
-    /// also knows of a maximum age and of revocation.
+    /// When the token expires by its `exp`, without leeway. Streams and WebSockets end at this time, or check again
+    /// with [`Authenticator::recheck`](crate::Authenticator::recheck). `recheck` also checks the maximum age and
+    /// revocation.
     #[must_use]
     pub fn expires_at(&self) -> UnixTime {
         self.0.registered().expires_at()
@@ -59,14 +59,14 @@ impl<C> Authenticated<C> {
         self.0.key_id()
     }
 
-    /// The [thumbprint](crate::Key::thumbprint) of the key that verified the token. The key can be
-    /// [revoked](crate::revocation::RevocableKind::Key) by it.
+    /// The [thumbprint](crate::Key::thumbprint) of the key that verified the token. You can
+    /// [revoke](crate::revocation::RevocableKind::Key) the key by it.
     #[must_use]
     pub fn key_thumbprint(&self) -> &str {
         self.0.key_thumbprint()
     }
 
-    /// What identifies the token for revocation: `jti`, the claim that the policy names, or the SHA-256 of
+    /// The id that identifies the token for revocation: `jti`, the claim that the policy names, or the SHA-256 of
     /// `header.payload` in hexadecimal.
     #[must_use]
     pub fn revocation_id(&self) -> &str {
@@ -85,7 +85,7 @@ impl<C> Clone for Authenticated<C> {
 }
 
 impl<C> fmt::Debug for Authenticated<C> {
-    /// Shows no claims.
+    /// Does not show claims.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authenticated")
             .field("algorithm", &self.algorithm())

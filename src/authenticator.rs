@@ -1,5 +1,5 @@
-//! From a token's text to the witness that every check passed. Knows no HTTP: WebSockets, GraphQL
-//! subscriptions and message queues use it as the layer does.
+//! Checks a token and returns the witness that every check passed. It does not depend on HTTP: WebSockets, GraphQL
+//! subscriptions and message queues use it in the same way as the layer.
 
 mod builder;
 mod revoking;
@@ -17,7 +17,7 @@ use crate::{
     verifier::{NotVerified, Verifier},
 };
 
-/// Verifies tokens and asks whether they are revoked. Knows no HTTP.
+/// Verifies tokens and looks up whether they are revoked. It does not depend on HTTP.
 ///
 /// # Checks
 ///
@@ -72,39 +72,6 @@ use crate::{
 /// # Ok(()) }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```
-///
-/// The checks, in this order; the first that fails decides:
-///
-/// 1. The token is at most 8 KiB long.
-/// 2. It is a compact JWS: three parts of canonical base64url, exactly two dots (RFC 7515 section 7.1).
-/// 3. The protected header is a strict JSON object with a known `alg` and without `crit`, `b64` and
-///    `enc`. Keys and addresses in it (`jwk`, `jku`, `x5c`, `x5u`) are never followed.
-/// 4. The claims are a strict JSON object (UTF-8, no duplicate names at any level, 32 levels).
-/// 5. `iss` is, byte by byte, the name of an issuer that is configured, or one that the template of a
-///    [multi-tenant issuer](crate::Issuer::multi_tenant) makes. So far it only selects whose keys and policy are used;
-///    what else it may mean rests on the signature.
-/// 6. `typ` is one that the issuer's policy accepts (RFC 8725 section 3.11).
-/// 7. One of at most four keys of that issuer, selected by `kid` and bound to just this `alg`, verifies the
-///    signature (RFC 8725 sections 3.1 and 3.8). Under a multi-tenant issuer the key may sign for this tenant, `tid` is
-///    the tenant in `iss`, and the tenant is accepted.
-/// 8. `exp`, `nbf` and `iat` are numbers and hold now; then maximum age and lifetime.
-/// 9. `sub`, `jti`, `sid`, `scope` and `scp` have their types, and `aud` (or the claim that stands in for
-///    it) names an audience that is configured.
-/// 10. Claims that the policy demands are present, with the values it demands, and `token_type` is not
-///     `refresh`.
-/// 11. `cnf` is absent (RFC 9449 section 7.2).
-/// 12. The token can be named for revocation.
-/// 13. The claims fit `C`.
-/// 14. The service author's checks pass: first the pure ones, then the others, each in the order in which they were
-///     added.
-///
-/// A token that was verified before is remembered by its whole text (see
-/// [`with_token_cache_capacity`](AuthenticatorBuilder::with_token_cache_capacity)). Then only what may have changed is
-/// looked at again: whether its key still stands (7), its times (8), and the checks that are not pure (14). The outcome
-/// is the same.
-///
-/// Then the revocation of the token is looked up, and the asynchronous checks run. If the keys come from the network and
-/// the token's key is not there yet (7), the authenticator waits for it.
 pub struct Authenticator<C = UntypedClaims>(Arc<Shared<C>>);
 
 struct Shared<C> {
@@ -113,12 +80,12 @@ struct Shared<C> {
     admissions: Admissions,
 }
 
-/// How far a token came without waiting.
+/// How far the check of a token got without waiting.
 pub(crate) enum Progress<C> {
     Done(Result<Authenticated<C>, Rejection>),
-    /// The token is verified, and something is asked about it.
+    /// The token is verified. A lookup or an asynchronous check is running.
     Pending(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
-    /// Its key is not there yet: anybody may have made it.
+    /// The key of the token is not loaded yet. Anyone may have made the token.
     #[cfg(feature = "jwks")]
     Unverified(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
 }
@@ -129,10 +96,10 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         Self(Arc::new(Shared { verifier, revocation, admissions }))
     }
 
-    /// The same authenticator with another cache, for a second layer with other settings of revocation, or for a test.
-    /// Both share the tokens that they remember, and each [rechecks](Self::recheck) tokens of the other.
+    /// The same authenticator with another revocation cache. Use it for a second layer with other revocation settings,
+    /// or in a test. Both share the token cache, and each can [recheck](Self::recheck) tokens of the other.
     ///
-    /// Most services give the cache to [`AuthenticatorBuilder::revocation`].
+    /// Most services pass the cache to [`AuthenticatorBuilder::revocation`].
     #[must_use]
     pub fn with_revocation(self, cache: RevocationCache) -> Self {
         let Shared { verifier, admissions, .. } = &*self.0;
@@ -140,10 +107,10 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         Self(Arc::new(Shared { verifier, revocation: Some(cache), admissions }))
     }
 
-    /// Runs every check on a token.
+    /// Runs every [check](Self#checks) on a token.
     ///
     /// # Errors
-    /// The first [check](Self#checks) that failed.
+    /// The first check that failed.
     pub async fn authenticate(&self, token: &str) -> Result<Authenticated<C>, Rejection> {
         match self.begin(token.as_bytes()) {
             Progress::Done(result) => result,
@@ -153,17 +120,18 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         }
     }
 
-    /// Checks a token again that was authenticated before, for streams and WebSockets that stay open longer than it is
-    /// valid. Of the [checks](Self#checks) it runs 8 (whether the tenant is still accepted), 9 (expiry and maximum
-    /// age), 15, 16 and 17. It does not look at the key again.
+    /// Checks an authenticated token again, for streams and WebSockets that stay open longer than the token is valid.
+    /// Of the [checks](Self#checks) it runs 8 (whether the tenant is still accepted), 9 (expiry and maximum age), 15,
+    /// 16 and 17. It does not check the key again.
     ///
-    /// This authenticator, a clone, or one that [`with_revocation`](Self::with_revocation) made of it must have
-    /// authenticated the token. A token of another authenticator is rejected, even if both trust an issuer of the same
-    /// name: call
-    /// [`authenticate`](Self::authenticate) with its text.
+    /// The token must have been authenticated by this authenticator, a clone, or one that
+    /// [`with_revocation`](Self::with_revocation) made from it. A token of another authenticator is rejected, even if
+    /// both trust an issuer of the same name. In that case, call [`authenticate`](Self::authenticate) with the token's
+    /// text.
     ///
     /// # Errors
-    /// [`RejectionKind::OtherVerifier`] for a token of another authenticator, else as [`authenticate`](Self::authenticate).
+    /// [`RejectionKind::OtherVerifier`] for a token of another authenticator. Otherwise as
+    /// [`authenticate`](Self::authenticate).
     pub async fn recheck(&self, authenticated: &Authenticated<C>) -> Result<(), Rejection> {
         let token = authenticated.token().clone();
         self.0.verifier.recheck(&token)?;
@@ -176,12 +144,12 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         .map(drop)
     }
 
-    /// The longest token that is looked at, in bytes.
+    /// The maximum length of a token, in bytes.
     pub(crate) fn max_token_length(&self) -> usize {
         self.0.verifier.max_token_length()
     }
 
-    /// Where layers count what they let through.
+    /// The counters of the requests that layers let through.
     pub(crate) fn admissions(&self) -> &Admissions {
         &self.0.admissions
     }
@@ -196,7 +164,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         self.0.revocation.as_ref()
     }
 
-    /// What can be decided at once, and a future for the rest.
+    /// Decides as far as possible without waiting, and returns a future for the rest.
     pub(crate) fn begin(&self, token: &[u8]) -> Progress<C> {
         match self.0.verifier.verify(token) {
             Ok(token) => self.look_up(token),

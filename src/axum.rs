@@ -1,10 +1,10 @@
-//! [`Authenticated<C>`] and `Option<Authenticated<C>>` as extractors.
+//! Support for axum: [`Authenticated<C>`] and `Option<Authenticated<C>>` as extractors.
 //!
 //! | the request | `Authenticated<C>` | `Option<Authenticated<C>>` |
 //! |---|---|---|
 //! | has a valid token | the token | `Some` |
-//! | is anonymous: an [optional](crate::BearerLayer::optional) layer let it through | 401, in the layer's words | `None` |
-//! | has passed no layer for `C` | 500 with a text that names `C` | the same |
+//! | is anonymous: an [optional](crate::BearerLayer::optional) layer let it through | 401 by that layer | `None` |
+//! | has not passed a layer for `C` | 500 with a text that names `C` | the same |
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -25,8 +25,8 @@
 //! }
 //! ```
 //!
-//! `route_layer` leaves unknown paths to answer 404; with `layer` they answer 401. A CORS layer belongs
-//! outside, that is, added after this one.
+//! Unknown paths get 404 with `route_layer`, and 401 with `layer`. Put a CORS layer outside of this one: add it after
+//! this one.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ use crate::{
     rejection::{Anonymous, layer_not_installed},
 };
 
-/// The response when there is no token to extract.
+/// The response if there is no token to extract.
 pub struct ExtractorRejection(Box<Response<Bytes>>);
 
 impl<S, C> FromRequestParts<S> for Authenticated<C>

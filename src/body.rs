@@ -1,4 +1,4 @@
-//! What the layer sends: the body of the service behind it, or that of a refusal.
+//! The response body of the layer: the body of the inner service, or the body of a rejection.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of the service behind the layer, or that of a refusal, whose length is known.
+    /// The body of the inner service, or the body of a rejection. The length of a rejection's body is known.
     pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -22,7 +22,7 @@ pin_project! {
     #[project = KindProjection]
     enum Kind<B> {
         Inner { #[pin] body: B },
-        // Never holds an empty buffer: that would be a data frame of no bytes.
+        // Never holds an empty buffer: that would be a data frame without bytes.
         Refusal { bytes: Option<Bytes> },
     }
 }

@@ -1,13 +1,13 @@
-//! What a programmer or operator got wrong, told at start.
+//! The error for mistakes of a programmer or operator. Constructors and builders return it at start.
 
 use std::{io, path::PathBuf, time::Duration};
 
 use crate::jws::{Algorithm, RefusedKey, RefusedKeys};
 
-/// A key, policy or layer that was refused when it was set up.
+/// A key, policy or layer that was rejected during setup.
 ///
-/// Requests never see this type: it is returned by constructors and builders only. Its text names
-/// the rule that was broken and never repeats key material.
+/// Requests never see this type: only constructors and builders return it. Its text names the rule that was broken. It
+/// never repeats key material.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -21,32 +21,32 @@ pub enum ConfigError {
         "the cryptographic backend cannot do {0} with this key: enable the feature `aws-lc-rs`, or use another algorithm"
     )]
     UnsupportedByBackend(Algorithm),
-    /// The text or bytes of a key could not be read; the string says what was expected.
+    /// The text or bytes of a key could not be read. The string names what was expected.
     #[error("unreadable key: expected {0}")]
     UnreadableKey(&'static str),
-    /// The name of an algorithm, key type or curve that this crate does not verify with.
+    /// The name of an algorithm, key type or curve that this crate does not support.
     #[error("unsupported {0}: `tower_bearer::Algorithm` lists what is supported")]
     UnsupportedKey(&'static str),
-    /// The key's type or curve does not fit the algorithm it was given (RFC 8725 section 3.1).
+    /// The key's type or curve does not fit the algorithm that was given for it (RFC 8725 section 3.1).
     #[error("the key does not fit {0}: expected {key}", key = key_of(*.0))]
     KeyAlgorithmMismatch(Algorithm),
-    /// A private key where a public one belongs.
+    /// A private key instead of a public key.
     #[error("a private key: expected the public key of the pair")]
     PrivateKey,
-    /// An HMAC secret shorter than the hash it is used with (RFC 7518 section 3.2), in bytes.
+    /// An HMAC secret that is shorter than the hash of its algorithm (RFC 7518 section 3.2), in bytes.
     #[error(
         "an HMAC secret of {length} bytes: expected {minimum} or more, from a random generator"
     )]
     SecretTooShort {
         /// Length of the secret that was given.
         length: usize,
-        /// Least length for the algorithm.
+        /// Minimum length for the algorithm.
         minimum: usize,
     },
     /// An RSA modulus outside 2048 to 8192 bits (RFC 7518 section 3.3 sets the lower bound).
     #[error("an RSA modulus of {0} bits: expected 2048 to 8192")]
     RsaModulusBits(usize),
-    /// An RSA public exponent that is even or below 3, or longer than 33 bits.
+    /// An RSA public exponent that is even, below 3, or longer than 33 bits.
     #[error(
         "an RSA exponent that is even, below 3 or longer than 33 bits: expected an odd one, such as 65537"
     )]
@@ -54,18 +54,18 @@ pub enum ConfigError {
     /// An elliptic curve point that is not on its curve, not canonical, or of small order.
     #[error("an invalid curve point: expected one on its curve, canonical and not of small order")]
     InvalidPoint,
-    /// A key parameter of the wrong length for its curve.
+    /// A key parameter that does not have the length of its curve.
     #[error("a key parameter of the wrong length: expected the length of its curve")]
     KeyLength,
-    /// A coordinate of an EC JWK that is not as long as its curve demands, in bytes (RFC 7518 section 6.2.1.2).
-    /// Keycloak once cut off leading zeros.
+    /// A coordinate of an EC JWK that does not have the length of its curve, in bytes (RFC 7518 section 6.2.1.2).
+    /// Keycloak once removed leading zeros.
     #[error(
         "an EC coordinate of {length} bytes: expected {expected}, with leading zeros (RFC 7518 section 6.2.1.2)"
     )]
     CoordinateLength {
-        /// Length of the coordinate.
+        /// Length of the coordinate that was given.
         length: usize,
-        /// Length that the curve demands.
+        /// Length that the curve requires.
         expected: usize,
     },
     /// A JWK whose `use` is not `sig` (RFC 7517 section 4.2).
@@ -77,7 +77,7 @@ pub enum ConfigError {
     /// An `oct` JWK in a set of public keys.
     #[error("a symmetric key in a set of public keys: expected public keys only")]
     SecretInPublicKeySet,
-    /// A key set in which no key could be used: the keys, each with the rule that it breaks.
+    /// A key set in which no key can be used. It lists the keys, each with the rule that it breaks.
     #[error("no key of the set can be used: {}", reasons(.0))]
     NoUsableKey(Vec<RefusedKey>),
     /// A key file that could not be read.
@@ -85,15 +85,15 @@ pub enum ConfigError {
     KeyFile {
         /// The path as it was given.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// An authenticator without a single issuer.
+    /// An authenticator without an issuer.
     #[error(
         "an authenticator without an issuer: call `AuthenticatorBuilder::issuer` at least once"
     )]
     NoIssuer,
-    /// A check that was added before the type of the claims was named: call
+    /// A check that was added before the type of the claims was set. Call
     /// [`claims`](crate::AuthenticatorBuilder::claims) first.
     #[error("a check was added before the type of the claims was named: call `claims` first")]
     ChecksBeforeClaims,
@@ -103,37 +103,36 @@ pub enum ConfigError {
     /// An issuer without a name, or an empty audience.
     #[error("an empty {0}: expected one that is not empty")]
     EmptyName(&'static str),
-    /// A name that no issuer can have; the string says what was expected.
+    /// A name that an issuer cannot have. The string names what was expected.
     #[error("unusable issuer name: expected {0}")]
     InvalidIssuerName(&'static str),
     /// A leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
     #[error("a leeway of {} s: expected {} s or less", .0.as_secs(), crate::claims::MAX_LEEWAY.as_secs())]
     LeewayTooLong(Duration),
-    /// A setting outside of what it may be; the string names setting and limits.
+    /// A setting that is out of range. The string names the setting and its limits.
     #[error("setting out of range: {0}")]
     OutOfRange(&'static str),
-    /// The operating system has no random bytes.
+    /// The operating system returned no random bytes.
     #[error("the operating system returned no random bytes: allow the process to call getrandom")]
     NoRandomness,
-    /// An address that keys cannot be fetched from; the string says what was expected.
+    /// A URL that keys cannot be fetched from. The string names what was expected.
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     #[error("unusable address of keys: expected {0}")]
     InvalidUrl(&'static str),
-    /// Keys from another machine over plain `http`, without
-    /// [`allow_http`](crate::jwks::RemoteJwks::allow_http).
+    /// Keys from another machine over plain `http`, without [`allow_http`](crate::jwks::RemoteJwks::allow_http).
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     #[error("keys from another machine over plain http: expected a URL that begins with https://")]
     InsecureUrl,
-    /// An issuer with the metadata of another.
+    /// The remote keys were set up for an issuer of a different name.
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     #[error(
         "the discovery document belongs to a different issuer: pass the same name to `Issuer::new` and to `RemoteJwks::discover`"
     )]
     ForeignMetadata,
-    /// Certificates of authorities that could not be read; the string says what was expected.
+    /// Root certificates that could not be read. The string names what was expected.
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     #[error("unreadable root certificates: expected a {0}")]
@@ -143,7 +142,7 @@ pub enum ConfigError {
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     #[error("TLS cannot be set up: expected certificates and a key that rustls accepts")]
     Tls,
-    /// A value that cannot stand in an HTTP header; the string names the setting.
+    /// A value that cannot be part of an HTTP header. The string names the setting.
     #[error(
         "the {0} cannot be part of an HTTP header: expected visible ASCII without quotes and backslashes"
     )]
@@ -157,7 +156,7 @@ fn reasons(refused: &[RefusedKey]) -> String {
     }
 }
 
-/// What a key for this algorithm is.
+/// The kind of key that this algorithm needs.
 fn key_of(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => "an HMAC secret",

@@ -1,4 +1,4 @@
-//! Counters that cost those who count little.
+//! Cheap counters for hot paths.
 
 use std::{
     cell::Cell,
@@ -20,7 +20,7 @@ impl Counter {
 
 const STRIPES: usize = 16;
 
-/// A counter for the hot path: threads count apart, so that they don't pass a cache line around.
+/// A counter for the hot path. Each thread adds to its own stripe, so the threads do not share a cache line.
 #[derive(Default)]
 pub(crate) struct Spread([Stripe; STRIPES]);
 
@@ -38,7 +38,7 @@ impl Spread {
     }
 }
 
-/// This thread's stripe: below [`STRIPES`].
+/// The stripe of this thread. It is below [`STRIPES`].
 fn stripe() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

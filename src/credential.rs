@@ -1,19 +1,19 @@
-//! The one Bearer credential of a request (RFC 9110 section 11, RFC 6750 section 2).
+//! Finds the one Bearer credential of a request (RFC 9110 section 11, RFC 6750 section 2).
 //!
-//! Where it may stand:
+//! The credential may be in these places:
 //!
-//! 1. `Authorization: Bearer <token>`, or alone in another header that the service author named.
-//! 2. A query parameter, where the service author allowed one.
-//! 3. A cookie, where the service author allowed one; looked at only if there is no header.
+//! 1. `Authorization: Bearer <token>`, or another header that the service author named, which holds only the token.
+//! 2. A query parameter, if the service author allowed one.
+//! 3. A cookie, if the service author allowed one. It is ignored if the header has a token.
 //!
-//! More than one is none: which of two tokens was meant is not for a server to guess.
+//! A request with more than one credential is rejected: the server must not guess which token the client meant.
 //!
-//! A reader behind the layer may be more lenient than this one: it may trim white space, decode names, or look for
-//! `Bearer` further on in a value. A request must not pass as anonymous if such a reader could find a token in it:
+//! A reader behind the layer may be more lenient than this one. It may trim white space, decode names, or search the
+//! rest of a value for `Bearer`. A request must not pass as anonymous if such a reader could find a token in it:
 //!
 //! 1. An `Authorization` whose scheme cannot be parsed is malformed. HTTP/2 carries white space around a value.
 //! 2. [`Sources::resembles_a_credential`] finds the others. Optional layers reject them.
-//! 3. [`Sources::conceal`] and [`Sources::clear_query`] remove all of them where the credential is removed.
+//! 3. [`Sources::conceal`] and [`Sources::clear_query`] remove all of them if the credential is removed.
 
 mod cross_site;
 mod look_alike;
@@ -28,17 +28,17 @@ use http::{
 
 use crate::RejectionKind;
 
-/// Where the credential may stand, and what becomes of it.
+/// Where the credential may be, and whether it is removed.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
-    /// `Authorization`, with its scheme; any other header holds the bare token.
+    /// `Authorization`, with its scheme. Any other header holds only the token.
     pub(crate) header: HeaderName,
     pub(crate) cookie: Option<Box<str>>,
     pub(crate) cookie_without_csrf_check: bool,
     pub(crate) query: Option<Box<str>>,
-    /// Take header and cookie away, rather than mark them as sensitive.
+    /// Remove header and cookie, instead of marking them as sensitive.
     pub(crate) strip: bool,
-    /// Longer tokens are refused unread, in bytes.
+    /// Maximum length in bytes. Longer tokens are rejected unread.
     pub(crate) max_token_length: usize,
 }
 
@@ -54,8 +54,8 @@ impl Sources {
         }
     }
 
-    /// What the request has where a token may stand: at most so long, and not yet known to be a b64token, which
-    /// [`refusal_of`] makes up for.
+    /// The token of the request. It is at most `max_token_length` bytes long. It may still be something other than a
+    /// b64token: [`refusal_of`] handles that.
     pub(crate) fn find<'r>(
         &self,
         method: &Method,
@@ -88,7 +88,7 @@ impl Sources {
         Ok(Some(token))
     }
 
-    /// Whether the request has a header or cookie where a token may be, whatever is in it.
+    /// Whether the request has a header or cookie where a token may be. The value does not matter.
     pub(crate) fn is_present(&self, headers: &HeaderMap) -> bool {
         headers.contains_key(&self.header)
             || self.cookie.as_deref().is_some_and(|name| {
@@ -96,11 +96,11 @@ impl Sources {
             })
     }
 
-    /// Whether a lenient reader could find a token where [`find`](Self::find) found none.
+    /// Whether a lenient reader could find a token although [`find`](Self::find) found none.
     pub(crate) fn resembles_a_credential(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let in_header = self.header == AUTHORIZATION
             && headers.get_all(AUTHORIZATION).iter().any(|line| hides_bearer(line.as_bytes()));
-        // An empty cookie of exactly this name is how sites take a cookie back.
+        // Sites delete a cookie by making it empty, so an empty cookie of exactly this name is not suspicious.
         let is_other = |pair: &[u8], name: &str| {
             cookie_value(pair, name).is_none() && look_alike::is_cookie(pair, name)
         };
@@ -115,10 +115,10 @@ impl Sources {
                 .is_some_and(|name| pairs_of(uri).any(|pair| look_alike::is_parameter(pair, name)))
     }
 
-    /// Removes the token from the query, with all parameters that a lenient reader takes for it.
+    /// Removes the token from the query, with all parameters that a lenient reader could mistake for it.
     ///
     /// # Errors
-    /// When the URI cannot be put together without it.
+    /// If the URI is not valid without it.
     pub(crate) fn clear_query(&self, uri: &mut Uri) -> Result<(), RejectionKind> {
         if let Some(name) = &self.query
             && pairs_of(uri).any(|pair| look_alike::is_parameter(pair, name))
@@ -128,7 +128,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Removes the header and cookie that can hold a token, or marks every line of them as sensitive; `is_alone` says
+    /// Removes the header and cookie that can hold a token, or marks every line of them as sensitive. `is_alone` means
     /// that there is no second line of the header.
     pub(crate) fn conceal(&self, headers: &mut HeaderMap, is_alone: bool) {
         if self.strip {
@@ -158,7 +158,7 @@ impl Sources {
         }
     }
 
-    /// An empty cookie is how sites take a cookie back, so it is no credential.
+    /// Sites delete a cookie by making it empty, so an empty cookie is not a credential.
     fn in_cookie<'r>(&self, headers: &'r HeaderMap) -> Result<Option<&'r [u8]>, RejectionKind> {
         let Some(name) = &self.cookie else { return Ok(None) };
         let values = cookie_pairs(headers).filter_map(|pair| cookie_value(pair, name));
@@ -183,7 +183,8 @@ fn at_most_one<T>(mut items: impl Iterator<Item = T>) -> Result<Option<T>, Rejec
     }
 }
 
-/// What follows the scheme, in an `Authorization` of the scheme `Bearer`; nothing for another scheme, or no value.
+/// The text after the scheme in an `Authorization` of the scheme `Bearer`. `None` for another scheme and for an empty
+/// value.
 fn bearer(value: &[u8]) -> Result<Option<&[u8]>, RejectionKind> {
     match value.split_at_checked("Bearer ".len()) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => {
@@ -195,8 +196,9 @@ fn bearer(value: &[u8]) -> Result<Option<&[u8]>, RejectionKind> {
 
 /// Whether a value that does not begin with `Bearer` and a space is of another scheme, or empty.
 ///
-/// A scheme that cannot be parsed (RFC 9110 section 11.4) is not another scheme: an HTTP/1 server behind this one trims
-/// white space that HTTP/2 lets through, although RFC 9113 section 8.2.1 forbids it, and may then read a token.
+/// A scheme that cannot be parsed (RFC 9110 section 11.4) is not another scheme. HTTP/2 lets white space through,
+/// although RFC 9113 section 8.2.1 forbids it. An HTTP/1 server behind this one trims that white space and may then
+/// read a token.
 fn no_bearer(value: &[u8]) -> Result<(), RejectionKind> {
     let (Some(first), Some(last)) = (value.first(), value.last()) else { return Ok(()) };
     if is_white_space(*first) || is_white_space(*last) {
@@ -207,16 +209,16 @@ fn no_bearer(value: &[u8]) -> Result<(), RejectionKind> {
     let starts_like_ours =
         scheme.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer"));
     match scheme.iter().all(|byte| is_token_character(*byte)) {
-        // With nothing after a name that begins like ours, a space was forgotten.
+        // The name begins with `Bearer` and nothing follows: the space was forgotten.
         true if starts_like_ours && !has_more => Err(RejectionKind::MalformedCredential),
         true => Ok(()),
-        // Bytes beyond ASCII are a bad token, unless they follow our name.
+        // Non-ASCII bytes are an invalid token, unless they follow the name `Bearer`.
         false if !scheme.is_ascii() && !starts_like_ours => Err(RejectionKind::MalformedToken),
         false => Err(RejectionKind::MalformedCredential),
     }
 }
 
-/// Whether the word `Bearer` stands somewhere in a value, with white space behind it: `Basic x, Bearer y`.
+/// Whether a value contains the word `Bearer` with white space behind it, as in `Basic x, Bearer y`.
 fn hides_bearer(value: &[u8]) -> bool {
     value.windows("Bearer ".len()).enumerate().any(|(at, window)| {
         let (word, end) = window.split_at("Bearer".len());
@@ -244,10 +246,11 @@ fn is_token_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// What is wrong with a request whose token was refused as `kind`.
+/// Corrects the kind of a rejection of this token.
 ///
-/// What is no b64token is no credential at all, and no token either: all characters of a token are ones of a b64token,
-/// and whatever has others is a malformed token. So only those need another look, and good tokens none.
+/// A text that is not a b64token is a malformed credential. It cannot be a token, because every character of a token is
+/// allowed in a b64token. So any such text is first rejected as a malformed token, and only malformed tokens need this
+/// second check. Valid tokens do not pay for it.
 pub(crate) fn refusal_of(token: &[u8], kind: RejectionKind) -> RejectionKind {
     match kind {
         RejectionKind::MalformedToken if !is_b64token(token) => RejectionKind::MalformedCredential,
@@ -261,7 +264,7 @@ fn is_b64token(bytes: &[u8]) -> bool {
     while let [rest @ .., b'='] = unpadded {
         unpadded = rest;
     }
-    // Whole blocks without a branch inside are compared many bytes at a time; the first bad block ends it.
+    // Whole blocks without a branch inside are compared many bytes at a time. The first bad block ends the loop.
     let is_good =
         |block: &[u8]| block.iter().fold(true, |good, byte| good & is_b64_character(*byte));
     !unpadded.is_empty() && unpadded.chunks(64).all(is_good)
@@ -283,8 +286,8 @@ fn cookie_value<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
     pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")
 }
 
-/// The values of a query parameter. Nothing is percent-decoded: a token needs no escapes, and a name that
-/// was escaped is another name.
+/// The values of a query parameter. The code does not percent-decode: a token needs no escapes, and an escaped name is
+/// a different name.
 fn parameters<'r>(uri: &'r Uri, name: &str) -> impl Iterator<Item = &'r str> {
     pairs_of(uri).filter_map(move |pair| parameter_value(pair, name))
 }
@@ -300,7 +303,8 @@ fn parameter_value<'p>(pair: &'p str, name: &str) -> Option<&'p str> {
     }
 }
 
-/// The URI without a query parameter and what looks like it; the others keep their order and bytes.
+/// The URI without a query parameter and everything that looks like it. The other parameters keep their order and
+/// bytes.
 fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     let kept: Vec<&str> =
         uri.query()?.split('&').filter(|pair| !look_alike::is_parameter(pair, name)).collect();
@@ -314,15 +318,15 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// Keeps the values of a header out of `Debug` and of HPACK's tables (RFC 7541 section 7.1.3).
+/// Keeps the values of a header out of `Debug` and out of HPACK's tables (RFC 7541 section 7.1.3).
 fn mark_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
     for (_, value) in headers.iter_mut().filter(|(other, _)| *other == name) {
         value.set_sensitive(true);
     }
 }
 
-/// Removes every cookie of this name, or one that looks like it, from the `Cookie` lines; a line that held nothing else
-/// goes.
+/// Removes every cookie of this name, or with a name that looks like it, from the `Cookie` lines. Removes a line that
+/// is then empty.
 fn strip_cookie(headers: &mut HeaderMap, name: &str) {
     let is_ours = |pair: &&[u8]| look_alike::is_cookie(pair, name);
     let pairs = |line: &'_ HeaderValue| -> Vec<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! What a call of [`BearerAuth`](crate::BearerAuth) comes to.
+//! The future that a call of [`BearerAuth`](crate::BearerAuth) returns.
 
 use std::{
     fmt,
@@ -23,10 +23,10 @@ use crate::{
 };
 
 pin_project! {
-    /// The response of the service behind the layer, or a refusal.
+    /// The response of the inner service, or a rejection.
     ///
-    /// Dropping it at any point leaves nothing behind: the service is called only once the token is known to
-    /// be good.
+    /// You can drop it at any point without side effects: it calls the inner service only after the token has passed
+    /// every check.
     pub struct ResponseFuture<S, B, C = UntypedClaims>
     where
         S: Service<Request<B>>,
@@ -40,17 +40,17 @@ pin_project! {
     #[project = StateProjection]
     enum State<S, B, C, F> {
         Calling { #[pin] future: F, is_private: bool },
-        // By itself on the heap, so that the future of a request that does not wait stays small.
+        // In its own heap allocation, so that the future of a request that does not wait stays small.
         Checking { waiting: Option<Box<Waiting<S, B, C>>> },
         Rejected { response: Option<Response<Bytes>> },
     }
 }
 
-/// Which instance of the service a request waits to call.
+/// The instance of the inner service that a waiting request will call.
 pub(crate) enum Instance<S> {
-    /// That which was ready when the call came, with what it has reserved.
+    /// The instance that was ready when the call came, with everything that it has reserved.
     Ready(S),
-    /// One that has yet to become ready.
+    /// An instance that is not ready yet.
     #[cfg(feature = "jwks")]
     Fresh(S),
 }
@@ -66,7 +66,7 @@ impl<S> Instance<S> {
 }
 
 struct Waiting<S, B, C> {
-    /// Gone once it has let the request pass.
+    /// `None` after the check has let the request pass.
     check: Option<BoxFuture<'static, Result<Authenticated<C>, Rejection>>>,
     service: Instance<S>,
     request: Request<B>,
@@ -75,16 +75,16 @@ struct Waiting<S, B, C> {
     is_private: bool,
 }
 
-/// Why a request does not get to the service.
+/// Why a request does not reach the inner service.
 enum Stopped<E> {
     Refused(Rejection),
-    /// The service failed before it became ready.
+    /// The inner service failed before it became ready.
     #[cfg_attr(not(feature = "jwks"), expect(dead_code, reason = "it was ready before"))]
     Failed(E),
 }
 
 impl<S: Service<Request<B>>, B, C: Send + Sync + 'static> Waiting<S, B, C> {
-    /// Ready when the request may be handed over.
+    /// Ready when the inner service may be called.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped<S::Error>>> {
         if let Some(check) = &mut self.check {
             let token = ready!(check.as_mut().poll(cx)).map_err(Stopped::Refused)?;
@@ -104,7 +104,7 @@ impl<S, B, C> ResponseFuture<S, B, C>
 where
     S: Service<Request<B>>,
 {
-    /// `is_private`: the response gets `Cache-Control: private`, unless the service set something.
+    /// `is_private`: the response gets `Cache-Control: private`, unless the inner service has set `Cache-Control`.
     pub(crate) fn calling(future: S::Future, is_private: bool) -> Self {
         Self { state: State::Calling { future, is_private } }
     }

@@ -1,4 +1,4 @@
-//! What a verifier demands of the tokens of one issuer.
+//! The policy of one issuer: the requirements on its tokens.
 
 mod key_source;
 mod tenants;
@@ -25,36 +25,33 @@ use crate::{
     claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
 };
 
-/// How long tokens are taken to live where the policy sets no maximum: longer than access tokens of known providers.
+/// How long tokens are assumed to live if the policy sets no maximum. Access tokens of known providers live less long.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// Paths under which an issuer publishes metadata: no `iss` has one.
+/// Paths of an issuer's metadata. They are never part of an `iss`.
 pub(crate) const METADATA_PATHS: [&str; 2] =
     ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-/// An issuer whose audience is still to be named: the one decision that cannot be forgotten.
-///
-/// A service that does not look at `aud` accepts what the same issuer wrote for somebody else (RFC 8725
-/// section 3.9), so there is no [`Issuer`] without a word on it.
+/// An issuer without a decision about its audience. This decision is mandatory, so there is no [`Issuer`] without it: a
+/// service that does not check `aud` accepts tokens for other services of the same issuer (RFC 8725 section 3.9).
 #[derive(Debug)]
 #[must_use = "an issuer needs an audience before a verifier takes it"]
 pub struct IssuerWithoutAudience(Issuer);
 
 impl IssuerWithoutAudience {
-    /// Demands that `aud` is this text or, as an array, has it as a member; compared byte by byte
-    /// (RFC 7519 section 4.1.3).
+    /// Requires that `aud` is this text, or an array that contains it. Compares byte by byte (RFC 7519 section 4.1.3).
     pub fn audience(self, audience: impl Into<Box<str>>) -> Issuer {
         self.0.add_audience(audience)
     }
 
-    /// Accepts tokens whatever their `aud`, and those without one. A present `aud` must still be a string or
-    /// an array of strings, which may be empty.
+    /// Accepts tokens with any `aud` and without one. If `aud` is present, it must still be a string or an array of
+    /// strings. The array may be empty.
     pub fn allow_any_audience(self) -> Issuer {
         self.0
     }
 }
 
-/// The policy for the tokens of one issuer: its name, its keys, and what is demanded.
+/// The policy for the tokens of one issuer: its name, its keys, and its requirements.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -69,15 +66,15 @@ impl IssuerWithoutAudience {
 #[derive(Clone)]
 #[must_use = "an issuer does nothing until a verifier takes it"]
 pub struct Issuer {
-    /// Of this policy and its clones alone in this process.
+    /// Unique in this process. Only clones of this policy share it.
     number: u64,
-    /// The issuer's own name, under which revocations are kept.
+    /// The issuer's own name. Revocation entries have this name.
     name: Arc<str>,
     other_names: Vec<Arc<str>>,
-    /// `None`: the issuer is one, and has one name.
+    /// `None`: not a multi-tenant issuer.
     tenants: Option<Arc<Tenants>>,
     keys: KeySource,
-    /// `None`: any.
+    /// `None`: any audience.
     audiences: Option<Vec<Box<str>>>,
     audience_claim: Box<str>,
     /// `None`: absent, `JWT` and `at+jwt`.
@@ -97,7 +94,7 @@ pub struct Issuer {
 impl Issuer {
     /// An issuer that is called `name` in `iss`, byte by byte (RFC 8725 section 3.8), and signs with `keys`.
     ///
-    /// The default policy: an audience that must be named, `exp` required, a leeway of 30 seconds, `typ`
+    /// Default policy: you must decide about the audience, `exp` is required, the leeway is 30 seconds, `typ` is
     /// absent, `JWT` or `at+jwt`.
     #[expect(clippy::new_ret_no_self, reason = "an issuer begins without its audience")]
     pub fn new(name: impl Into<Arc<str>>, keys: impl Into<KeySource>) -> IssuerWithoutAudience {
@@ -132,68 +129,65 @@ impl Issuer {
         })
     }
 
-    /// The issuer's name; of a multi-tenant issuer, its template.
+    /// The issuer's name. For a multi-tenant issuer, its template.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Accepts one more audience: a token needs one of them.
+    /// Accepts one more audience. A token needs one of the accepted audiences.
     pub fn add_audience(mut self, audience: impl Into<Box<str>>) -> Self {
         self.audiences.get_or_insert_default().push(audience.into());
         self
     }
 
-    /// Reads the audience from this claim in place of `aud`; a claim of either shape of `aud` will do.
-    ///
-    /// Access tokens of Amazon Cognito have none but carry `client_id`.
+    /// Reads the audience from this claim, a string or an array, instead of `aud`. Access tokens of Amazon Cognito do
+    /// not have `aud`, but they have `client_id`.
     pub fn audience_from(mut self, claim: impl Into<Box<str>>) -> Self {
         self.audience_claim = claim.into();
         self
     }
 
-    /// Accepts another spelling of `iss`; revocations are kept under the issuer's own name whichever was used.
+    /// Accepts another spelling of `iss`. Revocation entries always have the issuer's own name. Google writes
+    /// `accounts.google.com` beside `https://accounts.google.com`.
     ///
-    /// Google writes `accounts.google.com` beside `https://accounts.google.com`. A multi-tenant issuer cannot have one:
-    /// the verifier refuses to be built.
+    /// [`build`](crate::AuthenticatorBuilder::build) fails if a multi-tenant issuer has another spelling.
     pub fn add_name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.other_names.push(name.into());
         self
     }
 
-    /// Demands this `typ`, in place of the default (absent, `JWT` or `at+jwt`). Called again, either is
-    /// accepted. Compared without case and without `application/` (RFC 7515 section 4.1.9).
+    /// Requires this `typ`. Default: absent, `JWT` or `at+jwt`. If you call it again, either `typ` is accepted. Ignores
+    /// case and a prefix `application/` (RFC 7515 section 4.1.9).
     ///
-    /// `require_typ("at+jwt")` is what RFC 9068 section 4 demands of a resource server.
+    /// RFC 9068 section 4 requires `at+jwt` from a resource server: call `require_typ("at+jwt")`.
     pub fn require_typ(mut self, typ: impl Into<Box<str>>) -> Self {
         self.types.get_or_insert_default().push(typ.into());
         self
     }
 
-    /// Allows clocks to differ by this much, in whole seconds, on `exp`, `nbf` and `iat`, in place of
-    /// [`DEFAULT_LEEWAY`]. Above [`MAX_LEEWAY`] the verifier refuses to be built.
+    /// Sets the leeway on `exp`, `nbf` and `iat`, in whole seconds. Default: [`DEFAULT_LEEWAY`].
+    /// [`build`](crate::AuthenticatorBuilder::build) fails above [`MAX_LEEWAY`].
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// Sets the leeway on `exp` apart from that on `nbf` and `iat`, in whole seconds.
-    ///
-    /// Zero fits tokens whose lifetime is a promise and whose issuer runs on the same clock.
+    /// Sets a different leeway on `exp`, in whole seconds. Default: the leeway on `nbf` and `iat`. Use zero for tokens
+    /// whose lifetime is a promise and whose issuer uses the same clock.
     pub fn with_expiry_leeway(mut self, leeway: Duration) -> Self {
         self.expiry_leeway = Some(leeway);
         self
     }
 
-    /// Demands that this claim is present and not `null`.
+    /// Requires that this claim is present and not `null`.
     pub fn require_claim(mut self, name: impl Into<Box<str>>) -> Self {
         self.required_claims.push(name.into());
         self
     }
 
-    /// Demands that this claim is the string `value`, byte by byte.
-    ///
-    /// Amazon Cognito tells access tokens by `token_use`, Keycloak by a claim `typ` of `Bearer`.
+    /// Requires that this claim is the string `value`, byte by byte. Amazon Cognito marks access tokens by `token_use`,
+    /// Keycloak by a claim `typ` with the value `Bearer`.
     pub fn require_claim_value(
         mut self,
         name: impl Into<Box<str>>,
@@ -203,46 +197,43 @@ impl Issuer {
         self
     }
 
-    /// Refuses tokens that were issued longer ago than this (and the leeway), whatever their `exp`; `iat` is
-    /// then required. No maximum by default.
+    /// Rejects tokens that were issued longer ago than this plus the leeway, even before their `exp`. `iat` is then
+    /// required. By default there is no maximum.
     pub fn with_max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Refuses tokens that live longer than this from `iat` to `exp`; `iat` is then required. No maximum by
-    /// default.
+    /// Rejects tokens that live longer than this from `iat` to `exp`. `iat` is then required. Default: no maximum.
     ///
-    /// [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) keeps its cut-off no longer than this.
-    /// Without a maximum it is kept for 400 days.
+    /// [`Authenticator::revoke_subject`](crate::Authenticator::revoke_subject) keeps its cut-off for this time plus the
+    /// leeway. Without a maximum it uses 400 days instead.
     pub fn with_max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = Some(lifetime);
         self
     }
 
-    /// Takes the token's id for revocation from this claim, which is then required, in place of `jti`.
-    ///
-    /// Microsoft Entra names it `uti`.
+    /// Uses this claim, in Microsoft Entra `uti`, as the token's id for revocation, instead of `jti`. It is then
+    /// required.
     pub fn token_id_claim(mut self, name: impl Into<Box<str>>) -> Self {
         self.token_id_claim = Some(name.into());
         self
     }
 
-    /// Accepts as plain Bearer what `cnf` binds to a key, without proof that the sender has that key.
-    ///
-    /// By default such tokens are refused: a stolen one would open the door (RFC 9449 section 7.2). Allow
-    /// it only where something in front of this layer has checked the proof.
+    /// Accepts tokens that `cnf` binds to a key, without proof that the sender has that key. By default such tokens are
+    /// rejected: a thief could use a stolen one (RFC 9449 section 7.2). Allow it only if something in front of this
+    /// layer has checked the proof.
     pub fn allow_unverified_cnf(mut self) -> Self {
         self.allow_unverified_cnf = true;
         self
     }
 
-    /// Treats `aud`, `nbf`, `jti`, `scope` and `scp` that are `null` as absent. Off by default: then `null` is a wrong
+    /// Treats `aud`, `nbf`, `jti`, `scope` and `scp` that are `null` as absent. Default: off. Then `null` is a wrong
     /// type, and the token is rejected.
     ///
-    /// For issuers that write every claim they know, and `null` where they have no value. An absent `aud` is still
-    /// rejected, unless any audience is allowed. Other claims may not be `null`: without `exp` a token has no end, and
-    /// a token whose `sub` or `sid` is not read cannot be revoked by it. It has no effect on claims that
+    /// Use it for issuers that write every claim they know, with `null` if it has no value. An absent `aud` is still
+    /// rejected, unless any audience is allowed. Other claims may not be `null`: a token without `exp` never expires,
+    /// and a token whose `sub` or `sid` is not read cannot be revoked by it. It has no effect on claims that
     /// [`audience_from`](Self::audience_from) and [`token_id_claim`](Self::token_id_claim) name.
     ///
     /// ```
@@ -262,20 +253,19 @@ impl Issuer {
         self
     }
 
-    /// Demands that `sub` is an integer, where there is one, in place of a string. Its decimal text is the subject. Off
-    /// by default.
+    /// Requires that `sub`, if present, is an integer instead of a string. The subject is its decimal text. Default:
+    /// off.
     ///
-    /// For issuers that write ids as numbers, as Flask and MediaWiki do, against RFC 7519 section 4.1.2. A string is
-    /// rejected then: the integer 7 and the string "7" may be two users. The integer must fit into 64 bits with a sign,
-    /// and have no fraction and no exponent.
-    ///
-    /// To revoke all tokens of such a subject, name it by its decimal text.
+    /// Use it for issuers that write ids as numbers, such as Flask and MediaWiki, against RFC 7519 section 4.1.2. A
+    /// string is then rejected: the integer 7 and the string "7" may be two users. The integer must fit into 64 bits
+    /// with a sign, without a fraction and without an exponent. To revoke all tokens of such a subject, use its decimal
+    /// text.
     pub fn with_integer_subject(mut self) -> Self {
         self.has_integer_subject = true;
         self
     }
 
-    /// Whether the policy makes sense.
+    /// Whether the settings fit together.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if self.names().any(|name| name.is_empty()) {
             return Err(ConfigError::EmptyName("issuer name"));
@@ -311,19 +301,21 @@ impl Issuer {
         }
     }
 
-    /// Whether this very policy, or a clone of it, has accepted the token of `user`. Another policy with the same name
-    /// and other keys does not count: use this before you act on a token that a layer of somebody else has accepted.
+    /// Whether exactly this policy, or a clone of it, has accepted the token of `user`. Another policy with the same
+    /// name and other keys does not count. Call this before you act on a token that was accepted by a layer of other
+    /// code.
     #[must_use]
     pub fn has_accepted<C>(&self, user: &Authenticated<C>) -> bool {
         user.token().policy() == self.number()
     }
 
-    /// Tells the tokens of this policy and its clones from those of others, which may have the same name.
+    /// Distinguishes the tokens of this policy and its clones from those of other policies, which may have the same
+    /// name.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Every spelling, the issuer's own first.
+    /// Every spelling. The issuer's own name is the first.
     pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         std::iter::once(&self.name).chain(&self.other_names)
     }
@@ -350,7 +342,7 @@ impl Issuer {
         }
     }
 
-    /// The number of the set of [`current_keys`](Self::current_keys), which costs less than the set.
+    /// The number of the set of [`current_keys`](Self::current_keys). It is cheaper to read than the set.
     #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "local keys do not age"))]
     pub(crate) fn current_number(&self, clock: &dyn Clock) -> u64 {
         match &self.keys.0 {
@@ -360,7 +352,7 @@ impl Issuer {
         }
     }
 
-    /// The keys, where they come from the network: to start fetching, or for their health.
+    /// The source of the keys if they come from the network. Use it to start a fetch or to read their health.
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     #[must_use]
@@ -387,7 +379,7 @@ impl Issuer {
         self.allow_unverified_cnf
     }
 
-    /// The claim that must name the token, if the author chose one.
+    /// The claim that must contain the id of the token, if the author chose one.
     pub(crate) fn chosen_token_id_claim(&self) -> Option<&str> {
         self.token_id_claim.as_deref()
     }
@@ -413,13 +405,13 @@ impl Issuer {
         now + self.leeway
     }
 
-    /// The latest `exp` of the tokens that are accepted at `now`, as far as the policy says.
+    /// The latest `exp` of the tokens that are accepted at `now`, as far as the policy limits it.
     pub(crate) fn tokens_expire_by(&self, now: UnixTime) -> UnixTime {
         let lifetime = self.max_lifetime.unwrap_or(LONGEST_LIFETIME);
         self.latest_issued_at(now) + lifetime
     }
 
-    /// The first second at which a token is refused, by its `exp` or its maximum age.
+    /// The first second at which a token is rejected, by its `exp` or its maximum age.
     pub(crate) fn refused_from(&self, times: Times) -> UnixTime {
         let too_old_from = self
             .max_age
@@ -432,10 +424,10 @@ impl Issuer {
         expires_at + self.expiry_leeway.unwrap_or(self.leeway)
     }
 
-    /// Whether the times of a token stand at `now`.
+    /// Whether the times of a token are valid at `now`.
     pub(crate) fn check_times(&self, now: UnixTime, times: Times) -> Result<(), RejectionKind> {
         let Times { expires_at, not_before, issued_at } = times;
-        // "On or after" (RFC 7519 section 4.1.4): the second of `exp` itself is too late.
+        // "On or after" (RFC 7519 section 4.1.4): a token is already expired in the second of `exp`.
         if now >= self.expired_from(expires_at) {
             return Err(RejectionKind::Expired);
         }
@@ -474,7 +466,7 @@ impl fmt::Debug for Issuer {
     }
 }
 
-/// Media types without case and without their `application/` (RFC 7515 section 4.1.9).
+/// Compares media types without case and without their `application/` (RFC 7515 section 4.1.9).
 fn same_type(one: &str, other: &str) -> bool {
     fn short(typ: &str) -> &str {
         const PREFIX: &str = "application/";

@@ -11,7 +11,7 @@
 //!
 //! Use [`from_slice`] for bodies of your own that must follow the same rules.
 
-// The reader keeps positions and copies nothing. `deserialize` gives the members to serde.
+// The reader stores positions and does not copy. `deserialize` passes the members to serde.
 
 mod de;
 mod error;
@@ -64,7 +64,7 @@ pub fn from_slice<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, JsonError
 
 /// The only value of a text, of any kind.
 fn value_of(text: &str) -> Option<(Kind, Span)> {
-    // Positions are kept in 32 bits.
+    // Positions are stored in 32 bits.
     u32::try_from(text.len()).ok()?;
     let mut reader = Reader::new(text, 0);
     reader.skip_white_space();
@@ -73,7 +73,7 @@ fn value_of(text: &str) -> Option<(Kind, Span)> {
     reader.is_at_end().then_some(value)
 }
 
-/// The members of an object, in their order; a usual token needs no heap for them.
+/// The members of an object, in their order. A usual token needs no heap memory for them.
 pub(crate) struct Object<'a> {
     text: &'a str,
     members: Members,
@@ -89,7 +89,7 @@ struct Member {
     kind: Kind,
 }
 
-/// A part of a text, in bytes; of a string, what stands between its quotes.
+/// A part of a text, in bytes. For a string, it is the part between its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) start: u32,
@@ -108,19 +108,19 @@ enum Kind {
     Object,
 }
 
-/// A value: arrays and objects are checked and kept as text.
+/// A value. Arrays and objects are checked, and kept as text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
-    /// The literal's own text.
+    /// The text of the number.
     Number(&'a str),
     String(Text<'a>),
     Array(&'a str),
     Object(&'a str),
 }
 
-/// A string as it stands between its quotes, its escapes checked.
+/// The text of a string between its quotes. Its escapes were checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Text<'a> {
     raw: &'a str,
@@ -128,19 +128,19 @@ pub(crate) struct Text<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads `text` as exactly one object; `None` where anything is not strict.
+    /// Reads `text` as exactly one object. Returns `None` if the text breaks a rule.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let mut object = Self::unread(text);
         object.read().map(|()| object)
     }
 
-    /// An object without members, to be [`read`](Self::read): in place, because it is large.
+    /// An object without members, before [`read`](Self::read). It is filled in place, because it is large.
     pub(crate) fn unread(text: &'a str) -> Self {
         Self { text, members: SmallVec::new() }
     }
 
     pub(crate) fn read(&mut self) -> Option<()> {
-        // Positions are kept in 32 bits.
+        // Positions are stored in 32 bits.
         u32::try_from(self.text.len()).ok()?;
         self.members.clear();
         let mut reader = Reader::new(self.text, 0);
@@ -162,7 +162,7 @@ impl<'a> Object<'a> {
         self.members.get(position)?.value_in(self.text)
     }
 
-    /// Where the string at `position` stands, and the string itself if it has escapes.
+    /// The position of the string at `position`, and the string itself if it has escapes.
     pub(crate) fn string_at(&self, position: usize) -> Option<(Span, Option<Text<'a>>)> {
         let member = self.members.get(position)?;
         match member.kind {
@@ -175,7 +175,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Where the number at `position` stands, and its text.
+    /// The position of the number at `position`, and its text.
     pub(crate) fn number_at(&self, position: usize) -> Option<(Span, &'a str)> {
         let member = self.members.get(position).filter(|member| member.kind == Kind::Number)?;
         Some((member.value, member.value.of(self.text)?))
@@ -189,8 +189,8 @@ impl<'a> Object<'a> {
         self.at(self.position(name)?)
     }
 
-    /// Gives `each` the elements of the array at `position`, with where they stand, until it has enough of them
-    /// (`None`) or one is no string.
+    /// Passes the elements of the array at `position`, with their positions, to `each`. Stops if `each` returns `None`,
+    /// or if an element is not a string.
     pub(crate) fn strings_at(
         &self,
         position: usize,
@@ -250,7 +250,7 @@ impl<'a> Value<'a> {
         self.as_text().map(Text::resolve)
     }
 
-    /// The elements, if this is an array of strings only.
+    /// The elements, if all elements of this array are strings.
     pub(crate) fn as_strings(self) -> Option<Vec<Cow<'a, str>>> {
         let Self::Array(text) = self else { return None };
         let mut strings = Vec::new();
@@ -268,12 +268,12 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// The string itself, if it has no escapes.
+    /// The string, if it has no escapes.
     pub(crate) fn plain(self) -> Option<&'a str> {
         (!self.has_escapes).then_some(self.raw)
     }
 
-    /// The string that is meant.
+    /// The string without its escapes.
     pub(crate) fn resolve(self) -> Cow<'a, str> {
         match self.plain() {
             Some(plain) => Cow::Borrowed(plain),
@@ -301,7 +301,7 @@ impl PartialEq for Text<'_> {
 }
 
 impl fmt::Debug for Text<'_> {
-    /// What it says may be a claim, and claims stay out of logs.
+    /// Does not show the text. It may be a claim, and claims must not get into logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Text({} bytes)", self.raw.len())
     }

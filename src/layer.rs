@@ -1,4 +1,4 @@
-//! What is protected, and how refusals look.
+//! The public layer: which requests need a token, where the token may be, and how rejections look.
 
 use std::{fmt, sync::Arc};
 
@@ -14,20 +14,20 @@ use crate::{
     require::RequireLayer,
 };
 
-/// Lets a request through only with a token that its [`Authenticator`] accepts.
+/// Lets a request through only if it has a token that its [`Authenticator`] accepts.
 ///
-/// Behind the layer the request carries an [`Authenticated<C>`] in its extensions. One that was there
-/// before is removed first, so that whoever finds one knows that this layer put it there. Everything else is
-/// answered by the layer itself: the service behind it is not called.
+/// The layer puts an [`Authenticated<C>`] into the extensions of the request before it calls the inner service. It
+/// first removes one that is already there, so an [`Authenticated<C>`] in the extensions always comes from this layer.
+/// The layer answers every other request itself and does not call the inner service.
 ///
 /// By default:
 ///
-/// 1. Every request needs a token, `OPTIONS` and `HEAD` too.
-/// 2. The token stands in `Authorization: Bearer` and nowhere else.
-/// 3. The service behind the layer sees that header, marked as sensitive.
-/// 4. Refusals are JSON, or gRPC where the request is (`content-type: application/grpc`).
+/// 1. Every request needs a token, also `OPTIONS` and `HEAD`.
+/// 2. The token must be in `Authorization: Bearer`. The layer reads it from no other place.
+/// 3. The inner service sees that header, marked as sensitive.
+/// 4. Rejections are JSON. For gRPC requests (`content-type: application/grpc`) they are gRPC.
 ///
-/// Cloning costs a counter: all settings are behind one `Arc`.
+/// Cloning is cheap: all settings are behind one `Arc`.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -67,12 +67,12 @@ pub(crate) struct Settings<C> {
     pub(crate) optional: bool,
     pub(crate) allows_cors_preflight: bool,
     pub(crate) private_responses: bool,
-    /// By itself in an `Arc`, because requests without a token take it along.
+    /// In its own `Arc`, because the layer attaches it to requests without a token.
     pub(crate) refusals: Arc<Refusals>,
 }
 
 impl<C: Send + Sync + 'static> BearerLayer<C> {
-    /// A layer with the defaults that are listed above.
+    /// Creates a layer with the defaults that are listed above.
     pub fn new(authenticator: Authenticator<C>) -> Self {
         let sources = Sources::new(authenticator.max_token_length());
         Self {
@@ -87,92 +87,94 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         }
     }
 
-    /// Lets requests without a credential through, with no [`Authenticated<C>`] in their extensions. By
-    /// default they are refused. A credential that is not valid is refused all the same.
+    /// Lets requests without a credential through, without an [`Authenticated<C>`] in their extensions. By default the
+    /// layer rejects them. It always rejects an invalid credential.
     ///
-    /// Behind such a layer the axum extractor `Authenticated<C>`, [`require`](Self::require) and
-    /// [`require_scopes`](Self::require_scopes) refuse anonymous requests, and `Option<Authenticated<C>>`
-    /// is `None`.
+    /// Behind such a layer, the axum extractor `Authenticated<C>`, [`require`](Self::require) and
+    /// [`require_scopes`](Self::require_scopes) reject anonymous requests. `Option<Authenticated<C>>` is then `None`.
     ///
-    /// A request is not anonymous if another reader could find a token in it. It is refused with 400 if
-    /// `Authorization` has another scheme and `Bearer` further on (`Basic x, Bearer y`), or if a cookie or query
-    /// parameter has the name of the credential only once it is decoded or trimmed (`access%5Ftoken=`).
+    /// A request is not anonymous if another reader could find a token in it. The layer answers 400 if `Authorization`
+    /// has another scheme and a later `Bearer` (`Basic x, Bearer y`). It also answers 400 if a cookie or query
+    /// parameter has the name of the credential only after it is decoded or trimmed (`access%5Ftoken=`).
     pub fn optional(mut self) -> Self {
         self.settings_mut().optional = true;
         self
     }
 
-    /// Lets CORS preflight requests through without a token. By default they are refused like all others.
+    /// Lets CORS preflight requests through without a token. By default the layer rejects them like all others.
     ///
-    /// A preflight request is `OPTIONS` with `Origin` and `Access-Control-Request-Method`, and without all of:
+    /// A preflight request is `OPTIONS` with `Origin` and `Access-Control-Request-Method`, and without all of these:
     ///
-    /// * `Content-Type`, `Transfer-Encoding`, `Upgrade`, and a `Content-Length` other than 0;
-    /// * content: the body says that it has ended ([`Body::is_end_stream`](http_body::Body::is_end_stream)). The
-    ///   bodies of hyper, axum and tonic do, over HTTP/1 and HTTP/2. A layer outside of this one may wrap the body in
-    ///   a type that does not; then no request is a preflight request;
-    /// * a credential in the header or cookie of this layer. Browsers send none with preflights.
+    /// * `Content-Type`, `Transfer-Encoding`, `Upgrade`, and a `Content-Length` other than 0.
+    /// * Content: the body must report that it has ended ([`Body::is_end_stream`](http_body::Body::is_end_stream)). The
+    ///   bodies of hyper, axum and tonic do so, over HTTP/1 and HTTP/2. A layer outside of this one may wrap the body
+    ///   in a type that does not. Then no request counts as a preflight request.
+    /// * A credential in the header or cookie of this layer. Browsers do not send one with preflights.
     ///
-    /// Other requests need a token. So the service behind the layer gets no content without one.
+    /// Other requests need a token. So the inner service never gets content without a token.
     ///
-    /// This is for a CORS layer that stands behind this one. A CORS layer outside of this one needs no such exception
-    /// and is the better order.
+    /// Use this if a CORS layer is behind this layer. It is better to put the CORS layer outside of this one. Then you
+    /// do not need this setting.
     ///
-    /// **Whatever answers `OPTIONS` behind this layer is then open to everyone.** That includes services that do
-    /// not look at the method, such as axum's `any` and tonic's, which runs methods that stream requests without a
-    /// message: never set it in front of those without a CORS layer between.
+    /// **Everything that answers `OPTIONS` behind this layer is then open to everyone.** That includes services that do
+    /// not look at the method, such as axum's `any` and tonic's services. tonic runs methods that stream requests even
+    /// without a message. Never use this setting in front of such services without a CORS layer between.
     pub fn allow_cors_preflight(mut self) -> Self {
         self.settings_mut().allows_cors_preflight = true;
         self
     }
 
-    /// Names this realm in every challenge, in place of `api`.
+    /// Sets the realm of every challenge. Default: `api`.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidHeaderValue`] for anything but printable ASCII without quotes and backslashes.
+    /// [`ConfigError::InvalidHeaderValue`] if the realm has a character that is not printable ASCII, or has quotes or
+    /// backslashes.
     pub fn with_realm(mut self, realm: impl AsRef<str>) -> Result<Self, ConfigError> {
         let refusals = self.refusals_mut();
         refusals.challenges = refusals.challenges.with_realm(realm.as_ref())?;
         Ok(self)
     }
 
-    /// Points clients to the metadata of this resource in the challenge of every 401 (RFC 9728 section
-    /// 5.1). By default none is named.
+    /// Names the URL of the metadata of this resource in the challenge of every 401 (RFC 9728 section 5.1). By default
+    /// the challenge does not name one.
     ///
     /// # Errors
-    /// [`ConfigError::InvalidHeaderValue`] for an empty URL, and for anything but printable ASCII without
-    /// quotes and backslashes.
+    /// [`ConfigError::InvalidHeaderValue`] if the URL is empty, has a character that is not printable ASCII, or has
+    /// quotes or backslashes.
     pub fn with_resource_metadata(mut self, url: impl AsRef<str>) -> Result<Self, ConfigError> {
         let refusals = self.refusals_mut();
         refusals.challenges = refusals.challenges.with_resource_metadata(url.as_ref())?;
         Ok(self)
     }
 
-    /// Lets `responder` write the refusals, in place of
-    /// [`TokenApiResponder`](crate::rejection::TokenApiResponder). gRPC requests keep their trailers-only
-    /// answers unless it says otherwise.
+    /// Sets the responder that writes the rejections. Default:
+    /// [`TokenApiResponder`](crate::rejection::TokenApiResponder). gRPC requests still get trailers-only answers,
+    /// unless `responder` overrides [`respond_to_grpc`](Responder::respond_to_grpc).
     pub fn with_responder(mut self, responder: impl Responder) -> Self {
         self.refusals_mut().responder = Arc::new(responder);
         self
     }
 
-    /// Whether requests that look like gRPC (`POST` with a content type of `application/grpc`) get trailers-only
-    /// answers, which have the HTTP status 200. By default they do.
+    /// Sets whether requests that look like gRPC (`POST` with a content type of `application/grpc`) get trailers-only
+    /// answers. Those have the HTTP status 200. Default: `true`.
     ///
-    /// `false` is for routes without gRPC: a client chooses its content type, and proxies, logs and alarms that count
-    /// 401 do not see a refusal with status 200. All requests then get the responder's answer with its HTTP status.
+    /// Set `false` on routes without gRPC. The client chooses its content type, and proxies, logs and alarms that count
+    /// 401 do not see a rejection with status 200. With `false`, all requests get the responder's answer with its HTTP
+    /// status.
     pub fn with_grpc_answers(mut self, grpc_answers: bool) -> Self {
         self.refusals_mut().grpc_answers = grpc_answers;
         self
     }
 
-    /// Sets `Cache-Control: private` on responses to requests with a token, unless the service behind the layer has set
-    /// `Cache-Control`. By default the layer changes no response of the service.
+    /// Sets `Cache-Control: private` on responses to requests with a token, unless the inner service has set
+    /// `Cache-Control`. By default the layer does not change the responses of the inner service.
     ///
-    /// A shared cache must not store the response to a request with `Authorization` unless that response allows it
-    /// (RFC 9111 section 3.5). It knows nothing of tokens in a cookie, in another header or in the query: use this
-    /// setting with [`allow_cookie`](Self::allow_cookie), [`credential_header`](Self::credential_header) and
-    /// [`allow_query`](Self::allow_query), or set the header in the service. It has no effect on refusals, which have
-    /// `no-store`, nor on responses to anonymous and preflight requests.
+    /// A shared cache must not store the response to a request with `Authorization` unless that response allows it (RFC
+    /// 9111 section 3.5). A shared cache does not know about tokens in a cookie, in another header or in the query. So
+    /// use this setting together with [`allow_cookie`](Self::allow_cookie),
+    /// [`credential_header`](Self::credential_header) and [`allow_query`](Self::allow_query), or set the header in the
+    /// service. The setting has no effect on rejections, which have `no-store`. It has no effect on responses to
+    /// anonymous and preflight requests.
     ///
     /// ```
     /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -187,28 +189,28 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         self
     }
 
-    /// Reads the token from this header, where it stands alone without a scheme, and no longer from
-    /// `Authorization`. Some proxies send it so, as in `cf-access-jwt-assertion`.
+    /// Reads the token from this header, and no longer from `Authorization`. The header holds only the token, without a
+    /// scheme. Some proxies send the token in this way, for example in `cf-access-jwt-assertion`.
     ///
     /// Shared caches do not know that the response is for one user: see
-    /// [`with_private_responses`](Self::with_private_responses). [`strip_credential`](Self::strip_credential) then
-    /// removes this header and leaves `Authorization`.
+    /// [`with_private_responses`](Self::with_private_responses). With this setting,
+    /// [`strip_credential`](Self::strip_credential) removes this header and leaves `Authorization`.
     ///
-    /// Naming `authorization` restores the default, with its scheme.
+    /// The name `authorization` restores the default, with its scheme.
     pub fn credential_header(mut self, name: HeaderName) -> Self {
         self.settings_mut().sources.header = name;
         self
     }
 
-    /// Also reads the token from the cookie of this name; by default cookies are not looked at.
+    /// Also reads the token from the cookie of this name. By default the layer does not look at cookies.
     ///
-    /// A header wins over the cookie, which browsers send unasked. An empty cookie counts as none. Other
-    /// sites can make a browser send it, so on methods that are not safe (RFC 9110 section 9.2.1) and on
-    /// WebSocket upgrades the request must be of the same origin, by `Sec-Fetch-Site` or else by `Origin`;
-    /// if it is not, or has neither, the answer is 403. A proxy in front must keep `Host`, and the scheme if it
-    /// forwards HTTP/2.
+    /// The layer ignores the cookie if the header has a token: browsers send cookies automatically. An empty cookie
+    /// counts as no cookie. Other sites can make a browser send the cookie. So on methods that are not safe (RFC 9110
+    /// section 9.2.1) and on WebSocket upgrades the request must be same-origin. The layer checks `Sec-Fetch-Site`, or
+    /// `Origin` if the first is absent. It answers 403 if the request is not same-origin, or if both are absent. A
+    /// proxy in front must keep `Host`. It must also keep the scheme if it forwards HTTP/2.
     ///
-    /// On safe methods nothing is demanded: they must not change anything.
+    /// Requests with safe methods are not checked. Your handlers for safe methods must not change anything.
     ///
     /// Shared caches do not know that the response is for one user: see
     /// [`with_private_responses`](Self::with_private_responses).
@@ -217,45 +219,45 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         self
     }
 
-    /// Takes the cookie of [`allow_cookie`](Self::allow_cookie) from any origin, in place of the same origin
-    /// only: for services that have a defence of their own against forged requests. Has no effect without a
+    /// Accepts the cookie of [`allow_cookie`](Self::allow_cookie) from any origin. By default only same-origin requests
+    /// may use it. Use this if your service has its own defence against forged requests. It has no effect without a
     /// cookie.
     pub fn allow_cookie_without_csrf_check(mut self) -> Self {
         self.settings_mut().sources.cookie_without_csrf_check = true;
         self
     }
 
-    /// Also reads the token from the query parameter of this name, usually `access_token` (RFC 6750 section
-    /// 2.3); by default the query is not looked at.
+    /// Also reads the token from the query parameter of this name, usually `access_token` (RFC 6750 section 2.3). By
+    /// default the layer does not look at the query.
     ///
-    /// URLs end up in logs and histories, so this is for clients that can send nothing else, such as a
-    /// browser's `WebSocket` and `EventSource`. The parameter is taken out of the URI before the service
-    /// behind the layer and the [`Responder`] see it, with every parameter that has this name once it is decoded
-    /// or trimmed. Whatever stands in front of the layer sees it, and
-    /// so does what copied the URI there (axum's `OriginalUri`). A response to it should have
-    /// `Cache-Control: private`: see [`with_private_responses`](Self::with_private_responses).
+    /// URLs end up in logs and histories. So use this only for clients that cannot send a header, such as a browser's
+    /// `WebSocket` and `EventSource`. The layer removes the parameter from the URI before the inner service and the
+    /// [`Responder`] see it. It also removes every parameter that has this name after it is decoded or trimmed.
+    /// Everything in front of the layer sees the parameter. A copy of the URI that was made there, such as axum's
+    /// `OriginalUri`, also has it. A response to such a request should have `Cache-Control: private`: see
+    /// [`with_private_responses`](Self::with_private_responses).
     pub fn allow_query(mut self, name: impl Into<Box<str>>) -> Self {
         self.settings_mut().sources.query = Some(name.into());
         self
     }
 
-    /// Removes the header and cookie of the credential from the request. By default the service behind the layer sees
-    /// them, marked as sensitive.
+    /// Removes the header and cookie of the credential from the request. By default the inner service sees them, marked
+    /// as sensitive.
     ///
-    /// Removed is also what another reader could take for them: an `Authorization` with `Bearer` anywhere in it, and
-    /// cookies that have the name once it is decoded or trimmed (`session =x`). An `Authorization` of another
-    /// scheme stays.
+    /// The layer also removes everything that another reader could mistake for them: an `Authorization` with `Bearer`
+    /// anywhere in it, and cookies that have the name after they are decoded or trimmed (`session =x`). An
+    /// `Authorization` of another scheme stays.
     pub fn strip_credential(mut self) -> Self {
         self.settings_mut().sources.strip = true;
         self
     }
 
-    /// A layer that refuses tokens that lack any of these scopes, with 403 and a challenge that names them
-    /// (RFC 6750 section 3.1). It belongs behind this layer and refuses as this layer does at the time of the
-    /// call: set realm and responder first.
+    /// Returns a layer that rejects tokens that lack any of these scopes. It answers 403, with a challenge that names
+    /// the scopes (RFC 6750 section 3.1). Put it behind this layer. It copies the rejection settings of this layer at
+    /// the time of the call, so set realm and responder first.
     ///
-    /// Scopes are compared byte by byte. No token has a scope that is empty or has a space in it, so demanding
-    /// one refuses everyone. Demanding none asks for nothing but a token.
+    /// Scopes are compared byte by byte. A token cannot have a scope that is empty or contains a space, so the layer
+    /// rejects every token if you require such a scope. With an empty list, every token passes.
     pub fn require_scopes<T>(&self, scopes: T) -> RequireLayer<C>
     where
         T: IntoIterator,
@@ -265,8 +267,8 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         RequireLayer::scopes(scopes, Arc::clone(&self.settings.refusals))
     }
 
-    /// A layer that refuses tokens of which `demand` does not say `true`, with 403. It belongs behind this
-    /// layer and refuses as this layer does at the time of the call: set realm and responder first.
+    /// Returns a layer that answers 403 if `demand` does not return `true` for the token. Put it behind this layer. It
+    /// copies the rejection settings of this layer at the time of the call, so set realm and responder first.
     pub fn require(
         &self,
         demand: impl Fn(&Authenticated<C>) -> bool + Send + Sync + 'static,
@@ -274,14 +276,14 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         RequireLayer::demand(Box::new(demand), Arc::clone(&self.settings.refusals))
     }
 
-    /// The response of this layer to a request that your own code rejects for this reason: with its responder, its
-    /// challenge, and the counters of telemetry.
+    /// The response of this layer to a request that your own code rejects for this reason. It has the responder and the
+    /// challenge of this layer, and telemetry counts it.
     #[must_use]
     pub fn reject(&self, kind: RejectionKind, request: &Parts) -> Response<Bytes> {
         self.settings.refusals.respond(kind.into(), request)
     }
 
-    /// The `WWW-Authenticate` value of this layer for this reason, if it has one: for your own responses.
+    /// The `WWW-Authenticate` value of this layer for this reason, if there is one. Use it in your own responses.
     #[must_use]
     pub fn challenge(&self, kind: RejectionKind) -> Option<&HeaderValue> {
         self.settings.refusals.challenges.of(kind)

@@ -62,8 +62,8 @@
 //!
 //! # What is checked
 //!
-//! [`Authenticator`](Authenticator#checks) has the numbered list of checks, in the order in which they run, and says
-//! which of them run on a token-cache hit. A request passes these types, from the outside in:
+//! [`Authenticator`](Authenticator#checks) has the numbered list of checks, in the order in which they run, and names
+//! those that run on a token-cache hit. A request passes these types, from the outside in:
 //!
 //! | type | what it does |
 //! |---|---|

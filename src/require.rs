@@ -1,13 +1,13 @@
-//! Demands on a token that is already authenticated: scopes, or whatever the service author asks.
+//! Layers that require more of a token that is already authenticated: scopes, or a condition of your own.
 //!
-//! A [`RequireLayer`] comes from [`BearerLayer::require_scopes`](crate::BearerLayer::require_scopes) or
-//! [`BearerLayer::require`](crate::BearerLayer::require) and belongs behind that layer:
+//! [`BearerLayer::require_scopes`](crate::BearerLayer::require_scopes) and
+//! [`BearerLayer::require`](crate::BearerLayer::require) make a [`RequireLayer`]. Put it behind that layer:
 //!
 //! 1. A token that satisfies the demand passes.
-//! 2. One that does not is answered with 403 (RFC 6750 section 3.1).
-//! 3. An anonymous request, which an optional layer let through, is answered with 401.
-//! 4. A CORS preflight request that the layer let through passes: it carries no token to make demands on.
-//! 5. A request that has passed no layer for `C` is answered with 500 and a text that names `C`.
+//! 2. For any other token the layer answers 403 (RFC 6750 section 3.1).
+//! 3. For an anonymous request, which an optional layer let through, it answers 401.
+//! 4. A CORS preflight request that the bearer layer let through passes: it has no token to check.
+//! 5. For a request that has not passed a layer for `C` it answers 500, with a text that names `C`.
 
 use std::{
     fmt,
@@ -28,9 +28,9 @@ use crate::{
     rejection::{Anonymous, Refusals, layer_not_installed},
 };
 
-/// Refuses tokens that do not satisfy a demand.
+/// Rejects tokens that do not satisfy a demand.
 ///
-/// Cloning costs a counter.
+/// Cloning is cheap: all settings are behind one `Arc`.
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct RequireLayer<C = UntypedClaims> {
     shared: Arc<Shared<C>>,
@@ -38,7 +38,7 @@ pub struct RequireLayer<C = UntypedClaims> {
 
 struct Shared<C> {
     demand: Demand<C>,
-    /// What a token gets that does not satisfy the demand.
+    /// The rejection of a token that does not satisfy the demand.
     rejection: Rejection,
     challenge: Option<HeaderValue>,
     refusals: Arc<Refusals>,
@@ -94,7 +94,7 @@ impl<S, C> Layer<S> for RequireLayer<C> {
     }
 }
 
-/// The service that [`RequireLayer`] puts around another.
+/// The service that [`RequireLayer`] puts around an inner service.
 #[must_use = "a service does nothing until it is called"]
 pub struct Require<S, C = UntypedClaims> {
     inner: S,
@@ -118,7 +118,7 @@ where
         let state = match self.shared.objection_to(&request) {
             None => State::Calling { future: self.inner.call(request) },
             Some(objection) => {
-                // As in `BearerAuth`: what was reserved for this call is given back.
+                // As in `BearerAuth`: a clone releases everything that was reserved for this call.
                 self.inner = self.inner.clone();
                 let (request, _) = request.into_parts();
                 State::Refused { response: Some(self.shared.refuse(objection, &request)) }
@@ -161,7 +161,7 @@ impl<C: Send + Sync + 'static> Shared<C> {
 }
 
 pin_project! {
-    /// The response of the service behind the layer, or a refusal.
+    /// The response of the inner service, or a rejection.
     pub struct ResponseFuture<F> {
         #[pin]
         state: State<F>,

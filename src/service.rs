@@ -1,4 +1,4 @@
-//! The gate itself.
+//! The service of the layer: decides on each request before the inner service gets it.
 
 use std::{
     fmt, mem,
@@ -24,11 +24,12 @@ use crate::{
 
 /// The service that [`BearerLayer`](crate::BearerLayer) puts around another.
 ///
-/// It is ready when the inner service is, and it calls the very instance that was ready: in place where the
-/// token needs no look-up, and moved into the future where it does. When a request is refused, or its key has to be
-/// fetched first, that instance is replaced by a clone, so that what it had reserved is free for others.
+/// It is ready when the inner service is ready. It calls exactly the instance that was ready. It calls that instance in
+/// place if the token needs no lookup, and moves it into the future if the token needs one. If the service rejects a
+/// request, or must first fetch its key, it replaces that instance by a clone. So others can use everything that
+/// the instance had reserved.
 ///
-/// `call` decides on tokens that need no look-up; what is left for the future then is the inner service's.
+/// `call` decides on tokens that need no lookup. The future then only waits for the inner service.
 #[must_use = "a service does nothing until it is called"]
 pub struct BearerAuth<S, C = UntypedClaims> {
     inner: S,
@@ -62,8 +63,8 @@ where
                 ResponseFuture::calling(self.inner.call(request), is_private)
             }
             Admission::Refused(rejection) => {
-                // The inner service may have reserved something for this call (a permit, a place in a queue),
-                // which others wait for. A clone has reserved nothing.
+                // The inner service may have reserved something for this call (a permit, a place in a queue) that
+                // others wait for. A clone has reserved nothing.
                 self.inner = self.inner.clone();
                 let (request, _) = request.into_parts();
                 ResponseFuture::rejected(self.settings.refusals.respond(rejection, &request))
@@ -84,7 +85,7 @@ where
             }
             #[cfg(feature = "jwks")]
             Admission::CheckingUnverified(check) => {
-                // Whoever made the token keeps nothing from others meanwhile.
+                // The token is not verified yet, so an unverified client must not hold anything that others wait for.
                 let fresh = self.inner.clone();
                 self.inner = fresh.clone();
                 let refusals = Arc::clone(&self.settings.refusals);
@@ -104,7 +105,7 @@ where
 
 enum Admission<C> {
     Admitted {
-        /// Otherwise the request is anonymous, or a preflight.
+        /// If `false`, the request is anonymous or a preflight.
         has_token: bool,
     },
     Refused(Rejection),
@@ -114,9 +115,9 @@ enum Admission<C> {
 }
 
 impl<C: Send + Sync + 'static> Settings<C> {
-    /// Decides on a request as far as that needs no waiting, and prepares it for the inner service.
+    /// Decides on a request as far as possible without waiting, and prepares it for the inner service.
     fn admit<B: Body>(&self, request: &mut Request<B>) -> Admission<C> {
-        // Only what this layer puts there is to be found behind it.
+        // The inner service may find only values that this layer has put there.
         request.extensions_mut().remove::<Authenticated<C>>();
         request.extensions_mut().remove::<Anonymous<C>>();
 
@@ -124,7 +125,7 @@ impl<C: Send + Sync + 'static> Settings<C> {
             && is_cors_preflight(request)
             && !self.sources.is_present(request.headers());
         let token = if is_preflight { Ok(None) } else { self.find(request) };
-        // The token is borrowed from the request, so it is looked at before the request is changed.
+        // The token is borrowed from the request. So check it before the request is changed.
         let progress = match token {
             Ok(Some(token)) => match self.authenticator.begin(token) {
                 Progress::Done(Err(rejection)) => {
@@ -136,7 +137,7 @@ impl<C: Send + Sync + 'static> Settings<C> {
             Ok(None) => Ok(None),
             Err(kind) => Err(kind),
         };
-        // Two lines of one header are no credential.
+        // Two lines of one header are not a credential.
         let is_alone = progress.is_ok() && !is_preflight;
         self.sources.conceal(request.headers_mut(), is_alone);
         let cleared = self.sources.clear_query(request.uri_mut());
@@ -163,7 +164,8 @@ impl<C: Send + Sync + 'static> Settings<C> {
         }
     }
 
-    /// The token of a request. An optional layer does not take one that could be read elsewhere for none.
+    /// The token of a request. An optional layer rejects a request whose token could be read elsewhere, instead of
+    /// treating it as anonymous.
     fn find<'r, B>(&self, request: &'r Request<B>) -> Result<Option<&'r [u8]>, RejectionKind> {
         let (uri, headers) = (request.uri(), request.headers());
         match self.sources.find(request.method(), uri, headers)? {
@@ -175,11 +177,11 @@ impl<C: Send + Sync + 'static> Settings<C> {
     }
 }
 
-/// A CORS-preflight request (Fetch standard, section 4.8). It has no content: what has any is a request that
-/// wants something done.
+/// Whether this is a CORS-preflight request (Fetch standard, section 4.8). It has no content. A request with content
+/// asks the service to do something.
 ///
-/// HTTP/2 needs no header for content, so the body itself has to say that it has ended. One that cannot tell counts as
-/// content. After an upgrade more bytes follow, whatever the body says.
+/// HTTP/2 needs no header for content, so the body itself must report that it has ended. A body that cannot report this
+/// counts as content. After an upgrade more bytes follow, even if the body reports its end.
 fn is_cors_preflight<B: Body>(request: &Request<B>) -> bool {
     let headers = request.headers();
     request.method() == Method::OPTIONS

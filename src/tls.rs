@@ -1,7 +1,7 @@
-//! Whom the clients of this crate trust.
+//! TLS settings of the HTTP client of this crate: which certificate authorities it trusts.
 //!
-//! TLS is rustls with AWS-LC, whichever backend checks signatures. The provider is passed explicitly: one that the process
-//! has installed neither matters nor is needed.
+//! TLS is rustls with AWS-LC, even if another backend verifies signatures. The provider is passed explicitly, so a
+//! provider that the process has installed is neither used nor needed.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use rustls::{
 
 use crate::ConfigError;
 
-/// Authorities whose certificates are believed.
+/// Certificate authorities that the client trusts.
 #[derive(Clone)]
 pub(crate) struct Roots(Arc<RootCertStore>);
 
 impl Roots {
-    /// Those of Mozilla's programme.
+    /// The authorities of Mozilla's programme.
     pub(crate) fn bundled() -> Self {
         Self(Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()))
     }
 
-    /// Those of the operating system, as they are now.
+    /// The authorities of the operating system, as they are now.
     pub(crate) fn of_system() -> Result<Self, ConfigError> {
         let mut roots = RootCertStore::empty();
-        // Systems carry odd certificates: those that cannot be read are left out.
+        // Systems may have unusual certificates. Those that cannot be read are ignored.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             return Err(ConfigError::Roots("certificate of an authority on this system"));
@@ -35,12 +35,12 @@ impl Roots {
         Ok(Self(Arc::new(roots)))
     }
 
-    /// Those of a PEM text alone.
+    /// Only the authorities of a PEM text.
     pub(crate) fn of_pem(pem: &[u8]) -> Result<Self, ConfigError> {
         Self(Arc::new(RootCertStore::empty())).and_pem(pem)
     }
 
-    /// And those of a PEM text.
+    /// Adds the authorities of a PEM text.
     pub(crate) fn and_pem(self, pem: &[u8]) -> Result<Self, ConfigError> {
         let mut roots = Arc::unwrap_or_clone(self.0);
         let before = roots.len();
@@ -60,7 +60,7 @@ impl Roots {
         self.0.len()
     }
 
-    /// What is left to say is whether the client has a certificate of its own.
+    /// A TLS client configuration. The caller still decides whether the client has its own certificate.
     pub(crate) fn client(
         &self,
     ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ConfigError> {

@@ -1,7 +1,7 @@
-//! Tokens that were verified, by their text, so that repeats cost a look-up.
+//! The cache of verified tokens, by their whole text. A repeated token then costs one cache lookup.
 //!
-//! The cache answers one question: has exactly this text been verified, by which key, and with which claims? Everything
-//! that can change afterwards is asked again by the verifier on every hit.
+//! The cache answers one question: was exactly this text verified, by which key, and with which claims? On every hit,
+//! the verifier checks again everything that can change later.
 
 use std::{
     fmt,
@@ -13,32 +13,33 @@ use quick_cache::{Equivalent, Weighter, sync::Cache};
 
 use crate::{VerifiedToken, jws::Algorithm, telemetry::Tally};
 
-/// About what one entry takes up beside its token and its claims: list nodes, hash table, counters.
+/// The approximate overhead of one entry in bytes, in addition to its token and its claims: list nodes, hash table,
+/// counters.
 const OVERHEAD: usize = 128;
 
-/// What an object or array of the claims can take up beyond its text, as the author's own type or as untyped claims, whose
-/// smallest map has a node of this size.
+/// The bytes that an object or array of the claims can use in addition to its text, as the author's own type or as
+/// untyped claims. The smallest map of untyped claims has a node of this size.
 const PER_CONTAINER: usize = 700;
 
-/// Likewise a value.
+/// The same for a value.
 const PER_VALUE: usize = 40;
 
-/// A usual entry, to size the hash table by.
+/// The size of a usual entry in bytes. It determines the size of the hash table.
 const USUAL_SIZE: u64 = 2 * 1024;
 
 pub(crate) struct TokenCache<C> {
-    /// `None`: nothing is remembered.
+    /// `None`: the cache is off.
     tokens: Option<Tokens<C>>,
     caches_hmac: bool,
-    /// Whether anything ever was remembered: otherwise there is no need to hash a token for nothing.
+    /// Whether the cache ever had an entry. Before that, a lookup does not hash the token.
     is_used: AtomicBool,
-    /// Tokens that were found.
+    /// Cache hits.
     pub(crate) hits: Tally,
-    /// Those that were not, and are remembered since.
+    /// Cache misses: verified tokens that were then added to the cache.
     misses: Tally,
 }
 
-/// How a cache is used.
+/// How the cache is used.
 #[cfg(feature = "metrics")]
 pub(crate) struct Usage {
     pub(crate) hits: u64,
@@ -62,7 +63,7 @@ impl<C> TokenCache<C> {
         }
     }
 
-    /// Looked up by the whole text, compared byte by byte: no hash stands for a token.
+    /// Finds an entry by the whole text. The text is compared byte by byte: an equal hash is not enough.
     pub(crate) fn get(&self, token: &[u8]) -> Option<VerifiedToken<C>> {
         if !self.is_used.load(Ordering::Relaxed) {
             return None;
@@ -70,13 +71,13 @@ impl<C> TokenCache<C> {
         self.tokens.as_ref()?.get(&Token(token)).map(|entry| entry.token)
     }
 
-    /// Whether tokens with this algorithm are remembered.
+    /// Whether tokens with this algorithm are cached.
     pub(crate) fn takes(&self, algorithm: Algorithm) -> bool {
         let is_hmac = matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
         self.tokens.is_some() && (self.caches_hmac || !is_hmac)
     }
 
-    /// Remembers a token that has passed every check; tokens that have not are never remembered.
+    /// Adds a token that has passed every check of the verifier. Other tokens are never cached.
     pub(crate) fn remember(&self, token: &[u8], verified: &VerifiedToken<C>) {
         if let Some(tokens) = &self.tokens
             && self.takes(verified.algorithm())
@@ -98,7 +99,7 @@ impl<C> TokenCache<C> {
         }
     }
 
-    /// `None` where nothing is remembered.
+    /// `None` if the cache is off.
     #[cfg(feature = "metrics")]
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.tokens.as_ref().map(|tokens| Usage {
@@ -111,7 +112,7 @@ impl<C> TokenCache<C> {
 }
 
 impl<C> fmt::Debug for TokenCache<C> {
-    /// Shows no token.
+    /// Does not show tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache").finish_non_exhaustive()
     }
@@ -128,8 +129,8 @@ impl<C> Clone for Entry<C> {
     }
 }
 
-/// A token's text. Compared byte by byte, and hashed by its end alone: only verified tokens are in the cache, and what
-/// they end in is a signature, of which no two are alike.
+/// A token's text. It is compared byte by byte. Only its end is hashed: the cache has only verified tokens, which end
+/// with a signature, and no two signatures are alike.
 struct Token<T>(T);
 
 impl<T: AsRef<[u8]>> Hash for Token<T> {
@@ -139,7 +140,7 @@ impl<T: AsRef<[u8]>> Hash for Token<T> {
     }
 }
 
-/// As long as the shortest signature that is allowed, of HMAC with SHA-256.
+/// The length of the shortest signature that is allowed: HMAC with SHA-256.
 const HASHED: usize = 43;
 
 impl Equivalent<Token<Box<[u8]>>> for Token<&[u8]> {
@@ -166,7 +167,8 @@ impl<C> Weighter<Token<Box<[u8]>>, Entry<C>> for Size {
     }
 }
 
-/// What claims take up beyond their text, at most: short names and values cost more than they say.
+/// The maximum number of bytes that claims use in addition to their text: short names and values use more memory than
+/// their length.
 fn structure(claims: &str) -> usize {
     claims.bytes().fold(0, |size, byte| match byte {
         b'{' | b'[' => size + PER_CONTAINER,
@@ -187,7 +189,7 @@ mod tests {
         claims::{ManualClock, NoClaims},
     };
 
-    /// A token with these members beside those that it needs, and what came of it.
+    /// A token with these members in addition to the required ones, and its verified form.
     fn verified(members: &str) -> (String, VerifiedToken<NoClaims>) {
         let claims = format!(r#"{{"iss":"https://issuer.example","exp":1800000060{members}}}"#);
         let head = format!("eyJhbGciOiJIUzI1NiJ9.{}", URL_SAFE_NO_PAD.encode(claims));
@@ -205,7 +207,7 @@ mod tests {
         (token, user.token().clone())
     }
 
-    /// How many bytes the cache takes a token of this text for, by how many of them fit into it.
+    /// The bytes that the cache counts for a token of this text, computed from how many of them fit into the cache.
     fn size_of_each(token: &str, verified: &VerifiedToken<NoClaims>) -> usize {
         const CAPACITY: usize = 4 << 20;
         let cache = TokenCache::new(CAPACITY as u64, true);
@@ -226,7 +228,7 @@ mod tests {
         {
             let (token, verified) = verified(members);
             let claims = verified.registered().as_json().len();
-            // Claims without a type of their own take up a little more.
+            // Untyped claims use a little more.
             let said = token.len() + 2 * claims + 1_100 + 700 * containers + 40 * values;
             let taken = size_of_each(&token, &verified);
             assert!((said * 4 / 5..said * 6 / 5).contains(&taken), "{said} {taken}");

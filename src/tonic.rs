@@ -1,4 +1,5 @@
-//! The layer's services as named gRPC services, and the token of a [`tonic::Request`].
+//! Support for tonic: the layer's services are named gRPC services, and a handler can read the token of a
+//! [`tonic::Request`].
 
 use tonic::{Request, Status, server::NamedService};
 
@@ -16,7 +17,7 @@ impl<S: NamedService, C> NamedService for Require<S, C> {
     const NAME: &'static str = S::NAME;
 }
 
-/// The token of a request, in a handler behind a [`BearerLayer`](crate::BearerLayer).
+/// The token of a request, for a handler behind a [`BearerLayer`](crate::BearerLayer).
 ///
 /// ```
 /// use tonic::{Request, Response, Status};
@@ -30,8 +31,8 @@ impl<S: NamedService, C> NamedService for Require<S, C> {
 /// ```
 ///
 /// # Errors
-/// `UNAUTHENTICATED` for an anonymous request, which an [optional](crate::BearerLayer::optional) layer let
-/// through; `INTERNAL` with a text that names `C` for one that has passed no layer for `C`.
+/// * `UNAUTHENTICATED` for an anonymous request, which an [optional](crate::BearerLayer::optional) layer let through.
+/// * `INTERNAL`, with a text that names `C`, for a request that has not passed a layer for `C`.
 pub fn authenticated<C, T>(request: &Request<T>) -> Result<&Authenticated<C>, Status>
 where
     C: Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The one type of dates in the public API.
+//! The only type of dates in the public API.
 
 use std::{
     ops::{Add, Sub},
@@ -8,7 +8,7 @@ use std::{
 /// A date in whole seconds since the Unix epoch, as `exp`, `nbf` and `iat` are (RFC 7519 section 2, `NumericDate`).
 ///
 /// Sums and differences with a [`Duration`] drop fractions of a second. They saturate at the epoch and at
-/// [`MAX`](Self::MAX), so that a date which comes from a token cannot overflow.
+/// [`MAX`](Self::MAX), so a date from a token cannot overflow.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -27,10 +27,10 @@ impl UnixTime {
     /// The Unix epoch: the first second of the year 1970, in UTC.
     pub const EPOCH: Self = Self(0);
 
-    /// The last date that there is. As a limit it means "never".
+    /// The last possible date. As a limit it means "never".
     pub const MAX: Self = Self(u64::MAX);
 
-    /// A date in seconds since the Unix epoch.
+    /// Makes a date from seconds since the Unix epoch.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds)
@@ -42,7 +42,7 @@ impl UnixTime {
         self.0
     }
 
-    /// How much later this is than `earlier`. Zero if it is not later.
+    /// The time from `earlier` to this date. Zero if this date is not later.
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))

@@ -1,4 +1,4 @@
-//! A token that its issuer vouches for, before revocation was asked about.
+//! A token that passed checks 1 to 14. Your own checks and the revocation lookup use it.
 
 use std::{
     fmt,
@@ -16,16 +16,16 @@ use crate::{
     revocation::{RevocationMemo, TokenFacts},
 };
 
-/// A token that its issuer vouches for and whose claims satisfy the policy, as the service author's own
-/// checks see it. It may still be revoked, so it opens no door.
+/// A token whose signature is verified and whose claims satisfy the policy. Your own checks get it. It may be revoked,
+/// so it does not prove that the request may pass.
 pub struct VerifiedToken<C = UntypedClaims>(Arc<Verified<C>>);
 
-/// What the verifier found out.
+/// The results of the verification.
 pub(crate) struct Verified<C> {
     pub(crate) claims: C,
     pub(crate) registered: RegisteredClaims,
     pub(crate) revocation_id: RevocationId,
-    /// The first second at which the token is refused: by `exp` or maximum age, and the policy's leeway.
+    /// The first second at which the token is rejected: by `exp` or maximum age, with the policy's leeway.
     pub(crate) refused_from: UnixTime,
     /// The number of the verifier.
     pub(crate) verifier: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Verified<C> {
     pub(crate) issuer: usize,
     pub(crate) key: Key,
     pub(crate) named_key: NamedKey,
-    /// The last key set in which the key was seen to stand.
+    /// The number of the last key set that was known to contain the key.
     pub(crate) key_set: AtomicU64,
     pub(crate) revocation: RevocationMemo,
 }
@@ -45,7 +45,7 @@ pub(crate) enum NamedKey {
     None,
     /// The id of the key that verified the token.
     Same,
-    /// One that no key has, so that a key without an id was used.
+    /// A `kid` that no key has, so a key without an id was used.
     Other(Box<str>),
 }
 
@@ -59,27 +59,27 @@ impl NamedKey {
     }
 }
 
-/// What names the token for revocation.
+/// The id of the token for revocation.
 pub(crate) enum RevocationId {
-    /// A claim's value, as part of the registered claims' text.
+    /// The value of a claim, as part of the text of the registered claims.
     Claim(Span),
     /// The SHA-256 of `header.payload` in hexadecimal.
     Hash(Box<str>),
 }
 
 impl<C> VerifiedToken<C> {
-    /// Called by the verifier alone.
+    /// Only the verifier calls this.
     pub(crate) fn new(verified: Verified<C>) -> Self {
         Self(Arc::new(verified))
     }
 
-    /// The claims, in the service author's type.
+    /// The claims, as your own type.
     #[must_use]
     pub fn claims(&self) -> &C {
         &self.0.claims
     }
 
-    /// The registered claims, whatever `C` keeps.
+    /// The registered claims. They do not depend on the fields of `C`.
     #[must_use]
     pub fn registered(&self) -> &RegisteredClaims {
         &self.0.registered
@@ -122,12 +122,12 @@ impl<C> VerifiedToken<C> {
         self.0.issuer
     }
 
-    /// Whether the set of this number is the last in which the key was seen to stand.
+    /// Whether the key set of this number is the last one that was known to contain the key.
     pub(crate) fn key_stood_in(&self, number: u64) -> bool {
         self.0.key_set.load(Ordering::Relaxed) == number
     }
 
-    /// Whether `keys` would have the token verified by the same key again.
+    /// Whether the same key would be chosen from `keys` to verify the token again.
     pub(crate) fn key_stands_in(&self, keys: &KeySet) -> bool {
         let named = match &self.0.named_key {
             NamedKey::None => None,
@@ -136,24 +136,24 @@ impl<C> VerifiedToken<C> {
         };
         let stands = keys.still_means(&self.0.key, named);
         if stands {
-            // What one set says never changes, so whichever thread notes it notes the truth.
+            // The keys of the set with this number never change. So it does not matter which thread stores the number.
             self.0.key_set.store(keys.number(), Ordering::Relaxed);
         }
         stands
     }
 
-    /// What is remembered of the token's revocation.
+    /// The cached result of the token's revocation lookup.
     pub(crate) fn revocation(&self) -> &RevocationMemo {
         &self.0.revocation
     }
 
-    /// About how many bytes it takes up. What the author's own claims hold elsewhere is taken to be as long as the
-    /// text that they were read from.
+    /// The approximate number of bytes that the token uses in memory. The author's own claims may use more memory
+    /// elsewhere. This is assumed to be as long as the text that they were read from.
     pub(crate) fn size(&self) -> usize {
         size_of::<Verified<C>>() + 2 * self.0.registered.text_length()
     }
 
-    /// All that the token can be revoked by.
+    /// Everything that the token can be revoked by.
     pub(crate) fn facts(&self) -> TokenFacts<'_> {
         let registered = self.registered();
         TokenFacts {

@@ -1,4 +1,4 @@
-//! From a token's text to claims that its issuer vouches for.
+//! Verifies a token: from its text to claims whose issuer and policy are checked. The authenticator uses it.
 
 mod not_verified;
 
@@ -31,11 +31,11 @@ use crate::{
     verified_token::{NamedKey, RevocationId, Verified},
 };
 
-/// Checks 1 to 15 of the [list of checks](crate::Authenticator#checks), which need no other party.
+/// Runs checks 1 to 15 of the [list of checks](crate::Authenticator#checks), which need no store and no network.
 pub(crate) struct Verifier<C>(Arc<Shared<C>>);
 
 struct Shared<C> {
-    /// Of this verifier and its clones alone in this process.
+    /// Unique in this process. Only clones of this verifier share it.
     number: u64,
     issuers: Vec<Issuer>,
     by_name: HashMap<Arc<str>, usize>,
@@ -45,7 +45,7 @@ struct Shared<C> {
     headers: KnownHeaders,
     clock: Arc<dyn Clock>,
     read_claims: fn(&Object<'_>) -> Option<C>,
-    /// Their outcome depends on the token alone.
+    /// Their outcome depends only on the token.
     pure_checks: Vec<Check<C>>,
     checks: Vec<Check<C>>,
     cache: TokenCache<C>,
@@ -56,13 +56,13 @@ pub(crate) type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckErro
 pub(crate) type AsyncCheck<C> =
     Box<dyn Fn(VerifiedToken<C>) -> BoxFuture<'static, Result<(), CheckError>> + Send + Sync>;
 
-/// What a service author's check says when it does not say yes.
+/// The error of your own check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// The token is not good enough: 401.
+    /// The token is not accepted: 401.
     Refused,
-    /// It cannot be told now: 503.
+    /// The check cannot be answered now: 503.
     Unavailable,
 }
 
@@ -75,7 +75,7 @@ impl From<CheckError> for RejectionKind {
     }
 }
 
-/// What a verifier is made of.
+/// The settings of a verifier.
 pub(crate) struct Settings<C> {
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) max_token_length: usize,
@@ -104,7 +104,7 @@ impl<C: DeserializeOwned> Verifier<C> {
                 }
             }
         }
-        // A template is not a name that a token may have.
+        // A token cannot have a template as its issuer name.
         by_name.retain(|_, index| !multi_tenant.contains(index));
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Self(Arc::new(Shared {
@@ -144,8 +144,8 @@ impl<C> Verifier<C> {
         Ok(verified)
     }
 
-    /// The checks whose outcome may have changed since a token with this very text was verified; `None` where its key
-    /// no longer stands, so that nothing is known about it any more.
+    /// Repeats the checks whose outcome may have changed since a token with this text was verified. Returns `None` if
+    /// its key is no longer in the key set: then the token must be verified again from the start.
     fn verify_again(
         &self,
         token: &[u8],
@@ -254,7 +254,8 @@ impl<C> Verifier<C> {
         Ok(token)
     }
 
-    /// Checks a token again that this verifier or a clone of it has verified: its end, and all synchronous checks.
+    /// Checks a token again that this verifier or a clone of it has verified: expiry, maximum age, tenant, and all
+    /// synchronous checks.
     ///
     /// A token of another verifier is rejected. That verifier may have other keys and a weaker policy under the same
     /// issuer name.
@@ -262,7 +263,7 @@ impl<C> Verifier<C> {
         if token.verifier() != self.0.number {
             return Err(RejectionKind::OtherVerifier);
         }
-        // A tenant that was shut out since is rejected, too.
+        // If the tenant is no longer accepted, the token is rejected too.
         let name = token.registered().issuer();
         let issuer = self.position_of(name).and_then(|position| self.0.issuers.get(position));
         if !issuer.is_some_and(|issuer| issuer.accepts_tenant_of(name)) {
@@ -275,7 +276,7 @@ impl<C> Verifier<C> {
         self.run_checks(token)
     }
 
-    /// What is to be done about a token whose key is unknown: wait, or refuse it at once.
+    /// Decides about a token whose key is unknown: wait for the key, or reject the token at once.
     #[cfg(feature = "jwks")]
     pub(crate) fn ask_for_key(&self, unknown: UnknownKey) -> Result<Wait, RejectionKind> {
         let source = self.0.issuers.get(unknown.issuer).and_then(Issuer::remote_keys);
@@ -327,12 +328,12 @@ impl<C> Verifier<C> {
         &*self.0.clock
     }
 
-    /// The issuer of this name, in whichever of its spellings, or of this tenant.
+    /// The issuer of this name. The name may be any of its spellings, or that of a tenant.
     pub(crate) fn issuer_named(&self, name: &str) -> Option<&Issuer> {
         self.position_of(name).and_then(|position| self.0.issuers.get(position))
     }
 
-    /// The own name of every issuer.
+    /// The configured name of every issuer.
     pub(crate) fn issuer_names(&self) -> Vec<Arc<str>> {
         self.0.issuers.iter().map(|issuer| Arc::clone(issuer.own_name())).collect()
     }
@@ -349,7 +350,7 @@ impl<C> Verifier<C> {
             .ok_or(RejectionKind::UnknownIssuer)
     }
 
-    /// Where the issuer of this name stands: by its full name, or by a template that makes it.
+    /// The position of the issuer of this name. The name is its full name, or it matches its template.
     fn position_of(&self, name: &str) -> Option<usize> {
         let makes_name = |position: &usize| {
             let tenants = self.0.issuers.get(*position).and_then(Issuer::tenants);
@@ -360,8 +361,8 @@ impl<C> Verifier<C> {
     }
 }
 
-/// The name under which the token is known. Of a multi-tenant issuer it is `iss`, whose tenant must be the one in
-/// `tid`, must be accepted, and must be one for which the key signs.
+/// The issuer name of the token. For a multi-tenant issuer it is `iss`. Then the tenant in `iss` must be equal to `tid`
+/// and accepted, and the key must sign for that tenant.
 fn check_name(
     issuer: &Issuer,
     key: &Key,
@@ -430,7 +431,7 @@ fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), Rejecti
             return Err(RejectionKind::WrongTokenUse);
         }
     }
-    // A refresh token of an issuer that signs all its kinds with one key is no access token.
+    // Some issuers sign refresh tokens and access tokens with one key. A refresh token is not an access token.
     let token_type = claims.get(Registered::TokenType).and_then(Value::as_text);
     if token_type.is_some_and(|token_type| token_type.is("refresh")) {
         return Err(RejectionKind::WrongTokenUse);
@@ -442,8 +443,8 @@ fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), Rejecti
     Ok(())
 }
 
-/// What names the token for revocation. Never the signature: an ECDSA signature can be changed into
-/// another that verifies.
+/// The id of the token for revocation. It is never the signature: an ECDSA signature can be changed into another one
+/// that verifies.
 fn revocation_id(
     issuer: &Issuer,
     claims: &mut ClaimsSet<'_>,

@@ -1,4 +1,4 @@
-//! What the benches have in common: one token shape, one policy, one service behind the layer.
+//! Shared by the benches: one token shape, one policy, one service behind the layer.
 
 #![allow(dead_code, reason = "each bench uses a part")]
 
@@ -27,12 +27,12 @@ use tower_bearer::{
 #[path = "../../tests/common/tokens.rs"]
 pub(crate) mod tokens;
 
-/// Tokens were issued then and are good for a long time: the benches run on the system's clock, as services do.
+/// The tokens are valid from this time, for a long time: the benches use the system's clock, as services do.
 const ISSUED_AT: u64 = 1_750_000_000;
 const EXPIRES_AT: u64 = 4_000_000_000;
 const KEY_ID: &str = "2026-11-key-1";
 
-/// Owned claims of five strings, as a handler would want them.
+/// Owned claims of five strings, as a handler would use them.
 #[derive(Deserialize)]
 pub(crate) struct Claims {
     pub(crate) iss: String,
@@ -48,7 +48,7 @@ pub(crate) type Body = Empty<Bytes>;
 pub(crate) type Outcome = Result<Response<Full<Bytes>>, Infallible>;
 pub(crate) type Inner = ServiceFn<fn(Request<Body>) -> Ready<Outcome>>;
 
-/// The service behind the layer: it looks at the extensions and answers.
+/// The service behind the layer. It reads the extensions and answers.
 pub(crate) fn inner() -> Inner {
     service_fn(|request| {
         black_box(request.extensions().len());
@@ -75,12 +75,12 @@ pub(crate) fn builder(algorithm: Algorithm) -> AuthenticatorBuilder<Claims> {
     Authenticator::builder().claims().issuer(issuer)
 }
 
-/// What an authenticator does with tokens that it has seen.
+/// How an authenticator handles a token that it has verified before.
 #[derive(Clone, Copy)]
 pub(crate) enum Repeats {
-    /// Verifies them again.
+    /// Verifies it again.
     Cold,
-    /// Remembers them in so many bytes, HMAC too.
+    /// Caches it, in a cache of this many bytes. HMAC tokens are cached too.
     Remembered(u64),
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn authenticator(algorithm: Algorithm, repeats: Repeats) -> Authentic
     builder.build().expect("the policy is good")
 }
 
-/// Answers are remembered for longer than a bench runs.
+/// The staleness bound is longer than the run of a bench.
 pub(crate) fn revocation() -> RevocationCache {
     RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600))
 }
@@ -117,11 +117,11 @@ pub(crate) fn token(algorithm: Algorithm) -> String {
     numbered_tokens(algorithm, 0, 1).remove(0)
 }
 
-/// Tokens that differ in `jti`, counted from `first` on.
+/// Tokens with different `jti`, numbered from `first`.
 pub(crate) fn numbered_tokens(algorithm: Algorithm, first: usize, count: usize) -> Vec<String> {
     let header = header(algorithm);
     if algorithm == Algorithm::HS256 {
-        // Up to a million of them, so with the fastest signer at hand.
+        // The fastest signer at hand, because there are up to a million tokens.
         let secret = hmac::Key::new(hmac::HMAC_SHA256, tokens::SECRET);
         let header = tokens::base64url(header);
         let sign = |number| {
@@ -146,7 +146,7 @@ pub(crate) fn credential(token: &str) -> HeaderValue {
     HeaderValue::try_from(format!("Bearer {token}")).expect("printable")
 }
 
-/// A request as a server makes it of what it has read: two headers, whose bytes are there already.
+/// A request as a server makes it from the bytes that it has read: two headers whose bytes are already in memory.
 pub(crate) fn request(credential: Option<&HeaderValue>) -> Request<Body> {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = Uri::from_static("/orders");
@@ -157,11 +157,11 @@ pub(crate) fn request(credential: Option<&HeaderValue>) -> Request<Body> {
     request
 }
 
-/// One request of each kind that is turned away as unauthorized.
+/// One request for each kind of rejection with 401.
 pub(crate) fn bad_credentials() -> [(&'static str, Option<HeaderValue>); 5] {
     let good = token(Algorithm::HS256);
     let (unsigned, signature) = good.rsplit_once('.').expect("a compact token");
-    // Another first character is another signature, of the same length and as well encoded.
+    // A different first character is a different signature of the same length, in correct base64url.
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
     let bad_signature = format!("{unsigned}.{other}{}", &signature[1..]);
     let (_, claims) = unsigned.split_once('.').expect("a compact token");
@@ -178,7 +178,7 @@ pub(crate) fn bad_credentials() -> [(&'static str, Option<HeaderValue>); 5] {
     ]
 }
 
-/// Xorshift: good enough to come in no order, and the same in every run.
+/// Xorshift: sufficiently random, and the same numbers in every run.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -189,7 +189,7 @@ impl Random {
         (self.0 % bound as u64) as usize
     }
 
-    /// Below `bound`, each number in inverse proportion to its rank (Zipf's law).
+    /// A number below `bound`. The probability of each number is in inverse proportion to its rank (Zipf's law).
     pub(crate) fn zipf(&mut self, bound: usize) -> usize {
         let share = self.below(1 << 24) as f64 / f64::from(1 << 24);
         let rank = (bound as f64 + 1.0).powf(share) as usize;
@@ -197,7 +197,7 @@ impl Random {
     }
 }
 
-/// What a service that is always ready says to a request.
+/// The response of a service that is always ready.
 pub(crate) fn call<S>(service: &mut S, request: Request<Body>) -> S::Response
 where
     S: Service<Request<Body>, Error = Infallible>,

@@ -1,7 +1,8 @@
-//! A whole server on the loopback interface, with and without the layer, under a client of its own.
+//! Measures a whole server on the loopback interface, with and without the layer, with its own client.
 //!
-//! `load [SECONDS]` runs for so long in all (10 by default, 600 at most) and prints requests for each second. Server and
-//! client run in this process, each on half of the cores; the cases take turns, so that all of them meet the same noise.
+//! `load [SECONDS]` runs for this time in total (default 10, from 3 to 600) and prints requests for each second. Server
+//! and client run in this process, each on half of the cores. The cases take turns, so that all of them have the same
+//! noise.
 
 #![allow(clippy::print_stdout, reason = "it prints its results")]
 
@@ -40,11 +41,11 @@ mod tokens;
 
 const ISSUED_AT: u64 = 1_750_000_000;
 const EXPIRES_AT: u64 = 4_000_000_000;
-/// Keep-alive connections, each with one request under way at any time.
+/// Keep-alive connections. Each has one running request at any time.
 const CONNECTIONS: usize = 64;
-/// Tokens that take turns: few enough that all of them are hot.
+/// The number of different tokens. It is small, so that all of them are in the cache.
 const TOKENS: usize = 100;
-/// How long one case runs before it is the next one's turn.
+/// How long one case runs before the next one.
 const TURN: Duration = Duration::from_millis(500);
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -79,7 +80,7 @@ fn run() -> Result<(), Failure> {
         cases.push(Case { name, connections, requests: 0, time: Duration::ZERO });
     }
 
-    // The first turn of each case is not counted: it fills caches.
+    // The first turn of each case is not counted, because it fills caches.
     let turns = Duration::from_secs(seconds).as_millis() / TURN.as_millis() / cases.len() as u128;
     for turn in 0..=turns.max(1) {
         for case in &mut cases {
@@ -108,7 +109,7 @@ struct Case {
 }
 
 impl Case {
-    /// The requests that were answered in one turn, and the time that it took.
+    /// The number of requests that were answered in one turn, and the duration of the turn.
     async fn take_turn(
         &mut self,
         credentials: &Arc<Vec<HeaderValue>>,
@@ -139,7 +140,7 @@ impl Case {
     }
 }
 
-/// Sends one request and takes the whole answer.
+/// Sends one request and reads the whole response.
 async fn ask(
     connection: &mut Connection,
     credential: Option<&HeaderValue>,
@@ -160,7 +161,7 @@ fn runtime(threads: usize) -> Result<Runtime, Failure> {
     Ok(Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?)
 }
 
-/// Serves one route on a port of the system's choice for as long as the runtime lives.
+/// Serves one route on a free port until the runtime ends.
 async fn serve(layer: Option<BearerLayer>) -> Result<SocketAddr, Failure> {
     let router = match layer {
         None => Router::new().route("/", get(async || "hello")),
@@ -190,7 +191,7 @@ async fn connect(
     Ok(connections)
 }
 
-/// The layer with its defaults, or with so many bytes for verified tokens, and with revocation on.
+/// The layer with revocation, and with its defaults or this many bytes for the token cache.
 fn layer(token_cache: Option<u64>) -> Result<BearerLayer, Failure> {
     let key = Key::from_pem(Algorithm::ES256, tokens::fixture("p256.public.pem"))?;
     let issuer = Issuer::new("https://issuer.example", key).audience("api://orders");

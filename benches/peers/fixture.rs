@@ -1,4 +1,4 @@
-//! Keys and tokens that every peer is given.
+//! Keys and tokens for all peers.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
@@ -13,11 +13,11 @@ pub(crate) const AUDIENCE: &str = "api://orders";
 pub(crate) const KEY_ID: &str = "2026-11-key-1";
 pub(crate) const SECRET: &str = "a secret of the benches, 64 bytes long, so that HS512 takes it.";
 
-/// The peers read the clock of the system, so these last until the year 2100.
+/// The peers read the system clock, so these tokens are valid until the year 2100.
 const ISSUED_AT: u64 = 1_700_000_000;
 const EXPIRES_AT: u64 = 4_102_444_800;
 
-/// Owned claims of five strings, as a handler would want them.
+/// Owned claims of five strings, as a handler would use them.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Claims {
     pub(crate) iss: String,
@@ -34,7 +34,7 @@ pub(crate) fn good_token(algorithm: Algorithm) -> String {
     token(algorithm, ISSUER, AUDIENCE, EXPIRES_AT)
 }
 
-/// Tokens that nobody may accept, each with one thing wrong, and what that is.
+/// Tokens that every peer must reject. Each has one error, with the name of that error.
 pub(crate) fn bad_tokens(algorithm: Algorithm) -> Vec<(&'static str, String)> {
     vec![
         ("signature", with_bad_signature(&good_token(algorithm))),
@@ -52,7 +52,7 @@ pub(crate) fn with_bad_signature(token: &str) -> String {
     format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// The claims of a good token under the algorithm `none`.
+/// The claims of a valid token, with the algorithm `none`.
 pub(crate) fn unsigned_token() -> String {
     let good = good_token(Algorithm::HS256);
     let claims = good.split('.').nth(1).expect("a compact token");
@@ -70,7 +70,7 @@ fn token(algorithm: Algorithm, iss: &str, aud: &str, exp: u64) -> String {
     format!("{input}.{}", signature.expect("the test keys are good"))
 }
 
-/// The algorithm as jsonwebtoken names it.
+/// The name of the algorithm in jsonwebtoken.
 pub(crate) fn peer(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     algorithm.to_string().parse().expect("both know the names of RFC 7518")
 }
@@ -96,7 +96,7 @@ pub(crate) fn public_pem(algorithm: Algorithm) -> String {
     }
 }
 
-/// The one key of an algorithm as a JWK set.
+/// The only key of an algorithm as a JWK set.
 pub(crate) fn jwks(algorithm: Algorithm) -> String {
     let all: Value = serde_json::from_str(&fixture("jwks.json")).expect("the fixture is JSON");
     let named = |kid: &str| {

@@ -1,4 +1,4 @@
-//! Token text to owned claims, without a service: one function for each library.
+//! From token text to owned claims, without a service: one function for each library.
 
 use std::{collections::HashSet, hint::black_box};
 
@@ -17,10 +17,10 @@ use tower_bearer::{Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key};
 
 use crate::fixture::{AUDIENCE, Claims, ISSUER, KEY_ID, SECRET, jwks, peer, public_pem};
 
-/// Whether a token is good.
+/// Whether a token is valid.
 pub(crate) type Verify = Box<dyn Fn(&str) -> bool>;
 
-/// The libraries that know `algorithm`, each set to demand `iss`, `aud` and `exp`.
+/// The libraries that support `algorithm`. Each requires `iss`, `aud` and `exp`.
 pub(crate) fn libraries(algorithm: Algorithm) -> Vec<(&'static str, Verify)> {
     let mut libraries = vec![
         ("tower-bearer", tower_bearer(algorithm)),
@@ -36,7 +36,7 @@ pub(crate) fn libraries(algorithm: Algorithm) -> Vec<(&'static str, Verify)> {
     libraries
 }
 
-/// The signature check alone, of one token, with key and signature decoded beforehand: the floor.
+/// Only the signature check of one token, with decoded key and signature: the floor.
 pub(crate) fn raw(algorithm: Algorithm, token: &str) -> impl Fn() -> bool + use<> {
     let (signed, signature) = token.rsplit_once('.').expect("a compact token");
     let signed = signed.as_bytes().to_vec();
@@ -61,7 +61,7 @@ pub(crate) fn raw(algorithm: Algorithm, token: &str) -> impl Fn() -> bool + use<
     }
 }
 
-/// A verifier as the others are set: clock of the system, keys with the token's `kid`.
+/// A verifier with the same settings as the others: system clock, keys with the token's `kid`.
 pub(crate) fn builder(algorithm: Algorithm) -> AuthenticatorBuilder<Claims> {
     let key = match algorithm {
         Algorithm::HS256 => Key::hs256(SECRET),
@@ -186,13 +186,13 @@ fn biscuit(algorithm: Algorithm) -> Verify {
     })
 }
 
-/// The algorithms of aliri; ES256 takes OpenSSL.
+/// The algorithms of aliri. ES256 needs OpenSSL.
 pub(crate) fn has_aliri(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::HS256 | Algorithm::RS256 | Algorithm::PS256)
         || (cfg!(feature = "openssl") && algorithm == Algorithm::ES256)
 }
 
-/// Claims as aliri demands them, with a scope that is plain text or parsed.
+/// Claims as aliri requires them. The scope is plain text or parsed.
 #[derive(Clone, Deserialize)]
 pub(crate) struct AliriClaims<S> {
     iss: aliri::jwt::Issuer,

@@ -1,6 +1,6 @@
-//! This crate beside others, in one process, on the same tokens.
+//! Compares this crate with others, in one process, with the same tokens.
 //!
-//! Before anything is measured, every peer has to accept the good token and to refuse four bad ones.
+//! Before the measurement, every peer must accept the valid token and reject four invalid ones.
 
 #[cfg(not(any(feature = "openssl", feature = "boring")))]
 compile_error!("choose one of the features `openssl` and `boring`");
@@ -18,7 +18,7 @@ use tower_bearer::Algorithm;
 use fixture::{ALGORITHMS, bad_tokens, good_token, unsigned_token, with_bad_signature};
 use services::{Handle, bare, request, services};
 
-/// Token text to owned claims, beside the signature check alone.
+/// From token text to owned claims, next to the signature check alone.
 fn verify(c: &mut Criterion) {
     for algorithm in ALGORITHMS {
         let token = good_token(algorithm);
@@ -40,7 +40,7 @@ fn verify(c: &mut Criterion) {
     }
 }
 
-/// A whole request with a good token, beside the service that all of them guard.
+/// A whole request with a valid token, next to the service that all of them guard.
 fn middleware(c: &mut Criterion) {
     for algorithm in ALGORITHMS {
         let good = bearer(&good_token(algorithm));
@@ -59,7 +59,7 @@ fn middleware(c: &mut Criterion) {
     }
 }
 
-/// What it costs to turn a request away, beside the service that it never reaches.
+/// The cost of a rejection, next to the service that the request never reaches.
 fn refusals(c: &mut Criterion) {
     let algorithm = Algorithm::HS256;
     let random: String = (0..500_u32)

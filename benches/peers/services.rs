@@ -1,4 +1,4 @@
-//! Request in to response out: each middleware around the same trivial service.
+//! From request to response: each middleware around the same trivial service.
 
 use std::{convert::Infallible, hint::black_box, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ pub(crate) type Body = Empty<Bytes>;
 /// Handles one request.
 pub(crate) type Handle = Box<dyn FnMut(Request<Body>) -> StatusCode>;
 
-/// A request as a server makes it of what it has read: two headers, whose bytes are there already.
+/// A request as a server makes it from the bytes that it has read: two headers whose bytes are already in memory.
 pub(crate) fn request(credential: Option<&HeaderValue>) -> Request<Body> {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = Uri::from_static("/orders");
@@ -40,12 +40,12 @@ pub(crate) fn request(credential: Option<&HeaderValue>) -> Request<Body> {
     request
 }
 
-/// The service behind every middleware, alone: the floor.
+/// Only the service behind every middleware: the floor.
 pub(crate) fn bare() -> Handle {
     handle(service_fn(inner))
 }
 
-/// The middlewares that know `algorithm`, each set to demand `iss`, `aud` and `exp`.
+/// The middlewares that support `algorithm`. Each requires `iss`, `aud` and `exp`.
 pub(crate) fn services(algorithm: Algorithm) -> Vec<(&'static str, Handle)> {
     let cold = builder(algorithm).with_token_cache_capacity(0);
     let cached = builder(algorithm).cache_hmac_tokens();
@@ -88,14 +88,14 @@ where
     }
 }
 
-/// The whole layer, with a revocation cache that knows the answer after the first request.
+/// The whole layer, with a revocation cache that has the answer after the first request.
 fn tower_bearer(builder: AuthenticatorBuilder<Claims>) -> Handle {
     let revocation = RevocationCache::new(MemoryStore::new(), Duration::from_secs(3_600));
     let authenticator = builder.revocation(revocation).build().expect("the policy is good");
     handle(BearerLayer::new(authenticator).layer(service_fn(inner)))
 }
 
-/// What one writes without a crate: the asynchronous authorization of tower-http around `jsonwebtoken::decode`.
+/// A service without a crate for this: the asynchronous authorization of tower-http around `jsonwebtoken::decode`.
 fn by_hand(algorithm: Algorithm) -> Handle {
     let policy = Arc::new(jsonwebtoken_key(algorithm));
     let authorize = move |mut request: Request<Body>| {
@@ -122,7 +122,7 @@ fn refused(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
-/// An extractor, called here as a handler's extractor is, without a router around it.
+/// An extractor. It is called directly, without a router around it.
 fn axum_jwt_auth(algorithm: Algorithm) -> Handle {
     use jsonwebtoken10::{DecodingKey, Validation};
     let key = match algorithm {
@@ -164,7 +164,7 @@ fn axum_jwt_auth(algorithm: Algorithm) -> Handle {
 fn jwt_authorizer(algorithm: Algorithm) -> Handle {
     use jwt_authorizer::{AuthError, JwtAuthorizer, Validation};
 
-    /// Its layer takes services that can answer with its errors; this one does so without a boxed body.
+    /// The layer of that crate needs services that can answer with its errors. This type does so without a boxed body.
     struct Answer(Response<Full<Bytes>>);
 
     impl From<AuthError> for Answer {

@@ -1,4 +1,4 @@
-//! What a look-up costs when little or much is revoked, and what it takes up.
+//! Measures the cost of a lookup with few and with many revocations, and the memory that they use.
 
 use std::{
     fmt::Write,
@@ -21,7 +21,7 @@ use crate::{
     text,
 };
 
-/// Look-ups that are under way at once where throughput is measured.
+/// Simultaneous lookups in the measurement of throughput.
 const AT_ONCE: usize = 64;
 
 pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
@@ -56,7 +56,7 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
         drop(process);
         if revoked >= 10_000 {
             let of_a_process = |bytes: u64, nothing: u64| match revoked {
-                // Less than by what two processes differ.
+                // The difference is smaller than that between two equal processes.
                 ..100_000 => "-".to_owned(),
                 _ => megabytes(bytes.saturating_sub(nothing), revoked),
             };
@@ -156,7 +156,7 @@ fn line(revoked: usize, name: &str, latencies: &mut [Duration], a_second: u64) -
     format!("| {revoked} | {name} | {median} | {p99} | {a_second} |\n")
 }
 
-/// As a cache asks: of every kind, and of none is there a denial.
+/// The question of a cache: about every kind of thing. There is no denial for any of them.
 fn asked(name: &str) -> Lookup {
     service::asked(every_kind(name))
 }

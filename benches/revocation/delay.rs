@@ -1,4 +1,4 @@
-//! From the acknowledgement in process A to the first refusal in B and C.
+//! Measures the time from the acknowledgement in process A to the first rejection in B and C.
 
 use std::{fmt::Write, path::PathBuf};
 
@@ -67,7 +67,7 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
     page + "\n"
 }
 
-/// An SQLite file, by its directory, and the relay that carries from it.
+/// The directory of an SQLite file, and the relay that copies from it.
 struct Database {
     directory: PathBuf,
     relay: Option<JoinHandle<()>>,
@@ -85,7 +85,7 @@ impl Database {
         let url = format!("sqlite:{}", self.directory.join("store.db").display());
         let store = SqlStore::open(&url).await.unwrap();
         let relay = OutboxRelay::new(store.clone(), redis);
-        // Seeds: what is measured is a fleet that runs.
+        // This seeds Redis. The measurement is about a fleet that already runs.
         relay.carry().await.unwrap();
         self.relay = Some(tokio::spawn(async move { relay.run().await }));
         store
@@ -94,7 +94,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // It would seed the Redis of the next measurement.
+        // The relay would seed the Redis of the next measurement.
         if let Some(relay) = &self.relay {
             relay.abort();
         }

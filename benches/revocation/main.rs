@@ -1,8 +1,8 @@
-//! How soon a revocation is seen by other processes, and what looking for one costs, over a real Redis.
+//! Measures how soon other processes see a revocation, and what a lookup costs, over a real Redis.
 //!
-//! `REDIS_SERVER=redis-server cargo bench --bench revocation` prints tables; `-- --write` puts them into
-//! `benches/revocation/results.md`, `-- --quick` takes a tenth of the work and leaves the million out. `-- --delay` prints
-//! the first table only, and never writes it.
+//! `REDIS_SERVER=redis-server cargo bench --bench revocation` prints tables. `-- --write` writes them to
+//! `benches/revocation/results.md`. `-- --quick` does a tenth of the work, without the million. `-- --delay` prints
+//! only the first table, and never writes it.
 
 #![allow(clippy::print_stdout, reason = "a bench tells its results")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
@@ -26,7 +26,7 @@ use std::{fmt::Write, time::Duration};
 
 use server::Server;
 
-/// How much is measured.
+/// The amount of work.
 struct Scale {
     revocations: usize,
     look_ups: usize,
@@ -72,7 +72,7 @@ fn main() {
     }
 }
 
-/// Of durations, sorted here.
+/// A quantile of durations. Sorts them.
 fn quantile(durations: &mut [Duration], quantile: f64) -> Duration {
     durations.sort_unstable();
     let last = durations.len() - 1;

@@ -1,4 +1,4 @@
-//! A process of the fleet: this bench, started again.
+//! A process of the fleet: another instance of this bench.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -16,12 +16,12 @@ use tower_bearer_redis::{DenyList, RedisStore};
 
 use crate::service::{Passes, Revoked, ask, authenticator, eventually, token};
 
-/// How a process learns what is revoked.
+/// How a process gets revocations.
 #[derive(Clone, Copy)]
 pub(crate) enum Mode {
     Pushes,
     DenyList,
-    /// By pushes of what process A writes into a database of its own.
+    /// By pushes of the entries that process A writes into its own database.
     Relay,
 }
 
@@ -37,14 +37,14 @@ impl Mode {
     }
 }
 
-/// Requests that each process answers beside what is measured, in each millisecond.
+/// Requests that each process answers during the measurement, in each millisecond.
 const LOAD: usize = 20;
 pub(crate) const LOAD_PER_SECOND: usize = LOAD * 1_000;
 
-/// Between two looks at the token that is being revoked.
+/// The pause between two checks of the token that is being revoked.
 pub(crate) const RESOLUTION: Duration = Duration::from_micros(100);
 
-/// A million denials are read meanwhile.
+/// In this time, a process must be able to read a million denials.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) struct Process {
@@ -75,7 +75,7 @@ impl Process {
         process
     }
 
-    /// Bytes of memory that it takes up now, and took up at most.
+    /// Bytes of memory: now, and the maximum so far.
     pub(crate) fn memory(&self) -> [u64; 2] {
         let status = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(status).unwrap_or_default();
@@ -106,10 +106,10 @@ pub(crate) fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
-/// What process B or C tells about a token.
+/// The report of process B or C about a token.
 pub(crate) struct Refused {
     pub(crate) at: Duration,
-    /// The longest time by which it was kept from running meanwhile: that part of a delay is the machine's.
+    /// The longest time for which the process could not run meanwhile. That part of a delay comes from the machine.
     pub(crate) stood_still: Duration,
 }
 
@@ -121,7 +121,7 @@ impl Refused {
     }
 }
 
-/// By how much the runtime was late at most since this was last taken.
+/// The maximum lateness of the runtime since the last read.
 static LATE: AtomicU64 = AtomicU64::new(0);
 
 fn note_late(due: Duration, begin: Instant) {
@@ -129,7 +129,8 @@ fn note_late(due: Duration, begin: Instant) {
     LATE.fetch_max(late.as_nanos().try_into().unwrap_or(u64::MAX), Relaxed);
 }
 
-/// Lives a process's life, if this is one: for each id on its input it says `passes`, and when it refused it.
+/// Runs as a process of the fleet, if this is one. For each id on its input it prints `passes`, and later when it
+/// rejected the id.
 pub(crate) fn is_one() -> bool {
     let (Ok(url), Ok(mode)) = (std::env::var("FLEET_URL"), std::env::var("FLEET_MODE")) else {
         return false;

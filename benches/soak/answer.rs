@@ -1,17 +1,17 @@
-//! The answers that are documented, told apart by every byte that is.
+//! The documented answers. They are recognised by every byte that is documented.
 
 use http::{HeaderMap, StatusCode, header};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Answer {
-    /// 200 with the claims of just this token, or 204 to a log-out.
+    /// 200 with the claims of exactly this token, or 204 to a log-out.
     Passed,
     NotAuthenticated,
     TokenNotValid,
     BadHeader,
     PermissionDenied,
     Unavailable,
-    /// A log-out that the store could not be told of.
+    /// A log-out that the store could not record.
     NotStored,
 }
 
@@ -28,7 +28,8 @@ impl Answer {
         }
     }
 
-    /// `subject` is whose claims a 200 has to show. What is none of the answers is told as text.
+    /// `subject` is the subject whose claims a 200 must contain. For anything that is not a documented answer, returns
+    /// a text.
     pub(crate) fn read(
         status: StatusCode,
         headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! What goes wrong, and when.
+//! The faults of the key server and of Redis, and their times.
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,18 +9,18 @@ use tower_bearer_redis::RedisStore;
 
 use crate::{Failure, proxy::Proxy, redis_server::Server as RedisServer, revoker, world::World};
 
-/// How long the key server fails: long enough for one attempt, which unknown keys cause every 30 seconds.
+/// How long the key server fails. It is long enough for one attempt: unknown keys cause one every 30 seconds.
 const KEYS_FAIL: Duration = Duration::from_secs(35);
 const KEYS_ARE_WELL: Duration = Duration::from_secs(20);
 
 const REDIS_FAILS: Duration = Duration::from_secs(5);
 const REDIS_IS_WELL: Duration = Duration::from_secs(15);
-/// The longest pause before the resource server connects again (2 seconds), the heartbeat that notices (1 second), a
-/// command that times out, and a busy machine.
+/// The sum of the longest pause before the resource server reconnects (2 seconds), the heartbeat that detects the fault
+/// (1 second), a command that times out, and the delay of a busy machine.
 const RECOVERY: Duration = Duration::from_secs(6);
-/// No request takes so long on a machine that is well.
+/// On a healthy machine, every request is faster than this.
 const STALL: Duration = Duration::from_millis(250);
-/// After so long in a fault no question to Redis that began before it is still under way.
+/// A question to Redis that began before a fault ends within this time.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) enum KeyFault {
     BreaksOff,
 }
 
-/// Each in turn, with good times in between.
+/// Each fault in turn, with pauses without a fault between them.
 pub(crate) async fn of_keys(world: Arc<World>) -> Result<(), Failure> {
     let faults =
         [KeyFault::Fails, KeyFault::Hangs, KeyFault::Empty, KeyFault::Garbage, KeyFault::BreaksOff];
@@ -71,7 +71,7 @@ impl RedisFault {
     }
 }
 
-/// When Redis could not be asked, and when the machine stalled.
+/// The times when Redis could not answer, and when the machine stalled.
 #[derive(Default)]
 pub(crate) struct RedisFaults(Mutex<Vec<Window>>, Mutex<Vec<(Instant, Instant)>>);
 
@@ -79,10 +79,10 @@ pub(crate) struct RedisFaults(Mutex<Vec<Window>>, Mutex<Vec<(Instant, Instant)>>
 struct Window {
     fault: RedisFault,
     from: Instant,
-    /// From then on somebody may reach it again.
+    /// From this time on, some process may reach Redis again.
     mended: Option<Instant>,
     until: Option<Instant>,
-    /// The last request that got 503 for it.
+    /// The last request that got 503 because of this fault.
     last_unavailable: Option<Instant>,
 }
 
@@ -105,7 +105,7 @@ impl RedisFaults {
         }
     }
 
-    /// Whether a request between these moments may have found Redis out of reach.
+    /// Whether Redis may have been unreachable for a request between these times.
     pub(crate) fn may_concern(&self, from: Instant, until: Instant) -> bool {
         let concerns = |window: &Window| {
             window.from <= until && window.until.is_none_or(|end| from <= end + RECOVERY)
@@ -113,7 +113,7 @@ impl RedisFaults {
         self.0.lock().unwrap().iter().rev().take(2).any(concerns)
     }
 
-    /// Whether Redis could not have been asked at any moment between these.
+    /// Whether Redis was certainly unreachable at every moment between these times.
     pub(crate) fn surely_concern(&self, from: Instant, until: Instant) -> bool {
         self.0.lock().unwrap().last().is_some_and(|window| {
             window.fault != RedisFault::Cut
@@ -122,7 +122,8 @@ impl RedisFaults {
         })
     }
 
-    /// A request took so long that the machine must have stalled, or Redis on its disk, which may fail a look-up as well.
+    /// Records that a request took too long. The machine must have stalled, or Redis on its disk. That may also make a
+    /// lookup fail.
     pub(crate) fn note_stall(&self, from: Instant, until: Instant) {
         if until - from >= STALL && !self.may_concern(from, until) {
             self.1.lock().unwrap().push((from, until));
@@ -134,7 +135,7 @@ impl RedisFaults {
         stalls.iter().any(|stall| stall.0 <= until && from <= stall.1 + RECOVERY)
     }
 
-    /// How long the machine stalled in all.
+    /// The total time for which the machine stalled.
     pub(crate) fn stalled(&self) -> Duration {
         let mut stalls = self.1.lock().unwrap().clone();
         stalls.sort_unstable();
@@ -153,14 +154,14 @@ impl RedisFaults {
         }
     }
 
-    /// The last one, how long ago it began, and how long ago it ended.
+    /// The last fault, how long ago it began, and how long ago it ended.
     pub(crate) fn last(&self) -> Option<(RedisFault, Duration, Option<Duration>)> {
         let windows = self.0.lock().unwrap();
         let window = windows.last()?;
         Some((window.fault, window.from.elapsed(), window.until.map(|end| end.elapsed())))
     }
 
-    /// How often each was there, and the longest time after its end until the last 503.
+    /// For each fault: how often it occurred, and the longest time from its end to the last 503.
     pub(crate) fn summary(&self) -> Vec<(RedisFault, usize, Duration)> {
         let windows = self.0.lock().unwrap();
         let of = |fault| windows.iter().filter(move |window| window.fault == fault);
@@ -178,7 +179,7 @@ impl RedisFaults {
     }
 }
 
-/// Each in turn, with good times in between.
+/// Each fault in turn, with pauses without a fault between them.
 pub(crate) async fn of_redis(
     world: Arc<World>,
     mut redis: RedisServer,
@@ -208,7 +209,7 @@ pub(crate) async fn of_redis(
                 world.goes_on_for(REDIS_FAILS).await;
                 world.redis.mend();
                 proxy.swallow(false);
-                // What was half swallowed is no protocol any more.
+                // Half a message is not valid in the protocol.
                 proxy.cut();
             }
             RedisFault::Cut => proxy.cut(),

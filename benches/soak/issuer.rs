@@ -1,4 +1,4 @@
-//! Who makes the tokens: keys that come and go, and tokens signed with them.
+//! The issuer of the tokens: keys that change, and tokens signed with them.
 
 use std::{
     sync::Arc,
@@ -19,13 +19,13 @@ use crate::{
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const AUDIENCE: &str = "api://soak";
 
-/// Between two new keys.
+/// The time between two new keys.
 const ROTATION: Duration = Duration::from_secs(20);
-/// How many keys that come and go are published at a time.
+/// How many of the changing keys are published at the same time.
 const PUBLISHED: usize = 5;
-/// How long a key is published before it signs: longer than `max-age`, as issuers have to.
+/// How long a key is published before it signs. It is longer than `max-age`, as issuers must do.
 const SIGNS_AFTER: Duration = Duration::from_secs(61);
-/// Good tokens that take turns. New ones replace them.
+/// The number of valid tokens in use. New ones replace old ones.
 const STOCK: usize = 2_000;
 const MINTED_PER_SECOND: u32 = 200;
 
@@ -39,7 +39,7 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// The one RSA key, which stays.
+    /// The RSA key, which never changes.
     pub(crate) fn lasting() -> Self {
         let set: serde_json::Value =
             serde_json::from_slice(&signing::fixture("../jwks.json")).unwrap_or_default();
@@ -67,7 +67,7 @@ impl SigningKey {
             (Algorithm::EdDSA, key, jwk)
         } else {
             let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-            // Uncompressed: a byte that says so, and two coordinates.
+            // Uncompressed: one byte for the format, and two coordinates.
             let (x, y) = pair.public_key_raw()[1..].split_at(32);
             let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
             let jwk = format!(r#"{head},"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#);
@@ -85,7 +85,7 @@ impl SigningKey {
     }
 }
 
-/// A new key every so often, beside those of before; the oldest is withdrawn.
+/// Adds a new key at regular intervals, and withdraws the oldest.
 pub(crate) async fn rotate(world: Arc<World>) -> Result<(), Failure> {
     let mut number = world.keys().len();
     while world.goes_on_for(ROTATION).await {
@@ -100,12 +100,12 @@ pub(crate) async fn rotate(world: Arc<World>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A key that is published for long enough.
+/// A key that has been published for long enough.
 pub(crate) fn signing_key(world: &World) -> SigningKey {
     let keys = world.keys();
     let old = |key: &&SigningKey| key.number <= 2 || key.published.elapsed() >= SIGNS_AFTER;
     let old: Vec<_> = keys.iter().filter(old).collect();
-    // The lasting key is slow to sign with.
+    // Signing with the RSA key is slow.
     let at = if random::one_in(20) { 0 } else { random::below(old.len()) };
     old[at].clone()
 }
@@ -114,7 +114,7 @@ pub(crate) fn newest_key(world: &World) -> SigningKey {
     world.keys().last().expect("the lasting key is one").clone()
 }
 
-/// Keeps a stock of good tokens, in which old ones are replaced at random.
+/// Keeps a stock of valid tokens. Random old ones are replaced by new ones.
 pub(crate) async fn mint(world: Arc<World>) -> Result<(), Failure> {
     while world.goes_on() {
         let token = Arc::new(Token::new(&signing_key(&world), world.number(), 3_600, Flaw::None));

@@ -1,4 +1,4 @@
-//! Which answers may come.
+//! Decides which answers are correct.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use crate::{
     world::World,
 };
 
-/// How long the resource server goes on with what it knew, where it has heard nothing of a revocation.
+/// The staleness bound: how long the resource server uses an old answer if it has not received a revocation.
 const BOUND: Duration = Duration::from_secs(30);
-/// Around the moment at which a token expires.
+/// The tolerance around the moment at which a token expires.
 const TICK: u64 = 1;
 /// The default leeway of a policy.
 const LEEWAY: u64 = 30;
 
-/// A request, from just before it was sent until its answer was there.
+/// A request, from just before it was sent until its answer arrived.
 pub(crate) struct Exchange {
     pub(crate) sent: Instant,
     pub(crate) answered: Instant,
@@ -34,7 +34,7 @@ impl Exchange {
     }
 }
 
-/// What was asked for.
+/// The request that was made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Demand {
     Claims,
@@ -42,7 +42,7 @@ pub(crate) enum Demand {
     LogOut,
 }
 
-/// For a token without flaws, as it is at this time.
+/// The correct answers for a token without flaws, in its state at this time.
 pub(crate) fn answers(
     world: &World,
     token: &Token,
@@ -62,7 +62,7 @@ pub(crate) fn answers(
         Revocation::Recorded(at) => (true, sent >= at + BOUND, false),
         Revocation::LoggedOut(at) => (true, sent >= at, sent >= at),
     };
-    // Nobody has ever got an answer about it, and nobody can.
+    // The server has never got an answer about this token, and cannot get one.
     let is_unasked = world.redis.surely_concern(first_sent, answered);
 
     let mut answers = Vec::new();
@@ -91,7 +91,8 @@ pub(crate) fn answers(
     answers
 }
 
-/// For a token that no time and no store could make good, signed by a key of this number if by any.
+/// The correct answers for a token that is invalid at any time and with any store. `key` is the number of the key that
+/// signed it, if a key did.
 pub(crate) fn bad(world: &World, key: Option<usize>, exchange: &Exchange) -> Vec<Answer> {
     let knowledge = world.attempts.knowledge(key, exchange.sent, exchange.answered);
     match !knowledge.surely && knowledge.in_doubt {
@@ -100,7 +101,7 @@ pub(crate) fn bad(world: &World, key: Option<usize>, exchange: &Exchange) -> Vec
     }
 }
 
-/// Whether the resource server surely knows its key, all the while.
+/// Whether the resource server certainly knows the key of the token, during the whole exchange.
 pub(crate) fn knows_key(world: &World, token: &Token, exchange: &Exchange) -> bool {
     world.attempts.knowledge(Some(token.key), exchange.sent, exchange.answered).surely
 }

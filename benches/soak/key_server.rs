@@ -1,4 +1,4 @@
-//! The key server, and its memory of who was told what.
+//! The key server. It records which keys it sent, and when.
 
 use std::{
     collections::BTreeSet,
@@ -17,12 +17,12 @@ use tokio::{net::TcpListener, time::sleep};
 
 use crate::{Failure, faults::KeyFault, world::World};
 
-/// An answer takes less than this to be taken in, on a busy machine too.
+/// The maximum time in which the resource server applies an answer, on a busy machine.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// How long the resource server waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Every time that keys were asked for.
+/// Every request for keys.
 #[derive(Default)]
 pub(crate) struct Attempts(Mutex<Vec<Attempt>>);
 
@@ -30,16 +30,16 @@ pub(crate) struct Attempts(Mutex<Vec<Attempt>>);
 struct Attempt {
     begun: Instant,
     ended: Instant,
-    /// What a good answer held.
+    /// The keys in a valid answer.
     keys: Option<BTreeSet<usize>>,
 }
 
-/// What the resource server can know of a key during a request.
+/// What the resource server can know about a key during a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Knowledge {
     pub(crate) maybe: bool,
     pub(crate) surely: bool,
-    /// The last attempt to learn more may have failed.
+    /// The last fetch of keys may have failed.
     pub(crate) in_doubt: bool,
 }
 
@@ -48,7 +48,7 @@ impl Attempts {
         self.0.lock().unwrap().push(Attempt { begun, ended, keys });
     }
 
-    /// Between these two moments.
+    /// The knowledge about `key` between these two times.
     pub(crate) fn knowledge(&self, key: Option<usize>, from: Instant, until: Instant) -> Knowledge {
         let attempts = self.0.lock().unwrap();
         let is_settled = |attempt: &&Attempt| attempt.ended + ON_THE_WAY <= from;
@@ -75,7 +75,7 @@ impl Attempts {
         (attempts.len(), attempts.iter().filter(|attempt| attempt.keys.is_none()).count())
     }
 
-    /// The longest time without an attempt.
+    /// The longest time without a request for keys.
     pub(crate) fn longest_pause(&self) -> Duration {
         let attempts = self.0.lock().unwrap();
         let pauses = attempts.windows(2).map(|two| two[1].begun - two[0].begun);
@@ -83,7 +83,7 @@ impl Attempts {
     }
 }
 
-/// The address of the keys.
+/// Starts the server. Returns the URL of the keys.
 pub(crate) async fn start(world: Arc<World>) -> Result<String, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -103,7 +103,7 @@ async fn answer(world: &World) -> Response {
             (keys.iter().map(|key| key.number).collect(), document)
         };
         world.attempts.note(begun, begun, Some(keys));
-        // As short as the resource server takes seriously.
+        // The shortest `max-age` that the resource server respects.
         return ([(header::CACHE_CONTROL, "max-age=60")], document).into_response();
     };
     let ended = if fault == KeyFault::Hangs { begun + PATIENCE } else { begun };

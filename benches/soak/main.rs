@@ -1,16 +1,17 @@
-//! Minutes of mixed traffic against the example `resource_server`, while its Redis and its key server fail in turn.
+//! Sends minutes of mixed traffic to the example `resource_server`, while its Redis and its key server fail in turn.
 //!
 //! ```sh
 //! REDIS_SERVER=redis-server cargo bench --bench soak -- --minutes 10 --write
 //! ```
 //!
-//! Everything is a process or a port of the own machine: the example as it is built for release, a real Redis, a key
-//! server in here. The client knows of each token what it is worth at the moment it is sent (its key, its times, its
-//! revocation, which faults are in force), and so which answers may come, byte for byte. It counts all of them; a wrong one,
-//! a broken connection, a panic of the server, memory or files that grow: each ends the run with a failure. `--write`
-//! puts the counts into `benches/soak/results.md`.
+//! Everything is a process or a port of this machine: a release build of the example, a real Redis, and a key server in
+//! this process. For each token, the client knows its key, its times, its revocation, and the faults at the moment when
+//! it sends the token. So it knows which answers are correct, byte for byte. It counts all of them. The run fails on a
+//! wrong answer, a broken connection, a panic of the server, or memory or files that grow. `--write` writes the counts
+//! to `benches/soak/results.md`.
 //!
-//! That it notices: a server that takes expired tokens, or does not ask whether they are revoked, fails within seconds.
+//! The bench detects errors: a server that accepts expired tokens, or does not look up revocations, fails within
+//! seconds.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it tells its results")]
 #![allow(clippy::disallowed_methods, reason = "it lives in real time")]
@@ -47,7 +48,7 @@ use self::{
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Connections that are kept, each with one request under way at any time.
+/// Keep-alive connections. Each has one running request at any time.
 const CONNECTIONS: usize = 16;
 
 fn main() -> ExitCode {
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The number of minutes after `--minutes`, which may be a fraction, and whether to write.
+/// The number of minutes after `--minutes`, which may be a fraction, and whether to write the results.
 fn arguments() -> Result<(Duration, bool), Failure> {
     let arguments: Vec<String> = env::args().collect();
     let minutes = arguments.iter().position(|argument| argument == "--minutes");
@@ -116,7 +117,7 @@ async fn run() -> Result<(), Failure> {
     report.verdict()
 }
 
-/// Looks at the server every second until the time is over, something is wrong, or somebody interrupts.
+/// Samples the server every second until the time is over, an error occurs, or the user interrupts.
 async fn watch(
     world: &World,
     server: &mut ResourceServer,

@@ -1,4 +1,4 @@
-//! Numbers in no order.
+//! Random numbers.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -7,7 +7,7 @@ pub(crate) fn below(bound: usize) -> usize {
     usize::try_from(random % bound.max(1) as u64).unwrap_or(0)
 }
 
-/// Once in so many times.
+/// `true` once in `times` calls on average.
 pub(crate) fn one_in(times: usize) -> bool {
     below(times) == 0
 }

@@ -1,4 +1,4 @@
-//! What came out.
+//! The results of the run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,13 +14,13 @@ use crate::{
     world::World,
 };
 
-/// What the median of the last quarter may exceed that of the second by: an allocator's arenas still settle then, and
-/// a leak of ten bytes for each request is more in ten minutes.
+/// The maximum by which the median of the last quarter may exceed that of the second quarter. The arenas of an
+/// allocator still grow in that time. A leak of ten bytes for each request is more than this in ten minutes.
 const GROWTH_KIB: u64 = 4 * 1024;
 const GROWTH_FILES: u64 = 8;
-/// Shorter runs are still filling caches, whose growth is no leak.
+/// Shorter runs are still filling caches. That growth is not a leak.
 const FILLS: Duration = Duration::from_secs(600);
-/// The longest pause between two attempts to fetch keys is a minute.
+/// The longest pause between two attempts to fetch keys is one minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(63);
 
 pub(crate) struct Report {
@@ -37,7 +37,8 @@ impl Report {
             let length = samples.len() / 4;
             &samples[number * length..(number + 1) * length]
         };
-        // A demand behind the layer is a second decision; who broke off may have been decided on or not.
+        // A requirement behind the layer is a second decision. A request whose client disconnected may or may not have
+        // a decision.
         let of = |wanted: Answer| -> u64 {
             counts.iter().filter(|((_, it), _)| *it == wanted).map(|(_, count)| count).sum()
         };
@@ -126,7 +127,7 @@ impl Report {
     }
 }
 
-/// Kinds that would prove nothing if none of them ever passed.
+/// If no request of one of these kinds passes, the run proves nothing.
 const KINDS_WITH_SUCCESS: [&str; 4] = ["good", "new", "expiring", "log-out"];
 
 fn table(counts: &BTreeMap<(&'static str, Answer), u64>) -> String {

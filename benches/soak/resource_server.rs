@@ -1,4 +1,4 @@
-//! The example `resource_server` as a process, built for release, and what it takes of the machine.
+//! Runs the example `resource_server` as a process, built for release, and measures its memory and files.
 
 use std::{
     env, fs,
@@ -15,7 +15,7 @@ use crate::{
     issuer::{AUDIENCE, ISSUER},
 };
 
-/// Settings that the machine's environment must not decide.
+/// Settings that the environment of the machine must not change.
 const SETTINGS: [&str; 9] = [
     "OIDC_ISSUER",
     "JWKS_URL",
@@ -42,7 +42,7 @@ pub(crate) struct Sample {
     pub(crate) files: usize,
 }
 
-/// What was seen of its life.
+/// The observations of the whole run.
 pub(crate) struct End {
     pub(crate) samples: Vec<Sample>,
     pub(crate) errors: String,
@@ -51,7 +51,7 @@ pub(crate) struct End {
 }
 
 impl ResourceServer {
-    /// Builds it first: `cargo bench` makes no examples.
+    /// Builds the example first, because `cargo bench` does not build examples.
     pub(crate) fn start(keys: &str, redis: &str) -> Result<Self, Failure> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
@@ -88,7 +88,7 @@ impl ResourceServer {
         &self.address
     }
 
-    /// Looks at its memory and its files.
+    /// Measures its memory and its open files.
     pub(crate) fn sample(&mut self) -> Result<(), Failure> {
         if let Some(status) = self.process.try_wait()? {
             return Err(format!("the server has ended: {status}").into());
@@ -115,7 +115,7 @@ impl ResourceServer {
         Ok(counts.sum())
     }
 
-    /// Asks it to end, as a terminal does, and sees that it does so in good order.
+    /// Asks the process to stop, as a terminal does, and checks that it exits successfully.
     pub(crate) fn stop(mut self) -> Result<End, Failure> {
         let decisions = self.decisions()?;
         let id = self.process.id().to_string();

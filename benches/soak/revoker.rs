@@ -1,4 +1,4 @@
-//! Another process of the fleet, in effect: it revokes through Redis, and the resource server has to hear of it.
+//! Simulates another process of the fleet. It revokes through Redis, and the resource server must receive that.
 
 use std::{
     sync::Arc,
@@ -16,17 +16,17 @@ use crate::{
 };
 
 const PAUSE: Duration = Duration::from_millis(100);
-/// Revoked tokens that are still tried; older ones make room.
+/// The number of revoked tokens that are still sent. The oldest ones are removed first.
 const REMEMBERED: usize = 2_000;
 
-/// On a connection of its own, which no proxy fails.
+/// Uses a separate connection without the proxy, so the faults of the proxy do not affect it.
 pub(crate) async fn store(url: &str) -> Result<RedisStore, Failure> {
     let store = RedisStore::connect(url).await?;
     store.initialise().await?;
     Ok(store)
 }
 
-/// Ten good tokens a second.
+/// Revokes ten valid tokens each second.
 pub(crate) async fn revoke(world: Arc<World>, store: RedisStore) -> Result<(), Failure> {
     while world.goes_on_for(PAUSE).await {
         let token = World::pick(&world.stock());
@@ -52,7 +52,7 @@ pub(crate) fn remember(world: &World, token: Arc<Token>) {
     revoked.push(token);
 }
 
-/// Puts everything that was revoked into a Redis that has lost it.
+/// Writes all revocations to a Redis that has lost them.
 pub(crate) async fn seed(world: &World, store: &RedisStore) -> Result<(), Failure> {
     let attempts = async {
         loop {

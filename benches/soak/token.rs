@@ -1,4 +1,4 @@
-//! Tokens, and what is known of each.
+//! Tokens, and what the client knows about each.
 
 use std::{
     sync::{Arc, Mutex, OnceLock},
@@ -19,31 +19,31 @@ pub(crate) struct Token {
     pub(crate) key: usize,
     pub(crate) issued_at: u64,
     pub(crate) expires_at: u64,
-    /// When the server may have heard of it first.
+    /// The first time at which the server may have received the token.
     first_sent: OnceLock<Instant>,
     revocation: Mutex<Revocation>,
 }
 
-/// What the client knows of a revocation.
+/// What the client knows about a revocation.
 #[derive(Clone, Copy)]
 pub(crate) enum Revocation {
     None,
-    /// Sent, and either under way or not confirmed.
+    /// Sent. The answer has not arrived, or the revocation is not confirmed.
     Asked,
-    /// Recorded in Redis, by another process than the server.
+    /// Recorded in Redis, by a process other than the server.
     Recorded(Instant),
-    /// Known to the server, which was asked to log the token out and has answered.
+    /// Known to the server: it has answered a log-out with this token.
     LoggedOut(Instant),
 }
 
-/// What is wrong with a token, if anything.
+/// The flaw of a token, if it has one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
     /// For another audience, or from another issuer.
     Audience,
     Issuer,
-    /// It does not expire.
+    /// It has no `exp`.
     NoExpiry,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn unix_time() -> Duration {
 }
 
 impl Token {
-    /// Expires in `lifetime` seconds, which may be in the past.
+    /// Makes a token that expires in `lifetime` seconds. That may be in the past.
     pub(crate) fn new(key: &SigningKey, number: u64, lifetime: i64, flaw: Flaw) -> Self {
         let issued_at = unix_time().as_secs();
         let expires_at = issued_at.saturating_add_signed(lifetime);
@@ -91,7 +91,7 @@ impl Token {
         self.subject.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
-    /// By one of the four ways to revoke it that concern no other token of the soak.
+    /// A revocation entry of one of three kinds (token, session, subject). It does not affect other tokens of the soak.
     pub(crate) fn revocation_entry(&self) -> RevocationEntry {
         let issuer: Arc<str> = ISSUER.into();
         let number = self.number();

@@ -1,4 +1,4 @@
-//! Requests of all kinds, over connections that are kept and over some that are not.
+//! Sends requests of all kinds, over keep-alive connections and over others.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -26,9 +26,10 @@ use crate::{
     world::World,
 };
 
-/// Between two requests of a connection: the soak is about time, not speed, and leaves the machine to others.
+/// The pause between two requests of a connection. The soak tests a long time, not speed, and leaves processor time to
+/// others.
 const THINKING: Duration = Duration::from_millis(4);
-/// The longest that any request may take.
+/// The maximum time of any request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Client {
@@ -36,7 +37,7 @@ struct Client {
     world: Arc<World>,
 }
 
-/// Asks until the run is over, one request after the other.
+/// Sends one request after the other until the run is over.
 pub(crate) async fn ask(world: Arc<World>, address: String, number: usize) -> Result<(), Failure> {
     let stream = TcpStream::connect(&address).await?;
     stream.set_nodelay(true)?;
@@ -70,7 +71,7 @@ impl Client {
                 self.token("for a scope", token, Demand::Admin).await
             }
             66..70 => self.token("new", Some(self.fresh(3_600)), Demand::Claims).await,
-            // With the leeway these have up to 4 seconds to live.
+            // With the leeway, these tokens live for up to 4 more seconds.
             70..72 => {
                 let token = self.fresh(random::between(-28, -26));
                 for _ in 0..3 {
@@ -129,7 +130,7 @@ impl Client {
         if demand == Demand::LogOut && matches!(answer, Ok(Answer::Passed | Answer::NotStored)) {
             token.set_revocation(Revocation::LoggedOut(exchange.answered));
         }
-        // What is being revoked meanwhile may be refused; what was revoked before has to be.
+        // A token that is revoked during the request may be rejected. A token that was revoked before must be rejected.
         let revocation = match (before, token.revocation()) {
             (Revocation::None, Revocation::None) => Revocation::None,
             (Revocation::None, _) if demand == Demand::LogOut => Revocation::None,
@@ -161,7 +162,8 @@ impl Client {
         Ok(())
     }
 
-    /// The server that was told refuses from the next request on, whether or not the store could be told.
+    /// The server that got the log-out rejects the token from the next request on, even if the store could not record
+    /// it.
     async fn log_out(&mut self) -> Result<(), Failure> {
         let token = self.fresh(3_600);
         self.token("log-out", Some(Arc::clone(&token)), Demand::LogOut).await?;
@@ -177,7 +179,7 @@ impl Client {
         self.bad(kind, &token.text, Some(token.key)).await
     }
 
-    /// Another character somewhere in a good token.
+    /// Changes one character of a valid token.
     async fn changed(&mut self) -> Result<(), Failure> {
         let Some(token) = World::pick(&self.world.stock()) else { return Ok(()) };
         let mut text = token.text.clone().into_bytes();
@@ -285,7 +287,7 @@ impl Client {
     }
 }
 
-/// Clients that lose their patience, in the middle of a request or before its answer.
+/// Clients that disconnect, in the middle of a request or before its answer.
 pub(crate) async fn hang_up(world: Arc<World>, address: String) -> Result<(), Failure> {
     while world.goes_on_for(Duration::from_millis(50)).await {
         let token = Token::new(&newest_key(&world), world.number(), 3_600, Flaw::None);

@@ -1,4 +1,4 @@
-//! What is true at each moment: keys, tokens, faults, and what was counted.
+//! The state at each moment: keys, tokens, faults, and counts.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,9 +21,9 @@ use crate::{
     token::{Flaw, Token},
 };
 
-/// Wrong answers after which the run is given up.
+/// The run is stopped after this many wrong answers.
 const TOO_MANY: usize = 10;
-/// Tokens that expire within seconds and are tried again after that.
+/// The number of tokens that expire within seconds. They are sent again after that.
 const EXPIRING: usize = 500;
 
 pub(crate) struct World {
@@ -32,7 +32,7 @@ pub(crate) struct World {
     stock: Mutex<Vec<Arc<Token>>>,
     revoked: Mutex<Vec<Arc<Token>>>,
     expiring: Mutex<VecDeque<Arc<Token>>>,
-    /// Signs like the others, and is never published.
+    /// Signs like the other keys, but is never published.
     stranger: SigningKey,
     begin: Instant,
     next: AtomicU64,
@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub(crate) redis: RedisFaults,
     counts: Mutex<BTreeMap<(&'static str, Answer), u64>>,
     wrong: Mutex<Vec<String>>,
-    /// Between the record of a revocation and the last request that it did not stop, while nothing else failed.
+    /// The longest time from the record of a revocation to a request that still passed, without another fault.
     latest_pass: Mutex<Duration>,
     pub(crate) hung_up: AtomicU64,
 }
@@ -79,7 +79,7 @@ impl World {
         self.revoked.lock().unwrap()
     }
 
-    /// One of those that have expired lately, or are about to.
+    /// A token that has expired recently, or will soon.
     pub(crate) fn expiring(&self) -> Option<Arc<Token>> {
         let expiring = self.expiring.lock().unwrap();
         expiring.get(random::below(expiring.len())).cloned()
@@ -97,14 +97,14 @@ impl World {
         Token::new(&self.stranger, self.number(), 3_600, Flaw::None)
     }
 
-    /// What is going on, for whoever reads of a wrong answer.
+    /// The state of the faults, as text for the report of a wrong answer.
     pub(crate) fn situation(&self) -> String {
         let key_fault = *self.key_fault.lock().unwrap();
         let seconds = self.begin.elapsed().as_secs_f64();
         format!("after {seconds:.1} s; key server {key_fault:?}, Redis {:?}", self.redis.last())
     }
 
-    /// Any of them.
+    /// A random one of these tokens.
     pub(crate) fn pick(tokens: &[Arc<Token>]) -> Option<Arc<Token>> {
         match tokens.len() {
             0 => None,
@@ -112,7 +112,7 @@ impl World {
         }
     }
 
-    /// Never the same twice.
+    /// A new number. Each number is returned only once.
     pub(crate) fn number(&self) -> u64 {
         self.next.fetch_add(1, Relaxed)
     }
@@ -155,7 +155,7 @@ impl World {
         !self.is_over.load(Relaxed)
     }
 
-    /// Waits for so long, and tells whether the run still goes on then.
+    /// Waits for this time, and returns whether the run still continues.
     pub(crate) async fn goes_on_for(&self, duration: Duration) -> bool {
         let end = Instant::now() + duration;
         while self.goes_on() && Instant::now() < end {

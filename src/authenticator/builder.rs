@@ -1,4 +1,4 @@
-//! How an authenticator is put together.
+//! The builder of an [`Authenticator`].
 
 use std::{fmt, sync::Arc};
 
@@ -11,15 +11,14 @@ use crate::{
     verifier::{Settings, Verifier},
 };
 
-/// Bytes that remembered tokens may take up together unless
-/// [`AuthenticatorBuilder::with_token_cache_capacity`] says otherwise.
+/// Default of [`AuthenticatorBuilder::with_token_cache_capacity`]: the bytes that all cached tokens together may use.
 const DEFAULT_CACHE_CAPACITY: u64 = 16 * 1024 * 1024;
 
-/// The longest token that is looked at unless [`AuthenticatorBuilder::with_max_token_length`] says otherwise.
+/// Default of [`AuthenticatorBuilder::with_max_token_length`], in bytes.
 const DEFAULT_MAX_TOKEN_LENGTH: usize = 8 * 1024;
 
 impl Authenticator {
-    /// An authenticator that trusts no issuer yet, for [`UntypedClaims`] unless
+    /// Starts an authenticator without an issuer. Its claims are [`UntypedClaims`], unless
     /// [`claims`](AuthenticatorBuilder::claims) names another type.
     pub fn builder() -> AuthenticatorBuilder {
         AuthenticatorBuilder::new()
@@ -53,7 +52,7 @@ impl Authenticator {
 pub struct AuthenticatorBuilder<C = UntypedClaims> {
     settings: Settings<C>,
     revocation: Option<RevocationCache>,
-    /// Checks were added for claims of another type.
+    /// Checks were added before `claims` changed the type of the claims.
     has_lost_checks: bool,
 }
 
@@ -74,10 +73,11 @@ impl AuthenticatorBuilder {
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
-    /// Reads the claims as `D`. A token whose claims do not fit is rejected. Default: [`UntypedClaims`].
+    /// Reads the claims as `D`. A token whose claims do not deserialize into `D` is rejected. Default:
+    /// [`UntypedClaims`].
     ///
-    /// Call it before you add checks, because a check is for one type of claims:
-    /// [`build`](Self::build) fails if a check was added before.
+    /// Call it before you add checks, because a check is for one type of claims: [`build`](Self::build) fails if a
+    /// check was added before.
     pub fn claims<D>(self) -> AuthenticatorBuilder<D> {
         let Settings { issuers, max_token_length, clock, cache_capacity, caches_hmac, .. } =
             self.settings;
@@ -99,8 +99,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
         }
     }
 
-    /// Looks up in `cache` whether a token is revoked, on every request. Default: no revocation, so that a token is
-    /// accepted until it expires.
+    /// Looks up in `cache` whether a token is revoked, on every request. By default there is no revocation, so a token
+    /// is accepted until it expires.
     ///
     /// Give the cache the same clock as [`with_clock`](Self::with_clock).
     pub fn revocation(mut self, cache: RevocationCache) -> Self {
@@ -108,25 +108,26 @@ impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
         self
     }
 
-    /// Trusts one more issuer, under its own policy and with its own keys.
+    /// Adds an issuer to trust, with its own policy and its own keys.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.settings.issuers.push(issuer);
         self
     }
 
-    /// Looks at tokens of up to `bytes` bytes, in place of 8 KiB.
+    /// Sets the maximum length of a token, in bytes. Longer tokens are rejected. Default: 8 KiB.
     pub fn with_max_token_length(mut self, bytes: usize) -> Self {
         self.settings.max_token_length = bytes;
         self
     }
 
-    /// Takes the time from `clock`, in place of [`SystemClock`].
+    /// Reads the time from `clock`. Default: [`SystemClock`].
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = Arc::new(clock);
         self
     }
 
-    /// Adds a check of the service author's own, which runs after all others on every request.
+    /// Adds your own check. It runs on every request, after checks 1 to 14 of the [list](Authenticator#checks) and
+    /// after the pure checks.
     ///
     /// ```
     /// use tower_bearer::{Authenticator, CheckError};
@@ -146,11 +147,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
         self
     }
 
-    /// Adds a check whose outcome depends on nothing but the token: it runs when a token is verified, and not again while
-    /// the token is remembered.
+    /// Adds your own check whose outcome depends only on the token. It runs when a token is verified, and on
+    /// [`recheck`](Authenticator::recheck). It does not run again on a token-cache hit.
     ///
-    /// A check that looks at anything that may change (a clock, a list of customers, a flag) is not pure and belongs into
-    /// [`add_check`](Self::add_check): a token that it has let pass once would pass for as long as it is remembered.
+    /// A check is not pure if it looks at anything that may change (a clock, a list of customers, a flag). Pass such a
+    /// check to [`add_check`](Self::add_check). Otherwise a token that passed once would pass for as long as it is
+    /// cached.
     pub fn add_pure_check(
         mut self,
         check: impl Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync + 'static,
@@ -159,34 +161,34 @@ impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
         self
     }
 
-    /// Remembers verified tokens in up to `bytes` bytes, in place of 16 MiB; zero remembers none.
+    /// Sets how many bytes the cache of verified tokens may use. Default: 16 MiB. Zero turns the cache off.
     ///
-    /// What is remembered cannot be observed but by its speed: keys, times, checks and revocation are looked at on every
-    /// request, and a token that fails a rule of the authenticator is not remembered. `C` is shared by repeats: it should
+    /// The cache changes only the speed. Keys, times, checks and revocation are checked on every request, and a token
+    /// that fails a rule of the authenticator is not cached. Requests with the same token share one `C`, so it should
     /// not change.
     ///
-    /// A token takes up about its own length, twice that of its claims, a kilobyte and a half, and more for nested claims.
-    /// Sizes are estimated, on the high side.
+    /// A cached token uses about its own length, plus twice the length of its claims, plus one and a half kilobytes,
+    /// and more for nested claims. These sizes are estimates, on the high side.
     ///
-    /// Tokens with HMAC signatures are not remembered unless
-    /// [`cache_hmac_tokens`](Self::cache_hmac_tokens) is called.
+    /// Tokens with HMAC signatures are not cached unless you call [`cache_hmac_tokens`](Self::cache_hmac_tokens).
     pub fn with_token_cache_capacity(mut self, bytes: u64) -> Self {
         self.settings.cache_capacity = bytes;
         self
     }
 
-    /// Remembers tokens with HMAC signatures too; by default only others are.
+    /// Also caches tokens with HMAC signatures. By default only tokens with other signatures are cached.
     ///
-    /// Verifying HMAC is nearly as cheap as looking a token up, so this pays only where a small number of tokens makes up
-    /// most of the requests: measure before.
+    /// An HMAC verification is nearly as cheap as a cache lookup. So this helps only if a small number of tokens makes
+    /// up most of the requests. Measure before you use it.
     pub fn cache_hmac_tokens(mut self) -> Self {
         self.settings.caches_hmac = true;
         self
     }
 
-    /// Adds an asynchronous check, which runs after the revocation look-up on every request.
+    /// Adds your own asynchronous check. It runs on every request, after the revocation lookup.
     ///
-    /// A request pays one allocation for the future. The check bounds its own time: the layer waits for it.
+    /// Each request allocates once for the future. The layer waits for the check without a timeout, so the check must
+    /// limit its own time.
     pub fn add_async_check<F>(
         mut self,
         check: impl Fn(VerifiedToken<C>) -> F + Send + Sync + 'static,
@@ -198,13 +200,18 @@ impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
         self
     }
 
-    /// The authenticator.
+    /// Builds the authenticator.
     ///
     /// # Errors
-    /// [`ConfigError`] without an issuer, with two issuers of one name, an empty name or audience, a name that is a
-    /// template or the
-    /// address of metadata, a leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY), or
-    /// with a check that was added before [`claims`](Self::claims).
+    /// [`ConfigError`] in these cases:
+    ///
+    /// * There is no issuer.
+    /// * Two issuers have the same name.
+    /// * A name or an audience is empty.
+    /// * A name is a template or the address of metadata.
+    /// * The tenants or the remote keys of an issuer are not valid.
+    /// * A leeway is above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
+    /// * A check was added before [`claims`](Self::claims).
     pub fn build(self) -> Result<Authenticator<C>, ConfigError> {
         if self.has_lost_checks {
             return Err(ConfigError::ChecksBeforeClaims);

@@ -1,4 +1,5 @@
-//! Revoking with what the verifier knows: its issuers, their keys, and how long their tokens live.
+//! Revokes subjects, sessions and keys through an authenticator. It knows its issuers, their keys, and how long their
+//! tokens live.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,23 +9,24 @@ use crate::{
     revocation::{Revocable, RevocationEntry, RevokeError},
 };
 
-/// How long a key revocation is kept at least. Who has a stolen key makes new tokens with it, however long they live.
+/// The minimum time for which a key revocation is kept. A thief with a stolen key can make new tokens with it, however
+/// long they live.
 const KEEP_KEYS: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 impl<C: Send + Sync + 'static> Authenticator<C> {
-    /// Revokes every token of a subject that was issued until now: for changed passwords and stolen devices.
+    /// Revokes every token of a subject that was issued until now. Use it after a changed password or a stolen device.
     ///
     /// The issuer's clock may be ahead of this one. The cut-off therefore includes the leeway that the issuer's policy
     /// accepts on `iat`: it is now plus 30 seconds by default. **A token of a new log-in within that time is rejected
     /// too.** If the issuer's clock is further ahead than the leeway, its newest tokens are rejected now and accepted
-    /// later: the cut-off does not reach them.
+    /// later: the cut-off does not include them.
     ///
-    /// The cut-off is kept for the policy's [maximum lifetime](Issuer::with_max_lifetime), or for 400 days if it has
-    /// none. A token that lives longer is accepted again after that. Until then a token without `iat` is rejected,
-    /// whenever it was issued.
+    /// The cut-off is kept for the policy's [maximum lifetime](Issuer::with_max_lifetime) plus the leeway. Without a
+    /// maximum lifetime it is kept for 400 days plus the leeway. A token that lives longer is accepted again after
+    /// that. Until then a token without `iat` is rejected, whenever it was issued.
     ///
-    /// `issuer` is a name of an issuer of the verifier; of a multi-tenant issuer, the name of one tenant, as in `iss`.
-    /// For tokens of your own `TokenIssuer` (crate `tower-bearer-issuing`) call
+    /// `issuer` is a name of an issuer of this authenticator. For a multi-tenant issuer, it is the name of one tenant,
+    /// as in `iss`. For tokens of your own `TokenIssuer` (crate `tower-bearer-issuing`) call
     /// `TokenIssuer::revoke_subject`: its cut-off is exact, because the store's clock decides both dates.
     ///
     /// ```
@@ -61,11 +63,11 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         cache.revoke(&entry.with_cut_off(issuer.latest_issued_at(now))).await
     }
 
-    /// Revokes every token of a session, by its `sid`: for a log-out.
+    /// Revokes every token of a session, by its `sid`. Use it for a log-out.
     ///
     /// The revocation is kept as long as that of [`revoke_subject`](Self::revoke_subject). End the session at its
-    /// issuer first: otherwise the issuer can give the session new tokens, which are accepted when the revocation is
-    /// over.
+    /// issuer first. Otherwise the issuer can give the session new tokens, and they are accepted when the revocation
+    /// ends.
     ///
     /// # Errors
     /// As [`revoke_subject`](Self::revoke_subject).
@@ -76,17 +78,18 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         cache.revoke(&RevocationEntry::new(session, tokens_expire_by)).await
     }
 
-    /// Revokes every token that a key of an issuer verifies, by the key's id or [thumbprint](crate::Key::thumbprint):
-    /// for a stolen key.
+    /// Revokes every token that a key of an issuer verifies, by the key's id or [thumbprint](crate::Key::thumbprint).
+    /// Use it for a stolen key.
     ///
     /// The id is the one that the key was configured with. The `kid` of a token's header does not count: a key without
-    /// an id verifies tokens with any `kid`. [`Authenticated`](crate::Authenticated) tells both of the key that
-    /// verified a token. An id also revokes what a later key with the same id verifies; a thumbprint reaches one key
-    /// only.
+    /// an id verifies tokens with any `kid`. [`Authenticated`](crate::Authenticated) has the id and the thumbprint of
+    /// the key that verified a token. An id also revokes the tokens of a later key with the same id. A thumbprint
+    /// revokes the tokens of one key only.
     ///
-    /// The revocation is kept for 400 days, or for the policy's maximum lifetime if that is longer. Remove the key from
-    /// the issuer's key set within that time: after it, new tokens of the thief are accepted. To revoke a key that is
-    /// already removed, which other processes may still have, give its thumbprint to [`RevocationCache::revoke`].
+    /// The revocation is kept for 400 days, or for the policy's maximum lifetime plus the leeway if that is longer.
+    /// Remove the key from the issuer's key set within that time: after it, new tokens of the thief are accepted. If
+    /// you have already removed the key, other processes may still have it. To revoke it there, pass its thumbprint to
+    /// [`RevocationCache::revoke`].
     ///
     /// # Errors
     /// [`RevokeError::UnknownKey`] if the issuer has no such key now, and as [`revoke_subject`](Self::revoke_subject).
@@ -105,7 +108,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         cache.revoke(&RevocationEntry::new(Revocable::key(name, key), tokens_expire_by)).await
     }
 
-    /// The cache, the issuer of this name, and the name under which its tokens are known.
+    /// The cache, the issuer of this name, and the issuer name that its tokens have for revocation.
     fn revoking(&self, name: &str) -> Result<(&RevocationCache, &Issuer, Arc<str>), RevokeError> {
         let cache = self.0.revocation.as_ref().ok_or(RevokeError::NoRevocation)?;
         let verifier = &self.0.verifier;
@@ -118,7 +121,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     }
 }
 
-/// All ids and thumbprints, without the thumbprints of secrets.
+/// All ids and thumbprints, without the thumbprints of HMAC secrets.
 fn names_of(keys: &KeySet) -> Vec<Arc<str>> {
     let names = keys.iter().flat_map(|key| {
         let thumbprint = (!key.algorithm().is_hmac()).then(|| key.thumbprint_arc());

@@ -1,10 +1,11 @@
-//! Tokens whose key is not there yet.
+//! Waits for a key that is not loaded yet, and then verifies the token again.
 
 use super::{Authenticator, Progress};
 use crate::verifier::{NotVerified, UnknownKey};
 
 impl<C: Send + Sync + 'static> Authenticator<C> {
-    /// Has the token looked at again when its issuer was asked for the key, or refuses it where that would be of no use.
+    /// Verifies the token again after its issuer was asked for the key. Rejects the token at once if a question cannot
+    /// help.
     pub(super) fn wait_for_key(&self, token: &[u8], unknown: UnknownKey) -> Progress<C> {
         let wait = match self.0.verifier.ask_for_key(unknown) {
             Ok(wait) => wait,

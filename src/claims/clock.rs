@@ -1,4 +1,4 @@
-//! The time, injected: no rule of this crate reads the system's clock on its own.
+//! The clock of the crate. It is injected: the rules of this crate do not read the system clock directly.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,15 +7,15 @@ use std::{
 
 use crate::UnixTime;
 
-/// Where the verifier and the revocation cache take the time from.
+/// The source of time for the verifier and the revocation cache.
 ///
-/// The default is [`SystemClock`]; tests use [`ManualClock`].
+/// The default is [`SystemClock`]. Tests use [`ManualClock`].
 pub trait Clock: Send + Sync + 'static {
-    /// The wall clock, as time since the Unix epoch: what `exp`, `nbf` and `iat` are compared with.
+    /// The wall clock, as time since the Unix epoch. `exp`, `nbf` and `iat` are compared with it.
     fn unix_time(&self) -> Duration;
 
-    /// Time since an arbitrary origin; never runs backwards. Ages of cached answers are measured with it too, so
-    /// that a corrected wall clock cannot make an old answer young again.
+    /// Time since an arbitrary origin. It never runs backwards. The ages of cached answers also use it, so a correction
+    /// of the wall clock cannot make an old answer young again.
     fn monotonic(&self) -> Duration;
 
     /// The wall clock in whole seconds. You need not implement it.
@@ -38,7 +38,8 @@ impl<T: Clock + ?Sized> Clock for Arc<T> {
     }
 }
 
-/// Both clocks, read together: for ages that neither a suspended machine nor a corrected wall clock makes shorter.
+/// Both clocks, read together. They give ages that neither a suspended machine nor a corrected wall clock makes
+/// shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The wall clock, as time since the Unix epoch.
@@ -59,7 +60,7 @@ impl Moment {
         UnixTime::from_secs(self.unix_time.as_secs())
     }
 
-    /// How long ago `earlier` was, by whichever clock says more: the monotonic one stands still while a machine is
+    /// How long ago `earlier` was. It is the larger of two values: the monotonic clock stops while a machine is
     /// suspended, and the wall clock can be set back.
     #[must_use]
     pub fn age_of(self, earlier: Self) -> Duration {
@@ -70,9 +71,9 @@ impl Moment {
 
 /// The operating system's clocks.
 ///
-/// On Linux they are the kernel's coarse ones, which are several times as cheap to read and lag behind by one tick:
-/// 1 to 10 milliseconds, as the kernel is configured, or longer while a virtual machine is kept from running. Expiry and
-/// the ages of cached answers are late by that.
+/// On Linux these are the kernel's coarse clocks. They are several times cheaper to read. They lag by up to one tick: 1
+/// to 10 milliseconds, depending on the kernel's configuration, or longer while a virtual machine does not run. Expiry
+/// and the ages of cached answers are late by the same time.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SystemClock;
@@ -101,7 +102,7 @@ mod system {
         read(ClockId::MonotonicCoarse)
     }
 
-    /// A clock set before 1970 reads as 1970.
+    /// A clock that is set before 1970 reads as 1970.
     fn read(clock: ClockId) -> Duration {
         let time = clock_gettime(clock);
         let parts = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
@@ -117,7 +118,7 @@ mod system {
         time::{Duration, Instant, SystemTime, UNIX_EPOCH},
     };
 
-    /// A clock set before 1970 reads as 1970.
+    /// A clock that is set before 1970 reads as 1970.
     #[expect(clippy::disallowed_methods, reason = "the one place where the system is asked")]
     pub(super) fn unix_time() -> Duration {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -130,7 +131,7 @@ mod system {
     }
 }
 
-/// A clock that stands still until it is moved; clones share the time.
+/// A clock that changes only when you move it. Clones share the time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -150,7 +151,7 @@ struct Reading {
 }
 
 impl ManualClock {
-    /// A clock at this date.
+    /// Makes a clock at this date.
     #[must_use]
     pub fn at(time: UnixTime) -> Self {
         Self(Arc::new(Mutex::new(Reading {
@@ -159,7 +160,7 @@ impl ManualClock {
         })))
     }
 
-    /// Lets time pass: both clocks move on.
+    /// Moves both clocks forward.
     pub fn advance(&self, by: Duration) {
         self.update(|reading| {
             reading.unix_time = reading.unix_time.saturating_add(by);
@@ -167,7 +168,7 @@ impl ManualClock {
         });
     }
 
-    /// Sets the wall clock, as an operator or NTP would: the monotonic clock stays.
+    /// Sets the wall clock, as an operator or NTP does. The monotonic clock does not change.
     pub fn set_unix_time(&self, time: UnixTime) {
         self.update(|reading| reading.unix_time = Duration::from_secs(time.as_secs()));
     }

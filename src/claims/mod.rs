@@ -12,10 +12,10 @@ pub use self::registered::{Audience, RegisteredClaims, Scopes};
 pub(crate) use self::registered::{Spans, Times};
 pub use self::untyped::{NoClaims, UntypedClaims};
 
-/// Leeway on `exp`, `nbf` and `iat` unless a policy sets another: 30 seconds.
+/// The default leeway on `exp`, `nbf` and `iat`: 30 seconds.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 
 /// The longest leeway that a policy may set: 5 minutes.
 ///
-/// What is revoked stays revoked for a token's `exp` plus this, whatever the policy's own leeway.
+/// A revocation lasts until the token's `exp` plus this leeway, even if the policy's own leeway is shorter.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(300);

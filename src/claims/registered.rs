@@ -1,4 +1,4 @@
-//! The registered claims (RFC 7519 section 4.1), as the strict scan yields them.
+//! The registered claims (RFC 7519 section 4.1) of a verified token.
 
 use std::{fmt, sync::Arc};
 
@@ -6,11 +6,11 @@ use smallvec::SmallVec;
 
 use crate::{UnixTime, json::Span};
 
-/// The registered claims of a token that was verified.
+/// The registered claims of a verified token.
 ///
-/// One text holds all strings, so that a token costs one allocation for them however many there are.
+/// One text holds all strings. So they cost one allocation for each token, however many there are.
 pub struct RegisteredClaims {
-    /// The claims as they were signed; strings that had escapes are appended without them.
+    /// The claims as they were signed. Strings that had escapes are appended without them.
     text: Box<str>,
     /// Length of the claims as they were signed.
     signed: usize,
@@ -19,14 +19,14 @@ pub struct RegisteredClaims {
     times: Times,
 }
 
-/// Where the strings stand.
+/// The positions of the strings in the text.
 #[derive(Default)]
 pub(crate) struct Spans {
     pub(crate) subject: Option<Span>,
     pub(crate) token_id: Option<Span>,
     pub(crate) session_id: Option<Span>,
     pub(crate) audience: SmallVec<[Span; 2]>,
-    /// Each may hold several, separated by spaces.
+    /// Each may hold several scopes, separated by spaces.
     pub(crate) scopes: SmallVec<[Span; 2]>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Times {
 }
 
 impl RegisteredClaims {
-    /// `text` is the claims set that was signed, `unescaped` what the spans need beyond it.
+    /// `text` is the claims set that was signed. `unescaped` is the text that the spans need in addition.
     pub(crate) fn new(
         mut text: String,
         unescaped: &str,
@@ -51,7 +51,8 @@ impl RegisteredClaims {
         Self { text: text.into_boxed_str(), signed, issuer, spans, times }
     }
 
-    /// `iss`: the issuer, by the name of the policy that accepted the token.
+    /// `iss`: the issuer, by the name of the policy that accepted the token. For a multi-tenant issuer, the `iss` of
+    /// the token.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
@@ -63,25 +64,25 @@ impl RegisteredClaims {
         self.spans.subject.map(|span| self.at(span))
     }
 
-    /// `aud`, or the claim that the policy reads in its place.
+    /// `aud`, or the claim that the policy reads instead.
     #[must_use]
     pub fn audience(&self) -> Audience<'_> {
         Audience(self)
     }
 
-    /// `exp`; a fraction of a second is dropped.
+    /// `exp`, without a fraction of a second.
     #[must_use]
     pub fn expires_at(&self) -> UnixTime {
         self.times.expires_at
     }
 
-    /// `nbf`; a fraction of a second is dropped.
+    /// `nbf`, without a fraction of a second.
     #[must_use]
     pub fn not_before(&self) -> Option<UnixTime> {
         self.times.not_before
     }
 
-    /// `iat`; a fraction of a second is dropped.
+    /// `iat`, without a fraction of a second.
     #[must_use]
     pub fn issued_at(&self) -> Option<UnixTime> {
         self.times.issued_at
@@ -124,30 +125,30 @@ impl RegisteredClaims {
     }
 
     pub(crate) fn at(&self, span: Span) -> &str {
-        // Spans are made with the text and lie within it.
+        // Spans are made together with the text, so they are within it.
         span.of(&self.text).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for RegisteredClaims {
-    /// Claims stay out of logs: only the times are shown.
+    /// Shows only the times: claims must not get into logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegisteredClaims").field("times", &self.times).finish_non_exhaustive()
     }
 }
 
-/// `aud`: none, one or several recipients (RFC 7519 section 4.1.3).
+/// `aud`: zero, one or several recipients (RFC 7519 section 4.1.3).
 #[derive(Clone, Copy)]
 pub struct Audience<'a>(&'a RegisteredClaims);
 
 impl<'a> Audience<'a> {
-    /// Whether `audience` is one of them; compared byte by byte.
+    /// Whether `audience` is one of them. Compares byte by byte.
     #[must_use]
     pub fn contains(self, audience: &str) -> bool {
         self.iter().any(|member| member == audience)
     }
 
-    /// Each of them.
+    /// All recipients.
     pub fn iter(self) -> impl Iterator<Item = &'a str> {
         self.0.spans.audience.iter().map(|span| self.0.at(*span))
     }
@@ -159,18 +160,18 @@ impl fmt::Debug for Audience<'_> {
     }
 }
 
-/// The scopes of a token: `scope` and `scp`, each a string with spaces or an array of strings.
+/// The scopes of a token: `scope` and `scp`. Each is a string with spaces or an array of strings.
 #[derive(Clone, Copy)]
 pub struct Scopes<'a>(&'a RegisteredClaims);
 
 impl<'a> Scopes<'a> {
-    /// Whether `scope` is one of them; compared byte by byte.
+    /// Whether `scope` is one of them. Compares byte by byte.
     #[must_use]
     pub fn contains(self, scope: &str) -> bool {
         self.iter().any(|member| member == scope)
     }
 
-    /// Each of them.
+    /// All scopes.
     pub fn iter(self) -> impl Iterator<Item = &'a str> {
         let separated = self.0.spans.scopes.iter().map(|span| self.0.at(*span));
         separated.flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty())

@@ -1,7 +1,7 @@
-//! Registered claims out of the strictly read object, exactly typed.
+//! Reads the registered claims from the strictly read object, with their exact types.
 //!
-//! A claim that is present with the wrong type is an error, never an absent claim: a reader that
-//! treats `"exp":"never"` as no `exp` lets tokens live for ever.
+//! A claim with the wrong type is an error. It is never treated as absent: a reader that treats `"exp":"never"` as an
+//! absent `exp` accepts tokens that never expire.
 
 use std::mem;
 
@@ -12,10 +12,10 @@ use crate::{
     json::{Object, Span, Text, Value},
 };
 
-/// The largest number of seconds that is read: above 2^53 not every reader of JSON sees the same integer.
+/// The maximum number of seconds. Above 2^53, not every JSON reader gets the same integer.
 const MAX_SECONDS: u64 = 1 << 53;
 
-/// The claims that are looked at in every token, so that each is found once.
+/// The claims that are read in every token. Each is searched for once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registered {
     Iss,
@@ -36,7 +36,7 @@ const REGISTERED: usize = 12;
 
 impl Registered {
     fn from_name(name: &str) -> Option<Self> {
-        // As bytes, because those are told apart one by one, without a call.
+        // Bytes, because they are compared one by one, without a call.
         Some(match name.as_bytes() {
             b"iss" => Self::Iss,
             b"sub" => Self::Sub,
@@ -55,12 +55,12 @@ impl Registered {
     }
 }
 
-/// A claims set that was read once, and where its strings stand.
+/// A claims set that was read once, and the positions of its strings.
 pub(crate) struct ClaimsSet<'t> {
     members: Object<'t>,
-    /// Where among the members each [`Registered`] stands.
+    /// The position of each [`Registered`] claim among the members.
     positions: [u32; REGISTERED],
-    /// Strings that had escapes, without them; they will be appended to the text.
+    /// Strings that had escapes, without them. They will be appended to the text.
     unescaped: String,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct ClaimsSet<'t> {
 const ABSENT: u32 = u32::MAX;
 
 impl<'t> ClaimsSet<'t> {
-    /// A claims set without claims, to be [`read`](Self::read): in place, because it is large.
+    /// A claims set without claims, before [`read`](Self::read). It is filled in place, because it is large.
     pub(crate) fn unread(text: &'t str) -> Self {
         let members = Object::unread(text);
         Self { members, positions: [ABSENT; REGISTERED], unescaped: String::new() }
@@ -97,12 +97,12 @@ impl<'t> ClaimsSet<'t> {
         &self.members
     }
 
-    /// What is to be appended to the text for the spans that were given out.
+    /// The text that must be appended to the claims for the spans that were returned.
     pub(crate) fn take_unescaped(&mut self) -> String {
         mem::take(&mut self.unescaped)
     }
 
-    /// A `NumericDate` (RFC 7519 section 2): seconds since the Unix epoch, a fraction cut off.
+    /// A `NumericDate` (RFC 7519 section 2): seconds since the Unix epoch. A fraction is cut off.
     pub(crate) fn numeric_date(
         &self,
         claim: Registered,
@@ -117,12 +117,12 @@ impl<'t> ClaimsSet<'t> {
         }
     }
 
-    /// A claim that is a string of at least one character, or absent.
+    /// A claim that is absent, or a string of at least one character.
     pub(crate) fn string(&self, claim: Registered) -> Result<Option<Text<'t>>, RejectionKind> {
         self.get(claim).map(as_string).transpose()
     }
 
-    /// Where such a claim stands.
+    /// The position of such a claim.
     pub(crate) fn span(&mut self, claim: Registered) -> Result<Option<Span>, RejectionKind> {
         self.position(claim).map(|position| self.span_of_string(position)).transpose()
     }
@@ -132,7 +132,7 @@ impl<'t> ClaimsSet<'t> {
         self.members.position(name).map(|position| self.span_of_string(position)).transpose()
     }
 
-    /// Treats these claims as absent where they are `null`.
+    /// Treats these claims as absent if they are `null`.
     pub(crate) fn forget_nulls(&mut self, claims: &[Registered]) {
         for &claim in claims {
             if self.get(claim) == Some(Value::Null)
@@ -143,7 +143,7 @@ impl<'t> ClaimsSet<'t> {
         }
     }
 
-    /// Where a claim stands that is an integer in plain decimal digits, or absent.
+    /// The position of a claim that is absent, or an integer in plain decimal digits.
     pub(crate) fn span_of_integer(&self, claim: Registered) -> Result<Option<Span>, RejectionKind> {
         let Some(position) = self.position(claim) else { return Ok(None) };
         let number = self.members.number_at(position);
@@ -154,7 +154,7 @@ impl<'t> ClaimsSet<'t> {
             .ok_or(RejectionKind::InvalidClaim)
     }
 
-    /// `aud`, or the claim that a policy reads in its place: a string or an array of strings.
+    /// `aud`, or the claim that a policy reads instead: a string or an array of strings.
     pub(crate) fn audience(&mut self, name: &str) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
         let position = match name {
             "aud" => self.position(Registered::Aud),
@@ -167,7 +167,7 @@ impl<'t> ClaimsSet<'t> {
         Ok(spans)
     }
 
-    /// Whether `aud`, or the claim that a policy reads in its place, is there.
+    /// Whether `aud`, or the claim that a policy reads instead, is present.
     pub(crate) fn has_audience(&self, name: &str) -> bool {
         match name {
             "aud" => self.position(Registered::Aud).is_some(),
@@ -175,14 +175,14 @@ impl<'t> ClaimsSet<'t> {
         }
     }
 
-    /// `scope` and `scp`, either as a string with spaces or as an array of strings.
+    /// `scope` and `scp`, each as a string with spaces or as an array of strings.
     pub(crate) fn scopes(&mut self) -> Result<SmallVec<[Span; 2]>, RejectionKind> {
         let mut spans = SmallVec::new();
         for claim in [Registered::Scope, Registered::Scp] {
             let Some(position) = self.position(claim) else { continue };
             let before = spans.len();
             self.add_strings(position, &mut spans)?;
-            // As an element of an array, "read admin" is not two scopes.
+            // "read admin" as an element of an array is not two scopes.
             let is_array = matches!(self.members.at(position), Some(Value::Array(_)));
             let mut elements = spans.iter().skip(before);
             if is_array && elements.any(|span| self.at(*span).contains(' ')) {
@@ -192,7 +192,7 @@ impl<'t> ClaimsSet<'t> {
         Ok(spans)
     }
 
-    /// The string that a span stands for.
+    /// The string at a span.
     pub(crate) fn at(&self, span: Span) -> &str {
         let (start, end) = (span.start as usize, span.end as usize);
         let text = self.members.text();
@@ -218,7 +218,8 @@ impl<'t> ClaimsSet<'t> {
             .ok_or(RejectionKind::InvalidClaim)
     }
 
-    /// Where a string stands that was found at `span`: there, or, if it has escapes, behind the text.
+    /// The final position of a string that was found at `span`. It is the same position, or behind the text if the
+    /// string has escapes.
     fn resolved(&mut self, span: Span, escaped: Option<Text<'_>>) -> Option<Span> {
         match escaped {
             None => Some(span),
@@ -245,7 +246,7 @@ impl<'t> ClaimsSet<'t> {
     }
 }
 
-/// Appends a string without its escapes; where it will stand once that is appended to the text.
+/// Appends a string without its escapes. Returns its position after `unescaped` is appended to the text.
 fn append(string: Text<'_>, text: &str, unescaped: &mut String) -> Option<Span> {
     let start = text.len() + unescaped.len();
     unescaped.push_str(&string.resolve());
@@ -257,10 +258,10 @@ fn as_string(value: Value<'_>) -> Result<Text<'_>, RejectionKind> {
     value.as_text().filter(|text| !text.is_empty()).ok_or(RejectionKind::InvalidClaim)
 }
 
-/// The whole part of a number that is not negative, from its text: through a double, a fraction could be
-/// rounded up, and let a token live a second longer.
+/// The whole part of a number that is not negative, from its text. A conversion to a double could round a fraction up,
+/// and the token would live one second longer.
 fn whole_seconds(literal: &str) -> Option<u64> {
-    // As nearly everybody writes them.
+    // The usual form.
     if let Ok(seconds) = literal.parse() {
         return (seconds <= MAX_SECONDS).then_some(seconds);
     }
@@ -269,7 +270,7 @@ fn whole_seconds(literal: &str) -> Option<u64> {
         None => (literal, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // How many of the digits stand before the point once the exponent has moved it.
+    // How many of the digits are before the point, after the exponent has moved it.
     let places = i64::try_from(whole.len()).ok()?.checked_add(exponent)?;
     let places = usize::try_from(places.max(0)).ok()?;
     let mut digits = whole.bytes().chain(fraction.bytes());
@@ -278,7 +279,7 @@ fn whole_seconds(literal: &str) -> Option<u64> {
     }
     let mut seconds = 0_u64;
     for _ in 0..places {
-        // All digits are used up: what follows are zeros, and of nothing but zeros there may be any number.
+        // After the last digit, only zeros follow. If all digits are zeros, the result is zero, however many follow.
         let digit = match digits.next() {
             Some(digit) => u64::from(digit - b'0'),
             None if seconds == 0 => return Some(0),
@@ -356,7 +357,7 @@ mod tests {
         assert_eq!(read("{}").numeric_date(Registered::Exp), Ok(None));
     }
 
-    /// The strings that spans stand for, once the unescaped ones are appended.
+    /// The strings at the spans, after the unescaped ones are appended.
     fn resolve(
         text: &str,
         read: impl FnOnce(&mut ClaimsSet<'_>) -> Result<SmallVec<[Span; 2]>, RejectionKind>,

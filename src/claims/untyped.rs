@@ -1,12 +1,12 @@
-//! Claims without a type of their own, and none at all.
+//! Claims for services that do not define their own type.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-/// Claims without a type of their own: every member of the claims object, known or not.
+/// Untyped claims: every member of the claims object, known or not.
 ///
-/// The default for the claims of an [`Authenticator`](crate::Authenticator).
+/// This is the default type for the claims of an [`Authenticator`](crate::Authenticator).
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct UntypedClaims(serde_json::Map<String, serde_json::Value>);
@@ -31,8 +31,8 @@ impl fmt::Debug for UntypedClaims {
     }
 }
 
-/// No claims of one's own, for services that need no more than [`RegisteredClaims`](super::RegisteredClaims): nothing is
-/// copied out of the token for them.
+/// No claims, for services that need only [`RegisteredClaims`](super::RegisteredClaims). Nothing is copied out of the
+/// token for this type.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]

@@ -1,9 +1,11 @@
-//! Whether a request that carries a cookie was made by a page of the same origin.
+//! Checks that a page of the same origin made a request that carries a cookie.
 //!
-//! A browser adds cookies to requests that other sites cause. Where that could do harm, the browser must
-//! have said that this is not one of them: in `Sec-Fetch-Site` (Fetch Metadata), or, where it sends none, in
-//! an `Origin` (RFC 6454 section 7) that is the scheme, host and port of the request. The scheme is compared where the
-//! request has one: in HTTP/2, and in the absolute form of HTTP/1.
+//! A browser adds cookies to requests that other sites cause. On methods that are not safe and on WebSocket upgrades,
+//! the request must show that it is same-origin:
+//!
+//! 1. If there is `Sec-Fetch-Site` (Fetch Metadata), every line of it must be `same-origin`.
+//! 2. Otherwise there must be exactly one `Origin` (RFC 6454 section 7), with the scheme, host and port of the request.
+//!    The scheme is compared only if the request has one: in HTTP/2, and in the absolute form of HTTP/1.
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,8 @@ pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(
     if harmless || is_same_origin(uri, headers) { Ok(()) } else { Err(RejectionKind::CrossSite) }
 }
 
-/// An upgrade of HTTP/1.1 (RFC 6455 section 4.1). That of HTTP/2 is a CONNECT, which is not safe anyway.
+/// Whether this is an upgrade of HTTP/1.1 (RFC 6455 section 4.1). In HTTP/2 the upgrade is a CONNECT, which is not a
+/// safe method.
 fn is_websocket_upgrade(headers: &HeaderMap) -> bool {
     headers
         .get_all(UPGRADE)
@@ -45,7 +48,7 @@ fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
         "http" => 80,
         _ => return false,
     };
-    // HTTP/1 does not say by which scheme it was asked; then the origin's is taken for both.
+    // HTTP/1 does not name the scheme of the request. Then the scheme of the origin is used for both.
     if uri.scheme_str().is_some_and(|own| own != scheme) {
         return false;
     }
@@ -70,9 +73,9 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     if lines.next().is_some() { None } else { first.to_str().ok() }
 }
 
-/// The parts of `host` or `host:port`, with the default port where there is none.
+/// Splits `host` or `host:port`. Uses the default port if there is none.
 fn host_and_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
-    // The colons of an IPv6 address stand in brackets.
+    // The colons of an IPv6 address are in brackets.
     let end_of_host = match authority.find(']') {
         Some(bracket) => bracket + 1,
         None => authority.find(':').unwrap_or(authority.len()),

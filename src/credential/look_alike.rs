@@ -1,7 +1,7 @@
-//! Names of cookies and query parameters that a lenient reader takes for the one that holds a token.
+//! Finds names of cookies and query parameters that a lenient reader could mistake for the one that holds a token.
 //!
-//! Frameworks decode percent-encoded names, trim white space and other characters around them, and split at `,` in
-//! cookies and at `;` in queries. Case is not ignored: `SESSION` is a cookie of its own.
+//! Frameworks decode percent-encoded names. They trim white space and other characters around names. They split cookies
+//! at `,` and queries at `;`. Case matters: `SESSION` and `session` are two cookies.
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +36,7 @@ fn resembles(found: &[u8], name: &str) -> bool {
     is_same(found.trim_ascii()) || is_same(decoded.trim_ascii()) || is_same(trimmed(&decoded))
 }
 
-/// Without the bytes at both ends that no token (RFC 9110 section 5.6.2) has, such as a no-break space.
+/// Removes the bytes at both ends that cannot be part of a token (RFC 9110 section 5.6.2), such as a no-break space.
 fn trimmed(text: &[u8]) -> &[u8] {
     let is_kept = |byte: &u8| is_token_character(*byte);
     match (text.iter().position(is_kept), text.iter().rposition(is_kept)) {
@@ -45,7 +45,8 @@ fn trimmed(text: &[u8]) -> &[u8] {
     }
 }
 
-/// `+` is a space in queries. In both places it is none of the characters of a usual name.
+/// Percent-decodes, and decodes `+` as a space, as in queries. A usual name of a cookie or parameter contains neither
+/// character.
 fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(text);

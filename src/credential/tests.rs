@@ -32,7 +32,7 @@ fn with_query() -> Sources {
     Sources { query: Some("access_token".into()), ..sources() }
 }
 
-/// What is found, and what becomes of it if it is no b64token.
+/// The token that is found, and the rejection if it is not a b64token.
 fn find<'r>(sources: &Sources, uri: &'r Uri, headers: &'r HeaderMap) -> Found<'r> {
     let Some(token) = sources.find(&Method::GET, uri, headers)? else { return Ok(None) };
     match refusal_of(token, MalformedToken) {
@@ -78,7 +78,8 @@ fn every_character_of_a_b64token_is_taken() {
 fn every_other_byte_makes_a_malformed_credential_wherever_it_stands() {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     for byte in 0..=255 {
-        // Both sides of the borders of blocks; the last byte but one, since `=` may end a token.
+        // Both sides of the borders of blocks. The changed byte is the one before the last, because `=` may end a
+        // token.
         for position in [1, 63, 64, 65, 127, 128] {
             let mut value = b"Bearer ".to_vec();
             value.extend([b'a'; 130]);

@@ -4,8 +4,8 @@
 use crate::jwks::RemoteJwks;
 use crate::{Key, KeySet, KeySetHandle};
 
-/// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`] whose set can be replaced
-/// while requests are served. With the feature `jwks` also a `RemoteJwks`, which is fetched over the network.
+/// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`], whose set you can replace while the service
+/// runs. With the feature `jwks` also a `RemoteJwks`, which fetches the keys over the network.
 #[derive(Clone, Debug)]
 pub struct KeySource(pub(super) Kind);
 

@@ -1,19 +1,20 @@
-//! Issuers of many tenants, such as Microsoft Entra: their names differ in one place.
+//! Issuers of many tenants, such as Microsoft Entra. The issuer names of the tenants differ in one place.
 
 use std::{fmt, sync::Arc};
 
 use super::{Issuer, IssuerWithoutAudience, KeySource};
 use crate::{ConfigError, jws::Key};
 
-/// Where the name of the tenant stands in a template. Entra writes it so in its metadata.
+/// The placeholder for the tenant in a template. Entra uses the same text in its metadata.
 pub(super) const PLACEHOLDER: &str = "{tenantid}";
 
-/// The longest name of a tenant. Those of Entra are UUIDs of 36 characters.
+/// The maximum length of a tenant's name. The names in Entra are UUIDs of 36 characters.
 const MAX_TENANT: usize = 64;
 
-/// A multi-tenant issuer whose tenants are still to be named.
+/// A multi-tenant issuer without a decision about its tenants.
 ///
-/// Anyone can have a tenant of Microsoft Entra, so there is no [`Issuer`] without a word on which ones may come in.
+/// Anyone can have a tenant of Microsoft Entra. So there is no [`Issuer`] without a decision about which tenants are
+/// accepted.
 #[must_use = "an issuer needs its tenants and an audience before a verifier takes it"]
 pub struct IssuerWithoutTenants {
     template: Arc<str>,
@@ -21,23 +22,23 @@ pub struct IssuerWithoutTenants {
 }
 
 impl Issuer {
-    /// An issuer of many tenants: its name in `iss` is `template` with the tenant in place of `{tenantid}`.
+    /// An issuer of many tenants. Its name in `iss` is `template` with the tenant in place of `{tenantid}`.
     ///
-    /// This is what Microsoft Entra does for multi-tenant applications. All tenants share one key set. For each token:
+    /// Microsoft Entra does this for multi-tenant applications. All tenants share one key set. For each token:
     ///
     /// 1. `iss` must be the template, byte by byte, with a tenant of 1 to 64 letters, digits and hyphens.
     /// 2. A key of the set must verify the signature. If the key has a member `issuer`, that must be the template or
-    ///    the token's `iss`: Entra publishes keys that sign for one tenant alone.
+    ///    the token's `iss`: Entra publishes keys that sign for one tenant only.
     /// 3. The claim `tid` must be the same tenant.
-    /// 4. The tenant must be one that you accept. This is looked at on every request.
+    /// 4. You must accept the tenant. This is checked on every request.
     ///
-    /// Revocation uses the `iss` of the token, not the template: what one tenant revokes does not touch another. So
-    /// does [`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer). A key that all tenants share has to
-    /// be revoked for each tenant. An issuer that is configured with the full
-    /// name of one tenant takes precedence for that tenant.
+    /// Revocation uses the `iss` of the token, not the template: a revocation of one tenant does not affect other
+    /// tenants. [`RegisteredClaims::issuer`](crate::claims::RegisteredClaims::issuer) also returns the `iss` of the
+    /// token. To revoke a key that all tenants share, revoke it for each tenant. If you also configure an issuer with
+    /// the full name of one tenant, that issuer takes precedence for that tenant.
     ///
-    /// `keys` must be those of the template. With the feature `jwks` they come from the metadata, whose `issuer` must
-    /// be the template:
+    /// `keys` must be the keys of the template. With the feature `jwks` they come from the metadata, whose `issuer`
+    /// must be the template:
     ///
     /// ```
     /// # #[cfg(all(feature = "jwks", any(feature = "aws-lc-rs", feature = "rust-crypto")))] {
@@ -55,8 +56,8 @@ impl Issuer {
     /// ```
     ///
     /// # Errors
-    /// The verifier refuses to be built with [`ConfigError::InvalidIssuerName`] where the template does not have
-    /// exactly one `{tenantid}`, or has other braces.
+    /// [`build`](crate::AuthenticatorBuilder::build) fails with [`ConfigError::InvalidIssuerName`] if the template does
+    /// not have exactly one `{tenantid}`, or has other braces.
     pub fn multi_tenant(
         template: impl Into<Arc<str>>,
         keys: impl Into<KeySource>,
@@ -66,7 +67,8 @@ impl Issuer {
 }
 
 impl IssuerWithoutTenants {
-    /// Accepts these tenants, compared byte by byte with `tid`. An empty list is an error when the verifier is built.
+    /// Accepts these tenants. Compares them byte by byte with `tid`. With an empty list,
+    /// [`build`](crate::AuthenticatorBuilder::build) fails.
     pub fn tenants<T: Into<Box<str>>>(
         self,
         tenants: impl IntoIterator<Item = T>,
@@ -75,8 +77,8 @@ impl IssuerWithoutTenants {
         self.accepting(Accepted::Listed(tenants))
     }
 
-    /// Accepts the tenants for which `accepts` is true. It is called on every request, after the signature has
-    /// verified: keep it fast, and let it look at memory only.
+    /// Accepts the tenants for which `accepts` returns `true`. It is called on every request, after the signature was
+    /// verified. It must be fast, and must read only memory.
     pub fn tenants_by(
         self,
         accepts: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -84,8 +86,8 @@ impl IssuerWithoutTenants {
         self.accepting(Accepted::By(Box::new(accepts)))
     }
 
-    /// Accepts every tenant. **Anyone can have one**, and writes any `email` or name into its tokens: decide by `tid`
-    /// and `oid` alone who may do what.
+    /// Accepts every tenant. **Anyone can have one**, and can write any `email` or name into its tokens. Use only `tid`
+    /// and `oid` to decide about permissions.
     pub fn allow_any_tenant(self) -> IssuerWithoutAudience {
         self.accepting(Accepted::Any)
     }
@@ -105,9 +107,9 @@ impl fmt::Debug for IssuerWithoutTenants {
     }
 }
 
-/// Which tenants may come in, and how their names are read.
+/// The accepted tenants, and the template of their names.
 pub(crate) struct Tenants {
-    /// What stands in the template before and after the tenant.
+    /// The text of the template before and after the tenant.
     before: Box<str>,
     after: Box<str>,
     accepted: Accepted,
@@ -125,13 +127,13 @@ impl Tenants {
         Self { before: before.into(), after: after.into(), accepted }
     }
 
-    /// The tenant in a name that the template makes.
+    /// The tenant in a name that matches the template.
     pub(crate) fn tenant_of<'a>(&self, name: &'a str) -> Option<&'a str> {
         let tenant = name.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
         is_tenant(tenant).then_some(tenant)
     }
 
-    /// Whether the tenant that this name is of may come in.
+    /// Whether the tenant in this name is accepted.
     pub(crate) fn accept(&self, name: &str) -> bool {
         let Some(tenant) = self.tenant_of(name) else { return false };
         match &self.accepted {
@@ -169,17 +171,18 @@ fn is_tenant(name: &str) -> bool {
 }
 
 impl Issuer {
-    /// The tenants, where the name is a template.
+    /// The tenants, if the name is a template.
     pub(crate) fn tenants(&self) -> Option<&Tenants> {
         self.tenants.as_deref()
     }
 
-    /// Whether the tenant that this name is of may come in now.
+    /// Whether the tenant in this name is accepted now.
     pub(crate) fn accepts_tenant_of(&self, name: &str) -> bool {
         self.tenants().is_none_or(|tenants| tenants.accept(name))
     }
 
-    /// Whether this key may sign under this `iss`. The sets of multi-tenant issuers have keys for one tenant alone.
+    /// Whether this key may sign for this `iss`. The key sets of multi-tenant issuers can have keys for one tenant
+    /// only.
     pub(crate) fn may_sign(&self, key: &Key, iss: &str) -> bool {
         let signs_for = |issuer: &str| issuer == iss || *issuer == *self.name;
         self.tenants.is_none() || key.issuer().is_none_or(signs_for)

@@ -1,12 +1,13 @@
-//! Members that were read, handed to serde.
+//! Passes the members that were read to serde.
 //!
-//! The result is what serde_json with `float_roundtrip` makes of the same text, for every type: an `f64` or `f32` is
-//! the nearest one, and a number that is too large for it does not fit.
+//! For every type, the result is the same as that of serde_json with `float_roundtrip`: an `f64` or `f32` is the
+//! nearest one, and a number that is too large for the type is an error.
 //!
-//! serde_json itself is not asked: features that any crate of a build can enable change what it hands to a visitor.
-//! `arbitrary_precision` makes a number an object, so that another variant of an untagged enum fits; `float_roundtrip`
-//! changes the last bit of a double. Here a number is always a `u64`, else an `i64`, else the nearest `f64`, at every
-//! level. Only a `RawValue` is left to serde_json, which alone can make one.
+//! The code does not use serde_json itself, because any crate of a build can enable features that change what
+//! serde_json passes to a visitor. `arbitrary_precision` makes a number an object, so another variant of an untagged
+//! enum fits. `float_roundtrip` changes the last bit of a double. In this module a number is always a `u64`, else an
+//! `i64`, else the nearest `f64`, at every level. Only a `RawValue` is left to serde_json, because only serde_json can
+//! make one.
 
 #[cfg(test)]
 mod tests;
@@ -30,12 +31,12 @@ use super::{
     reader::{Reader, is_number},
 };
 
-/// `T` out of an object, as serde_json makes it of its text; `None` where it does not fit.
+/// Makes a `T` from an object, as serde_json does from its text. `None` if the object does not fit `T`.
 pub(crate) fn deserialize<T: DeserializeOwned>(object: &Object<'_>) -> Option<T> {
     T::deserialize(Whole(object)).ok()
 }
 
-/// `T` out of any value that was read; `None` where it does not fit.
+/// Makes a `T` from any value that was read. `None` if the value does not fit `T`.
 pub(super) fn deserialize_value<'de, T: Deserialize<'de>>(
     text: &'de str,
     kind: Kind,
@@ -44,7 +45,7 @@ pub(super) fn deserialize_value<'de, T: Deserialize<'de>>(
     T::deserialize(Element { text, value, kind }).ok()
 }
 
-/// The type does not fit. What does not fit is nobody's business: it may be a claim.
+/// The value does not fit the type. The error contains no part of the value, because it may be a claim.
 #[derive(Debug, thiserror::Error)]
 #[error("the type does not fit")]
 struct Unfit;
@@ -55,7 +56,7 @@ impl de::Error for Unfit {
     }
 }
 
-/// Methods for what an object is not.
+/// Methods for types that an object cannot be.
 macro_rules! unfit {
     ($($method:ident($($argument:ty),*))*) => {
         $(
@@ -66,7 +67,7 @@ macro_rules! unfit {
     };
 }
 
-/// The object itself.
+/// The whole object.
 struct Whole<'o, 'de>(&'o Object<'de>);
 
 impl<'de> Deserializer<'de> for Whole<'_, 'de> {
@@ -126,7 +127,7 @@ fn visit_members<'de, V: Visitor<'de>>(
     if members.rest.next().is_some() { Err(Unfit) } else { Ok(value) }
 }
 
-/// serde_json on one value, for its `RawValue`.
+/// Uses serde_json for one value, because its `RawValue` needs that.
 fn raw<'de, V: Visitor<'de>>(
     json: &'de str,
     name: &'static str,
@@ -137,7 +138,7 @@ fn raw<'de, V: Visitor<'de>>(
         .map_err(|_| Unfit)
 }
 
-/// The members, one after the other.
+/// The members, in their order.
 struct Entries<'m, 'de> {
     text: &'de str,
     rest: std::slice::Iter<'m, Member>,
@@ -178,7 +179,7 @@ fn visit_bytes<'de, V: Visitor<'de>>(text: Text<'de>, visitor: V) -> Result<V::V
 }
 
 /// Visits a number as serde_json reads it without `arbitrary_precision`: minus zero is a double. `F` is the precision
-/// of a number with a fraction or an exponent. A number that `F` can only hold as infinity does not fit.
+/// of a number with a fraction or an exponent. A number that is infinity in `F` is an error.
 fn visit_number<'de, F, V>(number: &str, visitor: V) -> Result<V::Value, Unfit>
 where
     F: FromStr + Into<f64>,
@@ -196,7 +197,7 @@ where
     if number.is_finite() { visitor.visit_f64(number) } else { Err(Unfit) }
 }
 
-/// Methods for numbers: those of up to 64 bits, and those that hold whole numbers of 128.
+/// Methods for numbers: those of up to 64 bits, and those that hold integers of 128 bits.
 macro_rules! numbers {
     () => {
         numbers! { @any f64 deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8
@@ -221,7 +222,7 @@ macro_rules! numbers {
     };
 }
 
-/// A member's name. As the key of a map it may be made into more than text.
+/// A member's name. As the key of a map it may also become a number, a bool or an enum variant.
 struct Name<'de>(Text<'de>);
 
 impl<'de> Name<'de> {
@@ -444,7 +445,7 @@ impl<'de> Deserializer<'de> for Element<'de> {
         visit_members(self.text, &self.members()?, visitor)
     }
 
-    /// serde_json takes arrays for structs, too.
+    /// serde_json also accepts arrays for structs.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,

@@ -1,4 +1,4 @@
-//! Why a text was not read.
+//! The error of the strict JSON reader.
 
 use std::{collections::HashSet, fmt};
 
@@ -13,18 +13,18 @@ use serde::{
 pub enum JsonError {
     /// The text is not UTF-8.
     NotUtf8,
-    /// The text breaks a rule of JSON or of this reader. The message is for people and may change. Where it can, it
-    /// names the line and the column.
+    /// The text breaks a rule of JSON or of this reader. The message is for people and may change. It names the line
+    /// and the column if they are known.
     Syntax(String),
     /// The text follows all rules, but its value does not fit the type.
     TypeMismatch,
 }
 
 impl JsonError {
-    /// Finds words for what the strict reader has rejected.
+    /// Makes a message for a text that the strict reader has rejected.
     ///
-    /// The strict reader only says yes or no, because that is faster for tokens. serde_json describes the error and
-    /// its place. It decides nothing: the text is rejected, also if serde_json accepts it.
+    /// The strict reader only accepts or rejects, because that is faster for tokens. serde_json describes the error and
+    /// its place. Its result does not change the decision: the text is rejected even if serde_json accepts it.
     ///
     /// The token API shows these messages to its clients, and its tests compare them.
     pub(super) fn explain(text: &str) -> Self {
@@ -49,7 +49,7 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Any value without a member that occurs twice.
+/// Any value without a duplicate member.
 struct Described;
 
 impl<'de> Deserialize<'de> for Described {

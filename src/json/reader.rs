@@ -1,20 +1,21 @@
-//! The reader itself: one pass over the bytes.
+//! The JSON reader: one pass over the bytes.
 
 use std::collections::HashSet;
 
 use super::{Kind, Member, Members, Span, Text};
 
-/// Levels of nesting, the outermost object counted.
+/// The maximum number of nesting levels, including the outermost object.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// Features of serde_json that any crate of a build can switch on give names of this kind a meaning.
+/// Names with this prefix have a special meaning in serde_json. Any crate of a build can enable the features that add
+/// it.
 pub(super) const PRIVATE_TO_SERDE: &str = "$serde_json::private::";
 
-/// Up to this many names of one object are compared one by one, further ones by hash: small objects
-/// stay cheap, and an object of a thousand names does not cost a million comparisons.
+/// The first names of an object, up to this number, are compared one by one. Further names are compared by hash. So
+/// small objects are cheap, and an object with a thousand names does not need a million comparisons.
 const FEW_NAMES: usize = 16;
 
-/// The string that checked text between quotes stands for.
+/// The string of a checked text between quotes, without its escapes.
 pub(super) fn resolve(raw: &str) -> String {
     let mut reader = Reader::new(raw, 0);
     let mut resolved = String::with_capacity(raw.len());
@@ -22,7 +23,7 @@ pub(super) fn resolve(raw: &str) -> String {
         let plain_from = reader.at;
         reader.skip_plain_characters();
         resolved.push_str(reader.since(plain_from).unwrap_or_default());
-        // The text was checked when it was read: at its end, and nowhere else, there is no escape.
+        // The text was checked when it was read. So there is always an escape here, except at the end of the text.
         match reader.take(b'\\').then(|| reader.escape()).flatten() {
             Some(character) => resolved.push(character),
             None => return resolved,
@@ -30,7 +31,7 @@ pub(super) fn resolve(raw: &str) -> String {
     }
 }
 
-/// Whether this is exactly one number.
+/// Whether the text is exactly one number.
 pub(super) fn is_number(text: &str) -> bool {
     let mut reader = Reader::new(text, 0);
     reader.number().is_some() && reader.is_at_end()
@@ -42,7 +43,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads on from `at`; positions of a text that is longer than 4 GiB are not kept.
+    /// Starts reading at `at`. Positions in a text longer than 4 GiB are not stored.
     pub(super) fn new(text: &'a str, at: usize) -> Self {
         Self { text, at }
     }
@@ -56,7 +57,7 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Moves past `byte`, if it is the next.
+    /// Moves past `byte` if it is the next one.
     #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
@@ -80,13 +81,13 @@ impl<'a> Reader<'a> {
         self.text.get(start..self.at)
     }
 
-    /// The part from `start` up to where the reader stands.
+    /// The part from `start` to the current position.
     #[inline(always)]
     fn span_since(&self, start: usize) -> Option<Span> {
         Some(Span { start: u32::try_from(start).ok()?, end: u32::try_from(self.at).ok()? })
     }
 
-    /// Items between brackets, with commas between them; `item` reads one.
+    /// Reads items between brackets, with commas between them. `item` reads one item.
     #[inline(always)]
     pub(super) fn list(
         &mut self,
@@ -112,7 +113,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn object(&mut self, depth: usize, members: &mut Members) -> Option<()> {
         let mut names = Names::default();
-        // A reader of its own, whose place can be kept in a register.
+        // A separate reader, so that its position can stay in a register.
         let mut reader = Self { ..*self };
         reader.list(b'{', b'}', |reader| {
             let (name, name_has_escapes) = reader.string()?;
@@ -130,8 +131,8 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    /// Reads on in a function of its own, apart from what most claims need. The reader itself is not handed over, so
-    /// that its place stays in a register.
+    /// Continues to read in a separate function, for values that most claims do not have. The function gets a copy of
+    /// the reader, so that the position of this reader stays in a register.
     #[inline(always)]
     fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let mut other = Self { ..*self };
@@ -151,7 +152,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The text of a value, from its first quote or bracket to the one that closes it.
+    /// The text of a value, from its first quote or bracket to the closing one.
     pub(super) fn unread_value(&mut self) -> Option<&'a str> {
         let start = self.at;
         let mut depth = 0_usize;
@@ -182,7 +183,7 @@ impl<'a> Reader<'a> {
             if self.take(b'"') {
                 return Some(());
             }
-            // An escape, or a control character that whoever reads the value refuses.
+            // An escape, or a control character. The reader of the value will reject a control character.
             let length = if self.peek()? == b'\\' { 2 } else { 1 };
             self.at += length;
         }
@@ -196,7 +197,7 @@ impl<'a> Reader<'a> {
         (self.at > start).then_some(())
     }
 
-    /// A value inside something that is `depth` levels deep.
+    /// Reads a value inside of `depth` levels.
     #[inline(always)]
     pub(super) fn value(&mut self, depth: usize) -> Option<(Kind, Span)> {
         let start = self.at;
@@ -214,7 +215,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value that claims seldom have, apart from the others so that these stay in one piece.
+    /// Reads a value that claims seldom have. It is separate, so that the code for usual values stays together.
     #[inline(never)]
     fn other_value(&mut self, first: u8, depth: usize) -> Option<(Kind, Span)> {
         let start = self.at;
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
         self.apart(|reader| reader.exponent(start))
     }
 
-    /// The rest of a number that has an exponent or hundreds of digits, and only so can overflow.
+    /// Reads the rest of a number that has an exponent or more than 300 characters. Only such a number can overflow.
     #[inline(never)]
     fn exponent(&mut self, start: usize) -> Option<()> {
         if self.take(b'e') || self.take(b'E') {
@@ -277,7 +278,7 @@ impl<'a> Reader<'a> {
         self.since(start)?.parse::<f64>().is_ok_and(f64::is_finite).then_some(())
     }
 
-    /// A string: what stands between its quotes, and whether that has escapes, which are checked.
+    /// Reads a string. Returns the part between its quotes, and whether it has escapes. The escapes are checked.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<(Span, bool)> {
         self.expect(b'"')?;
@@ -292,7 +293,7 @@ impl<'a> Reader<'a> {
         Some((span, has_escapes))
     }
 
-    /// Moves on to the byte that ends a string, from its first escape.
+    /// Moves from the first escape to the byte that ends the string.
     #[inline(never)]
     fn skip_escapes(&mut self) -> Option<()> {
         while self.take(b'\\') {
@@ -335,7 +336,7 @@ impl<'a> Reader<'a> {
     fn unicode_escape(&mut self) -> Option<char> {
         let first = self.four_hex_digits()?;
         if !(0xD800..0xDC00).contains(&first) {
-            // A lone trailing surrogate is no `char`, and so is refused here.
+            // A lone trailing surrogate is not a `char`, so it is rejected here.
             return char::from_u32(first);
         }
         self.expect(b'\\')?;
@@ -356,18 +357,19 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What is known about the names of one object, to tell quickly that one is new.
+/// Information about the names of one object. It makes it fast to find out that a name is new.
 #[derive(Default)]
 struct Names {
-    /// How each of the first names begins.
+    /// The first eight bytes of each of the first names.
     starts: [u64; FEW_NAMES],
     have_escapes: bool,
-    /// All of them, once they are many.
+    /// All names, if there are many.
     hashed: Option<HashSet<String>>,
 }
 
 impl Names {
-    /// Whether a name may stand beside `members`, of each of which this was asked before.
+    /// Whether an object that has `members` may have one more member with this name. It must have been called for
+    /// each of the members before.
     #[inline(always)]
     fn is_new(
         &mut self,
@@ -406,8 +408,8 @@ impl Names {
     }
 }
 
-/// The first eight bytes of a part of a text. Where it is shorter, zeros follow, which no name has, so that names of up
-/// to eight bytes are equal if this is.
+/// The first eight bytes of a part of a text. A shorter part is filled with zeros, which no name contains. So two names
+/// of up to eight bytes are equal if this value is equal.
 #[inline(always)]
 fn start_of(part: Span, text: &str) -> Option<u64> {
     let bytes = text.as_bytes().get(part.start as usize..)?;
@@ -425,8 +427,8 @@ fn start_of(part: Span, text: &str) -> Option<u64> {
     }
 }
 
-/// Whether two names are equal. Most names of a token have three letters: looking at the first two of them here saves
-/// the call that compares the rest.
+/// Whether two names are equal. Most names of a token have three letters. Comparing the first two here saves the call
+/// that compares the rest.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     one.len() == other.len()
@@ -435,10 +437,10 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
         && one == other
 }
 
-/// Where in eight bytes the first quote, backslash or control character stands.
+/// The position of the first quote, backslash or control character in eight bytes.
 ///
-/// All eight are looked at in one word: in each formula the high bit of a byte is set where it matches. Bytes above a
-/// match may be wrong through a borrow, so only the first counts.
+/// All eight bytes are compared in one word. In each formula the high bit of a byte is set if the byte matches. Bytes
+/// above a match may be wrong because of a borrow, so only the first match counts.
 pub(super) fn first_special(bytes: [u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);

@@ -1,4 +1,4 @@
-//! What the strict reading takes and refuses, and that serde reads the same.
+//! The texts that the strict reader accepts and rejects, and that serde reads the same values.
 
 use proptest::prelude::*;
 use serde_json::Value as Serde;
@@ -258,13 +258,13 @@ fn an_error_names_the_place_and_nothing_of_the_text() {
 
 const OTHER_RULES: &str = "more than 32 levels, or a member name that serde_json reserves";
 
-/// Whether both readers saw the same value.
+/// Whether both readers got the same value.
 fn agrees(ours: Value<'_>, serde: &Serde) -> bool {
     match (ours, serde) {
         (Value::Null, Serde::Null) => true,
         (Value::Bool(ours), Serde::Bool(serde)) => ours == *serde,
         (Value::Number(text), Serde::Number(number)) => {
-            // serde_json trades the last bit of a double for speed.
+            // serde_json is less exact in the last bit of a double, for speed.
             let (ours, serde) = (text.parse::<f64>().unwrap(), number.as_f64().unwrap());
             (ours - serde).abs() <= serde.abs() * 1e-15
         }

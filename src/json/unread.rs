@@ -1,14 +1,14 @@
-//! Members and elements of a document whose values are not read.
+//! Finds members and elements of a document without reading their values.
 //!
-//! Values are told apart by their quotes and brackets. What is wrong with one does not matter to the others: each is
-//! read, and judged, by itself.
+//! It finds the end of each value by quotes and brackets. An error in one value does not affect the others: each value
+//! is read and checked separately.
 
 #[cfg(feature = "jwks")]
 use std::borrow::Cow;
 
 use super::{Text, reader::Reader};
 
-/// A member of an object whose other members are not looked at.
+/// The result of a search for a member. Other members of the object are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found<'a> {
     Absent,
@@ -18,7 +18,7 @@ pub(crate) enum Found<'a> {
     Repeated,
 }
 
-/// The members of these names; `None` where the text is not one object.
+/// The members with these names. `None` if the text is not one object.
 pub(crate) fn members_of<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
@@ -45,7 +45,7 @@ pub(crate) fn members_of<'a, const N: usize>(
     reader.is_at_end().then_some(members)
 }
 
-/// The texts of the elements of the array `name` in an object, which has only one member of that name.
+/// The texts of the elements of the array `name` in an object. The object must have only one member of that name.
 pub(crate) fn elements_of<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>> {
     let [Found::Once(array)] = members_of(text, [name])? else { return None };
     let mut elements = Vec::new();
@@ -56,7 +56,7 @@ pub(crate) fn elements_of<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>>
     Some(elements)
 }
 
-/// The string that this text is; `None` where it is anything else.
+/// The string that this text contains. `None` if the text is anything else.
 #[cfg(feature = "jwks")]
 pub(crate) fn string_of(text: &str) -> Option<Cow<'_, str>> {
     let mut reader = Reader::new(text, 0);

@@ -1,11 +1,12 @@
-//! `WWW-Authenticate` (RFC 9110 section 11.6.1, RFC 6750 section 3), written once when a layer is set up.
+//! `WWW-Authenticate` challenges (RFC 9110 section 11.6.1, RFC 6750 section 3). They are built once, when the layer is
+//! set up.
 
 use http::HeaderValue;
 
 use super::{Answer, RejectionKind};
 use crate::ConfigError;
 
-/// One challenge for each answer. Only settings of the service author are in it, nothing of a request.
+/// One challenge for each answer. It contains only settings of the service author, and nothing of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Challenges {
     realm: Box<str>,
@@ -20,7 +21,7 @@ pub(crate) struct Challenges {
 impl Challenges {
     fn new(realm: &str, resource_metadata: Option<&str>) -> Self {
         let plain = format!("Bearer realm=\"{realm}\"");
-        // RFC 9728 section 5.1: where a client learns who issues tokens for this resource.
+        // RFC 9728 section 5.1: where a client finds the issuer of tokens for this resource.
         let metadata = match resource_metadata {
             Some(url) => format!(", resource_metadata=\"{url}\""),
             None => String::new(),
@@ -53,23 +54,22 @@ impl Challenges {
         Ok(Self::new(&self.realm, Some(url)))
     }
 
-    /// The challenge that goes with a refusal. None with 503: no other credential would help.
+    /// The challenge of a rejection. 503 has no challenge: another credential would not help.
     pub(crate) fn of(&self, kind: RejectionKind) -> Option<&HeaderValue> {
         match kind.answer() {
             Answer::NotAuthenticated => Some(&self.not_authenticated),
             Answer::TokenNotValid => Some(&self.invalid_token),
             Answer::InvalidRequest => Some(&self.invalid_request),
-            // No token was looked at, so none of the errors of RFC 6750 is what happened.
+            // No token was checked, so none of the errors of RFC 6750 applies.
             Answer::PermissionDenied if kind == RejectionKind::CrossSite => Some(&self.plain),
             Answer::PermissionDenied => Some(&self.insufficient_scope),
             Answer::Unavailable => None,
         }
     }
 
-    /// The challenge that names the scopes that would have been enough (RFC 6750 section 3.1).
+    /// The challenge that names the required scopes (RFC 6750 section 3.1).
     ///
-    /// Strings that are no scope-token are left out: a token cannot have them, and they could break the
-    /// header.
+    /// Strings that are not a scope-token are left out: a token cannot have them, and they could break the header.
     pub(crate) fn naming_scopes<'s>(&self, scopes: impl Iterator<Item = &'s str>) -> HeaderValue {
         let scopes: Vec<&str> = scopes.filter(|scope| is_scope_token(scope)).collect();
         if scopes.is_empty() {
@@ -89,17 +89,18 @@ impl Default for Challenges {
     }
 }
 
-/// Every part was checked before, so the scheme alone is never what remains.
+/// Every part was checked before, so the fallback to the bare scheme never happens.
 fn header(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
 }
 
-/// What may stand in a quoted-string without an escape (RFC 9110 section 5.6.4), tabs and obs-text aside.
+/// The characters that a quoted-string may contain without an escape (RFC 9110 section 5.6.4), except tabs and
+/// obs-text.
 fn is_quotable(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
-/// scope-token (RFC 6749 section 3.3).
+/// Whether this is a scope-token (RFC 6749 section 3.3).
 fn is_scope_token(scope: &str) -> bool {
     !scope.is_empty() && scope.bytes().all(|byte| is_quotable(byte) && byte != b' ')
 }

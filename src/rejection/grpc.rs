@@ -1,5 +1,5 @@
-//! Answers to gRPC: "Trailers-Only" of the gRPC protocol over HTTP/2. The status stands in the headers, and
-//! the body is empty.
+//! Rejections of gRPC requests: "Trailers-Only" of the gRPC protocol over HTTP/2. The status is in the headers, and the
+//! body is empty.
 
 use std::fmt::Write as _;
 
@@ -16,10 +16,11 @@ const GRPC: &str = "application/grpc";
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// Whether the client speaks gRPC. Method and content type say so; gRPC-Web is another type and wants its layer
-/// outside of ours.
+/// Whether the client uses gRPC, by the method and the content type. gRPC-Web has another content type. Its layer must
+/// be outside of this one.
 ///
-/// A refusal to gRPC has the status 200. For a `GET` that would be an answer that caches may keep.
+/// A rejection of a gRPC request has the status 200. So this requires `POST`: caches may store such an answer to a
+/// `GET`.
 pub(crate) fn is_grpc(request: &Parts) -> bool {
     if request.method != Method::POST {
         return false;
@@ -61,7 +62,7 @@ fn trailers_only(code: &'static str, message: HeaderValue) -> Response<Bytes> {
     response
 }
 
-/// `Percent-Encoded` of the gRPC protocol: printable ASCII but `%` stays as it is.
+/// `Percent-Encoded` of the gRPC protocol: printable ASCII except `%` stays unchanged.
 fn percent_encoded(message: &str) -> String {
     let mut encoded = String::with_capacity(message.len());
     for byte in message.bytes() {

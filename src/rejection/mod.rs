@@ -1,4 +1,4 @@
-//! Why a request was refused, and the answer it gets.
+//! Why a request was rejected, and the response that the client gets.
 
 mod challenge;
 mod grpc;
@@ -19,20 +19,20 @@ pub(crate) use self::refusals::{Anonymous, Refusals, layer_not_installed};
 pub use self::responder::{Responder, TokenApiResponder};
 use crate::jws::JwsError;
 
-/// A request that was refused.
+/// A request that was rejected.
 ///
-/// Carries the reason for logs, metrics and a custom [`Responder`]; never the token or its claims.
-/// The layer puts it into the extensions of its response.
+/// It has the reason for logs, metrics and a custom [`Responder`]. It never has the token or its claims. The layer puts
+/// it into the extensions of its response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
 pub struct Rejection {
     kind: RejectionKind,
-    /// The scopes that would have been enough, for `insufficient_scope`; the service author's own words.
+    /// For `insufficient_scope`: the required scopes, as the service author wrote them.
     required_scopes: Option<std::sync::Arc<str>>,
 }
 
 impl Rejection {
-    /// A refusal of this kind.
+    /// Makes a rejection of this kind.
     #[must_use]
     pub fn new(kind: RejectionKind) -> Self {
         Self { kind, required_scopes: None }
@@ -43,19 +43,19 @@ impl Rejection {
         Self { kind: RejectionKind::InsufficientScope, required_scopes: Some(required) }
     }
 
-    /// The typed reason.
+    /// The reason.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
         self.kind
     }
 
-    /// What the client is told.
+    /// The answer that the client gets.
     #[must_use]
     pub fn answer(&self) -> Answer {
         self.kind.answer()
     }
 
-    /// For [`RejectionKind::InsufficientScope`]: the scopes that were demanded, separated by spaces.
+    /// For [`RejectionKind::InsufficientScope`]: the required scopes, separated by spaces.
     #[must_use]
     pub fn required_scopes(&self) -> Option<&str> {
         self.required_scopes.as_deref()
@@ -68,19 +68,22 @@ impl From<RejectionKind> for Rejection {
     }
 }
 
-/// What a client is told: every kind of refusal is one of these, and within one all bytes are equal.
+/// The part of a rejection that the client sees. Every kind of rejection has one of these answers. All rejections with
+/// the same answer have the same status and body. Their challenges are also the same, except those of
+/// [`PermissionDenied`](Self::PermissionDenied).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Answer {
     /// 401 `not_authenticated`: no credential (RFC 6750 section 3, a challenge without `error`).
     NotAuthenticated,
-    /// 401 `token_not_valid`: a token, but not one that opens the door; never says why.
+    /// 401 `token_not_valid`: the token is not valid. The answer never contains the reason.
     TokenNotValid,
-    /// 400 `bad_authorization_header`: a request that is wrong before any token is looked at.
+    /// 400 `bad_authorization_header`: the request is wrong before any token is checked.
     InvalidRequest,
-    /// 403 `permission_denied`: a valid token that is not enough here.
+    /// 403 `permission_denied`: a valid token without the required permission, or a cookie from another site.
     PermissionDenied,
-    /// 503 `authentication_unavailable`: the answer is not known now, so none is guessed.
+    /// 503 `authentication_unavailable`: the layer cannot check keys or revocation now, or a check of yours is not
+    /// available.
     Unavailable,
 }
 
@@ -96,7 +99,7 @@ impl Answer {
         }
     }
 
-    /// The `code` on which clients key.
+    /// The `code` that clients can test for.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -138,7 +141,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// What the client is told.
+            /// The answer that the client gets.
             #[must_use]
             pub fn answer(self) -> Answer {
                 match self {
@@ -158,12 +161,12 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// No credential, or one of another scheme.
+    /// No credential, or a credential of another scheme.
     MissingCredential => NotAuthenticated, "missing_credential";
     /// More than one credential, or one in two places (RFC 6750 section 2).
     MultipleCredentials => InvalidRequest, "multiple_credentials";
-    /// `Bearer` followed by nothing or by bytes that are not a b64token (RFC 6750 section 2.1); an `Authorization`
-    /// whose scheme cannot be parsed; and, at an optional layer, a credential that another reader could find.
+    /// `Bearer` without a token, or with bytes that are not a b64token (RFC 6750 section 2.1). Also an `Authorization`
+    /// whose scheme cannot be parsed, and, at an optional layer, a credential that another reader could find.
     MalformedCredential => InvalidRequest, "malformed_credential";
     /// A credential in a cookie on an unsafe method or a WebSocket upgrade that is not same-origin.
     CrossSite => PermissionDenied, "cross_site";
@@ -171,31 +174,32 @@ kinds! {
     TokenTooLong => TokenNotValid, "token_too_long";
     /// Not a compact JWS with canonical base64url (RFC 7515 section 7.1).
     MalformedToken => TokenNotValid, "malformed_token";
-    /// The protected header is no strict JSON object or has a member of the wrong type.
+    /// The protected header is not a strict JSON object, or has a member of the wrong type.
     MalformedHeader => TokenNotValid, "malformed_header";
     /// `alg` is `none` or unknown (RFC 8725 section 3.1).
     UnsupportedAlgorithm => TokenNotValid, "unsupported_algorithm";
     /// `crit`, `b64` or `enc` (RFC 7515 section 4.1.11).
     UnsupportedHeader => TokenNotValid, "unsupported_header";
-    /// The claims are no strict JSON object.
+    /// The claims are not a strict JSON object.
     MalformedClaims => TokenNotValid, "malformed_claims";
-    /// `iss` names no issuer that this verifier trusts (RFC 8725 section 3.8).
+    /// `iss` is not an issuer that this verifier trusts (RFC 8725 section 3.8), or its tenant is not the one in `tid`
+    /// or not accepted.
     UnknownIssuer => TokenNotValid, "unknown_issuer";
-    /// `typ` is none that the issuer's policy accepts (RFC 8725 section 3.11).
+    /// The issuer's policy does not accept `typ` (RFC 8725 section 3.11).
     WrongType => TokenNotValid, "wrong_type";
-    /// No key of the issuer can be meant.
+    /// The issuer has no key that the token can mean.
     UnknownKey => TokenNotValid, "unknown_key";
-    /// The issuer's keys that are meant are bound to other algorithms (RFC 8725 section 3.1).
+    /// The keys that the token can mean have other algorithms (RFC 8725 section 3.1).
     AlgorithmMismatch => TokenNotValid, "algorithm_mismatch";
-    /// No key that is meant verifies the signature.
+    /// No key that the token can mean verifies the signature, or that key may not sign for the token's tenant.
     BadSignature => TokenNotValid, "bad_signature";
-    /// A claim that the policy demands is absent.
+    /// A claim that the policy requires is absent.
     MissingClaim => TokenNotValid, "missing_claim";
     /// A claim has the wrong JSON type or a value out of range.
     InvalidClaim => TokenNotValid, "invalid_claim";
     /// `exp` has passed (RFC 7519 section 4.1.4).
     Expired => TokenNotValid, "expired";
-    /// `nbf` has not come (RFC 7519 section 4.1.5).
+    /// `nbf` is in the future (RFC 7519 section 4.1.5).
     NotYetValid => TokenNotValid, "not_yet_valid";
     /// `iat` is in the future.
     IssuedInFuture => TokenNotValid, "issued_in_future";
@@ -203,29 +207,29 @@ kinds! {
     TooOld => TokenNotValid, "too_old";
     /// `exp - iat` is above the policy's maximum lifetime.
     LifetimeTooLong => TokenNotValid, "lifetime_too_long";
-    /// `aud` has none of the audiences (RFC 7519 section 4.1.3).
+    /// `aud` has none of the configured audiences (RFC 7519 section 4.1.3).
     WrongAudience => TokenNotValid, "wrong_audience";
-    /// A claim lacks the value that the policy demands, or the token is a refresh token.
+    /// A claim does not have the value that the policy requires, or the token is a refresh token.
     WrongTokenUse => TokenNotValid, "wrong_token_use";
-    /// `cnf` binds the token to a key whose possession was not shown (RFC 7800, RFC 9449 section 7.2).
+    /// `cnf` binds the token to a key, and nothing proved possession of that key (RFC 7800, RFC 9449 section 7.2).
     UnverifiedConfirmation => TokenNotValid, "unverified_confirmation";
-    /// The claims do not fit the service author's type.
+    /// The claims do not deserialize into the service author's type.
     ClaimsMismatch => TokenNotValid, "claims_mismatch";
     /// [`Authenticator::recheck`](crate::Authenticator::recheck) was given a token that another verifier verified.
     OtherVerifier => TokenNotValid, "other_verifier";
-    /// A check of the service author refused.
+    /// A check of the service author rejected the token.
     CheckFailed => TokenNotValid, "check_failed";
-    /// The token, its subject, session or key is revoked.
+    /// The token, its subject, its session or its key is revoked.
     Revoked => TokenNotValid, "revoked";
-    /// A valid token without a scope that is demanded (RFC 6750 section 3.1).
+    /// A valid token without a required scope (RFC 6750 section 3.1).
     InsufficientScope => PermissionDenied, "insufficient_scope";
-    /// A valid token that a demand of the service author refused.
+    /// A valid token that a requirement of the service author rejected.
     PermissionDenied => PermissionDenied, "permission_denied";
-    /// The issuer's keys cannot be had now.
+    /// The issuer's keys are not available now.
     KeysUnavailable => Unavailable, "keys_unavailable";
     /// A check of the service author cannot be answered now.
     CheckUnavailable => Unavailable, "check_unavailable";
-    /// Whether the token is revoked cannot be told now.
+    /// The revocation of the token cannot be looked up now.
     RevocationUnavailable => Unavailable, "revocation_unavailable";
 }
 

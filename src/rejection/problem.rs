@@ -7,8 +7,8 @@ use super::{Answer, Rejection, Responder};
 
 /// A [`Responder`] that answers with `application/problem+json` (RFC 9457).
 ///
-/// `type` is `about:blank`, so `title` is the phrase of the status; `code` is an extension member with the
-/// values of [`Answer::code`].
+/// `type` is `about:blank`, so `title` is the phrase of the status. `code` is an extension member with the values of
+/// [`Answer::code`].
 ///
 /// ```
 /// use http::{Request, StatusCode};
@@ -38,7 +38,7 @@ impl Responder for ProblemJson {
     }
 }
 
-/// The bodies are few and fixed, so they are written out; a test holds them against [`Answer`].
+/// There are only a few fixed bodies, so they are literals. A test compares them with [`Answer`].
 pub(super) fn body_of(answer: Answer) -> &'static str {
     match answer {
         Answer::NotAuthenticated => concat!(

@@ -1,4 +1,4 @@
-//! How one layer refuses: its responder, and what goes with every refusal.
+//! How one layer rejects: its responder, and the headers of every rejection.
 
 use std::{any, fmt, marker::PhantomData, sync::Arc};
 
@@ -12,16 +12,16 @@ use http::{
 use super::{Answer, Rejection, Responder, TokenApiResponder, challenge::Challenges, grpc};
 use crate::telemetry;
 
-/// Seconds after which a client may ask again while authentication is unavailable.
+/// Seconds after which a client may retry while authentication is unavailable.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// Made when the layer is set up, and shared by it, its [`RequireLayer`](crate::require::RequireLayer)s and
-/// the extractors behind it, so that all of them refuse alike.
+/// Made when the layer is set up. The layer, its [`RequireLayer`](crate::require::RequireLayer)s and the extractors
+/// behind it share it, so that all of them reject in the same way.
 #[derive(Clone)]
 pub(crate) struct Refusals {
     pub(crate) responder: Arc<dyn Responder>,
     pub(crate) challenges: Challenges,
-    /// Whether gRPC requests get answers of their own.
+    /// Whether gRPC requests get gRPC answers.
     pub(crate) grpc_answers: bool,
 }
 
@@ -36,7 +36,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// The response to a refused request.
+    /// The response to a rejected request.
     pub(crate) fn respond(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
         let challenge = self.challenges.of(rejection.kind());
         self.respond_with(rejection, challenge, request)
@@ -86,11 +86,11 @@ impl fmt::Debug for Refusals {
     }
 }
 
-/// In the extensions of a request that the layer for `C` let through without a token: who refuses it, if
-/// something behind the layer wants one after all.
+/// The layer for `C` puts this into the extensions of a request that it let through without a token. Extractors and
+/// layers behind it use it to reject the request if they need a token.
 pub(crate) struct Anonymous<C> {
     pub(crate) refusals: Arc<Refusals>,
-    /// The request asks what the real one may do (CORS), so demands on tokens do not apply to it.
+    /// The request is a CORS preflight, so requirements on tokens do not apply to it.
     pub(crate) is_preflight: bool,
     claims: PhantomData<fn() -> C>,
 }
@@ -107,8 +107,8 @@ impl<C> Clone for Anonymous<C> {
     }
 }
 
-/// 500 for a request that has passed no layer for `C`: a mistake of the service author, never of the
-/// client. The text names `C`, because a layer for another type is the likely cause.
+/// The 500 response to a request that has not passed a layer for `C`. This is a mistake of the service author, not of
+/// the client. The text names `C`, because a layer for another type is the likely cause.
 pub(crate) fn layer_not_installed<C>(request: &Parts) -> Response<Bytes> {
     let message = layer_not_installed_text::<C>();
     if grpc::is_grpc(request) {

@@ -1,19 +1,19 @@
-//! The body of a refusal, which a service author may replace.
+//! Writes the body of a rejection. A service author may replace it.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::CONTENT_TYPE, request::Parts};
 
 use super::{Answer, Rejection};
 
-/// Turns a refusal into a response.
+/// Turns a rejection into a response.
 ///
-/// A closure will do. What a refusal must carry, the layer adds to any response that has not set it:
-/// `WWW-Authenticate` (RFC 6750 section 3), `Cache-Control: no-store` and, with 503, `Retry-After`. It also
-/// puts the [`Rejection`] into the response's extensions. gRPC requests get trailers-only answers, unless
-/// [`respond_to_grpc`](Self::respond_to_grpc) says otherwise, or the layer has
-/// [`with_grpc_answers(false)`](crate::BearerLayer::with_grpc_answers).
+/// A closure is a responder. The layer adds the mandatory parts to any response that has not set them:
+/// `WWW-Authenticate` (RFC 6750 section 3), `Cache-Control: no-store` and, with 503, `Retry-After`. It also puts the
+/// [`Rejection`] into the response's extensions. gRPC requests get trailers-only answers, unless
+/// [`respond_to_grpc`](Self::respond_to_grpc) returns another response, or the layer has
+/// [`with_grpc_answers(false)`](crate::BearerLayer::with_grpc_answers). A gRPC answer does not get `Retry-After`.
 ///
-/// The request is as the service behind the layer would see it: a token in the query is already gone.
+/// The responder gets the request as the inner service would see it. A token in the query is already removed.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -31,13 +31,12 @@ use super::{Answer, Rejection};
 /// takes_responder(html);
 /// ```
 pub trait Responder: Send + Sync + 'static {
-    /// The response, with its status and body. [`Rejection::answer`] has what the client may know;
-    /// [`Rejection::kind`] says more and is meant for logs.
+    /// The response, with its status and body. [`Rejection::answer`] is the part that the client may see.
+    /// [`Rejection::kind`] is more precise and is for logs only.
     fn respond(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes>;
 
-    /// The response to a gRPC request: `POST` with a content type of `application/grpc`. By default `None`, and
-    /// the layer answers trailers-only: HTTP 200, with the answer's code and detail in `grpc-status` and
-    /// `grpc-message`.
+    /// The response to a gRPC request: `POST` with a content type of `application/grpc`. Default: `None`. Then the
+    /// layer answers trailers-only: HTTP 200, with the answer's code and detail in `grpc-status` and `grpc-message`.
     fn respond_to_grpc(&self, rejection: &Rejection, request: &Parts) -> Option<Response<Bytes>> {
         let _ = (rejection, request);
         None
@@ -53,7 +52,7 @@ where
     }
 }
 
-/// The responder of a layer that was given no other: `application/json` with `code` and `detail`.
+/// The default responder of a layer: `application/json` with `code` and `detail`.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs, reason = "a unit that has nothing to hide")]
 pub struct TokenApiResponder;
@@ -68,7 +67,7 @@ impl Responder for TokenApiResponder {
     }
 }
 
-/// The bodies are few and fixed, so they are written out; a test holds them against [`Answer`].
+/// There are only a few fixed bodies, so they are literals. A test compares them with [`Answer`].
 pub(super) fn body_of(answer: Answer) -> &'static str {
     match answer {
         Answer::NotAuthenticated => {

@@ -181,7 +181,7 @@ fn grpc_answers_are_trailers_only() {
         assert_eq!(response.headers()["grpc-status"], code);
         assert_eq!(response.headers()["grpc-message"], answer.detail());
         assert!(response.body().is_empty());
-        // They are sent as they are, so they must not need an escape.
+        // They are sent without encoding, so they must not need an escape.
         assert!(answer.detail().bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'%'));
     }
 }

@@ -1,4 +1,4 @@
-//! What the recorder is told when it is scraped: what was counted since, and what is held now.
+//! Passes counters and gauges to the recorder when it is scraped: what was counted, and what is held now.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -15,13 +15,17 @@ use super::{
 use crate::jwks::JwksHealth;
 use crate::{Authenticator, RevocationCache, revocation::RevocationStats, token_cache::TokenCache};
 
-/// Tells the recorder of `metrics` what the parts of a service have counted and what they hold.
+/// Passes the counts and gauges of all parts of a service to the recorder of `metrics`.
 ///
-/// Make one for each process, with all its parts, and call [`collect`](Self::collect) before each scrape, or every few
-/// seconds where metrics are pushed. Parts of one kind are added up, and none twice: clones of one authenticator or cache
-/// are one part. A collector keeps its parts alive, and a new one begins its counts at zero, below which a recorder does
-/// not go: a service that builds authenticators anew while it runs has decisions and token cache counted by none of them
-/// for long.
+/// Make one for each process, with all its parts. Call [`collect`](Self::collect) before each scrape, or every few
+/// seconds if metrics are pushed.
+///
+/// 1. The values of parts of one kind are added up.
+/// 2. No part is counted twice: clones of one authenticator or cache are one part.
+/// 3. A collector keeps its parts alive.
+/// 4. A new collector with new authenticators begins its counts at zero, but a recorder's counter never goes down. So
+///    if your service replaces authenticators while it runs, the counters for decisions and token cache do not change
+///    until the new counts are higher than the old ones.
 ///
 /// The [module](super) has the table of metrics and an example.
 #[derive(Clone, Default)]
@@ -31,13 +35,13 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// A collector without parts.
+    /// Makes a collector without parts.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds what layers made of this authenticator or its clones let through, its token cache, its revocation cache, and
-    /// the health of its issuers' keys.
+    /// Adds the counts of the requests that layers with this authenticator or its clones let through. Also adds its
+    /// token cache, its revocation cache, and the health of its issuers' keys.
     pub fn add_authenticator<C: Send + Sync + 'static>(
         self,
         authenticator: &Authenticator<C>,
@@ -45,20 +49,21 @@ impl Collector {
         self.add_source(authenticator.clone())
     }
 
-    /// Adds a cache that belongs to no authenticator here.
+    /// Adds a cache that does not belong to an authenticator of this collector.
     pub fn add_revocation(self, cache: &RevocationCache) -> Self {
         self.add_source(cache.clone())
     }
 
-    /// Adds a part of another crate or of your own, such as a `TokenIssuer`, `Pushes` or a `DenyList`.
+    /// Adds a part of another crate or your own part, such as a `TokenIssuer`, `Pushes` or a `DenyList`.
     pub fn add_source(mut self, source: impl MetricSource) -> Self {
         self.sources.push(Arc::new(source));
         self
     }
 
-    /// Tells the recorder that is installed.
+    /// Passes all values to the installed recorder.
     ///
-    /// It counts through what is held, as [`RevocationCache::stats`] does: for every few seconds, not for every request.
+    /// It iterates over cached entries, as [`RevocationCache::stats`] does. Call it every few seconds, not on every
+    /// request.
     pub fn collect(&self) {
         let mut metrics = Metrics::default();
         for source in &self.sources {
@@ -74,7 +79,7 @@ impl fmt::Debug for Collector {
     }
 }
 
-/// A part of a service that counts for itself, and reports to a [`Collector`].
+/// A part of a service that has its own counters and reports them to a [`Collector`].
 ///
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}};
@@ -95,7 +100,7 @@ impl fmt::Debug for Collector {
 /// Collector::new().add_source(Listener::default()).collect();
 /// ```
 pub trait MetricSource: Send + Sync + 'static {
-    /// Adds what was counted since the start, and what is held now.
+    /// Adds the counts since the start, and the values that are held now.
     fn report(&self, metrics: &mut Metrics);
 }
 
@@ -125,21 +130,23 @@ impl MetricSource for RevocationCache {
     }
 }
 
-/// What the parts of a service report, added up.
+/// The reports of all parts, added up.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// The parts that have been added up, by where they are; keys by their issuer, too, because several may share them.
+    /// The parts that were added, by their addresses. Keys are also identified by their issuer, because several issuers
+    /// may share them.
     seen: Vec<(usize, Option<Arc<str>>)>,
     values: BTreeMap<(&'static str, Vec<Label>), (Kind, u64)>,
 }
 
 impl Metrics {
-    /// Whether nothing that shares `part` has reported yet: report only then, so that clones count once.
+    /// Whether no other part that shares `part` has reported yet. Report only if this is `true`, so that clones count
+    /// once.
     pub fn is_new<T: ?Sized>(&mut self, part: &Arc<T>) -> bool {
         self.is_new_at(Arc::as_ptr(part).cast::<()>().addr(), None)
     }
 
-    /// Adds to a counter: several parts of one kind are added up.
+    /// Adds to a counter. The values of several parts of one kind are added up.
     pub fn add_counter(
         &mut self,
         name: &'static str,
@@ -149,7 +156,7 @@ impl Metrics {
         self.merge_named(name, Kind::Counter, labels, value, u64::saturating_add);
     }
 
-    /// Adds to a gauge: several parts of one kind are added up.
+    /// Adds to a gauge. The values of several parts of one kind are added up.
     pub fn add_gauge(
         &mut self,
         name: &'static str,
@@ -159,7 +166,7 @@ impl Metrics {
         self.merge_named(name, Kind::Gauge, labels, value, u64::saturating_add);
     }
 
-    /// Sets a gauge to the least that a part of this kind reports: 1 while all of them are well, for example.
+    /// Sets a gauge to the smallest value that a part of this kind reports: for example, 1 while all of them are well.
     pub fn min_gauge(
         &mut self,
         name: &'static str,
@@ -237,7 +244,7 @@ impl Metrics {
         self.add(&names::IN_FLIGHT, &[], stats.in_flight);
     }
 
-    /// An issuer with keys of two places is as well off as with the worse.
+    /// If an issuer has keys from two sources, the worse values of both are reported.
     #[cfg(feature = "jwks")]
     fn add_keys(&mut self, issuer: &Arc<str>, health: &JwksHealth) {
         let labels = || vec![Label::new(label::ISSUER, Arc::clone(issuer))];
@@ -291,7 +298,7 @@ impl Metrics {
                 let key = Key::from_parts(name, labels);
                 match kind {
                     Kind::Counter => recorder.register_counter(&key, &METADATA).absolute(total),
-                    // Beyond 2^53 they are rounded, and nobody holds so much.
+                    // Values above 2^53 are rounded. Real values are far lower.
                     Kind::Gauge | Kind::Histogram => {
                         recorder.register_gauge(&key, &METADATA).set(total as f64);
                     }

@@ -1,4 +1,4 @@
-//! What is counted and timed for the recorder; without the feature `metrics` nothing is left of it.
+//! Counts and times for the recorder. Without the feature `metrics`, this module does nothing.
 
 #[cfg(feature = "metrics")]
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::metrics;
 use crate::counters::Spread;
 use crate::revocation::{Unavailable, Verdict};
 
-/// A counter for the hot path, which nobody reads without the feature.
+/// A counter for the hot path. Without the feature `metrics` it is empty.
 #[derive(Default)]
 pub(crate) struct Tally {
     #[cfg(feature = "metrics")]
@@ -36,13 +36,13 @@ impl Tally {
 #[derive(Clone, Copy)]
 pub(crate) enum Admitted {
     Token,
-    /// Without a credential, where none is demanded.
+    /// Without a credential, at an optional layer.
     Anonymous,
     /// A CORS preflight.
     Preflight,
 }
 
-/// How many requests were let through; clones count together.
+/// How many requests were let through. Clones share the counts.
 #[derive(Clone, Default)]
 pub(crate) struct Admissions {
     #[cfg(feature = "metrics")]
@@ -74,9 +74,9 @@ impl Admissions {
     }
 }
 
-/// Times one question to a revocation store. Dropped, it was abandoned.
+/// Measures the time of one question to a revocation store. If it is dropped before `end`, the question was abandoned.
 ///
-/// By a clock of its own, because the injected one may be as coarse as whole ticks. It decides nothing.
+/// It does not use the injected clock, which may be too coarse. No decision depends on this time.
 pub(crate) struct LookUpTimer {
     #[cfg(feature = "metrics")]
     began: Option<Instant>,

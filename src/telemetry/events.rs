@@ -1,4 +1,4 @@
-//! Events of `tracing`.
+//! Writes the events of `tracing`.
 
 use tracing::{debug, info, warn};
 
@@ -14,7 +14,8 @@ pub(super) fn refused(kind: RejectionKind) {
     debug!(target: TARGET, reason = kind.as_str(), "{REQUEST_REFUSED}");
 }
 
-/// Whoever has good tokens can make a store that is down fail as often as he likes.
+/// A client with valid tokens can trigger this as often as it wants while the store is down. So only the first one in
+/// ten seconds is a warning.
 pub(super) fn store_failed(kind: &'static str, is_news: bool) {
     if is_news {
         warn!(target: TARGET, kind, "{STORE_FAILED}");
@@ -32,13 +33,14 @@ pub(super) fn keys_fetched(keys: usize, is_modified: bool) {
     debug!(target: TARGET, keys, modified = is_modified, "{KEYS_FETCHED}");
 }
 
-/// Names keys by position and id. Not above: a key for encryption in a set is usual.
+/// Names keys by position and id. The level is not higher than INFO, because it is usual that a set has a key for
+/// encryption.
 pub(super) fn keys_refused(refused: &[RefusedKey]) {
     info!(target: TARGET, refused = refused.len(), reasons = %RefusedKeys(refused), "{KEYS_REFUSED}");
 }
 
-/// Nothing of the answer but the name in an issuer's metadata, and the ids of keys that cannot be used. The words of a
-/// client are left out: they may quote.
+/// The event contains nothing from the response except the name in an issuer's metadata and the ids of keys that cannot
+/// be used. Error texts of the HTTP client are left out, because they may quote data.
 #[cfg(feature = "jwks")]
 pub(super) fn keys_not_fetched(error: &FetchError) {
     match error {

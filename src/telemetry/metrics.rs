@@ -1,4 +1,4 @@
-//! What is told to the recorder at once.
+//! Passes the metrics to the recorder that must not wait for a `collect`.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -14,8 +14,8 @@ use crate::{
 pub(super) static METADATA: Metadata<'static> =
     Metadata::new("tower_bearer", Level::INFO, Some(module_path!()));
 
-/// Tells the recorder what the metrics of this crate mean, and their units. To be called once, after a recorder was
-/// installed; metrics are recorded without it, too.
+/// Passes the descriptions and units of this crate's metrics to the recorder. Call it once, after a recorder is
+/// installed. Without this call, metrics are still recorded.
 pub fn describe() {
     with_recorder(|recorder| {
         for &&Metric { name, kind, unit, text, .. } in names::ALL {
@@ -30,7 +30,7 @@ pub fn describe() {
 }
 
 pub(super) fn refused(kind: RejectionKind) {
-    /// By number of the kind: made once, so that a refusal allocates none.
+    /// One key for each kind, by its number. They are made once, so that a rejection does not allocate.
     static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         let key = |kind: &RejectionKind| {
             let decision = match kind.answer() {
@@ -49,7 +49,7 @@ pub(super) fn refused(kind: RejectionKind) {
     }
 }
 
-/// `None`: nobody waited for the answer any more.
+/// `None`: the lookup was abandoned, because no request waited for the answer.
 pub(super) fn looked_up(outcome: Option<Result<Verdict, Unavailable>>, took: Duration) {
     static KEYS: LazyLock<[Key; 4]> = LazyLock::new(|| {
         [value::REVOKED, value::NOT_REVOKED, value::FAILED, value::ABANDONED]

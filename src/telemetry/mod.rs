@@ -1,27 +1,27 @@
-//! What operators are told: events by [`tracing`](https://docs.rs/tracing), metrics by
-//! [`metrics`](https://docs.rs/metrics).
+//! Events for [`tracing`](https://docs.rs/tracing) and metrics for [`metrics`](https://docs.rs/metrics). Operators read
+//! them.
 //!
-//! 1. **Nothing of a request or a token**: no token, claim, id, e-mail address, secret or key is in any event or metric,
-//!    nor what a store was asked. Errors of stores are named by their kind, because their texts may quote. Keys of a
-//!    key set that cannot be used are named by their `kid`, which is public.
-//! 2. **Labels have few values**: all are in the table, but for the names of issuers, which are configuration. No request
-//!    can make a new one.
-//! 3. **What an attacker can bring about is DEBUG** at most; what is above has a pace of its own.
-//! 4. **A feature that is off costs nothing.** With `metrics`, a request that is let through counts in a place of its
-//!    thread, and what was counted is told to the recorder when the `Collector` is asked. What is rarer, or has to be
-//!    answered anyway, is told at once.
-//! 5. **There are no spans**: the layer decides in the midst of the span of whoever traces requests.
+//! 1. **Nothing from a request or a token**: no event or metric contains a token, claim, id, e-mail address, secret,
+//!    key or question to a store. Errors of stores are named by their kind, because their texts may quote such data.
+//!    Keys of a key set that cannot be used are named by their `kid`, which is public.
+//! 2. **Labels have few values**: all values are in the table, except the names of issuers, which are configuration. A
+//!    request cannot make a new value.
+//! 3. **Events that an attacker can cause are at most DEBUG.** The rate of events above DEBUG is limited.
+//! 4. **A feature that is off costs nothing.** With `metrics`, each thread counts the requests that are let through in
+//!    its own place. The `Collector` passes these counts to the recorder when you call it. Rare events, and events of
+//!    requests that are rejected, are passed to the recorder at once.
+//! 5. **There are no spans**: the layer runs inside the span of your own request tracing.
 //!
 //! # Events
 //!
-//! With the feature `tracing`; their target is `tower_bearer`.
+//! With the feature `tracing`. The target of all events is `tower_bearer`.
 //!
 #![doc = include_str!("events.md")]
 //!
 //! # Metrics
 //!
-//! With the feature `metrics`. A service has a recorder, which it installs before it makes its layers, and asks its
-//! `Collector` before each scrape: without that only what is told "at once" is seen.
+//! With the feature `metrics`. Install a recorder before you make your layers. Call your `Collector` before each
+//! scrape: otherwise you see only the metrics that are passed "at once".
 //!
 #![doc = include_str!("metrics.md")]
 #![cfg_attr(
@@ -61,11 +61,11 @@ assert!(names.iter().any(|(key, ..)| key.key().name() == "tower_bearer_revocatio
 )]
 //! # Caveats
 //!
-//! * Counters begin with the process, and gauges are as old as the last `collect`.
-//! * `tower_bearer_revocation_look_up_seconds` needs buckets from a tenth of a millisecond to the timeout (1 second);
-//!   exporters that are told none make a summary of it.
-//! * An [`Authenticator`](crate::Authenticator) that is used without a layer decides on no requests, and its refusals are
-//!   not counted; all else about it is.
+//! * Counters begin at zero with the process. Gauges are as old as the last `collect`.
+//! * `tower_bearer_revocation_look_up_seconds` needs buckets from a tenth of a millisecond to the timeout (1 second).
+//!   Exporters without configured buckets make a summary of it.
+//! * An [`Authenticator`](crate::Authenticator) without a layer does not decide on requests, so its rejections are not
+//!   counted. Everything else about it is counted.
 
 #![cfg_attr(
     not(all(feature = "jwks", feature = "metrics", feature = "tracing")),
@@ -106,7 +106,7 @@ pub(crate) use self::{
 use crate::jwks::FetchError;
 use crate::{RejectionKind, jws::RefusedKey};
 
-/// A request was refused.
+/// A request was rejected.
 pub(crate) fn refused(kind: RejectionKind) {
     #[cfg(feature = "tracing")]
     events::refused(kind);
@@ -120,7 +120,7 @@ pub(crate) fn store_failed(kind: &'static str, pace: &Pace, now: Duration) {
     events::store_failed(kind, pace.lets_through(now));
 }
 
-/// Earlier answers of a revocation store are no longer trusted.
+/// Earlier answers of a revocation store are now stale.
 pub(crate) fn doubted() {
     #[cfg(feature = "tracing")]
     events::doubted();
@@ -128,14 +128,14 @@ pub(crate) fn doubted() {
     metrics::doubted();
 }
 
-/// An attempt brought keys, or found them unchanged.
+/// A fetch returned keys, or returned that they are unchanged.
 #[cfg(feature = "jwks")]
 pub(crate) fn keys_fetched(keys: usize, is_modified: bool) {
     #[cfg(feature = "tracing")]
     events::keys_fetched(keys, is_modified);
 }
 
-/// A document has keys that cannot be used.
+/// A key set document has keys that cannot be used.
 pub(crate) fn keys_refused(refused: &[RefusedKey]) {
     #[cfg(feature = "tracing")]
     if !refused.is_empty() {
@@ -143,7 +143,7 @@ pub(crate) fn keys_refused(refused: &[RefusedKey]) {
     }
 }
 
-/// An attempt did not.
+/// A fetch failed.
 #[cfg(feature = "jwks")]
 pub(crate) fn keys_not_fetched(error: &FetchError) {
     #[cfg(feature = "tracing")]

@@ -1,13 +1,13 @@
-//! Every name: of events, of metrics, and of what is told with them.
+//! All names of events, metrics, and their fields and labels.
 //!
-//! The tables of the documentation, `events.md` and `metrics.md`, say the same; the tests read both.
+//! The tables of the documentation, `events.md` and `metrics.md`, have the same content. Tests compare them.
 
 #![cfg_attr(
     not(feature = "jwks"),
     allow(dead_code, reason = "features that are off leave names unused")
 )]
 
-/// What was logged. Its target is [`TARGET`](events::TARGET).
+/// Names of events. Their target is [`TARGET`](events::TARGET).
 #[cfg(feature = "tracing")]
 pub(super) mod events {
     pub(in crate::telemetry) const TARGET: &str = "tower_bearer";
@@ -31,7 +31,7 @@ pub(super) use self::metrics::*;
 mod metrics {
     use ::metrics::{Label, Unit};
 
-    /// What a metric is, in the words of its description.
+    /// A metric, with the text of its description.
     pub(in crate::telemetry) struct Metric {
         pub(in crate::telemetry) name: &'static str,
         pub(in crate::telemetry) kind: Kind,
@@ -41,7 +41,7 @@ mod metrics {
     }
 
     impl Metric {
-        /// Its labels, with these values.
+        /// The labels of the metric, with these values.
         pub(in crate::telemetry) fn with(&self, values: &[&'static str]) -> Vec<Label> {
             debug_assert_eq!(self.labels.len(), values.len());
             let labels = self.labels.iter().zip(values);
@@ -105,8 +105,8 @@ mod metrics {
             "attempts to fetch the keys of an issuer";
     }
 
-    /// Names of labels. Each has few values, which are all in the table, but for [`ISSUER`](label::ISSUER): that is a
-    /// name from the configuration.
+    /// Names of labels. Each has few values, and the table has all of them. The exception is [`ISSUER`](label::ISSUER):
+    /// its values are names from the configuration.
     pub(in crate::telemetry) mod label {
         pub(in crate::telemetry) const DECISION: &str = "decision";
         pub(in crate::telemetry) const REASON: &str = "reason";
@@ -116,7 +116,7 @@ mod metrics {
         pub(in crate::telemetry) const ISSUER: &str = "issuer";
     }
 
-    /// Values of labels, beside the names of [`RejectionKind`](crate::RejectionKind).
+    /// Values of labels, in addition to the names of [`RejectionKind`](crate::RejectionKind).
     pub(in crate::telemetry) mod value {
         pub(in crate::telemetry) const ALLOWED: &str = "allowed";
         pub(in crate::telemetry) const REJECTED: &str = "rejected";

@@ -1,4 +1,4 @@
-//! How often the same thing is worth a warning.
+//! Limits how often the same warning is logged.
 
 #[cfg(feature = "tracing")]
 use std::{
@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-/// Lets one through, and the next after ten seconds.
+/// Lets one event through, and the next one after ten seconds.
 #[derive(Default)]
 pub(crate) struct Pace {
-    /// The second after that of the last one; 0 before the first.
+    /// The second of the last event plus one. 0 before the first event.
     #[cfg(feature = "tracing")]
     last: AtomicU64,
 }

@@ -11,7 +11,7 @@ fn a_warning_comes_at_once_and_then_once_in_ten_seconds() {
     );
 }
 
-/// The rows of a table, without its head, and of each the cells.
+/// The cells of each row of a table, without the head.
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 fn rows(table: &str) -> Vec<Vec<&str>> {
     table

@@ -1,4 +1,4 @@
-//! Why a token was not verified, for those who can do something about it.
+//! Why a token was not verified. It tells the authenticator whether a fetch of keys can help.
 
 use crate::{
     Issuer, KeySet, RejectionKind,
@@ -7,25 +7,25 @@ use crate::{
 
 pub(crate) enum NotVerified {
     Refused(RejectionKind),
-    /// The issuer's remote source may know of a key that its set does not have.
+    /// The issuer's remote source may have a key that the key set does not have.
     #[cfg(feature = "jwks")]
     UnknownKey(UnknownKey),
 }
 
-/// A token that names a key which is not there, or for which there are no keys at all; with
-/// `refetch_on_bad_signature` also one that no key verifies.
+/// A token that names a key that is not in the set, or whose key set is empty. With `refetch_on_bad_signature` also a
+/// token that no key verifies.
 #[cfg(feature = "jwks")]
 #[derive(Clone, Copy)]
 pub(crate) struct UnknownKey {
     pub(crate) kind: RejectionKind,
     /// Position of the issuer in its verifier.
     pub(crate) issuer: usize,
-    /// The number of the set in which the key was looked for.
+    /// The number of the key set that did not have the key.
     pub(crate) key_set: u64,
 }
 
 impl NotVerified {
-    /// A token that no key of `keys` vouches for.
+    /// A token that no key of `keys` verifies.
     #[cfg(feature = "jwks")]
     #[cold]
     pub(super) fn by(

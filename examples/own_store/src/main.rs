@@ -1,5 +1,5 @@
-//! A revocation store of your own behind the layer: `cargo run -p own_store`. The rules that it keeps are checked
-//! by `cargo test -p own_store`.
+//! Puts your own revocation store behind the layer: `cargo run -p own_store`. `cargo test -p own_store` checks that the
+//! store follows the rules of the contract.
 
 #![allow(clippy::print_stdout, reason = "it shows what the service answers")]
 
@@ -20,11 +20,11 @@ use tower_bearer::{
     RevocationCache,
     claims::{Clock, SystemClock},
     revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict},
-    // In place of the issuer that you trust.
+    // Replace it by the issuer that you trust.
     test_util::TestIssuer,
 };
 
-/// Revocation entries in a table that stands for your database. Clones share it.
+/// Revocation entries in a table. Replace the table by your database. Clones share it.
 #[derive(Clone)]
 struct OwnStore {
     clock: Arc<dyn Clock>,
@@ -42,8 +42,8 @@ impl OwnStore {
         things.iter().filter_map(|thing| table.get(thing)).flatten().cloned().collect()
     }
 
-    /// `INSERT`, and a clean-up. It keeps all entries about a thing until none of them is needed: so the latest date
-    /// holds for the latest cut-off.
+    /// `INSERT`, and a clean-up. It keeps all entries about a thing until none of them is needed. So the latest date
+    /// applies to the latest cut-off.
     fn insert(&self, entry: &RevocationEntry) {
         let now = self.clock.now();
         let is_needed = |entry: &RevocationEntry| entry.obsolete_after() >= now;
@@ -58,7 +58,7 @@ impl OwnStore {
 impl RevocationStore for OwnStore {
     fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
         Box::pin(async {
-            // A database that fails: `.map_err(StoreError::new)?`. Never answer `NotRevoked` instead.
+            // If the database fails: `.map_err(StoreError::new)?`. Never answer `NotRevoked` instead.
             let entries = self.select(lookup.things());
             Ok(lookup.verdict(&entries, self.clock.now()))
         })
@@ -66,14 +66,14 @@ impl RevocationStore for OwnStore {
 
     fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async {
-            // It returns when the database has committed.
+            // Return only after the database has committed.
             self.insert(entry);
             Ok(())
         })
     }
 }
 
-/// What the service answers to a token.
+/// The status that the service answers to a token.
 async fn status(layer: &BearerLayer, token: &str) -> u16 {
     let handler = service_fn(async |request: Request<String>| {
         let user = request.extensions().get::<Authenticated>();
@@ -97,7 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let token = issuer.token().claim("jti", "7f3a").issue();
     println!("before the revocation: {}", status(&layer, &token).await);
 
-    // Another process revokes, and your stream of revocations tells this one.
+    // Another process revokes a token, and your stream of revocations notifies this process.
     let tokens_expire_by = SystemClock::default().now() + Duration::from_secs(3600);
     let id = Revocable::token(TestIssuer::NAME, "7f3a");
     let entry = RevocationEntry::new(id, tokens_expire_by);

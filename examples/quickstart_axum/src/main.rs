@@ -1,4 +1,4 @@
-//! The layer on axum: `cargo run -p quickstart_axum`, then
+//! Puts the layer on axum: `cargo run -p quickstart_axum`, then
 //! `curl -i http://127.0.0.1:3000/orders -H "Authorization: Bearer $TOKEN"`.
 
 use axum::{Router, routing::get};

@@ -1,4 +1,4 @@
-//! The layer on bare hyper: `cargo run -p quickstart_hyper`, then
+//! Puts the layer on bare hyper: `cargo run -p quickstart_hyper`, then
 //! `curl -i http://127.0.0.1:3000/ -H "Authorization: Bearer $TOKEN"`.
 
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (stream, _) = listener.accept().await?;
         let service = TowerToHyperService::new(service.clone());
         tokio::spawn(async move {
-            // A client that breaks off concerns only its own connection.
+            // An error of a client affects only its own connection.
             let _ = auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

@@ -1,6 +1,6 @@
-//! The layer on a tonic server, and two calls to it: `cargo run -p quickstart_tonic`.
+//! Puts the layer on a tonic server, and calls it twice: `cargo run -p quickstart_tonic`.
 //!
-//! The service is gRPC's own health check, since it comes with its generated code.
+//! The service is gRPC's own health check, because its generated code is already available.
 
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 

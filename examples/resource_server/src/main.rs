@@ -1,4 +1,5 @@
-//! Guards a small API for tokens that others made, or, without any setting, for one that it makes itself.
+//! Guards a small API. It accepts the tokens of another issuer. Without settings it accepts demo tokens that it makes
+//! itself.
 //!
 //! `cargo run -p resource_server`, then the `curl` lines that it prints. `--help` lists the settings.
 
@@ -61,7 +62,7 @@ requests get 503.
 With none of the first four it makes a key pair and prints tokens to try. Then it uses no other setting than
 ISSUER, AUDIENCE, MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
 
-/// How long keys may take before a warning is printed.
+/// The time after which the service warns that it has no keys yet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[tokio::main]
@@ -92,7 +93,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let Trusted { issuer, remote, demo } = Trusted::from_environment()?;
     let max_token_length = max_token_length()?;
 
-    // Everything that the crate is about: who is trusted, what is revoked, what is guarded.
+    // The central part of the example: which issuer is trusted, what is revoked, and which routes are guarded.
     let (revocation, pushes) = revocation().await?;
     let authenticator = Authenticator::builder()
         .issuer(issuer)
@@ -137,13 +138,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What is revoked, here or, with Redis, in any process: pushed to all, and seen after the bound at the latest.
+/// The revocation cache. Without Redis it is for this process only. With Redis, a revocation in any process is pushed
+/// to all of them. If a push is lost, it is visible after the staleness bound at the latest.
 async fn revocation() -> Result<(RevocationCache, Option<Pushes>), Box<dyn Error>> {
     let bound = Duration::from_secs(30);
     let Some(url) = setting("REDIS_URL") else {
         return Ok((RevocationCache::new(MemoryStore::new(), bound), None));
     };
-    // Wrong settings end the start; a Redis that is away for a while does not.
+    // The start fails if settings are wrong. It does not fail if Redis is temporarily unreachable.
     let store = RedisStore::builder(&url).allow_unreachable_at_start().connect().await?;
     match store.is_seeded().await {
         Ok(true) => {}
@@ -168,14 +170,14 @@ async fn listen(setting: &str, address: &str) -> Result<TcpListener, Box<dyn Err
     Ok(listener.map_err(|error| format!("cannot listen on {address}: {error}"))?)
 }
 
-/// For Prometheus, on an address of its own: what clients cannot reach needs no token.
+/// Metrics for Prometheus, on a separate address. Clients cannot reach it, so it needs no token.
 struct Metrics {
     listener: TcpListener,
     recorder: PrometheusHandle,
 }
 
 impl Metrics {
-    /// Installs the recorder, before anything is there that records.
+    /// Installs the recorder. Call it before anything records.
     async fn at(address: &str) -> Result<Self, Box<dyn Error>> {
         let listener = listen("METRICS_ADDR", address).await?;
         let look_ups = Matcher::Full("tower_bearer_revocation_look_up_seconds".to_owned());
@@ -187,7 +189,7 @@ impl Metrics {
     }
 
     async fn serve(self, collector: Collector) {
-        // Histograms keep every value until somebody asks or this is called.
+        // Histograms keep every value until a scrape or a call of this function.
         let upkeep = self.recorder.clone();
         tokio::spawn(async move {
             let mut every = tokio::time::interval(Duration::from_secs(5));
@@ -207,7 +209,7 @@ impl Metrics {
     }
 }
 
-/// In seconds: from what a Redis beside the process takes to the time box.
+/// In seconds: from the time of a Redis on the same machine to the timeout.
 const LOOK_UP_BUCKETS: [f64; 12] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
 
@@ -218,7 +220,7 @@ async fn initialise_redis() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Tokens are answered with 503 meanwhile.
+/// Until the keys are there, the layer answers 503 to tokens.
 async fn warn_without_keys(keys: RemoteJwks) {
     if tokio::time::timeout(PATIENCE, keys.ready()).await.is_ok() {
         for refused in keys.health().keys().refused() {
@@ -289,7 +291,7 @@ fn rsa_algorithms() -> Result<Option<Vec<Algorithm>>, String> {
     algorithms.map(Some).map_err(|error| format!("RSA_ALGORITHMS: {error}"))
 }
 
-/// Whose tokens are accepted.
+/// The issuer whose tokens are accepted.
 struct Trusted {
     issuer: Issuer,
     /// Keys that are fetched over the network.
@@ -363,7 +365,7 @@ fn keys_from_file(path: &str) -> Result<KeySet, ConfigError> {
     Ok(keys)
 }
 
-/// A key pair of our own and tokens to try, for a first look without any setting.
+/// A key pair of this process and tokens to try, if there are no settings.
 struct Demo {
     key: SigningKey,
     issuer: String,

@@ -1,7 +1,7 @@
-//! The example `resource_server` as a process of its own, started as its documentation says.
+//! Runs the example `resource_server` as a process, started as its documentation describes.
 //!
-//! Tokens of another library come from PyJWT, through the interpreter that `PYJWT_PYTHON` names (with `pyjwt` and
-//! `cryptography` installed).
+//! PyJWT makes tokens of another library. The interpreter that `PYJWT_PYTHON` names must have `pyjwt` and
+//! `cryptography`.
 
 #[path = "../../../tests/common/mod.rs"]
 mod common;
@@ -26,7 +26,7 @@ const TOKEN_NOT_VALID: &str =
 const NOT_AUTHENTICATED: &str =
     r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
 
-/// The settings, but for the address.
+/// All settings except the address.
 const SETTINGS: [&str; 14] = [
     "OIDC_ISSUER",
     "JWKS_URL",
@@ -53,7 +53,7 @@ fn example() -> Command {
     command
 }
 
-/// A running server; killed when the test is done with it.
+/// A running server. It is killed at the end of the test.
 struct Server {
     process: Child,
     address: String,
@@ -127,7 +127,7 @@ struct Minted {
     hmac_good: BTreeMap<String, String>,
 }
 
-/// Tokens that PyJWT minted.
+/// Tokens that PyJWT made.
 fn mint() -> Minted {
     let python = std::env::var_os("PYJWT_PYTHON")
         .expect("PYJWT_PYTHON is not set: set it to a Python that has `pyjwt` and `cryptography`");
@@ -194,7 +194,7 @@ fn tokens_of_pyjwt_are_told_apart_by_keys_from_the_network() {
     }
 }
 
-/// Publishes a key set, and metadata that call the server [`ISSUER`].
+/// Publishes a key set, and metadata in which the issuer is [`ISSUER`].
 fn key_server(jwks: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -223,7 +223,7 @@ fn a_key_server_that_is_down_is_503_and_not_the_end() {
     };
     let server =
         Server::start(&[("JWKS_URL", &nobody), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
-    // {"alg":"RS256","kid":"a"}.{"iss":"https://pyjwt.example"} with two bytes for a signature.
+    // {"alg":"RS256","kid":"a"}.{"iss":"https://pyjwt.example"} with a signature of two bytes.
     let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL3B5and0LmV4YW1wbGUifQ.AAA";
     let answer = server.call("GET", "/whoami", Some(token));
     assert_eq!(answer.status, 503);
@@ -286,7 +286,7 @@ fn unknown_paths_and_methods_are_answered_in_json() {
 
 #[test]
 fn a_wrong_setting_is_told_in_one_line() {
-    // The address is in use: an example that takes a wrong setting ends all the same.
+    // The address is in use, so an example that accepts a wrong setting also ends.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let run = |settings: &[(&str, &str)]| -> Output {

@@ -1,4 +1,4 @@
-//! Log in, refresh, private tokens, revocation: the whole token API, and an endpoint that its tokens open.
+//! The whole token API (log-in, refresh, private tokens, revocation), and an endpoint that needs its tokens.
 //!
 //! `cargo run -p token_service`, then the `curl` lines that it prints. `--help` lists the settings.
 
@@ -34,7 +34,7 @@ use utoipa::OpenApi;
 
 use self::{settings::Settings, walkthrough::Walkthrough};
 
-/// How long requests that are being answered may take once the service is told to stop.
+/// How long running requests may take after the service gets a signal to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -73,7 +73,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     if let Some(header) = settings.trusted_proxy_header.clone() {
         api = api.with_peer_address(move |parts| peer::address(parts, &header));
     }
-    // The whole service: an endpoint that tokens open, and the API that makes the tokens.
+    // The whole service: an endpoint that needs tokens, and the API that issues the tokens.
     let app = Router::new()
         .route("/api/v1/me", get(me))
         .route_layer(issuer.layer())
@@ -99,12 +99,12 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
 
     serve(listener, app, stop).await?;
     maintenance.abort();
-    // What is known about the use of private tokens and not yet written down.
+    // Stores the uses of private tokens that are not stored yet.
     issuer.maintain().await?;
     Ok(())
 }
 
-/// Everything that the crate is about: who signs, where tokens and accounts are kept, who may log in.
+/// The central part of the example: which key signs, where tokens and accounts are stored, and who may log in.
 async fn issuer(settings: &Settings) -> Result<TokenIssuer, Box<dyn Error>> {
     let store = SqlStore::open(&settings.database_url).await?;
     add_demo_account(&store, settings).await?;
@@ -125,13 +125,13 @@ async fn issuer(settings: &Settings) -> Result<TokenIssuer, Box<dyn Error>> {
     Ok(issuer)
 }
 
-/// The database is the truth; Redis tells every process at once what it was told, and may be lost at any time.
+/// The database is the source of truth. Redis notifies every process at once. Redis may lose its data at any time.
 async fn share_revocations(
     url: &str,
     store: SqlStore,
     issuer: &TokenIssuer,
 ) -> Result<(), Box<dyn Error>> {
-    // Wrong settings end the start; a Redis that is away for a while does not.
+    // The start fails if settings are wrong. It does not fail if Redis is temporarily unreachable.
     let redis = RedisStore::builder(url).allow_unreachable_at_start().connect().await?;
     if redis.is_seeded().await.is_err() {
         eprintln!(
@@ -144,7 +144,7 @@ async fn share_revocations(
     Ok(())
 }
 
-/// The demo account, with the password of this start also where an earlier one has made it.
+/// Adds the demo account. If an earlier start has already made it, this sets its password to that of this start.
 async fn add_demo_account(store: &SqlStore, settings: &Settings) -> Result<(), Box<dyn Error>> {
     let hash = hash_password(settings.demo_password.as_str())?;
     let mut account = NewAccount::new(settings.demo_email.as_str(), hash.as_str());
@@ -157,7 +157,7 @@ async fn add_demo_account(store: &SqlStore, settings: &Settings) -> Result<(), B
     Ok(())
 }
 
-/// Answers requests until it is told to stop, and then those that it has begun with.
+/// Answers requests until a signal to stop. Then it finishes the running requests, for at most [`PATIENCE`].
 async fn serve(
     listener: TcpListener,
     app: Router,
@@ -179,7 +179,7 @@ async fn serve(
     }
 }
 
-/// SIGTERM or ctrl-c.
+/// Waits for SIGTERM or ctrl-c.
 fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -203,7 +203,7 @@ async fn me(user: Authenticated) -> Json<Value> {
     Json(user.claims().as_map().clone().into())
 }
 
-/// The document of the whole service, as JSON and as a page.
+/// The OpenAPI document of the whole service, as JSON and as a page.
 fn documents() -> Result<Router, Box<dyn Error>> {
     #[derive(OpenApi)]
     #[openapi(

@@ -1,4 +1,4 @@
-//! A page for people, made from the OpenAPI document: no scripts, nothing from elsewhere.
+//! Makes an HTML page from the OpenAPI document. The page has no scripts and loads nothing from elsewhere.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ code,pre{font:14px/1.5 ui-monospace,monospace;background:#f4f4f4}pre{padding:.7r
 .method{display:inline-block;min-width:4.5rem;font-weight:700}\
 table{border-collapse:collapse}td,th{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0}";
 
-/// The page of a document.
+/// The page of an OpenAPI document.
 pub(crate) fn of(document: &Value) -> String {
     let title = text(&document["info"]["title"]);
     let mut page = format!(
@@ -81,7 +81,7 @@ fn body(name: &str, schema: &Value) -> String {
 }
 
 fn row(html: &mut String, name: &str, description: &str, rest: &str) {
-    // Writing to a string does not fail.
+    // Writing to a `String` does not fail.
     let _ = write!(html, "<tr><td><code>{name}</code><td>{description}<td>{rest}</tr>");
 }
 

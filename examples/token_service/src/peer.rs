@@ -7,8 +7,9 @@ use axum::{
     http::{HeaderName, request::Parts},
 };
 
-/// The last address of the last such header: the one that the proxy has added. What stands before it the client may have
-/// written itself. Without one it is the connection's address: the request came around the proxy.
+/// The last address of the last line of this header: the proxy has added it. The client may have written the addresses
+/// before it. If the header is absent or its last part is not an address, it is the address of the connection: then the
+/// request did not pass the proxy.
 pub(crate) fn address(parts: &Parts, header: &HeaderName) -> Option<IpAddr> {
     let last = parts.headers.get_all(header).into_iter().next_back();
     let last = last.and_then(|value| value.to_str().ok()).and_then(|text| text.rsplit(',').next());

@@ -1,4 +1,4 @@
-//! The settings, from the environment.
+//! Reads the settings from the environment.
 
 use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     pub(crate) key_file: PathBuf,
     pub(crate) demo_email: String,
     pub(crate) demo_password: String,
-    /// Whether the operator chose it: then it is not printed.
+    /// Whether the operator chose the password. Then it is not printed.
     pub(crate) has_own_password: bool,
     pub(crate) refresh_reuse_grace: Duration,
     pub(crate) revocation_bound: Duration,
@@ -52,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// `None` where help is wanted.
+    /// `None` if the user asked for help.
     pub(crate) fn read() -> Result<Option<Self>, String> {
         match env::args_os().nth(1) {
             None => {}
@@ -115,7 +115,7 @@ fn setting(name: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// A URL is not repeated in an error: it may hold a password.
+/// The error does not repeat the URL, because the URL may contain a password.
 fn with_scheme(
     name: &str,
     url: Option<String>,

@@ -1,4 +1,4 @@
-//! The signing key in a file: tokens survive a restart, and processes that share the file share the key.
+//! Keeps the signing key in a file. So tokens survive a restart, and processes that share the file share the key.
 
 use std::{
     error::Error,
@@ -24,7 +24,8 @@ pub(crate) fn load_or_create(path: &Path) -> Result<SigningKey, Box<dyn Error>> 
     Ok(key.map_err(|error| format!("KEY_FILE {}: {error}", path.display()))?)
 }
 
-/// Makes a key, unless another process is quicker: a link, unlike a rename, takes nobody's place.
+/// Makes a key, unless another process is faster. It uses a link, because a link, unlike a rename, does not replace an
+/// existing file.
 fn create(path: &Path) -> io::Result<()> {
     let key = SigningKey::generate(Algorithm::ES256).map_err(io::Error::other)?;
     let pem = key.to_pkcs8_pem().ok_or_else(|| io::Error::other("the key has no PEM"))?;
@@ -37,12 +38,12 @@ fn create(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => other?,
     }
-    // No token is signed before the file's name, too, would survive a loss of power.
+    // The file's name must also survive a power failure before any token is signed.
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// A name that no file has: what a process that was killed has left behind is in nobody's way.
+/// A random file name, so that a file of a killed process is not in the way.
 fn beside(path: &Path) -> io::Result<PathBuf> {
     let mut suffix = [0; 12];
     getrandom::fill(&mut suffix).map_err(|_| io::Error::other("no random bytes"))?;

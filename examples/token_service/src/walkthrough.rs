@@ -1,4 +1,4 @@
-//! What to try: the demo account, and `curl` lines for a shell.
+//! Prints what to try: the demo account, and `curl` lines for a shell.
 
 use std::{fmt, net::SocketAddr};
 
@@ -55,7 +55,7 @@ curl -si $API/me -H "Authorization: Bearer $NEW_TOKEN"; echo"#
 }
 
 impl Walkthrough<'_> {
-    /// A password that the operator chose may be in use elsewhere: the output of a service is not the place for it.
+    /// A password that the operator chose may be used elsewhere, so it must not be printed.
     fn password(&self) -> &str {
         match self.settings.has_own_password {
             true => "the one in DEMO_PASSWORD, which these lines need, too",
@@ -63,7 +63,7 @@ impl Walkthrough<'_> {
         }
     }
 
-    /// The body of the log-in, as words of a shell. A password that is not printed comes from the shell's own variable.
+    /// The body of the log-in, as words for a shell. A password that is not printed comes from the shell's variable.
     fn login(&self) -> String {
         let Settings { demo_email, demo_password, has_own_password, .. } = self.settings;
         if !has_own_password {
@@ -75,7 +75,7 @@ impl Walkthrough<'_> {
     }
 }
 
-/// As one word of a shell.
+/// Quotes a text as one word for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

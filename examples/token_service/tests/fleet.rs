@@ -27,7 +27,7 @@ fn example(redis: &Server) -> Command {
     command
 }
 
-/// Whose database tells it what is revoked, with or without Redis.
+/// The service reads revocations from its database, with or without Redis.
 #[test]
 #[ignore = "needs redis-server"]
 fn a_token_service_starts_before_its_redis_and_seeds_it() {
@@ -75,7 +75,7 @@ fn a_redis_that_evicts_ends_the_start() {
     assert!(said.contains("maxmemory-policy of Redis is allkeys-lru"), "{said}");
 }
 
-/// With a bound of an hour, so that nothing but a push can be the reason.
+/// With a staleness bound of one hour, so that only a push can be the reason.
 fn token_service(redis: &Server, directory: &Directory) -> Command {
     let mut command = example(redis);
     command.current_dir(&directory.0).env("REVOCATION_BOUND", "3600");
@@ -99,7 +99,7 @@ fn log_in(at: &Program) -> Tokens {
     Tokens { access: tokens["access_token"].as_str().unwrap().to_owned(), refresh }
 }
 
-/// Where a token service has its files.
+/// The directory for the files of a token service.
 struct Directory(PathBuf);
 
 impl Directory {

@@ -1,6 +1,5 @@
-//! The example `token_service` as a process of its own: a client in another language goes through the whole API, on
-//! SQLite and on PostgreSQL; the printed lines are run as they stand; and processes are stopped, killed and run side by
-//! side.
+//! Runs the example `token_service` as a process. A client in another language calls the whole API, on SQLite and on
+//! PostgreSQL. The tests run the printed lines unchanged. They also stop and kill processes, and run several at once.
 
 #![allow(clippy::disallowed_methods, reason = "processes take real time")]
 
@@ -37,7 +36,7 @@ async fn a_client_written_from_the_documentation_goes_through_the_whole_api_on_p
     let server = postgres::Postgres::start();
     let url = server.database("token_service").await;
     let directory = Directory::new("client-pg");
-    // The server's directory is its user's; anybody may pass through it to the socket.
+    // The directory belongs to the server's user. Other users may pass through it to the socket.
     run_client(&Service::start(&directory, &[("DATABASE_URL", &url)]));
 }
 
@@ -72,7 +71,7 @@ fn a_password_that_was_made_is_printed_and_the_lines_work() {
 }
 
 impl Service {
-    /// Runs the printed lines. What was printed before them, and the lines.
+    /// Runs the printed lines. Returns the text before them, and the lines.
     fn assert_lines_work(mut self) -> (String, String) {
         let (before, lines) = self.printed_lines();
         run_lines(&lines);
@@ -134,7 +133,8 @@ fn another_process_on_the_same_database_refuses_within_the_bound() {
         assert!(acknowledged.elapsed() < Duration::from_secs(10), "never refused");
         thread::sleep(Duration::from_millis(20));
     }
-    // What was asked before the revocation counts from then; a busy machine takes its time to notice.
+    // A cached answer is used for the staleness bound, from when its question was sent. The rest is time for a busy
+    // machine.
     assert!(before.elapsed() < Duration::from_secs(3 + 2), "{:?}", before.elapsed());
     let refused = other.call("GET", "/api/v1/me", Some(&token), None);
     assert_eq!((refused.status, &*refused.body), (401, NOT_VALID));
@@ -177,7 +177,7 @@ fn the_key_is_nobody_elses_to_read_and_damage_is_told() {
 fn what_a_killed_process_left_beside_the_key_is_in_nobodys_way() {
     let directory = Directory::new("left");
     let program = example(&directory);
-    // The process keeps its number when it becomes the service.
+    // The process keeps its id when it becomes the service.
     let mut shell = Command::new("sh");
     shell.args(["-c", "touch token_service.pem.$$ && exec \"$0\""]).arg(program.get_program());
     shell
@@ -281,7 +281,7 @@ fn one(id: i64) -> String {
     format!("/api/v1/auth/private_tokens/{id}/")
 }
 
-/// The example, in a directory of its own.
+/// The example, in a separate directory.
 fn example(directory: &Directory) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_token_service"));
     for name in [
@@ -302,7 +302,7 @@ fn example(directory: &Directory) -> Command {
     command
 }
 
-/// An empty directory, which goes with the test.
+/// An empty directory, which is deleted at the end of the test.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -321,7 +321,7 @@ impl Drop for Directory {
     }
 }
 
-/// A running service; killed when the test is done with it.
+/// A running service. It is killed at the end of the test.
 struct Service {
     process: Child,
     address: String,
@@ -345,7 +345,7 @@ impl Service {
         Self { process, address: address.to_owned(), output }
     }
 
-    /// What comes before the first comment, and from there to the last line.
+    /// The text before the first comment, and the text from there to the last line.
     fn printed_lines(&mut self) -> (String, String) {
         let (mut before, mut lines) = (String::new(), String::new());
         loop {
@@ -369,7 +369,7 @@ impl Service {
         self.send(method, path, &credential, &body)
     }
 
-    /// With further headers, each with its end of line.
+    /// Sends a request with more headers. Each ends with its own end of line.
     fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(

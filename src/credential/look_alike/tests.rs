@@ -85,7 +85,7 @@ fn a_parameter_of_another_name_is_not_recognised() {
     }
 }
 
-/// A name that needs escapes itself is compared as it is, too.
+/// A name that needs escapes itself is also compared without decoding.
 #[test]
 fn a_name_with_a_percent_sign_is_recognised_as_it_is() {
     assert!(is_cookie(b"a%62=x", "a%62"));

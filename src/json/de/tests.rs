@@ -1,4 +1,4 @@
-//! What is made of members is what serde_json makes of their text, whatever the type.
+//! A value that is made from members is equal to the value that serde_json makes from their text, for every type.
 
 use std::{
     borrow::Cow,
@@ -13,12 +13,12 @@ use serde_json::{Map, Value};
 use super::*;
 use crate::json::tests::json_with;
 
-/// Both ways by which a `T` comes out of a text agree; returns whether there is one.
+/// Both ways to make a `T` from a text agree. Returns whether there is a `T`.
 fn agree<T: DeserializeOwned + PartialEq + Debug>(text: &str) -> bool {
     let object = Object::parse(text).unwrap();
     let (ours, serde) = (deserialize::<T>(&object), serde_json::from_str::<T>(text).ok());
     assert_eq!(ours, serde, "{text}");
-    // What is made without serde_json's help is no different.
+    // A value that is made without serde_json is the same.
     if let Ok(direct) = T::deserialize(Whole(&object)) {
         assert_eq!(Some(direct), serde, "{text}");
     }
@@ -83,7 +83,7 @@ enum Tagged {
     C(Flat),
 }
 
-/// What is absent and what is null are one.
+/// For this type, absent and null are the same.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Nullable {
     a: Option<Value>,
@@ -93,7 +93,7 @@ struct Nullable {
 #[derive(Debug, PartialEq, Deserialize)]
 struct Wrapper<T>(T);
 
-/// Whether any of many types could be made.
+/// Checks that both ways agree for many types. Returns how many of the types could be made.
 fn every_type_agrees(text: &str) -> usize {
     [
         agree::<Owned>(text),
@@ -170,7 +170,7 @@ fn usual_claims_are_made_without_reading_the_text_again() {
     assert!(IgnoredAny::deserialize(Whole(&object)).is_ok());
 }
 
-/// serde_json rounds others differently without `float_roundtrip`.
+/// Without `float_roundtrip`, serde_json rounds some numbers differently.
 #[test]
 fn a_double_is_the_nearest_one() {
     for (text, expected) in [
@@ -185,7 +185,7 @@ fn a_double_is_the_nearest_one() {
     }
 }
 
-/// serde_json without `float_roundtrip` makes infinity of the first and rounds the others twice.
+/// Without `float_roundtrip`, serde_json makes infinity of the first number and rounds the others twice.
 #[test]
 fn a_single_is_the_nearest_one_and_never_infinite() {
     let single = |number: &str| {
@@ -201,7 +201,7 @@ fn a_single_is_the_nearest_one_and_never_infinite() {
     assert_eq!(single("-0.0").map(f32::is_sign_negative), Some(true));
 }
 
-/// With doubles of few digits, which serde_json reads as the nearest one, too.
+/// Uses doubles with few digits, which serde_json also reads as the nearest double.
 fn json() -> impl Strategy<Value = Value> {
     let doubles =
         (any::<i32>(), 0..=9_i32, any::<bool>()).prop_map(|(digits, exponent, is_small)| {

@@ -7,7 +7,7 @@ use serde::{
 
 use super::{Element, Member, Name, Text, Unfit};
 
-/// A variant with its content is an object of one member.
+/// Reads a variant with content. It is an object with one member.
 pub(super) fn visit_only_member<'de, V: Visitor<'de>>(
     text: &'de str,
     members: &[Member],
@@ -22,7 +22,7 @@ pub(super) fn visit_only_member<'de, V: Visitor<'de>>(
 /// A variant of an enum.
 pub(super) struct Variant<'de> {
     pub(super) name: Text<'de>,
-    /// None if the name stands alone, as a string.
+    /// `None` if the variant is only a name, as a string.
     pub(super) content: Option<Element<'de>>,
 }
 
