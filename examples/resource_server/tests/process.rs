@@ -131,7 +131,7 @@ struct Minted {
 fn mint() -> Minted {
     let python = std::env::var_os("PYJWT_PYTHON")
         .expect("PYJWT_PYTHON is not set: set it to a Python that has `pyjwt` and `cryptography`");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/mint.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mint.py");
     let output = Command::new(python).args([script, SECRET]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
