@@ -2,7 +2,8 @@
 //! and our own with and without the cache of verified tokens.
 //!
 //! 1. We accept what the policy accepts, and nothing else.
-//! 2. What we accept, jsonwebtoken accepts, with the same claims; but for the differences that `tests/tokens/differential.rs` names.
+//! 2. What we accept, jsonwebtoken accepts, with the same claims; but for the differences that
+//!    `tests/tokens/differential.rs` names.
 //! 3. A token that is sent again gets the same answer, whether or not tokens are remembered.
 //! 4. No other text than the token itself is accepted, before and after the token was remembered.
 

@@ -26,7 +26,10 @@
 //! ```
 //! # #[cfg(all(feature = "sqlite", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use tower_bearer::{UnixTime, revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, Verdict, outbox::Outbox}};
+//! use tower_bearer::{
+//!     UnixTime,
+//!     revocation::{Lookup, Revocable, RevocationEntry, RevocationStore, Verdict, outbox::Outbox},
+//! };
 //! use tower_bearer_sql::SqlStore;
 //!
 //! let store = SqlStore::open("sqlite::memory:").await?;

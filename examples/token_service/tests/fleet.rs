@@ -53,7 +53,7 @@ fn a_token_service_starts_before_its_redis_and_seeds_it() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn who_logs_out_at_one_token_service_is_logged_out_at_the_other_long_before_the_bound() {
+fn a_log_out_at_one_token_service_reaches_the_other_before_the_bound() {
     let redis = Server::start();
     let directory = Directory::new();
     let example = || token_service(&redis, &directory);

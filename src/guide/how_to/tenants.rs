@@ -1,7 +1,8 @@
 //! Several issuers in one service: each tenant has its own identity provider, or staff and customers have different
 //! ones.
 //!
-//! One [`Authenticator`](crate::Authenticator) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and policy.
+//! One [`Authenticator`](crate::Authenticator) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and
+//! policy.
 //! The `iss` of the token selects the keys and the rules. A key of one issuer cannot verify a token of another.
 //!
 //! 1. **A user is an issuer and a subject.** `sub` is unique only within its issuer (RFC 7519 section 4.1.2). If your
