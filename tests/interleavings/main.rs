@@ -1,9 +1,9 @@
 //! What a revocation cache knows, under every interleaving of its threads that the memory model allows.
 //!
 //! `local.rs`, `denials.rs`, `pending.rs` and `cached_answer.rs` of the crate are compiled here once more, with
-//! loom's atomics and locks behind the names of `src/revocation/sync.rs`: that is the code itself. The order in which a request asks
-//! them, the store and its own memory is written a second time, in `model.rs`, after `check` and `look_up` of
-//! `src/revocation/cache.rs`.
+//! loom's atomics and locks behind the names of `src/revocation/sync.rs`: that is the code itself. The order in which
+//! a request asks them, the store and its own memory is written a second time, in `model.rs`, after `check` and
+//! `look_up` of `src/revocation/cache.rs`.
 //!
 //! This is a binary of its own because those files name each other as `crate::revocation` and `crate::claims`.
 
