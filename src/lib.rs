@@ -130,6 +130,7 @@ mod authenticator;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
+mod background;
 mod body;
 pub mod claims;
 mod config_error;
@@ -165,6 +166,7 @@ mod verifier;
 
 pub use self::authenticated::Authenticated;
 pub use self::authenticator::{Authenticator, AuthenticatorBuilder};
+pub use self::background::{BackgroundTask, TaskHealth};
 pub use self::body::ResponseBody;
 pub use self::config_error::ConfigError;
 pub use self::future::ResponseFuture;
