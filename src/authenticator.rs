@@ -6,11 +6,12 @@ mod revoking;
 #[cfg(feature = "jwks")]
 mod unknown_key;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::builder::AuthenticatorBuilder;
 use crate::{
-    Authenticated, BoxFuture, Rejection, RejectionKind, RevocationCache, VerifiedToken,
+    Authenticated, BoxFuture, Issuer, Rejection, RejectionKind, RevocationCache, UnixTime,
+    VerifiedToken,
     claims::UntypedClaims,
     revocation::{Check, Unavailable, Verdict},
     telemetry::Admissions,
@@ -147,6 +148,17 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// The maximum length of a token, in bytes.
     pub(crate) fn max_token_length(&self) -> usize {
         self.0.verifier.max_token_length()
+    }
+
+    /// The names of the issuers, for the metadata of a resource. A multi-tenant issuer has the names of its tenants.
+    pub(crate) fn authorization_servers(&self) -> Vec<Arc<str>> {
+        self.0.verifier.authorization_servers()
+    }
+
+    /// The time, and the leeway of the issuer of this name.
+    pub(crate) fn now_and_leeway(&self, issuer: &str) -> (UnixTime, Duration) {
+        let issuer = self.0.verifier.issuer_named(issuer);
+        (self.0.verifier.now(), issuer.map_or(Duration::ZERO, Issuer::leeway))
     }
 
     /// The counters of the requests that layers let through.

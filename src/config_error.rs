@@ -106,6 +106,17 @@ pub enum ConfigError {
     /// A name that an issuer cannot have. The string names what was expected.
     #[error("unusable issuer name: expected {0}")]
     InvalidIssuerName(&'static str),
+    /// A resource identifier, or the URL of its documentation, that cannot be used. The string names what was expected.
+    #[error("unusable URL of a resource: expected {0}")]
+    InvalidResource(&'static str),
+    /// A scope that no token can have (RFC 6749 section 3.3), or that must not be listed.
+    #[error(
+        "unusable scope {0:?}: expected a scope-token (RFC 6749 section 3.3) other than `offline_access`"
+    )]
+    InvalidScope(String),
+    /// A scope hierarchy in which this scope implies itself, directly or through others.
+    #[error("the scope {0:?} implies itself: remove one of the scopes in the cycle")]
+    ScopeCycle(String),
     /// A leeway above [`MAX_LEEWAY`](crate::claims::MAX_LEEWAY).
     #[error("a leeway of {} s: expected {} s or less", .0.as_secs(), crate::claims::MAX_LEEWAY.as_secs())]
     LeewayTooLong(Duration),

@@ -54,6 +54,13 @@ impl Sources {
         }
     }
 
+    /// The ways of RFC 6750 section 2 in which this layer reads a token, by their names in RFC 9728 section 2.
+    pub(crate) fn bearer_methods(&self) -> Vec<&'static str> {
+        let header = (self.header == AUTHORIZATION).then_some("header");
+        let query = (self.query.as_deref() == Some("access_token")).then_some("query");
+        header.into_iter().chain(query).collect()
+    }
+
     /// The token of the request. It is at most `max_token_length` bytes long. It may still be something other than a
     /// b64token: [`refusal_of`] handles that.
     pub(crate) fn find<'r>(

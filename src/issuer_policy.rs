@@ -324,6 +324,10 @@ impl Issuer {
         &self.name
     }
 
+    pub(crate) fn leeway(&self) -> Duration {
+        self.leeway
+    }
+
     pub(crate) fn allows_null_claims(&self) -> bool {
         self.allow_null_claims
     }

@@ -7,11 +7,12 @@ use http::{HeaderValue, Response, header::HeaderName, request::Parts};
 use tower_layer::Layer;
 
 use crate::{
-    Authenticated, Authenticator, BearerAuth, ConfigError, RejectionKind,
+    Authenticated, Authenticator, BearerAuth, ConfigError, ProtectedResource, RejectionKind,
+    RequiredScopes, ResourceMetadata,
     claims::UntypedClaims,
     credential::Sources,
     rejection::{Refusals, Responder},
-    require::RequireLayer,
+    require::{RequireLayer, RequiredAuthentication},
 };
 
 /// Lets a request through only if it has a token that its [`Authenticator`] accepts.
@@ -67,6 +68,7 @@ pub(crate) struct Settings<C> {
     pub(crate) optional: bool,
     pub(crate) allows_cors_preflight: bool,
     pub(crate) private_responses: bool,
+    pub(crate) resource: Option<ProtectedResource>,
     /// In its own `Arc`, because the layer attaches it to requests without a token.
     pub(crate) refusals: Arc<Refusals>,
 }
@@ -82,6 +84,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
                 optional: false,
                 allows_cors_preflight: false,
                 private_responses: false,
+                resource: None,
                 refusals: Arc::default(),
             }),
         }
@@ -252,19 +255,94 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         self
     }
 
-    /// Returns a layer that rejects tokens that lack any of these scopes. It answers 403, with a challenge that names
-    /// the scopes (RFC 6750 section 3.1). Put it behind this layer. It copies the rejection settings of this layer at
-    /// the time of the call, so set realm and responder first.
+    /// Sets the protected resource that this layer guards (RFC 9728). Every 401 and 403 challenge then has
+    /// `resource_metadata`, the URL of its metadata document. By default there is no resource.
     ///
-    /// Scopes are compared byte by byte. A token cannot have a scope that is empty or contains a space, so the layer
-    /// rejects every token if you require such a scope. With an empty list, every token passes.
-    pub fn require_scopes<T>(&self, scopes: T) -> RequireLayer<C>
-    where
-        T: IntoIterator,
-        T::Item: AsRef<str>,
-    {
-        let scopes = scopes.into_iter().map(|scope| scope.as_ref().into()).collect();
-        RequireLayer::scopes(scopes, Arc::clone(&self.settings.refusals))
+    /// Serve the document with [`resource_metadata`](Self::resource_metadata). This replaces the URL of
+    /// [`with_resource_metadata`](Self::with_resource_metadata).
+    pub fn with_resource(mut self, resource: ProtectedResource) -> Self {
+        let refusals = self.refusals_mut();
+        // The URL was checked when the resource was made, so this does not fail.
+        if let Ok(challenges) = refusals.challenges.with_resource_metadata(resource.metadata_url())
+        {
+            refusals.challenges = challenges;
+        }
+        self.settings_mut().resource = Some(resource);
+        self
+    }
+
+    /// The service that answers with the metadata document of the resource (RFC 9728 section 3). `None` without
+    /// [`with_resource`](Self::with_resource). It copies the settings of this layer at the time of the call.
+    ///
+    /// Put it outside of this layer: clients ask for the document before they have a token.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    /// # fn app(authenticator: tower_bearer::Authenticator) -> Result<axum::Router, tower_bearer::ConfigError> {
+    /// use axum::{Router, routing::get};
+    /// use tower_bearer::{BearerLayer, ProtectedResource};
+    ///
+    /// let resource = ProtectedResource::new("https://api.example/orders")?;
+    /// let layer = BearerLayer::new(authenticator).with_resource(resource);
+    /// let mut app = Router::new().route("/orders", get(|| async { "the orders" })).route_layer(layer.clone());
+    /// if let Some(metadata) = layer.resource_metadata() {
+    ///     app = app.merge(metadata.into_router());
+    /// }
+    /// # Ok(app) }
+    /// ```
+    #[must_use]
+    pub fn resource_metadata(&self) -> Option<ResourceMetadata> {
+        let settings = &self.settings;
+        let methods = settings.sources.bearer_methods();
+        let issuers = settings.authenticator.authorization_servers();
+        settings.resource.as_ref().map(|resource| resource.metadata(&issuers, &methods))
+    }
+
+    /// Returns a layer that rejects tokens without the required scopes: all of a list, or what [`RequiredScopes`]
+    /// describes. It answers 403, with a challenge that names the scopes (RFC 6750 section 3.1). Put it behind this
+    /// layer. It copies the rejection settings of this layer at the time of the call, so set realm, responder and
+    /// resource first.
+    ///
+    /// The challenge of a 401 of this layer does not name the scopes, because this layer does not know the route. If
+    /// clients need them before their first log-in, use [`and_require_scopes`](Self::and_require_scopes).
+    pub fn require_scopes(&self, scopes: impl Into<RequiredScopes>) -> RequireLayer<C> {
+        RequireLayer::scopes(scopes.into(), &self.settings.refusals)
+    }
+
+    /// Returns one layer that authenticates and then requires scopes: this layer and that of
+    /// [`require_scopes`](Self::require_scopes). The challenges of its 401 and its 403 name the scopes, so a client
+    /// can ask for the right ones at its first log-in. Use it in place of this layer for the routes that need scopes.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    /// # fn app(layer: tower_bearer::BearerLayer) -> axum::Router {
+    /// use axum::{Router, routing::get};
+    ///
+    /// let admin = Router::new()
+    ///     .route("/admin", get(|| async { "for admins" }))
+    ///     .route_layer(layer.and_require_scopes(["admin"]));
+    /// let orders = Router::new().route("/orders", get(|| async { "the orders" })).route_layer(layer);
+    /// admin.merge(orders)
+    /// # }
+    /// ```
+    pub fn and_require_scopes(
+        mut self,
+        scopes: impl Into<RequiredScopes>,
+    ) -> (Self, RequireLayer<C>) {
+        let scopes = scopes.into();
+        let refusals = self.refusals_mut();
+        refusals.challenges = refusals.challenges.with_scopes(scopes.iter());
+        let require = self.require_scopes(scopes);
+        (self, require)
+    }
+
+    /// Returns a layer that requires an authentication of the user (RFC 9470). If the token does not show one, it
+    /// answers 401 with `error="insufficient_user_authentication"` and a challenge that names what is required. The
+    /// client then sends the user to log in again ("step-up"). Put it behind this layer. It copies the rejection
+    /// settings of this layer at the time of the call, so set realm, responder and resource first.
+    pub fn require_authentication(&self, required: RequiredAuthentication) -> RequireLayer<C> {
+        let Settings { authenticator, refusals, .. } = &*self.settings;
+        RequireLayer::authentication(required, authenticator.clone(), refusals)
     }
 
     /// Returns a layer that answers 403 if `demand` does not return `true` for the token. Put it behind this layer. It
@@ -273,7 +351,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         &self,
         demand: impl Fn(&Authenticated<C>) -> bool + Send + Sync + 'static,
     ) -> RequireLayer<C> {
-        RequireLayer::demand(Box::new(demand), Arc::clone(&self.settings.refusals))
+        RequireLayer::predicate(Box::new(demand), Arc::clone(&self.settings.refusals))
     }
 
     /// The response of this layer to a request that your own code rejects for this reason. It has the responder and the
@@ -326,6 +404,7 @@ impl<C> Clone for Settings<C> {
             optional: self.optional,
             allows_cors_preflight: self.allows_cors_preflight,
             private_responses: self.private_responses,
+            resource: self.resource.clone(),
             refusals: Arc::clone(&self.refusals),
         }
     }
@@ -339,6 +418,7 @@ impl<C> fmt::Debug for Settings<C> {
             .field("optional", &self.optional)
             .field("allows_cors_preflight", &self.allows_cors_preflight)
             .field("private_responses", &self.private_responses)
+            .field("resource", &self.resource)
             .field("refusals", &self.refusals)
             .finish()
     }

@@ -148,7 +148,9 @@ pub mod jws;
 mod layer;
 pub mod rejection;
 pub mod require;
+mod resource;
 pub mod revocation;
+mod scopes;
 mod service;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
@@ -174,7 +176,9 @@ pub use self::issuer_policy::{Issuer, IssuerWithoutAudience, IssuerWithoutTenant
 pub use self::jws::{Algorithm, Key, KeySet, KeySetHandle};
 pub use self::layer::BearerLayer;
 pub use self::rejection::{Rejection, RejectionKind};
+pub use self::resource::{ProtectedResource, ResourceMetadata};
 pub use self::revocation::RevocationCache;
+pub use self::scopes::{RequiredScopes, ScopeHierarchy};
 pub use self::service::BearerAuth;
 pub use self::unix_time::UnixTime;
 pub use self::verified_token::VerifiedToken;

@@ -14,18 +14,23 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Authenticated, Rejection, RejectionKind, ResponseBody,
+    Authenticated, Authenticator, ConfigError, Rejection, RejectionKind, RequiredScopes,
+    ResponseBody,
     claims::UntypedClaims,
-    rejection::{Anonymous, Refusals, layer_not_installed},
+    json,
+    rejection::{Anonymous, Refusals, is_acr_value, layer_not_installed},
 };
 
 /// Rejects tokens that do not satisfy a demand.
@@ -37,54 +42,176 @@ pub struct RequireLayer<C = UntypedClaims> {
 }
 
 struct Shared<C> {
-    demand: Demand<C>,
-    /// The rejection of a token that does not satisfy the demand.
-    rejection: Rejection,
-    challenge: Option<HeaderValue>,
+    requirement: Requirement<C>,
     refusals: Arc<Refusals>,
 }
 
-enum Demand<C> {
-    Scopes(Vec<Box<str>>),
+enum Requirement<C> {
+    Scopes(RequiredScopes),
+    Authentication(RequiredAuthentication, Authenticator<C>),
     Predicate(Predicate<C>),
 }
 
 pub(crate) type Predicate<C> = Box<dyn Fn(&Authenticated<C>) -> bool + Send + Sync>;
 
 impl<C> RequireLayer<C> {
-    pub(crate) fn scopes(scopes: Vec<Box<str>>, refusals: Arc<Refusals>) -> Self {
-        let challenge = refusals.challenges.naming_scopes(scopes.iter().map(|scope| &**scope));
-        Self {
-            shared: Arc::new(Shared {
-                rejection: Rejection::insufficient_scope(scopes.join(" ").into()),
-                demand: Demand::Scopes(scopes),
-                challenge: Some(challenge),
-                refusals,
-            }),
-        }
+    pub(crate) fn scopes(scopes: RequiredScopes, refusals: &Refusals) -> Self {
+        let challenges = refusals.challenges.with_scopes(scopes.iter());
+        Self::new(Requirement::Scopes(scopes), refusals.with_challenges(challenges).into())
     }
 
-    pub(crate) fn demand(predicate: Predicate<C>, refusals: Arc<Refusals>) -> Self {
-        let kind = RejectionKind::PermissionDenied;
-        Self {
-            shared: Arc::new(Shared {
-                demand: Demand::Predicate(predicate),
-                rejection: kind.into(),
-                challenge: refusals.challenges.of(kind).cloned(),
-                refusals,
-            }),
-        }
+    pub(crate) fn authentication(
+        required: RequiredAuthentication,
+        authenticator: Authenticator<C>,
+        refusals: &Refusals,
+    ) -> Self {
+        let challenges =
+            refusals.challenges.with_authentication(&required.acr_values, required.max_age);
+        let requirement = Requirement::Authentication(required, authenticator);
+        Self::new(requirement, refusals.with_challenges(challenges).into())
+    }
+
+    pub(crate) fn predicate(predicate: Predicate<C>, refusals: Arc<Refusals>) -> Self {
+        Self::new(Requirement::Predicate(predicate), refusals)
+    }
+
+    fn new(requirement: Requirement<C>, refusals: Arc<Refusals>) -> Self {
+        Self { shared: Arc::new(Shared { requirement, refusals }) }
     }
 }
 
-impl<C> Demand<C> {
-    fn is_satisfied_by(&self, token: &Authenticated<C>) -> bool {
-        match self {
-            Self::Scopes(scopes) => scopes.iter().all(|scope| token.scopes().contains(scope)),
-            Self::Predicate(predicate) => predicate(token),
-        }
+impl<C: Send + Sync + 'static> Requirement<C> {
+    fn check(&self, token: &Authenticated<C>) -> Result<(), Rejection> {
+        let (is_satisfied, kind) = match self {
+            Self::Scopes(scopes) => {
+                let has = |scope: &str| token.scopes().contains(scope);
+                if scopes.are_satisfied(has) {
+                    return Ok(());
+                }
+                return Err(Rejection::insufficient_scope(scopes.to_string().into()));
+            }
+            Self::Authentication(required, authenticator) => {
+                let is_satisfied = required.is_satisfied(token, authenticator)?;
+                (is_satisfied, RejectionKind::InsufficientUserAuthentication)
+            }
+            Self::Predicate(predicate) => (predicate(token), RejectionKind::PermissionDenied),
+        };
+        if is_satisfied { Ok(()) } else { Err(kind.into()) }
     }
 }
+
+/// The authentication of the user that a route requires (RFC 9470). See
+/// [`BearerLayer::require_authentication`](crate::BearerLayer::require_authentication).
+///
+/// A valid token satisfies the requirement if both hold:
+///
+/// 1. Its `acr` is one of the values, if there are any.
+/// 2. Its `auth_time` is at most the maximum age and the leeway of its issuer ago, if there is a maximum age. An
+///    `auth_time` that is further in the future than the leeway does not satisfy it.
+///
+/// A token without a required claim does not satisfy the requirement. A required `acr` that is not a string, or a
+/// required `auth_time` that is not a number, makes the token invalid. Without values and maximum age, every token
+/// satisfies the requirement.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bearer::require::RequiredAuthentication;
+///
+/// let required = RequiredAuthentication::new()
+///     .with_acr_values(["urn:example:mfa"])?
+///     .with_max_age(Duration::from_secs(300));
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "it is a setting of a layer"]
+pub struct RequiredAuthentication {
+    acr_values: Vec<Box<str>>,
+    /// In seconds.
+    max_age: Option<u64>,
+}
+
+impl RequiredAuthentication {
+    /// A requirement that every token satisfies. Add values or a maximum age.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Requires one of these values in `acr` (OpenID Connect Core section 2). Default: no value is required.
+    ///
+    /// # Errors
+    /// [`ConfigError::InvalidHeaderValue`] if a value is empty, or has a space or another character that the
+    /// challenge cannot contain.
+    pub fn with_acr_values<T>(mut self, values: T) -> Result<Self, ConfigError>
+    where
+        T: IntoIterator,
+        T::Item: AsRef<str>,
+    {
+        self.acr_values = values.into_iter().map(|value| value.as_ref().into()).collect();
+        if self.acr_values.iter().all(|value| is_acr_value(value)) {
+            Ok(self)
+        } else {
+            Err(ConfigError::InvalidHeaderValue("acr value"))
+        }
+    }
+
+    /// Requires that the user has logged in at most this long ago, by `auth_time` (OpenID Connect Core section 2).
+    /// Parts of a second are cut off. Default: the time does not matter.
+    pub fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age.as_secs());
+        self
+    }
+
+    fn is_satisfied<C: Send + Sync + 'static>(
+        &self,
+        token: &Authenticated<C>,
+        authenticator: &Authenticator<C>,
+    ) -> Result<bool, RejectionKind> {
+        let registered = token.registered();
+        let claims = json::from_slice::<AuthenticationClaims>(registered.as_json().as_bytes());
+        let claims = claims.map_err(|_| RejectionKind::InvalidClaim)?;
+        if !self.acr_values.is_empty() {
+            let acr = claims.acr.as_ref().map(Value::as_str);
+            let Some(acr) = acr else { return Ok(false) };
+            let acr = acr.ok_or(RejectionKind::InvalidClaim)?;
+            if !self.acr_values.iter().any(|value| **value == *acr) {
+                return Ok(false);
+            }
+        }
+        let Some(max_age) = self.max_age else { return Ok(true) };
+        let Some(auth_time) = claims.auth_time else { return Ok(false) };
+        let auth_time = seconds(&auth_time).ok_or(RejectionKind::InvalidClaim)?;
+        let (now, leeway) = authenticator.now_and_leeway(registered.issuer());
+        let (now, leeway) = (now.as_secs(), leeway.as_secs());
+        let is_recent = now <= auth_time.saturating_add(max_age).saturating_add(leeway);
+        Ok(is_recent && auth_time <= now.saturating_add(leeway))
+    }
+}
+
+#[derive(Deserialize)]
+struct AuthenticationClaims {
+    #[serde(default, deserialize_with = "present")]
+    acr: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    auth_time: Option<Value>,
+}
+
+/// A member that is `null` is present, and has the wrong type.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// A `NumericDate` (RFC 7519 section 2), without a fraction. `None` for anything else.
+fn seconds(value: &Value) -> Option<u64> {
+    if let Some(seconds) = value.as_u64() {
+        return Some(seconds);
+    }
+    let seconds = value.as_f64().filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds))?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
+    Some(seconds as u64)
+}
+
+/// 2^53. Above it, not every JSON reader gets the same integer.
+const MAX_SECONDS: f64 = 9_007_199_254_740_992.0;
 
 impl<S, C> Layer<S> for RequireLayer<C> {
     type Service = Require<S, C>;
@@ -115,13 +242,13 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let state = match self.shared.objection_to(&request) {
-            None => State::Calling { future: self.inner.call(request) },
-            Some(objection) => {
+        let state = match self.shared.check(&request) {
+            Ok(()) => State::Calling { future: self.inner.call(request) },
+            Err(objection) => {
                 // As in `BearerAuth`: a clone releases everything that was reserved for this call.
                 self.inner = self.inner.clone();
                 let (request, _) = request.into_parts();
-                State::Refused { response: Some(self.shared.refuse(objection, &request)) }
+                State::Refused { response: Some(self.shared.reject(objection, &request)) }
             }
         };
         ResponseFuture { state }
@@ -129,32 +256,24 @@ where
 }
 
 enum Objection {
-    NotEnough,
-    Anonymous(Arc<Refusals>),
+    Rejected(Rejection),
     LayerNotInstalled,
 }
 
 impl<C: Send + Sync + 'static> Shared<C> {
-    fn objection_to<B>(&self, request: &Request<B>) -> Option<Objection> {
+    fn check<B>(&self, request: &Request<B>) -> Result<(), Objection> {
         let extensions = request.extensions();
         match (extensions.get::<Authenticated<C>>(), extensions.get::<Anonymous<C>>()) {
-            (Some(token), _) if self.demand.is_satisfied_by(token) => None,
-            (Some(_), _) => Some(Objection::NotEnough),
-            (None, Some(anonymous)) if anonymous.is_preflight => None,
-            (None, Some(anonymous)) => Some(Objection::Anonymous(Arc::clone(&anonymous.refusals))),
-            (None, None) => Some(Objection::LayerNotInstalled),
+            (Some(token), _) => self.requirement.check(token).map_err(Objection::Rejected),
+            (None, Some(anonymous)) if anonymous.is_preflight => Ok(()),
+            (None, Some(_)) => Err(Objection::Rejected(RejectionKind::MissingCredential.into())),
+            (None, None) => Err(Objection::LayerNotInstalled),
         }
     }
 
-    fn refuse(&self, objection: Objection, request: &Parts) -> Response<Bytes> {
+    fn reject(&self, objection: Objection, request: &Parts) -> Response<Bytes> {
         match objection {
-            Objection::NotEnough => {
-                let challenge = self.challenge.as_ref();
-                self.refusals.respond_with(self.rejection.clone(), challenge, request)
-            }
-            Objection::Anonymous(refusals) => {
-                refusals.respond(RejectionKind::MissingCredential.into(), request)
-            }
+            Objection::Rejected(rejection) => self.refusals.respond(rejection, request),
             Objection::LayerNotInstalled => layer_not_installed::<C>(request),
         }
     }
@@ -212,7 +331,9 @@ impl<C> Clone for RequireLayer<C> {
 
 impl<C> fmt::Debug for RequireLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireLayer").field("demand", &self.shared.demand).finish_non_exhaustive()
+        f.debug_struct("RequireLayer")
+            .field("requirement", &self.shared.requirement)
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,15 +347,16 @@ impl<S: fmt::Debug, C> fmt::Debug for Require<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Require")
             .field("inner", &self.inner)
-            .field("demand", &self.shared.demand)
+            .field("requirement", &self.shared.requirement)
             .finish_non_exhaustive()
     }
 }
 
-impl<C> fmt::Debug for Demand<C> {
+impl<C> fmt::Debug for Requirement<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scopes(scopes) => f.debug_tuple("Scopes").field(scopes).finish(),
+            Self::Authentication(required, _) => required.fmt(f),
             Self::Predicate(_) => f.write_str("Predicate(..)"),
         }
     }

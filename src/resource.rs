@@ -178,7 +178,7 @@ impl ProtectedResource {
     pub(crate) fn metadata(&self, issuers: &[Arc<str>], methods: &[&str]) -> ResourceMetadata {
         let document = Document {
             resource: &self.identifier,
-            authorization_servers: issuers,
+            authorization_servers: issuers.iter().map(|issuer| &**issuer).collect(),
             bearer_methods_supported: methods,
             scopes_supported: &self.scopes,
             resource_name: self.name.as_deref(),
@@ -211,7 +211,8 @@ fn check_identifier<'a>(identifier: &'a str, uri: &Uri) -> Result<&'a str, Confi
         return expected("a URL without query and fragment (RFC 9728 section 1.2)");
     }
     // Nothing may end the quoted string in the challenge.
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>');
+    let is_plain =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>');
     if !identifier.bytes().all(is_plain) {
         return expected("a URL of printable ASCII without quotes and backslashes");
     }
@@ -239,8 +240,8 @@ pub(crate) fn is_scope_token(scope: &str) -> bool {
 #[derive(Serialize)]
 struct Document<'a> {
     resource: &'a str,
-    #[serde(skip_serializing_if = "is_empty")]
-    authorization_servers: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorization_servers: Vec<&'a str>,
     #[serde(skip_serializing_if = "is_empty")]
     bearer_methods_supported: &'a [&'a str],
     #[serde(skip_serializing_if = "is_empty")]

@@ -58,10 +58,9 @@ impl RequiredScopes {
         T: IntoIterator,
         T::Item: AsRef<str>,
     {
-        let scopes = scopes.into_iter().map(|scope| Required {
-            scope: scope.as_ref().into(),
-            implied_by: Vec::new(),
-        });
+        let scopes = scopes
+            .into_iter()
+            .map(|scope| Required { scope: scope.as_ref().into(), implied_by: Vec::new() });
         Self { scopes: scopes.collect(), needs_all }
     }
 
@@ -167,7 +166,11 @@ impl ScopeHierarchy {
 }
 
 fn checked(scope: &str) -> Result<Arc<str>, ConfigError> {
-    if is_scope_token(scope) { Ok(scope.into()) } else { Err(ConfigError::InvalidScope(scope.to_owned())) }
+    if is_scope_token(scope) {
+        Ok(scope.into())
+    } else {
+        Err(ConfigError::InvalidScope(scope.to_owned()))
+    }
 }
 
 #[cfg(test)]

@@ -333,6 +333,11 @@ impl<C> Verifier<C> {
         self.position_of(name).and_then(|position| self.0.issuers.get(position))
     }
 
+    /// The names of the issuers for clients.
+    pub(crate) fn authorization_servers(&self) -> Vec<Arc<str>> {
+        self.0.issuers.iter().flat_map(Issuer::authorization_servers).collect()
+    }
+
     /// The configured name of every issuer.
     pub(crate) fn issuer_names(&self) -> Vec<Arc<str>> {
         self.0.issuers.iter().map(|issuer| Arc::clone(issuer.own_name())).collect()

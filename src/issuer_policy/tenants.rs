@@ -133,6 +133,12 @@ impl Tenants {
         is_tenant(tenant).then_some(tenant)
     }
 
+    fn listed_names(&self) -> Vec<Arc<str>> {
+        let Accepted::Listed(tenants) = &self.accepted else { return Vec::new() };
+        let name = |tenant: &Box<str>| format!("{}{tenant}{}", self.before, self.after).into();
+        tenants.iter().map(name).collect()
+    }
+
     /// Whether the tenant in this name is accepted.
     pub(crate) fn accept(&self, name: &str) -> bool {
         let Some(tenant) = self.tenant_of(name) else { return false };
@@ -174,6 +180,15 @@ impl Issuer {
     /// The tenants, if the name is a template.
     pub(crate) fn tenants(&self) -> Option<&Tenants> {
         self.tenants.as_deref()
+    }
+
+    /// The names that authorization servers have for clients: the name, or that of each listed tenant. None if the
+    /// tenants are not listed.
+    pub(crate) fn authorization_servers(&self) -> Vec<Arc<str>> {
+        match self.tenants() {
+            None => vec![Arc::clone(self.own_name())],
+            Some(tenants) => tenants.listed_names(),
+        }
     }
 
     /// Whether the tenant in this name is accepted now.

@@ -1,42 +1,66 @@
-//! `WWW-Authenticate` challenges (RFC 9110 section 11.6.1, RFC 6750 section 3). They are built once, when the layer is
-//! set up.
+//! `WWW-Authenticate` challenges (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section
+//! 5.1). They are built once, when the layer is set up.
 
 use http::HeaderValue;
 
 use super::{Answer, RejectionKind};
-use crate::ConfigError;
+use crate::{ConfigError, resource::is_scope_token};
 
 /// One challenge for each answer. It contains only settings of the service author, and nothing of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Challenges {
-    realm: Box<str>,
-    resource_metadata: Option<Box<str>>,
+    parameters: Parameters,
     not_authenticated: HeaderValue,
     invalid_token: HeaderValue,
     invalid_request: HeaderValue,
     insufficient_scope: HeaderValue,
-    plain: HeaderValue,
+    insufficient_authentication: HeaderValue,
+}
+
+/// The settings that the challenges are built from. Every string was checked: it needs no escape.
+#[derive(Clone, Debug)]
+struct Parameters {
+    realm: Box<str>,
+    resource_metadata: Option<Box<str>>,
+    /// The scopes that the route requires, separated by spaces.
+    scope: Option<Box<str>>,
+    acr_values: Option<Box<str>>,
+    /// In seconds.
+    max_age: Option<u64>,
 }
 
 impl Challenges {
-    fn new(realm: &str, resource_metadata: Option<&str>) -> Self {
-        let plain = format!("Bearer realm=\"{realm}\"");
-        // RFC 9728 section 5.1: where a client finds the issuer of tokens for this resource.
-        let metadata = match resource_metadata {
-            Some(url) => format!(", resource_metadata=\"{url}\""),
-            None => String::new(),
+    fn new(parameters: Parameters) -> Self {
+        let plain = format!("Bearer realm=\"{}\"", parameters.realm);
+        let mut end = String::new();
+        if let Some(scope) = &parameters.scope {
+            end += &format!(", scope=\"{scope}\"");
+        }
+        if let Some(url) = &parameters.resource_metadata {
+            end += &format!(", resource_metadata=\"{url}\"");
+        }
+        let with_error = |answer: Answer, error: &str| {
+            format!("{plain}, error=\"{error}\", error_description=\"{}\"", answer.detail())
         };
-        let detail = Answer::TokenNotValid.detail();
+        let mut insufficient_authentication = with_error(
+            Answer::InsufficientUserAuthentication,
+            Answer::InsufficientUserAuthentication.code(),
+        );
+        if let Some(values) = &parameters.acr_values {
+            insufficient_authentication += &format!(", acr_values=\"{values}\"");
+        }
+        if let Some(seconds) = parameters.max_age {
+            insufficient_authentication += &format!(", max_age={seconds}");
+        }
+        let invalid_token = with_error(Answer::TokenNotValid, "invalid_token");
         Self {
-            not_authenticated: header(format!("{plain}{metadata}")),
-            invalid_token: header(format!(
-                "{plain}, error=\"invalid_token\", error_description=\"{detail}\"{metadata}"
-            )),
+            not_authenticated: header(format!("{plain}{end}")),
+            invalid_token: header(format!("{invalid_token}{end}")),
+            // Another scope or another authorization server does not repair a malformed request.
             invalid_request: header(format!("{plain}, error=\"invalid_request\"")),
-            insufficient_scope: header(format!("{plain}, error=\"insufficient_scope\"")),
-            plain: header(plain),
-            realm: realm.into(),
-            resource_metadata: resource_metadata.map(Into::into),
+            insufficient_scope: header(format!("{plain}, error=\"insufficient_scope\"{end}")),
+            insufficient_authentication: header(format!("{insufficient_authentication}{end}")),
+            parameters,
         }
     }
 
@@ -44,14 +68,34 @@ impl Challenges {
         if !realm.bytes().all(is_quotable) {
             return Err(ConfigError::InvalidHeaderValue("realm"));
         }
-        Ok(Self::new(realm, self.resource_metadata.as_deref()))
+        Ok(Self::new(Parameters { realm: realm.into(), ..self.parameters.clone() }))
     }
 
     pub(crate) fn with_resource_metadata(&self, url: &str) -> Result<Self, ConfigError> {
         if url.is_empty() || !url.bytes().all(is_quotable) {
             return Err(ConfigError::InvalidHeaderValue("resource metadata"));
         }
-        Ok(Self::new(&self.realm, Some(url)))
+        let resource_metadata = Some(url.into());
+        Ok(Self::new(Parameters { resource_metadata, ..self.parameters.clone() }))
+    }
+
+    /// Names the required scopes in every 401 and 403 (RFC 6750 section 3).
+    ///
+    /// Strings that are not a scope-token are left out: a token cannot have them, and they could break the header.
+    pub(crate) fn with_scopes<'s>(&self, scopes: impl Iterator<Item = &'s str>) -> Self {
+        let scopes: Vec<&str> = scopes.filter(|scope| is_scope_token(scope)).collect();
+        let scope = Some(scopes.join(" ").into()).filter(|scope: &Box<str>| !scope.is_empty());
+        Self::new(Parameters { scope, ..self.parameters.clone() })
+    }
+
+    /// Names the required authentication (RFC 9470 section 3). The values were checked by [`is_acr_value`].
+    pub(crate) fn with_authentication(
+        &self,
+        acr_values: &[Box<str>],
+        max_age: Option<u64>,
+    ) -> Self {
+        let values = Some(acr_values.join(" ").into()).filter(|_| !acr_values.is_empty());
+        Self::new(Parameters { acr_values: values, max_age, ..self.parameters.clone() })
     }
 
     /// The challenge of a rejection. 503 has no challenge: another credential would not help.
@@ -61,31 +105,25 @@ impl Challenges {
             Answer::TokenNotValid => Some(&self.invalid_token),
             Answer::InvalidRequest => Some(&self.invalid_request),
             // No token was checked, so none of the errors of RFC 6750 applies.
-            Answer::PermissionDenied if kind == RejectionKind::CrossSite => Some(&self.plain),
+            Answer::PermissionDenied if kind == RejectionKind::CrossSite => {
+                Some(&self.not_authenticated)
+            }
             Answer::PermissionDenied => Some(&self.insufficient_scope),
+            Answer::InsufficientUserAuthentication => Some(&self.insufficient_authentication),
             Answer::Unavailable => None,
         }
-    }
-
-    /// The challenge that names the required scopes (RFC 6750 section 3.1).
-    ///
-    /// Strings that are not a scope-token are left out: a token cannot have them, and they could break the header.
-    pub(crate) fn naming_scopes<'s>(&self, scopes: impl Iterator<Item = &'s str>) -> HeaderValue {
-        let scopes: Vec<&str> = scopes.filter(|scope| is_scope_token(scope)).collect();
-        if scopes.is_empty() {
-            return self.insufficient_scope.clone();
-        }
-        header(format!(
-            "Bearer realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
-            self.realm,
-            scopes.join(" ")
-        ))
     }
 }
 
 impl Default for Challenges {
     fn default() -> Self {
-        Self::new("api", None)
+        Self::new(Parameters {
+            realm: "api".into(),
+            resource_metadata: None,
+            scope: None,
+            acr_values: None,
+            max_age: None,
+        })
     }
 }
 
@@ -100,7 +138,7 @@ fn is_quotable(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
-/// Whether this is a scope-token (RFC 6749 section 3.3).
-fn is_scope_token(scope: &str) -> bool {
-    !scope.is_empty() && scope.bytes().all(|byte| is_quotable(byte) && byte != b' ')
+/// Whether a list of `acr` values that are separated by spaces can contain this one.
+pub(crate) fn is_acr_value(value: &str) -> bool {
+    is_scope_token(value)
 }

@@ -45,7 +45,9 @@ pub(crate) fn internal(message: &str) -> Response<Bytes> {
 
 fn code_of(answer: Answer) -> &'static str {
     match answer {
-        Answer::NotAuthenticated | Answer::TokenNotValid => "16",
+        Answer::NotAuthenticated
+        | Answer::TokenNotValid
+        | Answer::InsufficientUserAuthentication => "16",
         Answer::InvalidRequest => "3",
         Answer::PermissionDenied => "7",
         Answer::Unavailable => "14",

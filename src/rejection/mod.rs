@@ -12,6 +12,7 @@ use std::fmt;
 
 use http::StatusCode;
 
+pub(crate) use self::challenge::is_acr_value;
 pub use self::problem::ProblemJson;
 #[cfg(feature = "tonic")]
 pub(crate) use self::refusals::layer_not_installed_text;
@@ -69,7 +70,7 @@ impl From<RejectionKind> for Rejection {
 }
 
 /// The part of a rejection that the client sees. Every kind of rejection has one of these answers. All rejections with
-/// the same answer have the same status and body. Their challenges are also the same, except those of
+/// the same answer have the same status and body. Their challenges are also the same on one route, except those of
 /// [`PermissionDenied`](Self::PermissionDenied).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -82,6 +83,9 @@ pub enum Answer {
     InvalidRequest,
     /// 403 `permission_denied`: a valid token without the required permission, or a cookie from another site.
     PermissionDenied,
+    /// 401 `insufficient_user_authentication`: a valid token whose user must log in again, or in a stronger way (RFC
+    /// 9470 section 3).
+    InsufficientUserAuthentication,
     /// 503 `authentication_unavailable`: the layer cannot check keys or revocation now, or a check of yours is not
     /// available.
     Unavailable,
@@ -92,7 +96,9 @@ impl Answer {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NotAuthenticated | Self::TokenNotValid => StatusCode::UNAUTHORIZED,
+            Self::NotAuthenticated | Self::TokenNotValid | Self::InsufficientUserAuthentication => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -107,6 +113,7 @@ impl Answer {
             Self::TokenNotValid => "token_not_valid",
             Self::InvalidRequest => "bad_authorization_header",
             Self::PermissionDenied => "permission_denied",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::Unavailable => "authentication_unavailable",
         }
     }
@@ -121,6 +128,9 @@ impl Answer {
                 "The request must carry exactly one well-formed Bearer credential."
             }
             Self::PermissionDenied => "You do not have permission to perform this action.",
+            Self::InsufficientUserAuthentication => {
+                "A more recent or stronger authentication is required."
+            }
             Self::Unavailable => "Authentication is temporarily unavailable.",
         }
     }
@@ -225,6 +235,8 @@ kinds! {
     InsufficientScope => PermissionDenied, "insufficient_scope";
     /// A valid token that a requirement of the service author rejected.
     PermissionDenied => PermissionDenied, "permission_denied";
+    /// A valid token whose `acr` or `auth_time` does not satisfy the requirement of the route (RFC 9470 section 3).
+    InsufficientUserAuthentication => InsufficientUserAuthentication, "insufficient_user_authentication";
     /// The issuer's keys are not available now.
     KeysUnavailable => Unavailable, "keys_unavailable";
     /// A check of the service author cannot be answered now.

@@ -58,6 +58,11 @@ pub(super) fn body_of(answer: Answer) -> &'static str {
             r#"{"type":"about:blank","title":"Forbidden","status":403,"#,
             r#""detail":"You do not have permission to perform this action.","code":"permission_denied"}"#,
         ),
+        Answer::InsufficientUserAuthentication => concat!(
+            r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
+            r#""detail":"A more recent or stronger authentication is required.","#,
+            r#""code":"insufficient_user_authentication"}"#,
+        ),
         Answer::Unavailable => concat!(
             r#"{"type":"about:blank","title":"Service Unavailable","status":503,"#,
             r#""detail":"Authentication is temporarily unavailable.","code":"authentication_unavailable"}"#,

@@ -36,19 +36,13 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// The response to a rejected request.
-    pub(crate) fn respond(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
-        let challenge = self.challenges.of(rejection.kind());
-        self.respond_with(rejection, challenge, request)
+    /// The same with other challenges.
+    pub(crate) fn with_challenges(&self, challenges: Challenges) -> Self {
+        Self { challenges, ..self.clone() }
     }
 
-    /// The same with another challenge.
-    pub(crate) fn respond_with(
-        &self,
-        rejection: Rejection,
-        challenge: Option<&HeaderValue>,
-        request: &Parts,
-    ) -> Response<Bytes> {
+    /// The response to a rejected request.
+    pub(crate) fn respond(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
         telemetry::refused(rejection.kind());
         let is_grpc = self.grpc_answers && grpc::is_grpc(request);
         let mut response = if is_grpc {
@@ -67,7 +61,7 @@ impl Refusals {
         {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
-        if let Some(challenge) = challenge
+        if let Some(challenge) = self.challenges.of(rejection.kind())
             && !headers.contains_key(WWW_AUTHENTICATE)
         {
             headers.insert(WWW_AUTHENTICATE, challenge.clone());

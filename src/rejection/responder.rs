@@ -84,6 +84,10 @@ pub(super) fn body_of(answer: Answer) -> &'static str {
             r#"{"code":"permission_denied","#,
             r#""detail":"You do not have permission to perform this action."}"#,
         ),
+        Answer::InsufficientUserAuthentication => concat!(
+            r#"{"code":"insufficient_user_authentication","#,
+            r#""detail":"A more recent or stronger authentication is required."}"#,
+        ),
         Answer::Unavailable => concat!(
             r#"{"code":"authentication_unavailable","#,
             r#""detail":"Authentication is temporarily unavailable."}"#,

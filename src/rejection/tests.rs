@@ -8,11 +8,12 @@ use super::{
 };
 use crate::ConfigError;
 
-const ANSWERS: [Answer; 5] = [
+const ANSWERS: [Answer; 6] = [
     Answer::NotAuthenticated,
     Answer::TokenNotValid,
     Answer::InvalidRequest,
     Answer::PermissionDenied,
+    Answer::InsufficientUserAuthentication,
     Answer::Unavailable,
 ];
 
@@ -95,7 +96,13 @@ fn realm_and_resource_metadata_stand_in_the_challenge_in_any_order_of_setting() 
         );
         assert_eq!(
             challenge(&challenges, RejectionKind::PermissionDenied).unwrap(),
-            r#"Bearer realm="my shop", error="insufficient_scope""#
+            format!(
+                r#"Bearer realm="my shop", error="insufficient_scope", resource_metadata="{url}""#
+            )
+        );
+        assert_eq!(
+            challenge(&challenges, RejectionKind::MalformedCredential).unwrap(),
+            r#"Bearer realm="my shop", error="invalid_request""#
         );
     }
 }
@@ -134,7 +141,8 @@ fn scopes_stand_in_the_challenge_unless_they_are_no_scope_tokens() {
         (&["a\""], r#"Bearer realm="api", error="insufficient_scope""#),
         (&[], r#"Bearer realm="api", error="insufficient_scope""#),
     ] {
-        assert_eq!(challenges.naming_scopes(scopes.iter().copied()), expected);
+        let challenges = challenges.with_scopes(scopes.iter().copied());
+        assert_eq!(challenge(&challenges, RejectionKind::InsufficientScope), Some(expected));
     }
 }
 
@@ -172,7 +180,7 @@ fn grpc_is_told_by_method_and_content_type() {
 
 #[test]
 fn grpc_answers_are_trailers_only() {
-    for (answer, code) in ANSWERS.into_iter().zip(["16", "16", "3", "7", "14"]) {
+    for (answer, code) in ANSWERS.into_iter().zip(["16", "16", "3", "7", "16", "14"]) {
         let response = refusal(answer);
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers().len(), 4);

@@ -38,7 +38,8 @@ pub(super) fn refused(kind: RejectionKind) {
                 Answer::NotAuthenticated
                 | Answer::TokenNotValid
                 | Answer::InvalidRequest
-                | Answer::PermissionDenied => value::REJECTED,
+                | Answer::PermissionDenied
+                | Answer::InsufficientUserAuthentication => value::REJECTED,
             };
             key(&names::DECISIONS, &[decision, kind.as_str()])
         };

@@ -320,7 +320,7 @@ async fn realm_and_resource_metadata_stand_in_the_challenges() {
     );
     assert_eq!(
         challenge(with_bearer(&token())).await,
-        r#"Bearer realm="shop", error="insufficient_scope", scope="x""#
+        r#"Bearer realm="shop", error="insufficient_scope", scope="x", resource_metadata="https://api.example/.well-known/oauth-protected-resource""#
     );
 }
 
@@ -460,7 +460,7 @@ async fn demands_refuse_through_the_responder_of_their_layer() {
 async fn demands_refuse_anonymous_requests_as_their_layer_would() {
     let layer = layer().optional();
     assert_answer(
-        &layer.layer(layer.require_scopes::<[&str; 0]>([]).layer(open())),
+        &layer.layer(layer.require_scopes([""; 0]).layer(open())),
         body(get("/")),
         RejectionKind::MissingCredential,
         (401, Some(REALM), NOT_AUTHENTICATED),

@@ -11,4 +11,5 @@ mod attacks;
 mod hosts;
 mod passing;
 mod readiness;
+mod resource;
 mod test_util;
