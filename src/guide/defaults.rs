@@ -130,6 +130,11 @@
 //! |---|---|---|---|
 //! | realm | `api` | | [`with_realm`](crate::BearerLayer::with_realm) |
 //! | the address of the resource metadata | not in the challenge | RFC 9728 section 5.1 is optional | [`with_resource_metadata`](crate::BearerLayer::with_resource_metadata) |
+//! | scopes that imply others | none: a token needs each required scope itself | only you know what your scopes mean | [`RequiredScopes::with_hierarchy`](crate::RequiredScopes::with_hierarchy) |
+//! | the login that a route requires | any | step-up (RFC 9470) is for single routes | [`RequiredAuthentication::with_acr_values`](crate::require::RequiredAuthentication::with_acr_values), [`RequiredAuthentication::with_max_age`](crate::require::RequiredAuthentication::with_max_age) |
+//! | the protected resource and its metadata document | none: no document, and no `resource_metadata` in the challenges | the crate cannot know the public URL, and must not take it from a request | [`with_resource`](crate::BearerLayer::with_resource) |
+//! | name and documentation in that document | absent | RFC 9728 section 2: they are optional | [`ProtectedResource::with_name`](crate::ProtectedResource::with_name), [`ProtectedResource::with_documentation`](crate::ProtectedResource::with_documentation) |
+//! | scopes in that document | absent | only you know which scopes clients need | [`ProtectedResource::with_scopes`](crate::ProtectedResource::with_scopes) |
 //! | bodies | `{"code", "detail"}` as JSON; trailers-only answers to gRPC | | [`with_responder`](crate::BearerLayer::with_responder) |
 //! | gRPC requests on a route without gRPC | trailers-only answers with status 200, chosen by the content type | the layer cannot know which routes are gRPC | [`with_grpc_answers`](crate::BearerLayer::with_grpc_answers) |
 //! | the response to an invalid token | the same bytes for every reason | an attacker should learn nothing from it | your [`Responder`](crate::rejection::Responder); the reason is in [`Rejection::kind`](crate::Rejection::kind) |
