@@ -149,6 +149,13 @@
 //! | 77 | a dead refresh token is replayed thousands of times, dropped calls while the database stalls, half a million tokens of one owner | revocation still succeeds within its time limit | `sql/src/tests/replays.rs` `replays_of_a_used_refresh_token_block_no_revocation`, `sql/src/tests/connections.rs` `dropped_calls_never_exceed_the_pools`, `sql/src/tests/many.rs` `postgres_revokes_half_a_million_rows_at_once` |
 //! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `tests/keys/discovery.rs` `an_issuer_elsewhere_does_not_send`, `src/jwks/local.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
 //!
+//! # Metadata and challenges
+//!
+//! | # | threat | answer | shown by |
+//! |---|---|---|---|
+//! | 83 | `Host`, `Forwarded`, `X-Forwarded-*` or the URL of a request change the metadata document or a challenge | no influence: both contain only settings. The document is served at its exact path only | `tests/layer/resource.rs` `nothing_of_a_request_is_in_the_document`, `tests/layer/resource.rs` `the_document_is_served_at_its_exact_path` |
+//! | 84 | a rejected client learns from `scope` or `acr_values` what other routes or other users need | it learns the configured list of the route that it asked for, whatever its token has | `tests/layer/resource.rs` `the_scope_of_a_challenge_does_not_depend` |
+//!
 //! # Limits of every layer
 //!
 //! * **A stolen token is valid until it expires or is revoked.** Use short lifetimes, and revoke. Tokens that are bound
