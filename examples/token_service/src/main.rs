@@ -79,7 +79,6 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         .route_layer(issuer.layer())
         .nest("/api/v1/auth", api.into_router())
         .merge(issuer.jwks_router())
-        .merge(documents()?)
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "detail": "Not found." }))))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, Json(json!({ "detail": "Method not allowed." })))
@@ -89,6 +88,8 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", settings.address))?;
     let address = listener.local_addr()?;
+    let base = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let app = app.merge(documents(&base)?);
     let stop = stop_signal()?;
     let maintenance = tokio::spawn({
         let issuer = issuer.clone();
@@ -203,8 +204,8 @@ async fn me(user: Authenticated) -> Json<Value> {
     Json(user.claims().as_map().clone().into())
 }
 
-/// The OpenAPI document of the whole service, as JSON and as a page.
-fn documents() -> Result<Router, Box<dyn Error>> {
+/// The OpenAPI document of the whole service, as JSON and as a page. `base` is the URL of the service.
+fn documents(base: &str) -> Result<Router, Box<dyn Error>> {
     #[derive(OpenApi)]
     #[openapi(
         paths(me),
@@ -213,7 +214,7 @@ fn documents() -> Result<Router, Box<dyn Error>> {
     struct Service;
 
     let document = Service::openapi().nest("/api/v1/auth", TokenApi::openapi()).to_json()?;
-    let page = page::of(&serde_json::from_str(&document)?);
+    let page = page::of(&serde_json::from_str(&document)?, base);
     let json = ([(header::CONTENT_TYPE, "application/json")], document);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
     let page = ([(header::CONTENT_SECURITY_POLICY, policy)], Html(page));

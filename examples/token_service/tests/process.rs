@@ -272,9 +272,16 @@ fn the_document_and_its_page_are_served_and_the_page_needs_nothing_from_elsewher
     assert!(document["components"]["securitySchemes"]["access_token"].is_object());
     let page = service.call("GET", "/", None, None).body;
     assert!(page.contains("/api/v1/auth/private_tokens/{id}/rotate/"), "{page}");
-    for foreign in ["<script", "src=", "//", "@import", "url("] {
+    for foreign in ["<script", "<link", "src=", "href=\"http", "@import", "url("] {
         assert!(!page.contains(foreign), "{foreign}");
     }
+    // Descriptions are rendered Markdown.
+    assert!(page.contains("<code>data</code>") && !page.contains('`'), "{page}");
+    // Each call has its `curl` line, and the bodies of its errors.
+    let calls = page.matches("<span class=\"method\">").count();
+    assert!(calls > 5);
+    assert_eq!(page.matches("<pre>curl -i").count(), calls);
+    assert!(page.contains("&quot;code&quot;:&quot;token_not_valid&quot;"), "{page}");
 }
 
 fn one(id: i64) -> String {
