@@ -136,6 +136,7 @@ pub mod claims;
 mod config_error;
 mod counters;
 mod credential;
+pub mod explain;
 mod future;
 #[cfg(any(doc, all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 pub mod guide;
@@ -171,6 +172,7 @@ pub use self::authenticator::{Authenticator, AuthenticatorBuilder};
 pub use self::background::{BackgroundTask, TaskHealth};
 pub use self::body::ResponseBody;
 pub use self::config_error::ConfigError;
+pub use self::explain::Explanation;
 pub use self::future::ResponseFuture;
 pub use self::issuer_policy::{Issuer, IssuerWithoutAudience, IssuerWithoutTenants, KeySource};
 pub use self::jws::{Algorithm, Key, KeySet, KeySetHandle};

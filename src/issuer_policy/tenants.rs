@@ -191,6 +191,15 @@ impl Issuer {
         }
     }
 
+    pub(crate) fn describe_tenants(&self) -> String {
+        match self.tenants().map(|tenants| &tenants.accepted) {
+            None => "this issuer has no tenants".to_owned(),
+            Some(Accepted::Any) => "any tenant, equal in `iss` and `tid`".to_owned(),
+            Some(Accepted::By(_)) => "an accepted tenant, equal in `iss` and `tid`".to_owned(),
+            Some(Accepted::Listed(tenants)) => tenants.join(" or "),
+        }
+    }
+
     /// Whether the tenant in this name is accepted now.
     pub(crate) fn accepts_tenant_of(&self, name: &str) -> bool {
         self.tenants().is_none_or(|tenants| tenants.accept(name))
