@@ -160,7 +160,13 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
                 };
                 outcome.map_err(|rejection| rejection.kind())
             }
-            Err(kind) => Err(kind),
+            Err(kind) => {
+                // The base64url of the header is decoded with check 3, and belongs to check 2.
+                if kind == RejectionKind::MalformedToken {
+                    reached = 2;
+                }
+                Err(kind)
+            }
         };
         let has_revocation = self.0.revocation.is_some();
         Explanation::new(&self.0.verifier, token, reached, outcome, has_revocation)
