@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    super::{SqlStore, value::Value},
+    super::{SqlStore, statement::Value},
     NOW, asked, caller, entry, listed, private, secs, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
@@ -111,21 +111,21 @@ impl Acknowledged {
         let listed: BTreeSet<String> =
             listed(&store).await.iter().map(|token| token.name.to_string()).collect();
         let outbox = store.outbox(1_000_000).await.unwrap();
-        let told: BTreeSet<&str> =
+        let in_outbox: BTreeSet<&str> =
             outbox.iter().map(|entry| id_of(entry.revocation.thing())).collect();
         for name in &self.revoked {
             assert!(self.created.contains(name));
             assert!(!listed.contains(name), "a revoked token is listed");
             let verdict = store.look_up(&asked(token(name))).await.unwrap();
-            assert_eq!(verdict, Verdict::Revoked, "a revoked token returns");
-            assert!(told.contains(&**name), "nobody is told");
+            assert_eq!(verdict, Verdict::Revoked, "a revoked token is valid again");
+            assert!(in_outbox.contains(&**name), "the outbox has no entry");
         }
         // Tokens that are neither listed nor acknowledged as revoked: the revocation was done, but its answer was lost.
         for name in self.created.difference(&self.revoked).filter(|name| !listed.contains(*name)) {
-            assert!(told.contains(&**name), "an acknowledged token is gone");
+            assert!(in_outbox.contains(&**name), "an acknowledged token is gone");
         }
         for half_done in HALF_DONE {
-            let rows = store.database.read(half_done, &[Value::Int(i64::MAX)]).await.unwrap();
+            let rows = store.database.read(half_done, &[Value::int(i64::MAX)]).await.unwrap();
             assert_eq!(rows[0].int(0).unwrap(), 0, "{half_done}");
         }
     }
@@ -164,7 +164,6 @@ fn moment(round: u32) -> Duration {
     Duration::from_micros(RandomState::new().hash_one(round) % 200_000)
 }
 
-#[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_loses_nothing_to_a_kill() {
     let directory = super::Directory::new();
@@ -180,7 +179,6 @@ async fn sqlite_loses_nothing_to_a_kill() {
     report("SQLite", &acknowledged);
 }
 
-#[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn postgres_loses_nothing_to_a_kill_of_client_or_server() {
@@ -193,7 +191,7 @@ async fn postgres_loses_nothing_to_a_kill_of_client_or_server() {
     }
     let store = SqlStore::open(&url).await.unwrap();
     acknowledged.run(&url, moment(7), |_| server.kill_and_restart());
-    acknowledged.check(&store).await; // by connections that the server's end has cut
+    acknowledged.check(&store).await; // on connections that the end of the server has broken
     acknowledged.check(&SqlStore::open(&url).await.unwrap()).await;
     report("PostgreSQL", &acknowledged);
 }
