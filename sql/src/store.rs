@@ -111,8 +111,8 @@ impl RevocationStore for SqlStore {
 
     fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.database.revoking_step(move |mut transaction| async move {
-            let answer = entries::revoke(&mut transaction, slice::from_ref(entry)).await?;
-            Ok((transaction, answer))
+            entries::revoke(&mut transaction, slice::from_ref(entry)).await?;
+            Ok((transaction, ()))
         }))
     }
 }
@@ -154,8 +154,8 @@ impl Outbox for SqlStore {
         new: &'a Acknowledged,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.database.step(move |mut transaction| async move {
-            let answer = outbox::begin_generation(&mut transaction, new).await?;
-            Ok((transaction, answer))
+            outbox::begin_generation(&mut transaction, new).await?;
+            Ok((transaction, ()))
         }))
     }
 

@@ -93,8 +93,8 @@ impl AccountStore for SqlStore {
         new_hash: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.database.step(move |mut transaction| async move {
-            let answer = replace(&mut transaction, account_id, old_hash, new_hash).await?;
-            Ok((transaction, answer))
+            replace(&mut transaction, account_id, old_hash, new_hash).await?;
+            Ok((transaction, ()))
         }))
     }
 }

@@ -89,8 +89,8 @@ impl TokenStore for SqlStore {
 
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
         Box::pin(self.database.revoking_step(move |mut transaction| async move {
-            let answer = entries::revoke(&mut transaction, denials).await?;
-            Ok((transaction, answer))
+            entries::revoke(&mut transaction, denials).await?;
+            Ok((transaction, ()))
         }))
     }
 
@@ -100,8 +100,8 @@ impl TokenStore for SqlStore {
 
     fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
         Box::pin(self.database.step(move |mut transaction| async move {
-            let answer = private_tokens::touch(&mut transaction, uses).await?;
-            Ok((transaction, answer))
+            private_tokens::touch(&mut transaction, uses).await?;
+            Ok((transaction, ()))
         }))
     }
 
@@ -114,8 +114,8 @@ impl TokenStore for SqlStore {
 
     fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
         Box::pin(self.database.step(move |mut transaction| async move {
-            let answer = note_device(&mut transaction, device, keep_until).await?;
-            Ok((transaction, answer))
+            note_device(&mut transaction, device, keep_until).await?;
+            Ok((transaction, ()))
         }))
     }
 
