@@ -28,17 +28,18 @@ pub(crate) enum Pool {
 }
 
 impl Pool {
-    /// Returns a connection, or fails after the patience. Callers get connections in the order of their calls.
+    /// Returns a connection, or fails after the wait timeout. Callers get connections in the order of their calls.
     pub(crate) async fn acquire(&self) -> Result<Connection, Failure> {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(pool) => {
-                Ok(Connection::new(AnyConnection::Sqlite(pool.acquire().await?), pool.patience))
+                Ok(Connection::new(AnyConnection::Sqlite(pool.acquire().await?), pool.wait_timeout))
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(pool) => {
-                Ok(Connection::new(AnyConnection::Postgres(pool.acquire().await?), pool.patience))
-            }
+            Self::Postgres(pool) => Ok(Connection::new(
+                AnyConnection::Postgres(pool.acquire().await?),
+                pool.wait_timeout,
+            )),
         }
     }
 
@@ -56,17 +57,17 @@ impl Pool {
 pub(crate) struct LimitedPool<D: sqlx::Database> {
     pool: sqlx::Pool<D>,
     permits: Arc<Semaphore>,
-    patience: Duration,
+    wait_timeout: Duration,
 }
 
 impl<D: sqlx::Database> LimitedPool<D> {
-    pub(crate) fn new(pool: sqlx::Pool<D>, limit: u32, patience: Duration) -> Self {
+    pub(crate) fn new(pool: sqlx::Pool<D>, limit: u32, wait_timeout: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX >> 3)));
-        Self { pool, permits, patience }
+        Self { pool, permits, wait_timeout }
     }
 
     async fn acquire(&self) -> Result<PermittedConnection<D>, Failure> {
-        let acquired = tokio::time::timeout(self.patience, async {
+        let acquired = tokio::time::timeout(self.wait_timeout, async {
             let permit = Arc::clone(&self.permits).acquire_owned().await;
             let permit = permit.map_err(|_| Failure::Ended)?;
             let pool = self.pool.clone();
@@ -87,8 +88,8 @@ impl<D: sqlx::Database> LimitedPool<D> {
 /// A derive would require that `D` is `Clone`.
 impl<D: sqlx::Database> Clone for LimitedPool<D> {
     fn clone(&self) -> Self {
-        let Self { pool, permits, patience } = self;
-        Self { pool: pool.clone(), permits: Arc::clone(permits), patience: *patience }
+        let Self { pool, permits, wait_timeout } = self;
+        Self { pool: pool.clone(), permits: Arc::clone(permits), wait_timeout: *wait_timeout }
     }
 }
 
@@ -112,10 +113,10 @@ impl<D: sqlx::Database> DerefMut for PermittedConnection<D> {
     }
 }
 
-/// Returns how long to wait for a connection that does not answer. A statement may take twice the patience, and so may
-/// a transaction that waits for its next statement.
-fn answer_timeout(patience: Duration) -> Duration {
-    patience * 4 + Duration::from_secs(1)
+/// Returns how long to wait for a connection that does not answer. A statement may take twice the wait timeout, and so
+/// may a transaction that waits for its next statement.
+fn answer_timeout(wait_timeout: Duration) -> Duration {
+    wait_timeout * 4 + Duration::from_secs(1)
 }
 
 /// A connection of either database. If it is dropped while a statement or a transaction is open, a task rolls back
@@ -168,8 +169,8 @@ macro_rules! query {
 }
 
 impl Connection {
-    fn new(connection: AnyConnection, patience: Duration) -> Self {
-        let answer_timeout = answer_timeout(patience);
+    fn new(connection: AnyConnection, wait_timeout: Duration) -> Self {
+        let answer_timeout = answer_timeout(wait_timeout);
         Self { connection: Some(connection), state: State::Idle, answer_timeout }
     }
 

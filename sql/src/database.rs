@@ -24,7 +24,7 @@ pub(crate) struct Database {
     pub(crate) readers: Pool,
     /// For lookups only.
     pub(crate) lookups: Pool,
-    pub(crate) patience: Duration,
+    pub(crate) wait_timeout: Duration,
     pub(crate) new_entries: Arc<NewEntries>,
     /// An open connection, without which SQLite deletes a database in memory.
     pub(crate) _kept_open: Option<Arc<dyn Any + Send + Sync>>,
@@ -50,7 +50,7 @@ impl Database {
     }
 
     async fn read_on(&self, pool: &Pool, sql: Sql, values: &[Value]) -> Result<Vec<Row>, Failure> {
-        let mut retries = Retries::within(self.patience);
+        let mut retries = Retries::within(self.wait_timeout);
         loop {
             let read = async { pool.acquire().await?.read(sql.clone(), values.to_vec()).await };
             match read.await {
@@ -93,7 +93,7 @@ impl Database {
         F: Future<Output = Result<(Transaction, T), Failure>>,
     {
         let nothing_written = |failure| StoreError::from(failure).with_nothing_written();
-        let mut retries = Retries::within(self.patience);
+        let mut retries = Retries::within(self.wait_timeout);
         loop {
             let mut is_committing = false;
             let attempt = async {
@@ -119,7 +119,7 @@ impl Database {
     }
 
     async fn begin_on(&self, pool: &Pool) -> Result<Transaction, Failure> {
-        let mut retries = Retries::within(self.patience);
+        let mut retries = Retries::within(self.wait_timeout);
         loop {
             match self.begin_once(pool).await {
                 Err(failure) if failure.is_broken() => retries.pause_after(failure).await?,
@@ -222,7 +222,7 @@ const LOCK: &str = "SELECT 1 FROM pg_advisory_xact_lock($1)";
 /// How often a step is tried if it conflicts with other steps, or if its connection turns out to be broken.
 const ATTEMPTS: u32 = 6;
 
-/// The attempts of one step. There are only a few, and none begins after the patience has passed. So a step whose
+/// The attempts of one step. There are only a few, and none begins after the wait timeout has passed. So a step whose
 /// attempts each wait for the longest time is not tried again.
 pub(crate) struct Retries {
     attempt: u32,
@@ -230,8 +230,8 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    pub(crate) fn within(patience: Duration) -> Self {
-        Self { attempt: 0, until: Instant::now() + patience }
+    pub(crate) fn within(wait_timeout: Duration) -> Self {
+        Self { attempt: 0, until: Instant::now() + wait_timeout }
     }
 
     /// Waits before the next attempt. After the last attempt it returns the failure.

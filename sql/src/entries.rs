@@ -173,7 +173,8 @@ const END_TOKEN: [&str; 2] = [
     "UPDATE bearer_private_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
 ];
 /// A private token does not share its session with other tokens.
-const END_SESSION: &str = "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0";
+const END_SESSION: &str = "
+    UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0";
 const EXPIRY_OF_PRIVATE: &str =
     "SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND token_id = $2";
 const LATEST_OF_SESSION: &str = "

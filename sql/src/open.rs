@@ -14,13 +14,13 @@ use tower_bearer::revocation::StoreError;
 #[must_use]
 pub struct SqlStoreOptions {
     max_connections: u32,
-    patience: Duration,
+    wait_timeout: Duration,
 }
 
 impl SqlStoreOptions {
-    /// Default settings: 10 connections besides those for lookups and revocations, and a patience of 5 seconds.
+    /// Default settings: 10 connections besides those for lookups and revocations, and a wait timeout of 5 seconds.
     pub fn new() -> Self {
-        Self { max_connections: 10, patience: Duration::from_secs(5) }
+        Self { max_connections: 10, wait_timeout: Duration::from_secs(5) }
     }
 
     /// Sets how many connections there are at most for everything but lookups and revocations. Default: 10. Values
@@ -35,7 +35,7 @@ impl SqlStoreOptions {
     /// * SQLite in memory: 1 for everything, and 1 that keeps the database in memory.
     ///
     /// If a server cannot be reached, it may keep a connection for longer than the store does. The store waits for an
-    /// answer for four times the [patience](Self::with_patience) plus one second.
+    /// answer for four times the [wait timeout](Self::with_wait_timeout) plus one second.
     pub fn with_max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.clamp(1, 1000);
         self
@@ -45,8 +45,8 @@ impl SqlStoreOptions {
     /// Default: 5 seconds. Values below 100 milliseconds are set to 100 milliseconds, values above one minute to one
     /// minute. A step that meets a conflict or a broken connection is tried again only within this time. PostgreSQL
     /// ends a statement that takes twice as long.
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience.clamp(Duration::from_millis(100), Duration::from_secs(60));
+    pub fn with_wait_timeout(mut self, wait_timeout: Duration) -> Self {
+        self.wait_timeout = wait_timeout.clamp(Duration::from_millis(100), Duration::from_secs(60));
         self
     }
 }
@@ -150,7 +150,7 @@ mod sqlite {
             return Err(OpenError::Url); // SQLite's name for a database that is deleted when it is closed
         }
         let mut settings = settings
-            .busy_timeout(options.patience)
+            .busy_timeout(options.wait_timeout)
             // Acknowledged data survives a loss of power: FULL syncs the log at each commit, and `fullfsync` makes
             // macOS write it to the disk.
             .synchronous(SqliteSynchronous::Full)
@@ -165,23 +165,25 @@ mod sqlite {
             }
         }
 
-        let patience = options.patience;
-        let first = first_connection(&settings, patience).await?;
+        let wait_timeout = options.wait_timeout;
+        let first = first_connection(&settings, wait_timeout).await?;
         // SQLite has one writer at a time and waits by trying again, so a queue is fairer. One write at a time is in
         // the queue of this pool; the others wait before it. A step that revokes waits for one other write at most.
         let single = pool(&settings, options, 1);
-        let single = || Pool::Sqlite(LimitedPool::new(single.clone(), 1, patience));
+        let single = || Pool::Sqlite(LimitedPool::new(single.clone(), 1, wait_timeout));
         // Readers see the last commit and do not wait for writers.
         let readers = |size: u32| match is_memory {
             true => single(),
-            false => Pool::Sqlite(LimitedPool::new(pool(&settings, options, size), size, patience)),
+            false => {
+                Pool::Sqlite(LimitedPool::new(pool(&settings, options, size), size, wait_timeout))
+            }
         };
         Ok(Database {
             writers: single(),
             revokers: single(),
             readers: readers(options.max_connections.saturating_sub(1).max(1)),
             lookups: readers(LOOKUP_CONNECTIONS),
-            patience,
+            wait_timeout,
             new_entries: Arc::default(),
             _kept_open: is_memory.then(|| Arc::new(Mutex::new(first)) as _),
         })
@@ -191,9 +193,9 @@ mod sqlite {
     /// file open, and SQLite does not wait for that by itself.
     async fn first_connection(
         settings: &SqliteConnectOptions,
-        patience: Duration,
+        wait_timeout: Duration,
     ) -> Result<SqliteConnection, Failure> {
-        let mut retries = Retries::within(patience);
+        let mut retries = Retries::within(wait_timeout);
         loop {
             match settings.connect().await.map_err(Failure::from) {
                 Err(failure) if failure.is_conflict() => retries.pause_after(failure).await?,
@@ -205,7 +207,7 @@ mod sqlite {
     fn pool(settings: &SqliteConnectOptions, options: SqlStoreOptions, size: u32) -> SqlitePool {
         PoolOptions::new()
             .max_connections(size)
-            .acquire_timeout(options.patience)
+            .acquire_timeout(options.wait_timeout)
             // A connection is a file handle, so no peer can have closed it.
             .test_before_acquire(false)
             .max_lifetime(None)
@@ -258,21 +260,21 @@ mod postgres {
     pub(super) fn connect(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
         let settings = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
         let settings = settings.disable_statement_logging();
-        let patience = options.patience.as_millis();
+        let wait_timeout = options.wait_timeout.as_millis();
         // Acknowledged means written, on synchronous standbys too if there are some. If the default of a role or a
-        // database waits for less, it is raised. If it waits for more, it stays. The timeouts follow from the patience:
-        // a client that disappears during a transaction does not block others for longer.
+        // database waits for less, it is raised. If it waits for more, it stays. The timeouts follow from the wait
+        // timeout: a client that disappears during a transaction does not block others for longer.
         let session = format!(
             "SELECT set_config('synchronous_commit', 'on', false)
                  WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
-             SET lock_timeout = {patience};
+             SET lock_timeout = {wait_timeout};
              SET statement_timeout = {};
              SET idle_in_transaction_session_timeout = {};",
-            patience * 2,
-            patience * 2,
+            wait_timeout * 2,
+            wait_timeout * 2,
         );
         let pool = PoolOptions::<sqlx::Postgres>::new()
-            .acquire_timeout(options.patience)
+            .acquire_timeout(options.wait_timeout)
             .test_before_acquire(false)
             .before_acquire(|connection, about| {
                 Box::pin(
@@ -287,7 +289,7 @@ mod postgres {
             });
         let limited = |size: u32| {
             let pool = pool.clone().max_connections(size).connect_lazy_with(settings.clone());
-            Pool::Postgres(LimitedPool::new(pool, size, options.patience))
+            Pool::Postgres(LimitedPool::new(pool, size, options.wait_timeout))
         };
         let for_all = limited(options.max_connections);
         Ok(Database {
@@ -295,7 +297,7 @@ mod postgres {
             revokers: limited(REVOCATION_CONNECTIONS),
             readers: for_all,
             lookups: limited(LOOKUP_CONNECTIONS),
-            patience: options.patience,
+            wait_timeout: options.wait_timeout,
             new_entries: Arc::default(),
             _kept_open: None,
         })

@@ -130,7 +130,7 @@ fn to_count(number: i64) -> Result<u64, Failure> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The database answered with an error.
-    #[error("the database rejected a statement (code {code}){}", .message.as_ref().map_or_else(String::new, |text| format!(": {text}")))]
+    #[error("the database rejected a statement (code {code}){}", after_colon(.message.as_deref()))]
     Rejected {
         /// The SQLSTATE, or the extended code of SQLite.
         code: String,
@@ -145,7 +145,7 @@ pub(crate) enum Failure {
     /// All connections were in use until the timeout.
     #[error(
         "all connections to the database were in use until the timeout: add connections by \
-         `SqlStoreOptions::with_max_connections`, or raise the timeout by `SqlStoreOptions::with_patience`"
+         `SqlStoreOptions::with_max_connections`, or raise the timeout by `SqlStoreOptions::with_wait_timeout`"
     )]
     NoFreeConnection,
     /// A row does not contain what this crate writes.
@@ -154,6 +154,10 @@ pub(crate) enum Failure {
     /// The connection of a transaction was used after the transaction had ended.
     #[error("the transaction has ended: expected an open one")]
     Ended,
+}
+
+fn after_colon(message: Option<&str>) -> String {
+    message.map_or_else(String::new, |message| format!(": {message}"))
 }
 
 impl Failure {

@@ -121,7 +121,7 @@
 //! | the address of the client, by which log-ins are limited | that of the connection | a client can write any header itself | `tower_bearer_issuing::TokenApi::with_peer_address` |
 //! | links | begin with `http` and the request's host | | `tower_bearer_issuing::TokenApi::with_public_url` |
 //! | realm, and bodies of rejections | the same as those of the layer | | `tower_bearer_issuing::TokenApi::with_realm`, `tower_bearer_issuing::TokenApi::with_responder` |
-//! | connections to the database | 10; a step waits up to 5 seconds for one | | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_patience` |
+//! | connections to the database | 10; a step waits up to 5 seconds for one | | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_wait_timeout` |
 //! | the clocks | the clock of the system | tests use others | `tower_bearer_issuing::TokenIssuerBuilder::with_clock`, `tower_bearer_issuing::store::MemoryTokenStore::with_clock`, `tower_bearer_sql::SqlStore::with_clock` |
 //!
 //! # How rejections look

@@ -12,7 +12,7 @@ use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::{
     super::{SqlStore, SqlStoreOptions, database::Database},
-    HOUR, NOW, asked, caller, create, entry, listed, owner, private, token,
+    HOUR, NOW, caller, create, entry, listed, lookup_of, owner, private, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
@@ -21,9 +21,9 @@ use tower_bearer::{
 };
 use tower_bearer_issuing::store::{ListQuery, TokenStore};
 
-/// Few connections and a short patience, so that a caller that waits for one fails soon.
-fn small() -> SqlStoreOptions {
-    SqlStoreOptions::new().with_max_connections(2).with_patience(Duration::from_millis(500))
+/// Few connections and a short timeout, so that a caller that waits for one fails soon.
+fn few_connections() -> SqlStoreOptions {
+    SqlStoreOptions::new().with_max_connections(2).with_wait_timeout(Duration::from_millis(500))
 }
 
 async fn backends(observer: &mut sqlx::PgConnection) -> i64 {
@@ -45,7 +45,7 @@ async fn drop_a_call(store: &SqlStore, number: usize) {
             let (caller, query) = (caller(), ListQuery::new());
             drop(tokio::time::timeout(moment, store.list_private(&caller, &query, NOW)).await);
         }
-        2 => drop(tokio::time::timeout(moment, store.look_up(&asked(token("a")))).await),
+        2 => drop(tokio::time::timeout(moment, store.look_up(&lookup_of(token("a")))).await),
         3 => drop(
             tokio::time::timeout(moment, store.revoke_owner(&owner(), UnixTime::from_secs(1), NOW))
                 .await,
@@ -76,7 +76,7 @@ async fn dropped_calls_never_exceed_the_pools() {
     locker.execute("ROLLBACK").await.unwrap();
 
     create(&store, "after").await;
-    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&lookup_of(token("a"))).await.unwrap(), Verdict::NotRevoked);
     assert!(listed(&store).await.iter().any(|token| &*token.name == "after"));
     store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
     assert_eq!(listed(&store).await.len(), 0);
@@ -85,7 +85,7 @@ async fn dropped_calls_never_exceed_the_pools() {
 
 /// A proxy in front of the server's socket. While it is stalled, it passes questions on, but neither answers nor the
 /// ends of connections.
-async fn wire_to(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
+async fn stalling_proxy(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
     use tokio::net::{TcpListener, TcpStream, UnixStream};
     let (stall, stalls) = tokio::sync::watch::channel(false);
     let (database, rest) = url.strip_prefix("postgres:///").unwrap().split_once("?host=").unwrap();
@@ -97,14 +97,14 @@ async fn wire_to(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
             let far = UnixStream::connect(&socket).await.unwrap();
             let (near_read, near_write) = TcpStream::into_split(near);
             let (far_read, far_write) = far.into_split();
-            tokio::spawn(carry(near_read, far_write, false, stalls.clone()));
-            tokio::spawn(carry(far_read, near_write, true, stalls.clone()));
+            tokio::spawn(forward(near_read, far_write, false, stalls.clone()));
+            tokio::spawn(forward(far_read, near_write, true, stalls.clone()));
         }
     });
     (format!("postgres://tester@{address}/{database}?sslmode=disable"), stall)
 }
 
-async fn carry(
+async fn forward(
     mut from: impl tokio::io::AsyncRead + Unpin,
     mut to: impl tokio::io::AsyncWrite + Unpin,
     is_answer: bool,
@@ -128,7 +128,7 @@ async fn carry(
 async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
     let server = super::server::Postgres::start();
     let direct = server.database("stalled").await;
-    let (url, stall) = wire_to(&direct).await;
+    let (url, stall) = stalling_proxy(&direct).await;
     let store = SqlStoreOptions::new().with_max_connections(3).open(&url).await.unwrap();
     let named = format!("{direct}&application_name=observer");
     let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
@@ -141,7 +141,7 @@ async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
     assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for lookups");
     stall.send_replace(false);
     create(&store, "after").await;
-    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&lookup_of(token("a"))).await.unwrap(), Verdict::NotRevoked);
     store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
     assert!(backends(&mut observer).await <= 9);
 }
@@ -152,8 +152,8 @@ async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
 async fn a_connection_without_an_answer_is_given_up_once() {
     let server = super::server::Postgres::start();
     let direct = server.database("silent").await;
-    let (url, stall) = wire_to(&direct).await;
-    let store = small().with_max_connections(1).open(&url).await.unwrap();
+    let (url, stall) = stalling_proxy(&direct).await;
+    let store = few_connections().with_max_connections(1).open(&url).await.unwrap();
     let named = format!("{direct}&application_name=observer");
     let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
     let mut transaction = store.database.begin().await.unwrap();
@@ -170,7 +170,7 @@ async fn a_connection_without_an_answer_is_given_up_once() {
 #[ignore = "needs postgres"]
 async fn revocations_do_not_wait_for_other_connections() {
     let server = super::server::Postgres::start();
-    let store = small().open(&server.database("revocations").await).await.unwrap();
+    let store = few_connections().open(&server.database("revocations").await).await.unwrap();
     let id = create(&store, "mine").await.id;
     let Database { writers, lookups, .. } = &store.database;
     let mut held = Vec::new();
@@ -189,11 +189,11 @@ async fn revocations_do_not_wait_for_other_connections() {
 #[tokio::test]
 async fn lookups_in_sqlite_do_not_wait_for_lists_and_writes() {
     let directory = super::Directory::new();
-    let store = small().open(&directory.url("tokens.db")).await.unwrap();
+    let store = few_connections().open(&directory.url("tokens.db")).await.unwrap();
     let Database { writers, readers, .. } = &store.database;
     let held = (writers.acquire().await.unwrap(), readers.acquire().await.unwrap());
     assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
-    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&lookup_of(token("a"))).await.unwrap(), Verdict::NotRevoked);
     drop(held);
 }
 
@@ -201,11 +201,11 @@ async fn lookups_in_sqlite_do_not_wait_for_lists_and_writes() {
 #[ignore = "needs postgres"]
 async fn lookups_in_postgresql_do_not_wait_for_lists_and_writes() {
     let server = super::server::Postgres::start();
-    let store = small().open(&server.database("lookups").await).await.unwrap();
+    let store = few_connections().open(&server.database("lookups").await).await.unwrap();
     let Database { writers, readers, .. } = &store.database;
     let held = (writers.acquire().await.unwrap(), readers.acquire().await.unwrap());
     assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
-    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&lookup_of(token("a"))).await.unwrap(), Verdict::NotRevoked);
     drop(held);
 }
 
@@ -215,7 +215,7 @@ async fn lookups_in_postgresql_do_not_wait_for_lists_and_writes() {
 async fn only_a_migration_has_no_timeouts() {
     let server = super::server::Postgres::start();
     let url = server.database("timeouts").await;
-    let store = small().with_max_connections(1).open(&url).await.unwrap();
+    let store = few_connections().with_max_connections(1).open(&url).await.unwrap();
     for (is_migration, expected) in [(true, ["0", "0"]), (false, ["1s", "500ms"])] {
         let mut transaction = store.database.begin().await.unwrap();
         if is_migration {
@@ -246,13 +246,13 @@ async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
             })
         })
         .collect();
-    settle().await;
+    run_other_tasks().await;
     let (revoking, before) = (store.clone(), Arc::clone(&done));
     let revocation = tokio::spawn(async move {
         revoking.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
         before.load(SeqCst)
     });
-    settle().await;
+    run_other_tasks().await;
     drop(transaction);
     assert!(revocation.await.unwrap() <= 1, "50 other writes wait");
     for other in others {
@@ -261,7 +261,7 @@ async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
 }
 
 /// Lets every task run as far as it can.
-async fn settle() {
+async fn run_other_tasks() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }

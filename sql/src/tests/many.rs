@@ -89,8 +89,8 @@ async fn sqlite_revokes_half_a_million_rows_at_once() {
 async fn postgres_revokes_half_a_million_rows_at_once() {
     let server = super::server::Postgres::start();
     let url = server.database("many").await;
-    let long = SqlStoreOptions::new().with_patience(Duration::from_secs(60));
+    let long = SqlStoreOptions::new().with_wait_timeout(Duration::from_secs(60));
     fill(&long.open(&url).await.unwrap()).await;
-    let short = SqlStoreOptions::new().with_patience(Duration::from_millis(500));
+    let short = SqlStoreOptions::new().with_wait_timeout(Duration::from_millis(500));
     revocations_write_no_row_of_what_they_end(&short.open(&url).await.unwrap()).await;
 }

@@ -46,7 +46,7 @@ fn entry(thing: Revocable, obsolete_after: UnixTime) -> RevocationEntry {
 }
 
 /// The lookup of a token that was issued now.
-fn asked(thing: Revocable) -> Lookup {
+fn lookup_of(thing: Revocable) -> Lookup {
     Lookup::new([thing], NOW)
 }
 

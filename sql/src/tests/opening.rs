@@ -20,7 +20,7 @@ async fn an_unknown_url_is_rejected_and_not_repeated() {
 async fn an_unreachable_server_is_an_error_without_the_password() {
     for url in ["postgres://me:secret@127.0.0.1:1/db", "postgres://me:secret@127.0.0.1:secret/db"] {
         let options = SqlStoreOptions::new();
-        let options = options.with_patience(Duration::from_millis(200));
+        let options = options.with_wait_timeout(Duration::from_millis(200));
         let error = options.open(url).await.unwrap_err();
         assert!(matches!(error, OpenError::Unavailable(_) | OpenError::Url), "{error:?}");
         let source = error.source().map(ToString::to_string);

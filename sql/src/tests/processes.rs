@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 
 use super::{
     super::{OpenError, SqlStore, SqlStoreOptions, token_store::private_tokens},
-    HOUR, ISSUER, NOW, asked, caller, create, entry, listed, private, refresh, rotation, secs,
+    HOUR, ISSUER, NOW, caller, create, entry, listed, lookup_of, private, refresh, rotation, secs,
     session, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
@@ -202,7 +202,7 @@ async fn the_next_step_does_not_commit_what_a_dropped_step_left(url: &str) {
 async fn a_step_that_did_not_begin_reports_that_nothing_was_written(url: &str) {
     let options = SqlStoreOptions::new().with_max_connections(1);
     let store =
-        options.with_patience(std::time::Duration::from_millis(500)).open(url).await.unwrap();
+        options.with_wait_timeout(std::time::Duration::from_millis(500)).open(url).await.unwrap();
     store.open_session(&refresh("s", "1")).await.unwrap();
     let held = store.database.begin().await.unwrap();
     let failure = store.create_private(&caller(), &private("a")).await.unwrap_err();
@@ -235,7 +235,7 @@ async fn connections_that_postgres_has_closed_are_replaced() {
         assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), connections);
         create(&store, &format!("{n} again")).await;
         assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), 1);
-        assert_eq!(store.look_up(&asked(token(&name))).await.unwrap(), Verdict::NotRevoked);
+        assert_eq!(store.look_up(&lookup_of(token(&name))).await.unwrap(), Verdict::NotRevoked);
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn create(
     if let Some(cut_off) = blocking_cut_off(transaction, &token.owner, token.issued_at).await? {
         return Ok(Called::Done(Insertion::CutOff(cut_off)));
     }
-    if has_reached(transaction, &token.owner, token.quota, token.issued_at).await? {
+    if has_at_least(transaction, &token.owner, token.quota, token.issued_at).await? {
         return Ok(Called::Done(Insertion::QuotaReached));
     }
     let token = insert(transaction, token, Arc::clone(&token.name)).await?;
@@ -55,7 +55,7 @@ pub(super) async fn rotate(
         return Ok(Called::Done(PrivateRotation::CutOff(cut_off)));
     }
     if let Some(limit) = rotation.most_before()
-        && has_reached(transaction, owner, limit, *now).await?
+        && has_at_least(transaction, owner, limit, *now).await?
     {
         return Ok(Called::Done(PrivateRotation::QuotaReached));
     }
@@ -128,7 +128,7 @@ const IS_LISTED: &str = "
       AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)";
 
 /// Returns whether an owner has at least this many tokens that are valid at `now`. Call it under the owner's lock.
-async fn has_reached(
+async fn has_at_least(
     transaction: &mut Transaction,
     owner: &Owner,
     limit: u64,
