@@ -115,7 +115,7 @@ fn many_users(c: &mut Criterion) {
         let mut random = Random(1);
         let order: Vec<_> = (0..1 << 14).map(|_| random.zipf(credentials.len())).collect();
         let mut turns = order.iter().cycle();
-        let mut next = || &credentials[*turns.next().expect("it goes round")];
+        let mut next = || &credentials[*turns.next().expect("the iterator is endless")];
 
         let mut bare = inner();
         group.bench_function(BenchmarkId::new("inner", algorithm), |b| {
@@ -146,7 +146,7 @@ fn first_sight(c: &mut Criterion) {
             let mut turns = tokens.iter().cycle();
             group.bench_function(BenchmarkId::new(name, algorithm), |b| {
                 b.iter(|| {
-                    let token = turns.next().expect("it goes round");
+                    let token = turns.next().expect("the iterator is endless");
                     let outcome = authenticator.authenticate(black_box(token)).now_or_never();
                     outcome.expect("nothing to wait for").expect("a good token")
                 });

@@ -7,7 +7,7 @@
 #![allow(
     missing_docs,
     clippy::exit,
-    reason = "what the macros make has no docs and ends the process"
+    reason = "the code of the macros has no docs and ends the process"
 )]
 
 use std::{convert::Infallible, hint::black_box};

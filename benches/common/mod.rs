@@ -121,7 +121,7 @@ pub(crate) fn token(algorithm: Algorithm) -> String {
 pub(crate) fn numbered_tokens(algorithm: Algorithm, first: usize, count: usize) -> Vec<String> {
     let header = header(algorithm);
     if algorithm == Algorithm::HS256 {
-        // The fastest signer at hand, because there are up to a million tokens.
+        // The fastest available signer, because there are up to a million tokens.
         let secret = hmac::Key::new(hmac::HMAC_SHA256, tokens::SECRET);
         let header = tokens::base64url(header);
         let sign = |number| {

@@ -27,16 +27,16 @@ const AT_ONCE: usize = 64;
 pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
     let mut page = format!(
         "## Cost\n\n\
-         `Redis` and `deny-list`: the look-up of a token that was never asked about, by its four names, without the rest \
-         of a request. `cached`: a whole check of a token whose answer is remembered. Latency of one after another; \
-         throughput with {AT_ONCE} at once, in one process.\n\n\
-         | revoked tokens | mode | median | p99 | a second |\n|---|---|---|---|---|\n"
+         `Redis` and `deny-list`: the first lookup of a token, by its four names, without the rest of a request. \
+         `cached`: the whole check of a token whose answer is cached. Latency: one lookup after the other. \
+         Throughput: {AT_ONCE} lookups at the same time, in one process.\n\n\
+         | revoked tokens | mode | median | p99 | per second |\n|---|---|---|---|---|\n"
     );
     let mut memory = String::from(
         "\n## Memory\n\n\
-         Of the server, and of a process with a deny-list, which answers requests: more than with nothing revoked. The \
-         first snapshot counts from the start of the process.\n\n\
-         | revoked tokens | in Redis | deny-list in each process | at most, while it was read | first snapshot |\n|---|---|---|---|---|\n",
+         The additional memory in comparison with no revocations: of the server, and of a process with a deny-list \
+         that answers requests. The time of the first snapshot counts from the start of the process.\n\n\
+         | revoked tokens | in Redis | deny-list in each process | maximum while it was read | first snapshot |\n|---|---|---|---|---|\n",
     );
     server.command(&["FLUSHALL"]);
     let empty = server.info("used_memory");
@@ -156,7 +156,7 @@ fn line(revoked: usize, name: &str, latencies: &mut [Duration], a_second: u64) -
     format!("| {revoked} | {name} | {median} | {p99} | {a_second} |\n")
 }
 
-/// The question of a cache: about every kind of thing. There is no denial for any of them.
+/// A lookup of a cache, with every kind of revocable thing. None of them is revoked.
 fn asked(name: &str) -> Lookup {
     service::asked(every_kind(name))
 }

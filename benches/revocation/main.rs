@@ -4,7 +4,7 @@
 //! `benches/revocation/results.md`. `-- --quick` does a tenth of the work, without the million. `-- --delay` prints
 //! only the first table, and never writes it.
 
-#![allow(clippy::print_stdout, reason = "a bench tells its results")]
+#![allow(clippy::print_stdout, reason = "it prints its results")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
 #[path = "../../tests/common/tokens.rs"]

@@ -86,12 +86,12 @@ impl Process {
         })
     }
 
-    pub(crate) fn say(&mut self, line: &str) {
+    pub(crate) fn send_line(&mut self, line: &str) {
         writeln!(self.input, "{line}").unwrap();
     }
 
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the process answers")
+        self.lines.recv_timeout(PATIENCE).expect("the process answers in time")
     }
 }
 
@@ -107,21 +107,21 @@ pub(crate) fn unix_time() -> Duration {
 }
 
 /// The report of process B or C about a token.
-pub(crate) struct Refused {
+pub(crate) struct RejectionReport {
     pub(crate) at: Duration,
     /// The longest time for which the process could not run meanwhile. That part of a delay comes from the machine.
-    pub(crate) stood_still: Duration,
+    pub(crate) stalled: Duration,
 }
 
-impl Refused {
+impl RejectionReport {
     pub(crate) fn read(line: &str) -> Self {
-        let (at, stood_still) = line.split_once(' ').unwrap();
+        let (at, stalled) = line.split_once(' ').unwrap();
         let nanoseconds = |text: &str| Duration::from_nanos(text.parse().unwrap());
-        Self { at: nanoseconds(at), stood_still: nanoseconds(stood_still) }
+        Self { at: nanoseconds(at), stalled: nanoseconds(stalled) }
     }
 }
 
-/// The maximum lateness of the runtime since the last read.
+/// The maximum lateness of the runtime since it was last read.
 static LATE: AtomicU64 = AtomicU64::new(0);
 
 fn note_late(due: Duration, begin: Instant) {

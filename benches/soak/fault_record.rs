@@ -37,7 +37,7 @@ struct KeyFetch {
     keys: Option<BTreeSet<usize>>,
 }
 
-/// What the resource server can know about a key during a request.
+/// The knowledge that the resource server may have about a key during a request.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyKnowledge {
     pub(crate) may_know: bool,

@@ -86,7 +86,7 @@ pub(crate) struct Token {
     revocation: Mutex<Revocation>,
 }
 
-/// What the client knows about a revocation.
+/// The state of a revocation, as far as the client knows it.
 #[derive(Clone, Copy)]
 pub(crate) enum Revocation {
     None,

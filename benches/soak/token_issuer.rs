@@ -1,9 +1,6 @@
 //! Simulates the issuer: rotates its keys and issues tokens.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 

@@ -2,9 +2,8 @@
 //! strictest options, and this crate with and without the token cache.
 //!
 //! 1. This crate accepts the same tokens as the policy.
-//! 2. If this crate accepts a token, jsonwebtoken accepts it with the same claims. `tests/tokens/differential.rs`
-//!    lists the
-//!    exceptions.
+//! 2. If this crate accepts a token, jsonwebtoken accepts it with the same claims. The exceptions
+//!    are listed in `tests/tokens/differential.rs`.
 //! 3. A token that is sent again gets the same answer, with and without the token cache.
 //! 4. No changed text of a token is accepted, before and after the token is in the cache.
 
