@@ -73,7 +73,7 @@ impl Guard {
         let repeats = match self {
             Guard::None => return None,
             Guard::Cold => Repeats::Cold,
-            Guard::Cached(bytes) => Repeats::Remembered(bytes),
+            Guard::Cached(bytes) => Repeats::Cached(bytes),
         };
         let authenticator = authenticator(Algorithm::HS256, repeats);
         Some(BearerLayer::new(authenticator.with_revocation(revocation())))

@@ -44,8 +44,8 @@ pub(crate) const LOAD_PER_SECOND: usize = LOAD * 1_000;
 /// The pause between two checks of the token that is being revoked.
 pub(crate) const RESOLUTION: Duration = Duration::from_micros(100);
 
-/// In this time, a process must be able to read a million denials.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// In this time, a process must be able to read a million revocation entries.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) struct Process {
     child: Child,
@@ -91,7 +91,7 @@ impl Process {
     }
 
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the process answers in time")
+        self.lines.recv_timeout(TIMEOUT).expect("the process answers in time")
     }
 }
 
@@ -183,7 +183,7 @@ async fn begin(url: &str, mode: &str) -> Authenticator {
     let list = DenyList::follow(&store, Duration::from_secs(10));
     let begin = Instant::now();
     while !list.stats().is_current {
-        assert!(begin.elapsed() < PATIENCE, "no snapshot");
+        assert!(begin.elapsed() < TIMEOUT, "no snapshot");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     authenticator(&RevocationCache::new(list, Duration::ZERO))

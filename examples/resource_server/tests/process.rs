@@ -1,6 +1,6 @@
 //! Runs the example `resource_server` as a process, started as its documentation describes.
 //!
-//! PyJWT makes tokens of another library. The interpreter that `PYJWT_PYTHON` names must have `pyjwt` and
+//! PyJWT is another library that makes tokens. The interpreter that `PYJWT_PYTHON` names must have `pyjwt` and
 //! `cryptography`.
 
 #[path = "../../../tests/common/mod.rs"]
@@ -217,12 +217,12 @@ fn key_server(jwks: String) -> String {
 
 #[test]
 fn a_key_server_that_is_down_is_503_and_not_the_end() {
-    let nobody = {
+    let unused_address = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}/keys", listener.local_addr().unwrap())
     };
     let server =
-        Server::start(&[("JWKS_URL", &nobody), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+        Server::start(&[("JWKS_URL", &unused_address), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
     // {"alg":"RS256","kid":"a"}.{"iss":"https://pyjwt.example"} with a signature of two bytes.
     let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL3B5and0LmV4YW1wbGUifQ.AAA";
     let answer = server.call("GET", "/whoami", Some(token));
@@ -446,7 +446,7 @@ fn metrics_are_told_on_an_address_of_their_own_and_name_no_token() {
     assert_eq!(server.call("GET", "/admin", Some(&user)).status, 403);
     assert_eq!(server.call("GET", "/whoami", Some(&expired)).status, 401);
     assert_eq!(server.call("GET", "/whoami", None).status, 401);
-    assert_eq!(server.call("GET", "/metrics", Some(&user)).status, 404, "where clients are");
+    assert_eq!(server.call("GET", "/metrics", Some(&user)).status, 404, "metrics are not on the public address");
 
     let scrape = Server::call_at(&address, "GET", "/metrics", None);
     assert_eq!(scrape.status, 200);
@@ -465,7 +465,7 @@ fn metrics_are_told_on_an_address_of_their_own_and_name_no_token() {
         r#"tower_bearer_revocation_checks_total{source="looked_up"} 1"#,
         "tower_bearer_revocation_denials 0",
     ] {
-        assert!(scrape.body.lines().any(|told| told == line), "{line}\n{}", scrape.body);
+        assert!(scrape.body.lines().any(|found| found == line), "{line}\n{}", scrape.body);
     }
     for secret in user.split('.').chain(expired.split('.')).chain(["demo-user"]) {
         assert!(!scrape.body.contains(secret), "{secret}");
