@@ -29,7 +29,7 @@ fn example(redis: &Server) -> Command {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn who_logs_out_at_one_resource_server_is_logged_out_at_the_other() {
+fn a_log_out_at_one_resource_server_reaches_the_other() {
     let redis = Server::start();
     let example = || resource_server(&redis);
     let (one, other) = (Program::start(example()), Program::start(example()));
