@@ -32,7 +32,7 @@ use super::{
 use crate::{
     KeySet, KeySetHandle, RejectionKind,
     claims::{Clock, Moment},
-    jws::RefusedKeys,
+    config_error::RefusedKeys,
     telemetry,
 };
 

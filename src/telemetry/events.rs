@@ -7,7 +7,7 @@ use super::names::events::*;
 use crate::jwks::FetchError;
 use crate::{
     RejectionKind,
-    jws::{RefusedKey, RefusedKeys},
+    config_error::{RefusedKey, RefusedKeys},
 };
 
 pub(super) fn refused(kind: RejectionKind) {

@@ -104,7 +104,7 @@ pub(crate) use self::{
 };
 #[cfg(feature = "jwks")]
 use crate::jwks::FetchError;
-use crate::{RejectionKind, jws::RefusedKey};
+use crate::{RejectionKind, config_error::RefusedKey};
 
 /// A request was rejected.
 pub(crate) fn refused(kind: RejectionKind) {

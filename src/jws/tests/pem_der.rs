@@ -204,7 +204,7 @@ fn points_have_one_of_two_forms() {
     let compressed = public_bits(fixture!("p256.compressed.pem"));
     let check = |point: &[u8]| {
         let material = Material::Ec { curve: Curve::P256, point };
-        backend::Verifier::new(ES256, material).map(|_| ())
+        key::Verifier::new(ES256, material).map(|_| ())
     };
     assert!(check(&point).is_ok() && check(&compressed).is_ok());
     for length in [0, 1, 33, 64] {
