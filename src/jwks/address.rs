@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use http::Uri;
 
-use super::local::is_local_host;
+use super::local_address::is_local_host;
 use crate::ConfigError;
 
 /// An absolute `http` or `https` address without credentials.

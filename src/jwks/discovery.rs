@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use super::{FetchError, address::Address};
 use crate::{
     ConfigError,
+    issuer_policy::is_of_metadata,
     json::{self, Found},
 };
 
@@ -78,11 +79,6 @@ impl Discovery {
             .ok_or(FetchError::UnreadableMetadata("one member `jwks_uri` that is a string"))?;
         Address::parse(&keys).map_err(FetchError::KeysAddress)
     }
-}
-
-/// Whether a URL is a URL of metadata. Such a URL is neither an issuer's nor a key set's.
-pub(super) fn is_of_metadata(url: &str) -> bool {
-    crate::issuer_policy::METADATA_PATHS.iter().any(|path| url.contains(path))
 }
 
 fn string(member: Found<'_>) -> Option<Cow<'_, str>> {

@@ -33,7 +33,7 @@ use tower_service::Service;
 use super::{
     FetchError, FetchJwks, FetchRequest, Fetched,
     fetch::MAX_LENGTH,
-    local::{is_local, is_local_host},
+    local_address::{is_local, is_local_host},
 };
 use crate::{BoxFuture, ConfigError, tls::Roots};
 

@@ -3,8 +3,8 @@ use std::time::Duration;
 #[cfg(feature = "tracing")]
 #[test]
 fn a_warning_comes_at_once_and_then_once_in_ten_seconds() {
-    let pace = super::Pace::default();
-    let at = |seconds| pace.lets_through(Duration::from_secs(seconds));
+    let limit = super::WarningLimit::default();
+    let at = |seconds| limit.allows(Duration::from_secs(seconds));
     assert_eq!(
         [at(0), at(0), at(9), at(10), at(11), at(19), at(20)].map(u8::from),
         [1, 0, 0, 1, 0, 0, 1]

@@ -21,7 +21,7 @@ fn says(body: &str) -> Answer {
 /// What must not replace good keys, with what health tells about it.
 fn bad_answers(server: &Server) -> Vec<(Answer, &'static str)> {
     let evil = server.url("/evil");
-    let too_late = "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_time_limit`";
+    let too_late = "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_fetch_timeout`";
     let too_long = "the answer of the key server is too long: expected at most 1048576 bytes";
     let unusable = "the answer of the key server is not a key set that can be used";
     let large = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1024 * 1024));
@@ -79,7 +79,7 @@ async fn no_bad_answer_replaces_good_keys() {
     server.serves("/evil", Answer::keys(&set(&[&z])));
     server.serves("/keys", Answer::keys(&set(&[&a])));
     let clock = server.clock.clone();
-    let keys = server.keys("/keys").with_time_limit(BRIEF);
+    let keys = server.keys("/keys").with_fetch_timeout(BRIEF);
     let gate = Gate::new(&keys, clock.clone());
     assert_eq!(gate.says(&a.token()).await, Ok(()));
 
@@ -106,7 +106,7 @@ async fn no_bad_answer_is_taken_for_the_first_keys() {
     for (answer, error) in bad_answers(&server) {
         server.serves("/keys", answer);
         let clock = server.clock.clone();
-        let keys = server.keys("/keys").with_time_limit(BRIEF);
+        let keys = server.keys("/keys").with_fetch_timeout(BRIEF);
         assert_eq!(Gate::new(&keys, clock).says(&z.token()).await, UNAVAILABLE, "{error}");
         assert!(!keys.health().is_usable());
     }
@@ -118,7 +118,7 @@ async fn the_time_limit_is_for_the_whole_exchange() {
     let server = Server::start().await;
     for answer in [Answer::Drips(set(&[&Signer::new("a")])), Answer::Hangs] {
         server.serves("/keys", answer);
-        let keys = server.keys("/keys").with_time_limit(Duration::from_millis(1_300));
+        let keys = server.keys("/keys").with_fetch_timeout(Duration::from_millis(1_300));
         let began = Instant::now();
         keys.spawn();
         while keys.health().failures() == 0 {

@@ -95,7 +95,7 @@ async fn shutdown_ends_the_task_and_keys_last_until_they_are_too_old() {
     let keys = script.keys();
     let gate = Gate::new(&keys, script.clock());
     keys.ready().await.unwrap();
-    keys.shutdown().await;
+    keys.task().shutdown().await;
     assert!(!keys.health().is_running());
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
 
@@ -120,7 +120,7 @@ async fn shutdown_ends_a_fetch_and_those_who_wait_for_it() {
     let waiting_for_keys = keys.clone();
     let ready = tokio::spawn(async move { waiting_for_keys.ready().await });
     settle().await;
-    keys.shutdown().await;
+    keys.task().shutdown().await;
     assert_eq!(waiting.await, UNAVAILABLE);
     assert!(matches!(ready.await.unwrap(), Err(FetchError::Stopped)));
     assert!(matches!(keys.health().last_error(), Some(FetchError::Stopped)));
@@ -229,7 +229,7 @@ async fn settings_belong_to_an_engine_of_their_own() {
     let script = Script::serves(&set(&[&Signer::new("a")]));
     let one = script.keys();
     one.ready().await.unwrap();
-    let other = one.clone().with_time_box(Duration::from_secs(1));
+    let other = one.clone().with_wait_timeout(Duration::from_secs(1));
     assert!(one.health().is_usable() && !other.health().is_usable());
     let issuer = Issuer::new(ISSUER, other).audience(AUDIENCE);
     let said = Gate::of([issuer], clock).says(&Signer::unknown("b")).await;

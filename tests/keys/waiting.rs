@@ -160,7 +160,7 @@ async fn a_request_that_goes_away_ends_no_fetch() {
 async fn an_answer_after_the_time_box_serves_those_who_come_later() {
     let a = Signer::new("a");
     let script = Script::that(Habit::Hangs);
-    let keys = script.keys().with_time_box(Duration::from_millis(100));
+    let keys = script.keys().with_wait_timeout(Duration::from_millis(100));
     let gate = Gate::new(&keys, script.clock());
     let began = Instant::now();
     assert_eq!(gate.says(&a.token()).await, UNAVAILABLE);
