@@ -12,13 +12,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use serde::{
     Deserializer,
     de::{
-        self, Deserialize, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer,
-        MapAccess, VariantAccess, Visitor, value::SeqDeserializer,
+        Deserialize, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess,
+        VariantAccess, Visitor, value::SeqDeserializer,
     },
     forward_to_deserialize_any,
 };

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_are_where_each_standard_says() {
+    fn metadata_have_the_url_of_each_standard() {
         for (issuer, openid, oauth) in [
             (
                 "https://a.example",
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_that_are_none_are_refused() {
+    fn a_document_that_is_not_metadata_is_rejected() {
         let read = |document: &[u8]| discovery("https://a.example").read(document);
         for document in [
             &b"<html>"[..],

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_overtaken_by_a_new_set_looks_into_it_at_once() {
+    async fn a_request_that_missed_a_new_set_searches_it_without_waiting() {
         let clock = ManualClock::at(crate::UnixTime::from_secs(1_700_000_000));
         let keys = RemoteJwks::new("https://issuer.example/keys").unwrap();
         let keys = keys.with_fetcher(Server).with_clock(clock.clone());

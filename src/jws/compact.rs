@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_outside_the_alphabet_are_refused_wherever_they_stand() {
+    fn bytes_outside_the_alphabet_are_rejected_at_every_position() {
         let good = format!("{}.{}.{}", "h".repeat(70), "p".repeat(70), "s".repeat(70));
         assert!(parts(&good).is_ok());
         for place in 0..good.len() {
@@ -367,7 +367,7 @@ mod header_tests {
     }
 
     #[test]
-    fn what_is_no_strict_object_is_malformed() {
+    fn a_text_that_is_not_a_strict_object_is_malformed() {
         assert_eq!(refusal(r#"{"alg":"HS256"}"#), None);
         for json in [
             "",
@@ -485,7 +485,7 @@ mod known_header_tests {
     }
 
     #[test]
-    fn what_was_remembered_is_found_by_exactly_its_bytes() {
+    fn a_remembered_header_is_found_by_exactly_its_bytes() {
         let headers = KnownHeaders::new();
         assert!(!knows(&headers, "a"));
         remember(&headers, "a");
@@ -495,7 +495,7 @@ mod known_header_tests {
     }
 
     #[test]
-    fn a_full_list_takes_a_new_header_now_and_then_in_place_of_the_oldest() {
+    fn a_full_list_seldom_replaces_its_oldest_header_by_a_new_one() {
         let headers = KnownHeaders::new();
         for number in 0..CAPACITY {
             remember(&headers, &number.to_string());

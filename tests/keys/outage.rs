@@ -77,7 +77,7 @@ async fn attempts_in_an_outage_thin_out_to_one_a_minute_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_is_503_while_nobody_can_be_asked_and_401_again_after() {
+async fn an_unknown_key_is_503_during_an_outage_and_401_after_it() {
     let a = Signer::new("a");
     let script = Script::serves(&set(&[&a]));
     let keys = script.keys();

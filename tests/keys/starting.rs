@@ -111,7 +111,7 @@ async fn shutdown_ends_the_task_and_keys_last_until_they_are_too_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_ends_a_fetch_and_those_who_wait_for_it() {
+async fn shutdown_ends_a_fetch_and_the_requests_that_wait_for_it() {
     let script = Script::that(Habit::Hangs);
     let keys = script.keys();
     let gate = Gate::new(&keys, script.clock());
@@ -189,7 +189,7 @@ fn without_a_runtime_tokens_are_answered_and_nothing_panics() {
 }
 
 #[test]
-fn who_is_outside_the_runtime_of_the_task_waits_for_its_answer() {
+fn a_request_outside_the_runtime_of_the_task_waits_for_its_answer() {
     let a = Signer::new("a");
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let script = Script::serves(&set(&[&a]));

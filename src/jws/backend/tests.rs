@@ -171,7 +171,7 @@ fn rsa_pss_agrees_with_wycheproof() {
 }
 
 #[test]
-fn good_rsa_pss_signatures_with_another_salt_length_or_mask_hash_are_refused() {
+fn rsa_pss_with_another_salt_length_or_mask_hash_is_rejected() {
     use rsa_pss_verify::TestName::*;
     let sets = [
         (Algorithm::PS256, RsaPss2048Sha256Mgf1SaltLen0),
@@ -302,7 +302,7 @@ fn sha256_is_that_of_fips_180() {
 
 #[cfg(all(feature = "signing", feature = "aws-lc-rs", feature = "rust-crypto"))]
 #[test]
-fn what_one_backend_signs_the_other_verifies_under_the_same_public_key() {
+fn each_backend_verifies_signatures_of_the_other() {
     use zeroize::Zeroizing;
 
     use super::{Public, Secret, aws_lc, rust_crypto};

@@ -145,7 +145,7 @@ fn a_signature_of_a_modulus_of_one_bit_over_whole_octets_verifies() {
 }
 
 #[test]
-fn rsa_exponents_are_odd_above_1_and_of_33_bits_at_most() {
+fn an_rsa_exponent_is_odd_above_1_and_at_most_33_bits() {
     let e3 = fixture!("rsa2048-e3.public.pem");
     assert!(Key::from_pem(RS256, e3).is_ok());
     let bits = public_bits(e3);
