@@ -232,7 +232,7 @@ impl Verifier {
         Ok(Self { signature_length, fingerprint, thumbprint, check })
     }
 
-    /// See [`fingerprint`].
+    /// The [`fingerprint`] of the key.
     pub(super) fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
     }
@@ -250,7 +250,7 @@ impl Verifier {
 
 /// Identifies the key together with the algorithm. It is a hash, so storing it beside the key does not make another
 /// copy of a secret.
-fn fingerprint(algorithm: Algorithm, material: Material<'_>) -> [u8; 32] {
+pub(super) fn fingerprint(algorithm: Algorithm, material: Material<'_>) -> [u8; 32] {
     let parts: [&[u8]; 2] = match material {
         Material::Secret(bytes) | Material::Ed25519(bytes) | Material::Ec { point: bytes, .. } => {
             [bytes, &[]]
