@@ -518,4 +518,44 @@ mod tests {
         assert_ne!(number(), first);
         assert_eq!(number(), issuer.current_keys(&clock).number());
     }
+    #[test]
+    fn debug_shows_every_setting() {
+        let keys = KeySetHandle::new(KeySet::default());
+        let issuer = Issuer::multi_tenant("https://issuer.example/{tenantid}", keys)
+            .tenants(["tenant-1"])
+            .audience("api://orders")
+            .audience_from("client_id")
+            .require_typ("at+jwt")
+            .with_leeway(Duration::from_secs(11))
+            .with_expiry_leeway(Duration::from_secs(12))
+            .require_claim("roles")
+            .require_claim_value("token_use", "access")
+            .with_max_age(Duration::from_secs(13))
+            .with_max_lifetime(Duration::from_secs(14))
+            .token_id_claim("uti")
+            .add_name("other name")
+            .allow_null_claims();
+        let shown = format!("{issuer:?}");
+        for setting in [
+            "name: \"https://issuer.example/{tenantid}\"",
+            "other_names: [\"other name\"]",
+            "accepted: Listed([\"tenant-1\"])",
+            "keys: KeySource(",
+            "audiences: Some([\"api://orders\"])",
+            "audience_claim: \"client_id\"",
+            "types: Some([\"at+jwt\"])",
+            "leeway: 11s",
+            "expiry_leeway: Some(12s)",
+            "required_claims: [\"roles\"]",
+            "required_values: [(\"token_use\", \"access\")]",
+            "max_age: Some(13s)",
+            "max_lifetime: Some(14s)",
+            "token_id_claim: Some(\"uti\")",
+            "allow_unverified_cnf: false",
+            "allow_null_claims: true",
+            "has_integer_subject: false",
+        ] {
+            assert!(shown.contains(setting), "{setting}: {shown}");
+        }
+    }
 }

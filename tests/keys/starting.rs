@@ -124,7 +124,34 @@ async fn shutdown_ends_a_fetch_and_the_requests_that_wait_for_it() {
     assert_eq!(waiting.await, UNAVAILABLE);
     assert!(matches!(ready.await.unwrap(), Err(FetchError::Stopped)));
     assert!(matches!(keys.health().last_error(), Some(FetchError::Stopped)));
-    assert_eq!(script.clock().seconds(), 0, "nobody waited for a time limit");
+    assert_eq!(keys.task().health().last_error, Some("stopped"));
+    assert_eq!(script.clock().seconds(), 0, "no request waited for a timeout");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_reports_each_failure_and_the_next_success() {
+    let script = Script::that(Habit::Fails);
+    let keys = script.keys();
+    let task = keys.task();
+    assert!(!task.health().is_running && !task.health().is_ok());
+    keys.spawn();
+    script.clock().reaches(10).await;
+    let health = task.health();
+    assert!(health.is_running && !health.is_ok() && health.failures_in_a_row >= 2);
+    assert_eq!(health.last_error, Some("client"));
+
+    script.turns_to_serve(&set(&[&Signer::new("a")]));
+    keys.ready().await.unwrap();
+    assert!(task.health().is_ok());
+    assert_eq!(task.health().last_error, None);
+
+    // A clone with other settings has its own task.
+    let other = keys.clone().with_stale_limit(Duration::ZERO);
+    task.shutdown().await;
+    keys.spawn();
+    assert!(task.is_stopped() && !keys.task().health().is_running);
+    other.spawn();
+    assert!(other.task().health().is_running);
 }
 
 #[tokio::test(start_paused = true)]
