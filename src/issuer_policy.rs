@@ -1,16 +1,14 @@
 //! The policy of one issuer: the requirements on its tokens.
 
 mod constructors;
-mod issuer_name;
+pub(crate) mod issuer_name;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 
 pub use self::constructors::{IssuerWithoutAudience, IssuerWithoutTenants};
-pub(crate) use self::issuer_name::Tenants;
-#[cfg(feature = "jwks")]
-pub(crate) use self::issuer_name::is_of_metadata;
+use self::issuer_name::Tenants;
 #[cfg(feature = "jwks")]
 use crate::jwks::RemoteJwks;
 use crate::{

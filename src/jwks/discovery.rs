@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use super::{FetchError, address::Address};
 use crate::{
     ConfigError,
-    issuer_policy::is_of_metadata,
+    issuer_policy::issuer_name::is_of_metadata,
     json::{self, Found},
 };
 

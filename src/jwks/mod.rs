@@ -140,7 +140,7 @@ use crate::Issuer;
 use crate::{
     Algorithm, BackgroundTask, ConfigError, KeySet, RejectionKind,
     claims::{Clock, SystemClock},
-    issuer_policy::is_of_metadata,
+    issuer_policy::issuer_name::is_of_metadata,
     jws,
 };
 
