@@ -74,6 +74,9 @@ pub(super) enum Failure {
     /// The store is not connected. The source is the failure of the last attempt to connect.
     #[error("not connected to Redis: the store reconnects in the background")]
     Down(#[source] Option<Arc<Failure>>),
+    /// The task of the store has ended.
+    #[error("the background task of this RedisStore has ended: connect a new store")]
+    Stopped,
     #[error(
         "Redis did not answer in time: expected an answer within `RedisBuilder::with_command_timeout`"
     )]
@@ -162,6 +165,7 @@ impl Failure {
             Self::Unreadable => "unreadable",
             Self::Down(Some(reason)) => reason.kind(),
             Self::Down(None) => "down",
+            Self::Stopped => "stopped",
             Self::TimedOut => "timed_out",
             Self::Evicting(_) => "evicting",
             Self::Evicted => "evicted",
@@ -180,7 +184,7 @@ impl Failure {
     }
 
     /// Returns whether the failure may end without a change of settings.
-    pub(super) fn is_absence(&self) -> bool {
+    pub(super) fn may_be_temporary(&self) -> bool {
         match self {
             Self::Dial(_) | Self::TimedOut => true,
             Self::Wire(error) => !io_error(error).is_some_and(is_of_tls),
