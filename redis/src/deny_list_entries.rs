@@ -252,7 +252,7 @@ mod tests {
     fn a_wall_clock_that_jumps_does_not_remove_an_entry() {
         let mut set = EntrySet::default();
         let revoked = name(u64::MAX);
-        set.insert(denied, dates(u64::MAX, 100), at(10));
+        set.insert(revoked, dates(u64::MAX, 100), at(10));
         let jumped = Moment { unix_time: Duration::from_secs(5_000_000), ..at(10) };
         for number in 0..2 * SWEEP_FROM as u64 {
             set.insert(name(number), dates(u64::MAX, 9_000_000), jumped);

@@ -383,3 +383,24 @@ impl ReplicaWait {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_works_does_not_hide_one_that_fails() {
+        let task = BackgroundTask::new("test");
+        assert!(task.start(std::future::pending()));
+        let mut one = LinkReport::new(&task);
+        let mut other = one.clone();
+        one.failed("timed_out");
+        other.succeeded();
+        assert_eq!(task.health().last_error, Some("timed_out"));
+        other.failed("dial");
+        one.succeeded();
+        assert_eq!(task.health().failures_in_a_row, 2);
+        other.succeeded();
+        assert!(task.health().is_ok());
+    }
+}
