@@ -152,15 +152,15 @@ impl RedisBuilder {
 
     /// Connects, and checks whether the server can be relied on.
     ///
-    /// Needs a Tokio runtime with I/O and timer enabled. Starts a [task](RedisStore::task) in that runtime that reconnects. It is not an
-    /// error if Redis was not [seeded](RedisStore::seed) yet.
+    /// Needs a Tokio runtime with I/O and timer enabled. Starts a [task](RedisStore::task) in that runtime that
+    /// reconnects. It is not an error if Redis was not [seeded](RedisStore::seed) yet.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(self) -> Result<RedisStore, ConnectError> {
         for (timeout, name) in [
-            (self.connect_timeout, "connect timeout (above zero)"),
-            (self.command_timeout, "command timeout (above zero)"),
+            (self.connect_timeout, "a connect timeout above zero"),
+            (self.command_timeout, "a command timeout above zero"),
         ] {
             if timeout.is_zero() {
                 return Err(ConnectError::OutOfRange(name));
@@ -175,7 +175,9 @@ impl RedisBuilder {
             None => (None, None),
             // `WAIT 0` does not wait for any replica, and `WAIT` with a timeout of zero waits forever.
             Some((replicas, timeout)) if replicas == 0 || !WAITS.contains(&timeout) => {
-                return Err(ConnectError::OutOfRange("wait (1 replica at least, 1 ms to 1 hour)"));
+                return Err(ConnectError::OutOfRange(
+                    "a wait for at least 1 replica, of 1 ms to 1 hour",
+                ));
             }
             Some((replicas, timeout)) => {
                 let dialer = dialer.with_more_time(timeout);

@@ -273,9 +273,9 @@ pub(super) fn start(task: &BackgroundTask, work: impl Future<Output = ()> + Send
 /// A connection this old resets the backoff.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Backoff between attempts. Each is twice as long as the one before, up to a limit. Each is shortened by a random part,
-/// because a fleet loses its connections all at once. The first pause is used again only after a connection has held
-/// for a while. So the pauses also grow if a server accepts connections and closes them at once.
+/// Backoff between attempts. Each is twice as long as the one before, up to a limit. Each is shortened by a random
+/// part, because a fleet loses its connections all at once. The first pause is used again only after a connection has
+/// held for a while. So the pauses also grow if a server accepts connections and closes them at once.
 pub(super) struct Backoff {
     first: Duration,
     longest: Duration,

@@ -101,7 +101,8 @@ impl KnownPositions {
         self.lock().latest.clone()
     }
 
-    /// Checks whether an answer covers all the data, as far as this process knows, and remembers the position if it does.
+    /// Checks whether an answer covers all the data, as far as this process knows, and remembers the position if it
+    /// does.
     /// `before` is the latest position that was known when the question was sent.
     pub(super) fn check(
         &self,
@@ -269,8 +270,8 @@ impl Health {
         })
     }
 
-    /// Checks whether an answer on that connection covers all the data. `before` is the position that was known when the
-    /// question was sent.
+    /// Checks whether an answer on that connection covers all the data. `before` is the position that was known when
+    /// the question was sent.
     pub(super) async fn check_position(
         &self,
         connection: &Connection,

@@ -1,5 +1,5 @@
-//! Keeps the whole deny-list in each process, so that no token costs a round trip. Takes snapshots of Redis, and follows
-//! the stream of changes.
+//! Keeps the whole deny-list in each process, so that no token costs a round trip. Takes snapshots of Redis, and
+//! follows the stream of changes.
 
 use std::{
     fmt,
@@ -87,8 +87,8 @@ pub struct DenyListStats {
 impl DenyList {
     /// Begins to follow the revocations in `store`. Lookups are answered while the data is at most `bound` old.
     ///
-    /// A [task](Self::task) follows them, on a separate connection, until the last clone is dropped. With a bound of less
-    /// than four seconds it asks Redis more often: four times in each bound, and at most 40 times a second. So it
+    /// A [task](Self::task) follows them, on a separate connection, until the last clone is dropped. With a bound of
+    /// less than four seconds it asks Redis more often: four times in each bound, and at most 40 times a second. So it
     /// cannot keep up with a bound below 50 milliseconds, and lookups fail.
     ///
     /// # Panics

@@ -269,7 +269,8 @@ pub(super) const CHANGES_KEPT: u64 = 100_000;
 ///
 /// The start is an empty string for an entry that is in force at once. So it compares as less than every other start.
 ///
-/// The hash is a hash over all recorded revocations. So two different histories of the same length have different hashes.
+/// The hash is a hash over all recorded revocations. So two different histories of the same length have different
+/// hashes.
 const RECORD: &str = r"
 local generation, value = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 local count, hash = 0, ''

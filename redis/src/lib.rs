@@ -24,7 +24,10 @@
 //!    cached answers as [stale](RevocationCache::doubt). A revocation that no push has delivered is seen after the
 //!    staleness bound of the cache at the latest. Pushes are signed with the generation. A client that may publish but
 //!    not read keys cannot revoke anything. It can cause one doubt a second at most.
-//! 7. **Names are hashed at rest.** Keys and the stream contain dates and 128 bits of a SHA-256, not ids and subjects.
+//! 7. **Background tasks are [`BackgroundTask`](tower_bearer::BackgroundTask)s**: [`RedisStore::task`],
+//!    [`Pushes::task`], [`DenyList::task`] and [`OutboxRelay::spawn`] return them. Use them to stop the tasks and for
+//!    health checks.
+//! 8. **Names are hashed at rest.** Keys and the stream contain dates and 128 bits of a SHA-256, not ids and subjects.
 //!    Messages contain the ids and subjects, because a cache needs them. Redis does not keep messages.
 //!
 //! ```no_run
@@ -91,6 +94,58 @@
 //! [`RedisBuilder::with_root_pem`] and [`add_root_pem`](RedisBuilder::add_root_pem). For a client certificate see
 //! [`with_client_certificate_pem`](RedisBuilder::with_client_certificate_pem). You cannot turn off the check of
 //! certificates. `redis://` sends everything unencrypted, the password too. Use it only in a trusted network.
+//!
+//! # What a process knows about Redis
+//!
+//! Each process has one view of Redis, which consists of its connection, and of the generation, the count and the hash
+//! that it knows. Each answer of Redis, and a check once a second, moves it from state to state:
+//!
+//! ```text
+//!                               +-----------------------+
+//!                      start -> | NOT CONNECTED         | <- from any state:
+//!                               | every lookup fails    |    the connection failed, a command or a check timed out,
+//!                               +-----------------------+    the server is a replica, evicts keys or has evicted some
+//!                                   |               |        (in the last two cases the generation is removed, too)
+//!           connected, and Redis has|               |connected, and Redis has a generation
+//!           no generation           v               |that this process accepts (*)
+//!   +-------------------------------------+         |
+//!   | NOT SEEDED                          |         |
+//!   | every lookup fails; `revoke` writes |         |
+//!   | the entry and returns an error      |         |
+//!   +-------------------------------------+         |
+//!       |                    ^      ^               |
+//!       |a new generation:   |      |no generation: |
+//!       |`initialise`, `seed`|      |Redis was      |
+//!       |or a relay          |      |emptied, or    |
+//!       |                    |      |a process has  |
+//!       v                    |      |removed it     v
+//!   +-----------------------------------------------------+   the same generation, and (*) a count that is not lower,
+//!   | COMPLETE                                            | --+ with the same hash if the count is the same:
+//!   | lookup: "not revoked", "revoked" or "revoked from"  |   | this process remembers the highest count
+//!   +-----------------------------------------------------+ <-+
+//!       |a lower count, the same count    ^          |
+//!       |with a different hash, a         |Redis has the known revocation after all,
+//!       |different revocation in the      |or a new generation
+//!       |place of the latest known one,   |
+//!       |or a replaced generation         |
+//!       v                                 |
+//!   +-----------------------------------------------------+   the generation is removed: by this process, which asks
+//!   | DATA LOST                                           |   for it at once and with each further answer, or by
+//!   | every lookup fails                                  | -> another one. The state is then NOT SEEDED, for the
+//!   +-----------------------------------------------------+   whole fleet.
+//! ```
+//!
+//! A process accepts a generation if no other one has replaced it, as far as the process knows. An answer to a question
+//! that was sent before the process learned a newer generation fails once, and does not change the state. If
+//! [`RedisStore::task`] is stopped, every lookup fails from then on.
+//!
+//! Two components keep answers for a while, so they also have an age. It counts from when the question was sent:
+//!
+//! ```text
+//!   RevocationCache   age <= staleness bound: the cached "not revoked"    older, or marked as stale: a lookup as above
+//!   DenyList          age <= bound: looked up in memory                   older: every lookup fails
+//!                     NOT SEEDED, DATA LOST: every lookup fails at once   NOT CONNECTED: the age decides
+//! ```
 //!
 //! # While Redis cannot be relied on
 //!

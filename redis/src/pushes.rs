@@ -139,9 +139,9 @@ impl RedisStore {
     /// Puts the revocations of other processes in force in `cache` as soon as they are published. Marks the cached
     /// answers as stale if a message may have been missed.
     ///
-    /// A [task](Pushes::task) does this, until it is stopped, the last clone of the cache is dropped or the runtime ends.
-    /// It uses a separate connection. Call this once for each cache. That is the cache of this store, or a cache in front of
-    /// another store whose revocations a relay copies to this Redis.
+    /// A [task](Pushes::task) does this, until it is stopped, the last clone of the cache is dropped or the runtime
+    /// ends. It uses a separate connection. Call this once for each cache. That is the cache of this store, or a cache
+    /// in front of another store whose revocations a relay copies to this Redis.
     ///
     /// # Panics
     /// If it is called outside a Tokio runtime.

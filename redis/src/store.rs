@@ -124,7 +124,8 @@ impl RedisStore {
         })
     }
 
-    /// Checks whether an answer covers all the data. `before` is the position that was known when the question was sent.
+    /// Checks whether an answer covers all the data. `before` is the position that was known when the question was
+    /// sent.
     async fn check_position(
         &self,
         before: Option<Position>,
@@ -165,9 +166,9 @@ impl RedisStore {
         server(&info)
     }
 
-    /// Writes entries, only over the connection with this number. Returns the position with which Redis has acknowledged
-    /// them. `NotSeeded` means that the entries were written but are not safe: without a generation, no process would
-    /// notice if Redis loses them again.
+    /// Writes entries, only over the connection with this number. Returns the position with which Redis has
+    /// acknowledged them. `NotSeeded` means that the entries were written but are not safe: without a generation, no
+    /// process would notice if Redis loses them again.
     pub(super) async fn record(
         &self,
         link: u64,
@@ -330,8 +331,8 @@ impl RedisStore {
         self.0.link.send_over(seeding.link, &command).await
     }
 
-    /// Returns whether Redis has everything up to a position that it had acknowledged, as far as the count and the stream
-    /// show. If not, this removes the generation.
+    /// Returns whether Redis has everything up to a position that it had acknowledged, as far as the count and the
+    /// stream show. If not, this removes the generation.
     pub(super) async fn still_has(
         &self,
         link: u64,

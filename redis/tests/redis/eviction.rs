@@ -22,7 +22,7 @@ async fn an_evicting_server_is_rejected_and_unavailable_until_seeded() {
     assert!(matches!(&refused, ConnectError::Evicting(policy) if policy == "allkeys-lru"));
     assert_eq!(
         refused.to_string(),
-        "the maxmemory-policy of Redis is allkeys-lru, which evicts revocations: set it to noeviction, and seed Redis again"
+        "Redis evicts revocations: expected maxmemory-policy noeviction, got allkeys-lru; set it, and seed Redis again"
     );
     eventually("unavailable", async || service.ask(&token("new")).await == Unavailable).await;
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
