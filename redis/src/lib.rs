@@ -21,9 +21,9 @@
 //!    store also rejects a server that is a replica.
 //! 6. **Pushes make revocation fast, the staleness bound makes it safe.** [`RedisStore::push_to`] puts the revocations
 //!    of other processes in force as soon as they are published. After a reconnect or a gap in the count, it marks the
-//!    cached answers as [stale](RevocationCache::doubt). A revocation that no push has delivered is seen after the
-//!    staleness bound of the cache at the latest. Pushes are signed with the generation. A client that may publish but
-//!    not read keys cannot revoke anything. It can cause one doubt a second at most.
+//!    cached answers as [stale](tower_bearer::RevocationCache::doubt). A revocation that no push has delivered is seen
+//!    after the staleness bound of the cache at the latest. Pushes are signed with the generation. A client that may
+//!    publish but not read keys cannot revoke anything. It can cause one doubt a second at most.
 //! 7. **Background tasks are [`BackgroundTask`](tower_bearer::BackgroundTask)s**: [`RedisStore::task`],
 //!    [`Pushes::task`], [`DenyList::task`] and [`OutboxRelay::spawn`] return them. Use them to stop the tasks and for
 //!    health checks.
@@ -97,55 +97,50 @@
 //!
 //! # What a process knows about Redis
 //!
-//! Each process has one view of Redis, which consists of its connection, and of the generation, the count and the hash
-//! that it knows. Each answer of Redis, and a check once a second, moves it from state to state:
+//! Each process remembers the generation, and the highest count with its hash. Each answer of Redis, and a check once a
+//! second, moves its view of Redis along these arrows:
 //!
 //! ```text
-//!                               +-----------------------+
-//!                      start -> | NOT CONNECTED         | <- from any state:
-//!                               | every lookup fails    |    the connection failed, a command or a check timed out,
-//!                               +-----------------------+    the server is a replica, evicts keys or has evicted some
-//!                                   |               |        (in the last two cases the generation is removed, too)
-//!           connected, and Redis has|               |connected, and Redis has a generation
-//!           no generation           v               |that this process accepts (*)
-//!   +-------------------------------------+         |
-//!   | NOT SEEDED                          |         |
-//!   | every lookup fails; `revoke` writes |         |
-//!   | the entry and returns an error      |         |
-//!   +-------------------------------------+         |
-//!       |                    ^      ^               |
-//!       |a new generation:   |      |no generation: |
-//!       |`initialise`, `seed`|      |Redis was      |
-//!       |or a relay          |      |emptied, or    |
-//!       |                    |      |a process has  |
-//!       v                    |      |removed it     v
-//!   +-----------------------------------------------------+   the same generation, and (*) a count that is not lower,
-//!   | COMPLETE                                            | --+ with the same hash if the count is the same:
-//!   | lookup: "not revoked", "revoked" or "revoked from"  |   | this process remembers the highest count
-//!   +-----------------------------------------------------+ <-+
-//!       |a lower count, the same count    ^          |
-//!       |with a different hash, a         |Redis has the known revocation after all,
-//!       |different revocation in the      |or a new generation
-//!       |place of the latest known one,   |
-//!       |or a replaced generation         |
-//!       v                                 |
-//!   +-----------------------------------------------------+   the generation is removed: by this process, which asks
-//!   | DATA LOST                                           |   for it at once and with each further answer, or by
-//!   | every lookup fails                                  | -> another one. The state is then NOT SEEDED, for the
-//!   +-----------------------------------------------------+   whole fleet.
+//!                     start
+//!                       |
+//!                       v        1 (from every other state)
+//!           +-----------------------+
+//!           |     NOT CONNECTED     |<--------------------
+//!           +-----------------------+
+//!             | 2       | 3       | 4
+//!             v         v         v
+//!   +------------+ 3 +----------+ 4 +-----------+
+//!   |            |-->|          |-->|           |
+//!   | NOT SEEDED |   | COMPLETE |   | DATA LOST |
+//!   |            |<--|          |<--|           |
+//!   +------------+ 2 +----------+ 5 +-----------+
+//!         ^                               | 2
+//!         +-------------------------------+
 //! ```
 //!
-//! A process accepts a generation if no other one has replaced it, as far as the process knows. An answer to a question
-//! that was sent before the process learned a newer generation fails once, and does not change the state. If
-//! [`RedisStore::task`] is stopped, every lookup fails from then on.
+//! | arrow | cause |
+//! |---|---|
+//! | 1 | the connection failed; a command or the check timed out; the server is a replica; the server evicts keys or has evicted some, and then the process also removes the generation |
+//! | 2 | an answer without a generation: Redis is empty, or a process has removed the generation |
+//! | 3 | an answer with a new generation, after `initialise`, `seed` or a relay; or with the known one, and a count that is not lower, with the same hash if it is the same count |
+//! | 4 | an answer with a lower count, with the same count and a different hash, or with a generation that another one has replaced; or the check finds a different revocation in the place of the latest known one. The process asks Redis to remove the generation, so arrow 2 follows in the whole fleet |
+//! | 5 | Redis still has the latest known revocation after all, because the answer was late; or an answer with a new generation |
 //!
-//! Two components keep answers for a while, so they also have an age. It counts from when the question was sent:
+//! | state | lookup | [`revoke`](tower_bearer::revocation::RevocationStore::revoke) |
+//! |---|---|---|
+//! | not connected | error, at once; right after the loss of a connection, after the first attempt to reconnect | error, and nothing is written |
+//! | not seeded, data lost | error | error, but the entry is written |
+//! | complete | "not revoked", "revoked", or "revoked from" a date | the entry is written and acknowledged |
 //!
-//! ```text
-//!   RevocationCache   age <= staleness bound: the cached "not revoked"    older, or marked as stale: a lookup as above
-//!   DenyList          age <= bound: looked up in memory                   older: every lookup fails
-//!                     NOT SEEDED, DATA LOST: every lookup fails at once   NOT CONNECTED: the age decides
-//! ```
+//! An answer to a question that was sent before the process learned a newer generation is an error, and does not change
+//! the state. If [`RedisStore::task`] is stopped, the process stays in "not connected".
+//!
+//! Two components keep answers for a while, so these have an age. It counts from when the question was sent:
+//!
+//! | component | within the staleness bound | older |
+//! |---|---|---|
+//! | [`RevocationCache`](tower_bearer::RevocationCache) | the cached "not revoked", unless a [doubt](tower_bearer::RevocationCache::doubt) has marked it as stale | a lookup as above |
+//! | [`DenyList`] | looked up in memory; in "not seeded" and "data lost" an error | error |
 //!
 //! # While Redis cannot be relied on
 //!

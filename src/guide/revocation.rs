@@ -60,8 +60,7 @@
 //! # let key = Key::hs256([7; 32])?;
 //! # let token = jsonwebtoken::encode(
 //! #     &jsonwebtoken::Header::default(),
-//! #     &serde_json::json!({ "iss": "https://issuer.example", "aud": "api://orders", "sub": "ada", "jti": "1", "exp":
-//! 4_000 }),
+//! #     &serde_json::json!({ "iss": "https://issuer.example", "aud": "api://orders", "sub": "ada", "jti": "1", "exp": 4_000 }),
 //! #     &jsonwebtoken::EncodingKey::from_secret(&[7; 32]),
 //! # )?;
 //!
@@ -151,9 +150,8 @@
 //! * `tower_bearer_revocation_relay_errors_total` and the event `revocations not carried`: a relay cannot copy.
 //! * `tower_bearer_redis::PushStats` and `tower_bearer_redis::DenyListStats`:
 //!   messages, gaps and snapshots.
-//! * the [health](crate::BackgroundTask::health) of `RedisStore::task`, `Pushes::task`, `DenyList::task` and of the
-//! task
-//!   that `OutboxRelay::spawn` returns: whether it runs, and the kind of its last failure.
+//! * the [health](crate::BackgroundTask::health) of `RedisStore::task`, `Pushes::task`, `DenyList::task` and of
+//!   the task that `OutboxRelay::spawn` returns: whether it runs, and the kind of its last failure.
 //!
 //! # Tests
 //!
