@@ -167,6 +167,7 @@ async fn a_relay_stopped_between_both_sides_publishes_at_least_once() {
     let gate = truth.outbox_done.close().await;
     truth.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     eventually("recorded", async || truth.outbox_done.arrived() > 0).await;
+    assert_eq!(store.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
     relay.shutdown().await;
     drop(gate);
     assert_eq!(truth.outbox(10).await.unwrap().len(), 1);
