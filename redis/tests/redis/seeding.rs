@@ -113,7 +113,7 @@ async fn a_revocation_in_an_emptied_redis_is_an_error_and_is_kept() {
     server.command(&["FLUSHALL"]);
     let error = store.revoke(&entry(id("emptied"), now() + 600)).await.unwrap_err();
     let reason = std::error::Error::source(&error).unwrap().to_string();
-    assert!(reason.starts_with("Redis is empty"), "{reason}");
+    assert!(reason.starts_with("Redis has no generation"), "{reason}");
     store.seed([entry(id("before"), now() + 600)]).await.unwrap();
     for name in ["before", "emptied"] {
         assert_eq!(store.look_up(&asked([id(name)])).await.unwrap(), Verdict::Revoked, "{name}");

@@ -33,7 +33,7 @@ async fn lookups_fail_until_redis_is_reachable_and_miss_nothing() {
     }
     let error = service.store.is_seeded().await.unwrap_err();
     let reason = error.source().unwrap().source().unwrap();
-    assert_eq!(reason.to_string(), "cannot connect to Redis", "and why");
+    assert!(reason.to_string().starts_with("cannot connect to Redis"), "{reason}");
     assert!(service.revocation.revoke(&entry(id("here"), now() + 600)).await.is_err());
     assert_eq!(service.ask(&token("here")).await, Revoked, "in this process");
 
@@ -85,7 +85,7 @@ async fn wrong_settings_are_unavailable_until_they_are_corrected() {
     let evicts = async || {
         let error = service.store.is_seeded().await.unwrap_err();
         let reason = error.source().and_then(Error::source).map(ToString::to_string);
-        reason.is_some_and(|reason| reason.starts_with("the maxmemory-policy of Redis evicts"))
+        reason.is_some_and(|reason| reason.starts_with("Redis evicts revocations"))
     };
     eventually("told why", evicts).await;
     assert_eq!(service.ask(&token("a")).await, Unavailable);

@@ -73,7 +73,9 @@ fn is_untrusted(result: Result<RedisStore, ConnectError>) -> bool {
         text += &error.to_string();
         cause = error.source();
     }
-    text.contains("the TLS of the Redis server cannot be trusted")
+    text.contains(
+        "the TLS connection to Redis failed: expected a server with TLS and a trusted certificate",
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
