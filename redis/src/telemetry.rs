@@ -130,21 +130,17 @@ pub fn describe() {
         "subscriptions to revocations of other processes that are connected"
     );
     describe_counter!(names::PUSHES, Count, "revocations of other processes that arrived");
-    describe_counter!(names::PUSH_CONNECTIONS, Count, "connections that were made for them");
-    describe_counter!(names::PUSH_GAPS, Count, "times that some of them may have been missed");
+    describe_counter!(names::PUSH_CONNECTIONS, Count, "connections that were made for pushes");
+    describe_counter!(names::PUSH_GAPS, Count, "how often pushes may have been missed");
     describe_counter!(
         names::PUSHES_UNREADABLE,
         Count,
-        "messages where they are published that are none, or not signed"
+        "messages on the channel that are not valid or not signed"
     );
-    describe_counter!(
-        names::RELAY_ERRORS,
-        Count,
-        "times that a relay could not carry revocations on"
-    );
+    describe_counter!(names::RELAY_ERRORS, Count, "how often a relay could not copy revocations");
     describe_gauge!(names::DENY_LIST_ENTRIES, Count, "revocations in deny-lists");
-    describe_gauge!(names::DENY_LIST_CURRENT, Count, "1 while every deny-list answers, or 0");
-    describe_counter!(names::DENY_LIST_SNAPSHOTS, Count, "deny-lists that were read as a whole");
+    describe_gauge!(names::DENY_LIST_CURRENT, Count, "1 if all deny-lists can answer, otherwise 0");
+    describe_counter!(names::DENY_LIST_SNAPSHOTS, Count, "snapshots that deny-lists have read");
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Every setting: its default, and why.
 //!
 //! The rule behind all defaults: **the layer rejects everything that you did not allow**. A setting that gives up a
-//! check is called `allow_*`. So `grep -rnE 'allow_|optional\(|OnUnavailable'` finds the places where a service is more
-//! open than this page. The other settings are lengths and limits.
+//! check is called `allow_*`. So `grep -rnE 'allow_|optional\(|OnUnavailable'` finds the places where a service accepts
+//! more than this page says. The other settings are lengths and limits.
 //!
 //! # Which requests need a token
 //!
@@ -64,7 +64,7 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | revocation at all | none: a token is valid until it expires | it needs a store, which only you can choose; a single process takes [`in_memory`](crate::RevocationCache::in_memory) | [`revocation`](crate::AuthenticatorBuilder::revocation); another cache for the same authenticator: [`with_revocation`](crate::Authenticator::with_revocation) |
+//! | revocation at all | none: a token is valid until it expires | it needs a store, which only you can choose; a single process uses [`in_memory`](crate::RevocationCache::in_memory) | [`revocation`](crate::AuthenticatorBuilder::revocation); another cache for the same authenticator: [`with_revocation`](crate::Authenticator::with_revocation) |
 //! | the staleness bound | no default: it is an argument | you decide how late a revocation may be seen | [`RevocationCache::new`](crate::RevocationCache::new) |
 //! | a store that cannot answer | 503 | otherwise an attacker who disturbs the store could use a revoked token | [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) |
 //! | the timeout of a lookup | 1 second | a request should fail before its client gives up | [`with_lookup_timeout`](crate::RevocationCache::with_lookup_timeout) |
@@ -84,7 +84,7 @@
 //! | one exchange with the server | 5 seconds, 1 MiB, no redirects | an attacker who can answer must not send the process elsewhere, or fill its memory | [`with_time_limit`](crate::jwks::RemoteJwks::with_time_limit), [`with_fetcher`](crate::jwks::RemoteJwks::with_fetcher) |
 //! | trusted certificates | the bundled roots of Mozilla's programme | they are the same on every machine | [`with_system_roots`](crate::jwks::HttpFetcher::with_system_roots), [`with_root_pem`](crate::jwks::HttpFetcher::with_root_pem), [`add_root_pem`](crate::jwks::HttpFetcher::add_root_pem) |
 //! | the clock | the clock of the system | tests use another | [`with_clock`](crate::jwks::RemoteJwks::with_clock) |
-//! | plain `http` | to the own machine only | an attacker on the network could insert his own keys | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
+//! | plain `http` | to the same machine only | an attacker on the network could insert his own keys | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
 //! | a `jwks_uri` at a loopback or link-local address | rejected, unless the issuer itself is there | an issuer elsewhere must not send this process to its own ports or to instance metadata | cannot be changed |
 //!
 //! # Redis (crate `tower-bearer-redis`)

@@ -35,10 +35,10 @@
 //!
 //! | made | seen |
 //! |---|---|
-//! | **in this process**, by [`revoke`](crate::RevocationCache::revoke) | by the very next request, before the store has answered. If the store fails, `revoke` returns an error, and the revocation entry holds in this process all the same |
+//! | **in this process**, by [`revoke`](crate::RevocationCache::revoke) | by the very next request, before the store has answered. If the store fails, `revoke` returns an error, and the revocation entry still holds in this process |
 //! | **in another process, and pushed** ([`apply`](crate::RevocationCache::apply)) | by the next request after the message |
 //! | **in another process, and the message was lost** | by every request that starts more than the bound after the store recorded it |
-//! | **in another process, while the store is down** | not yet. Cached answers are used for the rest of the bound. After that, requests get 503 by default. With [`ServeStale`](crate::revocation::OnUnavailable::ServeStale) the bound grows by its age. With [`Allow`](crate::revocation::OnUnavailable::Allow) there is no bound |
+//! | **in another process, while the store is down** | not before the store answers again. Cached answers are used for the rest of the bound. After that, requests get 503 by default. With [`ServeStale`](crate::revocation::OnUnavailable::ServeStale) the bound grows by its age. With [`Allow`](crate::revocation::OnUnavailable::Allow) there is no bound |
 //!
 //! The layer does not interrupt a request that it has accepted. A long stream calls
 //! [`recheck`](crate::Authenticator::recheck): see [`how_to::streams`](super::how_to::streams).
@@ -168,6 +168,6 @@
 //!
 //! # Measured
 //!
-//! The rest of this page is `benches/revocation/results.md`, as the bench wrote it.
+//! The bench `revocation` wrote the rest of this page, `benches/revocation/results.md`.
 //!
 #![doc = include_str!("../../benches/revocation/results.md")]

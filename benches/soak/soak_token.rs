@@ -1,17 +1,79 @@
-//! Tokens, and what the client knows about each.
+//! Tokens, the keys that sign them, and the client's record of each token.
 
 use std::{
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
+use jsonwebtoken::{Algorithm, EncodingKey};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use tower_bearer::{
     UnixTime,
     revocation::{Revocable, RevocationEntry},
 };
 
-use crate::issuer::{AUDIENCE, ISSUER, SigningKey};
+use crate::{failure::Failure, signing};
+
+pub(crate) const ISSUER: &str = "https://issuer.example";
+pub(crate) const AUDIENCE: &str = "api://soak";
+
+#[derive(Clone)]
+pub(crate) struct SigningKey {
+    pub(crate) number: usize,
+    pub(crate) jwk: String,
+    pub(crate) published: Instant,
+    algorithm: Algorithm,
+    key: EncodingKey,
+}
+
+impl SigningKey {
+    /// The RSA key, which never changes.
+    pub(crate) fn permanent_rsa_key() -> Self {
+        let set: serde_json::Value =
+            serde_json::from_slice(&signing::fixture("../jwks.json")).unwrap_or_default();
+        let rsa = &set["keys"][0];
+        Self {
+            number: 0,
+            jwk: format!(
+                r#"{{"kty":"RSA","kid":"key-0","alg":"RS256","n":{},"e":{}}}"#,
+                rsa["n"], rsa["e"]
+            ),
+            published: Instant::now(),
+            algorithm: Algorithm::RS256,
+            key: signing::rsa_key(),
+        }
+    }
+
+    /// ES256 and EdDSA in turn.
+    pub(crate) fn new(number: usize) -> Result<Self, Failure> {
+        let head = format!(r#"{{"kid":"key-{number}","use":"sig""#);
+        let (algorithm, key, jwk) = if number.is_multiple_of(2) {
+            let pair = KeyPair::generate_for(&PKCS_ED25519)?;
+            let x = URL_SAFE_NO_PAD.encode(pair.public_key_raw());
+            let jwk = format!(r#"{head},"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#);
+            let key = EncodingKey::from_ed_pem(pair.serialize_pem().as_bytes())?;
+            (Algorithm::EdDSA, key, jwk)
+        } else {
+            let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+            // Uncompressed: one byte for the format, and two coordinates.
+            let (x, y) = pair.public_key_raw()[1..].split_at(32);
+            let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+            let jwk = format!(r#"{head},"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#);
+            (Algorithm::ES256, EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes())?, jwk)
+        };
+        Ok(Self { number, jwk, published: Instant::now(), algorithm, key })
+    }
+
+    pub(crate) fn sign(&self, claims: &str) -> String {
+        let header = format!(
+            r#"{{"alg":"{:?}","typ":"at+jwt","kid":"key-{}"}}"#,
+            self.algorithm, self.number
+        );
+        signing::sign(self.algorithm, &self.key, &header, claims)
+    }
+}
 
 pub(crate) struct Token {
     pub(crate) text: String,
@@ -24,7 +86,7 @@ pub(crate) struct Token {
     revocation: Mutex<Revocation>,
 }
 
-/// What the client knows about a revocation.
+/// The state of a revocation, as far as the client knows it.
 #[derive(Clone, Copy)]
 pub(crate) enum Revocation {
     None,
@@ -108,7 +170,7 @@ impl Token {
         credential(&self.text)
     }
 
-    pub(crate) fn is_sent(&self, at: Instant) -> Instant {
+    pub(crate) fn record_sent(&self, at: Instant) -> Instant {
         *self.first_sent.get_or_init(|| at)
     }
 

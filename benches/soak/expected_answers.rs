@@ -1,17 +1,17 @@
-//! Decides which answers are correct.
+//! Computes the correct answers to a request from the record of the run.
 
 use std::time::{Duration, Instant};
 
 use crate::{
     answer::Answer,
-    token::{Revocation, Token, unix_time},
-    world::World,
+    run_state::RunState,
+    soak_token::{Revocation, Token, unix_time},
 };
 
 /// The staleness bound: how long the resource server uses an old answer if it has not received a revocation.
-const BOUND: Duration = Duration::from_secs(30);
+const STALENESS_BOUND: Duration = Duration::from_secs(30);
 /// The tolerance around the moment at which a token expires.
-const TICK: u64 = 1;
+const EXPIRY_TOLERANCE: u64 = 1;
 /// The default leeway of a policy.
 const LEEWAY: u64 = 30;
 
@@ -34,58 +34,58 @@ impl Exchange {
     }
 }
 
-/// The request that was made.
+/// The endpoint that the client calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Demand {
+pub(crate) enum Endpoint {
     Claims,
     Admin,
     LogOut,
 }
 
 /// The correct answers for a token without flaws, in its state at this time.
-pub(crate) fn answers(
-    world: &World,
+pub(crate) fn for_token(
+    state: &RunState,
     token: &Token,
     first_sent: Instant,
     revocation: Revocation,
-    demand: Demand,
+    endpoint: Endpoint,
     exchange: &Exchange,
 ) -> Vec<Answer> {
     let Exchange { sent, answered, sent_unix, answered_unix } = *exchange;
     let ends = token.expires_at + LEEWAY;
-    let has_expired = ends + TICK <= sent_unix;
-    let may_have_expired = ends <= answered_unix + TICK;
-    let key = world.attempts.knowledge(Some(token.key), sent, answered);
-    let (may_be_revoked, is_revoked, is_known) = match revocation {
+    let has_expired = ends + EXPIRY_TOLERANCE <= sent_unix;
+    let may_have_expired = ends <= answered_unix + EXPIRY_TOLERANCE;
+    let key = state.key_fetches.key_knowledge(Some(token.key), sent, answered);
+    let (may_be_revoked, is_revoked, revocation_is_local) = match revocation {
         Revocation::None => (false, false, false),
         Revocation::Asked => (true, false, false),
-        Revocation::Recorded(at) => (true, sent >= at + BOUND, false),
+        Revocation::Recorded(at) => (true, sent >= at + STALENESS_BOUND, false),
         Revocation::LoggedOut(at) => (true, sent >= at, sent >= at),
     };
     // The server has never got an answer about this token, and cannot get one.
-    let is_unasked = world.redis.surely_concern(first_sent, answered);
+    let was_never_looked_up = state.redis_faults.is_surely_down(first_sent, answered);
 
     let mut answers = Vec::new();
-    if key.maybe && !has_expired && !is_revoked && !is_unasked {
-        answers.push(match demand {
-            Demand::Admin if !token.is_admin() => Answer::PermissionDenied,
+    if key.may_know && !has_expired && !is_revoked && !was_never_looked_up {
+        answers.push(match endpoint {
+            Endpoint::Admin if !token.is_admin() => Answer::PermissionDenied,
             _ => Answer::Passed,
         });
-        if demand == Demand::LogOut
-            && (world.redis.may_concern(sent, answered)
-                || world.redis.is_near_a_stall(sent, answered))
+        if endpoint == Endpoint::LogOut
+            && (state.redis_faults.may_be_down(sent, answered)
+                || state.redis_faults.is_near_a_stall(sent, answered))
         {
             answers.push(Answer::NotStored);
         }
     }
-    if !key.surely || may_have_expired || may_be_revoked {
+    if !key.surely_knows || may_have_expired || may_be_revoked {
         answers.push(Answer::TokenNotValid);
     }
-    let is_in_doubt = !key.surely && key.in_doubt;
-    let may_fail =
-        world.redis.may_concern(sent, answered) || world.redis.is_near_a_stall(sent, answered);
-    let is_out_of_reach = may_fail && !(has_expired && key.surely) && !is_known;
-    if is_in_doubt || is_out_of_reach {
+    let keys_may_be_unavailable = !key.surely_knows && key.fetch_may_have_failed;
+    let may_fail = state.redis_faults.may_be_down(sent, answered)
+        || state.redis_faults.is_near_a_stall(sent, answered);
+    let lookup_may_fail = may_fail && !(has_expired && key.surely_knows) && !revocation_is_local;
+    if keys_may_be_unavailable || lookup_may_fail {
         answers.push(Answer::Unavailable);
     }
     answers
@@ -93,15 +93,19 @@ pub(crate) fn answers(
 
 /// The correct answers for a token that is invalid at any time and with any store. `key` is the number of the key that
 /// signed it, if a key did.
-pub(crate) fn bad(world: &World, key: Option<usize>, exchange: &Exchange) -> Vec<Answer> {
-    let knowledge = world.attempts.knowledge(key, exchange.sent, exchange.answered);
-    match !knowledge.surely && knowledge.in_doubt {
+pub(crate) fn for_invalid_token(
+    state: &RunState,
+    key: Option<usize>,
+    exchange: &Exchange,
+) -> Vec<Answer> {
+    let knowledge = state.key_fetches.key_knowledge(key, exchange.sent, exchange.answered);
+    match !knowledge.surely_knows && knowledge.fetch_may_have_failed {
         true => vec![Answer::TokenNotValid, Answer::Unavailable],
         false => vec![Answer::TokenNotValid],
     }
 }
 
 /// Whether the resource server certainly knows the key of the token, during the whole exchange.
-pub(crate) fn knows_key(world: &World, token: &Token, exchange: &Exchange) -> bool {
-    world.attempts.knowledge(Some(token.key), exchange.sent, exchange.answered).surely
+pub(crate) fn server_knows_key(state: &RunState, token: &Token, exchange: &Exchange) -> bool {
+    state.key_fetches.key_knowledge(Some(token.key), exchange.sent, exchange.answered).surely_knows
 }

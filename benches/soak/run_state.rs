@@ -1,4 +1,4 @@
-//! The state at each moment: keys, tokens, faults, and counts.
+//! The state that all tasks of the soak share: keys, tokens, faults, and counts.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,58 +12,60 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    Failure,
     answer::Answer,
-    faults::{KeyFault, RedisFaults},
-    issuer::SigningKey,
-    key_server::Attempts,
+    failure::Failure,
+    fault_record::{KeyFault, KeyFetches, RedisFaults},
     random,
-    token::{Flaw, Token},
+    soak_token::{Flaw, SigningKey, Token},
 };
 
 /// The run is stopped after this many wrong answers.
-const TOO_MANY: usize = 10;
+const MAX_WRONG_ANSWERS: usize = 10;
 /// The number of tokens that expire within seconds. They are sent again after that.
 const EXPIRING: usize = 500;
 
-pub(crate) struct World {
-    is_over: AtomicBool,
+pub(crate) struct RunState {
+    is_stopped: AtomicBool,
     keys: Mutex<Vec<SigningKey>>,
     stock: Mutex<Vec<Arc<Token>>>,
     revoked: Mutex<Vec<Arc<Token>>>,
     expiring: Mutex<VecDeque<Arc<Token>>>,
-    /// Signs like the other keys, but is never published.
-    stranger: SigningKey,
+    /// The key server never publishes this key.
+    unpublished_key: SigningKey,
     begin: Instant,
     next: AtomicU64,
     pub(crate) key_fault: Mutex<Option<KeyFault>>,
-    pub(crate) attempts: Attempts,
-    pub(crate) redis: RedisFaults,
+    pub(crate) key_fetches: KeyFetches,
+    pub(crate) redis_faults: RedisFaults,
     counts: Mutex<BTreeMap<(&'static str, Answer), u64>>,
-    wrong: Mutex<Vec<String>>,
+    wrong_answers: Mutex<Vec<String>>,
     /// The longest time from the record of a revocation to a request that still passed, without another fault.
-    latest_pass: Mutex<Duration>,
-    pub(crate) hung_up: AtomicU64,
+    longest_pass_after_revocation: Mutex<Duration>,
+    pub(crate) disconnects: AtomicU64,
 }
 
-impl World {
+impl RunState {
     pub(crate) fn new() -> Result<Self, Failure> {
         Ok(Self {
-            is_over: AtomicBool::new(false),
-            keys: Mutex::new(vec![SigningKey::lasting(), SigningKey::new(1)?, SigningKey::new(2)?]),
+            is_stopped: AtomicBool::new(false),
+            keys: Mutex::new(vec![
+                SigningKey::permanent_rsa_key(),
+                SigningKey::new(1)?,
+                SigningKey::new(2)?,
+            ]),
             stock: Mutex::default(),
             revoked: Mutex::default(),
             expiring: Mutex::default(),
-            stranger: SigningKey::new(usize::MAX)?,
+            unpublished_key: SigningKey::new(usize::MAX)?,
             begin: Instant::now(),
             next: AtomicU64::new(0),
             key_fault: Mutex::default(),
-            attempts: Attempts::default(),
-            redis: RedisFaults::default(),
+            key_fetches: KeyFetches::default(),
+            redis_faults: RedisFaults::default(),
             counts: Mutex::default(),
-            wrong: Mutex::default(),
-            latest_pass: Mutex::default(),
-            hung_up: AtomicU64::new(0),
+            wrong_answers: Mutex::default(),
+            longest_pass_after_revocation: Mutex::default(),
+            disconnects: AtomicU64::new(0),
         })
     }
 
@@ -85,7 +87,7 @@ impl World {
         expiring.get(random::below(expiring.len())).cloned()
     }
 
-    pub(crate) fn expires(&self, token: Arc<Token>) {
+    pub(crate) fn add_expiring(&self, token: Arc<Token>) {
         let mut expiring = self.expiring.lock().unwrap();
         if expiring.len() >= EXPIRING {
             expiring.pop_front();
@@ -93,15 +95,18 @@ impl World {
         expiring.push_back(token);
     }
 
-    pub(crate) fn of_a_stranger(&self) -> Token {
-        Token::new(&self.stranger, self.number(), 3_600, Flaw::None)
+    pub(crate) fn token_of_unpublished_key(&self) -> Token {
+        Token::new(&self.unpublished_key, self.number(), 3_600, Flaw::None)
     }
 
     /// The state of the faults, as text for the report of a wrong answer.
-    pub(crate) fn situation(&self) -> String {
+    pub(crate) fn describe_faults(&self) -> String {
         let key_fault = *self.key_fault.lock().unwrap();
         let seconds = self.begin.elapsed().as_secs_f64();
-        format!("after {seconds:.1} s; key server {key_fault:?}, Redis {:?}", self.redis.last())
+        format!(
+            "after {seconds:.1} s; key server {key_fault:?}, Redis {:?}",
+            self.redis_faults.last()
+        )
     }
 
     /// A random one of these tokens.
@@ -125,42 +130,42 @@ impl World {
         self.counts.lock().unwrap().clone()
     }
 
-    pub(crate) fn is_wrong(&self, what: String) {
-        eprintln!("WRONG: {what}");
-        self.wrong.lock().unwrap().push(what);
+    pub(crate) fn record_wrong_answer(&self, text: String) {
+        eprintln!("WRONG: {text}");
+        self.wrong_answers.lock().unwrap().push(text);
     }
 
-    pub(crate) fn wrong(&self) -> usize {
-        self.wrong.lock().unwrap().len()
+    pub(crate) fn wrong_answers(&self) -> usize {
+        self.wrong_answers.lock().unwrap().len()
     }
 
-    pub(crate) fn passed_after_revocation(&self, age: Duration) {
-        let mut latest = self.latest_pass.lock().unwrap();
+    pub(crate) fn record_pass_after_revocation(&self, age: Duration) {
+        let mut latest = self.longest_pass_after_revocation.lock().unwrap();
         *latest = age.max(*latest);
     }
 
-    pub(crate) fn latest_pass(&self) -> Duration {
-        *self.latest_pass.lock().unwrap()
+    pub(crate) fn longest_pass_after_revocation(&self) -> Duration {
+        *self.longest_pass_after_revocation.lock().unwrap()
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.wrong() >= TOO_MANY
+        self.wrong_answers() >= MAX_WRONG_ANSWERS
     }
 
     pub(crate) fn stop(&self) {
-        self.is_over.store(true, Relaxed);
+        self.is_stopped.store(true, Relaxed);
     }
 
-    pub(crate) fn goes_on(&self) -> bool {
-        !self.is_over.load(Relaxed)
+    pub(crate) fn is_running(&self) -> bool {
+        !self.is_stopped.load(Relaxed)
     }
 
     /// Waits for this time, and returns whether the run still continues.
-    pub(crate) async fn goes_on_for(&self, duration: Duration) -> bool {
+    pub(crate) async fn sleep_while_running(&self, duration: Duration) -> bool {
         let end = Instant::now() + duration;
-        while self.goes_on() && Instant::now() < end {
+        while self.is_running() && Instant::now() < end {
             sleep(Duration::from_millis(50)).await;
         }
-        self.goes_on()
+        self.is_running()
     }
 }

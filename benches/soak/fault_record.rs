@@ -1,20 +1,13 @@
-//! The faults of the key server and of Redis, and their times.
+//! The record of the run: the faults of the key server and of Redis, and each request for keys.
 
 use std::{
-    sync::{Arc, Mutex},
+    collections::BTreeSet,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use tower_bearer_redis::RedisStore;
-
-use crate::{Failure, proxy::Proxy, redis_server::Server as RedisServer, revoker, world::World};
-
-/// How long the key server fails. It is long enough for one attempt: unknown keys cause one every 30 seconds.
-const KEYS_FAIL: Duration = Duration::from_secs(35);
-const KEYS_ARE_WELL: Duration = Duration::from_secs(20);
-
-const REDIS_FAILS: Duration = Duration::from_secs(5);
-const REDIS_IS_WELL: Duration = Duration::from_secs(15);
+/// The maximum time in which the resource server applies an answer, on a busy machine.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// The sum of the longest pause before the resource server reconnects (2 seconds), the heartbeat that detects the fault
 /// (1 second), a command that times out, and the delay of a busy machine.
 const RECOVERY: Duration = Duration::from_secs(6);
@@ -32,19 +25,70 @@ pub(crate) enum KeyFault {
     BreaksOff,
 }
 
-/// Each fault in turn, with pauses without a fault between them.
-pub(crate) async fn of_keys(world: Arc<World>) -> Result<(), Failure> {
-    let faults =
-        [KeyFault::Fails, KeyFault::Hangs, KeyFault::Empty, KeyFault::Garbage, KeyFault::BreaksOff];
-    for fault in faults.into_iter().cycle() {
-        if !world.goes_on_for(KEYS_ARE_WELL).await {
-            break;
-        }
-        *world.key_fault.lock().unwrap() = Some(fault);
-        world.goes_on_for(KEYS_FAIL).await;
-        *world.key_fault.lock().unwrap() = None;
+/// Each request for keys that the key server got.
+#[derive(Default)]
+pub(crate) struct KeyFetches(Mutex<Vec<KeyFetch>>);
+
+#[derive(Clone)]
+struct KeyFetch {
+    begun: Instant,
+    ended: Instant,
+    /// The keys in a valid answer.
+    keys: Option<BTreeSet<usize>>,
+}
+
+/// The knowledge that the resource server may have about a key during a request.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyKnowledge {
+    pub(crate) may_know: bool,
+    pub(crate) surely_knows: bool,
+    /// The last fetch of keys may have failed.
+    pub(crate) fetch_may_have_failed: bool,
+}
+
+impl KeyFetches {
+    pub(crate) fn record(&self, begun: Instant, ended: Instant, keys: Option<BTreeSet<usize>>) {
+        self.0.lock().unwrap().push(KeyFetch { begun, ended, keys });
     }
-    Ok(())
+
+    /// The knowledge about `key` between these two times.
+    pub(crate) fn key_knowledge(
+        &self,
+        key: Option<usize>,
+        from: Instant,
+        until: Instant,
+    ) -> KeyKnowledge {
+        let attempts = self.0.lock().unwrap();
+        let is_settled = |attempt: &&KeyFetch| attempt.ended + ON_THE_WAY <= from;
+        let may_count = |attempt: &&KeyFetch| !is_settled(attempt) && attempt.begun <= until;
+        let good = |attempt: &&KeyFetch| attempt.keys.is_some();
+        let last = attempts.iter().rfind(is_settled);
+        let last_good = attempts.iter().filter(is_settled).rfind(good);
+        let is_in = |attempt: &KeyFetch| {
+            key.is_some_and(|key| attempt.keys.as_ref().is_some_and(|keys| keys.contains(&key)))
+        };
+        let later: Vec<_> = attempts.iter().filter(may_count).collect();
+        let mut sets =
+            last_good.into_iter().chain(later.iter().copied().filter(|it| it.keys.is_some()));
+        KeyKnowledge {
+            may_know: sets.clone().any(is_in),
+            surely_knows: last_good.is_some() && sets.all(is_in),
+            fetch_may_have_failed: last_good.is_none()
+                || last.into_iter().chain(later).any(|attempt| attempt.keys.is_none()),
+        }
+    }
+
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let attempts = self.0.lock().unwrap();
+        (attempts.len(), attempts.iter().filter(|attempt| attempt.keys.is_none()).count())
+    }
+
+    /// The longest time without a request for keys.
+    pub(crate) fn longest_pause(&self) -> Duration {
+        let attempts = self.0.lock().unwrap();
+        let pauses = attempts.windows(2).map(|two| two[1].begun - two[0].begun);
+        pauses.max().unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +108,7 @@ impl RedisFault {
         match self {
             Self::Killed => "killed, restarted with its data",
             Self::Stopped => "stopped, and continued",
-            Self::Swallows => "behind a wire that swallows every byte",
+            Self::Swallows => "behind a proxy that drops every byte",
             Self::Cut => "every connection cut at once",
             Self::Emptied => "restarted empty, and seeded 2 s later",
         }
@@ -80,52 +124,52 @@ struct Window {
     fault: RedisFault,
     from: Instant,
     /// From this time on, some process may reach Redis again.
-    mended: Option<Instant>,
+    repaired: Option<Instant>,
     until: Option<Instant>,
     /// The last request that got 503 because of this fault.
     last_unavailable: Option<Instant>,
 }
 
 impl RedisFaults {
-    fn begin(&self, fault: RedisFault) {
+    pub(crate) fn begin(&self, fault: RedisFault) {
         let from = Instant::now();
-        let window = Window { fault, from, mended: None, until: None, last_unavailable: None };
+        let window = Window { fault, from, repaired: None, until: None, last_unavailable: None };
         self.0.lock().unwrap().push(window);
     }
 
-    fn mend(&self) {
+    pub(crate) fn repair(&self) {
         if let Some(window) = self.0.lock().unwrap().last_mut() {
-            window.mended = Some(Instant::now());
+            window.repaired = Some(Instant::now());
         }
     }
 
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Some(window) = self.0.lock().unwrap().last_mut() {
             window.until = Some(Instant::now());
         }
     }
 
     /// Whether Redis may have been unreachable for a request between these times.
-    pub(crate) fn may_concern(&self, from: Instant, until: Instant) -> bool {
-        let concerns = |window: &Window| {
+    pub(crate) fn may_be_down(&self, from: Instant, until: Instant) -> bool {
+        let overlaps = |window: &Window| {
             window.from <= until && window.until.is_none_or(|end| from <= end + RECOVERY)
         };
-        self.0.lock().unwrap().iter().rev().take(2).any(concerns)
+        self.0.lock().unwrap().iter().rev().take(2).any(overlaps)
     }
 
     /// Whether Redis was certainly unreachable at every moment between these times.
-    pub(crate) fn surely_concern(&self, from: Instant, until: Instant) -> bool {
+    pub(crate) fn is_surely_down(&self, from: Instant, until: Instant) -> bool {
         self.0.lock().unwrap().last().is_some_and(|window| {
             window.fault != RedisFault::Cut
                 && window.from + IN_FLIGHT <= from
-                && window.mended.is_none_or(|end| until < end)
+                && window.repaired.is_none_or(|end| until < end)
         })
     }
 
     /// Records that a request took too long. The machine must have stalled, or Redis on its disk. That may also make a
     /// lookup fail.
-    pub(crate) fn note_stall(&self, from: Instant, until: Instant) {
-        if until - from >= STALL && !self.may_concern(from, until) {
+    pub(crate) fn record_stall(&self, from: Instant, until: Instant) {
+        if until - from >= STALL && !self.may_be_down(from, until) {
             self.1.lock().unwrap().push((from, until));
         }
     }
@@ -148,7 +192,7 @@ impl RedisFaults {
         stalls.into_iter().map(part).sum()
     }
 
-    pub(crate) fn note_unavailable(&self, at: Instant) {
+    pub(crate) fn record_unavailable(&self, at: Instant) {
         if let Some(window) = self.0.lock().unwrap().last_mut() {
             window.last_unavailable = Some(at);
         }
@@ -177,52 +221,4 @@ impl RedisFaults {
             })
             .collect()
     }
-}
-
-/// Each fault in turn, with pauses without a fault between them.
-pub(crate) async fn of_redis(
-    world: Arc<World>,
-    mut redis: RedisServer,
-    proxy: Proxy,
-    store: RedisStore,
-) -> Result<(), Failure> {
-    for fault in RedisFault::ALL.into_iter().cycle() {
-        if !world.goes_on_for(REDIS_IS_WELL).await {
-            break;
-        }
-        world.redis.begin(fault);
-        match fault {
-            RedisFault::Killed => {
-                redis.kill();
-                world.goes_on_for(REDIS_FAILS).await;
-                world.redis.mend();
-                redis.restart();
-            }
-            RedisFault::Stopped => {
-                redis.signal("STOP");
-                world.goes_on_for(REDIS_FAILS).await;
-                world.redis.mend();
-                redis.signal("CONT");
-            }
-            RedisFault::Swallows => {
-                proxy.swallow(true);
-                world.goes_on_for(REDIS_FAILS).await;
-                world.redis.mend();
-                proxy.swallow(false);
-                // Half a message is not valid in the protocol.
-                proxy.cut();
-            }
-            RedisFault::Cut => proxy.cut(),
-            RedisFault::Emptied => {
-                redis.kill();
-                redis.lose_data();
-                redis.restart();
-                world.goes_on_for(Duration::from_secs(2)).await;
-                world.redis.mend();
-                revoker::seed(&world, &store).await?;
-            }
-        }
-        world.redis.end();
-    }
-    Ok(())
 }
