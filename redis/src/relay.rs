@@ -8,8 +8,7 @@
 //! 1. **Entries leave the outbox in the transaction that raises the kept position.** They leave it only while the kept
 //!    generation and the kept server are those that have acknowledged them.
 //! 2. **Before a relay records anything, it compares.** Redis must have the kept generation, and the kept position must
-//! be
-//!    its latest or be in its stream. If not, Redis has lost acknowledged entries, and the relay seeds. If the stream
+//!    be its latest or be in its stream. If not, Redis has lost acknowledged entries, and the relay seeds. If the stream
 //!    does not reach back that far, the relay cannot know, and seeds.
 //! 3. **A comparison is valid for one connection and one generation.** The relay records over the same connection only,
 //!    so on the same server. If the connection breaks, or Redis answers with another generation, the entries stay in
@@ -128,7 +127,6 @@ impl OutboxRelay {
     ///
     /// # Panics
     /// If it is called outside a Tokio runtime.
-    #[expect(clippy::must_use_candidate, reason = "the relay runs without the handle")]
     pub fn spawn(self) -> BackgroundTask {
         let task = BackgroundTask::new("outbox relay");
         let running = Running {
