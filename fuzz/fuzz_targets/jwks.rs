@@ -191,7 +191,7 @@ fn discovered(input: &[u8]) {
             }
         }
         let health = remote.health();
-        remote.shutdown().await;
+        remote.task().shutdown().await;
         health
     });
     assert_eq!(health.attempts(), 1);

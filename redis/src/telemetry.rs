@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_comes_at_once_and_then_once_in_ten_seconds() {
+    fn a_warning_is_logged_at_once_and_then_once_in_ten_seconds() {
         let limit = WarningLimit::default();
         let at = |seconds| limit.allows(Duration::from_secs(seconds));
         assert_eq!(

@@ -34,7 +34,7 @@ mod metrics {
     /// A metric, with the text of its description.
     pub(in crate::telemetry) struct Metric {
         pub(in crate::telemetry) name: &'static str,
-        pub(in crate::telemetry) kind: Kind,
+        pub(in crate::telemetry) kind: MetricKind,
         pub(in crate::telemetry) unit: Unit,
         pub(in crate::telemetry) labels: &'static [&'static str],
         pub(in crate::telemetry) text: &'static str,
@@ -50,7 +50,7 @@ mod metrics {
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(in crate::telemetry) enum Kind {
+    pub(in crate::telemetry) enum MetricKind {
         Counter,
         Gauge,
         Histogram,
@@ -60,7 +60,7 @@ mod metrics {
         ($($id:ident: $kind:ident, $unit:ident, $name:literal, [$($label:ident),*], $text:literal;)*) => {
             $(pub(in crate::telemetry) static $id: Metric = Metric {
                 name: $name,
-                kind: Kind::$kind,
+                kind: MetricKind::$kind,
                 unit: Unit::$unit,
                 labels: &[$(label::$label),*],
                 text: $text,

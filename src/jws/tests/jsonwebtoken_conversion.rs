@@ -211,7 +211,7 @@ fn the_private_member_of_a_jwk_is_lost_before_the_conversion() {
 }
 
 #[test]
-fn a_set_leaves_out_what_cannot_be_used() {
+fn a_set_leaves_out_unusable_keys() {
     let mut theirs = set();
     let secret =
         r#"{"kty":"oct","kid":"secret","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}"#;

@@ -6,7 +6,7 @@
 #[cfg(feature = "jwks")]
 use std::borrow::Cow;
 
-use super::{Text, reader::Reader};
+use super::{reader::Reader, value::Text};
 
 /// The result of a search for a member. Other members of the object are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

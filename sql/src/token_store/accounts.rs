@@ -4,12 +4,10 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
-use super::{
+use crate::{
     SqlStore,
     database::{Database, Transaction},
-    failure::Failure,
-    step,
-    value::{Row, Value},
+    statement::{Failure, Row, Value},
 };
 use tower_bearer::{BoxFuture, revocation::StoreError};
 use tower_bearer_issuing::{Account, AccountStore, StoredAccount, normalize_email};
@@ -64,7 +62,12 @@ impl SqlStore {
     /// # Errors
     /// If the account was not added, or may not have been added.
     pub async fn add_account(&self, account: &NewAccount) -> Result<Option<Account>, StoreError> {
-        step!(self, |transaction| insert(&mut transaction, account)).await
+        self.database
+            .step(move |mut transaction| async move {
+                let answer = insert(&mut transaction, account).await?;
+                Ok((transaction, answer))
+            })
+            .await
     }
 }
 
@@ -73,14 +76,14 @@ impl AccountStore for SqlStore {
         &'a self,
         email: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
-        Box::pin(async move { Ok(find(&self.database, FIND, email).await?) })
+        Box::pin(async move { Ok(find(&self.database, FIND_BY_EMAIL, email).await?) })
     }
 
     fn find_by_subject<'a>(
         &'a self,
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>> {
-        Box::pin(async move { Ok(find(&self.database, FIND_SUBJECT, subject).await?) })
+        Box::pin(async move { Ok(find(&self.database, FIND_BY_SUBJECT, subject).await?) })
     }
 
     fn replace_hash<'a>(
@@ -89,7 +92,10 @@ impl AccountStore for SqlStore {
         old_hash: &'a str,
         new_hash: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        step!(self, |transaction| replace(&mut transaction, account_id, old_hash, new_hash))
+        Box::pin(self.database.step(move |mut transaction| async move {
+            replace(&mut transaction, account_id, old_hash, new_hash).await?;
+            Ok((transaction, ()))
+        }))
     }
 }
 
@@ -98,29 +104,30 @@ async fn find(
     sql: &'static str,
     name: &str,
 ) -> Result<Option<StoredAccount>, Failure> {
-    if !database.can_hold(name) {
+    // PostgreSQL has no NUL in texts.
+    if database.is_postgres() && name.contains('\0') {
         return Ok(None);
     }
     let rows = database.read(sql, &[Value::text(name)]).await?;
-    rows.first().map(stored).transpose()
+    rows.first().map(read_account).transpose()
 }
 
-const FIND: &str = "
+const FIND_BY_EMAIL: &str = "
     SELECT id, subject, email, username, password_hash, company_id, is_active, is_verified, profile
     FROM bearer_accounts WHERE email_key = $1";
-const FIND_SUBJECT: &str = "
+const FIND_BY_SUBJECT: &str = "
     SELECT id, subject, email, username, password_hash, company_id, is_active, is_verified, profile
     FROM bearer_accounts WHERE subject = $1";
 
-fn stored(row: &Row) -> Result<StoredAccount, Failure> {
+fn read_account(row: &Row) -> Result<StoredAccount, Failure> {
     let mut account = Account::new(row.int(0)?, row.text(2)?);
     account.subject = row.text(1)?.into();
     account.username = row.text(3)?;
     account.company_id = row.optional_int(5)?;
-    account.is_verified = row.truth(7)?;
-    account.profile = serde_json::from_str(&row.text(8)?).map_err(|_| Failure::Unreadable)?;
+    account.is_verified = row.int(7)? != 0;
+    account.profile = serde_json::from_str(&row.text(8)?).map_err(|_| Failure::UnreadableRow)?;
     let mut stored = StoredAccount::new(account, row.text(4)?);
-    stored.is_active = row.truth(6)?;
+    stored.is_active = row.int(6)? != 0;
     Ok(stored)
 }
 
@@ -135,9 +142,9 @@ async fn insert(
         Value::text(&new.email),
         Value::text(&new.username),
         Value::text(&new.password_hash),
-        Value::OptionalInt(new.company_id),
-        Value::Int(i64::from(new.is_active)),
-        Value::Int(i64::from(new.is_verified)),
+        Value::int(new.company_id),
+        Value::int(i64::from(new.is_active)),
+        Value::int(i64::from(new.is_verified)),
         Value::Text(Json::Object(new.profile.clone()).to_string()),
     ];
     let rows = transaction.fetch(INSERT, values).await?;
@@ -147,8 +154,8 @@ async fn insert(
     account.company_id = new.company_id;
     account.is_verified = new.is_verified;
     account.profile.clone_from(&new.profile);
-    let values = vec![Value::Int(account.id), Value::text(&account.subject)];
-    transaction.execute(NAME_SUBJECT, values).await?;
+    let values = vec![Value::int(account.id), Value::text(&account.subject)];
+    transaction.execute(SET_SUBJECT, values).await?;
     Ok(Some(account))
 }
 
@@ -159,7 +166,7 @@ const INSERT: &str = "
     VALUES ('new ' || $1, $1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (email_key) DO NOTHING
     RETURNING id";
-const NAME_SUBJECT: &str = "UPDATE bearer_accounts SET subject = $2 WHERE id = $1";
+const SET_SUBJECT: &str = "UPDATE bearer_accounts SET subject = $2 WHERE id = $1";
 
 async fn replace(
     transaction: &mut Transaction,
@@ -168,7 +175,7 @@ async fn replace(
     new_hash: &str,
 ) -> Result<(), Failure> {
     let sql = "UPDATE bearer_accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
-    let values = vec![Value::Int(account_id), Value::text(old_hash), Value::text(new_hash)];
+    let values = vec![Value::int(account_id), Value::text(old_hash), Value::text(new_hash)];
     transaction.execute(sql, values).await?;
     Ok(())
 }

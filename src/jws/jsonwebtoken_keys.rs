@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Algorithm, Key, KeySet, backend,
-    backend::Verifier,
+    key::Verifier,
     material::{Curve, Material},
 };
 use crate::ConfigError;

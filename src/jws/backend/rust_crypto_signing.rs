@@ -5,15 +5,20 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use signature::Signer as _;
 
-use super::super::{Algorithm, Public, Secret, Sign};
-use crate::{ConfigError, jws::SigningFailed};
+use crate::{
+    ConfigError,
+    jws::{
+        Algorithm,
+        material::{PrivateMaterial, PublicMaterial, Sign, SigningFailed},
+    },
+};
 
-pub(in crate::jws::backend) fn signer(
+pub(super) fn signer(
     algorithm: Algorithm,
-    secret: &Secret,
-) -> Result<(Sign, Option<Public>), ConfigError> {
+    secret: &PrivateMaterial,
+) -> Result<(Sign, Option<PublicMaterial>), ConfigError> {
     match (algorithm, secret) {
-        (Algorithm::HS256, Secret::Hmac(secret)) => {
+        (Algorithm::HS256, PrivateMaterial::Hmac(secret)) => {
             let keyed = Hmac::<Sha256>::new_from_slice(secret)
                 .map_err(|_| ConfigError::UnsupportedByBackend(algorithm))?;
             let sign = move |message: &[u8]| {
@@ -21,11 +26,11 @@ pub(in crate::jws::backend) fn signer(
             };
             Ok((Box::new(sign), None))
         }
-        (Algorithm::ES256, Secret::P256(scalar)) => {
+        (Algorithm::ES256, PrivateMaterial::P256(scalar)) => {
             let key = p256::ecdsa::SigningKey::from_slice(scalar)
                 .map_err(|_| ConfigError::UnreadableKey("a private key of P-256"))?;
             let public =
-                Public::Point(key.verifying_key().to_sec1_point(false).as_bytes().to_vec());
+                PublicMaterial::Point(key.verifying_key().to_sec1_point(false).as_bytes().to_vec());
             let sign = move |message: &[u8]| {
                 let signature: p256::ecdsa::Signature =
                     key.try_sign(message).map_err(|_| SigningFailed)?;
@@ -33,22 +38,24 @@ pub(in crate::jws::backend) fn signer(
             };
             Ok((Box::new(sign), Some(public)))
         }
-        (Algorithm::EdDSA, Secret::Ed25519(seed)) => {
+        (Algorithm::EdDSA, PrivateMaterial::Ed25519(seed)) => {
             let seed = seed.as_slice().try_into().map_err(|_| ConfigError::KeyLength)?;
             let key = ed25519_dalek::SigningKey::from_bytes(seed);
-            let public = Public::Point(key.verifying_key().to_bytes().to_vec());
+            let public = PublicMaterial::Point(key.verifying_key().to_bytes().to_vec());
             let sign = move |message: &[u8]| {
                 let signature = key.try_sign(message).map_err(|_| SigningFailed)?;
                 Ok(signature.to_bytes().to_vec())
             };
             Ok((Box::new(sign), Some(public)))
         }
-        (Algorithm::RS256, Secret::Rsa(_)) => Err(ConfigError::UnsupportedByBackend(algorithm)),
+        (Algorithm::RS256, PrivateMaterial::Rsa(_)) => {
+            Err(ConfigError::UnsupportedByBackend(algorithm))
+        }
         _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
     }
 }
 
 #[cfg(not(feature = "aws-lc-rs"))]
-pub(in crate::jws::backend) fn generate_rsa() -> Result<Secret, ConfigError> {
+pub(super) fn generate_rsa() -> Result<PrivateMaterial, ConfigError> {
     Err(ConfigError::UnsupportedByBackend(Algorithm::RS256))
 }

@@ -15,26 +15,28 @@ use sec1::EcPrivateKey;
 use x509_cert::der::{Decode as _, asn1::UintRef};
 use zeroize::Zeroizing;
 
-use super::super::{Algorithm, Public, Secret, Sign};
 use crate::{
     ConfigError,
-    jws::{SigningFailed, der::P256},
+    jws::{
+        Algorithm,
+        material::{P256, PrivateMaterial, PublicMaterial, Sign, SigningFailed},
+    },
 };
 
-pub(in crate::jws::backend) fn signer(
+pub(super) fn signer(
     algorithm: Algorithm,
-    secret: &Secret,
-) -> Result<(Sign, Option<Public>), ConfigError> {
+    secret: &PrivateMaterial,
+) -> Result<(Sign, Option<PublicMaterial>), ConfigError> {
     match (algorithm, secret) {
-        (Algorithm::HS256, Secret::Hmac(secret)) => {
+        (Algorithm::HS256, PrivateMaterial::Hmac(secret)) => {
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
             Ok((Box::new(move |message| Ok(hmac::sign(&key, message).as_ref().to_vec())), None))
         }
-        (Algorithm::ES256, Secret::P256(scalar)) => p256(scalar),
-        (Algorithm::EdDSA, Secret::Ed25519(seed)) => {
+        (Algorithm::ES256, PrivateMaterial::P256(scalar)) => p256(scalar),
+        (Algorithm::EdDSA, PrivateMaterial::Ed25519(seed)) => {
             let key = Ed25519KeyPair::from_seed_unchecked(seed)
                 .map_err(|_| ConfigError::UnreadableKey("an Ed25519 seed"))?;
-            let public = Public::Point(key.public_key().as_ref().to_vec());
+            let public = PublicMaterial::Point(key.public_key().as_ref().to_vec());
             let sign = move |message: &[u8]| {
                 key.try_sign(message)
                     .map(|signature| signature.as_ref().to_vec())
@@ -42,26 +44,26 @@ pub(in crate::jws::backend) fn signer(
             };
             Ok((Box::new(sign), Some(public)))
         }
-        (Algorithm::RS256, Secret::Rsa(der)) => rsa(der),
+        (Algorithm::RS256, PrivateMaterial::Rsa(der)) => rsa(der),
         _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
     }
 }
 
-pub(in crate::jws::backend) fn generate_rsa() -> Result<Secret, ConfigError> {
+pub(super) fn generate_rsa() -> Result<PrivateMaterial, ConfigError> {
     let unsupported = |_| ConfigError::UnsupportedByBackend(Algorithm::RS256);
     let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(unsupported)?;
     let der = key.as_der().map_err(unsupported)?;
-    Ok(Secret::Rsa(Zeroizing::new(der.as_ref().to_vec())))
+    Ok(PrivateMaterial::Rsa(Zeroizing::new(der.as_ref().to_vec())))
 }
 
-fn p256(scalar: &[u8]) -> Result<(Sign, Option<Public>), ConfigError> {
+fn p256(scalar: &[u8]) -> Result<(Sign, Option<PublicMaterial>), ConfigError> {
     const UNREADABLE: ConfigError = ConfigError::UnreadableKey("a private key of P-256");
     // RFC 5915 section 3, without the public key, because AWS-LC computes it.
     let key = EcPrivateKey { private_key: scalar, parameters: Some(P256.into()), public_key: None };
     let der = SecretDocument::try_from(key).map_err(|_| UNREADABLE)?;
     let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_bytes())
         .map_err(|_| UNREADABLE)?;
-    let public = Public::Point(key.public_key().as_ref().to_vec());
+    let public = PublicMaterial::Point(key.public_key().as_ref().to_vec());
     let sign = move |message: &[u8]| {
         key.sign(&SystemRandom::new(), message)
             .map(|signature| signature.as_ref().to_vec())
@@ -70,7 +72,7 @@ fn p256(scalar: &[u8]) -> Result<(Sign, Option<Public>), ConfigError> {
     Ok((Box::new(sign), Some(public)))
 }
 
-fn rsa(der: &[u8]) -> Result<(Sign, Option<Public>), ConfigError> {
+fn rsa(der: &[u8]) -> Result<(Sign, Option<PublicMaterial>), ConfigError> {
     const UNREADABLE: ConfigError = ConfigError::UnreadableKey("an RSA private key");
     let key = RsaKeyPair::from_pkcs8(der).map_err(|_| UNREADABLE)?;
     let numbers =
@@ -85,5 +87,5 @@ fn rsa(der: &[u8]) -> Result<(Sign, Option<Public>), ConfigError> {
             .map_err(|_| SigningFailed)?;
         Ok(signature)
     };
-    Ok((Box::new(sign), Some(Public::Rsa { modulus, exponent })))
+    Ok((Box::new(sign), Some(PublicMaterial::Rsa { modulus, exponent })))
 }

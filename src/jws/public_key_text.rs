@@ -11,12 +11,15 @@
 //! In text, white space, byte order marks and the zeros of UTF-16 are ignored.
 
 use base64_simd::STANDARD_NO_PAD;
+use x509_cert::{
+    Certificate,
+    der::{Decode as _, asn1::UintRef},
+    spki::SubjectPublicKeyInfoRef,
+};
 use zeroize::Zeroizing;
 
-use super::der;
-
 pub(super) fn is_public_key(secret: &[u8]) -> bool {
-    der::is_public_key(secret) || is_public_text(secret)
+    is_public_der(secret) || is_public_text(secret)
 }
 
 fn is_public_text(secret: &[u8]) -> bool {
@@ -25,8 +28,8 @@ fn is_public_text(secret: &[u8]) -> bool {
     let mut text = Zeroizing::new(Vec::with_capacity(secret.len()));
     text.extend(secret.iter().copied().filter(is_text));
     let is_json = matches!(text.first(), Some(b'{' | b'['));
-    der::contains(&text, b"-----BEGIN")
-        || is_json && der::contains(&text, b"\"kty\"")
+    contains(&text, b"-----BEGIN")
+        || is_json && contains(&text, b"\"kty\"")
         || from_base64(&mut text).is_some_and(|bytes| is_public_key(&bytes))
 }
 
@@ -42,4 +45,15 @@ fn from_base64(text: &mut [u8]) -> Option<Zeroizing<Vec<u8>>> {
     let end = text.iter().rposition(|byte| *byte != b'=')? + 1;
     let text = text.get(..end)?;
     STANDARD_NO_PAD.decode_to_vec(text).ok().map(Zeroizing::new)
+}
+
+/// Whether this is a public key or a certificate, for any algorithm.
+fn is_public_der(der: &[u8]) -> bool {
+    SubjectPublicKeyInfoRef::from_der(der).is_ok()
+        || Certificate::from_der(der).is_ok()
+        || matches!(Vec::<UintRef<'_>>::from_der(der).as_deref(), Ok([_, _]))
+}
+
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }

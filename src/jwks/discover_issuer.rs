@@ -3,13 +3,7 @@
 use std::sync::Arc;
 
 use super::RemoteJwks;
-use crate::{ConfigError, Issuer, IssuerWithoutAudience, KeySource};
-
-impl From<RemoteJwks> for KeySource {
-    fn from(keys: RemoteJwks) -> Self {
-        Self::remote(keys)
-    }
-}
+use crate::{ConfigError, Issuer, IssuerWithoutAudience};
 
 impl Issuer {
     /// An issuer with the name `url` in `iss`, whose metadata under that URL name the URL of its keys. The metadata are

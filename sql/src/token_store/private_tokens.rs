@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{
+use super::cut_offs::{blocking_cut_off, id_of_cut_off, lock_of_owner};
+use crate::{
     database::{Database, Transaction},
-    denials::{id_of_cut_off, in_the_way, is_revoked, lock_of_owner, look_up, record},
-    failure::Failure,
-    value::{Row, Sql, Value},
+    entries::{EntryLookup, LOOK_UP, look_up, record},
+    statement::{Failure, Row, Sql, Value},
 };
 use tower_bearer::{
     UnixTime,
@@ -17,7 +17,7 @@ use tower_bearer_issuing::store::{
     PrivateToken, PrivateTokenPage, RotatedPrivateToken, SortBy, TokenUse, fold,
 };
 
-pub(super) async fn create(
+pub(crate) async fn create(
     transaction: &mut Transaction,
     caller: &Caller,
     token: &NewPrivateToken,
@@ -26,10 +26,10 @@ pub(super) async fn create(
     if is_revoked(transaction, caller).await? {
         return Ok(Called::Revoked);
     }
-    if let Some(cut_off) = in_the_way(transaction, &token.owner, token.issued_at).await? {
+    if let Some(cut_off) = blocking_cut_off(transaction, &token.owner, token.issued_at).await? {
         return Ok(Called::Done(Insertion::CutOff(cut_off)));
     }
-    if has_live(transaction, &token.owner, token.quota, token.issued_at).await? {
+    if has_at_least(transaction, &token.owner, token.quota, token.issued_at).await? {
         return Ok(Called::Done(Insertion::QuotaReached));
     }
     let token = insert(transaction, token, Arc::clone(&token.name)).await?;
@@ -47,15 +47,15 @@ pub(super) async fn rotate(
     if is_revoked(transaction, caller).await? {
         return Ok(Called::Revoked);
     }
-    let values = of_owner(owner, [Value::Int(*id), Value::time(*now), id_of_cut_off(owner)]);
+    let values = of_owner(owner, [Value::int(*id), Value::time(*now), id_of_cut_off(owner)]);
     if transaction.fetch(IS_LISTED, values).await?.is_empty() {
         return Ok(Called::Done(PrivateRotation::NotFound));
     }
-    if let Some(cut_off) = in_the_way(transaction, owner, successor.issued_at).await? {
+    if let Some(cut_off) = blocking_cut_off(transaction, owner, successor.issued_at).await? {
         return Ok(Called::Done(PrivateRotation::CutOff(cut_off)));
     }
-    if let Some(most) = rotation.most_before()
-        && has_live(transaction, owner, most, *now).await?
+    if let Some(limit) = rotation.most_before()
+        && has_at_least(transaction, owner, limit, *now).await?
     {
         return Ok(Called::Done(PrivateRotation::QuotaReached));
     }
@@ -85,6 +85,15 @@ pub(super) async fn revoke(
     Ok(Called::Done(Some(denial)))
 }
 
+/// Returns whether the caller's access token is revoked, also if the entry starts later. Call it under the owner's
+/// lock, so that no cut-off is written between this check and the following statements.
+async fn is_revoked(transaction: &mut Transaction, caller: &Caller) -> Result<bool, Failure> {
+    let lookup = caller.lookup();
+    let lookup = EntryLookup::new(lookup.things(), lookup.issued_at());
+    let rows = transaction.fetch(LOOK_UP, lookup.values()).await?;
+    Ok(lookup.revoked_from(&rows)?.is_some())
+}
+
 /// Ends a listed token at `from`, or at its expiry or its current end, if that is earlier. Returns its revocation entry
 /// and its name.
 ///
@@ -97,7 +106,7 @@ async fn end(
     from: UnixTime,
     now: UnixTime,
 ) -> Result<Option<(RevocationEntry, Arc<str>)>, Failure> {
-    let dates = [Value::Int(id), Value::time(now), id_of_cut_off(owner), Value::time(from)];
+    let dates = [Value::int(id), Value::time(now), id_of_cut_off(owner), Value::time(from)];
     let rows = transaction.fetch(END, of_owner(owner, dates)).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let token = Revocable::token(Arc::clone(&owner.issuer), row.id(0)?);
@@ -119,25 +128,25 @@ const IS_LISTED: &str = "
       AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)";
 
 /// Returns whether an owner has at least this many tokens that are valid at `now`. Call it under the owner's lock.
-async fn has_live(
+async fn has_at_least(
     transaction: &mut Transaction,
     owner: &Owner,
-    many: u64,
+    limit: u64,
     now: UnixTime,
 ) -> Result<bool, Failure> {
-    let values = of_owner(owner, [Value::time(now), id_of_cut_off(owner), Value::count(many)]);
-    let rows = transaction.fetch(COUNT_LIVE, values).await?;
-    Ok(rows.first().ok_or(Failure::Unreadable)?.count(0)? >= many)
+    let values = of_owner(owner, [Value::time(now), id_of_cut_off(owner), Value::count(limit)]);
+    let rows = transaction.fetch(COUNT_VALID, values).await?;
+    Ok(rows.first().ok_or(Failure::UnreadableRow)?.count(0)? >= limit)
 }
 
 /// Stops counting at the given number. It uses the index on `issued_at` (the `+` excludes the index on `expires_at`),
 /// so tokens before the cut-off cost nothing.
-const COUNT_LIVE: &str = "
+const COUNT_VALID: &str = "
     SELECT count(*) FROM (
         SELECT id FROM bearer_private_tokens
         WHERE issuer = $1 AND subject = $2 AND dies_at > $3 AND +expires_at > $3
           AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)
-        LIMIT $5) AS live";
+        LIMIT $5) AS valid";
 
 fn of_owner<const N: usize>(owner: &Owner, more: [Value; N]) -> Vec<Value> {
     let mut values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
@@ -160,10 +169,10 @@ async fn insert(
         Value::time(token.issued_at),
         Value::time(token.expires_at),
         Value::Bytes(token.hash.into()),
-        Value::Int(i64::MAX),
+        Value::int(i64::MAX),
     ];
     let rows = transaction.fetch(INSERT, values).await?;
-    let id = rows.first().ok_or(Failure::Unreadable)?.int(0)?;
+    let id = rows.first().ok_or(Failure::UnreadableRow)?.int(0)?;
     Ok(PrivateToken::new(id, name, token.issued_at, token.expires_at))
 }
 
@@ -206,23 +215,23 @@ async fn page(
     let mut values = of_owner(owner, dates);
     let search = match search {
         None => "",
-        // The database cannot store a name that contains this text.
-        Some(search) if !database.can_hold(&search) => " AND 1 = 0",
+        // PostgreSQL has no NUL in texts, so no name contains this text.
+        Some(search) if database.is_postgres() && search.contains('\0') => " AND 1 = 0",
         Some(search) => {
             values.push(Value::Text(search));
-            database.spell(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0")
+            database.sql_for(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0")
         }
     };
-    let sql = page_sql(query, search);
-    let rows = database.read_built(|| Sql::Built(sql.clone()), &values).await?;
-    let count = rows.first().ok_or(Failure::Unreadable)?.count(0)?;
+    let rows = database.read(Sql::Built(page_sql(query, search)), &values).await?;
+    let count = rows.first().ok_or(Failure::UnreadableRow)?.count(0)?;
     let Some((number, _)) = query.locate(count) else { return Ok(None) };
-    let tokens: Result<Vec<_>, _> = rows.iter().filter_map(|row| view(row).transpose()).collect();
+    let tokens: Result<Vec<_>, _> =
+        rows.iter().filter_map(|row| read_token(row).transpose()).collect();
     Ok(Some(PrivateTokenPage::new(count, number, tokens?)))
 }
 
 /// `search` is a condition, or empty.
-pub(super) fn page_sql(query: &ListQuery, search: &str) -> String {
+pub(crate) fn page_sql(query: &ListQuery, search: &str) -> String {
     let offset = match query.page {
         Page::Number(_) => "$6",
         // $6 is 0 here. It is in the statement because every parameter must be used.
@@ -245,7 +254,7 @@ pub(super) fn page_sql(query: &ListQuery, search: &str) -> String {
 }
 
 /// Returns `None` for the row of an empty page, which has only the count.
-fn view(row: &Row) -> Result<Option<PrivateToken>, Failure> {
+fn read_token(row: &Row) -> Result<Option<PrivateToken>, Failure> {
     let Some(id) = row.optional_int(1)? else { return Ok(None) };
     let mut token = PrivateToken::new(id, row.text(2)?, row.time(3)?, row.time(4)?);
     token.last_used_at = row.optional_time(5)?;
