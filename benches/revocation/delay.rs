@@ -2,8 +2,7 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use tokio::task::JoinHandle;
-use tower_bearer::revocation::RevocationStore;
+use tower_bearer::{BackgroundTask, revocation::RevocationStore};
 use tower_bearer_redis::{OutboxRelay, RedisStore};
 use tower_bearer_sql::SqlStore;
 
@@ -71,7 +70,7 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
 /// The directory of an SQLite file, and the relay that copies from it.
 struct Database {
     directory: PathBuf,
-    relay: Option<JoinHandle<()>>,
+    relay: Option<BackgroundTask>,
 }
 
 impl Database {
@@ -88,7 +87,7 @@ impl Database {
         let relay = OutboxRelay::new(store.clone(), redis);
         // This seeds Redis. The measurement is about a fleet that already runs.
         relay.carry().await.unwrap();
-        self.relay = Some(tokio::spawn(async move { relay.run().await }));
+        self.relay = Some(relay.spawn());
         store
     }
 }
@@ -97,7 +96,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         // The relay would seed the Redis of the next measurement.
         if let Some(relay) = &self.relay {
-            relay.abort();
+            relay.stop();
         }
         let _ = std::fs::remove_dir_all(&self.directory);
     }

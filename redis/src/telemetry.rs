@@ -168,7 +168,7 @@ mod tests {
 
     #[cfg(feature = "tracing")]
     #[test]
-    fn the_table_of_events_has_every_name_and_no_other() {
+    fn the_table_of_events_has_exactly_the_events() {
         let rows = rows(include_str!("telemetry/events.md"));
         let names: Vec<_> = rows.iter().map(|cells| cells[0].trim_matches('`')).collect();
         assert_eq!(names, events::ALL);
@@ -176,7 +176,7 @@ mod tests {
 
     #[cfg(feature = "metrics")]
     #[test]
-    fn the_table_of_metrics_has_every_description_and_no_other() {
+    fn the_table_of_metrics_has_exactly_the_metrics() {
         use metrics_util::debugging::DebuggingRecorder;
 
         let recorder = DebuggingRecorder::new();

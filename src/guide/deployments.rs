@@ -147,8 +147,8 @@
 //! | handler | `issuing/src/router/calls/private_tokens.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
 //! | transaction with entry and outbox row | `sql/src/token_store/mod.rs`, `sql/src/token_store/private_tokens.rs`, `sql/src/entries.rs` |
 //! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local.rs` |
-//! | relay | `redis/src/relay.rs`, `redis/src/ledger.rs`, `redis/src/record.rs`, `redis/src/message.rs` |
-//! | the other process receives | `redis/src/pushes.rs`, `redis/src/reading.rs`, `src/revocation/cache.rs` (`WeakRevocationCache`) |
+//! | relay | `redis/src/relay.rs`, `redis/src/store.rs`, `redis/src/reconnect.rs`, `redis/src/keys.rs` |
+//! | the other process receives | `redis/src/pushes.rs`, `src/revocation/cache.rs` (`WeakRevocationCache`) |
 //! | its next request is rejected | `src/authenticator.rs`, `src/revocation/cache.rs`, `src/revocation/denials.rs` |
 //!
 //! # Deny-list

@@ -111,6 +111,7 @@
 //! | `evicting` | Redis | set `maxmemory-policy` to `noeviction`, and seed Redis again |
 //! | `replica` | Redis | connect to the master |
 //! | `down`, `dial`, `wire`, `tls` | Redis | Redis cannot be reached, or its certificate is not trusted. The process reconnects by itself |
+//! | `stopped` | Redis | your code has stopped the task of the `RedisStore`: connect a new store |
 //! | `redis` | Redis | Redis answered with an error: look at the rights of the user (ACL) |
 //! | `too_few_replicas`, `unconfirmed` | Redis | the entry is in force. Call again until enough replicas confirm it |
 //! | `out_of_date` | deny-list | the deny-list has not been up to date for longer than its bound: look at Redis |

@@ -135,6 +135,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if let Some(keys) = remote {
         keys.task().shutdown().await;
     }
+    if let Some(pushes) = pushes {
+        pushes.task().shutdown().await;
+    }
     Ok(())
 }
 
