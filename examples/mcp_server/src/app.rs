@@ -28,8 +28,7 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Headers that MCP clients in browsers send (revision 2026-07-28 and earlier ones).
-const MCP_HEADERS: [&str; 4] =
-    ["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id"];
+const MCP_HEADERS: [&str; 4] = ["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id"];
 
 /// The MCP server at the path of `resource`, and the metadata document.
 pub(crate) fn app<'a>(
@@ -57,7 +56,7 @@ pub(crate) fn app<'a>(
 }
 
 /// The tools behind streamable HTTP. It has no sessions, so that nothing but the token tells who calls.
-fn mcp_service(url: &Uri) -> StreamableHttpService<OrderTools, NeverSessionManager> {
+pub(crate) fn mcp_service(url: &Uri) -> StreamableHttpService<OrderTools, NeverSessionManager> {
     let host = url.authority().map(ToString::to_string);
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)

@@ -69,9 +69,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let origins = setting("ORIGINS").unwrap_or_default();
     let origins = origins.split(',').map(str::trim).filter(|origin| !origin.is_empty());
 
-    let resource = ProtectedResource::new(&resource)?
-        .with_scopes(tools::BASIC_SCOPES)?
-        .with_name("Orders");
+    let resource =
+        ProtectedResource::new(&resource)?.with_scopes(tools::BASIC_SCOPES)?.with_name("Orders");
     // MCP requires that a token is for this server: its audience is the resource (RFC 8707).
     let issuer = Issuer::discover(&issuer)?.audience(resource.identifier());
     let keys = issuer.remote_keys().cloned();

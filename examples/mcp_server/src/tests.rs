@@ -78,7 +78,10 @@ async fn a_request_without_a_token_learns_where_to_log_in() {
     let server = Server::new();
     let response = server.send(request(), call_of("whoami")).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(challenge(&response), format!(r#"Bearer realm="api", scope="orders:read", {METADATA}"#));
+    assert_eq!(
+        challenge(&response),
+        format!(r#"Bearer realm="api", scope="orders:read", {METADATA}"#)
+    );
 
     let document = Request::get("/.well-known/oauth-protected-resource/mcp");
     let document = json_of(server.send(document, "").await).await;
@@ -114,7 +117,8 @@ async fn a_tool_with_another_scope_gets_403_with_all_its_scopes() {
 #[tokio::test]
 async fn tokens_for_another_resource_or_outside_of_the_header_get_401() {
     let server = Server::new();
-    let other = server.issuer.token().scope("orders:read").for_audience("https://api.example/other");
+    let other =
+        server.issuer.token().scope("orders:read").for_audience("https://api.example/other");
     let response =
         server.send(request().header(AUTHORIZATION, other.bearer()), call_of("whoami")).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -143,6 +147,17 @@ async fn a_message_that_two_readers_understand_differently_gets_400() {
     let escaped = call_of("cancel_order").replace("cancel", r"\u0063ancel");
     let response = server.send(server.request("orders:read"), escaped).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn the_tool_itself_rejects_a_token_without_its_scope() {
+    let mut server = Server::new();
+    let service = app::mcp_service(&RESOURCE.parse().unwrap());
+    let layer = server.issuer.layer::<tower_bearer::claims::UntypedClaims>();
+    server.app = Router::new().route_service("/mcp", service).route_layer(layer);
+    let answer = json_of(server.call("orders:read", "cancel_order").await).await;
+    assert_eq!(answer["error"]["code"], -32600, "{answer}");
+    assert_eq!(answer.get("result"), None, "{answer}");
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ const provider = new Provider(issuer, {
       }),
     },
   },
+  // Clients may register for refresh tokens. They do not get any, so a step-up always asks the user.
+  issueRefreshToken: () => false,
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', use: 'sig', kid: 'one' }] },
   pkce: { required: () => true },
   // Clients register with the scopes that they ask for first. This server would then hold them to these among its own
