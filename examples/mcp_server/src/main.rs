@@ -5,10 +5,10 @@
 //!
 //! 1. Every request needs a token of the issuer. Its audience must be the URL of this server, and it must be in the
 //!    header `Authorization`.
-//! 2. A rejection names the metadata document of this server and the scopes, so that a client knows where to log in and
-//!    what to ask for.
+//! 2. A rejection names the metadata document of this server and the required scopes. A client then knows where to log
+//!    in, and which scopes to request.
 //! 3. A tool can require more scopes than the others: see [`tool_scopes`].
-//! 4. There are no MCP sessions: every request is authenticated by itself, so a session id cannot replace a token.
+//! 4. There are no MCP sessions. Every request needs the token, and a session id cannot replace it.
 //! 5. Requests with an `Origin` that is not in `ORIGINS`, or with another `Host` than that of `RESOURCE`, get 403. This
 //!    prevents DNS rebinding (MCP, Streamable HTTP, section "Security & Endpoint").
 

@@ -1,12 +1,12 @@
 //! Answers 403 to calls of tools for which the token has not enough scopes, before the MCP service sees them.
 //!
 //! The layer cannot know the tool: its name is in the body. MCP asks for HTTP 403 with `error="insufficient_scope"`,
-//! `scope` and `resource_metadata` (revision 2026-07-28, Authorization, "Runtime Insufficient Scope Errors"). Within the
-//! MCP service it is too late for that, because a tool can only answer with a JSON-RPC error.
+//! `scope` and `resource_metadata` (revision 2026-07-28, Authorization, "Runtime Insufficient Scope Errors"). A tool
+//! cannot answer like this: it can only answer with a JSON-RPC error.
 //!
 //! 1. The body of each `POST` is read, up to [`MAX_BODY_BYTES`]. A longer one gets 413.
-//! 2. A body that is not one JSON-RPC message gets 400. That includes a message with a member twice, which another reader
-//!    may understand in another way.
+//! 2. A body that is not one JSON-RPC message gets 400. So does a message with two `method`, `params` or `name`: another
+//!    reader may take the other one.
 //! 3. A call of a tool of [`SCOPES_OF_TOOLS`] needs all its scopes. If one is missing, the answer is 403, with the
 //!    challenge of the layer.
 //! 4. Every other message passes.
@@ -31,7 +31,10 @@ use crate::tools::SCOPES_OF_TOOLS;
 /// The longest message.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-const NOT_A_MESSAGE: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"The body is not one JSON-RPC message."}}"#;
+const NOT_A_MESSAGE: &str = concat!(
+    r#"{"jsonrpc":"2.0","id":null,"#,
+    r#""error":{"code":-32600,"message":"The body is not one JSON-RPC message."}}"#
+);
 
 /// The requirement of each tool that needs more than the basic scopes.
 #[derive(Clone)]
@@ -44,7 +47,7 @@ impl ToolScopes {
     }
 }
 
-/// The members of a message that name the tool. serde rejects a member that is there twice.
+/// The members of a message that name the tool. serde rejects a message that has one of them twice.
 #[derive(Deserialize)]
 struct Message {
     method: Option<String>,

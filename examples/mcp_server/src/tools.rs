@@ -18,13 +18,13 @@ use tower_bearer::Authenticated;
 /// Every request needs these, and a client asks for them at its first log-in.
 pub(crate) const BASIC_SCOPES: [&str; 1] = ["orders:read"];
 
-/// Tools that need other scopes than the basic ones, and all scopes that a call needs. Some clients do not keep the
-/// scopes that they had, and ask only for those of the challenge. So the basic scopes are part of the list.
+/// The tools that need more than the basic scopes, with all the scopes that a call needs. The basic scopes are part of
+/// the list: after a 403 some clients ask only for the scopes of the challenge, and lose those that they had.
 pub(crate) const SCOPES_OF_TOOLS: [(&str, [&str; 2]); 1] =
     [("cancel_order", ["orders:read", "orders:write"])];
 
-/// The verified token of the request that calls a tool. `rmcp` puts the parts of the HTTP request into the extensions of
-/// its own request.
+/// The verified token of the request that calls a tool. `rmcp` puts the parts of the HTTP request into the extensions
+/// of its own request.
 struct Caller(Authenticated);
 
 impl<C: AsRequestContext> FromContextPart<C> for Caller {
@@ -70,19 +70,18 @@ impl OrderTools {
     }
 
     #[tool(description = "The user and the scopes of the token")]
-    fn whoami(&self, caller: Caller) -> CallToolResult {
+    fn whoami(caller: Caller) -> CallToolResult {
         let scopes: Vec<&str> = caller.0.scopes().iter().collect();
         CallToolResult::structured(json!({ "user": caller.subject(), "scopes": scopes }))
     }
 
     #[tool(description = "The orders of the user")]
-    fn list_orders(&self, caller: Caller) -> CallToolResult {
+    fn list_orders(caller: Caller) -> CallToolResult {
         CallToolResult::structured(json!({ "user": caller.subject(), "orders": [1, 2] }))
     }
 
     #[tool(description = "Cancels an order of the user")]
     fn cancel_order(
-        &self,
         caller: Caller,
         Parameters(CancelOrder { order }): Parameters<CancelOrder>,
     ) -> Result<CallToolResult, ErrorData> {

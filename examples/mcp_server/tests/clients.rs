@@ -150,7 +150,7 @@ fn newest_revision() -> ClientLifecycleMode {
 }
 
 async fn connect(
-    client: impl StreamableHttpClient + Send + Sync,
+    client: impl StreamableHttpClient + Sync,
     url: &str,
 ) -> Result<RunningService<RoleClient, ()>, ClientInitializeError> {
     let config = StreamableHttpClientTransportConfig::with_uri(url);

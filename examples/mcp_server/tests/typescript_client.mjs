@@ -1,8 +1,9 @@
 // The official TypeScript client of MCP, for tests/clients.rs: `@modelcontextprotocol/sdk` from the directory in
 // MCP_CLIENT_DIR.
 //
-// `node typescript_client.mjs URL`: from this URL alone it finds the authorization server, registers, logs in, and calls
-// the tools. Then it gets more scope, and tries tokens that must be rejected. It fails if anything is not as expected.
+// `node typescript_client.mjs URL`: from this URL alone it finds the authorization server, registers, logs in, and
+// calls the tools. Then it gets more scope, and tries tokens that must be rejected. It fails if an answer is not as
+// expected.
 
 import assert from 'node:assert/strict';
 import { pathToFileURL } from 'node:url';
