@@ -16,7 +16,7 @@ use rmcp::transport::{
     StreamableHttpServerConfig, StreamableHttpService,
     streamable_http_server::session::never::NeverSessionManager,
 };
-use tower_bearer::{BearerLayer, ProtectedResource};
+use tower_bearer::{Authenticator, BearerLayer, ProtectedResource};
 use tower_http::{cors::CorsLayer, timeout::TimeoutLayer};
 
 use crate::{
@@ -32,19 +32,21 @@ const MCP_HEADERS: [&str; 4] = ["mcp-protocol-version", "mcp-method", "mcp-name"
 
 /// The MCP server at the path of `resource`, and the metadata document.
 pub(crate) fn app<'a>(
-    layer: &BearerLayer,
-    resource: &ProtectedResource,
+    authenticator: Authenticator,
+    resource: ProtectedResource,
     origins: impl Iterator<Item = &'a str>,
 ) -> Result<Router, Box<dyn Error>> {
     let origins: Arc<[HeaderValue]> = origins
         .map(|origin| origin.parse().map_err(|_| format!("{origin:?} is not an origin")))
         .collect::<Result<_, _>>()?;
     let url: Uri = resource.identifier().parse()?;
+    // MCP is not gRPC. So a rejection always has its HTTP status.
+    let layer = BearerLayer::new(authenticator).with_resource(resource).with_grpc_answers(false);
 
     // The layer that is added last sees a request first.
     let mcp = Router::new()
         .route_service(url.path(), mcp_service(&url))
-        .route_layer(from_fn_with_state(ToolScopes::new(layer), require_scopes_of_tool))
+        .route_layer(from_fn_with_state(ToolScopes::new(&layer), require_scopes_of_tool))
         // One layer for both, so that a 401 also names the scopes.
         .route_layer(layer.clone().and_require_scopes(BASIC_SCOPES))
         .route_layer(cors(&origins))

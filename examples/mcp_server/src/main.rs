@@ -23,7 +23,7 @@ mod tools;
 use std::{env, error::Error, net::SocketAddr, process::ExitCode};
 
 use tokio::net::TcpListener;
-use tower_bearer::{Authenticator, BearerLayer, Issuer, ProtectedResource};
+use tower_bearer::{Authenticator, Issuer, ProtectedResource};
 
 const HELP: &str = "\
 mcp_server: an MCP server that only opens for a valid Bearer JWT
@@ -75,11 +75,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let issuer = Issuer::discover(&issuer)?.audience(resource.identifier());
     let keys = issuer.remote_keys().cloned();
     let authenticator = Authenticator::builder().issuer(issuer).build()?;
-    let layer = BearerLayer::new(authenticator).with_resource(resource.clone());
-    let app = app::app(&layer, &resource, origins)?;
+    let url = resource.identifier().to_owned();
+    let app = app::app(authenticator, resource, origins)?;
 
     println!("listening on http://{address}");
-    println!("the MCP server is {}", resource.identifier());
+    println!("the MCP server is {url}");
     axum::serve(listener, app)
         .with_graceful_shutdown(async {
             let _ = tokio::signal::ctrl_c().await;

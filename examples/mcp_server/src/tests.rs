@@ -1,16 +1,19 @@
 //! The rules of the server, without a network. `tests/clients.rs` has real clients and an authorization server.
 
+use std::{convert::Infallible, time::Duration};
+
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes},
     http::{
         Request, Response, StatusCode,
         header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE},
         request::Builder,
     },
 };
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, channel::Channel};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tower::ServiceExt;
 use tower_bearer::{ProtectedResource, test_util::TestIssuer};
 
@@ -31,8 +34,7 @@ impl Server {
         let issuer = TestIssuer::new().with_audience(RESOURCE);
         let resource = ProtectedResource::new(RESOURCE).unwrap();
         let resource = resource.with_scopes(BASIC_SCOPES).unwrap();
-        let layer = issuer.layer().with_resource(resource.clone());
-        let app = app::app(&layer, &resource, [PAGE].into_iter()).unwrap();
+        let app = app::app(issuer.authenticator(), resource, [PAGE].into_iter()).unwrap();
         Self { app, issuer }
     }
 
@@ -124,6 +126,10 @@ async fn tokens_for_another_resource_or_outside_of_the_header_get_401() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert!(challenge(&response).contains(r#"error="invalid_token""#));
 
+    let mut grpc = request();
+    grpc.headers_mut().unwrap().insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
+    assert_eq!(server.send(grpc, "").await.status(), StatusCode::UNAUTHORIZED);
+
     let token = server.issuer.token().scope("orders:read").issue();
     let request = request().uri(format!("/mcp?access_token={token}"));
     let response = server.send(request, call_of("whoami")).await;
@@ -168,6 +174,16 @@ async fn a_message_that_is_too_long_gets_413() {
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_end_gets_408() {
+    let server = Server::new();
+    let (_sender, endless) = Channel::<Bytes, Infallible>::new(1);
+    let response = server.send(server.request("orders:read"), Body::new(endless));
+    // Time passes at once while everything waits.
+    let response = timeout(Duration::from_secs(3_600), response).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+}
+
 #[tokio::test]
 async fn other_hosts_and_pages_of_other_origins_get_403() {
     let server = Server::new();
@@ -194,9 +210,16 @@ async fn a_page_of_an_accepted_origin_may_send_the_token() {
         .header(ORIGIN, PAGE)
         .header("access-control-request-method", "POST")
         .header("access-control-request-headers", "authorization,mcp-protocol-version");
-    let response = Server::new().send(preflight, "").await;
+    let server = Server::new();
+    let response = server.send(preflight, "").await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["access-control-allow-origin"], PAGE);
     let allowed = response.headers()["access-control-allow-headers"].to_str().unwrap();
     assert!(allowed.contains("authorization") && allowed.contains("mcp-protocol-version"));
+
+    // It can read the challenge.
+    let response = server.send(request().header(ORIGIN, PAGE), call_of("whoami")).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(response.headers()["access-control-allow-origin"], PAGE);
+    assert_eq!(response.headers()["access-control-expose-headers"], "www-authenticate");
 }

@@ -77,4 +77,6 @@
 //! * **DNS rebinding.** Reject an unknown `Origin` with 403, also without a token. `rmcp` accepts only localhost as
 //!   `Host` by default. Set the name of your server with `with_allowed_hosts`.
 //! * **Pages in browsers** need a CORS layer outside of this one that exposes `WWW-Authenticate`.
+//! * **MCP is not gRPC.** With [`with_grpc_answers(false)`](crate::BearerLayer::with_grpc_answers) every rejection has
+//!   its HTTP status, also if a client calls its request gRPC.
 //! * **Do not pass the token on** to other services. It is for this server only.
