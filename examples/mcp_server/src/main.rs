@@ -86,7 +86,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         })
         .await?;
     if let Some(keys) = keys {
-        keys.shutdown().await;
+        keys.task().shutdown().await;
     }
     Ok(())
 }
