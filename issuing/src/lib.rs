@@ -56,7 +56,7 @@
 //! # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 //! ```
 //!
-//! The issuer needs a tokio runtime. Run [`run_maintenance`](TokenIssuer::run_maintenance) as one task in each process.
+//! The issuer needs a Tokio runtime. Call [`spawn_maintenance`](TokenIssuer::spawn_maintenance) in each process.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -80,7 +80,7 @@
 //! | A dies after the commit | the entry stays. It survives a kill of the database server too |
 //! | the database cannot be reached when B looks up | cached answers for the rest of the bound, then 503 |
 //! | a standby answers B | its lag adds to the bound. Use the URL of the primary |
-//! | nothing sweeps (`run_maintenance`) | old rows stay. No decision changes |
+//! | nothing sweeps (`spawn_maintenance`) | old rows stay. No decision changes |
 //!
 //! Without a relay the rows of `bearer_outbox` have no reader. They are swept with their entries.
 //!

@@ -58,7 +58,7 @@ fn every_call_can_be_made_from_a_handler() {
         is_send(&issuer.revoke_all(access));
         is_send(&issuer.revoke_subject(""));
         is_send(&issuer.revoke_key(""));
-        is_send(&issuer.run_maintenance());
+        is_send(&issuer.maintain());
     }
     let _ = handlers;
 }
