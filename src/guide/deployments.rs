@@ -144,7 +144,7 @@
 //!
 //! | step | files |
 //! |---|---|
-//! | handler | `issuing/src/router/calls/private_tokens.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
+//! | handler | `issuing/src/router/private_token_calls.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
 //! | transaction with entry and outbox row | `sql/src/lib.rs`, `sql/src/private_tokens.rs`, `sql/src/denials.rs` |
 //! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local.rs` |
 //! | relay | `redis/src/relay.rs`, `redis/src/ledger.rs`, `redis/src/record.rs`, `redis/src/message.rs` |

@@ -2,9 +2,9 @@
 
 mod any_store;
 mod failing;
-mod private_tokens;
-mod sessions;
-mod verifying;
+mod private_token_life;
+mod session_life;
+mod verification;
 mod waiting;
 
 use std::time::Duration;
