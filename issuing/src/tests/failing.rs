@@ -239,7 +239,7 @@ async fn a_right_password_is_counted_although_the_store_is_gone() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_does_not_stop_a_revocation() {
+async fn a_client_that_hangs_up_does_not_stop_a_revocation() {
     let (issuer, _) = issuer();
     let (_, access) = log_in(&issuer, "ada").await;
     let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
@@ -251,7 +251,7 @@ async fn who_hangs_up_does_not_stop_a_revocation() {
 }
 
 #[tokio::test]
-async fn a_device_that_is_not_noted_fails_no_log_in_and_is_noted_by_the_next() {
+async fn a_failure_to_note_a_device_does_not_fail_the_log_in() {
     let clock = ManualClock::at(NOW);
     let store = Mute::on(MemoryTokenStore::new().with_clock(clock.clone()));
     let (is_forgetful, noted) = (Arc::clone(&store.is_forgetful), Arc::clone(&store.noted));

@@ -121,6 +121,7 @@ async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() 
         let call = || Call::new(method.parse().unwrap(), path);
         observed.see(template, call(), method).await;
         observed.see(template, call().token(Some("not b64")), method).await;
+        observed.see(template, call().token(Some("a.b.c")), method).await;
         if *method == "POST" {
             for (content_type, body) in bodies {
                 let call = call().token(Some(&ada.access)).body(content_type, *body);
@@ -135,7 +136,7 @@ async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() 
     }
     let ada = observed.api.log_in("ada").await;
     let everything = "/revoke_all/";
-    for token in [None, Some("not b64"), Some(&*ada.access)] {
+    for token in [None, Some("not b64"), Some("a.b.c"), Some(&*ada.access)] {
         let call = Call::new(Method::POST, everything).token(token);
         observed.see(everything, call, "POST").await;
     }
