@@ -131,7 +131,7 @@ fn verifies_what_its_keys_signed(set: &KeySet, document: &str) {
     }
 }
 
-/// What is read of metadata: serde refuses a member of these that appears twice, and no other.
+/// What is read of metadata: serde refuses a member of these that stands there twice, and no other.
 #[derive(Deserialize)]
 struct Metadata {
     issuer: Value,

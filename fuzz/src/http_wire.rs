@@ -106,7 +106,7 @@ impl Answer {
     pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         let mut lines = self.headers.get_all(name).iter();
         let line = lines.next().map(|line| line.to_str().expect("printable ASCII"));
-        assert_eq!(lines.next(), None, "a header appears twice: {self:?}");
+        assert_eq!(lines.next(), None, "a header stands there twice: {self:?}");
         line
     }
 
