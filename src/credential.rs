@@ -55,7 +55,7 @@ impl Sources {
     }
 
     /// The token of the request. It is at most `max_token_length` bytes long. It may still be something other than a
-    /// b64token: [`refusal_of`] handles that.
+    /// b64token: [`corrected_kind`] handles that.
     pub(crate) fn find<'r>(
         &self,
         method: &Method,
@@ -251,7 +251,7 @@ fn is_token_character(byte: u8) -> bool {
 /// A text that is not a b64token is a malformed credential. It cannot be a token, because every character of a token is
 /// allowed in a b64token. So any such text is first rejected as a malformed token, and only malformed tokens need this
 /// second check. Valid tokens do not pay for it.
-pub(crate) fn refusal_of(token: &[u8], kind: RejectionKind) -> RejectionKind {
+pub(crate) fn corrected_kind(token: &[u8], kind: RejectionKind) -> RejectionKind {
     match kind {
         RejectionKind::MalformedToken if !is_b64token(token) => RejectionKind::MalformedCredential,
         kind => kind,

@@ -7,11 +7,12 @@ use http::{HeaderValue, Response, header::HeaderName, request::Parts};
 use tower_layer::Layer;
 
 use crate::{
-    Authenticated, Authenticator, BearerAuth, ConfigError, RejectionKind,
+    Authenticated, Authenticator, ConfigError, RejectionKind,
     claims::UntypedClaims,
     credential::Sources,
-    rejection::{Refusals, Responder},
+    rejection::{Rejections, Responder},
     require::RequireLayer,
+    service::{BearerAuth, LayerSettings},
 };
 
 /// Lets a request through only if it has a token that its [`Authenticator`] accepts.
@@ -58,17 +59,7 @@ use crate::{
 /// ```
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct BearerLayer<C = UntypedClaims> {
-    settings: Arc<Settings<C>>,
-}
-
-pub(crate) struct Settings<C> {
-    pub(crate) authenticator: Authenticator<C>,
-    pub(crate) sources: Sources,
-    pub(crate) optional: bool,
-    pub(crate) allows_cors_preflight: bool,
-    pub(crate) private_responses: bool,
-    /// In its own `Arc`, because the layer attaches it to requests without a token.
-    pub(crate) refusals: Arc<Refusals>,
+    settings: Arc<LayerSettings<C>>,
 }
 
 impl<C: Send + Sync + 'static> BearerLayer<C> {
@@ -76,13 +67,13 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     pub fn new(authenticator: Authenticator<C>) -> Self {
         let sources = Sources::new(authenticator.max_token_length());
         Self {
-            settings: Arc::new(Settings {
+            settings: Arc::new(LayerSettings {
                 authenticator,
                 sources,
                 optional: false,
                 allows_cors_preflight: false,
                 private_responses: false,
-                refusals: Arc::default(),
+                rejections: Arc::default(),
             }),
         }
     }
@@ -130,8 +121,8 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// [`ConfigError::InvalidHeaderValue`] if the realm has a character that is not printable ASCII, or has quotes or
     /// backslashes.
     pub fn with_realm(mut self, realm: impl AsRef<str>) -> Result<Self, ConfigError> {
-        let refusals = self.refusals_mut();
-        refusals.challenges = refusals.challenges.with_realm(realm.as_ref())?;
+        let rejections = self.rejections_mut();
+        rejections.challenges = rejections.challenges.with_realm(realm.as_ref())?;
         Ok(self)
     }
 
@@ -142,8 +133,8 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// [`ConfigError::InvalidHeaderValue`] if the URL is empty, has a character that is not printable ASCII, or has
     /// quotes or backslashes.
     pub fn with_resource_metadata(mut self, url: impl AsRef<str>) -> Result<Self, ConfigError> {
-        let refusals = self.refusals_mut();
-        refusals.challenges = refusals.challenges.with_resource_metadata(url.as_ref())?;
+        let rejections = self.rejections_mut();
+        rejections.challenges = rejections.challenges.with_resource_metadata(url.as_ref())?;
         Ok(self)
     }
 
@@ -151,7 +142,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// [`TokenApiResponder`](crate::rejection::TokenApiResponder). gRPC requests still get trailers-only answers,
     /// unless `responder` overrides [`respond_to_grpc`](Responder::respond_to_grpc).
     pub fn with_responder(mut self, responder: impl Responder) -> Self {
-        self.refusals_mut().responder = Arc::new(responder);
+        self.rejections_mut().responder = Arc::new(responder);
         self
     }
 
@@ -162,7 +153,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// 401 do not see a rejection with status 200. With `false`, all requests get the responder's answer with its HTTP
     /// status.
     pub fn with_grpc_answers(mut self, grpc_answers: bool) -> Self {
-        self.refusals_mut().grpc_answers = grpc_answers;
+        self.rejections_mut().grpc_answers = grpc_answers;
         self
     }
 
@@ -264,7 +255,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         T::Item: AsRef<str>,
     {
         let scopes = scopes.into_iter().map(|scope| scope.as_ref().into()).collect();
-        RequireLayer::scopes(scopes, Arc::clone(&self.settings.refusals))
+        RequireLayer::scopes(scopes, Arc::clone(&self.settings.rejections))
     }
 
     /// Returns a layer that answers 403 if `demand` does not return `true` for the token. Put it behind this layer. It
@@ -273,28 +264,28 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         &self,
         demand: impl Fn(&Authenticated<C>) -> bool + Send + Sync + 'static,
     ) -> RequireLayer<C> {
-        RequireLayer::demand(Box::new(demand), Arc::clone(&self.settings.refusals))
+        RequireLayer::demand(Box::new(demand), Arc::clone(&self.settings.rejections))
     }
 
     /// The response of this layer to a request that your own code rejects for this reason. It has the responder and the
     /// challenge of this layer, and telemetry counts it.
     #[must_use]
     pub fn reject(&self, kind: RejectionKind, request: &Parts) -> Response<Bytes> {
-        self.settings.refusals.respond(kind.into(), request)
+        self.settings.rejections.respond(kind.into(), request)
     }
 
     /// The `WWW-Authenticate` value of this layer for this reason, if there is one. Use it in your own responses.
     #[must_use]
     pub fn challenge(&self, kind: RejectionKind) -> Option<&HeaderValue> {
-        self.settings.refusals.challenges.of(kind)
+        self.settings.rejections.challenges.of(kind)
     }
 
-    fn settings_mut(&mut self) -> &mut Settings<C> {
+    fn settings_mut(&mut self) -> &mut LayerSettings<C> {
         Arc::make_mut(&mut self.settings)
     }
 
-    fn refusals_mut(&mut self) -> &mut Refusals {
-        Arc::make_mut(&mut self.settings_mut().refusals)
+    fn rejections_mut(&mut self) -> &mut Rejections {
+        Arc::make_mut(&mut self.settings_mut().rejections)
     }
 }
 
@@ -315,31 +306,5 @@ impl<C> Clone for BearerLayer<C> {
 impl<C> fmt::Debug for BearerLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerLayer").field("settings", &self.settings).finish()
-    }
-}
-
-impl<C> Clone for Settings<C> {
-    fn clone(&self) -> Self {
-        Self {
-            authenticator: self.authenticator.clone(),
-            sources: self.sources.clone(),
-            optional: self.optional,
-            allows_cors_preflight: self.allows_cors_preflight,
-            private_responses: self.private_responses,
-            refusals: Arc::clone(&self.refusals),
-        }
-    }
-}
-
-impl<C> fmt::Debug for Settings<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("authenticator", &self.authenticator)
-            .field("sources", &self.sources)
-            .field("optional", &self.optional)
-            .field("allows_cors_preflight", &self.allows_cors_preflight)
-            .field("private_responses", &self.private_responses)
-            .field("refusals", &self.refusals)
-            .finish()
     }
 }

@@ -25,7 +25,7 @@ use tower_service::Service;
 use crate::{
     Authenticated, Rejection, RejectionKind, ResponseBody,
     claims::UntypedClaims,
-    rejection::{Anonymous, Refusals, layer_not_installed},
+    rejection::{Anonymous, Rejections, layer_not_installed},
 };
 
 /// Rejects tokens that do not satisfy a demand.
@@ -33,15 +33,15 @@ use crate::{
 /// Cloning is cheap: all settings are behind one `Arc`.
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct RequireLayer<C = UntypedClaims> {
-    shared: Arc<Shared<C>>,
+    settings: Arc<RequireSettings<C>>,
 }
 
-struct Shared<C> {
+struct RequireSettings<C> {
     demand: Demand<C>,
     /// The rejection of a token that does not satisfy the demand.
     rejection: Rejection,
     challenge: Option<HeaderValue>,
-    refusals: Arc<Refusals>,
+    rejections: Arc<Rejections>,
 }
 
 enum Demand<C> {
@@ -52,26 +52,26 @@ enum Demand<C> {
 pub(crate) type Predicate<C> = Box<dyn Fn(&Authenticated<C>) -> bool + Send + Sync>;
 
 impl<C> RequireLayer<C> {
-    pub(crate) fn scopes(scopes: Vec<Box<str>>, refusals: Arc<Refusals>) -> Self {
-        let challenge = refusals.challenges.naming_scopes(scopes.iter().map(|scope| &**scope));
+    pub(crate) fn scopes(scopes: Vec<Box<str>>, rejections: Arc<Rejections>) -> Self {
+        let challenge = rejections.challenges.naming_scopes(scopes.iter().map(|scope| &**scope));
         Self {
-            shared: Arc::new(Shared {
+            settings: Arc::new(RequireSettings {
                 rejection: Rejection::insufficient_scope(scopes.join(" ").into()),
                 demand: Demand::Scopes(scopes),
                 challenge: Some(challenge),
-                refusals,
+                rejections,
             }),
         }
     }
 
-    pub(crate) fn demand(predicate: Predicate<C>, refusals: Arc<Refusals>) -> Self {
+    pub(crate) fn demand(predicate: Predicate<C>, rejections: Arc<Rejections>) -> Self {
         let kind = RejectionKind::PermissionDenied;
         Self {
-            shared: Arc::new(Shared {
+            settings: Arc::new(RequireSettings {
                 demand: Demand::Predicate(predicate),
                 rejection: kind.into(),
-                challenge: refusals.challenges.of(kind).cloned(),
-                refusals,
+                challenge: rejections.challenges.of(kind).cloned(),
+                rejections,
             }),
         }
     }
@@ -90,7 +90,7 @@ impl<S, C> Layer<S> for RequireLayer<C> {
     type Service = Require<S, C>;
 
     fn layer(&self, inner: S) -> Require<S, C> {
-        Require { inner, shared: Arc::clone(&self.shared) }
+        Require { inner, settings: Arc::clone(&self.settings) }
     }
 }
 
@@ -98,7 +98,7 @@ impl<S, C> Layer<S> for RequireLayer<C> {
 #[must_use = "a service does nothing until it is called"]
 pub struct Require<S, C = UntypedClaims> {
     inner: S,
-    shared: Arc<Shared<C>>,
+    settings: Arc<RequireSettings<C>>,
 }
 
 impl<S, C, ReqB, ResB> Service<Request<ReqB>> for Require<S, C>
@@ -115,13 +115,13 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let state = match self.shared.objection_to(&request) {
+        let state = match self.settings.objection_to(&request) {
             None => State::Calling { future: self.inner.call(request) },
             Some(objection) => {
                 // As in `BearerAuth`: a clone releases everything that was reserved for this call.
                 self.inner = self.inner.clone();
                 let (request, _) = request.into_parts();
-                State::Refused { response: Some(self.shared.refuse(objection, &request)) }
+                State::Rejected { response: Some(self.settings.reject(objection, &request)) }
             }
         };
         ResponseFuture { state }
@@ -130,30 +130,32 @@ where
 
 enum Objection {
     NotEnough,
-    Anonymous(Arc<Refusals>),
+    Anonymous(Arc<Rejections>),
     LayerNotInstalled,
 }
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl<C: Send + Sync + 'static> RequireSettings<C> {
     fn objection_to<B>(&self, request: &Request<B>) -> Option<Objection> {
         let extensions = request.extensions();
         match (extensions.get::<Authenticated<C>>(), extensions.get::<Anonymous<C>>()) {
             (Some(token), _) if self.demand.is_satisfied_by(token) => None,
             (Some(_), _) => Some(Objection::NotEnough),
             (None, Some(anonymous)) if anonymous.is_preflight => None,
-            (None, Some(anonymous)) => Some(Objection::Anonymous(Arc::clone(&anonymous.refusals))),
+            (None, Some(anonymous)) => {
+                Some(Objection::Anonymous(Arc::clone(&anonymous.rejections)))
+            }
             (None, None) => Some(Objection::LayerNotInstalled),
         }
     }
 
-    fn refuse(&self, objection: Objection, request: &Parts) -> Response<Bytes> {
+    fn reject(&self, objection: Objection, request: &Parts) -> Response<Bytes> {
         match objection {
             Objection::NotEnough => {
                 let challenge = self.challenge.as_ref();
-                self.refusals.respond_with(self.rejection.clone(), challenge, request)
+                self.rejections.respond_with(self.rejection.clone(), challenge, request)
             }
-            Objection::Anonymous(refusals) => {
-                refusals.respond(RejectionKind::MissingCredential.into(), request)
+            Objection::Anonymous(rejections) => {
+                rejections.respond(RejectionKind::MissingCredential.into(), request)
             }
             Objection::LayerNotInstalled => layer_not_installed::<C>(request),
         }
@@ -172,7 +174,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Calling { #[pin] future: F },
-        Refused { response: Option<Response<Bytes>> },
+        Rejected { response: Option<Response<Bytes>> },
     }
 }
 
@@ -187,8 +189,8 @@ where
             StateProjection::Calling { future } => {
                 future.poll(cx).map_ok(|response| response.map(ResponseBody::inner))
             }
-            StateProjection::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(response.map(ResponseBody::refusal))),
+            StateProjection::Rejected { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response.map(ResponseBody::rejection))),
                 None => panic!("polled after it was ready"),
             },
         }
@@ -199,26 +201,28 @@ impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
             State::Calling { .. } => "ResponseFuture::Calling(..)",
-            State::Refused { .. } => "ResponseFuture::Refused(..)",
+            State::Rejected { .. } => "ResponseFuture::Rejected(..)",
         })
     }
 }
 
 impl<C> Clone for RequireLayer<C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { settings: Arc::clone(&self.settings) }
     }
 }
 
 impl<C> fmt::Debug for RequireLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireLayer").field("demand", &self.shared.demand).finish_non_exhaustive()
+        f.debug_struct("RequireLayer")
+            .field("demand", &self.settings.demand)
+            .finish_non_exhaustive()
     }
 }
 
 impl<S: Clone, C> Clone for Require<S, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
     }
 }
 
@@ -226,7 +230,7 @@ impl<S: fmt::Debug, C> fmt::Debug for Require<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Require")
             .field("inner", &self.inner)
-            .field("demand", &self.shared.demand)
+            .field("demand", &self.settings.demand)
             .finish_non_exhaustive()
     }
 }

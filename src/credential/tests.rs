@@ -35,7 +35,7 @@ fn with_query() -> Sources {
 /// The token that is found, and the rejection if it is not a b64token.
 fn find<'r>(sources: &Sources, uri: &'r Uri, headers: &'r HeaderMap) -> Found<'r> {
     let Some(token) = sources.find(&Method::GET, uri, headers)? else { return Ok(None) };
-    match refusal_of(token, MalformedToken) {
+    match corrected_kind(token, MalformedToken) {
         MalformedToken => Ok(Some(std::str::from_utf8(token).unwrap())),
         other => Err(other),
     }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{
     challenge::Challenges,
-    grpc::{internal, is_grpc, refusal},
+    grpc::{internal, is_grpc, rejection},
     *,
 };
 use crate::ConfigError;
@@ -173,7 +173,7 @@ fn grpc_is_told_by_method_and_content_type() {
 #[test]
 fn grpc_answers_are_trailers_only() {
     for (answer, code) in ANSWERS.into_iter().zip(["16", "16", "3", "7", "14"]) {
-        let response = refusal(answer);
+        let response = rejection(answer);
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers().len(), 4);
         assert_eq!(response.headers()["cache-control"], "no-store");

@@ -14,7 +14,7 @@ use futures_util::{
 };
 use tokio::runtime::Handle;
 
-use super::{Unavailable, Verdict, answers::Token, cached_answer::Sent};
+use super::{Unavailable, Verdict, entry::OwnedTokenFacts, local_state::Sent};
 use crate::BoxFuture;
 
 /// The result of a lookup.
@@ -33,7 +33,7 @@ pub(super) struct InFlight(Mutex<Flights>);
 #[derive(Default)]
 struct Flights {
     started: u64,
-    by_token: HashMap<Arc<Token>, Flight>,
+    by_token: HashMap<Arc<OwnedTokenFacts>, Flight>,
 }
 
 struct Flight {
@@ -47,7 +47,7 @@ impl InFlight {
     /// returns `look_up`, which others may then join. The `bool` is true for a joined lookup.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
-        token: &Arc<Token>,
+        token: &Arc<OwnedTokenFacts>,
         sent: Sent,
         may_join: impl FnOnce(Sent) -> bool,
         look_up: impl Future<Output = Reply> + Send + 'static,
@@ -90,7 +90,7 @@ impl InFlight {
 /// Lives inside the lookup, and removes it from the map when it ends: answered, dropped or panicked.
 struct Landing {
     of: Arc<InFlight>,
-    token: Arc<Token>,
+    token: Arc<OwnedTokenFacts>,
     number: u64,
 }
 

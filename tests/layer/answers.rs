@@ -13,7 +13,7 @@ use tower_bearer::{
     rejection::{ProblemJson, Responder},
     require::Require,
     revocation::Verdict,
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 
 use crate::common::requests::{
@@ -253,21 +253,22 @@ async fn a_cookie_from_another_site_is_forbidden() {
     .await;
 }
 
-fn layer_over_a_store_that(habit: StoreHabit) -> BearerLayer {
-    let cache = RevocationCache::new(FakeStore::that(habit), std::time::Duration::from_secs(30))
+fn layer_over_a_store_that(habit: StoreBehavior) -> BearerLayer {
+    let cache = RevocationCache::new(FakeStore::new(habit), std::time::Duration::from_secs(30))
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     BearerLayer::new(authenticator().with_revocation(cache))
 }
 
 #[tokio::test]
 async fn a_revoked_token_is_a_bad_token() {
-    let service = layer_over_a_store_that(StoreHabit::Says(Verdict::NotRevoked)).layer(open());
+    let service =
+        layer_over_a_store_that(StoreBehavior::Answers(Verdict::NotRevoked)).layer(open());
     let outcome = send(service, with_bearer(&token())).await;
     outcome.assert_passed();
     assert!(outcome.authenticated().is_some());
 
     assert_answer(
-        &layer_over_a_store_that(StoreHabit::Says(Verdict::Revoked)).layer(open()),
+        &layer_over_a_store_that(StoreBehavior::Answers(Verdict::Revoked)).layer(open()),
         with_bearer(&token()),
         RejectionKind::Revoked,
         (401, Some(INVALID_TOKEN), TOKEN_NOT_VALID),
@@ -279,7 +280,7 @@ async fn a_revoked_token_is_a_bad_token() {
 #[tokio::test]
 async fn what_cannot_be_told_now_is_503() {
     assert_answer(
-        &layer_over_a_store_that(StoreHabit::Fails).layer(open()),
+        &layer_over_a_store_that(StoreBehavior::Fails).layer(open()),
         with_bearer(&token()),
         RejectionKind::RevocationUnavailable,
         (503, None, UNAVAILABLE),
@@ -352,7 +353,7 @@ async fn a_closure_can_write_the_refusals_and_forgets_nothing() {
     assert_eq!(send(service, grpc).await.headers["grpc-status"], "16");
 
     let unavailable =
-        layer_over_a_store_that(StoreHabit::Fails).with_responder(teapot).layer(open());
+        layer_over_a_store_that(StoreBehavior::Fails).with_responder(teapot).layer(open());
     let outcome = send(unavailable, with_bearer(&token())).await;
     assert_eq!(outcome.headers(), [("cache-control", "no-store"), ("retry-after", "5")]);
 }
@@ -406,7 +407,7 @@ async fn a_responder_can_write_the_answers_to_grpc_too() {
 
 #[tokio::test]
 async fn what_a_responder_sets_stays() {
-    let service = layer_over_a_store_that(StoreHabit::Fails)
+    let service = layer_over_a_store_that(StoreBehavior::Fails)
         .with_responder(|_: &Rejection, _: &Parts| {
             Response::builder()
                 .header(CACHE_CONTROL, "no-cache")

@@ -23,7 +23,7 @@ use tower_bearer::{
     claims::{ManualClock, UntypedClaims},
     require::{self, Require, RequireLayer},
     revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 use tower_test::mock::{self, Mock, Spawn};
 
@@ -358,7 +358,7 @@ async fn dropping_a_refusal_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_look_up_that_ends_in_a_refusal_does_not_call_the_service() {
-    let store = FakeStore::that(StoreHabit::Says(Verdict::Revoked));
+    let store = FakeStore::new(StoreBehavior::Answers(Verdict::Revoked));
     let cache = RevocationCache::new(store, Duration::ZERO)
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let layer = BearerLayer::new(authenticator().with_revocation(cache));

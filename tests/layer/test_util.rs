@@ -23,7 +23,8 @@ use tower_bearer::{
         StoreError, Verdict,
     },
     test_util::{
-        self, FakeStore, PassAnyoneAs, StoreHabit, TestIssuer, TestToken, revocation_conformance,
+        self, FakeStore, FixedUserLayer, StoreBehavior, TestIssuer, TestToken,
+        revocation_conformance,
     },
 };
 
@@ -32,7 +33,7 @@ use crate::common::{
     tokens::block_on,
 };
 
-const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
+const NOT_REVOKED: StoreBehavior = StoreBehavior::Answers(Verdict::NotRevoked);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Claims {
@@ -222,7 +223,7 @@ fn routes() -> Router {
 #[tokio::test]
 async fn a_router_without_a_layer_takes_anyone_for_the_user_of_the_test() {
     let ada = test_util::authenticated::<Claims>(Claims { sub: "ada".into(), tenant: 7 });
-    let app = routes().layer(PassAnyoneAs::new(ada));
+    let app = routes().layer(FixedUserLayer::new(ada));
     let bob = issuer().token().subject("bob");
     for request in [body(Request::get("/")), with(&bob)] {
         let outcome = send(app.clone(), request.map(axum::body::Body::new)).await;
@@ -235,7 +236,7 @@ async fn a_bearer_layer_is_not_got_past() {
     let ada = issuer().token().subject("ada").authenticated::<UntypedClaims>();
     for layer in [issuer().layer::<UntypedClaims>(), issuer().layer().optional()] {
         let app = layer.require_scopes([""; 0]).layer(open());
-        let app = PassAnyoneAs::new(ada.clone()).layer(layer.layer(app));
+        let app = FixedUserLayer::new(ada.clone()).layer(layer.layer(app));
         let outcome = send(app, body(Request::get("/"))).await;
         assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
         assert_eq!(outcome.status, StatusCode::UNAUTHORIZED);
@@ -248,7 +249,7 @@ async fn scopes_are_demanded_of_the_user_of_the_test() {
     let demand = issuer.layer::<UntypedClaims>().require_scopes(["admin"]);
     for (scope, status) in [("admin", StatusCode::OK), ("other", StatusCode::FORBIDDEN)] {
         let user = issuer.token().scope(scope).authenticated::<UntypedClaims>();
-        let app = PassAnyoneAs::new(user).layer(demand.layer(open()));
+        let app = FixedUserLayer::new(user).layer(demand.layer(open()));
         assert_eq!(send(app, body(Request::get("/"))).await.status, status);
     }
 }
@@ -261,12 +262,12 @@ fn the_layer_that_passes_anyone_goes_wherever_a_bearer_layer_does() {
     // No claims are cloned or shown.
     #[derive(Deserialize)]
     struct Plain {}
-    let layer = PassAnyoneAs::new(issuer().token().authenticated::<Plain>());
+    let layer = FixedUserLayer::new(issuer().token().authenticated::<Plain>());
     let service = layer.layer(open());
     is_host_ready(&layer);
     is_host_ready(&service);
     is_service(&service);
-    assert!(format!("{layer:?}").starts_with("PassAnyoneAs(Authenticated {"));
+    assert!(format!("{layer:?}").starts_with("FixedUserLayer(Authenticated {"));
 }
 
 #[tokio::test]
@@ -292,36 +293,36 @@ fn over(store: &FakeStore, issuer: &TestIssuer) -> (BearerLayer, RevocationCache
 #[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_503_until_it_does() {
     let issuer = issuer();
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
-        let store = FakeStore::that(NOT_REVOKED);
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs, StoreBehavior::Panics] {
+        let store = FakeStore::new(NOT_REVOKED);
         let (layer, _) = over(&store, &issuer);
         let status = async || send(layer.layer(open()), with(&issuer.token())).await.status;
         assert_eq!(status().await, StatusCode::OK);
-        store.turns_to(habit);
+        store.set_behavior(habit);
         assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE, "{habit:?}");
-        store.turns_to(NOT_REVOKED);
+        store.set_behavior(NOT_REVOKED);
         assert_eq!(status().await, StatusCode::OK);
-        assert_eq!(store.asked(), 3);
-        store.turns_to(StoreHabit::Says(Verdict::Revoked));
+        assert_eq!(store.lookups(), 3);
+        store.set_behavior(StoreBehavior::Answers(Verdict::Revoked));
         assert_eq!(status().await, StatusCode::UNAUTHORIZED);
     }
 }
 
 #[tokio::test]
 async fn a_look_up_that_hangs_is_answered_when_the_store_turns() {
-    let (store, issuer) = (FakeStore::that(StoreHabit::Hangs), issuer());
+    let (store, issuer) = (FakeStore::new(StoreBehavior::Hangs), issuer());
     let (layer, _) = over(&store, &issuer);
     let waiting = tokio::spawn(layer.layer(open()).oneshot(with(&issuer.token())));
-    while store.asked() == 0 {
+    while store.lookups() == 0 {
         tokio::task::yield_now().await;
     }
-    store.turns_to(StoreHabit::Says(Verdict::Revoked));
+    store.set_behavior(StoreBehavior::Answers(Verdict::Revoked));
     assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn a_revocation_fails_and_hangs_as_the_store_does() {
-    let store = FakeStore::that(NOT_REVOKED);
+    let store = FakeStore::new(NOT_REVOKED);
     let token = Revocable::token(TestIssuer::NAME, "a");
     let told = || {
         store
@@ -330,14 +331,14 @@ async fn a_revocation_fails_and_hangs_as_the_store_does() {
             .map(|told| told.is_ok())
     };
     assert_eq!(told(), Some(true));
-    store.turns_to(StoreHabit::Fails);
+    store.set_behavior(StoreBehavior::Fails);
     assert_eq!(told(), Some(false));
-    store.turns_to(StoreHabit::Hangs);
+    store.set_behavior(StoreBehavior::Hangs);
     assert_eq!(told(), None);
-    assert_eq!(store.asked(), 0, "nobody looked anything up");
+    assert_eq!(store.lookups(), 0, "nobody looked anything up");
 
     // It takes revocations, and knows nothing of them.
-    store.turns_to(NOT_REVOKED);
+    store.set_behavior(NOT_REVOKED);
     assert_eq!(told(), Some(true));
     let verdict = store.look_up(&Lookup::new([token.clone()], UnixTime::from_secs(NOW))).await;
     assert_eq!(verdict.unwrap(), Verdict::NotRevoked);
@@ -345,7 +346,7 @@ async fn a_revocation_fails_and_hangs_as_the_store_does() {
 
 #[tokio::test]
 async fn what_was_spelled_out_for_an_outage_can_be_tested() {
-    let (store, issuer) = (FakeStore::that(StoreHabit::Fails), issuer());
+    let (store, issuer) = (FakeStore::new(StoreBehavior::Fails), issuer());
     let revocation =
         RevocationCache::new(store, Duration::ZERO).with_on_unavailable(OnUnavailable::Allow);
     let authenticator = issuer.authenticator::<UntypedClaims>().with_revocation(revocation.clone());

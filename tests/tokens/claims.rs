@@ -520,13 +520,13 @@ fn the_authors_checks_run_on_every_request_and_may_refuse_or_be_unable_to_tell()
         .issuer(issuer())
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .add_check(|token| match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
-            Some("red") => Err(CheckError::Refused),
+            Some("red") => Err(CheckError::Rejected),
             _ => Ok(()),
         })
         .add_async_check(|token| async move {
             match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
                 Some("black") => Err(CheckError::Unavailable),
-                Some("grey") => Err(CheckError::Refused),
+                Some("grey") => Err(CheckError::Rejected),
                 _ => Ok(()),
             }
         })
@@ -728,11 +728,11 @@ mod rfc7515 {
 #[test]
 fn a_check_that_was_added_before_the_claims_is_an_error() {
     let builder = || Authenticator::builder().issuer(issuer());
-    let pure = builder().add_pure_check(|_| Err(CheckError::Refused)).claims::<NoClaims>();
+    let pure = builder().add_pure_check(|_| Err(CheckError::Rejected)).claims::<NoClaims>();
     assert!(matches!(pure.build(), Err(ConfigError::ChecksBeforeClaims)));
-    let check = builder().add_check(|_| Err(CheckError::Refused)).claims::<NoClaims>();
+    let check = builder().add_check(|_| Err(CheckError::Rejected)).claims::<NoClaims>();
     assert!(matches!(check.claims::<NoClaims>().build(), Err(ConfigError::ChecksBeforeClaims)));
-    let slow = builder().add_async_check(async |_| Err(CheckError::Refused)).claims::<NoClaims>();
+    let slow = builder().add_async_check(async |_| Err(CheckError::Rejected)).claims::<NoClaims>();
     assert!(matches!(slow.build(), Err(ConfigError::ChecksBeforeClaims)));
     assert!(builder().claims::<NoClaims>().add_check(|_| Ok(())).build().is_ok());
 }

@@ -21,7 +21,7 @@ use tower_bearer::{
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 
 use crate::common::tokens::{self, block_on, ed25519_key, fixture, p256_key};
@@ -118,7 +118,7 @@ impl World {
                 .add_check(move |token| {
                     let tenant = token.claims().get("tenant").and_then(|tenant| tenant.as_u64());
                     let is_refused = tenant == Some(refused.load(Ordering::SeqCst) as u64);
-                    if is_refused { Err(CheckError::Refused) } else { Ok(()) }
+                    if is_refused { Err(CheckError::Rejected) } else { Ok(()) }
                 })
                 .build()
                 .unwrap();
@@ -388,7 +388,7 @@ fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
 #[test]
 fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
-    let store = FakeStore::that(StoreHabit::Says(Verdict::NotRevoked));
+    let store = FakeStore::new(StoreBehavior::Answers(Verdict::NotRevoked));
     let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
         .with_clock(clock.clone())
@@ -402,12 +402,12 @@ fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
     let is_accepted = || block_on(authenticator.authenticate(&token)).is_ok();
 
     assert!(is_accepted() && is_accepted() && is_accepted());
-    assert_eq!(store.asked(), 1);
+    assert_eq!(store.lookups(), 1);
     revocation.doubt();
     assert!(is_accepted() && is_accepted() && is_accepted());
-    assert_eq!(store.asked(), 2, "asked once more, not at every request");
+    assert_eq!(store.lookups(), 2, "asked once more, not at every request");
 
-    store.turns_to(StoreHabit::Fails);
+    store.set_behavior(StoreBehavior::Fails);
     clock.advance(BOUND * 2);
     assert!(is_accepted(), "stale, while the store is down");
     clock.advance(Duration::from_nanos(1));

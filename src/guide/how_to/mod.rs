@@ -5,7 +5,7 @@
 //! | [`streams`] | WebSockets and server-sent events, which stay open after the request that opened them |
 //! | [`graphql`] | one route, public and protected fields, subscriptions |
 //! | [`testing`] | handlers without tokens, tokens without an issuer, stores that fail |
-//! | [`tenants`] | several issuers in one service |
+//! | [`multi_tenant`] | several issuers in one service |
 //! | [`routes`] | a policy for each route: scopes, roles, fresh tokens, public routes |
 //! | [`from_jsonwebtoken`] | move here from your own middleware around `jsonwebtoken` |
 //! | [`from_jwt_authorizer`] | move here from `jwt-authorizer`, name by name |
@@ -15,7 +15,8 @@
 pub mod from_jsonwebtoken;
 pub mod from_jwt_authorizer;
 pub mod graphql;
+pub mod multi_tenant;
 pub mod routes;
 pub mod streams;
-pub mod tenants;
+
 pub mod testing;

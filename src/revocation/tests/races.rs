@@ -81,7 +81,7 @@ async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_
     let interruption = Interruption::default();
     let time = ManualClock::at(at(NOW));
     let clock = Interrupting(time.clone(), interruption.clone());
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let cache = RevocationCache::new(store, BOUND).with_clock(clock);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
 
@@ -158,7 +158,7 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
 #[test]
 fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_interleave() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     for round in 0..200 {
         let token = token(&format!("token {round}"));

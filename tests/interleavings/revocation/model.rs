@@ -14,8 +14,7 @@ use loom::{
 
 use super::{
     Revocable, RevocationEntry, TokenFacts, Verdict,
-    cached_answer::{CachedAnswer, Sent},
-    local::LocalState,
+    local_state::{CachedAnswer, LocalState, Sent},
 };
 use crate::{
     UnixTime,
@@ -74,14 +73,14 @@ impl Shared {
         entry(thing).with_cut_off(UnixTime::from_secs(NOW))
     }
 
-    /// As `RevocationCache::check` begins.
+    /// As `RevocationChecker::check` begins.
     fn ask_here(&self) -> (Sent, Option<Verdict>) {
         self.local.start_due(&self.clock);
         let sent = Sent { epoch: self.local.epoch(), at: Moment::of(&self.clock) };
         let remembered = self.remembered.lock().unwrap().clone();
-        let judgement =
-            self.local.judge(sent.epoch, remembered.as_deref(), &self.token(), &self.clock);
-        (sent, judgement)
+        let verdict =
+            self.local.decide(sent.epoch, remembered.as_deref(), &self.token(), &self.clock);
+        (sent, verdict)
     }
 
     /// As a request goes on: asks the store where it has to, and remembers what that said.
@@ -98,7 +97,7 @@ impl Shared {
             return Verdict::Revoked;
         }
         *self.remembered.lock().unwrap() = Some(Arc::new(CachedAnswer::new(sent, 0)));
-        match self.local.refuse(&self.token(), &self.clock) {
+        match self.local.denies(&self.token(), &self.clock) {
             true => Verdict::Revoked,
             false => Verdict::NotRevoked,
         }

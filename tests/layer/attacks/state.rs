@@ -11,7 +11,7 @@ use tower_bearer::{
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 
 use super::{
@@ -25,7 +25,7 @@ use crate::common::{
 
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 const BOUND: Duration = Duration::from_secs(30);
-const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
+const NOT_REVOKED: StoreBehavior = StoreBehavior::Answers(Verdict::NotRevoked);
 
 /// A server with a revocation cache before `store`, all on one clock.
 async fn guarded(
@@ -206,20 +206,20 @@ fn token_named(id: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
-        let store = FakeStore::that(NOT_REVOKED);
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs, StoreBehavior::Panics] {
+        let store = FakeStore::new(NOT_REVOKED);
         let (server, revocation, clock) =
             guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
         server.assert_admitted(&token_named("known")).await;
         server.assert_admitted(&token_named("revoked")).await;
-        store.turns_to(habit);
+        store.set_behavior(habit);
         let unavailable = RejectionKind::RevocationUnavailable;
         server.assert_refused(&token_named("new"), unavailable).await;
         // A token that is bad anyway is never asked about.
-        let asked = store.asked();
+        let asked = store.lookups();
         let bad = sign_hs256_with(&[1; 32], HEADER, CLAIMS);
         server.assert_refused(&bad, RejectionKind::BadSignature).await;
-        assert_eq!(store.asked(), asked);
+        assert_eq!(store.lookups(), asked);
         // A denial that is known needs no store, and is in force whatever comes of telling it.
         let revoked = by_id("https://issuer.example", "revoked");
         let revoked = RevocationEntry::new(revoked, UnixTime::from_secs(NOW + 3_600));
@@ -230,7 +230,7 @@ async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
         server.assert_refused(&token_named("known"), unavailable).await;
         server.assert_refused(&token_named("revoked"), RejectionKind::Revoked).await;
 
-        store.turns_to(NOT_REVOKED);
+        store.set_behavior(NOT_REVOKED);
         server.assert_admitted(&token_named("new")).await;
         server.assert_admitted(&token_named("known")).await;
     }
@@ -238,9 +238,9 @@ async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs, StoreBehavior::Panics] {
         for policy in [OnUnavailable::Allow, OnUnavailable::ServeStale(BOUND * 10)] {
-            let store = FakeStore::that(NOT_REVOKED);
+            let store = FakeStore::new(NOT_REVOKED);
             let (server, revocation, clock) = guarded(store.clone(), [issuer()], policy).await;
             server.assert_admitted(&token_named("known")).await;
             server.assert_admitted(&token_named("revoked")).await;
@@ -249,7 +249,7 @@ async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
                 .revoke(&RevocationEntry::new(revoked, UnixTime::from_secs(NOW + 3_600)))
                 .await
                 .unwrap();
-            store.turns_to(habit);
+            store.set_behavior(habit);
             clock.advance(BOUND * 2);
             server.assert_admitted(&token_named("known")).await;
             server.assert_refused(&token_named("revoked"), RejectionKind::Revoked).await;
@@ -271,7 +271,7 @@ async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
 
 #[tokio::test]
 async fn row_61_a_store_that_lies_takes_back_no_denial() {
-    let store = FakeStore::that(NOT_REVOKED);
+    let store = FakeStore::new(NOT_REVOKED);
     let (server, revocation, clock) = guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
     for id in ["here", "there", "neither"] {
         server.assert_admitted(&token_named(id)).await;
@@ -284,9 +284,9 @@ async fn row_61_a_store_that_lies_takes_back_no_denial() {
         .await
         .unwrap();
     clock.advance(BOUND * 2);
-    store.turns_to(StoreHabit::Says(Verdict::Revoked));
+    store.set_behavior(StoreBehavior::Answers(Verdict::Revoked));
     server.assert_refused(&token_named("there"), RejectionKind::Revoked).await;
-    store.turns_to(NOT_REVOKED);
+    store.set_behavior(NOT_REVOKED);
     for _ in 0..3 {
         server.assert_refused(&token_named("here"), RejectionKind::Revoked).await;
         server.assert_refused(&token_named("there"), RejectionKind::Revoked).await;

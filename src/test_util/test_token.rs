@@ -11,7 +11,7 @@ use http::HeaderValue;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{TestIssuer, issuer::new_key};
+use super::{TestIssuer, test_issuer::new_key};
 use crate::{Authenticated, claims::MAX_LEEWAY, jws::SigningKey};
 
 /// The default lifetime of a token, in seconds.
@@ -191,7 +191,7 @@ impl TestToken {
     }
 
     /// The user that the issuer's own [`authenticator`](TestIssuer::authenticator) makes from the token. Use it for
-    /// handlers that are called without HTTP, and for [`PassAnyoneAs`](super::PassAnyoneAs).
+    /// handlers that are called without HTTP, and for [`FixedUserLayer`](super::FixedUserLayer).
     ///
     /// # Panics
     /// If the token is rejected. The panic names the rejection kind.

@@ -113,9 +113,11 @@ async fn dropping_the_request_that_asked_leaves_the_others_their_answer() {
 
 #[tokio::test]
 async fn a_request_that_was_never_polled_holds_nobody_up() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
-    let Check::Pending(idle) = cache.check(&token("a").facts(), &RevocationMemo::new(true)) else {
+    let RevocationCheck::Pending(idle) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
+    else {
         panic!("no lookup was needed")
     };
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -127,7 +129,8 @@ async fn dropping_every_request_leaves_nothing_behind_and_the_next_asks_afresh()
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let polled = ask(&cache, &token("a"));
-    let Check::Pending(unpolled) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
+    let RevocationCheck::Pending(unpolled) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("no lookup was needed")
     };
@@ -146,26 +149,30 @@ async fn dropping_every_request_leaves_nothing_behind_and_the_next_asks_afresh()
 
 #[tokio::test]
 async fn a_store_that_panics_is_unavailable_to_all_who_wait_and_to_nobody_after() {
-    let store = Store::that(Habit::Panics);
+    let store = Store::new(Behavior::Panics);
     let (cache, _) = cache(&store);
-    let Check::Pending(first) = cache.check(&token("a").facts(), &RevocationMemo::new(true)) else {
+    let RevocationCheck::Pending(first) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
+    else {
         panic!("no lookup was needed")
     };
-    let Check::Pending(second) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
+    let RevocationCheck::Pending(second) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("no lookup was needed")
     };
     assert_eq!((first.await, second.await), (Err(Unavailable), Err(Unavailable)));
     let stats = cache.stats();
     assert_eq!((stats.in_flight, stats.failures, stats.look_ups), (0, 1, 1));
-    store.turns_to(Habit::Says(Verdict::NotRevoked));
+    store.set_behavior(Behavior::Answers(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
 }
 
 #[test]
 fn a_store_that_answers_at_once_needs_no_runtime() {
-    let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
-    let Check::Pending(mut answer) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
+    let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
+    let RevocationCheck::Pending(mut answer) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("no lookup was needed")
     };
