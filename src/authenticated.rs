@@ -210,12 +210,12 @@ impl<C> VerifiedToken<C> {
     }
 
     /// Whether the key set of this number is the last one that was known to contain the key.
-    pub(crate) fn key_stood_in(&self, number: u64) -> bool {
+    pub(crate) fn was_key_in_set(&self, number: u64) -> bool {
         self.0.key_set.load(Ordering::Relaxed) == number
     }
 
     /// Whether the same key would be chosen from `keys` to verify the token again.
-    pub(crate) fn key_stands_in(&self, keys: &KeySet) -> bool {
+    pub(crate) fn is_key_in_set(&self, keys: &KeySet) -> bool {
         let named = match &self.0.named_key {
             NamedKey::None => None,
             NamedKey::Same => self.0.key.key_id(),

@@ -26,6 +26,7 @@ use http::{
     uri::PathAndQuery,
 };
 
+use self::look_alike::is_token_character;
 use crate::RejectionKind;
 
 /// Where the credential may be, and whether it is removed.
@@ -239,11 +240,6 @@ fn skip_spaces(mut bytes: &[u8]) -> &[u8] {
         bytes = rest;
     }
     bytes
-}
-
-/// `tchar` (RFC 9110 section 5.6.2).
-fn is_token_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Corrects the kind of a rejection of this token.

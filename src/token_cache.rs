@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_tokens_are_remembered_as_the_bytes_allow_that_each_is_said_to_take_up() {
+    fn the_cache_holds_as_many_tokens_as_their_sizes_allow() {
         let long = format!(r#","x":"{}""#, "x".repeat(3_000));
         let many = format!(r#","x":[{}0]"#, "0,".repeat(200));
         let nested = format!(r#","x":[{}0]"#, "[0],{},".repeat(10));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_another_if_any_byte_of_it_is() {
+    fn a_text_that_differs_in_one_byte_is_another_token() {
         let (token, verified) = verified("");
         let cache = TokenCache::new(1 << 20, true);
         cache.remember(token.as_bytes(), &verified);

@@ -117,8 +117,8 @@ impl<C> Verifier<C> {
         let issuer = self.0.settings.issuers.get(known.issuer())?;
         let clock = &*self.0.settings.clock;
         // Cache hit, check 7: the key is still in the key set.
-        if !known.key_stood_in(issuer.current_number(clock))
-            && !known.key_stands_in(&issuer.current_keys(clock))
+        if !known.was_key_in_set(issuer.current_number(clock))
+            && !known.is_key_in_set(&issuer.current_keys(clock))
         {
             self.0.cache.forget(token);
             return None;

@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_that_are_no_seconds_are_invalid_and_never_absent() {
+    fn dates_that_are_not_seconds_are_invalid_and_never_absent() {
         for literal in [
             "\"1300819380\"",
             "true",

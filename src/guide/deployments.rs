@@ -146,10 +146,10 @@
 //! |---|---|
 //! | handler | `issuing/src/router/calls/private_tokens.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
 //! | transaction with entry and outbox row | `sql/src/lib.rs`, `sql/src/private_tokens.rs`, `sql/src/denials.rs` |
-//! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local.rs` |
+//! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local_state.rs` |
 //! | relay | `redis/src/relay.rs`, `redis/src/ledger.rs`, `redis/src/record.rs`, `redis/src/message.rs` |
 //! | the other process receives | `redis/src/pushes.rs`, `redis/src/reading.rs`, `src/revocation/cache.rs` (`WeakRevocationCache`) |
-//! | its next request is rejected | `src/authenticator.rs`, `src/revocation/cache.rs`, `src/revocation/denials.rs` |
+//! | its next request is rejected | `src/authenticator.rs`, `src/revocation/check.rs`, `src/revocation/local_state.rs` |
 //!
 //! # Deny-list
 //!

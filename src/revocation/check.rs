@@ -153,7 +153,7 @@ impl RevocationChecker {
         let is_fresh = |answer: &CachedAnswer| self.lookups.is_fresh(answer.sent, now);
         let kept = memo.load();
         let kept = kept.as_ref().and_then(|kept| kept.as_ref());
-        let carried = kept.filter(|answer| self.lookups.answers.own(answer));
+        let carried = kept.filter(|answer| self.lookups.answers.owns(answer));
         // A doubted answer of the token must not hide a newer answer.
         let good = carried.filter(|answer| is_fresh(answer) && local.is_trusted(answer.sent.epoch));
         let remembered = match good {
@@ -386,7 +386,7 @@ impl AnswerCache {
     }
 
     /// Whether the answer belongs to this cache.
-    pub(super) fn own(&self, answer: &CachedAnswer) -> bool {
+    pub(super) fn owns(&self, answer: &CachedAnswer) -> bool {
         answer.asked_by() == self.number
     }
 

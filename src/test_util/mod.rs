@@ -84,14 +84,12 @@ mod fake_store;
 mod fixed_user;
 pub mod revocation_conformance;
 mod test_issuer;
-mod test_token;
 
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::fake_store::{FakeStore, StoreBehavior};
 pub use self::fixed_user::{FixedUser, FixedUserLayer};
-pub use self::test_issuer::TestIssuer;
-pub use self::test_token::TestToken;
+pub use self::test_issuer::{TestIssuer, TestToken};
 use crate::Authenticated;
 
 /// A user with these claims, for a handler that is called without HTTP. The user comes from a token of a new

@@ -1,13 +1,23 @@
-//! An issuer in memory, for the tests of services, with the authenticator and the layer that trust it.
+//! An issuer in memory, for the tests of services, with the authenticator and the layer that trust it. It makes valid
+//! and invalid tokens.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use serde::de::DeserializeOwned;
+use futures_util::FutureExt;
+use http::HeaderValue;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
 
-use super::TestToken;
 use crate::{
-    Algorithm, Authenticator, AuthenticatorBuilder, BearerLayer, Issuer, UnixTime,
-    claims::{Clock, SystemClock},
+    Algorithm, Authenticated, Authenticator, AuthenticatorBuilder, BearerLayer, Issuer,
+    claims::{Clock, MAX_LEEWAY, SystemClock},
     jws::SigningKey,
 };
 
@@ -38,8 +48,8 @@ use crate::{
 /// assert_eq!(user.registered().subject(), Some("ada"));
 ///
 /// clock.advance(Duration::from_secs(60) + tower_bearer::claims::DEFAULT_LEEWAY);
-/// let refused = authenticator.authenticate(&token).await.unwrap_err();
-/// assert_eq!(refused.kind(), RejectionKind::Expired);
+/// let rejected = authenticator.authenticate(&token).await.unwrap_err();
+/// assert_eq!(rejected.kind(), RejectionKind::Expired);
 /// # Ok(()) }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```
@@ -129,7 +139,7 @@ impl TestIssuer {
         C: DeserializeOwned + Send + Sync + 'static,
     {
         let builder = self.authenticator_builder().claims();
-        builder.build().expect("an issuer has a name and an audience")
+        builder.build().expect("the name and the audience of a `TestIssuer` must not be empty")
     }
 
     /// A layer with the default settings and [`authenticator`](Self::authenticator). It rejects a request without a
@@ -149,30 +159,14 @@ impl TestIssuer {
     pub fn token(&self) -> TestToken {
         TestToken::new(self.clone())
     }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(super) fn audience(&self) -> &str {
-        &self.audience
-    }
-
-    pub(super) fn key(&self) -> &SigningKey {
-        &self.key
-    }
-
-    pub(super) fn now(&self) -> UnixTime {
-        self.clock.now()
-    }
 }
 
 /// A new random key.
 #[track_caller]
-pub(super) fn new_key(algorithm: Algorithm) -> SigningKey {
+fn new_key(algorithm: Algorithm) -> SigningKey {
     match SigningKey::generate(algorithm) {
         Ok(key) => key,
-        Err(error) => panic!("no {} key for a test: {error}", algorithm.name()),
+        Err(error) => panic!("cannot make a {} key for a test: {error}", algorithm.name()),
     }
 }
 
@@ -189,5 +183,230 @@ impl fmt::Debug for TestIssuer {
             .field("audience", &self.audience)
             .field("key", &self.key)
             .finish_non_exhaustive()
+    }
+}
+
+/// The default lifetime of a token, in seconds.
+const LIFETIME: u64 = 3600;
+
+/// A builder of a token, from [`TestIssuer::token`].
+///
+/// It starts as a valid token: `iss` and `aud` are the issuer's, `sub` is `test-user`, `iat` is now, `exp` is in an
+/// hour, `jti` is unique, and the header's `typ` is `at+jwt`. Each method changes one thing, so a rejected token is
+/// rejected for this reason only:
+///
+/// | | [`RejectionKind`](crate::RejectionKind) under the default policy |
+/// |---|---|
+/// | [`expired`](Self::expired) | `Expired` |
+/// | [`not_yet_valid`](Self::not_yet_valid) | `NotYetValid` |
+/// | [`for_audience`](Self::for_audience) with another audience | `WrongAudience` |
+/// | [`with_bad_signature`](Self::with_bad_signature) | `BadSignature` |
+/// | [`of_unknown_key`](Self::of_unknown_key) | `UnknownKey` |
+/// | [`without`](Self::without) `exp`, `iss` or `aud` | `MissingClaim` |
+/// | [`claim`](Self::claim)`("iss", "https://other.test")` | `UnknownIssuer` |
+/// | [`with_typ`](Self::with_typ)`("dpop+jwt")` | `WrongType` |
+///
+/// A client gets the same 401 for all of them. So assert on the status. The kind is in the extensions of the response.
+#[derive(Clone)]
+#[must_use = "a `TestToken` does nothing until `issue` or `bearer`"]
+pub struct TestToken {
+    issuer: TestIssuer,
+    now: u64,
+    typ: String,
+    claims: Map<String, Value>,
+    signature: Signature,
+}
+
+#[derive(Clone, Copy)]
+enum Signature {
+    Good,
+    OfOtherBytes,
+    OfUnknownKey,
+}
+
+impl TestToken {
+    fn new(issuer: TestIssuer) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+        let now = issuer.clock.now().as_secs();
+        let mut claims = Map::new();
+        claims.insert("iss".into(), (*issuer.name).into());
+        claims.insert("aud".into(), (*issuer.audience).into());
+        let token = Self { issuer, now, typ: "at+jwt".into(), claims, signature: Signature::Good };
+        token
+            .subject("test-user")
+            .claim("iat", now)
+            .expires_in(Duration::from_secs(LIFETIME))
+            .claim("jti", format!("test-token-{}", NUMBER.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Sets `sub`.
+    pub fn subject(self, subject: impl Into<String>) -> Self {
+        self.claim("sub", subject.into())
+    }
+
+    /// Sets `scope`: one scope, or several separated by spaces.
+    pub fn scope(self, scope: impl Into<String>) -> Self {
+        self.claim("scope", scope.into())
+    }
+
+    /// Sets a claim. Replaces an earlier value.
+    ///
+    /// # Panics
+    /// If `value` cannot be JSON.
+    #[track_caller]
+    pub fn claim(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        self.claims.insert(name.into(), to_json(value));
+        self
+    }
+
+    /// Sets every member of an object as a claim, such as the service's own type or a `serde_json::json!`.
+    ///
+    /// # Panics
+    /// If `claims` is not a JSON object.
+    #[track_caller]
+    pub fn claims(mut self, claims: impl Serialize) -> Self {
+        match to_json(claims) {
+            Value::Object(members) => self.claims.extend(members),
+            _ => {
+                panic!("the claims are not a JSON object: pass a struct, a map or a JSON object")
+            }
+        }
+        self
+    }
+
+    /// Removes a claim.
+    pub fn without(mut self, name: &str) -> Self {
+        self.claims.remove(name);
+        self
+    }
+
+    /// Sets `exp` to this long after the call of [`TestIssuer::token`], in whole seconds. Default: an hour.
+    pub fn expires_in(self, lifetime: Duration) -> Self {
+        let expires_at = self.now.saturating_add(lifetime.as_secs());
+        self.claim("exp", expires_at)
+    }
+
+    /// Sets `exp` and `iat` so far in the past that no leeway covers `exp`.
+    ///
+    /// # Panics
+    /// If the issuer's clock is so close to 1970 that there is no such time.
+    #[track_caller]
+    pub fn expired(self) -> Self {
+        let issued_at = self.now.checked_sub(beyond_leeway() + LIFETIME);
+        let issued_at = issued_at
+            .expect("the clock of the `TestIssuer` is too close to 1970 for an expired token");
+        self.claim("iat", issued_at).claim("exp", issued_at + LIFETIME)
+    }
+
+    /// Sets `nbf` so far in the future that no leeway covers it.
+    pub fn not_yet_valid(self) -> Self {
+        let not_before = self.now.saturating_add(beyond_leeway());
+        self.claim("nbf", not_before)
+    }
+
+    /// Sets `aud`.
+    pub fn for_audience(self, audience: impl Into<String>) -> Self {
+        self.claim("aud", audience.into())
+    }
+
+    /// Sets the header's `typ`, a plain text without quotes and backslashes.
+    pub fn with_typ(mut self, typ: impl Into<String>) -> Self {
+        self.typ = typ.into();
+        self
+    }
+
+    /// Gives the token a signature of the issuer's key over other bytes.
+    pub fn with_bad_signature(mut self) -> Self {
+        self.signature = Signature::OfOtherBytes;
+        self
+    }
+
+    /// Signs the token with a key that the issuer does not have. The `kid` in the header is new too.
+    pub fn of_unknown_key(mut self) -> Self {
+        self.signature = Signature::OfUnknownKey;
+        self
+    }
+
+    /// The token in compact form.
+    ///
+    /// # Panics
+    /// If the backend cannot sign.
+    #[must_use]
+    #[track_caller]
+    pub fn issue(&self) -> String {
+        let payload = Value::from(self.claims.clone()).to_string();
+        let issuer = &self.issuer.key;
+        let sign = |key: &SigningKey, payload: &str| {
+            key.sign(&self.typ, payload).expect("the cryptographic backend cannot sign")
+        };
+        match self.signature {
+            Signature::Good => sign(issuer, &payload),
+            Signature::OfUnknownKey => sign(&new_key(issuer.algorithm()), &payload),
+            Signature::OfOtherBytes => {
+                let (token, other) = (sign(issuer, &payload), sign(issuer, "{}"));
+                let [token, other] = [&token, &other].map(|token| token.rsplit_once('.'));
+                let (token, other) = token.zip(other).expect("a signed token has dots");
+                format!("{}.{}", token.0, other.1)
+            }
+        }
+    }
+
+    /// The token as the value of `Authorization`, marked as sensitive.
+    ///
+    /// # Panics
+    /// Like [`issue`](Self::issue).
+    #[must_use]
+    #[track_caller]
+    pub fn bearer(&self) -> HeaderValue {
+        let value = HeaderValue::try_from(format!("Bearer {}", self.issue()));
+        let mut value = value.expect("a token can be a header value");
+        value.set_sensitive(true);
+        value
+    }
+
+    /// The user that the issuer's own [`authenticator`](TestIssuer::authenticator) makes from the token. Use it for
+    /// handlers that are called without HTTP, and for [`FixedUserLayer`](super::FixedUserLayer).
+    ///
+    /// # Panics
+    /// If the token is rejected. The panic names the rejection kind.
+    #[must_use]
+    #[track_caller]
+    pub fn authenticated<C>(&self) -> Authenticated<C>
+    where
+        C: DeserializeOwned + Send + Sync + 'static,
+    {
+        let token = self.issue();
+        let authenticator = self.issuer.authenticator();
+        let verdict = authenticator.authenticate(&token).now_or_never();
+        match verdict
+            .expect("an authenticator without revocation and with local keys does not wait")
+        {
+            Ok(user) => user,
+            Err(rejection) => {
+                panic!("the authenticator rejects this `TestToken`: {}", rejection.kind())
+            }
+        }
+    }
+}
+
+/// One second more than the longest leeway that a policy may have.
+fn beyond_leeway() -> u64 {
+    MAX_LEEWAY.as_secs() + 1
+}
+
+#[track_caller]
+fn to_json(value: impl Serialize) -> Value {
+    match serde_json::to_value(value) {
+        Ok(value) => value,
+        // The error may repeat the value.
+        Err(_) => panic!("the value of a claim cannot be serialized as JSON"),
+    }
+}
+
+impl fmt::Debug for TestToken {
+    /// Shows no claims.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestToken").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }

@@ -82,7 +82,7 @@ const FLAWS: [(Change, RejectionKind); 11] = [
 ];
 
 #[test]
-fn a_token_that_nothing_was_done_to_is_accepted() {
+fn a_token_without_changes_is_accepted() {
     for issuer in issuers().chain([TestIssuer::default()]) {
         let user = verdict(&issuer.authenticator::<UntypedClaims>(), &issuer.token()).unwrap();
         assert_eq!(user.registered().issuer(), TestIssuer::NAME);
@@ -93,7 +93,7 @@ fn a_token_that_nothing_was_done_to_is_accepted() {
 }
 
 #[test]
-fn what_a_token_is_given_arrives() {
+fn the_claims_of_a_test_token_reach_the_handler() {
     let issuer = issuer().with_name("https://idp.example").with_audience("api://orders");
     let token = issuer
         .token()
@@ -114,7 +114,7 @@ fn what_a_token_is_given_arrives() {
 }
 
 #[test]
-fn no_two_tokens_have_one_id_and_a_repeat_has_the_same() {
+fn each_token_has_its_own_id_and_issue_repeats_it() {
     let issuer = issuer();
     let authenticator = issuer.authenticator::<UntypedClaims>();
     let id = |token| verdict(&authenticator, token).unwrap().revocation_id().to_owned();
@@ -124,7 +124,7 @@ fn no_two_tokens_have_one_id_and_a_repeat_has_the_same() {
 }
 
 #[test]
-fn each_bad_token_is_refused_for_its_flaw_with_every_algorithm() {
+fn each_invalid_token_is_rejected_for_its_reason() {
     for issuer in issuers() {
         let authenticator = issuer.authenticator::<UntypedClaims>();
         for (spoil, kind) in FLAWS {
@@ -135,7 +135,7 @@ fn each_bad_token_is_refused_for_its_flaw_with_every_algorithm() {
 }
 
 #[test]
-fn no_leeway_saves_a_token_that_is_expired_or_not_yet_valid() {
+fn expired_and_not_yet_valid_tokens_are_beyond_every_leeway() {
     let (issuer, clock) = (issuer(), ManualClock::at(UnixTime::from_secs(NOW)));
     let lenient = issuer.issuer().with_leeway(MAX_LEEWAY);
     let authenticator = Authenticator::builder().issuer(lenient).with_clock(clock.clone());
@@ -162,7 +162,7 @@ fn the_clock_of_the_issuer_is_that_of_its_authenticator() {
 }
 
 #[test]
-fn no_issuer_is_trusted_by_another_of_the_same_name() {
+fn two_issuers_of_one_name_do_not_trust_each_other() {
     for (one, other) in issuers().zip(issuers()) {
         let refused = verdict(&one.authenticator::<UntypedClaims>(), &other.token());
         assert_eq!(refused.unwrap_err(), RejectionKind::UnknownKey);
@@ -196,7 +196,7 @@ fn a_handler_is_called_without_a_token() {
 }
 
 #[test]
-fn nobody_is_a_user_whose_token_is_bad_and_the_panic_says_why_and_no_more() {
+fn an_invalid_token_panics_with_its_rejection_kind_only() {
     for (spoil, kind) in FLAWS {
         let token = spoil(issuer().token().claim("secret", "5ecr3t"));
         let text = panic_of(|| token.authenticated::<UntypedClaims>());
@@ -221,7 +221,7 @@ fn routes() -> Router {
 }
 
 #[tokio::test]
-async fn a_router_without_a_layer_takes_anyone_for_the_user_of_the_test() {
+async fn a_router_behind_a_fixed_user_layer_gets_that_user() {
     let ada = test_util::authenticated::<Claims>(Claims { sub: "ada".into(), tenant: 7 });
     let app = routes().layer(FixedUserLayer::new(ada));
     let bob = issuer().token().subject("bob");
@@ -232,7 +232,7 @@ async fn a_router_without_a_layer_takes_anyone_for_the_user_of_the_test() {
 }
 
 #[tokio::test]
-async fn a_bearer_layer_is_not_got_past() {
+async fn a_fixed_user_does_not_bypass_a_bearer_layer() {
     let ada = issuer().token().subject("ada").authenticated::<UntypedClaims>();
     for layer in [issuer().layer::<UntypedClaims>(), issuer().layer().optional()] {
         let app = layer.require_scopes([""; 0]).layer(open());
@@ -244,7 +244,7 @@ async fn a_bearer_layer_is_not_got_past() {
 }
 
 #[tokio::test]
-async fn scopes_are_demanded_of_the_user_of_the_test() {
+async fn scopes_are_required_of_the_fixed_user() {
     let issuer = issuer();
     let demand = issuer.layer::<UntypedClaims>().require_scopes(["admin"]);
     for (scope, status) in [("admin", StatusCode::OK), ("other", StatusCode::FORBIDDEN)] {
@@ -255,7 +255,7 @@ async fn scopes_are_demanded_of_the_user_of_the_test() {
 }
 
 #[test]
-fn the_layer_that_passes_anyone_goes_wherever_a_bearer_layer_does() {
+fn a_fixed_user_layer_fits_wherever_a_bearer_layer_does() {
     fn is_host_ready<T: Clone + Send + Sync + 'static>(_: &T) {}
     fn is_service<S: Service<Request<Body>, Error = Infallible, Future: Send>>(_: &S) {}
 
@@ -271,7 +271,7 @@ fn the_layer_that_passes_anyone_goes_wherever_a_bearer_layer_does() {
 }
 
 #[tokio::test]
-async fn through_the_layer_good_tokens_pass_and_bad_ones_are_401() {
+async fn through_the_layer_valid_tokens_pass_and_invalid_ones_are_401() {
     let issuer = issuer();
     let app = issuer.layer::<Claims>().layer(open());
     send(app.clone(), with(&issuer.token().claim("tenant", 7))).await.assert_passed();
@@ -309,7 +309,7 @@ async fn a_store_that_does_not_answer_is_503_until_it_does() {
 }
 
 #[tokio::test]
-async fn a_look_up_that_hangs_is_answered_when_the_store_turns() {
+async fn a_lookup_that_hangs_is_answered_after_a_new_behavior() {
     let (store, issuer) = (FakeStore::new(StoreBehavior::Hangs), issuer());
     let (layer, _) = over(&store, &issuer);
     let waiting = tokio::spawn(layer.layer(open()).oneshot(with(&issuer.token())));
@@ -345,7 +345,7 @@ async fn a_revocation_fails_and_hangs_as_the_store_does() {
 }
 
 #[tokio::test]
-async fn what_was_spelled_out_for_an_outage_can_be_tested() {
+async fn a_policy_for_outages_can_be_tested() {
     let (store, issuer) = (FakeStore::new(StoreBehavior::Fails), issuer());
     let revocation =
         RevocationCache::new(store, Duration::ZERO).with_on_unavailable(OnUnavailable::Allow);

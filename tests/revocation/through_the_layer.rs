@@ -80,7 +80,7 @@ fn by_id(id: &str) -> Revocable {
 }
 
 #[tokio::test]
-async fn each_way_of_revoking_refuses_its_tokens_and_no_others() {
+async fn each_kind_of_revocation_rejects_its_tokens_and_no_others() {
     let name: Arc<str> = "https://issuer.example".into();
     for what in
         [by_id("a"), Revocable::session(name.clone(), "s-a"), Revocable::subject(name, "me")]
@@ -97,7 +97,7 @@ async fn each_way_of_revoking_refuses_its_tokens_and_no_others() {
 }
 
 #[tokio::test]
-async fn the_same_words_of_another_issuer_revoke_nothing() {
+async fn the_same_ids_of_another_issuer_revoke_nothing() {
     let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
     let other = Revocable::token("https://other.example", "a");
     guard
@@ -109,7 +109,7 @@ async fn the_same_words_of_another_issuer_revoke_nothing() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_stays_refused_to_the_last_second_of_its_leeway() {
+async fn a_revoked_token_is_rejected_to_the_last_second_of_its_leeway() {
     let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
     guard
         .revocation
@@ -140,7 +140,7 @@ async fn a_local_revocation_wins_over_a_store_that_lies() {
 }
 
 #[tokio::test]
-async fn a_revocation_that_lands_while_the_store_is_asked_is_seen() {
+async fn a_revocation_during_a_lookup_of_the_store_is_seen() {
     let store = FakeStore::new(StoreBehavior::Hangs);
     let guard = Arc::new(Guard::new(store.clone(), OnUnavailable::Allow));
     let waiting = tokio::spawn({
@@ -163,7 +163,7 @@ async fn a_revocation_that_lands_while_the_store_is_asked_is_seen() {
 }
 
 #[tokio::test]
-async fn what_is_revoked_elsewhere_is_seen_after_the_bound() {
+async fn a_revocation_of_another_process_is_seen_after_the_bound() {
     let store = FakeStore::new(NOT_REVOKED);
     let guard = Guard::new(store.clone(), OnUnavailable::Deny);
     assert_eq!(guard.status(&named("a")).await, PASSED);
@@ -200,7 +200,7 @@ async fn a_store_that_fails_or_hangs_is_503_by_default_and_known_answers_stay() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn allow_lets_tokens_pass_unseen_and_counts_them_but_never_a_known_denial() {
+async fn allow_lets_unknown_tokens_pass_but_never_a_known_denial() {
     for habit in [StoreBehavior::Fails, StoreBehavior::Hangs] {
         let guard = Guard::new(FakeStore::new(habit), OnUnavailable::Allow);
         guard.revoke_here("revoked");
@@ -211,7 +211,7 @@ async fn allow_lets_tokens_pass_unseen_and_counts_them_but_never_a_known_denial(
 }
 
 #[tokio::test(start_paused = true)]
-async fn serve_stale_uses_old_answers_to_their_age_and_never_against_a_known_denial() {
+async fn serve_stale_never_overrides_a_known_denial() {
     let minute = Duration::from_secs(60);
     for habit in [StoreBehavior::Fails, StoreBehavior::Hangs] {
         let store = FakeStore::new(NOT_REVOKED);
@@ -232,7 +232,7 @@ async fn serve_stale_uses_old_answers_to_their_age_and_never_against_a_known_den
 }
 
 #[tokio::test]
-async fn a_second_look_at_a_stream_sees_a_revocation() {
+async fn recheck_of_a_stream_sees_a_revocation() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation = RevocationCache::new(MemoryStore::new(), BOUND).with_clock(clock.clone());
     let authenticator =

@@ -54,7 +54,7 @@ async fn a_bound_of_zero_asks_at_every_request() {
 }
 
 #[tokio::test]
-async fn a_bound_of_zero_shares_no_question() {
+async fn a_bound_of_zero_shares_no_lookup() {
     let store = Store::by_hand();
     let cache =
         RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(at(NOW)));
@@ -90,7 +90,7 @@ async fn without_capacity_every_request_asks() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_is_set_back_makes_no_answer_younger() {
+async fn setting_the_wall_clock_back_does_not_make_an_answer_younger() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -113,7 +113,7 @@ async fn the_bound_holds_across_a_suspension() {
 }
 
 #[tokio::test]
-async fn the_revocation_of_another_token_costs_no_question() {
+async fn the_revocation_of_another_token_causes_no_lookup() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -124,7 +124,7 @@ async fn the_revocation_of_another_token_costs_no_question() {
 }
 
 #[tokio::test]
-async fn looking_at_the_denials_again_does_not_rejuvenate_an_answer() {
+async fn searching_the_denials_again_does_not_make_an_answer_younger() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -170,14 +170,14 @@ async fn tokens_that_share_an_id_do_not_share_an_answer() {
 }
 
 #[test]
-fn an_answer_belongs_to_the_memory_of_who_asked() {
+fn an_answer_belongs_to_the_cache_that_asked() {
     let memories = [(); 3].map(|()| AnswerCache::new(10, BOUND));
     let sent = Sent { at: Moment::of(&ManualClock::at(at(NOW))), epoch: 0 };
     for (one, memory) in memories.iter().enumerate() {
         memory.insert(&OwnedTokenFacts::of(&token("a").facts()), sent);
         let answer = memory.get(&token("a").facts()).unwrap();
         for (other, memory) in memories.iter().enumerate() {
-            assert_eq!(memory.own(&answer), one == other);
+            assert_eq!(memory.owns(&answer), one == other);
         }
     }
 }
@@ -247,7 +247,7 @@ async fn a_revocation_after_a_doubt_does_not_restore_trust() {
 }
 
 #[tokio::test]
-async fn the_counters_tell_what_happened() {
+async fn the_counters_count_each_outcome() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("a")));

@@ -17,7 +17,7 @@ async fn a_revocation_of_any_kind_is_seen_by_the_very_next_check() {
 }
 
 #[tokio::test]
-async fn a_revocation_of_any_kind_touches_nobody_else() {
+async fn a_revocation_of_any_kind_affects_nothing_else() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     let mut other = token("a");
@@ -35,7 +35,7 @@ async fn a_revocation_of_any_kind_touches_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_token_without_subject_session_or_key_is_refused_by_its_id_alone() {
+async fn a_token_without_subject_session_or_key_is_rejected_by_its_id_alone() {
     let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     let bare = Token { subject: None, session: None, key: None, ..token("a") };
     let bare = Token { thumbprint: "of another key".into(), ..bare };
@@ -107,7 +107,7 @@ async fn a_denial_is_kept_until_the_leeway_cap_and_a_minute_after_the_token() {
 }
 
 #[tokio::test]
-async fn a_denial_is_over_only_once_it_is_by_both_clocks() {
+async fn a_denial_is_over_only_when_both_clocks_say_so() {
     let (cache, clock) = cache(&Store::by_hand());
     cache.apply(&entry(token("a").itself(), EXPIRES_AT));
     let last = EXPIRES_AT + GRACE;
@@ -133,7 +133,7 @@ async fn a_denial_is_over_only_once_it_is_by_both_clocks() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_jumps_ahead_and_is_set_right_takes_no_denial_along() {
+async fn a_jump_of_the_wall_clock_removes_no_denial() {
     let (cache, clock) = cache(&Store::by_hand());
     for number in 0..10_000 {
         cache.apply(&entry(token(&number.to_string()).itself(), EXPIRES_AT));
@@ -153,7 +153,7 @@ async fn a_wall_clock_that_jumps_ahead_and_is_set_right_takes_no_denial_along() 
 }
 
 #[tokio::test]
-async fn a_cut_off_whose_time_is_over_does_not_come_back_with_a_new_one() {
+async fn a_new_cut_off_does_not_restore_an_obsolete_one() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     cache.apply(&entry(token("a").subject_until(u64::MAX), NOW));
@@ -163,7 +163,7 @@ async fn a_cut_off_whose_time_is_over_does_not_come_back_with_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_denial_without_end_stays() {
+async fn a_denial_without_an_end_stays() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     cache.revoke(&entry(token("a").itself(), u64::MAX)).await.unwrap();
@@ -186,7 +186,7 @@ async fn revoking_again_does_not_shorten_a_denial() {
 }
 
 #[tokio::test]
-async fn a_cut_off_refuses_what_was_issued_at_it_or_before() {
+async fn a_cut_off_rejects_what_was_issued_at_it_or_before() {
     let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     cache.apply(&entry(token("a").subject_until(NOW), EXPIRES_AT));
     for (issued_at, answer) in [
@@ -233,7 +233,7 @@ async fn a_store_that_says_revoked_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn a_verdict_about_one_token_is_none_about_its_subject_session_or_key() {
+async fn a_revoked_token_does_not_revoke_its_subject_session_or_key() {
     let store = Store::new(Behavior::Answers(Verdict::Revoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
@@ -242,7 +242,7 @@ async fn a_verdict_about_one_token_is_none_about_its_subject_session_or_key() {
 }
 
 #[tokio::test]
-async fn what_is_applied_is_in_force_and_the_store_is_not_told() {
+async fn apply_revokes_without_writing_to_the_store() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -252,7 +252,7 @@ async fn what_is_applied_is_in_force_and_the_store_is_not_told() {
 }
 
 #[test]
-fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
+fn a_hundred_thousand_denials_stay_beside_a_small_answer_cache() {
     let clock = ManualClock::at(at(NOW));
     let cache = RevocationCache::new(Store::by_hand(), BOUND).with_clock(clock).with_capacity(10);
     let tokens: Vec<_> = (0..100_000).map(|number| token(&format!("{number:06}"))).collect();
@@ -266,7 +266,7 @@ fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
 }
 
 #[test]
-fn denials_whose_time_is_over_are_swept_out_as_new_ones_come() {
+fn obsolete_denials_are_removed_when_new_ones_arrive() {
     let (cache, clock) = cache(&Store::by_hand());
     for day in 0..10_u64 {
         let expires_at = NOW + day * 86_400;
@@ -289,7 +289,7 @@ fn clones_share_denials_whatever_their_settings_and_clocks() {
 }
 
 #[tokio::test]
-async fn a_cache_without_a_store_revokes_in_its_own_process_and_asks_nobody() {
+async fn a_cache_without_a_store_revokes_in_its_own_process() {
     let clock = ManualClock::at(at(NOW));
     let cache = RevocationCache::in_memory().with_clock(clock.clone());
     for what in token("a").each_kind() {

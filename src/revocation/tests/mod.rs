@@ -242,14 +242,14 @@ fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
 }
 
 #[test]
-fn an_error_keeps_what_the_store_said() {
+fn an_error_keeps_the_error_of_the_store_as_its_source() {
     let error = StoreError::new("down");
     assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("down"));
     assert!(StoreError::timed_out().source().is_none());
 }
 
 #[test]
-fn what_is_public_can_cross_threads_and_shows_no_contents() {
+fn public_types_cross_threads_and_debug_shows_no_contents() {
     fn is_shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(value: &T) -> String {
         format!("{value:?}")
     }

@@ -23,7 +23,7 @@ async fn a_token_is_rejected_from_the_second_in_which_its_revocation_starts() {
 }
 
 #[tokio::test]
-async fn a_start_that_the_store_names_needs_no_second_question() {
+async fn a_start_that_the_store_returns_needs_no_second_lookup() {
     let store = Store::new(Behavior::Answers(Verdict::RevokedFrom(at(START))));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -89,7 +89,7 @@ async fn an_earlier_start_wins_and_a_later_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn only_a_token_is_revoked_from_a_time_on() {
+async fn only_an_entry_about_a_token_can_have_a_start() {
     for what in &token("a").each_kind()[1..] {
         let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
         cache.apply(&entry(what.clone(), EXPIRES_AT).with_start(at(START)));
@@ -98,7 +98,7 @@ async fn only_a_token_is_revoked_from_a_time_on() {
 }
 
 #[tokio::test]
-async fn entries_that_wait_for_their_start_are_counted_and_leave_with_it() {
+async fn entries_that_wait_for_their_start_are_counted_once() {
     let (cache, clock) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     for number in 0..1_000 {
         let what = token(&number.to_string()).itself();

@@ -8,7 +8,7 @@ fn cache_with(store: &Store, on_unavailable: OnUnavailable) -> (RevocationCache,
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_unavailable_unless_told_otherwise() {
+async fn a_store_that_fails_is_unavailable_by_default() {
     let store = Store::new(Behavior::Fails);
     let (cache, _) = cache(&store);
     for asked in 1..4 {
@@ -53,7 +53,7 @@ async fn each_waiting_request_has_its_own_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_others_give_up_is_not_joined() {
+async fn a_lookup_whose_waiters_timed_out_is_not_joined() {
     let store = Store::by_hand();
     let (cache, clock) = cache(&store);
     let _first = ask(&cache, &token("a"));
@@ -96,7 +96,7 @@ async fn the_first_answer_after_an_outage_ends_it() {
 }
 
 #[tokio::test]
-async fn allow_lets_through_and_counts_and_asks_every_time() {
+async fn allow_lets_requests_pass_counts_them_and_asks_each_time() {
     let store = Store::new(Behavior::Fails);
     let (cache, _) = cache_with(&store, OnUnavailable::Allow);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -140,7 +140,7 @@ async fn no_setting_overrides_a_denial_that_came_while_the_store_was_failing() {
 }
 
 #[tokio::test]
-async fn a_stale_answer_serves_up_to_its_age_while_the_store_fails() {
+async fn a_stale_answer_is_served_up_to_its_age_while_the_store_fails() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -156,7 +156,7 @@ async fn a_stale_answer_serves_up_to_its_age_while_the_store_fails() {
 }
 
 #[tokio::test]
-async fn a_stale_answer_does_not_serve_while_the_store_answers() {
+async fn a_stale_answer_is_not_served_while_the_store_answers() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -167,7 +167,7 @@ async fn a_stale_answer_does_not_serve_while_the_store_answers() {
 }
 
 #[tokio::test]
-async fn the_age_of_a_stale_answer_is_looked_at_when_the_store_has_failed() {
+async fn the_age_of_a_stale_answer_is_checked_when_the_store_has_failed() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -180,7 +180,7 @@ async fn the_age_of_a_stale_answer_is_looked_at_when_the_store_has_failed() {
 }
 
 #[tokio::test]
-async fn a_doubted_answer_serves_as_a_stale_one_within_the_same_age() {
+async fn a_doubted_answer_can_be_served_stale_within_the_same_age() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -193,7 +193,7 @@ async fn a_doubted_answer_serves_as_a_stale_one_within_the_same_age() {
 }
 
 #[tokio::test]
-async fn a_doubted_answer_serves_nobody_by_default() {
+async fn a_doubted_answer_is_not_served_by_default() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -203,7 +203,7 @@ async fn a_doubted_answer_serves_nobody_by_default() {
 }
 
 #[tokio::test]
-async fn a_bound_of_zero_serves_stale_answers_when_told_to() {
+async fn a_bound_of_zero_can_serve_stale_answers() {
     let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let cache = RevocationCache::new(store.clone(), Duration::ZERO)
         .with_clock(ManualClock::at(at(NOW)))

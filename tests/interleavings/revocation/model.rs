@@ -126,7 +126,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 }
 
 #[test]
-fn a_revocation_during_a_look_up_of_the_same_token_is_never_lost() {
+fn a_revocation_during_a_lookup_of_the_same_token_is_never_lost() {
     for (kind, store_is_told) in [(0, true), (0, false), (1, false), (2, false), (3, false)] {
         check(move || {
             let shared = Shared::new();
@@ -143,7 +143,7 @@ fn a_revocation_during_a_look_up_of_the_same_token_is_never_lost() {
 }
 
 #[test]
-fn an_answer_that_readers_carry_on_from_epoch_to_epoch_does_not_outlast_a_revocation() {
+fn an_answer_that_readers_renew_does_not_outlast_a_revocation() {
     check(|| {
         let shared = Shared::new();
         assert_eq!(shared.request(), Verdict::NotRevoked);
@@ -192,7 +192,7 @@ fn a_revocation_that_starts_is_seen_by_every_request_from_its_start_on() {
 }
 
 #[test]
-fn a_doubt_concerns_every_question_that_was_sent_before_it() {
+fn a_doubt_applies_to_every_lookup_that_was_sent_before_it() {
     check(|| {
         let shared = Shared::new();
         let is_sent = Arc::new(AtomicBool::new(false));

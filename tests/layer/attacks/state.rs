@@ -49,7 +49,7 @@ fn by_id(issuer: &str, id: &str) -> Revocable {
 
 /// What is remembered is remembered under all that was asked about, part by part.
 #[tokio::test]
-async fn row_58_two_tokens_are_never_taken_for_one() {
+async fn row_58_two_tokens_never_share_a_cache_entry() {
     let named =
         |name: &str| Issuer::new(name, Key::hs256(SECRET).unwrap()).audience("api://orders");
     let token = |iss: &str, members: &str| {
@@ -85,7 +85,7 @@ async fn row_58_two_tokens_are_never_taken_for_one() {
 }
 
 #[tokio::test]
-async fn row_59_a_token_that_was_good_is_refused_once_it_has_expired() {
+async fn row_59_a_cached_token_is_rejected_after_it_has_expired() {
     let (server, _, clock) = guarded(MemoryStore::new(), [issuer()], OnUnavailable::Deny).await;
     // Neither has an `iat`.
     let (short, long) = (hs256(HEADER), token_with(&format!(r#""exp":{}"#, NOW + 600)));
@@ -101,7 +101,7 @@ async fn row_59_a_token_that_was_good_is_refused_once_it_has_expired() {
 }
 
 #[tokio::test]
-async fn row_59_a_token_that_was_good_is_refused_once_its_key_is_gone() {
+async fn row_59_a_cached_token_is_rejected_after_its_key_is_removed() {
     let key = |secret: &[u8], id: &'static str| Key::hs256(secret).unwrap().with_key_id(id);
     let handle = KeySetHandle::new(KeySet::new([key(SECRET, "old")]));
     let (server, ..) =
@@ -129,7 +129,7 @@ async fn row_59_a_token_that_was_good_is_refused_once_its_key_is_gone() {
 }
 
 #[tokio::test]
-async fn row_59_a_token_that_was_good_is_refused_once_it_is_revoked() {
+async fn row_59_a_cached_token_is_rejected_after_it_is_revoked() {
     let store = MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let (server, revocation, clock) = guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
     let token = |id: &str| token_with(&format!(r#""exp":{},"jti":"{id}""#, NOW + 600));
@@ -158,7 +158,7 @@ async fn row_59_a_token_that_was_good_is_refused_once_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn row_60_bad_tokens_are_not_remembered_and_good_ones_within_bounds() {
+async fn row_60_only_valid_tokens_are_cached_and_within_bounds() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation =
         RevocationCache::new(MemoryStore::new(), BOUND).with_clock(clock).with_capacity(10);
@@ -237,7 +237,7 @@ async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
+async fn row_61_no_policy_for_outages_overrides_a_denial() {
     for habit in [StoreBehavior::Fails, StoreBehavior::Hangs, StoreBehavior::Panics] {
         for policy in [OnUnavailable::Allow, OnUnavailable::ServeStale(BOUND * 10)] {
             let store = FakeStore::new(NOT_REVOKED);
@@ -270,7 +270,7 @@ async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
 }
 
 #[tokio::test]
-async fn row_61_a_store_that_lies_takes_back_no_denial() {
+async fn row_61_a_store_that_lies_removes_no_denial() {
     let store = FakeStore::new(NOT_REVOKED);
     let (server, revocation, clock) = guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
     for id in ["here", "there", "neither"] {
