@@ -221,12 +221,12 @@ impl<C> VerifiedToken<C> {
             NamedKey::Same => self.0.key.key_id(),
             NamedKey::Other(name) => Some(&**name),
         };
-        let stands = keys.still_means(&self.0.key, named);
-        if stands {
+        let is_in_set = keys.still_means(&self.0.key, named);
+        if is_in_set {
             // The keys of the set with this number never change. So it does not matter which thread stores the number.
             self.0.key_set.store(keys.number(), Ordering::Relaxed);
         }
-        stands
+        is_in_set
     }
 
     /// The cached result of the token's revocation lookup.
@@ -300,8 +300,8 @@ pub mod axum {
     //! }
     //! ```
     //!
-    //! Unknown paths get 404 with `route_layer`, and 401 with `layer`. Put a CORS layer outside of this one: add it after
-    //! this one.
+    //! Unknown paths get 404 with `route_layer`, and 401 with `layer`. Put a CORS layer outside of this one: add it
+    //! after this one.
 
     use std::fmt;
 

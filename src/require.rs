@@ -191,7 +191,7 @@ where
             }
             StateProjection::Rejected { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response.map(ResponseBody::rejection))),
-                None => panic!("polled after it was ready"),
+                None => panic!("a response future was polled after it had completed"),
             },
         }
     }

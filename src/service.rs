@@ -395,7 +395,7 @@ where
     }
 }
 
-const FINISHED: &str = "polled after it was ready";
+const FINISHED: &str = "a response future was polled after it had completed";
 
 fn inner_response<B>(mut response: Response<B>, is_private: bool) -> Response<ResponseBody<B>> {
     if is_private && let Entry::Vacant(entry) = response.headers_mut().entry(CACHE_CONTROL) {

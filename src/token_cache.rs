@@ -72,7 +72,7 @@ impl<C> TokenCache<C> {
     }
 
     /// Whether tokens with this algorithm are cached.
-    pub(crate) fn takes(&self, algorithm: Algorithm) -> bool {
+    pub(crate) fn caches(&self, algorithm: Algorithm) -> bool {
         let is_hmac = matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
         self.tokens.is_some() && (self.caches_hmac || !is_hmac)
     }
@@ -80,7 +80,7 @@ impl<C> TokenCache<C> {
     /// Adds a token that has passed every check of the verifier. Other tokens are never cached.
     pub(crate) fn remember(&self, token: &[u8], verified: &VerifiedToken<C>) {
         if let Some(tokens) = &self.tokens
-            && self.takes(verified.algorithm())
+            && self.caches(verified.algorithm())
         {
             let size = OVERHEAD
                 + token.len()

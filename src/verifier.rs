@@ -95,21 +95,21 @@ impl<C> Verifier<C> {
             return Err(RejectionKind::TokenTooLong.into());
         }
         if let Some(known) = self.0.cache.get(token)
-            && let Some(verdict) = self.verify_again(token, &known)
+            && let Some(verdict) = self.verify_cached(token, &known)
         {
             if verdict.is_ok() {
                 self.0.cache.hits.add_one();
             }
             return verdict.map(|()| known).map_err(Into::into);
         }
-        let verified = self.verify_afresh(token)?;
+        let verified = self.verify_uncached(token)?;
         self.0.cache.remember(token, &verified);
         Ok(verified)
     }
 
     /// Repeats the checks whose outcome may have changed since a token with this text was verified. Returns `None` if
     /// its key is no longer in the key set: then the token must be verified again from the start.
-    fn verify_again(
+    fn verify_cached(
         &self,
         token: &[u8],
         known: &VerifiedToken<C>,
@@ -136,7 +136,7 @@ impl<C> Verifier<C> {
         Some(times.and_then(|()| self.run_checks(known)))
     }
 
-    fn verify_afresh(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
+    fn verify_uncached(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
         // Check 2: compact form and base64url.
         let compact = Compact::parse(token, self.0.settings.max_token_length)?;
         let known_headers = self.0.headers.load();
@@ -209,7 +209,7 @@ impl<C> Verifier<C> {
             named_key: NamedKey::new(header.key_id(), key),
             key: key.clone(),
             key_set: keys.number().into(),
-            revocation: RevocationMemo::new(self.0.cache.takes(key.algorithm())),
+            revocation: RevocationMemo::new(self.0.cache.caches(key.algorithm())),
         });
         // Check 15: synchronous checks.
         self.run_pure_checks(&token)?;

@@ -1,4 +1,5 @@
-//! The registered claims (RFC 7519 section 4.1): reads them with their exact types, and keeps them with a verified token.
+//! The registered claims (RFC 7519 section 4.1): reads them with their exact types, and keeps them with a verified
+//! token.
 //!
 //! A claim with the wrong type is an error. It is never treated as absent: a reader that treats `"exp":"never"` as an
 //! absent `exp` accepts tokens that never expire.

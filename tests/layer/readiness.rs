@@ -219,7 +219,7 @@ async fn an_error_of_the_service_is_passed_on() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "polled after it was ready")]
+#[should_panic(expected = "a response future was polled after it had completed")]
 async fn a_rejection_is_returned_once() {
     let mut future = pin!(layer().layer(open()).call(body(get("/"))));
     assert!(poll(future.as_mut()).is_ready());

@@ -200,10 +200,10 @@ fn an_invalid_token_panics_with_its_rejection_kind_only() {
     for (spoil, kind) in FLAWS {
         let token = spoil(issuer().token().claim("secret", "5ecr3t"));
         let text = panic_of(|| token.authenticated::<UntypedClaims>());
-        assert_eq!(text, format!("the token of the test is refused: {kind}"));
+        assert_eq!(text, format!("the authenticator rejects this `TestToken`: {kind}"));
     }
     let text = panic_of(|| test_util::authenticated::<Claims>(json!({ "tenant": "5ecr3t" })));
-    assert_eq!(text, "the token of the test is refused: claims_mismatch");
+    assert_eq!(text, "the authenticator rejects this `TestToken`: claims_mismatch");
     assert!(!format!("{:#?}", issuer().token().claim("secret", "5ecr3t")).contains("5ecr3t"));
 }
 
@@ -417,7 +417,7 @@ async fn the_suite_names_the_rule_that_a_revocation_store_breaks() {
         |lookup: &Lookup| Lookup::new(lookup.things().iter().take(5).cloned(), lookup.issued_at());
     let old = |lookup: &Lookup| Lookup::new(lookup.things().iter().cloned(), UnixTime::EPOCH);
     for (found, rule) in [
-        (broken_rule(as_it_is, five).await, "one revoked thing is enough wherever it stands"),
+        (broken_rule(as_it_is, five).await, "one revoked thing is enough at any position"),
         (broken_rule(as_it_is, old).await, "a cut off revokes what was issued at it or before"),
         (
             broken_rule(
@@ -425,7 +425,7 @@ async fn the_suite_names_the_rule_that_a_revocation_store_breaks() {
                 |lookup| Lookup::new(lookup.things().iter().map(lower_case), lookup.issued_at()),
             )
             .await,
-            "an entry revokes nothing but its thing",
+            "an entry revokes only its thing",
         ),
         (
             broken_rule(|entry| Some(entry.clone().with_start(UnixTime::EPOCH)), Lookup::clone)
