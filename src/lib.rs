@@ -58,7 +58,7 @@
 //! | runs in several processes that share revocations through Redis or Valkey | `tower-bearer` and `tower-bearer-redis` |
 //! | runs in several processes that share revocations through PostgreSQL or SQLite | `tower-bearer` and `tower-bearer-sql` (Rust 1.94) |
 //! | issues tokens itself: log-in, refresh, private tokens, revocation | `tower-bearer` and `tower-bearer-issuing` |
-//! | issues tokens, stores them in SQL, and copies the revocations to Redis | `tower-bearer`, `tower-bearer-issuing`, `tower-bearer-sql` and `tower-bearer-redis` |
+//! | issues tokens, stores them in SQL, and copies the revocations to Redis | `tower-bearer`, `tower-bearer-issuing`, `tower-bearer-sql` (feature `issuing`) and `tower-bearer-redis` |
 //!
 //! # What is checked
 //!

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     BoxFuture,
     claims::{Clock, Moment, SystemClock},
-    telemetry::{self, LookUpTimer, Pace},
+    telemetry::{self, LookUpTimer, WarningLimit},
 };
 
 /// Decides about a request if the store did not answer in time or failed.
@@ -57,7 +57,7 @@ pub(crate) struct RevocationChecker {
 pub(super) struct ProcessState {
     pub(super) local: LocalState,
     counters: Counters,
-    warnings: Pace,
+    warnings: WarningLimit,
 }
 
 impl ProcessState {
@@ -109,7 +109,7 @@ impl RevocationChecker {
         let state = ProcessState {
             local: LocalState::new(),
             counters: Counters::default(),
-            warnings: Pace::default(),
+            warnings: WarningLimit::default(),
         };
         Self { state: Arc::new(state), lookups: Arc::new(Lookups::new(settings)) }
     }

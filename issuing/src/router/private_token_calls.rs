@@ -1,0 +1,265 @@
+//! Private tokens: create, list, rotate, revoke.
+
+use std::{sync::Arc, time::Duration};
+
+use ::axum::extract::{FromRequestParts, Path, State};
+use http::{StatusCode, request::Parts};
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "openapi")]
+use crate::router::{list_request::ListParameters, responses::Detail};
+use crate::{
+    CreatedPrivateToken, PrivateToken, TokenIssuer,
+    private_tokens::checked_name,
+    rate::Permit,
+    router::{
+        TokenApi,
+        date_time::DateTime,
+        fields::Field,
+        list_request::ListRequest,
+        responses::{ApiError, FieldErrors, Json},
+    },
+};
+use tower_bearer::{Authenticated, UnixTime};
+
+/// Create a private token. Only this answer contains the token itself, as `data`.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/private_tokens/", tag = "private tokens",
+    request_body = NewPrivateToken,
+    responses(
+        (status = 201, description = "The token, shown only here", body = Created),
+        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = FieldErrors),
+        (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
+    )
+))]
+pub(super) async fn create_private_token(
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    Json(body): Json<NewPrivateToken>,
+) -> Result<(StatusCode, Json<Created>), ApiError> {
+    let (name, expires_at) = body.check(&api.issuer)?;
+    let _permit = api.limits.new_token(&caller).await?;
+    let created = api.issuer.create_private_token(&caller, &name, expires_at).await?;
+    Ok((StatusCode::CREATED, Json(created.into())))
+}
+
+/// List the caller's private tokens, without the tokens themselves.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/private_tokens/", tag = "private tokens",
+    params(ListParameters),
+    responses(
+        (status = 200, description = "A page of tokens", body = Listed),
+        (status = 400, description = "NUL in `q`", body = FieldErrors),
+        (status = 404, description = "No such page", body = Detail),
+        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+    )
+))]
+pub(super) async fn list_private_tokens(
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    request: ListRequest,
+) -> Result<Json<Listed>, ApiError> {
+    let _permit = api.limits.list(&caller).await?;
+    let page = api.issuer.list_private_tokens(&caller, &request.query).await?;
+    let [next, previous] = request.links(&page)?;
+    let results = page.tokens.into_iter().map(ListedToken::from).collect();
+    Ok(Json(Listed { count: page.count, next, previous, results }))
+}
+
+/// Replace a private token by a new one, at once or with an overlap.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/private_tokens/{id}/rotate/", tag = "private tokens",
+    params(("id" = i64, Path, description = "The number of the token")),
+    request_body = Rotation,
+    responses(
+        (status = 201, description = "The new token, shown only here, under the same name", body = Created),
+        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = FieldErrors),
+        (status = 404, description = "The caller has no such token", body = Detail),
+        (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
+    )
+))]
+pub(super) async fn rotate_private_token(
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    PrivateTokenId(id): PrivateTokenId,
+    Json(body): Json<Rotation>,
+) -> Result<(StatusCode, Json<Created>), ApiError> {
+    let (expires_at, overlap) = body.check(&api.issuer)?;
+    let permit = api.limits.new_token(&caller).await?;
+    let issuer = api.issuer.clone();
+    let created = to_the_end(permit, async move {
+        issuer.rotate_private_token(&caller, id, expires_at, overlap).await
+    });
+    Ok((StatusCode::CREATED, Json(created.await??.into())))
+}
+
+/// Revoke a private token.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    delete, path = "/private_tokens/{id}/", tag = "private tokens",
+    params(("id" = i64, Path, description = "The number of the token")),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 404, description = "The caller has no such token, or it was revoked before", body = Detail),
+        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+    )
+))]
+pub(super) async fn revoke_private_token(
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    PrivateTokenId(id): PrivateTokenId,
+) -> Result<StatusCode, ApiError> {
+    let permit = api.limits.revocation(&caller).await?;
+    let issuer = api.issuer.clone();
+    let revoked = to_the_end(permit, async move { issuer.revoke_private_token(&caller, id).await });
+    revoked.await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Runs a call to its end, even if the client closes the connection. The call keeps its permit until then.
+async fn to_the_end<T: Send + 'static>(
+    permit: Permit,
+    call: impl Future<Output = T> + Send + 'static,
+) -> Result<T, ApiError> {
+    let call = tokio::spawn(async move {
+        let answer = call.await;
+        drop(permit);
+        answer
+    });
+    call.await.map_err(|_| ApiError::UNAVAILABLE)
+}
+
+/// The number in the path. If it is not a number, the answer is 404.
+pub(super) struct PrivateTokenId(i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for PrivateTokenId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        let id = id.ok().filter(|Path(id)| id.bytes().all(|byte| byte.is_ascii_digit()));
+        id.and_then(|Path(id)| id.parse().ok()).map(Self).ok_or(ApiError::NotFound)
+    }
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct NewPrivateToken {
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, min_length = 1, max_length = 255))]
+    #[serde(default)]
+    name: Field<String>,
+    /// Required, in the future, and at most the operator's maximum away. It cannot be changed later.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = DateTime))]
+    #[serde(default)]
+    expiration_time: Field<DateTime>,
+}
+
+impl NewPrivateToken {
+    fn check(self, issuer: &TokenIssuer) -> Result<(String, UnixTime), FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let name = self.name.required("name", &mut errors);
+        if let Some(name) = &name {
+            errors.add_if_wrong(checked_name(name));
+        }
+        let expires_at = checked_expiry(self.expiration_time, issuer, &mut errors);
+        match (name, expires_at) {
+            (Some(name), Some(expires_at)) if errors.is_empty() => Ok((name, expires_at)),
+            _ => Err(errors),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct Rotation {
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = DateTime))]
+    #[serde(default)]
+    expiration_time: Field<DateTime>,
+    /// For how many seconds the old token stays valid, up to the operator's maximum. The default is 0.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false, minimum = 0))]
+    #[serde(default)]
+    overlap_seconds: Field<u64>,
+}
+
+impl Rotation {
+    fn check(self, issuer: &TokenIssuer) -> Result<(UnixTime, Duration), FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let expires_at = checked_expiry(self.expiration_time, issuer, &mut errors);
+        let overlap = self.overlap_seconds.optional("overlap_seconds", &mut errors).unwrap_or(0);
+        match expires_at {
+            Some(expires_at) if errors.is_empty() => Ok((expires_at, Duration::from_secs(overlap))),
+            _ => Err(errors),
+        }
+    }
+}
+
+/// The expiry, if the operator allows it.
+fn checked_expiry(
+    field: Field<DateTime>,
+    issuer: &TokenIssuer,
+    errors: &mut FieldErrors,
+) -> Option<UnixTime> {
+    let DateTime(expires_at) = field.required("expiration_time", errors)?;
+    errors.add_if_wrong(issuer.check_expiry(expires_at));
+    Some(expires_at)
+}
+
+/// A new private token. `data` is the token itself.
+// In the order of the API's documentation.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct Created {
+    id: i64,
+    name: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    expiration_time: DateTime,
+    data: String,
+}
+
+impl From<CreatedPrivateToken> for Created {
+    fn from(CreatedPrivateToken { token, data }: CreatedPrivateToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name.to_string(),
+            expiration_time: DateTime(token.expires_at),
+            data,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct Listed {
+    count: u64,
+    /// The URL of the next page.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    next: Option<String>,
+    /// The URL of the previous page.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    previous: Option<String>,
+    results: Vec<ListedToken>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct ListedToken {
+    id: i64,
+    name: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    expiration_time: DateTime,
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    created_at: DateTime,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = true, format = DateTime))]
+    last_used_at: Option<DateTime>,
+}
+
+impl From<PrivateToken> for ListedToken {
+    fn from(token: PrivateToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name.to_string(),
+            expiration_time: DateTime(token.expires_at),
+            created_at: DateTime(token.created_at),
+            last_used_at: token.last_used_at.map(DateTime),
+        }
+    }
+}
