@@ -3,17 +3,17 @@
 
 mod builder;
 mod revoking;
-#[cfg(feature = "jwks")]
-mod unknown_key;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::builder::AuthenticatorBuilder;
+#[cfg(feature = "jwks")]
+use crate::verifier::UnknownKey;
 use crate::{
     Authenticated, BoxFuture, Explanation, Issuer, Rejection, RejectionKind, RevocationCache,
     UnixTime, VerifiedToken,
     claims::UntypedClaims,
-    revocation::{Check, Unavailable, Verdict},
+    revocation::{RevocationCheck, Unavailable, Verdict},
     telemetry::Admissions,
     verifier::{NotVerified, Verifier},
 };
@@ -68,14 +68,14 @@ use crate::{
 ///     .revocation(RevocationCache::in_memory())
 ///     .build()?;
 ///
-/// let refused = authenticator.authenticate("no.such.token").await.unwrap_err();
-/// assert_eq!(refused.kind(), RejectionKind::MalformedToken);
+/// let rejected = authenticator.authenticate("no.such.token").await.unwrap_err();
+/// assert_eq!(rejected.kind(), RejectionKind::MalformedToken);
 /// # Ok(()) }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```
-pub struct Authenticator<C = UntypedClaims>(Arc<Shared<C>>);
+pub struct Authenticator<C = UntypedClaims>(Arc<Checks<C>>);
 
-struct Shared<C> {
+struct Checks<C> {
     verifier: Verifier<C>,
     revocation: Option<RevocationCache>,
     admissions: Admissions,
@@ -105,7 +105,7 @@ impl<C> Progress<C> {
 impl<C: Send + Sync + 'static> Authenticator<C> {
     fn new(verifier: Verifier<C>, revocation: Option<RevocationCache>) -> Self {
         let admissions = Admissions::default();
-        Self(Arc::new(Shared { verifier, revocation, admissions }))
+        Self(Arc::new(Checks { verifier, revocation, admissions }))
     }
 
     /// The same authenticator with another revocation cache. Use it for a second layer with other revocation settings,
@@ -114,9 +114,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// Most services pass the cache to [`AuthenticatorBuilder::revocation`].
     #[must_use]
     pub fn with_revocation(self, cache: RevocationCache) -> Self {
-        let Shared { verifier, admissions, .. } = &*self.0;
+        let Checks { verifier, admissions, .. } = &*self.0;
         let (verifier, admissions) = (verifier.clone(), admissions.clone());
-        Self(Arc::new(Shared { verifier, revocation: Some(cache), admissions }))
+        Self(Arc::new(Checks { verifier, revocation: Some(cache), admissions }))
     }
 
     /// Runs every [check](Self#checks) on a token.
@@ -180,13 +180,13 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     ) -> Result<VerifiedToken<C>, RejectionKind> {
         match self.0.verifier.verify_traced(token, reached) {
             Ok(token) => Ok(token),
-            Err(NotVerified::Refused(kind)) => Err(kind),
+            Err(NotVerified::Rejected(kind)) => Err(kind),
             #[cfg(feature = "jwks")]
             Err(NotVerified::UnknownKey(unknown)) => {
                 let waited = self.0.verifier.ask_for_key(unknown)?.until_answered().await;
                 match self.0.verifier.verify_traced(token, reached) {
                     Ok(token) => Ok(token),
-                    Err(NotVerified::Refused(kind)) => Err(kind),
+                    Err(NotVerified::Rejected(kind)) => Err(kind),
                     Err(NotVerified::UnknownKey(unknown)) => {
                         Err(waited.verdict(unknown.kind, unknown.key_set))
                     }
@@ -248,20 +248,44 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     pub(crate) fn begin(&self, token: &[u8]) -> Progress<C> {
         match self.0.verifier.verify(token) {
             Ok(token) => self.look_up(token),
-            Err(NotVerified::Refused(kind)) => Progress::Done(Err(kind.into())),
+            Err(NotVerified::Rejected(kind)) => Progress::Done(Err(kind.into())),
             #[cfg(feature = "jwks")]
             Err(NotVerified::UnknownKey(unknown)) => self.wait_for_key(token, unknown),
         }
     }
 
+    /// Verifies the token again after its issuer was asked for the key. Rejects the token at once if a question cannot
+    /// help.
+    #[cfg(feature = "jwks")]
+    fn wait_for_key(&self, token: &[u8], unknown: UnknownKey) -> Progress<C> {
+        let wait = match self.0.verifier.ask_for_key(unknown) {
+            Ok(wait) => wait,
+            Err(kind) => return Progress::Done(Err(kind.into())),
+        };
+        let (authenticator, token) = (self.clone(), Box::<[u8]>::from(token));
+        Progress::Unverified(Box::pin(async move {
+            let waited = wait.until_answered().await;
+            match authenticator.0.verifier.verify(&token) {
+                Ok(token) => match authenticator.look_up(token) {
+                    Progress::Done(result) => result,
+                    Progress::Pending(rest) | Progress::Unverified(rest) => rest.await,
+                },
+                Err(NotVerified::Rejected(kind)) => Err(kind.into()),
+                Err(NotVerified::UnknownKey(unknown)) => {
+                    Err(waited.verdict(unknown.kind, unknown.key_set).into())
+                }
+            }
+        }))
+    }
+
     fn look_up(&self, token: VerifiedToken<C>) -> Progress<C> {
         // Check 16, also on a cache hit: revocation.
         let check = match &self.0.revocation {
-            Some(cache) => cache.check(&token.facts(), token.revocation()),
-            None => Check::Done(Ok(Verdict::NotRevoked)),
+            Some(cache) => cache.checker.check(&token.facts(), token.revocation()),
+            None => RevocationCheck::Done(Ok(Verdict::NotRevoked)),
         };
         match check {
-            Check::Done(answer) => match not_revoked(answer) {
+            RevocationCheck::Done(answer) => match not_revoked(answer) {
                 Err(kind) => Progress::Done(Err(kind.into())),
                 Ok(()) if self.0.verifier.has_async_checks() => {
                     let verifier = self.0.verifier.clone();
@@ -272,7 +296,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
                 }
                 Ok(()) => Progress::Done(Ok(Authenticated::new(token))),
             },
-            Check::Pending(answer) => {
+            RevocationCheck::Pending(answer) => {
                 let verifier = self.0.verifier.clone();
                 Progress::Pending(Box::pin(async move {
                     not_revoked(answer.await)?;

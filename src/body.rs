@@ -14,26 +14,26 @@ pin_project! {
     /// The body of the inner service, or the body of a rejection. The length of a rejection's body is known.
     pub struct ResponseBody<B> {
         #[pin]
-        kind: Kind<B>,
+        part: Part<B>,
     }
 }
 
 pin_project! {
-    #[project = KindProjection]
-    enum Kind<B> {
+    #[project = PartProjection]
+    enum Part<B> {
         Inner { #[pin] body: B },
         // Never holds an empty buffer: that would be a data frame without bytes.
-        Refusal { bytes: Option<Bytes> },
+        Rejection { bytes: Option<Bytes> },
     }
 }
 
 impl<B> ResponseBody<B> {
     pub(crate) fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
+        Self { part: Part::Inner { body } }
     }
 
-    pub(crate) fn refusal(bytes: Bytes) -> Self {
-        Self { kind: Kind::Refusal { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) } }
+    pub(crate) fn rejection(bytes: Bytes) -> Self {
+        Self { part: Part::Rejection { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) } }
     }
 }
 
@@ -45,23 +45,25 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().kind.project() {
-            KindProjection::Inner { body } => body.poll_frame(cx),
-            KindProjection::Refusal { bytes } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
+        match self.project().part.project() {
+            PartProjection::Inner { body } => body.poll_frame(cx),
+            PartProjection::Rejection { bytes } => {
+                Poll::Ready(bytes.take().map(Frame::data).map(Ok))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
-            Kind::Refusal { bytes } => bytes.is_none(),
+        match &self.part {
+            Part::Inner { body } => body.is_end_stream(),
+            Part::Rejection { bytes } => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
-            Kind::Refusal { bytes } => {
+        match &self.part {
+            Part::Inner { body } => body.size_hint(),
+            Part::Rejection { bytes } => {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
@@ -71,9 +73,9 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 
 impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            Kind::Inner { .. } => "ResponseBody::Inner(..)",
-            Kind::Refusal { .. } => "ResponseBody::Refusal(..)",
+        f.write_str(match self.part {
+            Part::Inner { .. } => "ResponseBody::Inner(..)",
+            Part::Rejection { .. } => "ResponseBody::Rejection(..)",
         })
     }
 }
@@ -88,19 +90,19 @@ mod tests {
 
     use super::*;
 
-    type Refusal = ResponseBody<Full<Bytes>>;
+    type RejectionBody = ResponseBody<Full<Bytes>>;
 
     #[tokio::test]
-    async fn a_refusal_is_one_frame_of_known_length() {
-        let body = Refusal::refusal(Bytes::from_static(b"no"));
+    async fn a_rejection_is_one_frame_of_known_length() {
+        let body = RejectionBody::rejection(Bytes::from_static(b"no"));
         assert!(!body.is_end_stream());
         assert_eq!(body.size_hint().exact(), Some(2));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "no");
     }
 
     #[tokio::test]
-    async fn a_refusal_ends_after_its_frame() {
-        let mut body = Refusal::refusal(Bytes::from_static(b"no"));
+    async fn a_rejection_ends_after_its_frame() {
+        let mut body = RejectionBody::rejection(Bytes::from_static(b"no"));
         assert!(body.frame().await.is_some());
         assert!(body.is_end_stream());
         assert_eq!(body.size_hint().exact(), Some(0));
@@ -108,8 +110,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_refusal_has_ended_before_it_began() {
-        let mut body = Refusal::refusal(Bytes::new());
+    async fn an_empty_rejection_has_ended_from_the_start() {
+        let mut body = RejectionBody::rejection(Bytes::new());
         assert!(body.is_end_stream());
         assert_eq!(body.size_hint().exact(), Some(0));
         assert!(body.frame().await.is_none());

@@ -26,6 +26,7 @@ use http::{
     uri::PathAndQuery,
 };
 
+use self::look_alike::is_token_character;
 use crate::RejectionKind;
 
 /// Where the credential may be, and whether it is removed.
@@ -62,7 +63,7 @@ impl Sources {
     }
 
     /// The token of the request. It is at most `max_token_length` bytes long. It may still be something other than a
-    /// b64token: [`refusal_of`] handles that.
+    /// b64token: [`corrected_kind`] handles that.
     pub(crate) fn find<'r>(
         &self,
         method: &Method,
@@ -248,17 +249,12 @@ fn skip_spaces(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// `tchar` (RFC 9110 section 5.6.2).
-fn is_token_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 /// Corrects the kind of a rejection of this token.
 ///
 /// A text that is not a b64token is a malformed credential. It cannot be a token, because every character of a token is
 /// allowed in a b64token. So any such text is first rejected as a malformed token, and only malformed tokens need this
 /// second check. Valid tokens do not pay for it.
-pub(crate) fn refusal_of(token: &[u8], kind: RejectionKind) -> RejectionKind {
+pub(crate) fn corrected_kind(token: &[u8], kind: RejectionKind) -> RejectionKind {
     match kind {
         RejectionKind::MalformedToken if !is_b64token(token) => RejectionKind::MalformedCredential,
         kind => kind,

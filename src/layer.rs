@@ -7,12 +7,13 @@ use http::{HeaderValue, Response, header::HeaderName, request::Parts};
 use tower_layer::Layer;
 
 use crate::{
-    Authenticated, Authenticator, BearerAuth, ConfigError, ProtectedResource, RejectionKind,
-    RequiredScopes, ResourceMetadata,
+    Authenticated, Authenticator, ConfigError, ProtectedResource, RejectionKind, RequiredScopes,
+    ResourceMetadata,
     claims::UntypedClaims,
     credential::Sources,
-    rejection::{Refusals, Responder},
+    rejection::{Rejections, Responder},
     require::{RequireLayer, RequiredAuthentication},
+    service::{BearerAuth, LayerSettings},
 };
 
 /// Lets a request through only if it has a token that its [`Authenticator`] accepts.
@@ -59,18 +60,7 @@ use crate::{
 /// ```
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct BearerLayer<C = UntypedClaims> {
-    settings: Arc<Settings<C>>,
-}
-
-pub(crate) struct Settings<C> {
-    pub(crate) authenticator: Authenticator<C>,
-    pub(crate) sources: Sources,
-    pub(crate) optional: bool,
-    pub(crate) allows_cors_preflight: bool,
-    pub(crate) private_responses: bool,
-    pub(crate) resource: Option<ProtectedResource>,
-    /// In its own `Arc`, because the layer attaches it to requests without a token.
-    pub(crate) refusals: Arc<Refusals>,
+    settings: Arc<LayerSettings<C>>,
 }
 
 impl<C: Send + Sync + 'static> BearerLayer<C> {
@@ -78,14 +68,14 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     pub fn new(authenticator: Authenticator<C>) -> Self {
         let sources = Sources::new(authenticator.max_token_length());
         Self {
-            settings: Arc::new(Settings {
+            settings: Arc::new(LayerSettings {
                 authenticator,
                 sources,
                 optional: false,
                 allows_cors_preflight: false,
                 private_responses: false,
                 resource: None,
-                refusals: Arc::default(),
+                rejections: Arc::default(),
             }),
         }
     }
@@ -133,8 +123,8 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// [`ConfigError::InvalidHeaderValue`] if the realm has a character that is not printable ASCII, or has quotes or
     /// backslashes.
     pub fn with_realm(mut self, realm: impl AsRef<str>) -> Result<Self, ConfigError> {
-        let refusals = self.refusals_mut();
-        refusals.challenges = refusals.challenges.with_realm(realm.as_ref())?;
+        let rejections = self.rejections_mut();
+        rejections.challenges = rejections.challenges.with_realm(realm.as_ref())?;
         Ok(self)
     }
 
@@ -145,8 +135,8 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// [`ConfigError::InvalidHeaderValue`] if the URL is empty, has a character that is not printable ASCII, or has
     /// quotes or backslashes.
     pub fn with_resource_metadata(mut self, url: impl AsRef<str>) -> Result<Self, ConfigError> {
-        let refusals = self.refusals_mut();
-        refusals.challenges = refusals.challenges.with_resource_metadata(url.as_ref())?;
+        let rejections = self.rejections_mut();
+        rejections.challenges = rejections.challenges.with_resource_metadata(url.as_ref())?;
         Ok(self)
     }
 
@@ -154,7 +144,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// [`TokenApiResponder`](crate::rejection::TokenApiResponder). gRPC requests still get trailers-only answers,
     /// unless `responder` overrides [`respond_to_grpc`](Responder::respond_to_grpc).
     pub fn with_responder(mut self, responder: impl Responder) -> Self {
-        self.refusals_mut().responder = Arc::new(responder);
+        self.rejections_mut().responder = Arc::new(responder);
         self
     }
 
@@ -165,7 +155,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// 401 do not see a rejection with status 200. With `false`, all requests get the responder's answer with its HTTP
     /// status.
     pub fn with_grpc_answers(mut self, grpc_answers: bool) -> Self {
-        self.refusals_mut().grpc_answers = grpc_answers;
+        self.rejections_mut().grpc_answers = grpc_answers;
         self
     }
 
@@ -261,11 +251,12 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// Serve the document with [`resource_metadata`](Self::resource_metadata). This replaces the URL of
     /// [`with_resource_metadata`](Self::with_resource_metadata).
     pub fn with_resource(mut self, resource: ProtectedResource) -> Self {
-        let refusals = self.refusals_mut();
+        let rejections = self.rejections_mut();
         // The URL was checked when the resource was made, so this does not fail.
-        if let Ok(challenges) = refusals.challenges.with_resource_metadata(resource.metadata_url())
+        if let Ok(challenges) =
+            rejections.challenges.with_resource_metadata(resource.metadata_url())
         {
-            refusals.challenges = challenges;
+            rejections.challenges = challenges;
         }
         self.settings_mut().resource = Some(resource);
         self
@@ -306,7 +297,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// The challenge of a 401 of this layer does not name the scopes, because this layer does not know the route. If
     /// clients need them before their first log-in, use [`and_require_scopes`](Self::and_require_scopes).
     pub fn require_scopes(&self, scopes: impl Into<RequiredScopes>) -> RequireLayer<C> {
-        RequireLayer::scopes(scopes.into(), &self.settings.refusals)
+        RequireLayer::scopes(scopes.into(), &self.settings.rejections)
     }
 
     /// Returns one layer that authenticates and then requires scopes: this layer and that of
@@ -330,8 +321,8 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         scopes: impl Into<RequiredScopes>,
     ) -> (Self, RequireLayer<C>) {
         let scopes = scopes.into();
-        let refusals = self.refusals_mut();
-        refusals.challenges = refusals.challenges.with_scopes(scopes.iter());
+        let rejections = self.rejections_mut();
+        rejections.challenges = rejections.challenges.with_scopes(scopes.iter());
         let require = self.require_scopes(scopes);
         (self, require)
     }
@@ -341,8 +332,8 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// client then sends the user to log in again ("step-up"). Put it behind this layer. It copies the rejection
     /// settings of this layer at the time of the call, so set realm, responder and resource first.
     pub fn require_authentication(&self, required: RequiredAuthentication) -> RequireLayer<C> {
-        let Settings { authenticator, refusals, .. } = &*self.settings;
-        RequireLayer::authentication(required, authenticator.clone(), refusals)
+        let LayerSettings { authenticator, rejections, .. } = &*self.settings;
+        RequireLayer::authentication(required, authenticator.clone(), rejections)
     }
 
     /// Returns a layer that answers 403 if `demand` does not return `true` for the token. Put it behind this layer. It
@@ -351,28 +342,28 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         &self,
         demand: impl Fn(&Authenticated<C>) -> bool + Send + Sync + 'static,
     ) -> RequireLayer<C> {
-        RequireLayer::predicate(Box::new(demand), Arc::clone(&self.settings.refusals))
+        RequireLayer::predicate(Box::new(demand), Arc::clone(&self.settings.rejections))
     }
 
     /// The response of this layer to a request that your own code rejects for this reason. It has the responder and the
     /// challenge of this layer, and telemetry counts it.
     #[must_use]
     pub fn reject(&self, kind: RejectionKind, request: &Parts) -> Response<Bytes> {
-        self.settings.refusals.respond(kind.into(), request)
+        self.settings.rejections.respond(kind.into(), request)
     }
 
     /// The `WWW-Authenticate` value of this layer for this reason, if there is one. Use it in your own responses.
     #[must_use]
     pub fn challenge(&self, kind: RejectionKind) -> Option<&HeaderValue> {
-        self.settings.refusals.challenges.of(kind)
+        self.settings.rejections.challenges.of(kind)
     }
 
-    fn settings_mut(&mut self) -> &mut Settings<C> {
+    fn settings_mut(&mut self) -> &mut LayerSettings<C> {
         Arc::make_mut(&mut self.settings)
     }
 
-    fn refusals_mut(&mut self) -> &mut Refusals {
-        Arc::make_mut(&mut self.settings_mut().refusals)
+    fn rejections_mut(&mut self) -> &mut Rejections {
+        Arc::make_mut(&mut self.settings_mut().rejections)
     }
 }
 
@@ -393,33 +384,5 @@ impl<C> Clone for BearerLayer<C> {
 impl<C> fmt::Debug for BearerLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerLayer").field("settings", &self.settings).finish()
-    }
-}
-
-impl<C> Clone for Settings<C> {
-    fn clone(&self) -> Self {
-        Self {
-            authenticator: self.authenticator.clone(),
-            sources: self.sources.clone(),
-            optional: self.optional,
-            allows_cors_preflight: self.allows_cors_preflight,
-            private_responses: self.private_responses,
-            resource: self.resource.clone(),
-            refusals: Arc::clone(&self.refusals),
-        }
-    }
-}
-
-impl<C> fmt::Debug for Settings<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("authenticator", &self.authenticator)
-            .field("sources", &self.sources)
-            .field("optional", &self.optional)
-            .field("allows_cors_preflight", &self.allows_cors_preflight)
-            .field("private_responses", &self.private_responses)
-            .field("resource", &self.resource)
-            .field("refusals", &self.refusals)
-            .finish()
     }
 }

@@ -127,9 +127,6 @@
 
 mod authenticated;
 mod authenticator;
-#[cfg(feature = "axum")]
-#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
-pub mod axum;
 mod background;
 mod body;
 pub mod claims;
@@ -137,7 +134,6 @@ mod config_error;
 mod counters;
 mod credential;
 pub mod explain;
-mod future;
 #[cfg(any(doc, all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 pub mod guide;
 mod issuer_policy;
@@ -164,27 +160,27 @@ mod token_cache;
 #[cfg_attr(docsrs, doc(cfg(feature = "tonic")))]
 pub mod tonic;
 mod unix_time;
-mod verified_token;
 mod verifier;
 
-pub use self::authenticated::Authenticated;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub use self::authenticated::axum;
+pub use self::authenticated::{Authenticated, VerifiedToken};
 pub use self::authenticator::{Authenticator, AuthenticatorBuilder};
 pub use self::background::{BackgroundTask, TaskHealth};
 pub use self::body::ResponseBody;
 pub use self::config_error::ConfigError;
+
 pub use self::explain::Explanation;
-pub use self::future::ResponseFuture;
 pub use self::issuer_policy::{Issuer, IssuerWithoutAudience, IssuerWithoutTenants, KeySource};
 pub use self::jws::{Algorithm, Key, KeySet, KeySetHandle};
 pub use self::layer::BearerLayer;
-pub use self::rejection::{Rejection, RejectionKind};
+pub use self::rejection::{CheckError, Rejection, RejectionKind};
 pub use self::resource::{ProtectedResource, ResourceMetadata};
 pub use self::revocation::RevocationCache;
 pub use self::scopes::{RequiredScopes, ScopeHierarchy};
-pub use self::service::BearerAuth;
+pub use self::service::{BearerAuth, ResponseFuture};
 pub use self::unix_time::UnixTime;
-pub use self::verified_token::VerifiedToken;
-pub use self::verifier::CheckError;
 
 /// A boxed future, as the object-safe traits of this crate return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -30,7 +30,7 @@ use crate::{
     ResponseBody,
     claims::UntypedClaims,
     json,
-    rejection::{Anonymous, Refusals, is_acr_value, layer_not_installed},
+    rejection::{Anonymous, Rejections, is_acr_value, layer_not_installed},
 };
 
 /// Rejects tokens that do not satisfy a demand.
@@ -38,12 +38,12 @@ use crate::{
 /// Cloning is cheap: all settings are behind one `Arc`.
 #[must_use = "a layer does nothing until it is put around a service"]
 pub struct RequireLayer<C = UntypedClaims> {
-    shared: Arc<Shared<C>>,
+    settings: Arc<RequireSettings<C>>,
 }
 
-struct Shared<C> {
+struct RequireSettings<C> {
     requirement: Requirement<C>,
-    refusals: Arc<Refusals>,
+    rejections: Arc<Rejections>,
 }
 
 enum Requirement<C> {
@@ -55,28 +55,28 @@ enum Requirement<C> {
 pub(crate) type Predicate<C> = Box<dyn Fn(&Authenticated<C>) -> bool + Send + Sync>;
 
 impl<C> RequireLayer<C> {
-    pub(crate) fn scopes(scopes: RequiredScopes, refusals: &Refusals) -> Self {
-        let challenges = refusals.challenges.with_scopes(scopes.iter());
-        Self::new(Requirement::Scopes(scopes), refusals.with_challenges(challenges).into())
+    pub(crate) fn scopes(scopes: RequiredScopes, rejections: &Rejections) -> Self {
+        let challenges = rejections.challenges.with_scopes(scopes.iter());
+        Self::new(Requirement::Scopes(scopes), rejections.with_challenges(challenges).into())
     }
 
     pub(crate) fn authentication(
         required: RequiredAuthentication,
         authenticator: Authenticator<C>,
-        refusals: &Refusals,
+        rejections: &Rejections,
     ) -> Self {
         let challenges =
-            refusals.challenges.with_authentication(&required.acr_values, required.max_age);
+            rejections.challenges.with_authentication(&required.acr_values, required.max_age);
         let requirement = Requirement::Authentication(required, authenticator);
-        Self::new(requirement, refusals.with_challenges(challenges).into())
+        Self::new(requirement, rejections.with_challenges(challenges).into())
     }
 
-    pub(crate) fn predicate(predicate: Predicate<C>, refusals: Arc<Refusals>) -> Self {
-        Self::new(Requirement::Predicate(predicate), refusals)
+    pub(crate) fn predicate(predicate: Predicate<C>, rejections: Arc<Rejections>) -> Self {
+        Self::new(Requirement::Predicate(predicate), rejections)
     }
 
-    fn new(requirement: Requirement<C>, refusals: Arc<Refusals>) -> Self {
-        Self { shared: Arc::new(Shared { requirement, refusals }) }
+    fn new(requirement: Requirement<C>, rejections: Arc<Rejections>) -> Self {
+        Self { settings: Arc::new(RequireSettings { requirement, rejections }) }
     }
 }
 
@@ -217,7 +217,7 @@ impl<S, C> Layer<S> for RequireLayer<C> {
     type Service = Require<S, C>;
 
     fn layer(&self, inner: S) -> Require<S, C> {
-        Require { inner, shared: Arc::clone(&self.shared) }
+        Require { inner, settings: Arc::clone(&self.settings) }
     }
 }
 
@@ -225,7 +225,7 @@ impl<S, C> Layer<S> for RequireLayer<C> {
 #[must_use = "a service does nothing until it is called"]
 pub struct Require<S, C = UntypedClaims> {
     inner: S,
-    shared: Arc<Shared<C>>,
+    settings: Arc<RequireSettings<C>>,
 }
 
 impl<S, C, ReqB, ResB> Service<Request<ReqB>> for Require<S, C>
@@ -242,13 +242,13 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let state = match self.shared.check(&request) {
+        let state = match self.settings.check(&request) {
             Ok(()) => State::Calling { future: self.inner.call(request) },
             Err(objection) => {
                 // As in `BearerAuth`: a clone releases everything that was reserved for this call.
                 self.inner = self.inner.clone();
                 let (request, _) = request.into_parts();
-                State::Refused { response: Some(self.shared.reject(objection, &request)) }
+                State::Rejected { response: Some(self.settings.reject(objection, &request)) }
             }
         };
         ResponseFuture { state }
@@ -260,7 +260,7 @@ enum Objection {
     LayerNotInstalled,
 }
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl<C: Send + Sync + 'static> RequireSettings<C> {
     fn check<B>(&self, request: &Request<B>) -> Result<(), Objection> {
         let extensions = request.extensions();
         match (extensions.get::<Authenticated<C>>(), extensions.get::<Anonymous<C>>()) {
@@ -273,7 +273,7 @@ impl<C: Send + Sync + 'static> Shared<C> {
 
     fn reject(&self, objection: Objection, request: &Parts) -> Response<Bytes> {
         match objection {
-            Objection::Rejected(rejection) => self.refusals.respond(rejection, request),
+            Objection::Rejected(rejection) => self.rejections.respond(rejection, request),
             Objection::LayerNotInstalled => layer_not_installed::<C>(request),
         }
     }
@@ -291,7 +291,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F> {
         Calling { #[pin] future: F },
-        Refused { response: Option<Response<Bytes>> },
+        Rejected { response: Option<Response<Bytes>> },
     }
 }
 
@@ -306,9 +306,9 @@ where
             StateProjection::Calling { future } => {
                 future.poll(cx).map_ok(|response| response.map(ResponseBody::inner))
             }
-            StateProjection::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(response.map(ResponseBody::refusal))),
-                None => panic!("polled after it was ready"),
+            StateProjection::Rejected { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response.map(ResponseBody::rejection))),
+                None => panic!("a response future was polled after it had completed"),
             },
         }
     }
@@ -318,28 +318,28 @@ impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
             State::Calling { .. } => "ResponseFuture::Calling(..)",
-            State::Refused { .. } => "ResponseFuture::Refused(..)",
+            State::Rejected { .. } => "ResponseFuture::Rejected(..)",
         })
     }
 }
 
 impl<C> Clone for RequireLayer<C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { settings: Arc::clone(&self.settings) }
     }
 }
 
 impl<C> fmt::Debug for RequireLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequireLayer")
-            .field("requirement", &self.shared.requirement)
+            .field("requirement", &self.settings.requirement)
             .finish_non_exhaustive()
     }
 }
 
 impl<S: Clone, C> Clone for Require<S, C> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
     }
 }
 
@@ -347,7 +347,7 @@ impl<S: fmt::Debug, C> fmt::Debug for Require<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Require")
             .field("inner", &self.inner)
-            .field("requirement", &self.shared.requirement)
+            .field("requirement", &self.settings.requirement)
             .finish_non_exhaustive()
     }
 }

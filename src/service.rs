@@ -1,25 +1,33 @@
-//! The service of the layer: decides on each request before the inner service gets it.
+//! The service of the layer: decides on each request before the inner service gets it. Its future waits for what the
+//! decision needs, and then for the inner service.
 
 use std::{
     fmt, mem,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{
-    Method, Request, Response,
+    HeaderValue, Method, Request, Response,
     header::{
-        ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, TRANSFER_ENCODING,
-        UPGRADE,
+        ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, Entry, ORIGIN,
+        TRANSFER_ENCODING, UPGRADE,
     },
 };
 use http_body::Body;
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    Authenticated, BoxFuture, Rejection, RejectionKind, ResponseBody, ResponseFuture,
-    authenticator::Progress, claims::UntypedClaims, credential::refusal_of, future::Instance,
-    layer::Settings, rejection::Anonymous, telemetry::Admitted,
+    Authenticated, Authenticator, BoxFuture, ProtectedResource, Rejection, RejectionKind,
+    ResponseBody,
+    authenticator::Progress,
+    claims::UntypedClaims,
+    credential::{Sources, corrected_kind},
+    rejection::{Anonymous, Rejections},
+    telemetry::{Admissions, Admitted},
 };
 
 /// The service that [`BearerLayer`](crate::BearerLayer) puts around another.
@@ -33,11 +41,11 @@ use crate::{
 #[must_use = "a service does nothing until it is called"]
 pub struct BearerAuth<S, C = UntypedClaims> {
     inner: S,
-    settings: Arc<Settings<C>>,
+    settings: Arc<LayerSettings<C>>,
 }
 
 impl<S, C> BearerAuth<S, C> {
-    pub(crate) fn new(inner: S, settings: Arc<Settings<C>>) -> Self {
+    pub(crate) fn new(inner: S, settings: Arc<LayerSettings<C>>) -> Self {
         Self { inner, settings }
     }
 }
@@ -62,23 +70,23 @@ where
                 let is_private = has_token && self.settings.private_responses;
                 ResponseFuture::calling(self.inner.call(request), is_private)
             }
-            Admission::Refused(rejection) => {
+            Admission::Rejected(rejection) => {
                 // The inner service may have reserved something for this call (a permit, a place in a queue) that
                 // others wait for. A clone has reserved nothing.
                 self.inner = self.inner.clone();
                 let (request, _) = request.into_parts();
-                ResponseFuture::rejected(self.settings.refusals.respond(rejection, &request))
+                ResponseFuture::rejected(self.settings.rejections.respond(rejection, &request))
             }
             Admission::Checking(check) => {
                 let successor = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, successor);
-                let refusals = Arc::clone(&self.settings.refusals);
+                let rejections = Arc::clone(&self.settings.rejections);
                 let admissions = self.settings.authenticator.admissions().clone();
                 ResponseFuture::checking(
                     check,
                     Instance::Ready(ready),
                     request,
-                    refusals,
+                    rejections,
                     admissions,
                     self.settings.private_responses,
                 )
@@ -88,13 +96,13 @@ where
                 // The token is not verified yet, so an unverified client must not hold anything that others wait for.
                 let fresh = self.inner.clone();
                 self.inner = fresh.clone();
-                let refusals = Arc::clone(&self.settings.refusals);
+                let rejections = Arc::clone(&self.settings.rejections);
                 let admissions = self.settings.authenticator.admissions().clone();
                 ResponseFuture::checking(
                     check,
                     Instance::Fresh(fresh),
                     request,
-                    refusals,
+                    rejections,
                     admissions,
                     self.settings.private_responses,
                 )
@@ -103,18 +111,30 @@ where
     }
 }
 
+pub(crate) struct LayerSettings<C> {
+    pub(crate) authenticator: Authenticator<C>,
+    pub(crate) sources: Sources,
+    pub(crate) optional: bool,
+    pub(crate) allows_cors_preflight: bool,
+    pub(crate) private_responses: bool,
+    /// The resource that the layer guards, for its metadata document.
+    pub(crate) resource: Option<ProtectedResource>,
+    /// In its own `Arc`, because the layer attaches it to requests without a token.
+    pub(crate) rejections: Arc<Rejections>,
+}
+
 enum Admission<C> {
     Admitted {
         /// If `false`, the request is anonymous or a preflight.
         has_token: bool,
     },
-    Refused(Rejection),
+    Rejected(Rejection),
     Checking(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
     #[cfg(feature = "jwks")]
     CheckingUnverified(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
 }
 
-impl<C: Send + Sync + 'static> Settings<C> {
+impl<C: Send + Sync + 'static> LayerSettings<C> {
     /// Decides on a request as far as possible without waiting, and prepares it for the inner service.
     fn admit<B: Body>(&self, request: &mut Request<B>) -> Admission<C> {
         // The inner service may find only values that this layer has put there.
@@ -129,7 +149,7 @@ impl<C: Send + Sync + 'static> Settings<C> {
         let progress = match token {
             Ok(Some(token)) => match self.authenticator.begin(token) {
                 Progress::Done(Err(rejection)) => {
-                    let kind = refusal_of(token, rejection.kind());
+                    let kind = corrected_kind(token, rejection.kind());
                     Ok(Some(Progress::Done(Err(kind.into()))))
                 }
                 progress => Ok(Some(progress)),
@@ -148,19 +168,19 @@ impl<C: Send + Sync + 'static> Settings<C> {
                 self.authenticator.admissions().count(Admitted::Token);
                 Admission::Admitted { has_token: true }
             }
-            Ok(Some(Progress::Done(Err(rejection)))) => Admission::Refused(rejection),
+            Ok(Some(Progress::Done(Err(rejection)))) => Admission::Rejected(rejection),
             Ok(Some(Progress::Pending(check))) => Admission::Checking(check),
             #[cfg(feature = "jwks")]
             Ok(Some(Progress::Unverified(check))) => Admission::CheckingUnverified(check),
             Ok(None) if self.optional || is_preflight => {
-                let anonymous = Anonymous::<C>::new(&self.refusals, is_preflight);
+                let anonymous = Anonymous::<C>::new(&self.rejections, is_preflight);
                 request.extensions_mut().insert(anonymous);
                 let admitted = if is_preflight { Admitted::Preflight } else { Admitted::Anonymous };
                 self.authenticator.admissions().count(admitted);
                 Admission::Admitted { has_token: false }
             }
-            Ok(None) => Admission::Refused(RejectionKind::MissingCredential.into()),
-            Err(kind) => Admission::Refused(kind.into()),
+            Ok(None) => Admission::Rejected(RejectionKind::MissingCredential.into()),
+            Err(kind) => Admission::Rejected(kind.into()),
         }
     }
 
@@ -204,5 +224,204 @@ impl<S: fmt::Debug, C> fmt::Debug for BearerAuth<S, C> {
             .field("inner", &self.inner)
             .field("settings", &self.settings)
             .finish()
+    }
+}
+
+impl<C> Clone for LayerSettings<C> {
+    fn clone(&self) -> Self {
+        Self {
+            authenticator: self.authenticator.clone(),
+            sources: self.sources.clone(),
+            optional: self.optional,
+            allows_cors_preflight: self.allows_cors_preflight,
+            private_responses: self.private_responses,
+            resource: self.resource.clone(),
+            rejections: Arc::clone(&self.rejections),
+        }
+    }
+}
+
+impl<C> fmt::Debug for LayerSettings<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerSettings")
+            .field("authenticator", &self.authenticator)
+            .field("sources", &self.sources)
+            .field("optional", &self.optional)
+            .field("allows_cors_preflight", &self.allows_cors_preflight)
+            .field("private_responses", &self.private_responses)
+            .field("resource", &self.resource)
+            .field("rejections", &self.rejections)
+            .finish()
+    }
+}
+
+pin_project! {
+    /// The response of the inner service, or a rejection.
+    ///
+    /// You can drop it at any point without side effects: it calls the inner service only after the token has passed
+    /// every check.
+    pub struct ResponseFuture<S, B, C = UntypedClaims>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S, B, C, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, B, C, F> {
+        Calling { #[pin] future: F, is_private: bool },
+        // In its own heap allocation, so that the future of a request that does not wait stays small.
+        Checking { waiting: Option<Box<Waiting<S, B, C>>> },
+        Rejected { response: Option<Response<Bytes>> },
+    }
+}
+
+/// The instance of the inner service that a waiting request will call.
+enum Instance<S> {
+    /// The instance that was ready when the call came, with everything that it has reserved.
+    Ready(S),
+    /// An instance that is not ready yet.
+    #[cfg(feature = "jwks")]
+    Fresh(S),
+}
+
+impl<S> Instance<S> {
+    fn into_inner(self) -> S {
+        match self {
+            Self::Ready(service) => service,
+            #[cfg(feature = "jwks")]
+            Self::Fresh(service) => service,
+        }
+    }
+}
+
+struct Waiting<S, B, C> {
+    /// `None` after the check has let the request pass.
+    check: Option<BoxFuture<'static, Result<Authenticated<C>, Rejection>>>,
+    service: Instance<S>,
+    request: Request<B>,
+    rejections: Arc<Rejections>,
+    admissions: Admissions,
+    is_private: bool,
+}
+
+/// Why a request does not reach the inner service.
+enum Stopped<E> {
+    Rejected(Rejection),
+    /// The inner service failed before it became ready.
+    #[cfg_attr(not(feature = "jwks"), expect(dead_code, reason = "it was ready before"))]
+    Failed(E),
+}
+
+impl<S: Service<Request<B>>, B, C: Send + Sync + 'static> Waiting<S, B, C> {
+    /// Ready when the inner service may be called.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped<S::Error>>> {
+        if let Some(check) = &mut self.check {
+            let token = ready!(check.as_mut().poll(cx)).map_err(Stopped::Rejected)?;
+            self.request.extensions_mut().insert(token);
+            self.admissions.count(Admitted::Token);
+            self.check = None;
+        }
+        match &mut self.service {
+            Instance::Ready(_) => Poll::Ready(Ok(())),
+            #[cfg(feature = "jwks")]
+            Instance::Fresh(service) => service.poll_ready(cx).map_err(Stopped::Failed),
+        }
+    }
+}
+
+impl<S, B, C> ResponseFuture<S, B, C>
+where
+    S: Service<Request<B>>,
+{
+    /// `is_private`: the response gets `Cache-Control: private`, unless the inner service has set `Cache-Control`.
+    fn calling(future: S::Future, is_private: bool) -> Self {
+        Self { state: State::Calling { future, is_private } }
+    }
+
+    fn checking(
+        check: BoxFuture<'static, Result<Authenticated<C>, Rejection>>,
+        service: Instance<S>,
+        request: Request<B>,
+        rejections: Arc<Rejections>,
+        admissions: Admissions,
+        is_private: bool,
+    ) -> Self {
+        let check = Some(check);
+        let waiting = Waiting { check, service, request, rejections, admissions, is_private };
+        Self { state: State::Checking { waiting: Some(Box::new(waiting)) } }
+    }
+
+    fn rejected(response: Response<Bytes>) -> Self {
+        Self { state: State::Rejected { response: Some(response) } }
+    }
+}
+
+impl<S, B, C, ResB> Future for ResponseFuture<S, B, C>
+where
+    S: Service<Request<B>, Response = Response<ResB>>,
+    C: Send + Sync + 'static,
+{
+    type Output = Result<Response<ResponseBody<ResB>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let waiting = match state.as_mut().project() {
+                StateProjection::Calling { future, is_private } => {
+                    let is_private = *is_private;
+                    return future.poll(cx).map_ok(|response| inner_response(response, is_private));
+                }
+                StateProjection::Rejected { response } => {
+                    return Poll::Ready(Ok(rejected_response(response.take().expect(FINISHED))));
+                }
+                StateProjection::Checking { waiting } => waiting,
+            };
+            let result = ready!(waiting.as_mut().expect(FINISHED).poll(cx));
+            let Waiting { service, request, rejections, is_private, .. } =
+                *waiting.take().expect(FINISHED);
+            match result {
+                Ok(()) => {
+                    let future = service.into_inner().call(request);
+                    state.set(State::Calling { future, is_private });
+                }
+                Err(Stopped::Rejected(rejection)) => {
+                    let (request, _) = request.into_parts();
+                    return Poll::Ready(Ok(rejected_response(
+                        rejections.respond(rejection, &request),
+                    )));
+                }
+                Err(Stopped::Failed(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+const FINISHED: &str = "a response future was polled after it had completed";
+
+fn inner_response<B>(mut response: Response<B>, is_private: bool) -> Response<ResponseBody<B>> {
+    if is_private && let Entry::Vacant(entry) = response.headers_mut().entry(CACHE_CONTROL) {
+        entry.insert(HeaderValue::from_static("private"));
+    }
+    response.map(ResponseBody::inner)
+}
+
+fn rejected_response<B>(response: Response<Bytes>) -> Response<ResponseBody<B>> {
+    response.map(ResponseBody::rejection)
+}
+
+impl<S, B, C> fmt::Debug for ResponseFuture<S, B, C>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state {
+            State::Calling { .. } => "ResponseFuture::Calling(..)",
+            State::Checking { .. } => "ResponseFuture::Checking(..)",
+            State::Rejected { .. } => "ResponseFuture::Rejected(..)",
+        })
     }
 }

@@ -72,7 +72,7 @@ impl<C> TokenCache<C> {
     }
 
     /// Whether tokens with this algorithm are cached.
-    pub(crate) fn takes(&self, algorithm: Algorithm) -> bool {
+    pub(crate) fn caches(&self, algorithm: Algorithm) -> bool {
         let is_hmac = matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
         self.tokens.is_some() && (self.caches_hmac || !is_hmac)
     }
@@ -80,7 +80,7 @@ impl<C> TokenCache<C> {
     /// Adds a token that has passed every check of the verifier. Other tokens are never cached.
     pub(crate) fn remember(&self, token: &[u8], verified: &VerifiedToken<C>) {
         if let Some(tokens) = &self.tokens
-            && self.takes(verified.algorithm())
+            && self.caches(verified.algorithm())
         {
             let size = OVERHEAD
                 + token.len()
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_tokens_are_remembered_as_the_bytes_allow_that_each_is_said_to_take_up() {
+    fn the_cache_holds_as_many_tokens_as_their_sizes_allow() {
         let long = format!(r#","x":"{}""#, "x".repeat(3_000));
         let many = format!(r#","x":[{}0]"#, "0,".repeat(200));
         let nested = format!(r#","x":[{}0]"#, "[0],{},".repeat(10));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_another_if_any_byte_of_it_is() {
+    fn a_text_that_differs_in_one_byte_is_another_token() {
         let (token, verified) = verified("");
         let cache = TokenCache::new(1 << 20, true);
         cache.remember(token.as_bytes(), &verified);

@@ -1,7 +1,5 @@
 //! Verifies a token: from its text to claims whose issuer and policy are checked. The authenticator uses it.
 
-mod not_verified;
-
 use std::{
     collections::HashMap,
     fmt,
@@ -13,43 +11,31 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::not_verified::NotVerified;
-#[cfg(feature = "jwks")]
-pub(crate) use self::not_verified::UnknownKey;
 #[cfg(feature = "jwks")]
 use crate::jwks::Wait;
 use crate::{
-    BoxFuture, ConfigError, Issuer, RejectionKind, UnixTime, VerifiedToken,
-    claims::{
-        Clock, RegisteredClaims, Spans, Times,
-        scan::{ClaimsSet, Registered},
-    },
+    BoxFuture, CheckError, ConfigError, Issuer, RejectionKind, UnixTime, VerifiedToken,
+    authenticated::{NamedKey, RevocationId, Verified},
+    claims::{ClaimsSet, Clock, Registered, RegisteredClaims, Spans, Times},
     json::{self, Object, Span, Value},
-    jws::{self, Compact, Header, Key, KnownHeaders, Scratch},
+    jws::{self, Compact, Header, JwsError, Key, KeySet, KnownHeaders, Scratch},
     revocation::RevocationMemo,
     token_cache::TokenCache,
-    verified_token::{NamedKey, RevocationId, Verified},
 };
 
 /// Runs checks 1 to 15 of the [list of checks](crate::Authenticator#checks), which need no store and no network.
-pub(crate) struct Verifier<C>(Arc<Shared<C>>);
+pub(crate) struct Verifier<C>(Arc<Rules<C>>);
 
-struct Shared<C> {
+struct Rules<C> {
     /// Unique in this process. Only clones of this verifier share it.
     number: u64,
-    issuers: Vec<Issuer>,
+    settings: VerifierSettings<C>,
     by_name: HashMap<Arc<str>, usize>,
     /// Positions of the issuers whose names are templates.
     multi_tenant: Vec<usize>,
-    max_token_length: usize,
     headers: KnownHeaders,
-    clock: Arc<dyn Clock>,
     read_claims: fn(&Object<'_>) -> Option<C>,
-    /// Their outcome depends only on the token.
-    pure_checks: Vec<Check<C>>,
-    checks: Vec<Check<C>>,
     cache: TokenCache<C>,
-    async_checks: Vec<AsyncCheck<C>>,
 }
 
 /// Learns which check begins, for [`Authenticator::explain`](crate::Authenticator::explain).
@@ -75,30 +61,12 @@ pub(crate) type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckErro
 pub(crate) type AsyncCheck<C> =
     Box<dyn Fn(VerifiedToken<C>) -> BoxFuture<'static, Result<(), CheckError>> + Send + Sync>;
 
-/// The error of your own check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CheckError {
-    /// The token is not accepted: 401.
-    Refused,
-    /// The check cannot be answered now: 503.
-    Unavailable,
-}
-
-impl From<CheckError> for RejectionKind {
-    fn from(error: CheckError) -> Self {
-        match error {
-            CheckError::Refused => Self::CheckFailed,
-            CheckError::Unavailable => Self::CheckUnavailable,
-        }
-    }
-}
-
 /// The settings of a verifier.
-pub(crate) struct Settings<C> {
+pub(crate) struct VerifierSettings<C> {
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) max_token_length: usize,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Their outcome depends only on the token.
     pub(crate) pure_checks: Vec<Check<C>>,
     pub(crate) checks: Vec<Check<C>>,
     pub(crate) cache_capacity: u64,
@@ -107,7 +75,7 @@ pub(crate) struct Settings<C> {
 }
 
 impl<C: DeserializeOwned> Verifier<C> {
-    pub(crate) fn new(settings: Settings<C>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(settings: VerifierSettings<C>) -> Result<Self, ConfigError> {
         if settings.issuers.is_empty() {
             return Err(ConfigError::NoIssuer);
         }
@@ -126,19 +94,14 @@ impl<C: DeserializeOwned> Verifier<C> {
         // A token cannot have a template as its issuer name.
         by_name.retain(|_, index| !multi_tenant.contains(index));
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Rules {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            issuers: settings.issuers,
             by_name,
             multi_tenant,
-            max_token_length: settings.max_token_length,
             headers: KnownHeaders::new(),
-            clock: settings.clock,
             read_claims: json::deserialize,
-            pure_checks: settings.pure_checks,
-            checks: settings.checks,
             cache: TokenCache::new(settings.cache_capacity, settings.caches_hmac),
-            async_checks: settings.async_checks,
+            settings,
         })))
     }
 }
@@ -147,18 +110,18 @@ impl<C> Verifier<C> {
     /// Checks 1 to 15 of the [list](crate::Authenticator#checks).
     pub(crate) fn verify(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
         // Check 1, also on a cache hit: length.
-        if token.len() > self.0.max_token_length {
+        if token.len() > self.0.settings.max_token_length {
             return Err(RejectionKind::TokenTooLong.into());
         }
         if let Some(known) = self.0.cache.get(token)
-            && let Some(verdict) = self.verify_again(token, &known)
+            && let Some(verdict) = self.verify_cached(token, &known)
         {
             if verdict.is_ok() {
                 self.0.cache.hits.add_one();
             }
             return verdict.map(|()| known).map_err(Into::into);
         }
-        let verified = self.verify_afresh(token, &mut Untraced)?;
+        let verified = self.verify_uncached(token, &mut Untraced)?;
         self.0.cache.remember(token, &verified);
         Ok(verified)
     }
@@ -170,24 +133,24 @@ impl<C> Verifier<C> {
         reached: &mut u8,
     ) -> Result<VerifiedToken<C>, NotVerified> {
         reached.begin(1);
-        if token.len() > self.0.max_token_length {
+        if token.len() > self.0.settings.max_token_length {
             return Err(RejectionKind::TokenTooLong.into());
         }
-        self.verify_afresh(token, reached)
+        self.verify_uncached(token, reached)
     }
 
     /// Repeats the checks whose outcome may have changed since a token with this text was verified. Returns `None` if
     /// its key is no longer in the key set: then the token must be verified again from the start.
-    fn verify_again(
+    fn verify_cached(
         &self,
         token: &[u8],
         known: &VerifiedToken<C>,
     ) -> Option<Result<(), RejectionKind>> {
-        let issuer = self.0.issuers.get(known.issuer())?;
-        let clock = &*self.0.clock;
+        let issuer = self.0.settings.issuers.get(known.issuer())?;
+        let clock = &*self.0.settings.clock;
         // Cache hit, check 7: the key is still in the key set.
-        if !known.key_stood_in(issuer.current_number(clock))
-            && !known.key_stands_in(&issuer.current_keys(clock))
+        if !known.was_key_in_set(issuer.current_number(clock))
+            && !known.is_key_in_set(&issuer.current_keys(clock))
         {
             self.0.cache.forget(token);
             return None;
@@ -205,14 +168,14 @@ impl<C> Verifier<C> {
         Some(times.and_then(|()| self.run_checks(known)))
     }
 
-    fn verify_afresh(
+    fn verify_uncached(
         &self,
         token: &[u8],
         trace: &mut impl Trace,
     ) -> Result<VerifiedToken<C>, NotVerified> {
         // Check 2: compact form and base64url.
         trace.begin(2);
-        let compact = Compact::parse(token, self.0.max_token_length)?;
+        let compact = Compact::parse(token, self.0.settings.max_token_length)?;
         let known_headers = self.0.headers.load();
         let known_header = known_headers.find(compact.encoded_header());
         let payload = compact.decode_payload()?;
@@ -253,7 +216,7 @@ impl<C> Verifier<C> {
 
         // Check 7: signature.
         trace.begin(7);
-        let keys = issuer.current_keys(&*self.0.clock);
+        let keys = issuer.current_keys(&*self.0.settings.clock);
         let key = keys
             .verify(header, compact.signing_input(), signature)
             .map_err(|error| NotVerified::by(&keys, position, issuer, header, error))?;
@@ -287,14 +250,14 @@ impl<C> Verifier<C> {
             claims: own_claims,
             registered,
             revocation_id,
-            refused_from: issuer.refused_from(times),
+            rejected_from: issuer.refused_from(times),
             verifier: self.0.number,
             policy: issuer.number(),
             issuer: position,
             named_key: NamedKey::new(header.key_id(), key),
             key: key.clone(),
             key_set: keys.number().into(),
-            revocation: RevocationMemo::new(self.0.cache.takes(key.algorithm())),
+            revocation: RevocationMemo::new(self.0.cache.caches(key.algorithm())),
         });
         // Check 15: synchronous checks.
         trace.begin(15);
@@ -314,11 +277,12 @@ impl<C> Verifier<C> {
         }
         // If the tenant is no longer accepted, the token is rejected too.
         let name = token.registered().issuer();
-        let issuer = self.position_of(name).and_then(|position| self.0.issuers.get(position));
+        let issuer =
+            self.position_of(name).and_then(|position| self.0.settings.issuers.get(position));
         if !issuer.is_some_and(|issuer| issuer.accepts_tenant_of(name)) {
             return Err(RejectionKind::UnknownIssuer);
         }
-        if self.now() >= token.refused_from() {
+        if self.now() >= token.rejected_from() {
             return Err(RejectionKind::Expired);
         }
         self.run_pure_checks(token)?;
@@ -328,12 +292,12 @@ impl<C> Verifier<C> {
     /// Decides about a token whose key is unknown: wait for the key, or reject the token at once.
     #[cfg(feature = "jwks")]
     pub(crate) fn ask_for_key(&self, unknown: UnknownKey) -> Result<Wait, RejectionKind> {
-        let source = self.0.issuers.get(unknown.issuer).and_then(Issuer::remote_keys);
+        let source = self.0.settings.issuers.get(unknown.issuer).and_then(Issuer::remote_keys);
         source.ok_or(unknown.kind)?.ask(unknown.kind, unknown.key_set)
     }
 
     pub(crate) fn max_token_length(&self) -> usize {
-        self.0.max_token_length
+        self.0.settings.max_token_length
     }
 
     #[cfg(feature = "metrics")]
@@ -341,17 +305,16 @@ impl<C> Verifier<C> {
         &self.0.cache
     }
 
-    #[cfg(all(feature = "jwks", feature = "metrics"))]
     pub(crate) fn issuers(&self) -> &[Issuer] {
-        &self.0.issuers
+        &self.0.settings.issuers
     }
 
     pub(crate) fn has_checks(&self) -> bool {
-        !self.0.pure_checks.is_empty() || !self.0.checks.is_empty()
+        !self.0.settings.pure_checks.is_empty() || !self.0.settings.checks.is_empty()
     }
 
     pub(crate) fn has_async_checks(&self) -> bool {
-        !self.0.async_checks.is_empty()
+        !self.0.settings.async_checks.is_empty()
     }
 
     pub(crate) async fn run_async_checks(
@@ -359,59 +322,59 @@ impl<C> Verifier<C> {
         token: &VerifiedToken<C>,
     ) -> Result<(), RejectionKind> {
         // Check 17, also on a cache hit: asynchronous checks.
-        for check in &self.0.async_checks {
+        for check in &self.0.settings.async_checks {
             check(token.clone()).await?;
         }
         Ok(())
     }
 
     fn run_pure_checks(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
-        self.0.pure_checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
+        self.0.settings.pure_checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
     }
 
     fn run_checks(&self, token: &VerifiedToken<C>) -> Result<(), RejectionKind> {
-        self.0.checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
+        self.0.settings.checks.iter().try_for_each(|check| check(token)).map_err(Into::into)
     }
 
     pub(crate) fn now(&self) -> UnixTime {
-        self.0.clock.now()
+        self.0.settings.clock.now()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.0.clock
+        &*self.0.settings.clock
     }
 
     /// The issuer of this name. The name may be any of its spellings, or that of a tenant.
     pub(crate) fn issuer_named(&self, name: &str) -> Option<&Issuer> {
-        self.position_of(name).and_then(|position| self.0.issuers.get(position))
+        self.position_of(name).and_then(|position| self.0.settings.issuers.get(position))
     }
 
     /// The names of the issuers for clients.
     pub(crate) fn authorization_servers(&self) -> Vec<Arc<str>> {
-        self.0.issuers.iter().flat_map(Issuer::authorization_servers).collect()
+        self.0.settings.issuers.iter().flat_map(Issuer::authorization_servers).collect()
     }
 
     /// The configured name of every issuer.
     pub(crate) fn issuer_names(&self) -> Vec<Arc<str>> {
-        self.0.issuers.iter().map(|issuer| Arc::clone(issuer.own_name())).collect()
+        self.0.settings.issuers.iter().map(|issuer| Arc::clone(issuer.own_name())).collect()
     }
 
     fn issuer_of(&self, claims: &ClaimsSet<'_>) -> Result<(usize, &Issuer), RejectionKind> {
         let name = claims.string(Registered::Iss)?.ok_or(RejectionKind::MissingClaim)?;
-        let position = match self.0.issuers.as_slice() {
+        let position = match self.0.settings.issuers.as_slice() {
             // The usual case needs no hash.
             [only] if only.tenants().is_none() && name.is(only.own_name()) => Some(0),
             _ => self.position_of(&name.resolve()),
         };
         position
-            .and_then(|position| Some((position, self.0.issuers.get(position)?)))
+            .and_then(|position| Some((position, self.0.settings.issuers.get(position)?)))
             .ok_or(RejectionKind::UnknownIssuer)
     }
 
     /// The position of the issuer of this name. The name is its full name, or it matches its template.
     fn position_of(&self, name: &str) -> Option<usize> {
         let makes_name = |position: &usize| {
-            let tenants = self.0.issuers.get(*position).and_then(Issuer::tenants);
+            let tenants = self.0.settings.issuers.get(*position).and_then(Issuer::tenants);
             tenants.is_some_and(|tenants| tenants.tenant_of(name).is_some())
         };
         let by_template = || self.0.multi_tenant.iter().copied().find(makes_name);
@@ -526,6 +489,66 @@ fn revocation_id(
     })
 }
 
+/// Why a token was not verified. It tells the authenticator whether a fetch of keys can help.
+pub(crate) enum NotVerified {
+    Rejected(RejectionKind),
+    /// The issuer's remote source may have a key that the key set does not have.
+    #[cfg(feature = "jwks")]
+    UnknownKey(UnknownKey),
+}
+
+/// A token that names a key that is not in the set, or whose key set is empty. With `refetch_on_bad_signature` also a
+/// token that no key verifies.
+#[cfg(feature = "jwks")]
+#[derive(Clone, Copy)]
+pub(crate) struct UnknownKey {
+    pub(crate) kind: RejectionKind,
+    /// Position of the issuer in its verifier.
+    pub(crate) issuer: usize,
+    /// The number of the key set that did not have the key.
+    pub(crate) key_set: u64,
+}
+
+impl NotVerified {
+    /// A token that no key of `keys` verifies.
+    #[cfg(feature = "jwks")]
+    #[cold]
+    fn by(
+        keys: &KeySet,
+        position: usize,
+        issuer: &Issuer,
+        header: &Header<'_>,
+        error: JwsError,
+    ) -> Self {
+        let is_unknown = keys.is_empty() || header.key_id().is_some_and(|id| !keys.has_key_id(id));
+        let kind = error.into();
+        match issuer.remote_keys() {
+            Some(remote) if is_unknown || remote.refetches_on_bad_signature() => {
+                Self::UnknownKey(UnknownKey { kind, issuer: position, key_set: keys.number() })
+            }
+            _ => Self::Rejected(kind),
+        }
+    }
+
+    #[cfg(not(feature = "jwks"))]
+    #[cold]
+    fn by(_: &KeySet, _: usize, _: &Issuer, _: &Header<'_>, error: JwsError) -> Self {
+        Self::Rejected(error.into())
+    }
+}
+
+impl From<RejectionKind> for NotVerified {
+    fn from(kind: RejectionKind) -> Self {
+        Self::Rejected(kind)
+    }
+}
+
+impl From<JwsError> for NotVerified {
+    fn from(error: JwsError) -> Self {
+        Self::Rejected(error.into())
+    }
+}
+
 impl<C> Clone for Verifier<C> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -534,6 +557,8 @@ impl<C> Clone for Verifier<C> {
 
 impl<C> fmt::Debug for Verifier<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("issuers", &self.0.issuers).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("issuers", &self.0.settings.issuers)
+            .finish_non_exhaustive()
     }
 }

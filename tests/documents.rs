@@ -170,6 +170,27 @@ fn every_room_that_contributing_names_is_there() {
     }
 }
 
+#[test]
+fn the_paths_of_a_request_and_of_a_revocation_name_files_that_exist() {
+    let text = read("CONTRIBUTING.md");
+    let paths: Vec<Vec<String>> = section(&text, "Where a request goes")
+        .split("\n\n")
+        .map(numbered)
+        .filter(|steps| !steps.is_empty())
+        .collect();
+    assert_eq!(paths.len(), 2, "one list for a request, one for a revocation");
+    for steps in paths {
+        assert!((5..=14).contains(&steps.len()), "{} files", steps.len());
+        let mut files = BTreeSet::new();
+        for step in &steps {
+            let file = quoted(step).next().filter(|file| file.ends_with(".rs"));
+            let file = file.unwrap_or_else(|| panic!("begins with a file: {step}"));
+            assert!(root().join(file).is_file(), "there is no file {file}");
+            assert!(files.insert(file), "{file} is named twice");
+        }
+    }
+}
+
 /// The features of `Cargo.toml`, without `default` and those that are its own business (`_...`).
 fn features() -> BTreeSet<String> {
     let manifest = read("Cargo.toml");

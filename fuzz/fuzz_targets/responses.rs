@@ -131,7 +131,7 @@ fn authenticator(check: Check) -> Authenticator {
     let builder =
         trusted::builder(clock).add_check(move |_| match answer.load(Ordering::Relaxed) {
             answer if answer == Check::Passes as u8 => Ok(()),
-            answer if answer == Check::Refuses as u8 => Err(CheckError::Refused),
+            answer if answer == Check::Refuses as u8 => Err(CheckError::Rejected),
             _ => Err(CheckError::Unavailable),
         });
     builder.build().unwrap()

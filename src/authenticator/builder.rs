@@ -8,7 +8,7 @@ use super::Authenticator;
 use crate::{
     CheckError, ConfigError, Issuer, RevocationCache, VerifiedToken,
     claims::{Clock, SystemClock, UntypedClaims},
-    verifier::{Settings, Verifier},
+    verifier::{Verifier, VerifierSettings},
 };
 
 /// Default of [`AuthenticatorBuilder::with_token_cache_capacity`]: the bytes that all cached tokens together may use.
@@ -50,7 +50,7 @@ impl Authenticator {
 /// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct AuthenticatorBuilder<C = UntypedClaims> {
-    settings: Settings<C>,
+    settings: VerifierSettings<C>,
     revocation: Option<RevocationCache>,
     /// Checks were added before `claims` changed the type of the claims.
     has_lost_checks: bool,
@@ -58,7 +58,7 @@ pub struct AuthenticatorBuilder<C = UntypedClaims> {
 
 impl AuthenticatorBuilder {
     fn new() -> Self {
-        let settings = Settings {
+        let settings = VerifierSettings {
             issuers: Vec::new(),
             max_token_length: DEFAULT_MAX_TOKEN_LENGTH,
             clock: Arc::new(SystemClock),
@@ -79,12 +79,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
     /// Call it before you add checks, because a check is for one type of claims: [`build`](Self::build) fails if a
     /// check was added before.
     pub fn claims<D>(self) -> AuthenticatorBuilder<D> {
-        let Settings { issuers, max_token_length, clock, cache_capacity, caches_hmac, .. } =
-            self.settings;
+        let VerifierSettings {
+            issuers, max_token_length, clock, cache_capacity, caches_hmac, ..
+        } = self.settings;
         let checks = self.settings.pure_checks.len() + self.settings.checks.len();
         let has_checks = checks + self.settings.async_checks.len() > 0;
         AuthenticatorBuilder {
-            settings: Settings {
+            settings: VerifierSettings {
                 issuers,
                 max_token_length,
                 clock,
@@ -135,7 +136,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> AuthenticatorBuilder<C> {
     /// let builder = Authenticator::builder().add_check(|token| {
     ///     match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
     ///         Some("blue") => Ok(()),
-    ///         _ => Err(CheckError::Refused),
+    ///         _ => Err(CheckError::Rejected),
     ///     }
     /// });
     /// ```

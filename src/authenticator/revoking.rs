@@ -112,9 +112,12 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     fn revoking(&self, name: &str) -> Result<(&RevocationCache, &Issuer, Arc<str>), RevokeError> {
         let cache = self.0.revocation.as_ref().ok_or(RevokeError::NoRevocation)?;
         let verifier = &self.0.verifier;
-        let issuer = verifier
-            .issuer_named(name)
-            .ok_or_else(|| RevokeError::UnknownIssuer { known: verifier.issuer_names() })?;
+        let issuer = verifier.issuer_named(name).ok_or_else(|| {
+            let issuers = verifier.issuers().iter();
+            RevokeError::UnknownIssuer {
+                known: issuers.map(|it| Arc::clone(it.own_name())).collect(),
+            }
+        })?;
         let known_as =
             if issuer.tenants().is_some() { name.into() } else { Arc::clone(issuer.own_name()) };
         Ok((cache, issuer, known_as))

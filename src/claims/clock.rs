@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the other clock, to compare with")]
-    fn the_system_clock_tells_the_time_of_the_system_and_does_not_stand_still() {
+    fn the_system_clock_shows_the_system_time_and_advances() {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         assert!(SystemClock.unix_time().abs_diff(now) < Duration::from_secs(60));
         let (begun, give_up) = (SystemClock.monotonic(), now + Duration::from_secs(60));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_clock_is_the_clock_that_it_shares() {
+    fn an_arc_of_a_clock_reads_that_clock() {
         let clock = ManualClock::at(UnixTime::from_secs(1_800_000_000));
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         clock.advance(Duration::from_millis(1_500));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_is_what_the_clock_that_says_more_says() {
+    fn an_age_is_the_larger_of_both_clocks() {
         let at = |unix_time, monotonic| Moment {
             unix_time: Duration::from_secs(unix_time),
             monotonic: Duration::from_secs(monotonic),

@@ -8,8 +8,6 @@ mod tests;
 
 use std::borrow::Cow;
 
-use super::is_token_character;
-
 /// Whether a part between two `;` of a `Cookie` line could be read as the cookie `name`.
 pub(super) fn is_cookie(pair: &[u8], name: &str) -> bool {
     pair.split(|byte| *byte == b',').any(|part| is_named(part, name))
@@ -73,4 +71,9 @@ fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
 
 fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// `tchar` (RFC 9110 section 5.6.2).
+pub(super) fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

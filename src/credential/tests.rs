@@ -35,7 +35,7 @@ fn with_query() -> Sources {
 /// The token that is found, and the rejection if it is not a b64token.
 fn find<'r>(sources: &Sources, uri: &'r Uri, headers: &'r HeaderMap) -> Found<'r> {
     let Some(token) = sources.find(&Method::GET, uri, headers)? else { return Ok(None) };
-    match refusal_of(token, MalformedToken) {
+    match corrected_kind(token, MalformedToken) {
         MalformedToken => Ok(Some(std::str::from_utf8(token).unwrap())),
         other => Err(other),
     }
@@ -67,7 +67,7 @@ fn one_or_more_spaces_may_follow_the_scheme() {
 }
 
 #[test]
-fn every_character_of_a_b64token_is_taken() {
+fn every_character_of_a_b64token_is_accepted() {
     let all = b"Bearer ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/==";
     let headers = headers([(AUTHORIZATION, all)]);
     let found = find(&Sources::new(100), &ROOT, &headers);
@@ -75,7 +75,7 @@ fn every_character_of_a_b64token_is_taken() {
 }
 
 #[test]
-fn every_other_byte_makes_a_malformed_credential_wherever_it_stands() {
+fn every_other_byte_at_any_position_is_a_malformed_credential() {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     for byte in 0..=255 {
         // Both sides of the borders of blocks. The changed byte is the one before the last, because `=` may end a
@@ -131,7 +131,7 @@ fn bearer_without_a_b64token_is_malformed() {
 }
 
 #[test]
-fn another_scheme_is_no_credential() {
+fn another_scheme_is_not_a_credential() {
     for value in [
         &b""[..],
         b"B",
@@ -147,7 +147,7 @@ fn another_scheme_is_no_credential() {
 }
 
 #[test]
-fn bytes_that_no_scheme_can_have_are_a_bad_token_and_not_the_absence_of_one() {
+fn bytes_that_cannot_be_in_a_scheme_are_a_malformed_token() {
     for value in [
         &b"\xE9"[..],
         b"B\xC3\xA4arer a.b.c",
@@ -165,7 +165,7 @@ fn a_request_without_the_header_has_no_credential() {
 }
 
 #[test]
-fn two_lines_are_refused_whatever_they_are() {
+fn two_header_lines_are_rejected_whatever_they_contain() {
     for (first, second) in [
         (&b"Bearer a.b.c"[..], &b"Bearer a.b.c"[..]),
         (b"Bearer a.b.c", b"Basic dXNlcjpwYXNz"),
@@ -178,14 +178,14 @@ fn two_lines_are_refused_whatever_they_are() {
 }
 
 #[test]
-fn a_token_above_the_limit_is_refused_and_one_at_the_limit_is_not() {
+fn a_token_above_the_limit_is_rejected_and_one_at_the_limit_is_not() {
     let at_limit = "a".repeat(64);
     assert_authorization(format!("Bearer  {at_limit}").as_bytes(), Ok(Some(&at_limit)));
     assert_authorization(format!("Bearer {at_limit}a").as_bytes(), Err(TokenTooLong));
 }
 
 #[test]
-fn another_header_holds_the_bare_token_and_authorization_is_not_looked_at() {
+fn a_configured_header_holds_the_bare_token_instead_of_authorization() {
     let assertion = HeaderName::from_static("cf-access-jwt-assertion");
     let sources = Sources { header: assertion.clone(), ..sources() };
 
@@ -202,13 +202,13 @@ fn another_header_holds_the_bare_token_and_authorization_is_not_looked_at() {
 }
 
 #[test]
-fn query_and_cookie_are_not_looked_at_unless_allowed() {
+fn query_and_cookie_are_ignored_unless_allowed() {
     let headers = headers([(COOKIE, b"session=a.b.c")]);
     assert_found(&sources(), "/?access_token=a.b.c", &headers, Ok(None));
 }
 
 #[test]
-fn a_query_parameter_is_found_wherever_it_stands() {
+fn a_query_parameter_is_found_at_any_position() {
     for uri in [
         "/?access_token=a.b.c",
         "/?x=1&access_token=a.b.c",
@@ -220,7 +220,7 @@ fn a_query_parameter_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn a_query_parameter_of_another_name_is_none() {
+fn a_query_parameter_of_another_name_is_not_a_credential() {
     for uri in [
         "/",
         "/?",
@@ -247,14 +247,14 @@ fn a_query_token_is_not_percent_decoded() {
 }
 
 #[test]
-fn the_same_parameter_twice_is_refused() {
+fn the_same_parameter_twice_is_rejected() {
     for uri in ["/?access_token=a&access_token=a", "/?access_token&access_token=a"] {
         assert_found(&with_query(), uri, &HeaderMap::new(), Err(MultipleCredentials));
     }
 }
 
 #[test]
-fn header_and_query_together_are_refused() {
+fn header_and_query_together_are_rejected() {
     let bearer = headers([(AUTHORIZATION, b"Bearer a.b.c")]);
     assert_found(&with_query(), "/?access_token=a.b.c", &bearer, Err(MultipleCredentials));
     let basic = headers([(AUTHORIZATION, b"Basic dXNlcjpwYXNz")]);
@@ -262,7 +262,7 @@ fn header_and_query_together_are_refused() {
 }
 
 #[test]
-fn cookie_and_query_together_are_refused() {
+fn cookie_and_query_together_are_rejected() {
     let sources = Sources { query: with_query().query, ..with_cookie() };
     let headers = headers([(COOKIE, b"session=a.b.c")]);
     assert_found(&sources, "/?access_token=a.b.c", &headers, Err(MultipleCredentials));
@@ -283,7 +283,7 @@ fn a_cookie_is_found_in_any_line() {
 }
 
 #[test]
-fn the_same_cookie_twice_is_refused_across_lines_too() {
+fn the_same_cookie_twice_is_rejected_across_lines_too() {
     let one_line = headers([(COOKIE, b"session=a; session=a")]);
     assert_found(&with_cookie(), "/", &one_line, Err(MultipleCredentials));
     let two_lines = headers([(COOKIE, b"session=a"), (COOKIE, b"x=1; session=")]);
@@ -291,7 +291,7 @@ fn the_same_cookie_twice_is_refused_across_lines_too() {
 }
 
 #[test]
-fn an_empty_cookie_is_none_and_a_malformed_one_is_refused() {
+fn an_empty_cookie_is_ignored_and_a_malformed_one_is_rejected() {
     assert_found(&with_cookie(), "/", &headers([(COOKIE, b"session=")]), Ok(None));
     assert_found(&with_cookie(), "/", &headers([(COOKIE, b"session")]), Ok(None));
     for line in
@@ -312,7 +312,7 @@ fn a_header_beats_a_cookie() {
 }
 
 #[test]
-fn a_query_token_leaves_the_uri_and_everything_else_stays() {
+fn a_query_token_is_removed_and_the_rest_of_the_uri_stays() {
     for (before, after) in [
         ("/p?access_token=a.b.c", "/p"),
         ("/p?x=1&access_token=a.b.c&y=%20", "/p?x=1&y=%20"),
@@ -334,7 +334,7 @@ fn a_query_token_leaves_the_uri_and_everything_else_stays() {
 }
 
 #[test]
-fn a_parameter_that_a_lenient_reader_takes_for_the_token_leaves_too() {
+fn a_parameter_that_a_lenient_reader_would_use_is_removed_too() {
     for (before, after) in [
         ("/p?access%5Ftoken=a.b.c", "/p"),
         ("/p?x=1&access%5ftoken=a.b.c&y", "/p?x=1&y"),
@@ -349,7 +349,7 @@ fn a_parameter_that_a_lenient_reader_takes_for_the_token_leaves_too() {
 }
 
 #[test]
-fn stripping_takes_cookies_that_a_lenient_reader_takes_for_the_token() {
+fn stripping_removes_cookies_that_a_lenient_reader_would_use() {
     let sources = Sources { strip: true, ..with_cookie() };
     let mut map = headers([
         (COOKIE, b"a=1; session =x; sessio%6e=y; b=2"),
@@ -361,7 +361,7 @@ fn stripping_takes_cookies_that_a_lenient_reader_takes_for_the_token() {
 }
 
 #[test]
-fn stripping_takes_an_authorization_in_which_bearer_stands_anywhere() {
+fn stripping_removes_an_authorization_with_bearer_anywhere_in_it() {
     let sources = Sources { strip: true, ..sources() };
     for value in
         [&b"Basic x, Bearer a"[..], b" Bearer a", b"\tBearer a", b"Basic x\tbearer\ta", b"Bearer"]
@@ -427,7 +427,7 @@ fn the_credential_is_marked_as_sensitive_and_other_headers_are_not() {
 }
 
 #[test]
-fn stripping_takes_header_and_cookie_and_leaves_the_rest() {
+fn stripping_removes_header_and_cookie_and_keeps_the_rest() {
     let sources = Sources { strip: true, ..with_cookie() };
     let mut map = headers([
         (AUTHORIZATION, b"Bearer a"),

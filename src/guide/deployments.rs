@@ -145,11 +145,11 @@
 //! | step | files |
 //! |---|---|
 //! | handler | `issuing/src/router/private_token_calls.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
-//! | transaction with entry and outbox row | `sql/src/token_store/mod.rs`, `sql/src/token_store/private_tokens.rs`, `sql/src/entries.rs` |
-//! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local.rs` |
+//! | transaction with entry and outbox row | `sql/src/lib.rs`, `sql/src/token_store/private_tokens.rs`, `sql/src/entries.rs` |
+//! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local_state.rs` |
 //! | relay | `redis/src/relay.rs`, `redis/src/store.rs`, `redis/src/reconnect.rs`, `redis/src/keys.rs` |
 //! | the other process receives | `redis/src/pushes.rs`, `src/revocation/cache.rs` (`WeakRevocationCache`) |
-//! | its next request is rejected | `src/authenticator.rs`, `src/revocation/cache.rs`, `src/revocation/denials.rs` |
+//! | its next request is rejected | `src/authenticator.rs`, `src/revocation/check.rs`, `src/revocation/local_state.rs` |
 //!
 //! # Deny-list
 //!

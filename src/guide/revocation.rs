@@ -158,8 +158,8 @@
 //! | claim | test |
 //! |---|---|
 //! | the next request sees a local revocation, also under load | `tests/revocation/through_the_layer.rs` `under_load_the_next_request_sees_every_local_revocation` |
-//! | the bound holds, and counts from when the question was sent | `tests/revocation/through_the_layer.rs` `what_is_revoked_elsewhere_is_seen_after_the_bound` |
-//! | a revocation during a lookup is never lost, in any interleaving of the threads | `tests/interleavings/revocation/model.rs` `a_revocation_during_a_look_up_of_the_same_token_is_never_lost` |
+//! | the bound holds, and counts from when the question was sent | `tests/revocation/through_the_layer.rs` `a_revocation_of_another_process_is_seen_after_the_bound` |
+//! | a revocation during a lookup is never lost, in any interleaving of the threads | `tests/interleavings/revocation/model.rs` `a_revocation_during_a_lookup_of_the_same_token_is_never_lost` |
 //! | a known revocation entry wins over every setting and every store | `tests/revocation/through_the_layer.rs` `a_local_revocation_wins_over_a_store_that_lies` |
 //! | three processes over a real Redis | `redis/tests/redis/processes.rs` `a_revocation_of_process_a_is_rejected_by_b_and_c` |
 //! | no revoked token passes after the bound, whatever happens to the network | `redis/tests/redis/faults.rs` `no_revoked_token_passes_after_the_bound_with_network_faults` |

@@ -32,7 +32,7 @@ pub(crate) fn is_grpc(request: &Parts) -> bool {
     media_type.eq_ignore_ascii_case(GRPC.as_bytes()) && matches!(rest, [] | [b'+' | b';', ..])
 }
 
-pub(crate) fn refusal(answer: Answer) -> Response<Bytes> {
+pub(crate) fn rejection(answer: Answer) -> Response<Bytes> {
     trailers_only(code_of(answer), HeaderValue::from_static(answer.detail()))
 }
 

@@ -3,7 +3,7 @@
 mod challenge;
 mod grpc;
 mod problem;
-mod refusals;
+mod rejections;
 mod responder;
 #[cfg(test)]
 mod tests;
@@ -15,8 +15,8 @@ use http::StatusCode;
 pub(crate) use self::challenge::is_acr_value;
 pub use self::problem::ProblemJson;
 #[cfg(feature = "tonic")]
-pub(crate) use self::refusals::layer_not_installed_text;
-pub(crate) use self::refusals::{Anonymous, Refusals, layer_not_installed};
+pub(crate) use self::rejections::layer_not_installed_text;
+pub(crate) use self::rejections::{Anonymous, Rejections, layer_not_installed};
 pub use self::responder::{Responder, TokenApiResponder};
 use crate::jws::JwsError;
 
@@ -255,6 +255,25 @@ impl RejectionKind {
 impl fmt::Display for RejectionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The error of your own check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The token is not accepted: 401.
+    Rejected,
+    /// The check cannot be answered now: 503.
+    Unavailable,
+}
+
+impl From<CheckError> for RejectionKind {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Rejected => Self::CheckFailed,
+            CheckError::Unavailable => Self::CheckUnavailable,
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{
     challenge::Challenges,
-    grpc::{internal, is_grpc, refusal},
+    grpc::{internal, is_grpc, rejection},
     *,
 };
 use crate::ConfigError;
@@ -22,7 +22,7 @@ fn challenge(challenges: &Challenges, kind: RejectionKind) -> Option<&str> {
 }
 
 #[test]
-fn the_bodies_that_are_written_out_say_what_the_answer_says() {
+fn the_literal_bodies_match_the_answers() {
     for answer in ANSWERS {
         let expected = format!(r#"{{"code":"{}","detail":"{}"}}"#, answer.code(), answer.detail());
         assert_eq!(responder::body_of(answer), expected);
@@ -66,7 +66,7 @@ fn every_answer_has_the_challenge_of_rfc_6750() {
 }
 
 #[test]
-fn bad_tokens_cannot_be_told_apart_by_their_challenge() {
+fn all_invalid_tokens_get_the_same_challenge() {
     let challenges = Challenges::default();
     let expected = challenge(&challenges, RejectionKind::Expired);
     for kind in RejectionKind::ALL {
@@ -77,7 +77,7 @@ fn bad_tokens_cannot_be_told_apart_by_their_challenge() {
 }
 
 #[test]
-fn realm_and_resource_metadata_stand_in_the_challenge_in_any_order_of_setting() {
+fn realm_and_resource_metadata_can_be_set_in_any_order() {
     let url = "https://api.example/.well-known/oauth-protected-resource";
     let one = Challenges::default().with_realm("my shop").unwrap();
     let one = one.with_resource_metadata(url).unwrap();
@@ -108,7 +108,7 @@ fn realm_and_resource_metadata_stand_in_the_challenge_in_any_order_of_setting() 
 }
 
 #[test]
-fn what_cannot_stand_in_a_quoted_string_is_no_realm_and_no_url() {
+fn realm_and_url_must_fit_into_a_quoted_string() {
     for text in ["a\"b", "a\\b", "a\rb", "a\nb", "a\tb", "a\0b", "a\u{7f}b", "\u{e4}"] {
         let challenges = Challenges::default();
         assert!(
@@ -127,7 +127,7 @@ fn what_cannot_stand_in_a_quoted_string_is_no_realm_and_no_url() {
 }
 
 #[test]
-fn scopes_stand_in_the_challenge_unless_they_are_no_scope_tokens() {
+fn the_challenge_names_only_scopes_that_are_scope_tokens() {
     let challenges = Challenges::default();
     for (scopes, expected) in [
         (
@@ -147,7 +147,7 @@ fn scopes_stand_in_the_challenge_unless_they_are_no_scope_tokens() {
 }
 
 #[test]
-fn grpc_is_told_by_method_and_content_type() {
+fn grpc_is_recognised_by_method_and_content_type() {
     let is_grpc = |content_type: &'static str| {
         let request = |method| {
             let request = Request::builder().method(method).header(CONTENT_TYPE, content_type);
@@ -181,7 +181,7 @@ fn grpc_is_told_by_method_and_content_type() {
 #[test]
 fn grpc_answers_are_trailers_only() {
     for (answer, code) in ANSWERS.into_iter().zip(["16", "16", "3", "7", "16", "14"]) {
-        let response = refusal(answer);
+        let response = rejection(answer);
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers().len(), 4);
         assert_eq!(response.headers()["cache-control"], "no-store");
@@ -202,7 +202,7 @@ fn a_grpc_message_is_percent_encoded() {
 }
 
 #[test]
-fn a_missing_layer_is_told_with_the_type_it_lacks() {
+fn the_text_for_a_missing_layer_names_its_type() {
     struct Tenant;
     let (request, ()) = Request::new(()).into_parts();
     let response = layer_not_installed::<Tenant>(&request);
@@ -212,7 +212,7 @@ fn a_missing_layer_is_told_with_the_type_it_lacks() {
 }
 
 #[test]
-fn every_kind_has_a_label_of_its_own() {
+fn every_kind_has_its_own_label() {
     let mut labels: Vec<_> = RejectionKind::ALL.iter().map(|kind| kind.as_str()).collect();
     labels.sort_unstable();
     labels.dedup();

@@ -14,7 +14,7 @@ use futures_util::{
 };
 use tokio::runtime::Handle;
 
-use super::{Unavailable, Verdict, answers::Token, cached_answer::Sent};
+use super::{Unavailable, Verdict, entry::OwnedTokenFacts, local_state::Sent};
 use crate::BoxFuture;
 
 /// The result of a lookup.
@@ -33,7 +33,7 @@ pub(super) struct InFlight(Mutex<Flights>);
 #[derive(Default)]
 struct Flights {
     started: u64,
-    by_token: HashMap<Arc<Token>, Flight>,
+    by_token: HashMap<Arc<OwnedTokenFacts>, Flight>,
 }
 
 struct Flight {
@@ -47,14 +47,14 @@ impl InFlight {
     /// returns `look_up`, which others may then join. The `bool` is true for a joined lookup.
     pub(super) fn join_or_start(
         self: &Arc<Self>,
-        token: &Arc<Token>,
+        token: &Arc<OwnedTokenFacts>,
         sent: Sent,
         may_join: impl FnOnce(Sent) -> bool,
         look_up: impl Future<Output = Reply> + Send + 'static,
     ) -> (SharedReply, bool) {
         let mut flights = self.flights();
         // `may_join` is called before the upgrade. Otherwise an upgraded lookup that is not returned could be the last
-        // reference. It would be dropped here, and its `Landing` would wait for the lock that we hold.
+        // reference. It would be dropped here, and its `RemoveOnDrop` would wait for the lock that we hold.
         if let Some(flight) = flights.by_token.get(token)
             && may_join(flight.sent)
             && let Some(look_up) = flight.look_up.upgrade()
@@ -64,9 +64,10 @@ impl InFlight {
 
         flights.started = flights.started.wrapping_add(1);
         let number = flights.started;
-        let landing = Landing { of: Arc::clone(self), token: Arc::clone(token), number };
+        let remove_on_drop =
+            RemoveOnDrop { of: Arc::clone(self), token: Arc::clone(token), number };
         let look_up = async move {
-            let _landing = landing;
+            let _remove_on_drop = remove_on_drop;
             look_up.await
         }
         .boxed()
@@ -88,13 +89,13 @@ impl InFlight {
 }
 
 /// Lives inside the lookup, and removes it from the map when it ends: answered, dropped or panicked.
-struct Landing {
+struct RemoveOnDrop {
     of: Arc<InFlight>,
-    token: Arc<Token>,
+    token: Arc<OwnedTokenFacts>,
     number: u64,
 }
 
-impl Drop for Landing {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         let mut flights = self.of.flights();
         // A lookup that was too old to join has been replaced. Its successor stays.

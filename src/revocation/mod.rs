@@ -46,19 +46,13 @@
 //! polls the lookup limits this wait. The runtime must have it enabled (`enable_time`): a runtime without it panics.
 //! Outside a runtime only the store limits the wait.
 
-mod answers;
 mod cache;
-mod cached_answer;
-mod denials;
+mod check;
 mod entry;
 mod in_flight;
-mod local;
-mod lookup;
-mod memory;
+mod local_state;
+mod memory_store;
 pub mod outbox;
-mod pending;
-mod revocable;
-mod revoke_error;
 mod stats;
 mod sync;
 #[cfg(test)]
@@ -66,15 +60,14 @@ mod tests;
 
 use std::{error::Error, sync::Arc};
 
-pub(crate) use self::answers::RevocationMemo;
-pub(crate) use self::cache::Check;
-pub use self::cache::{OnUnavailable, RevocationCache, WeakRevocationCache};
-pub use self::entry::{KEEP_AFTER_EXPIRY, RevocationEntry};
-pub use self::lookup::{Lookup, Verdict};
-pub(crate) use self::lookup::{TokenFacts, Unavailable};
-pub use self::memory::MemoryStore;
-pub use self::revocable::{Revocable, RevocableKind};
-pub use self::revoke_error::RevokeError;
+pub use self::cache::{RevocationCache, RevokeError, WeakRevocationCache};
+pub use self::check::OnUnavailable;
+pub(crate) use self::check::{RevocationCheck, RevocationMemo};
+pub use self::entry::{
+    KEEP_AFTER_EXPIRY, Lookup, Revocable, RevocableKind, RevocationEntry, Verdict,
+};
+pub(crate) use self::entry::{TokenFacts, Unavailable};
+pub use self::memory_store::MemoryStore;
 pub use self::stats::RevocationStats;
 use crate::BoxFuture;
 

@@ -13,7 +13,7 @@
 //! | to test | use |
 //! |---|---|
 //! | a handler alone | [`authenticated`] |
-//! | a router without its own [`BearerLayer`](crate::BearerLayer) | [`PassAnyoneAs`] |
+//! | a router without its own [`BearerLayer`](crate::BearerLayer) | [`FixedUserLayer`] |
 //! | a whole service | [`TestIssuer::layer`] or [`TestIssuer::issuer`], and [`TestToken::bearer`] |
 //! | its 401 answers | the same, and an invalid [`TestToken`] or no token |
 //! | its 503 answers | [`FakeStore`] |
@@ -54,7 +54,7 @@
 //! use tower::{Layer, ServiceExt, service_fn};
 //! use tower_bearer::{
 //!     BearerLayer, RevocationCache,
-//!     test_util::{FakeStore, StoreHabit, TestIssuer},
+//!     test_util::{FakeStore, StoreBehavior, TestIssuer},
 //! };
 //!
 //! async fn status(layer: &BearerLayer, bearer: HeaderValue) -> u16 {
@@ -70,7 +70,7 @@
 //! assert_eq!(status(&layer, issuer.token().bearer()).await, 403);
 //! assert_eq!(status(&layer, issuer.token().expired().bearer()).await, 401);
 //!
-//! let store = FakeStore::that(StoreHabit::Fails);
+//! let store = FakeStore::new(StoreBehavior::Fails);
 //! let revocation = RevocationCache::new(store, Duration::from_secs(30));
 //! let layer = BearerLayer::new(issuer.authenticator().with_revocation(revocation));
 //! assert_eq!(status(&layer, issuer.token().bearer()).await, 503);
@@ -80,18 +80,16 @@
 //!
 //! Without the feature `aws-lc-rs` or `rust-crypto` no key can be made, and [`TestIssuer::new`] panics.
 
-mod issuer;
-mod pass_anyone;
+mod fake_store;
+mod fixed_user;
 pub mod revocation_conformance;
-mod store;
-mod token;
+mod test_issuer;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::issuer::TestIssuer;
-pub use self::pass_anyone::{PassAnyoneAs, PassingAnyone};
-pub use self::store::{FakeStore, StoreHabit};
-pub use self::token::TestToken;
+pub use self::fake_store::{FakeStore, StoreBehavior};
+pub use self::fixed_user::{FixedUser, FixedUserLayer};
+pub use self::test_issuer::{TestIssuer, TestToken};
 use crate::Authenticated;
 
 /// A user with these claims, for a handler that is called without HTTP. The user comes from a token of a new

@@ -1,11 +1,11 @@
-//! What a revocation cache knows, under every interleaving of its threads that the memory model allows.
+//! Tests the local state of a revocation cache under every interleaving of its threads that the memory model allows.
 //!
-//! `local.rs`, `denials.rs`, `pending.rs` and `cached_answer.rs` of the crate are compiled here once more, with
-//! loom's atomics and locks behind the names of `src/revocation/sync.rs`: that is the code itself. The order in which
-//! a request asks them, the store and its own memory is written a second time, in `model.rs`, after `check` and
-//! `look_up` of `src/revocation/cache.rs`.
+//! This binary compiles `entry.rs` and `local_state.rs` of the crate once more, with loom's atomics and locks behind
+//! the names of `src/revocation/sync.rs`. So the tested code is the code of the crate. `model.rs` repeats the order in
+//! which a request asks the local state, the cached answers and the store. The original order is in `check` and
+//! `look_up` of `src/revocation/check.rs`.
 //!
-//! This is a binary of its own because those files name each other as `crate::revocation` and `crate::claims`.
+//! The tests have their own binary because those files name each other as `crate::revocation` and `crate::claims`.
 
 #![allow(
     dead_code,
@@ -24,20 +24,10 @@ mod claims {
     pub(crate) use tower_bearer::claims::MAX_LEEWAY;
 }
 mod revocation {
-    #[path = "../../../src/revocation/cached_answer.rs"]
-    pub(crate) mod cached_answer;
-    #[path = "../../../src/revocation/denials.rs"]
-    pub(crate) mod denials;
     #[path = "../../../src/revocation/entry.rs"]
     pub(crate) mod entry;
-    #[path = "../../../src/revocation/local.rs"]
-    pub(crate) mod local;
-    #[path = "../../../src/revocation/lookup.rs"]
-    pub(crate) mod lookup;
-    #[path = "../../../src/revocation/pending.rs"]
-    pub(crate) mod pending;
-    #[path = "../../../src/revocation/revocable.rs"]
-    pub(crate) mod revocable;
+    #[path = "../../../src/revocation/local_state.rs"]
+    pub(crate) mod local_state;
 
     /// Loom's, and a hash that is the same in every run.
     mod sync {
@@ -52,9 +42,9 @@ mod revocation {
         };
     }
 
-    pub(crate) use self::entry::RevocationEntry;
-    pub(crate) use self::lookup::{Lookup, TokenFacts, Verdict};
-    pub(crate) use self::revocable::{Revocable, RevocableKind};
+    pub(crate) use self::entry::{
+        Lookup, Revocable, RevocableKind, RevocationEntry, TokenFacts, Verdict,
+    };
 
     mod model;
 }

@@ -162,7 +162,7 @@ fn a_cold_verification_to_registered_claims_alone() {
 }
 
 #[test]
-fn the_layer_on_a_token_that_is_verified_afresh() {
+fn the_layer_on_a_token_that_is_not_cached() {
     let authenticator = || builder(Algorithm::HS256).with_token_cache_capacity(0).build().unwrap();
     let credential = bearer(&token(Algorithm::HS256));
 
@@ -174,7 +174,7 @@ fn the_layer_on_a_token_that_is_verified_afresh() {
 }
 
 #[test]
-fn the_layer_on_a_token_that_is_remembered() {
+fn the_layer_on_a_cached_token() {
     for algorithm in [Algorithm::HS256, Algorithm::ES256] {
         let authenticator = || builder(algorithm).cache_hmac_tokens().build().unwrap();
         let credential = bearer(&token(algorithm));
@@ -286,7 +286,7 @@ fn numbered(count: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_remembered_token_takes_up_little_beyond_itself_and_its_claims() {
+fn a_cached_token_uses_little_more_than_its_text_and_claims() {
     let tokens = numbered(COUNT);
     let authenticator = |bytes| {
         let builder = builder(Algorithm::HS256).with_token_cache_capacity(bytes);
@@ -318,7 +318,7 @@ fn a_remembered_token_takes_up_little_beyond_itself_and_its_claims() {
 }
 
 #[test]
-fn a_denied_token_takes_up_little_memory() {
+fn a_denied_token_uses_little_memory() {
     let cache = revocation();
     let issuer: std::sync::Arc<str> = "https://issuer.example".into();
     let held = held_for_each(|number| {

@@ -13,7 +13,7 @@ use tower_bearer::{
     rejection::{ProblemJson, Responder},
     require::Require,
     revocation::Verdict,
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 
 use crate::common::requests::{
@@ -107,7 +107,7 @@ async fn without_a_credential_the_answer_is_401_without_an_error() {
 }
 
 #[tokio::test]
-async fn every_bad_token_gets_the_same_answer() {
+async fn every_invalid_token_gets_the_same_answer() {
     let service = layer().layer(open());
     let good = token();
     let (unsigned, _) = good.rsplit_once('.').unwrap();
@@ -133,7 +133,7 @@ async fn every_bad_token_gets_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_token_may_be_as_long_as_the_verifier_says() {
+async fn a_token_may_be_as_long_as_the_limit() {
     let token = token_with(&format!(r#""exp":{},"pad":"{}""#, NOW + 60, "x".repeat(8 * 1024)));
     let outcome = send(layer().layer(open()), with_bearer(&token)).await;
     assert_eq!(outcome.rejection, Some(RejectionKind::TokenTooLong));
@@ -203,7 +203,7 @@ async fn a_token_without_every_scope_is_forbidden() {
 }
 
 #[tokio::test]
-async fn a_scope_that_no_token_can_have_refuses_everyone_and_keeps_the_header_whole() {
+async fn an_impossible_scope_rejects_everyone_and_keeps_the_header_valid() {
     let layer = layer();
     for scope in ["", "a b", " ", "a\"b", "a\r\nx: y"] {
         let service = layer.layer(layer.require_scopes([scope]).layer(open()));
@@ -219,7 +219,7 @@ async fn a_scope_that_no_token_can_have_refuses_everyone_and_keeps_the_header_wh
 }
 
 #[tokio::test]
-async fn a_demand_that_says_no_is_forbidden() {
+async fn an_unsatisfied_requirement_is_forbidden() {
     let layer = layer();
     let is_me = layer.require(|user| user.registered().subject() == Some("me"));
     send(layer.layer(is_me.layer(open())), with_bearer(&token())).await.assert_passed();
@@ -253,21 +253,22 @@ async fn a_cookie_from_another_site_is_forbidden() {
     .await;
 }
 
-fn layer_over_a_store_that(habit: StoreHabit) -> BearerLayer {
-    let cache = RevocationCache::new(FakeStore::that(habit), std::time::Duration::from_secs(30))
+fn layer_over_a_store_that(habit: StoreBehavior) -> BearerLayer {
+    let cache = RevocationCache::new(FakeStore::new(habit), std::time::Duration::from_secs(30))
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     BearerLayer::new(authenticator().with_revocation(cache))
 }
 
 #[tokio::test]
 async fn a_revoked_token_is_a_bad_token() {
-    let service = layer_over_a_store_that(StoreHabit::Says(Verdict::NotRevoked)).layer(open());
+    let service =
+        layer_over_a_store_that(StoreBehavior::Answers(Verdict::NotRevoked)).layer(open());
     let outcome = send(service, with_bearer(&token())).await;
     outcome.assert_passed();
     assert!(outcome.authenticated().is_some());
 
     assert_answer(
-        &layer_over_a_store_that(StoreHabit::Says(Verdict::Revoked)).layer(open()),
+        &layer_over_a_store_that(StoreBehavior::Answers(Verdict::Revoked)).layer(open()),
         with_bearer(&token()),
         RejectionKind::Revoked,
         (401, Some(INVALID_TOKEN), TOKEN_NOT_VALID),
@@ -277,9 +278,9 @@ async fn a_revoked_token_is_a_bad_token() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_now_is_503() {
+async fn a_check_that_is_unavailable_is_503() {
     assert_answer(
-        &layer_over_a_store_that(StoreHabit::Fails).layer(open()),
+        &layer_over_a_store_that(StoreBehavior::Fails).layer(open()),
         with_bearer(&token()),
         RejectionKind::RevocationUnavailable,
         (503, None, UNAVAILABLE),
@@ -299,7 +300,7 @@ async fn what_cannot_be_told_now_is_503() {
 }
 
 #[tokio::test]
-async fn realm_and_resource_metadata_stand_in_the_challenges() {
+async fn realm_and_resource_metadata_are_in_the_challenges() {
     let layer = layer()
         .with_realm("shop")
         .unwrap()
@@ -334,7 +335,7 @@ fn a_realm_that_would_break_the_header_is_a_config_error() {
 }
 
 #[tokio::test]
-async fn a_closure_can_write_the_refusals_and_forgets_nothing() {
+async fn a_closure_can_be_a_responder_and_headers_are_added() {
     fn teapot(rejection: &Rejection, request: &Parts) -> Response<Bytes> {
         let text = format!("{} {}", request.uri, rejection.answer().code());
         let mut response = Response::new(Bytes::from(text));
@@ -352,13 +353,13 @@ async fn a_closure_can_write_the_refusals_and_forgets_nothing() {
     assert_eq!(send(service, grpc).await.headers["grpc-status"], "16");
 
     let unavailable =
-        layer_over_a_store_that(StoreHabit::Fails).with_responder(teapot).layer(open());
+        layer_over_a_store_that(StoreBehavior::Fails).with_responder(teapot).layer(open());
     let outcome = send(unavailable, with_bearer(&token())).await;
     assert_eq!(outcome.headers(), [("cache-control", "no-store"), ("retry-after", "5")]);
 }
 
 #[tokio::test]
-async fn a_layer_without_grpc_answers_refuses_grpc_with_the_http_status() {
+async fn a_layer_without_grpc_answers_rejects_grpc_with_the_http_status() {
     let layer = layer().with_grpc_answers(false);
     let service = layer.layer(layer.require_scopes(["a"]).layer(open()));
     let grpc = |token: Option<&str>| {
@@ -384,7 +385,7 @@ async fn a_layer_without_grpc_answers_refuses_grpc_with_the_http_status() {
 }
 
 #[tokio::test]
-async fn a_responder_can_write_the_answers_to_grpc_too() {
+async fn a_responder_can_also_write_grpc_answers() {
     struct Own;
     impl Responder for Own {
         fn respond(&self, _: &Rejection, _: &Parts) -> Response<Bytes> {
@@ -405,8 +406,8 @@ async fn a_responder_can_write_the_answers_to_grpc_too() {
 }
 
 #[tokio::test]
-async fn what_a_responder_sets_stays() {
-    let service = layer_over_a_store_that(StoreHabit::Fails)
+async fn headers_that_a_responder_sets_are_kept() {
+    let service = layer_over_a_store_that(StoreBehavior::Fails)
         .with_responder(|_: &Rejection, _: &Parts| {
             Response::builder()
                 .header(CACHE_CONTROL, "no-cache")
@@ -445,7 +446,7 @@ async fn problem_details_carry_the_code() {
 }
 
 #[tokio::test]
-async fn demands_refuse_through_the_responder_of_their_layer() {
+async fn requirements_reject_with_the_responder_of_their_layer() {
     let layer = layer().with_realm("shop").unwrap().with_responder(ProblemJson);
     let service = layer.layer(layer.require_scopes(["x"]).layer(open()));
     let outcome = send(service, with_bearer(&token())).await;
@@ -457,7 +458,7 @@ async fn demands_refuse_through_the_responder_of_their_layer() {
 }
 
 #[tokio::test]
-async fn demands_refuse_anonymous_requests_as_their_layer_would() {
+async fn requirements_reject_anonymous_requests_like_their_layer() {
     let layer = layer().optional();
     assert_answer(
         &layer.layer(layer.require_scopes([""; 0]).layer(open())),
@@ -470,7 +471,7 @@ async fn demands_refuse_anonymous_requests_as_their_layer_would() {
 }
 
 #[tokio::test]
-async fn demands_without_their_layer_are_a_mistake_that_names_the_claims() {
+async fn requirements_without_their_layer_are_500_and_name_the_claims() {
     let service: Require<_, UntypedClaims> = layer().require_scopes(["x"]).layer(open());
     let outcome = send(service.clone(), with_bearer(&token())).await;
     assert_eq!(outcome.status, StatusCode::INTERNAL_SERVER_ERROR);
@@ -485,7 +486,7 @@ async fn demands_without_their_layer_are_a_mistake_that_names_the_claims() {
 }
 
 #[tokio::test]
-async fn a_byte_that_no_credential_has_is_400_wherever_it_stands_in_an_otherwise_good_token() {
+async fn a_byte_outside_of_b64token_is_400_at_any_position() {
     let good = token();
     let dots: Vec<_> = good.match_indices('.').map(|(at, _)| at).collect();
     let places =

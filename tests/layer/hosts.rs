@@ -89,7 +89,7 @@ fn get_with_bearer(uri: &str, token: &str) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn axum_takes_the_layer_for_all_routes() {
+async fn axum_accepts_the_layer_for_all_routes() {
     let app = Router::new().route("/", routing::get(who)).layer(typed_layer());
     let (status, _, body) = call(&app, get_with_bearer("/", &token())).await;
     assert_eq!((status, body.as_str()), (StatusCode::OK, "user me"));
@@ -99,7 +99,7 @@ async fn axum_takes_the_layer_for_all_routes() {
 }
 
 #[tokio::test]
-async fn axum_takes_the_layer_and_demands_for_routes_that_exist() {
+async fn axum_accepts_the_layer_and_requirements_for_existing_routes() {
     let layer = typed_layer();
     let app = Router::new()
         .route("/orders", routing::get(who))
@@ -123,7 +123,7 @@ fn body_of(uri: &str) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn axum_extractors_behind_an_optional_layer_tell_users_from_anonymous_requests() {
+async fn axum_extractors_distinguish_users_from_anonymous_requests() {
     let app = Router::new()
         .route("/any", routing::get(who_if_any))
         .route("/users", routing::get(who))
@@ -142,7 +142,7 @@ async fn axum_extractors_behind_an_optional_layer_tell_users_from_anonymous_requ
 }
 
 #[tokio::test]
-async fn a_request_that_is_anonymous_to_the_layer_of_another_type_is_a_mistake_too() {
+async fn a_request_that_passed_a_layer_of_another_type_is_500() {
     // `who_if_any` asks for `Claims`; the optional layer in front of it knows `UntypedClaims`.
     let app = Router::new().route("/", routing::get(who_if_any)).route_layer(layer().optional());
     let outcome = send(app, body(get("/"))).await;
@@ -151,7 +151,7 @@ async fn a_request_that_is_anonymous_to_the_layer_of_another_type_is_a_mistake_t
 }
 
 #[tokio::test]
-async fn axum_extractors_without_a_layer_for_their_claims_are_a_mistake_that_names_them() {
+async fn axum_extractors_without_their_layer_are_500_and_name_the_claims() {
     let app =
         Router::new().route("/any", routing::get(who_if_any)).route("/users", routing::get(who));
     // A layer for other claims is none for these.
@@ -166,7 +166,7 @@ async fn axum_extractors_without_a_layer_for_their_claims_are_a_mistake_that_nam
 }
 
 #[tokio::test]
-async fn axum_middleware_between_sees_the_token() {
+async fn axum_middleware_behind_the_layer_sees_the_token() {
     let app = Router::new()
         .route("/", routing::get(|| async {}))
         .route_layer(axum::middleware::from_fn(
@@ -220,7 +220,7 @@ async fn listen() -> (TcpListener, String) {
 }
 
 #[tokio::test]
-async fn tonic_takes_the_layer_for_the_whole_server() {
+async fn tonic_accepts_the_layer_for_the_whole_server() {
     let (listener, url) = listen().await;
     let server = Server::builder().layer(layer()).add_service(HealthServer::new(Guarded));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
@@ -236,7 +236,7 @@ async fn tonic_takes_the_layer_for_the_whole_server() {
 }
 
 #[tokio::test]
-async fn tonic_takes_the_layer_around_one_service() {
+async fn tonic_accepts_the_layer_around_one_service() {
     let layer = layer();
     let guarded = layer.layer(layer.require_scopes(["a"]).layer(HealthServer::new(Guarded)));
     let (listener, url) = listen().await;
@@ -356,7 +356,7 @@ impl<B> Answers for Response<B> {
 }
 
 #[tokio::test]
-async fn tonic_methods_refuse_anonymous_requests_and_name_a_missing_layer() {
+async fn tonic_methods_reject_anonymous_requests_and_name_a_missing_layer() {
     assert_eq!(status_behind(layer(), Some(&token())).await.code(), Code::Ok);
 
     let anonymous = status_behind(layer().optional(), None).await;
@@ -403,7 +403,7 @@ async fn raw_http1(address: &str, request: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn hyper_sends_a_refusal_whole_and_keeps_the_connection() {
+async fn hyper_sends_a_whole_rejection_and_keeps_the_connection() {
     let address = hyper_server().await;
     let refusal = [
         "HTTP/1.1 401 Unauthorized",
@@ -425,7 +425,7 @@ async fn hyper_sends_a_refusal_whole_and_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn hyper_sends_a_refusal_of_head_without_its_body() {
+async fn hyper_sends_a_rejection_of_head_without_its_body() {
     let address = hyper_server().await;
     let head = "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let lines = raw_http1(&address, head).await;
@@ -434,7 +434,7 @@ async fn hyper_sends_a_refusal_of_head_without_its_body() {
 }
 
 #[tokio::test]
-async fn hyper_hands_bytes_beyond_ascii_to_the_layer_and_gets_an_answer() {
+async fn hyper_passes_bytes_beyond_ascii_and_the_layer_answers() {
     let address = hyper_server().await;
     let mut stream = TcpStream::connect(&address).await.unwrap();
     let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \xC2\xA0\xFF\r\n\r\n";
@@ -445,7 +445,7 @@ async fn hyper_hands_bytes_beyond_ascii_to_the_layer_and_gets_an_answer() {
 }
 
 #[tokio::test]
-async fn hyper_ends_a_grpc_refusal_with_its_headers() {
+async fn hyper_ends_a_grpc_rejection_with_its_headers() {
     let address = hyper_server().await;
     let stream = TcpStream::connect(&address).await.unwrap();
     let (mut client, connection) =

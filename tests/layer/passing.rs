@@ -18,7 +18,7 @@ use tower_bearer::{Authenticated, BearerLayer, Rejection, RejectionKind};
 use crate::common::requests::{Body, body, builder, get, layer, open, send, token, with_bearer};
 
 #[tokio::test]
-async fn a_good_token_reaches_the_service_with_its_claims() {
+async fn a_valid_token_reaches_the_service_with_its_claims() {
     let outcome = send(layer().layer(open()), with_bearer(&token())).await;
     outcome.assert_passed();
     let token = outcome.authenticated().unwrap();
@@ -47,7 +47,7 @@ async fn an_optional_layer_lets_requests_without_a_credential_through() {
 }
 
 #[tokio::test]
-async fn a_preflight_request_passes_where_it_is_allowed_and_nothing_else_does() {
+async fn only_a_preflight_request_passes_where_preflights_are_allowed() {
     let preflight = |method: Method| {
         Request::builder()
             .method(method)
@@ -74,7 +74,7 @@ async fn a_preflight_request_passes_where_it_is_allowed_and_nothing_else_does() 
 }
 
 #[tokio::test]
-async fn what_has_content_is_no_preflight_request() {
+async fn a_request_with_content_is_not_a_preflight() {
     let layer = layer().allow_cors_preflight();
     let preflight = || {
         Request::options("/")
@@ -97,7 +97,7 @@ async fn what_has_content_is_no_preflight_request() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_tell_its_end_is_not_that_of_a_preflight() {
+async fn a_body_that_cannot_report_its_end_is_not_a_preflight() {
     let service = layer().allow_cors_preflight().layer(service_fn(async |_: Request<_>| {
         Ok::<_, Infallible>(Response::new(Body::default()))
     }));
@@ -129,7 +129,7 @@ async fn cache_control(
 }
 
 #[tokio::test]
-async fn a_response_to_a_token_is_private_where_the_service_set_nothing() {
+async fn a_response_to_a_token_is_private_unless_the_service_decides() {
     let custom = HeaderName::from_static("x-token");
     // One token is decided on in `call`, the other in the future.
     let waiting = builder().add_async_check(async |_| {
@@ -182,7 +182,7 @@ async fn only_a_response_to_a_token_is_private() {
 }
 
 #[tokio::test]
-async fn a_preflight_mark_opens_no_door_to_a_request_that_is_none() {
+async fn a_preflight_mark_does_not_let_another_request_pass() {
     let layer = layer().optional().allow_cors_preflight();
     let service = layer.layer(layer.require_scopes(["x"]).layer(open()));
     let outcome = send(service, body(Request::options("/"))).await;
@@ -190,7 +190,7 @@ async fn a_preflight_mark_opens_no_door_to_a_request_that_is_none() {
 }
 
 #[tokio::test]
-async fn what_an_outer_layer_left_in_the_extensions_is_removed_first() {
+async fn values_of_an_outer_layer_are_removed_from_the_extensions() {
     let other_header = || layer().credential_header(HeaderName::from_static("x-token"));
     let twice = layer().layer(other_header().layer(open()));
     let outcome = send(twice, with_bearer(&token())).await;
@@ -248,7 +248,7 @@ async fn the_service_does_not_see_a_query_token() {
 }
 
 #[tokio::test]
-async fn a_responder_does_not_see_a_query_token_and_sees_the_header_marked_as_sensitive() {
+async fn a_responder_sees_no_query_token_and_a_sensitive_header() {
     let service = layer()
         .allow_query("access_token")
         .with_responder(|_: &Rejection, request: &Parts| {
@@ -272,7 +272,7 @@ async fn a_responder_does_not_see_a_query_token_and_sees_the_header_marked_as_se
 }
 
 #[tokio::test]
-async fn a_token_in_another_header_is_taken_from_there_only() {
+async fn a_configured_header_is_the_only_place_of_the_token() {
     let name = HeaderName::from_static("cf-access-jwt-assertion");
     let service = layer().credential_header(name.clone()).layer(open());
     let outcome = send(service.clone(), body(get("/").header(&name, token()))).await;
@@ -286,7 +286,7 @@ async fn a_token_in_another_header_is_taken_from_there_only() {
 }
 
 #[tokio::test]
-async fn a_setting_changes_one_clone_of_a_layer_and_not_the_other() {
+async fn a_setting_changes_only_one_clone_of_a_layer() {
     let strict = layer();
     let lenient = strict.clone().optional().with_realm("other").unwrap();
     send(lenient.layer(open()), body(get("/"))).await.assert_passed();
@@ -295,7 +295,7 @@ async fn a_setting_changes_one_clone_of_a_layer_and_not_the_other() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_token_stands_in_debug_output() {
+async fn debug_output_contains_no_part_of_a_token() {
     let layer = layer();
     let service = layer.layer(());
     let outcome = send(layer.layer(open()), with_bearer(&token())).await;

@@ -23,7 +23,7 @@ use tower_bearer::{
     claims::{ManualClock, UntypedClaims},
     require::{self, Require, RequireLayer},
     revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 use tower_test::mock::{self, Mock, Spawn};
 
@@ -101,7 +101,7 @@ async fn the_layer_is_ready_when_the_service_is() {
 }
 
 #[tokio::test]
-async fn a_demand_is_ready_when_the_service_is() {
+async fn a_requirement_is_ready_when_the_service_is() {
     let (service, mut handle): (MockService, MockHandle) = mock::pair();
     let mut service = Spawn::new(layer().require_scopes(["admin"]).layer(service));
     handle.allow(0);
@@ -116,7 +116,7 @@ async fn a_demand_is_ready_when_the_service_is() {
 
 // The mock panics when an instance is called that was not ready itself.
 #[tokio::test]
-async fn a_token_that_needs_no_look_up_reaches_the_ready_service_within_the_call() {
+async fn a_token_without_a_lookup_reaches_the_service_within_the_call() {
     let (mut service, mut handle) = around_mock(&layer());
     handle.allow(1);
     assert!(service.poll_ready().is_ready());
@@ -131,7 +131,7 @@ async fn a_token_that_needs_no_look_up_reaches_the_ready_service_within_the_call
 }
 
 #[tokio::test]
-async fn a_look_up_takes_the_ready_service_along() {
+async fn a_lookup_keeps_the_ready_service() {
     let gate = Gate::closed();
     let (mut service, mut handle) = around_mock(&gate.layer());
     handle.allow(1);
@@ -154,7 +154,7 @@ async fn a_look_up_takes_the_ready_service_along() {
 }
 
 #[tokio::test]
-async fn calls_that_wait_do_not_hold_up_each_other() {
+async fn calls_that_wait_do_not_delay_each_other() {
     let gate = Gate::closed();
     let (mut service, mut handle) = around_mock(&gate.layer());
     handle.allow(2);
@@ -179,7 +179,7 @@ async fn calls_that_wait_do_not_hold_up_each_other() {
 }
 
 #[tokio::test]
-async fn a_refused_request_leaves_the_service_uncalled_and_ready() {
+async fn a_rejected_request_leaves_the_service_uncalled_and_ready() {
     let (mut service, mut handle) = around_mock(&layer());
     handle.allow(1);
     assert!(service.poll_ready().is_ready());
@@ -193,7 +193,7 @@ async fn a_refused_request_leaves_the_service_uncalled_and_ready() {
 }
 
 #[tokio::test]
-async fn a_refused_request_gives_back_what_was_reserved_for_it() {
+async fn a_rejected_request_releases_its_reservations() {
     let permits = Arc::new(Semaphore::new(1));
     let limited = || GlobalConcurrencyLimitLayer::with_semaphore(permits.clone()).layer(open());
     let nobody = |_: &Authenticated| false;
@@ -219,8 +219,8 @@ async fn an_error_of_the_service_is_passed_on() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "polled after it was ready")]
-async fn a_refusal_is_given_once() {
+#[should_panic(expected = "a response future was polled after it had completed")]
+async fn a_rejection_is_returned_once() {
     let mut future = pin!(layer().layer(open()).call(body(get("/"))));
     assert!(poll(future.as_mut()).is_ready());
     let _ = poll(future.as_mut());
@@ -242,7 +242,7 @@ where
 }
 
 #[tokio::test]
-async fn a_buffer_behind_the_layer_keeps_its_promise() {
+async fn a_buffer_behind_the_layer_works() {
     let gate = Gate::closed();
     let buffer = Buffer::new(open(), 2);
     assert_all_answered(gate.layer().layer(buffer.clone()), &gate).await;
@@ -250,7 +250,7 @@ async fn a_buffer_behind_the_layer_keeps_its_promise() {
 }
 
 #[tokio::test]
-async fn a_concurrency_limit_behind_the_layer_keeps_its_promise() {
+async fn a_concurrency_limit_behind_the_layer_works() {
     let gate = Gate::closed();
     let limit = ConcurrencyLimit::new(open(), 2);
     assert_all_answered(gate.layer().layer(limit.clone()), &gate).await;
@@ -258,14 +258,14 @@ async fn a_concurrency_limit_behind_the_layer_keeps_its_promise() {
 }
 
 #[tokio::test]
-async fn a_load_shed_behind_the_layer_sheds_nothing_that_it_was_ready_for() {
+async fn a_load_shed_behind_the_layer_does_not_shed_a_ready_call() {
     let gate = Gate::closed();
     let service = gate.layer().layer(LoadShed::new(open()));
     assert_all_answered(service, &gate).await;
 }
 
 #[tokio::test]
-async fn a_load_shed_behind_the_layer_sheds_what_is_too_much() {
+async fn a_load_shed_behind_the_layer_sheds_excess_calls() {
     let gate = Gate::closed();
     let limit = ConcurrencyLimit::new(open(), 1);
     let service = gate.layer().layer(LoadShed::new(limit));
@@ -295,7 +295,7 @@ impl Witness {
 }
 
 #[tokio::test]
-async fn dropping_a_call_during_the_look_up_leaves_nothing_behind() {
+async fn dropping_a_call_during_the_lookup_leaves_nothing_behind() {
     let gate = Gate::closed();
     let limit = ConcurrencyLimit::new(open(), 1);
     let service = gate.layer().layer(limit.clone());
@@ -317,7 +317,7 @@ async fn dropping_a_call_during_the_look_up_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn dropping_a_call_during_the_look_up_cancels_nobody_else() {
+async fn dropping_a_call_during_the_lookup_does_not_cancel_others() {
     let gate = Gate::closed();
     let service = gate.layer().layer(open());
     let mut dropped = Box::pin(service.clone().oneshot(good_request()));
@@ -350,15 +350,15 @@ async fn dropping_a_call_while_the_service_works_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn dropping_a_refusal_leaves_nothing_behind() {
+async fn dropping_a_rejection_leaves_nothing_behind() {
     let (witness, request) = Witness::in_request(body(get("/")));
     drop(layer().layer(open()).call(request));
     assert!(witness.is_alone());
 }
 
 #[tokio::test]
-async fn a_look_up_that_ends_in_a_refusal_does_not_call_the_service() {
-    let store = FakeStore::that(StoreHabit::Says(Verdict::Revoked));
+async fn a_lookup_that_ends_in_a_rejection_does_not_call_the_service() {
+    let store = FakeStore::new(StoreBehavior::Answers(Verdict::Revoked));
     let cache = RevocationCache::new(store, Duration::ZERO)
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let layer = BearerLayer::new(authenticator().with_revocation(cache));
@@ -372,7 +372,7 @@ async fn a_look_up_that_ends_in_a_refusal_does_not_call_the_service() {
 }
 
 #[test]
-fn what_hosts_demand_of_types_holds() {
+fn types_satisfy_the_bounds_of_hosts() {
     fn is_host_ready<T: Clone + Send + Sync + 'static>() {}
     fn is_send<T: Send + 'static>() {}
     fn is_value<T: Send + Sync + 'static>() {}

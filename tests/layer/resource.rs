@@ -15,7 +15,7 @@ use tower_bearer::{
     claims::ManualClock,
     rejection::ProblemJson,
     require::RequiredAuthentication,
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 
 use crate::common::{
@@ -328,7 +328,7 @@ async fn every_401_and_403_names_the_metadata_and_400_and_503_do_not() {
     assert_eq!(challenge_of(stacked, malformed.clone()).await, expected);
     assert_eq!(challenge_of(together, malformed).await, expected);
 
-    let cache = RevocationCache::new(FakeStore::that(StoreHabit::Fails), Duration::ZERO);
+    let cache = RevocationCache::new(FakeStore::new(StoreBehavior::Fails), Duration::ZERO);
     let unavailable = BearerLayer::new(builder().revocation(cache).build().unwrap());
     let service = unavailable.with_resource(resource()).and_require_scopes(["admin"]).layer(open());
     let outcome = send(service, with_bearer(&token())).await;

@@ -23,7 +23,8 @@ use tower_bearer::{
         StoreError, Verdict,
     },
     test_util::{
-        self, FakeStore, PassAnyoneAs, StoreHabit, TestIssuer, TestToken, revocation_conformance,
+        self, FakeStore, FixedUserLayer, StoreBehavior, TestIssuer, TestToken,
+        revocation_conformance,
     },
 };
 
@@ -32,7 +33,7 @@ use crate::common::{
     tokens::block_on,
 };
 
-const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
+const NOT_REVOKED: StoreBehavior = StoreBehavior::Answers(Verdict::NotRevoked);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Claims {
@@ -81,7 +82,7 @@ const FLAWS: [(Change, RejectionKind); 11] = [
 ];
 
 #[test]
-fn a_token_that_nothing_was_done_to_is_accepted() {
+fn a_token_without_changes_is_accepted() {
     for issuer in issuers().chain([TestIssuer::default()]) {
         let user = verdict(&issuer.authenticator::<UntypedClaims>(), &issuer.token()).unwrap();
         assert_eq!(user.registered().issuer(), TestIssuer::NAME);
@@ -92,7 +93,7 @@ fn a_token_that_nothing_was_done_to_is_accepted() {
 }
 
 #[test]
-fn what_a_token_is_given_arrives() {
+fn the_claims_of_a_test_token_reach_the_handler() {
     let issuer = issuer().with_name("https://idp.example").with_audience("api://orders");
     let token = issuer
         .token()
@@ -113,7 +114,7 @@ fn what_a_token_is_given_arrives() {
 }
 
 #[test]
-fn no_two_tokens_have_one_id_and_a_repeat_has_the_same() {
+fn each_token_has_its_own_id_and_issue_repeats_it() {
     let issuer = issuer();
     let authenticator = issuer.authenticator::<UntypedClaims>();
     let id = |token| verdict(&authenticator, token).unwrap().revocation_id().to_owned();
@@ -123,7 +124,7 @@ fn no_two_tokens_have_one_id_and_a_repeat_has_the_same() {
 }
 
 #[test]
-fn each_bad_token_is_refused_for_its_flaw_with_every_algorithm() {
+fn each_invalid_token_is_rejected_for_its_reason() {
     for issuer in issuers() {
         let authenticator = issuer.authenticator::<UntypedClaims>();
         for (spoil, kind) in FLAWS {
@@ -134,7 +135,7 @@ fn each_bad_token_is_refused_for_its_flaw_with_every_algorithm() {
 }
 
 #[test]
-fn no_leeway_saves_a_token_that_is_expired_or_not_yet_valid() {
+fn expired_and_not_yet_valid_tokens_are_beyond_every_leeway() {
     let (issuer, clock) = (issuer(), ManualClock::at(UnixTime::from_secs(NOW)));
     let lenient = issuer.issuer().with_leeway(MAX_LEEWAY);
     let authenticator = Authenticator::builder().issuer(lenient).with_clock(clock.clone());
@@ -161,7 +162,7 @@ fn the_clock_of_the_issuer_is_that_of_its_authenticator() {
 }
 
 #[test]
-fn no_issuer_is_trusted_by_another_of_the_same_name() {
+fn two_issuers_of_one_name_do_not_trust_each_other() {
     for (one, other) in issuers().zip(issuers()) {
         let refused = verdict(&one.authenticator::<UntypedClaims>(), &other.token());
         assert_eq!(refused.unwrap_err(), RejectionKind::UnknownKey);
@@ -195,14 +196,14 @@ fn a_handler_is_called_without_a_token() {
 }
 
 #[test]
-fn nobody_is_a_user_whose_token_is_bad_and_the_panic_says_why_and_no_more() {
+fn an_invalid_token_panics_with_its_rejection_kind_only() {
     for (spoil, kind) in FLAWS {
         let token = spoil(issuer().token().claim("secret", "5ecr3t"));
         let text = panic_of(|| token.authenticated::<UntypedClaims>());
-        assert_eq!(text, format!("the token of the test is refused: {kind}"));
+        assert_eq!(text, format!("the authenticator rejects this `TestToken`: {kind}"));
     }
     let text = panic_of(|| test_util::authenticated::<Claims>(json!({ "tenant": "5ecr3t" })));
-    assert_eq!(text, "the token of the test is refused: claims_mismatch");
+    assert_eq!(text, "the authenticator rejects this `TestToken`: claims_mismatch");
     assert!(!format!("{:#?}", issuer().token().claim("secret", "5ecr3t")).contains("5ecr3t"));
 }
 
@@ -220,9 +221,9 @@ fn routes() -> Router {
 }
 
 #[tokio::test]
-async fn a_router_without_a_layer_takes_anyone_for_the_user_of_the_test() {
+async fn a_router_behind_a_fixed_user_layer_gets_that_user() {
     let ada = test_util::authenticated::<Claims>(Claims { sub: "ada".into(), tenant: 7 });
-    let app = routes().layer(PassAnyoneAs::new(ada));
+    let app = routes().layer(FixedUserLayer::new(ada));
     let bob = issuer().token().subject("bob");
     for request in [body(Request::get("/")), with(&bob)] {
         let outcome = send(app.clone(), request.map(axum::body::Body::new)).await;
@@ -231,11 +232,11 @@ async fn a_router_without_a_layer_takes_anyone_for_the_user_of_the_test() {
 }
 
 #[tokio::test]
-async fn a_bearer_layer_is_not_got_past() {
+async fn a_fixed_user_does_not_bypass_a_bearer_layer() {
     let ada = issuer().token().subject("ada").authenticated::<UntypedClaims>();
     for layer in [issuer().layer::<UntypedClaims>(), issuer().layer().optional()] {
         let app = layer.require_scopes([""; 0]).layer(open());
-        let app = PassAnyoneAs::new(ada.clone()).layer(layer.layer(app));
+        let app = FixedUserLayer::new(ada.clone()).layer(layer.layer(app));
         let outcome = send(app, body(Request::get("/"))).await;
         assert_eq!(outcome.rejection, Some(RejectionKind::MissingCredential));
         assert_eq!(outcome.status, StatusCode::UNAUTHORIZED);
@@ -243,34 +244,34 @@ async fn a_bearer_layer_is_not_got_past() {
 }
 
 #[tokio::test]
-async fn scopes_are_demanded_of_the_user_of_the_test() {
+async fn scopes_are_required_of_the_fixed_user() {
     let issuer = issuer();
     let demand = issuer.layer::<UntypedClaims>().require_scopes(["admin"]);
     for (scope, status) in [("admin", StatusCode::OK), ("other", StatusCode::FORBIDDEN)] {
         let user = issuer.token().scope(scope).authenticated::<UntypedClaims>();
-        let app = PassAnyoneAs::new(user).layer(demand.layer(open()));
+        let app = FixedUserLayer::new(user).layer(demand.layer(open()));
         assert_eq!(send(app, body(Request::get("/"))).await.status, status);
     }
 }
 
 #[test]
-fn the_layer_that_passes_anyone_goes_wherever_a_bearer_layer_does() {
+fn a_fixed_user_layer_fits_wherever_a_bearer_layer_does() {
     fn is_host_ready<T: Clone + Send + Sync + 'static>(_: &T) {}
     fn is_service<S: Service<Request<Body>, Error = Infallible, Future: Send>>(_: &S) {}
 
     // No claims are cloned or shown.
     #[derive(Deserialize)]
     struct Plain {}
-    let layer = PassAnyoneAs::new(issuer().token().authenticated::<Plain>());
+    let layer = FixedUserLayer::new(issuer().token().authenticated::<Plain>());
     let service = layer.layer(open());
     is_host_ready(&layer);
     is_host_ready(&service);
     is_service(&service);
-    assert!(format!("{layer:?}").starts_with("PassAnyoneAs(Authenticated {"));
+    assert!(format!("{layer:?}").starts_with("FixedUserLayer(Authenticated {"));
 }
 
 #[tokio::test]
-async fn through_the_layer_good_tokens_pass_and_bad_ones_are_401() {
+async fn through_the_layer_valid_tokens_pass_and_invalid_ones_are_401() {
     let issuer = issuer();
     let app = issuer.layer::<Claims>().layer(open());
     send(app.clone(), with(&issuer.token().claim("tenant", 7))).await.assert_passed();
@@ -292,36 +293,36 @@ fn over(store: &FakeStore, issuer: &TestIssuer) -> (BearerLayer, RevocationCache
 #[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_503_until_it_does() {
     let issuer = issuer();
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
-        let store = FakeStore::that(NOT_REVOKED);
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs, StoreBehavior::Panics] {
+        let store = FakeStore::new(NOT_REVOKED);
         let (layer, _) = over(&store, &issuer);
         let status = async || send(layer.layer(open()), with(&issuer.token())).await.status;
         assert_eq!(status().await, StatusCode::OK);
-        store.turns_to(habit);
+        store.set_behavior(habit);
         assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE, "{habit:?}");
-        store.turns_to(NOT_REVOKED);
+        store.set_behavior(NOT_REVOKED);
         assert_eq!(status().await, StatusCode::OK);
-        assert_eq!(store.asked(), 3);
-        store.turns_to(StoreHabit::Says(Verdict::Revoked));
+        assert_eq!(store.lookups(), 3);
+        store.set_behavior(StoreBehavior::Answers(Verdict::Revoked));
         assert_eq!(status().await, StatusCode::UNAUTHORIZED);
     }
 }
 
 #[tokio::test]
-async fn a_look_up_that_hangs_is_answered_when_the_store_turns() {
-    let (store, issuer) = (FakeStore::that(StoreHabit::Hangs), issuer());
+async fn a_lookup_that_hangs_is_answered_after_a_new_behavior() {
+    let (store, issuer) = (FakeStore::new(StoreBehavior::Hangs), issuer());
     let (layer, _) = over(&store, &issuer);
     let waiting = tokio::spawn(layer.layer(open()).oneshot(with(&issuer.token())));
-    while store.asked() == 0 {
+    while store.lookups() == 0 {
         tokio::task::yield_now().await;
     }
-    store.turns_to(StoreHabit::Says(Verdict::Revoked));
+    store.set_behavior(StoreBehavior::Answers(Verdict::Revoked));
     assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn a_revocation_fails_and_hangs_as_the_store_does() {
-    let store = FakeStore::that(NOT_REVOKED);
+    let store = FakeStore::new(NOT_REVOKED);
     let token = Revocable::token(TestIssuer::NAME, "a");
     let told = || {
         store
@@ -330,22 +331,22 @@ async fn a_revocation_fails_and_hangs_as_the_store_does() {
             .map(|told| told.is_ok())
     };
     assert_eq!(told(), Some(true));
-    store.turns_to(StoreHabit::Fails);
+    store.set_behavior(StoreBehavior::Fails);
     assert_eq!(told(), Some(false));
-    store.turns_to(StoreHabit::Hangs);
+    store.set_behavior(StoreBehavior::Hangs);
     assert_eq!(told(), None);
-    assert_eq!(store.asked(), 0, "nobody looked anything up");
+    assert_eq!(store.lookups(), 0, "nobody looked anything up");
 
     // It takes revocations, and knows nothing of them.
-    store.turns_to(NOT_REVOKED);
+    store.set_behavior(NOT_REVOKED);
     assert_eq!(told(), Some(true));
     let verdict = store.look_up(&Lookup::new([token.clone()], UnixTime::from_secs(NOW))).await;
     assert_eq!(verdict.unwrap(), Verdict::NotRevoked);
 }
 
 #[tokio::test]
-async fn what_was_spelled_out_for_an_outage_can_be_tested() {
-    let (store, issuer) = (FakeStore::that(StoreHabit::Fails), issuer());
+async fn a_policy_for_outages_can_be_tested() {
+    let (store, issuer) = (FakeStore::new(StoreBehavior::Fails), issuer());
     let revocation =
         RevocationCache::new(store, Duration::ZERO).with_on_unavailable(OnUnavailable::Allow);
     let authenticator = issuer.authenticator::<UntypedClaims>().with_revocation(revocation.clone());
@@ -416,7 +417,7 @@ async fn the_suite_names_the_rule_that_a_revocation_store_breaks() {
         |lookup: &Lookup| Lookup::new(lookup.things().iter().take(5).cloned(), lookup.issued_at());
     let old = |lookup: &Lookup| Lookup::new(lookup.things().iter().cloned(), UnixTime::EPOCH);
     for (found, rule) in [
-        (broken_rule(as_it_is, five).await, "one revoked thing is enough wherever it stands"),
+        (broken_rule(as_it_is, five).await, "one revoked thing is enough at any position"),
         (broken_rule(as_it_is, old).await, "a cut off revokes what was issued at it or before"),
         (
             broken_rule(
@@ -424,7 +425,7 @@ async fn the_suite_names_the_rule_that_a_revocation_store_breaks() {
                 |lookup| Lookup::new(lookup.things().iter().map(lower_case), lookup.issued_at()),
             )
             .await,
-            "an entry revokes nothing but its thing",
+            "an entry revokes only its thing",
         ),
         (
             broken_rule(|entry| Some(entry.clone().with_start(UnixTime::EPOCH)), Lookup::clone)

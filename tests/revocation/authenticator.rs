@@ -92,7 +92,7 @@ fn issuer() -> Arc<str> {
 }
 
 #[test]
-fn revoking_the_token_at_hand_refuses_it_and_no_other() {
+fn revoke_token_rejects_this_token_and_no_other() {
     let service = Service::new();
     let user = block_on(service.authenticator.authenticate(&token("a", ""))).unwrap();
     block_on(service.revocation.revoke_token(&user)).unwrap();
@@ -105,7 +105,7 @@ fn revoking_the_token_at_hand_refuses_it_and_no_other() {
 }
 
 #[test]
-fn a_cut_off_refuses_the_subject_s_older_tokens_and_those_that_do_not_tell_their_age() {
+fn a_cut_off_rejects_older_tokens_and_tokens_without_iat() {
     let service = Service::new();
     let cutoff = NOW - 60;
     let subject = Revocable::subject(issuer(), "alice");
@@ -122,7 +122,7 @@ fn a_cut_off_refuses_the_subject_s_older_tokens_and_those_that_do_not_tell_their
 }
 
 #[test]
-fn a_session_ends_with_all_of_its_tokens() {
+fn a_revoked_session_revokes_its_tokens() {
     let service = Service::new();
     let session = Revocable::session(issuer(), "s1");
     assert_eq!(service.outcome(&token("a", r#","sid":"s1""#)), Ok(()));
@@ -136,7 +136,7 @@ fn a_session_ends_with_all_of_its_tokens() {
 }
 
 #[test]
-fn a_key_takes_its_tokens_with_it() {
+fn a_revoked_key_revokes_its_tokens() {
     let service = Service::new();
     assert_eq!(service.outcome(&token("a", "")), Ok(()));
     for (id, outcome) in [("k2", Ok(())), ("k1", Err(RejectionKind::Revoked))] {
@@ -164,7 +164,7 @@ fn a_revocation_in_one_process_reaches_another_after_the_bound() {
 }
 
 #[test]
-fn a_store_that_cannot_be_reached_is_unavailable_and_not_a_bad_token() {
+fn an_unreachable_store_is_503_and_not_401() {
     let service = Service::new();
     service.wire.is_cut.store(true, SeqCst);
     assert_eq!(service.outcome(&token("a", "")), Err(RejectionKind::RevocationUnavailable));
@@ -173,7 +173,7 @@ fn a_store_that_cannot_be_reached_is_unavailable_and_not_a_bad_token() {
 }
 
 #[test]
-fn a_revocation_that_the_store_did_not_take_is_an_error_and_holds_here() {
+fn a_revocation_that_the_store_did_not_confirm_holds_here() {
     let service = Service::beside(&MemoryStore::new(), OnUnavailable::Allow);
     let user = block_on(service.authenticator.authenticate(&token("a", ""))).unwrap();
     service.wire.is_cut.store(true, SeqCst);
@@ -283,7 +283,7 @@ fn an_unknown_issuer_or_no_cache_is_an_error() {
 }
 
 #[test]
-fn a_cut_off_as_of_now_reaches_an_issuer_whose_clock_is_ahead() {
+fn a_cut_off_includes_tokens_of_an_issuer_whose_clock_is_ahead() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let token = |iat: u64| token("a", &format!(r#","iat":{iat}"#));
     for leeway in [30, 5] {
@@ -325,7 +325,7 @@ fn a_revocation_is_kept_for_the_maximum_lifetime_or_400_days() {
 }
 
 #[test]
-fn a_revocation_that_can_match_nothing_any_more_is_an_error() {
+fn a_revocation_that_matches_no_valid_token_is_an_error() {
     let service = Service::new();
     let session = || Revocable::session(issuer(), "s1");
     let latest_kept = NOW - MAX_LEEWAY.as_secs() - 60;

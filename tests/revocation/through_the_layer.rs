@@ -18,14 +18,14 @@ use tower_bearer::{
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 
 use crate::common::requests::{NOW, issuer, open, send, token_with, with_bearer};
 
 const BOUND: Duration = Duration::from_secs(30);
 
-const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
+const NOT_REVOKED: StoreBehavior = StoreBehavior::Answers(Verdict::NotRevoked);
 
 /// A layer with a revocation cache in front of `store`, all on one clock.
 struct Guard {
@@ -80,7 +80,7 @@ fn by_id(id: &str) -> Revocable {
 }
 
 #[tokio::test]
-async fn each_way_of_revoking_refuses_its_tokens_and_no_others() {
+async fn each_kind_of_revocation_rejects_its_tokens_and_no_others() {
     let name: Arc<str> = "https://issuer.example".into();
     for what in
         [by_id("a"), Revocable::session(name.clone(), "s-a"), Revocable::subject(name, "me")]
@@ -97,7 +97,7 @@ async fn each_way_of_revoking_refuses_its_tokens_and_no_others() {
 }
 
 #[tokio::test]
-async fn the_same_words_of_another_issuer_revoke_nothing() {
+async fn the_same_ids_of_another_issuer_revoke_nothing() {
     let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
     let other = Revocable::token("https://other.example", "a");
     guard
@@ -109,7 +109,7 @@ async fn the_same_words_of_another_issuer_revoke_nothing() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_stays_refused_to_the_last_second_of_its_leeway() {
+async fn a_revoked_token_is_rejected_to_the_last_second_of_its_leeway() {
     let guard = Guard::new(MemoryStore::new(), OnUnavailable::Deny);
     guard
         .revocation
@@ -126,7 +126,7 @@ async fn a_revoked_token_stays_refused_to_the_last_second_of_its_leeway() {
 
 #[tokio::test]
 async fn a_local_revocation_wins_over_a_store_that_lies() {
-    let guard = Guard::new(FakeStore::that(NOT_REVOKED), OnUnavailable::Allow);
+    let guard = Guard::new(FakeStore::new(NOT_REVOKED), OnUnavailable::Allow);
     assert_eq!(guard.status(&named("a")).await, PASSED);
     guard
         .revocation
@@ -140,14 +140,14 @@ async fn a_local_revocation_wins_over_a_store_that_lies() {
 }
 
 #[tokio::test]
-async fn a_revocation_that_lands_while_the_store_is_asked_is_seen() {
-    let store = FakeStore::that(StoreHabit::Hangs);
+async fn a_revocation_during_a_lookup_of_the_store_is_seen() {
+    let store = FakeStore::new(StoreBehavior::Hangs);
     let guard = Arc::new(Guard::new(store.clone(), OnUnavailable::Allow));
     let waiting = tokio::spawn({
         let guard = Arc::clone(&guard);
         async move { guard.status(&named("a")).await }
     });
-    while store.asked() == 0 {
+    while store.lookups() == 0 {
         tokio::task::yield_now().await;
     }
     guard.revoke_here("a");
@@ -156,31 +156,31 @@ async fn a_revocation_that_lands_while_the_store_is_asked_is_seen() {
         REVOKED,
         "the next request, while the store is asked"
     );
-    store.turns_to(NOT_REVOKED);
+    store.set_behavior(NOT_REVOKED);
     assert_eq!(waiting.await.unwrap(), REVOKED, "the request that was waiting");
     assert_eq!(guard.status(&named("a")).await, REVOKED, "the request after the stale answer");
-    assert_eq!(store.asked(), 1);
+    assert_eq!(store.lookups(), 1);
 }
 
 #[tokio::test]
-async fn what_is_revoked_elsewhere_is_seen_after_the_bound() {
-    let store = FakeStore::that(NOT_REVOKED);
+async fn a_revocation_of_another_process_is_seen_after_the_bound() {
+    let store = FakeStore::new(NOT_REVOKED);
     let guard = Guard::new(store.clone(), OnUnavailable::Deny);
     assert_eq!(guard.status(&named("a")).await, PASSED);
-    store.turns_to(StoreHabit::Says(Verdict::Revoked));
+    store.set_behavior(StoreBehavior::Answers(Verdict::Revoked));
     guard.clock.advance(BOUND);
     assert_eq!(guard.status(&named("a")).await, PASSED, "within the bound");
     guard.clock.advance(Duration::from_nanos(1));
     assert_eq!(guard.status(&named("a")).await, REVOKED);
-    store.turns_to(NOT_REVOKED);
+    store.set_behavior(NOT_REVOKED);
     guard.clock.advance(BOUND * 2);
     assert_eq!(guard.status(&named("a")).await, REVOKED, "a denial is not taken back");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_or_hangs_is_503_by_default_and_known_answers_stay() {
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
-        let store = FakeStore::that(NOT_REVOKED);
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs] {
+        let store = FakeStore::new(NOT_REVOKED);
         let guard = Guard::new(store.clone(), OnUnavailable::Deny);
         assert_eq!(guard.status(&named("known")).await, PASSED);
         guard
@@ -188,21 +188,21 @@ async fn a_store_that_fails_or_hangs_is_503_by_default_and_known_answers_stay() 
             .revoke(&RevocationEntry::new(by_id("revoked"), UnixTime::from_secs(NOW + 3_600)))
             .await
             .unwrap();
-        store.turns_to(habit);
+        store.set_behavior(habit);
         assert_eq!(guard.status(&named("new")).await, UNAVAILABLE);
         assert_eq!(guard.status(&named("known")).await, PASSED, "its answer is fresh");
         assert_eq!(guard.status(&named("revoked")).await, REVOKED);
         guard.clock.advance(BOUND * 2);
         assert_eq!(guard.status(&named("known")).await, UNAVAILABLE);
-        store.turns_to(NOT_REVOKED);
+        store.set_behavior(NOT_REVOKED);
         assert_eq!(guard.status(&named("new")).await, PASSED, "the first answer ends the outage");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn allow_lets_tokens_pass_unseen_and_counts_them_but_never_a_known_denial() {
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
-        let guard = Guard::new(FakeStore::that(habit), OnUnavailable::Allow);
+async fn allow_lets_unknown_tokens_pass_but_never_a_known_denial() {
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs] {
+        let guard = Guard::new(FakeStore::new(habit), OnUnavailable::Allow);
         guard.revoke_here("revoked");
         assert_eq!(guard.status(&named("new")).await, PASSED);
         assert_eq!(guard.status(&named("revoked")).await, REVOKED);
@@ -211,15 +211,15 @@ async fn allow_lets_tokens_pass_unseen_and_counts_them_but_never_a_known_denial(
 }
 
 #[tokio::test(start_paused = true)]
-async fn serve_stale_uses_old_answers_to_their_age_and_never_against_a_known_denial() {
+async fn serve_stale_never_overrides_a_known_denial() {
     let minute = Duration::from_secs(60);
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs] {
-        let store = FakeStore::that(NOT_REVOKED);
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs] {
+        let store = FakeStore::new(NOT_REVOKED);
         let guard = Guard::new(store.clone(), OnUnavailable::ServeStale(minute));
         for id in ["known", "revoked"] {
             assert_eq!(guard.status(&named(id)).await, PASSED);
         }
-        store.turns_to(habit);
+        store.set_behavior(habit);
         guard.clock.advance(BOUND + minute);
         guard.revoke_here("revoked");
         assert_eq!(guard.status(&named("known")).await, PASSED);
@@ -232,7 +232,7 @@ async fn serve_stale_uses_old_answers_to_their_age_and_never_against_a_known_den
 }
 
 #[tokio::test]
-async fn a_second_look_at_a_stream_sees_a_revocation() {
+async fn recheck_of_a_stream_sees_a_revocation() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation = RevocationCache::new(MemoryStore::new(), BOUND).with_clock(clock.clone());
     let authenticator =
@@ -251,7 +251,7 @@ async fn a_second_look_at_a_stream_sees_a_revocation() {
 async fn under_load_the_next_request_sees_every_local_revocation() {
     const TOKENS: usize = 300;
 
-    let store = FakeStore::that(NOT_REVOKED);
+    let store = FakeStore::new(NOT_REVOKED);
     let guard = Arc::new(Guard::new(store.clone(), OnUnavailable::Allow));
     let current = Arc::new(Mutex::new(named("0")));
     let stop = Arc::new(AtomicBool::new(false));
@@ -291,5 +291,5 @@ async fn under_load_the_next_request_sees_every_local_revocation() {
     for hammer in hammers {
         hammer.await.unwrap();
     }
-    assert!(store.asked() >= TOKENS, "every token was asked about before it was revoked");
+    assert!(store.lookups() >= TOKENS, "every token was asked about before it was revoked");
 }

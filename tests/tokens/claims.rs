@@ -40,7 +40,7 @@ fn outcome(members: &str) -> Result<(), RejectionKind> {
 }
 
 #[test]
-fn an_exp_that_is_no_date_is_refused_whatever_its_type() {
+fn an_exp_that_is_not_a_date_is_rejected_whatever_its_type() {
     assert_eq!(outcome(&format!(r#""exp":{}"#, NOW + 1)), Ok(()));
     for exp in [
         format!("\"{}\"", NOW + 1),
@@ -71,7 +71,7 @@ fn an_exp_that_is_no_date_is_refused_whatever_its_type() {
 }
 
 #[test]
-fn two_exps_are_refused_even_when_one_is_escaped_or_both_are_equal() {
+fn two_exps_are_rejected_even_if_escaped_or_equal() {
     let later = NOW + 100;
     for members in [
         format!(r#""exp":{later},"exp":{later}"#),
@@ -135,7 +135,7 @@ fn nbf_and_iat_may_be_ahead_by_the_leeway_and_no_more() {
 }
 
 #[test]
-fn the_leeway_on_exp_can_be_set_apart() {
+fn the_leeway_on_exp_can_be_set_separately() {
     let policy = || issuer().with_expiry_leeway(Duration::ZERO);
     let ahead = |exp: u64| format!(r#""exp":{exp},"iat":{},"nbf":{}"#, NOW + 30, NOW + 30);
     assert_eq!(outcome_of(policy(), NOW, &ahead(NOW + 1)), Ok(()));
@@ -162,7 +162,7 @@ fn arithmetic_saturates_at_both_ends_of_time() {
 }
 
 #[test]
-fn a_leeway_above_five_minutes_is_refused_when_the_verifier_is_built() {
+fn a_leeway_above_five_minutes_is_rejected_when_the_verifier_is_built() {
     let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     assert!(build(issuer().with_leeway(MAX_LEEWAY)).is_ok());
     let too_long = MAX_LEEWAY + Duration::from_nanos(1);
@@ -328,7 +328,7 @@ fn an_integer_subject_is_its_decimal_text_and_never_a_string() {
 }
 
 #[test]
-fn a_name_that_no_issuer_can_have_is_refused_with_a_hint() {
+fn an_impossible_issuer_name_is_rejected_with_a_hint() {
     let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     let named = |name: &str| Issuer::new(name, Key::hs256(SECRET).unwrap()).allow_any_audience();
     let template = "https://login.example/{tenantid}/v2.0";
@@ -380,7 +380,7 @@ fn registered_strings_are_strings() {
 }
 
 #[test]
-fn registered_claims_are_told_as_the_token_has_them() {
+fn registered_claims_are_those_of_the_token() {
     let text = format!(
         r#"{{"iss":"https://issuer.example","aud":["api://orders","b"],"sub":"m\u0065","exp":{},"nbf":{},"iat":{},"jti":"t","sid":"s","scope":"a  c","scp":["d"]}}"#,
         NOW + 60,
@@ -419,7 +419,7 @@ fn registered_claims_are_told_as_the_token_has_them() {
 }
 
 #[test]
-fn demanded_claims_must_be_there_with_their_values() {
+fn required_claims_must_be_present_with_their_values() {
     let exp = format!(r#""exp":{}"#, NOW + 1);
     let policy = || issuer().require_claim("email").require_claim_value("token_use", "access");
     let of = |rest: &str| outcome_of(policy(), NOW, &format!("{exp}{rest}"));
@@ -432,7 +432,7 @@ fn demanded_claims_must_be_there_with_their_values() {
 }
 
 #[test]
-fn refresh_tokens_and_bound_tokens_are_no_bearer_tokens() {
+fn refresh_tokens_and_bound_tokens_are_not_bearer_tokens() {
     let exp = format!(r#""exp":{}"#, NOW + 1);
     assert_eq!(outcome(&format!(r#"{exp},"token_type":"access""#)), Ok(()));
     assert_eq!(
@@ -490,7 +490,7 @@ fn typ_is_absent_jwt_or_at_jwt_unless_the_policy_says_otherwise() {
 }
 
 #[test]
-fn a_token_of_one_issuer_under_the_name_of_another_is_refused() {
+fn a_token_of_one_issuer_under_the_name_of_another_is_rejected() {
     let other =
         Issuer::new("https://other.example", Key::hs256([9; 32]).unwrap()).audience("api://orders");
     let authenticator = Authenticator::builder()
@@ -519,18 +519,18 @@ fn another_spelling_of_the_issuer_is_one_issuer() {
 }
 
 #[test]
-fn the_authors_checks_run_on_every_request_and_may_refuse_or_be_unable_to_tell() {
+fn own_checks_run_on_every_request_and_may_reject_or_fail() {
     let authenticator = Authenticator::builder()
         .issuer(issuer())
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
         .add_check(|token| match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
-            Some("red") => Err(CheckError::Refused),
+            Some("red") => Err(CheckError::Rejected),
             _ => Ok(()),
         })
         .add_async_check(|token| async move {
             match token.claims().get("tenant").and_then(|tenant| tenant.as_str()) {
                 Some("black") => Err(CheckError::Unavailable),
-                Some("grey") => Err(CheckError::Refused),
+                Some("grey") => Err(CheckError::Rejected),
                 _ => Ok(()),
             }
         })
@@ -552,7 +552,7 @@ fn the_authors_checks_run_on_every_request_and_may_refuse_or_be_unable_to_tell()
 }
 
 #[test]
-fn claims_that_do_not_fit_the_authors_type_are_refused() {
+fn claims_that_do_not_fit_the_authors_type_are_rejected() {
     #[derive(serde::Deserialize)]
     struct Claims {
         sub: String,
@@ -579,7 +579,7 @@ fn claims_that_do_not_fit_the_authors_type_are_refused() {
 }
 
 #[test]
-fn the_revocation_id_is_jti_or_the_chosen_claim_or_a_hash_without_the_signature() {
+fn the_revocation_id_is_jti_a_chosen_claim_or_a_hash() {
     let claims = |members: &str| {
         format!(
             r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}{members}}}"#,
@@ -604,7 +604,7 @@ fn the_revocation_id_is_jti_or_the_chosen_claim_or_a_hash_without_the_signature(
 }
 
 #[test]
-fn a_long_stream_is_ended_by_a_second_look() {
+fn recheck_ends_a_long_stream() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let authenticator = authenticator(issuer(), &clock);
     let claims =
@@ -619,7 +619,7 @@ fn a_long_stream_is_ended_by_a_second_look() {
 }
 
 #[test]
-fn a_second_look_knows_of_the_maximum_age_and_of_the_issuer() {
+fn recheck_applies_the_maximum_age_and_the_issuer() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let aged = authenticator(issuer().with_max_age(Duration::from_secs(60)), &clock);
     let claims = format!(
@@ -662,7 +662,7 @@ fn recheck_rejects_a_token_that_another_verifier_verified() {
 }
 
 #[test]
-fn the_latest_exp_that_is_read_is_told_as_it_is() {
+fn the_latest_possible_exp_is_returned_unchanged() {
     let members =
         format!(r#"{{"iss":"https://issuer.example","aud":"api://orders","exp":{}}}"#, 1_u64 << 53);
     let latest = UnixTime::from_secs(1 << 53);
@@ -671,7 +671,7 @@ fn the_latest_exp_that_is_read_is_told_as_it_is() {
 
 /// Features of serde_json that another crate of the build may switch on read such objects as something else.
 #[test]
-fn objects_that_only_serde_reads_otherwise_are_refused() {
+fn objects_that_only_lenient_readers_accept_are_rejected() {
     let with = |tenant: &str| outcome(&format!(r#""exp":{},"tenant":{tenant}"#, NOW + 1));
     assert_eq!(with(r#"{"raw":"\"blue\""}"#), Ok(()));
     for name in ["RawValue", "Number"] {
@@ -732,11 +732,11 @@ mod rfc7515 {
 #[test]
 fn a_check_that_was_added_before_the_claims_is_an_error() {
     let builder = || Authenticator::builder().issuer(issuer());
-    let pure = builder().add_pure_check(|_| Err(CheckError::Refused)).claims::<NoClaims>();
+    let pure = builder().add_pure_check(|_| Err(CheckError::Rejected)).claims::<NoClaims>();
     assert!(matches!(pure.build(), Err(ConfigError::ChecksBeforeClaims)));
-    let check = builder().add_check(|_| Err(CheckError::Refused)).claims::<NoClaims>();
+    let check = builder().add_check(|_| Err(CheckError::Rejected)).claims::<NoClaims>();
     assert!(matches!(check.claims::<NoClaims>().build(), Err(ConfigError::ChecksBeforeClaims)));
-    let slow = builder().add_async_check(async |_| Err(CheckError::Refused)).claims::<NoClaims>();
+    let slow = builder().add_async_check(async |_| Err(CheckError::Rejected)).claims::<NoClaims>();
     assert!(matches!(slow.build(), Err(ConfigError::ChecksBeforeClaims)));
     assert!(builder().claims::<NoClaims>().add_check(|_| Ok(())).build().is_ok());
 }

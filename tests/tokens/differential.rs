@@ -317,7 +317,7 @@ fn cases_from_environment(default: u32) -> u32 {
 }
 
 #[test]
-fn what_we_accept_they_accept_and_what_only_we_refuse_is_justified() {
+fn every_difference_from_the_other_verifier_is_explained() {
     let config = ProptestConfig {
         cases: cases_from_environment(4_000),
         failure_persistence: None,

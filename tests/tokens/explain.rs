@@ -10,7 +10,7 @@ use tower_bearer::{
     explain::CheckOutcome,
     jws::KeySet,
     revocation::{Revocable, RevocationEntry},
-    test_util::{FakeStore, StoreHabit, TestIssuer},
+    test_util::{FakeStore, StoreBehavior, TestIssuer},
 };
 
 use crate::common::tokens::{SECRET, base64url, block_on, sign_hs256};
@@ -105,8 +105,8 @@ fn own_checks_and_revocation_are_explained_with_the_verdict_of_requests() {
         UnixTime::from_secs(NOW + 60),
     );
     block_on(revoking.revoke(&entry)).unwrap();
-    let failing = RevocationCache::new(FakeStore::that(StoreHabit::Fails), Duration::ZERO);
-    let rejects = |_: &tower_bearer::VerifiedToken| Err(CheckError::Refused);
+    let failing = RevocationCache::new(FakeStore::new(StoreBehavior::Fails), Duration::ZERO);
+    let rejects = |_: &tower_bearer::VerifiedToken| Err(CheckError::Rejected);
     for (authenticator, failed, skipped) in [
         (build(&|builder| builder), None, vec![8, 15, 16, 17]),
         (build(&|builder| builder.add_check(rejects)), Some(15), vec![8]),

@@ -123,7 +123,7 @@ fn cognito_has_its_audience_in_client_id_and_its_use_in_token_use() {
 }
 
 #[test]
-fn keycloak_tells_its_kinds_apart_by_a_claim_typ() {
+fn keycloak_distinguishes_its_tokens_by_a_claim_typ() {
     let name = "https://sso.example/realms/acme";
     let issuer = Issuer::new(name, key_set("FJ86GcF3", r#""alg":"RS256","use":"sig","#))
         .audience("orders-api")
@@ -219,7 +219,7 @@ fn entra_token(iss: &str, tid: &str) -> String {
 }
 
 #[test]
-fn entra_tenants_come_in_by_list_by_function_or_all() {
+fn entra_tenants_are_accepted_by_list_by_function_or_all() {
     let multi = || Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE));
     let of = |issuer: &Issuer, tenant: &str| {
         let claims = entra_claims(&entra_name(tenant), &format!(r#","tid":"{tenant}""#));
@@ -267,7 +267,7 @@ fn an_entra_token_names_one_tenant_in_iss_and_tid() {
 }
 
 #[test]
-fn an_entra_key_of_one_tenant_signs_for_no_other() {
+fn an_entra_key_of_one_tenant_cannot_sign_for_another() {
     let with_key_of = |issuer: &str| {
         let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(issuer)).allow_any_tenant();
         issuer.audience("api")
@@ -289,7 +289,7 @@ fn an_entra_key_of_one_tenant_signs_for_no_other() {
 }
 
 #[test]
-fn an_entra_key_whose_issuer_is_not_a_string_signs_for_no_tenant() {
+fn an_entra_key_with_an_issuer_that_is_not_a_string_is_not_used() {
     let (tenant, tid) = (entra_name(TENANT_A), format!(r#","tid":"{TENANT_A}""#));
     for odd in [format!(r#"["{tenant}"]"#), "7".to_owned(), format!(r#"{{"of":"{tenant}"}}"#)] {
         let keys = key_set("entra", &format!(r#""use":"sig","issuer":{odd},"#));
@@ -300,7 +300,7 @@ fn an_entra_key_whose_issuer_is_not_a_string_signs_for_no_tenant() {
 }
 
 #[test]
-fn what_one_entra_tenant_revokes_does_not_touch_another() {
+fn a_revocation_of_one_entra_tenant_does_not_affect_another() {
     let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE)).allow_any_tenant();
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let authenticator = Authenticator::builder().issuer(issuer.audience("api"));
@@ -343,7 +343,7 @@ fn a_session_and_a_key_are_revoked_for_one_entra_tenant() {
 }
 
 #[test]
-fn mediawiki_writes_sub_as_a_number_by_which_it_is_revoked() {
+fn a_numeric_sub_of_mediawiki_can_be_revoked() {
     let name = "https://meta.wikimedia.example";
     let keys = key_set("wiki", r#""alg":"RS256","#);
     let issuer = Issuer::new(name, keys).audience("client").with_integer_subject();
@@ -369,7 +369,7 @@ fn mediawiki_writes_sub_as_a_number_by_which_it_is_revoked() {
 }
 
 #[test]
-fn an_entra_tenant_that_is_shut_out_loses_remembered_tokens_too() {
+fn cached_tokens_of_a_removed_entra_tenant_are_rejected() {
     let is_open = Arc::new(AtomicBool::new(true));
     let shared = Arc::clone(&is_open);
     let issuer = Issuer::multi_tenant(TEMPLATE, entra_keys(TEMPLATE))
@@ -405,7 +405,7 @@ fn a_tenant_that_is_configured_by_its_full_name_has_its_own_policy() {
 }
 
 #[test]
-fn a_template_that_makes_no_sense_is_refused() {
+fn an_unusable_template_is_rejected() {
     let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build().map(drop);
     let of = |template: &str| {
         Issuer::multi_tenant(template, entra_keys(TEMPLATE)).allow_any_tenant().audience("api")

@@ -21,7 +21,7 @@ use tower_bearer::{
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 
 use crate::common::tokens::{self, block_on, ed25519_key, fixture, p256_key};
@@ -118,7 +118,7 @@ impl World {
                 .add_check(move |token| {
                     let tenant = token.claims().get("tenant").and_then(|tenant| tenant.as_u64());
                     let is_refused = tenant == Some(refused.load(Ordering::SeqCst) as u64);
-                    if is_refused { Err(CheckError::Refused) } else { Ok(()) }
+                    if is_refused { Err(CheckError::Rejected) } else { Ok(()) }
                 })
                 .build()
                 .unwrap();
@@ -231,7 +231,7 @@ fn run(steps: &[Step], tokens: &[String], tally: &RefCell<Tally>) -> Result<(), 
 }
 
 #[test]
-fn no_sequence_of_events_tells_the_cache_from_none() {
+fn the_cache_never_changes_an_outcome_in_any_sequence_of_events() {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let config = ProptestConfig {
         cases: cases.unwrap_or(200),
@@ -263,7 +263,7 @@ fn no_sequence_of_events_tells_the_cache_from_none() {
 
 /// Checks count how often they run: a hit is told from a miss by the pure one only.
 #[test]
-fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
+fn a_cache_hit_runs_only_the_checks_that_are_not_pure() {
     let (pure, others) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let count = |counter: &Arc<AtomicUsize>| {
         let counter = Arc::clone(counter);
@@ -304,7 +304,7 @@ fn a_repeat_runs_the_checks_that_are_not_pure_and_no_others() {
 
 /// The usual sets give each key a name of its own; whoever rotates a key in place does not.
 #[test]
-fn a_remembered_token_dies_with_its_key_though_another_takes_over_its_name() {
+fn a_cached_token_is_rejected_after_a_key_of_its_name_replaced_its_key() {
     let named = |secret: [u8; 32]| KeySet::from(Key::hs256(secret).unwrap().with_key_id("a"));
     let keys = KeySetHandle::new(named([1; 32]));
     let authenticator = Authenticator::builder()
@@ -327,7 +327,7 @@ fn a_remembered_token_dies_with_its_key_though_another_takes_over_its_name() {
 
 /// Two issuers may share a key: a repeat is still judged by the policy of the token's own.
 #[test]
-fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
+fn a_cache_hit_applies_the_policy_of_its_issuer() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let issuer = |name: &str, leeway: u64| {
         Issuer::new(name, hmac()).audience("a").with_leeway(Duration::from_secs(leeway))
@@ -351,7 +351,7 @@ fn a_repeat_is_judged_by_the_policy_of_its_issuer() {
 
 /// A remembered token carries its last revocation answer: the answer's age counts all the same.
 #[test]
-fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
+fn a_cache_hit_sees_other_revocations_after_the_bound() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let store = MemoryStore::new().with_clock(clock.clone());
     let authenticator = Authenticator::builder()
@@ -386,9 +386,9 @@ fn a_repeat_sees_after_the_bound_what_was_revoked_elsewhere() {
 
 /// The answer that a token carries must not hide a younger one, and serves as a stale one as others do.
 #[test]
-fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
+fn a_doubted_answer_is_used_only_stale_until_it_is_replaced() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
-    let store = FakeStore::that(StoreHabit::Says(Verdict::NotRevoked));
+    let store = FakeStore::new(StoreBehavior::Answers(Verdict::NotRevoked));
     let authenticator = Authenticator::builder()
         .issuer(Issuer::new("https://issuer.example", key_set(0)).audience("a"))
         .with_clock(clock.clone())
@@ -402,12 +402,12 @@ fn a_doubted_answer_is_replaced_by_the_next_and_used_only_as_a_stale_one() {
     let is_accepted = || block_on(authenticator.authenticate(&token)).is_ok();
 
     assert!(is_accepted() && is_accepted() && is_accepted());
-    assert_eq!(store.asked(), 1);
+    assert_eq!(store.lookups(), 1);
     revocation.doubt();
     assert!(is_accepted() && is_accepted() && is_accepted());
-    assert_eq!(store.asked(), 2, "asked once more, not at every request");
+    assert_eq!(store.lookups(), 2, "asked once more, not at every request");
 
-    store.turns_to(StoreHabit::Fails);
+    store.set_behavior(StoreBehavior::Fails);
     clock.advance(BOUND * 2);
     assert!(is_accepted(), "stale, while the store is down");
     clock.advance(Duration::from_nanos(1));

@@ -36,13 +36,13 @@ const KEY_OVERRIDES: &[(u64, Verdict, &str)] = &[
 ];
 
 #[test]
-fn json_web_signatures_are_judged_as_the_file_says() {
+fn json_web_signatures_have_the_results_of_the_file() {
     let file = read_vectors("json_web_signature_test.json");
     assert_eq!(run(&file, SIGNATURE_OVERRIDES, one_key), (42, 359));
 }
 
 #[test]
-fn json_web_keys_are_judged_as_the_file_says() {
+fn json_web_keys_have_the_results_of_the_file() {
     let file = read_vectors("json_web_key_test.json");
     assert_eq!(run(&file, KEY_OVERRIDES, key_set), (7, 19));
 }

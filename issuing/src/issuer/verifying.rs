@@ -55,7 +55,7 @@ impl Verifying {
             .with_clock(Arc::clone(&self.clock))
             .add_pure_check(|token| match kind_of(token) {
                 Some(TokenType::Access | TokenType::Private) => Ok(()),
-                Some(TokenType::Refresh) | None => Err(CheckError::Refused),
+                Some(TokenType::Refresh) | None => Err(CheckError::Rejected),
             })
             .add_check(move |token: &VerifiedToken<C>| {
                 if let Some(id) = token.registered().token_id().filter(|id| is_private_id(id)) {
@@ -75,7 +75,7 @@ impl Verifying {
             .with_token_cache_capacity(ACCESS_CACHE)
             .add_pure_check(|token| match kind_of(token) {
                 Some(TokenType::Access) => Ok(()),
-                _ => Err(CheckError::Refused),
+                _ => Err(CheckError::Rejected),
             })
             .build()?;
         Ok([both, access])

@@ -172,7 +172,7 @@ fn a_cookie_on_a_websocket_upgrade_must_be_same_origin() {
 }
 
 #[test]
-fn the_check_of_the_origin_can_be_left_out() {
+fn the_check_of_the_origin_can_be_turned_off() {
     let sources = Sources { cookie_without_csrf_check: true, ..with_cookie() };
     let headers = headers([(COOKIE, b"session=a.b.c"), (SEC_FETCH_SITE, b"cross-site")]);
     assert_eq!(sources.find(&Method::POST, &ROOT, &headers), Ok(Some(&b"a.b.c"[..])));

@@ -5,7 +5,7 @@
 //! | [`streams`] | WebSockets and server-sent events, which stay open after the request that opened them |
 //! | [`graphql`] | one route, public and protected fields, subscriptions |
 //! | [`testing`] | handlers without tokens, tokens without an issuer, stores that fail |
-//! | [`tenants`] | several issuers in one service |
+//! | [`multi_tenant`] | several issuers in one service |
 //! | [`mcp`] | protect an MCP server, with a tool that needs more scope |
 //! | [`routes`] | a policy for each route: scopes, roles, fresh tokens, public routes |
 //! | [`from_jsonwebtoken`] | move here from your own middleware around `jsonwebtoken` |
@@ -17,7 +17,8 @@ pub mod from_jsonwebtoken;
 pub mod from_jwt_authorizer;
 pub mod graphql;
 pub mod mcp;
+pub mod multi_tenant;
 pub mod routes;
 pub mod streams;
-pub mod tenants;
+
 pub mod testing;

@@ -95,12 +95,12 @@
 //! use tower_bearer::{
 //!     RejectionKind, RevocationCache,
 //!     claims::NoClaims,
-//!     test_util::{FakeStore, StoreHabit, TestIssuer},
+//!     test_util::{FakeStore, StoreBehavior, TestIssuer},
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! let issuer = TestIssuer::new();
-//! let revocation = RevocationCache::new(FakeStore::that(StoreHabit::Fails), Duration::from_secs(30));
+//! let revocation = RevocationCache::new(FakeStore::new(StoreBehavior::Fails), Duration::from_secs(30));
 //! let authenticator = issuer.authenticator::<NoClaims>().with_revocation(revocation);
 //!
 //! let refused = authenticator.authenticate(&issuer.token().issue()).await.unwrap_err();

@@ -3,12 +3,12 @@ use moka::Equivalent;
 use super::*;
 use crate::{
     claims::Moment,
-    revocation::{answers, cached_answer::Sent},
+    revocation::{check::AnswerCache, entry::OwnedTokenFacts, local_state::Sent},
 };
 
 #[tokio::test]
 async fn not_revoked_is_used_for_the_bound_and_no_longer() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.advance(BOUND);
@@ -33,17 +33,17 @@ async fn the_bound_counts_from_when_the_question_was_sent() {
 
 #[tokio::test]
 async fn a_revocation_elsewhere_is_seen_after_the_bound() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-    store.turns_to(Habit::Says(Verdict::Revoked));
+    store.set_behavior(Behavior::Answers(Verdict::Revoked));
     clock.advance(BOUND + MOMENT);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
 }
 
 #[tokio::test]
 async fn a_bound_of_zero_asks_at_every_request() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let cache =
         RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(at(NOW)));
     for asked in 1..5 {
@@ -54,7 +54,7 @@ async fn a_bound_of_zero_asks_at_every_request() {
 }
 
 #[tokio::test]
-async fn a_bound_of_zero_shares_no_question() {
+async fn a_bound_of_zero_shares_no_lookup() {
     let store = Store::by_hand();
     let cache =
         RevocationCache::new(store.clone(), Duration::ZERO).with_clock(ManualClock::at(at(NOW)));
@@ -69,7 +69,7 @@ async fn a_bound_of_zero_shares_no_question() {
 
 #[tokio::test]
 async fn an_endless_bound_asks_once() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let clock = ManualClock::at(at(NOW));
     let cache = RevocationCache::new(store.clone(), Duration::MAX)
         .with_clock(clock.clone())
@@ -81,7 +81,7 @@ async fn an_endless_bound_asks_once() {
 
 #[tokio::test]
 async fn without_capacity_every_request_asks() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     let cache = cache.with_capacity(0);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -90,8 +90,8 @@ async fn without_capacity_every_request_asks() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_is_set_back_makes_no_answer_younger() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn setting_the_wall_clock_back_does_not_make_an_answer_younger() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.set_unix_time(at(NOW - 1_000_000));
@@ -103,7 +103,7 @@ async fn a_wall_clock_that_is_set_back_makes_no_answer_younger() {
 /// The monotonic clock does not advance while a machine is suspended.
 #[tokio::test]
 async fn the_bound_holds_across_a_suspension() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     clock.set_unix_time(at(NOW + BOUND.as_secs()));
@@ -113,8 +113,8 @@ async fn the_bound_holds_across_a_suspension() {
 }
 
 #[tokio::test]
-async fn the_revocation_of_another_token_costs_no_question() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn the_revocation_of_another_token_causes_no_lookup() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.apply(&entry(token("b").itself(), EXPIRES_AT));
@@ -124,8 +124,8 @@ async fn the_revocation_of_another_token_costs_no_question() {
 }
 
 #[tokio::test]
-async fn looking_at_the_denials_again_does_not_rejuvenate_an_answer() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn searching_the_denials_again_does_not_make_an_answer_younger() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     for number in 0..30 {
@@ -139,16 +139,16 @@ async fn looking_at_the_denials_again_does_not_rejuvenate_an_answer() {
 
 #[tokio::test]
 async fn a_failure_is_not_remembered() {
-    let store = Store::that(Habit::Fails);
+    let store = Store::new(Behavior::Fails);
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
-    store.turns_to(Habit::Says(Verdict::NotRevoked));
+    store.set_behavior(Behavior::Answers(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
 }
 
 #[tokio::test]
 async fn tokens_that_share_an_id_do_not_share_an_answer() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     let base = token("a");
     assert_eq!(check(&cache, &base).await, Ok(Verdict::NotRevoked));
@@ -161,7 +161,7 @@ async fn tokens_that_share_an_id_do_not_share_an_answer() {
         Token { key: None, ..base.clone() },
     ] {
         // Equality decides, also if the hashes happen to be equal.
-        assert!(!Equivalent::equivalent(&other.facts(), &answers::Token::of(&base.facts())));
+        assert!(!Equivalent::equivalent(&other.facts(), &OwnedTokenFacts::of(&base.facts())));
         assert_eq!(local_verdict(&cache, &other), None);
         assert_eq!(check(&cache, &other).await, Ok(Verdict::NotRevoked));
         assert_eq!(local_verdict(&cache, &other), Some(Ok(Verdict::NotRevoked)));
@@ -170,14 +170,14 @@ async fn tokens_that_share_an_id_do_not_share_an_answer() {
 }
 
 #[test]
-fn an_answer_belongs_to_the_memory_of_who_asked() {
-    let memories = [(); 3].map(|()| answers::Answers::new(10, BOUND));
+fn an_answer_belongs_to_the_cache_that_asked() {
+    let memories = [(); 3].map(|()| AnswerCache::new(10, BOUND));
     let sent = Sent { at: Moment::of(&ManualClock::at(at(NOW))), epoch: 0 };
     for (one, memory) in memories.iter().enumerate() {
-        memory.insert(&answers::Token::of(&token("a").facts()), sent);
+        memory.insert(&OwnedTokenFacts::of(&token("a").facts()), sent);
         let answer = memory.get(&token("a").facts()).unwrap();
         for (other, memory) in memories.iter().enumerate() {
-            assert_eq!(memory.own(&answer), one == other);
+            assert_eq!(memory.owns(&answer), one == other);
         }
     }
 }
@@ -218,7 +218,7 @@ async fn the_store_is_asked_about_every_fact_at_once() {
 
 #[tokio::test]
 async fn doubt_makes_answers_stale_and_leaves_denials() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.apply(&entry(token("b").itself(), EXPIRES_AT));
@@ -237,7 +237,7 @@ async fn doubt_makes_answers_stale_and_leaves_denials() {
 
 #[tokio::test]
 async fn a_revocation_after_a_doubt_does_not_restore_trust() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.doubt();
@@ -247,7 +247,7 @@ async fn a_revocation_after_a_doubt_does_not_restore_trust() {
 }
 
 #[tokio::test]
-async fn the_counters_tell_what_happened() {
+async fn the_counters_count_each_outcome() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("a")));

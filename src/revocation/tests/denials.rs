@@ -6,7 +6,7 @@ const GRACE: u64 = 360;
 #[tokio::test]
 async fn a_revocation_of_any_kind_is_seen_by_the_very_next_check() {
     for kind in 0..5 {
-        let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+        let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
         let token = token("a");
         assert_eq!(check(&cache, &token).await, Ok(Verdict::NotRevoked));
         assert_eq!(local_verdict(&cache, &token), Some(Ok(Verdict::NotRevoked)));
@@ -17,8 +17,8 @@ async fn a_revocation_of_any_kind_is_seen_by_the_very_next_check() {
 }
 
 #[tokio::test]
-async fn a_revocation_of_any_kind_touches_nobody_else() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_revocation_of_any_kind_affects_nothing_else() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     let mut other = token("a");
     other.issuer = "https://other.example".into();
@@ -35,8 +35,8 @@ async fn a_revocation_of_any_kind_touches_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_token_without_subject_session_or_key_is_refused_by_its_id_alone() {
-    let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+async fn a_token_without_subject_session_or_key_is_rejected_by_its_id_alone() {
+    let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     let bare = Token { subject: None, session: None, key: None, ..token("a") };
     let bare = Token { thumbprint: "of another key".into(), ..bare };
     for what in &token("a").each_kind()[1..] {
@@ -70,7 +70,7 @@ async fn the_denial_is_in_force_before_the_store_is_asked() {
 
 #[tokio::test]
 async fn a_store_that_fails_to_revoke_is_an_error_and_the_denial_stays() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     store.fails_to_revoke();
     let (cache, clock) = cache(&store);
     let error = cache.revoke(&entry(token("a").itself(), EXPIRES_AT)).await.unwrap_err();
@@ -82,7 +82,7 @@ async fn a_store_that_fails_to_revoke_is_an_error_and_the_denial_stays() {
 
 #[tokio::test]
 async fn a_store_that_says_not_revoked_does_not_overrule_a_denial() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     cache.revoke(&entry(token("a").itself(), EXPIRES_AT)).await.unwrap();
     for _ in 0..10 {
@@ -94,7 +94,7 @@ async fn a_store_that_says_not_revoked_does_not_overrule_a_denial() {
 
 #[tokio::test]
 async fn a_denial_is_kept_until_the_leeway_cap_and_a_minute_after_the_token() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     cache.revoke(&entry(token("a").itself(), EXPIRES_AT)).await.unwrap();
     assert_eq!(store.revoked(), [entry(token("a").itself(), EXPIRES_AT)]);
@@ -107,7 +107,7 @@ async fn a_denial_is_kept_until_the_leeway_cap_and_a_minute_after_the_token() {
 }
 
 #[tokio::test]
-async fn a_denial_is_over_only_once_it_is_by_both_clocks() {
+async fn a_denial_is_over_only_when_both_clocks_say_so() {
     let (cache, clock) = cache(&Store::by_hand());
     cache.apply(&entry(token("a").itself(), EXPIRES_AT));
     let last = EXPIRES_AT + GRACE;
@@ -133,7 +133,7 @@ async fn a_denial_is_over_only_once_it_is_by_both_clocks() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_jumps_ahead_and_is_set_right_takes_no_denial_along() {
+async fn a_jump_of_the_wall_clock_removes_no_denial() {
     let (cache, clock) = cache(&Store::by_hand());
     for number in 0..10_000 {
         cache.apply(&entry(token(&number.to_string()).itself(), EXPIRES_AT));
@@ -153,8 +153,8 @@ async fn a_wall_clock_that_jumps_ahead_and_is_set_right_takes_no_denial_along() 
 }
 
 #[tokio::test]
-async fn a_cut_off_whose_time_is_over_does_not_come_back_with_a_new_one() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_new_cut_off_does_not_restore_an_obsolete_one() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     cache.apply(&entry(token("a").subject_until(u64::MAX), NOW));
     clock.advance(Duration::from_secs(GRACE + 1));
@@ -163,8 +163,8 @@ async fn a_cut_off_whose_time_is_over_does_not_come_back_with_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_denial_without_end_stays() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_denial_without_an_end_stays() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     cache.revoke(&entry(token("a").itself(), u64::MAX)).await.unwrap();
     assert_eq!(store.revoked(), [entry(token("a").itself(), u64::MAX)]);
@@ -186,8 +186,8 @@ async fn revoking_again_does_not_shorten_a_denial() {
 }
 
 #[tokio::test]
-async fn a_cut_off_refuses_what_was_issued_at_it_or_before() {
-    let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+async fn a_cut_off_rejects_what_was_issued_at_it_or_before() {
+    let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     cache.apply(&entry(token("a").subject_until(NOW), EXPIRES_AT));
     for (issued_at, answer) in [
         (0, Ok(Verdict::Revoked)),
@@ -202,7 +202,7 @@ async fn a_cut_off_refuses_what_was_issued_at_it_or_before() {
 
 #[tokio::test]
 async fn an_earlier_cut_off_does_not_lower_a_later_one() {
-    let (cache, clock) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+    let (cache, clock) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     cache.apply(&entry(token("a").subject_until(NOW), NOW));
     cache.apply(&entry(token("a").subject_until(NOW - 100), EXPIRES_AT));
     clock.set_unix_time(at(EXPIRES_AT));
@@ -221,10 +221,10 @@ async fn an_earlier_cut_off_does_not_lower_a_later_one() {
 
 #[tokio::test]
 async fn a_store_that_says_revoked_is_not_asked_again() {
-    let store = Store::that(Habit::Says(Verdict::Revoked));
+    let store = Store::new(Behavior::Answers(Verdict::Revoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
-    store.turns_to(Habit::Says(Verdict::NotRevoked));
+    store.set_behavior(Behavior::Answers(Verdict::NotRevoked));
     clock.advance(Duration::from_secs(EXPIRES_AT + GRACE - NOW));
     assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
     assert_eq!(store.asked(), 1);
@@ -233,17 +233,17 @@ async fn a_store_that_says_revoked_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn a_verdict_about_one_token_is_none_about_its_subject_session_or_key() {
-    let store = Store::that(Habit::Says(Verdict::Revoked));
+async fn a_revoked_token_does_not_revoke_its_subject_session_or_key() {
+    let store = Store::new(Behavior::Answers(Verdict::Revoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
-    store.turns_to(Habit::Says(Verdict::NotRevoked));
+    store.set_behavior(Behavior::Answers(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("b")).await, Ok(Verdict::NotRevoked));
 }
 
 #[tokio::test]
-async fn what_is_applied_is_in_force_and_the_store_is_not_told() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn apply_revokes_without_writing_to_the_store() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.apply(&entry(token("a").itself(), EXPIRES_AT));
@@ -252,7 +252,7 @@ async fn what_is_applied_is_in_force_and_the_store_is_not_told() {
 }
 
 #[test]
-fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
+fn a_hundred_thousand_denials_stay_beside_a_small_answer_cache() {
     let clock = ManualClock::at(at(NOW));
     let cache = RevocationCache::new(Store::by_hand(), BOUND).with_clock(clock).with_capacity(10);
     let tokens: Vec<_> = (0..100_000).map(|number| token(&format!("{number:06}"))).collect();
@@ -266,7 +266,7 @@ fn a_hundred_thousand_denials_all_survive_beside_a_small_memory_for_answers() {
 }
 
 #[test]
-fn denials_whose_time_is_over_are_swept_out_as_new_ones_come() {
+fn obsolete_denials_are_removed_when_new_ones_arrive() {
     let (cache, clock) = cache(&Store::by_hand());
     for day in 0..10_u64 {
         let expires_at = NOW + day * 86_400;
@@ -289,7 +289,7 @@ fn clones_share_denials_whatever_their_settings_and_clocks() {
 }
 
 #[tokio::test]
-async fn a_cache_without_a_store_revokes_in_its_own_process_and_asks_nobody() {
+async fn a_cache_without_a_store_revokes_in_its_own_process() {
     let clock = ManualClock::at(at(NOW));
     let cache = RevocationCache::in_memory().with_clock(clock.clone());
     for what in token("a").each_kind() {
@@ -311,9 +311,9 @@ async fn a_cache_without_a_store_revokes_in_its_own_process_and_asks_nobody() {
 #[test]
 fn the_same_ids_of_another_issuer_or_kind_are_not_denied() {
     let clock = ManualClock::at(UnixTime::from_secs(1_000));
-    let denials = super::super::denials::Denials::new();
+    let denials = super::super::local_state::Denials::new();
     let refuses = |thing: Revocable| {
-        denials.refuse_lookup(&Lookup::new([thing], UnixTime::from_secs(900)), &clock)
+        denials.denies_lookup(&Lookup::new([thing], UnixTime::from_secs(900)), &clock)
     };
     for number in 0..20_000 {
         let thing = Revocable::token("a", number.to_string());

@@ -2,10 +2,10 @@
 
 mod answers;
 mod denials;
-mod in_flight;
 mod memory;
 mod pending;
 mod races;
+mod shared_lookups;
 mod unavailable;
 
 use std::{
@@ -121,7 +121,7 @@ struct Store(Arc<Mutex<Script>>);
 
 #[derive(Default)]
 struct Script {
-    always: Option<Habit>,
+    always: Option<Behavior>,
     asked: usize,
     waiting: VecDeque<oneshot::Sender<Told>>,
     /// The revocations that it received.
@@ -130,8 +130,8 @@ struct Script {
 }
 
 #[derive(Clone, Copy)]
-enum Habit {
-    Says(Verdict),
+enum Behavior {
+    Answers(Verdict),
     Fails,
     Panics,
 }
@@ -141,14 +141,14 @@ impl Store {
         Self::default()
     }
 
-    fn that(habit: Habit) -> Self {
+    fn new(behavior: Behavior) -> Self {
         let store = Self::default();
-        store.turns_to(habit);
+        store.set_behavior(behavior);
         store
     }
 
-    fn turns_to(&self, habit: Habit) {
-        self.script(|script| script.always = Some(habit));
+    fn set_behavior(&self, behavior: Behavior) {
+        self.script(|script| script.always = Some(behavior));
     }
 
     fn fails_to_revoke(&self) {
@@ -182,9 +182,9 @@ impl RevocationStore for Store {
         });
         Box::pin(async move {
             match always {
-                Some(Habit::Says(verdict)) => Ok(verdict),
-                Some(Habit::Fails) => Err(StoreError::new("down")),
-                Some(Habit::Panics) => panic!("a store's own bug"),
+                Some(Behavior::Answers(verdict)) => Ok(verdict),
+                Some(Behavior::Fails) => Err(StoreError::new("down")),
+                Some(Behavior::Panics) => panic!("a store's own bug"),
                 None => {
                     let (answer, told) = oneshot::channel();
                     self.script(|script| script.waiting.push_back(answer));
@@ -212,23 +212,25 @@ fn cache(store: &Store) -> (RevocationCache, ManualClock) {
 
 /// The verdict, from the cache or from the store.
 async fn check(cache: &RevocationCache, token: &Token) -> Reply {
-    match cache.check(&token.facts(), &RevocationMemo::new(true)) {
-        Check::Done(answer) => answer,
-        Check::Pending(answer) => answer.await,
+    match cache.checker.check(&token.facts(), &RevocationMemo::new(true)) {
+        RevocationCheck::Done(answer) => answer,
+        RevocationCheck::Pending(answer) => answer.await,
     }
 }
 
 /// The verdict, if the cache knows it without a lookup.
 fn local_verdict(cache: &RevocationCache, token: &Token) -> Option<Reply> {
-    match cache.check(&token.facts(), &RevocationMemo::new(true)) {
-        Check::Done(answer) => Some(answer),
-        Check::Pending(_) => None,
+    match cache.checker.check(&token.facts(), &RevocationMemo::new(true)) {
+        RevocationCheck::Done(answer) => Some(answer),
+        RevocationCheck::Pending(_) => None,
     }
 }
 
 /// A check that has reached the store, or that has joined a lookup.
 fn ask(cache: &RevocationCache, token: &Token) -> BoxFuture<'static, Reply> {
-    let Check::Pending(mut answer) = cache.check(&token.facts(), &RevocationMemo::new(true)) else {
+    let RevocationCheck::Pending(mut answer) =
+        cache.checker.check(&token.facts(), &RevocationMemo::new(true))
+    else {
         panic!("no lookup was needed")
     };
     assert!(poll(&mut answer).is_pending());
@@ -240,14 +242,14 @@ fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
 }
 
 #[test]
-fn an_error_keeps_what_the_store_said() {
+fn an_error_keeps_the_error_of_the_store_as_its_source() {
     let error = StoreError::new("down");
     assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("down"));
     assert!(StoreError::timed_out().source().is_none());
 }
 
 #[test]
-fn what_is_public_can_cross_threads_and_shows_no_contents() {
+fn public_types_cross_threads_and_debug_shows_no_contents() {
     fn is_shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>(value: &T) -> String {
         format!("{value:?}")
     }

@@ -10,7 +10,7 @@ fn set(clock: &ManualClock, second: u64) {
 
 #[tokio::test]
 async fn a_token_is_rejected_from_the_second_in_which_its_revocation_starts() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     cache.apply(&entry(token("a").itself(), EXPIRES_AT).with_start(at(START)));
@@ -23,8 +23,8 @@ async fn a_token_is_rejected_from_the_second_in_which_its_revocation_starts() {
 }
 
 #[tokio::test]
-async fn a_start_that_the_store_names_needs_no_second_question() {
-    let store = Store::that(Habit::Says(Verdict::RevokedFrom(at(START))));
+async fn a_start_that_the_store_returns_needs_no_second_lookup() {
+    let store = Store::new(Behavior::Answers(Verdict::RevokedFrom(at(START))));
     let (cache, clock) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     set(&clock, START - 1);
@@ -53,11 +53,11 @@ async fn a_start_that_passes_while_the_store_is_asked_counts() {
 #[tokio::test]
 async fn a_start_counts_while_the_store_fails_whatever_the_policy() {
     for policy in [OnUnavailable::Allow, OnUnavailable::ServeStale(Duration::from_secs(3600))] {
-        let store = Store::that(Habit::Says(Verdict::RevokedFrom(at(NOW + 3_000))));
+        let store = Store::new(Behavior::Answers(Verdict::RevokedFrom(at(NOW + 3_000))));
         let (cache, clock) = cache(&store);
         let cache = cache.with_on_unavailable(policy);
         assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-        store.turns_to(Habit::Fails);
+        store.set_behavior(Behavior::Fails);
         set(&clock, NOW + 2_999);
         assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked), "{policy:?}");
         set(&clock, NOW + 3_000);
@@ -67,7 +67,7 @@ async fn a_start_counts_while_the_store_fails_whatever_the_policy() {
 
 #[tokio::test]
 async fn a_revocation_that_has_started_does_not_end_when_the_clock_is_set_back() {
-    let (cache, clock) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+    let (cache, clock) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     cache.apply(&entry(token("a").itself(), EXPIRES_AT).with_start(at(START)));
     set(&clock, START);
     assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)));
@@ -77,7 +77,7 @@ async fn a_revocation_that_has_started_does_not_end_when_the_clock_is_set_back()
 
 #[tokio::test]
 async fn an_earlier_start_wins_and_a_later_one_changes_nothing() {
-    let (cache, clock) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+    let (cache, clock) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     for starts_at in [START + 50, START, START + 90] {
         cache.apply(&entry(token("a").itself(), EXPIRES_AT).with_start(at(starts_at)));
     }
@@ -89,17 +89,17 @@ async fn an_earlier_start_wins_and_a_later_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn only_a_token_is_revoked_from_a_time_on() {
+async fn only_an_entry_about_a_token_can_have_a_start() {
     for what in &token("a").each_kind()[1..] {
-        let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+        let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
         cache.apply(&entry(what.clone(), EXPIRES_AT).with_start(at(START)));
         assert_eq!(local_verdict(&cache, &token("a")), Some(Ok(Verdict::Revoked)), "{what:?}");
     }
 }
 
 #[tokio::test]
-async fn entries_that_wait_for_their_start_are_counted_and_leave_with_it() {
-    let (cache, clock) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
+async fn entries_that_wait_for_their_start_are_counted_once() {
+    let (cache, clock) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
     for number in 0..1_000 {
         let what = token(&number.to_string()).itself();
         cache.apply(&entry(what.clone(), EXPIRES_AT).with_start(at(START + number % 10)));

@@ -6,7 +6,7 @@ use std::{
 use super::*;
 
 #[tokio::test]
-async fn a_revocation_that_lands_during_a_look_up_wins() {
+async fn a_revocation_during_a_lookup_wins() {
     for kind in 0..5 {
         let store = Store::by_hand();
         let (cache, _) = cache(&store);
@@ -24,7 +24,7 @@ async fn a_revocation_that_lands_during_a_look_up_wins() {
 }
 
 #[tokio::test]
-async fn a_revocation_that_lands_between_the_reply_and_a_waiter_wins() {
+async fn a_revocation_between_the_reply_and_a_waiter_wins() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("a")));
@@ -36,7 +36,7 @@ async fn a_revocation_that_lands_between_the_reply_and_a_waiter_wins() {
 }
 
 #[tokio::test]
-async fn the_late_reply_to_an_early_question_does_not_bring_a_revoked_token_back() {
+async fn a_late_reply_does_not_restore_a_revoked_token() {
     let store = Store::by_hand();
     let (cache, clock) = cache(&store);
     let early = ask(&cache, &token("a"));
@@ -51,7 +51,7 @@ async fn the_late_reply_to_an_early_question_does_not_bring_a_revoked_token_back
 }
 
 #[tokio::test]
-async fn a_doubt_that_lands_during_a_look_up_keeps_its_answer_from_being_remembered_as_fresh() {
+async fn a_doubt_during_a_lookup_makes_its_answer_stale() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let answer = ask(&cache, &token("a"));
@@ -63,7 +63,7 @@ async fn a_doubt_that_lands_during_a_look_up_keeps_its_answer_from_being_remembe
 
 /// A reader searches the denials, then a revocation is published, then the reader raises its answer's epoch.
 #[tokio::test]
-async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_the_next() {
+async fn a_revocation_during_a_search_is_seen_by_the_next_check() {
     /// Runs an interruption at the second reading of the wall clock. The first reading is at the beginning of a check.
     struct Interrupting(ManualClock, Interruption);
     type Interruption = Arc<Mutex<Vec<Box<dyn FnOnce() + Send>>>>;
@@ -81,7 +81,7 @@ async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_
     let interruption = Interruption::default();
     let time = ManualClock::at(at(NOW));
     let clock = Interrupting(time.clone(), interruption.clone());
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let cache = RevocationCache::new(store, BOUND).with_clock(clock);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
 
@@ -105,7 +105,7 @@ async fn a_revocation_that_lands_while_a_reader_looks_at_the_denials_is_seen_by_
 /// Threads check one token after another while it is looked up, answered and finally revoked. A check that starts after
 /// `revoke` has returned must be rejected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() {
+async fn no_check_that_starts_after_a_revocation_passes() {
     /// Always answers "not revoked". Sometimes it first lets other tasks run.
     struct Slow;
     impl RevocationStore for Slow {
@@ -156,9 +156,9 @@ async fn no_check_that_starts_after_a_revocation_passes_whatever_is_under_way() 
 /// The path without the store. Readers raise the epoch of fresh answers again and again, while other tokens and finally
 /// this token are revoked.
 #[test]
-fn no_remembered_answer_outlasts_a_revocation_however_readers_and_revokers_interleave() {
+fn no_cached_answer_outlasts_a_revocation_in_any_interleaving() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     for round in 0..200 {
         let token = token(&format!("token {round}"));

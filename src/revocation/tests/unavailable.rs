@@ -8,8 +8,8 @@ fn cache_with(store: &Store, on_unavailable: OnUnavailable) -> (RevocationCache,
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_unavailable_unless_told_otherwise() {
-    let store = Store::that(Habit::Fails);
+async fn a_store_that_fails_is_unavailable_by_default() {
+    let store = Store::new(Behavior::Fails);
     let (cache, _) = cache(&store);
     for asked in 1..4 {
         assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
@@ -53,7 +53,7 @@ async fn each_waiting_request_has_its_own_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_others_give_up_is_not_joined() {
+async fn a_lookup_whose_waiters_timed_out_is_not_joined() {
     let store = Store::by_hand();
     let (cache, clock) = cache(&store);
     let _first = ask(&cache, &token("a"));
@@ -86,18 +86,18 @@ fn a_timeout_runs_in_the_runtime_of_the_waiting_request() {
 
 #[tokio::test]
 async fn the_first_answer_after_an_outage_ends_it() {
-    let store = Store::that(Habit::Fails);
+    let store = Store::new(Behavior::Fails);
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
-    store.turns_to(Habit::Says(Verdict::NotRevoked));
+    store.set_behavior(Behavior::Answers(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-    store.turns_to(Habit::Fails);
+    store.set_behavior(Behavior::Fails);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked), "remembered");
 }
 
 #[tokio::test]
-async fn allow_lets_through_and_counts_and_asks_every_time() {
-    let store = Store::that(Habit::Fails);
+async fn allow_lets_requests_pass_counts_them_and_asks_each_time() {
+    let store = Store::new(Behavior::Fails);
     let (cache, _) = cache_with(&store, OnUnavailable::Allow);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -111,10 +111,10 @@ async fn no_setting_overrides_a_known_denial() {
     for on_unavailable in
         [OnUnavailable::Deny, OnUnavailable::Allow, OnUnavailable::ServeStale(MAX_AGE)]
     {
-        let store = Store::that(Habit::Says(Verdict::NotRevoked));
+        let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
         let (cache, clock) = cache_with(&store, on_unavailable);
         assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-        store.turns_to(Habit::Fails);
+        store.set_behavior(Behavior::Fails);
         cache.apply(&entry(token("a").itself(), EXPIRES_AT));
         assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
         clock.advance(BOUND + MOMENT);
@@ -127,7 +127,7 @@ async fn no_setting_overrides_a_denial_that_came_while_the_store_was_failing() {
     for on_unavailable in
         [OnUnavailable::Deny, OnUnavailable::Allow, OnUnavailable::ServeStale(MAX_AGE)]
     {
-        let store = Store::that(Habit::Says(Verdict::NotRevoked));
+        let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
         let (cache, clock) = cache_with(&store, on_unavailable);
         assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
         clock.advance(BOUND + MOMENT);
@@ -140,11 +140,11 @@ async fn no_setting_overrides_a_denial_that_came_while_the_store_was_failing() {
 }
 
 #[tokio::test]
-async fn a_stale_answer_serves_up_to_its_age_while_the_store_fails() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_stale_answer_is_served_up_to_its_age_while_the_store_fails() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-    store.turns_to(Habit::Fails);
+    store.set_behavior(Behavior::Fails);
     clock.advance(BOUND + MAX_AGE);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!(store.asked(), 2, "the store is asked before a stale answer is used");
@@ -156,19 +156,19 @@ async fn a_stale_answer_serves_up_to_its_age_while_the_store_fails() {
 }
 
 #[tokio::test]
-async fn a_stale_answer_does_not_serve_while_the_store_answers() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_stale_answer_is_not_served_while_the_store_answers() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-    store.turns_to(Habit::Says(Verdict::Revoked));
+    store.set_behavior(Behavior::Answers(Verdict::Revoked));
     clock.advance(BOUND + MOMENT);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::Revoked));
     assert_eq!(cache.stats().served_stale, 0);
 }
 
 #[tokio::test]
-async fn the_age_of_a_stale_answer_is_looked_at_when_the_store_has_failed() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn the_age_of_a_stale_answer_is_checked_when_the_store_has_failed() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     store.script(|script| script.always = None);
@@ -180,11 +180,11 @@ async fn the_age_of_a_stale_answer_is_looked_at_when_the_store_has_failed() {
 }
 
 #[tokio::test]
-async fn a_doubted_answer_serves_as_a_stale_one_within_the_same_age() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_doubted_answer_can_be_served_stale_within_the_same_age() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, clock) = cache_with(&store, OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-    store.turns_to(Habit::Fails);
+    store.set_behavior(Behavior::Fails);
     cache.doubt();
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!((store.asked(), cache.stats().served_stale), (2, 1));
@@ -193,24 +193,24 @@ async fn a_doubted_answer_serves_as_a_stale_one_within_the_same_age() {
 }
 
 #[tokio::test]
-async fn a_doubted_answer_serves_nobody_by_default() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_doubted_answer_is_not_served_by_default() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
-    store.turns_to(Habit::Fails);
+    store.set_behavior(Behavior::Fails);
     cache.doubt();
     assert_eq!(check(&cache, &token("a")).await, Err(Unavailable));
 }
 
 #[tokio::test]
-async fn a_bound_of_zero_serves_stale_answers_when_told_to() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_bound_of_zero_can_serve_stale_answers() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let cache = RevocationCache::new(store.clone(), Duration::ZERO)
         .with_clock(ManualClock::at(at(NOW)))
         .with_on_unavailable(OnUnavailable::ServeStale(MAX_AGE));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!(local_verdict(&cache, &token("a")), None);
-    store.turns_to(Habit::Fails);
+    store.set_behavior(Behavior::Fails);
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
     assert_eq!(cache.stats().served_stale, 1);
 }

@@ -14,8 +14,7 @@ use loom::{
 
 use super::{
     Revocable, RevocationEntry, TokenFacts, Verdict,
-    cached_answer::{CachedAnswer, Sent},
-    local::LocalState,
+    local_state::{CachedAnswer, LocalState, Sent},
 };
 use crate::{
     UnixTime,
@@ -74,14 +73,14 @@ impl Shared {
         entry(thing).with_cut_off(UnixTime::from_secs(NOW))
     }
 
-    /// As `RevocationCache::check` begins.
+    /// As `RevocationChecker::check` begins.
     fn ask_here(&self) -> (Sent, Option<Verdict>) {
         self.local.start_due(&self.clock);
         let sent = Sent { epoch: self.local.epoch(), at: Moment::of(&self.clock) };
         let remembered = self.remembered.lock().unwrap().clone();
-        let judgement =
-            self.local.judge(sent.epoch, remembered.as_deref(), &self.token(), &self.clock);
-        (sent, judgement)
+        let verdict =
+            self.local.decide(sent.epoch, remembered.as_deref(), &self.token(), &self.clock);
+        (sent, verdict)
     }
 
     /// As a request goes on: asks the store where it has to, and remembers what that said.
@@ -98,7 +97,7 @@ impl Shared {
             return Verdict::Revoked;
         }
         *self.remembered.lock().unwrap() = Some(Arc::new(CachedAnswer::new(sent, 0)));
-        match self.local.refuse(&self.token(), &self.clock) {
+        match self.local.denies(&self.token(), &self.clock) {
             true => Verdict::Revoked,
             false => Verdict::NotRevoked,
         }
@@ -127,7 +126,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 }
 
 #[test]
-fn a_revocation_during_a_look_up_of_the_same_token_is_never_lost() {
+fn a_revocation_during_a_lookup_of_the_same_token_is_never_lost() {
     for (kind, store_is_told) in [(0, true), (0, false), (1, false), (2, false), (3, false)] {
         check(move || {
             let shared = Shared::new();
@@ -144,7 +143,7 @@ fn a_revocation_during_a_look_up_of_the_same_token_is_never_lost() {
 }
 
 #[test]
-fn an_answer_that_readers_carry_on_from_epoch_to_epoch_does_not_outlast_a_revocation() {
+fn an_answer_that_readers_renew_does_not_outlast_a_revocation() {
     check(|| {
         let shared = Shared::new();
         assert_eq!(shared.request(), Verdict::NotRevoked);
@@ -193,7 +192,7 @@ fn a_revocation_that_starts_is_seen_by_every_request_from_its_start_on() {
 }
 
 #[test]
-fn a_doubt_concerns_every_question_that_was_sent_before_it() {
+fn a_doubt_applies_to_every_lookup_that_was_sent_before_it() {
     check(|| {
         let shared = Shared::new();
         let is_sent = Arc::new(AtomicBool::new(false));

@@ -43,7 +43,7 @@ fn unsigned(header: &str, good: &str) -> ([String; 3], String) {
 }
 
 #[tokio::test]
-async fn row_01_a_token_without_a_signature_is_refused() {
+async fn row_01_a_token_without_a_signature_is_rejected() {
     for (server, good) in servers().await {
         server.assert_admitted(&good).await;
         for header in [r#"{"alg":"none"}"#, r#"{"typ":"JWT","alg":"none"}"#] {
@@ -64,7 +64,7 @@ async fn row_01_a_token_without_a_signature_is_refused() {
 }
 
 #[tokio::test]
-async fn row_02_no_other_spelling_of_none_or_of_an_algorithm_is_known() {
+async fn row_02_other_spellings_of_none_and_of_algorithms_are_unknown() {
     for (server, good) in servers().await {
         server.assert_admitted(&good).await;
         for name in ["None", "NONE", "nOnE", "none ", " none", "\\u006eone", "n\\u006Fne"] {
@@ -83,7 +83,7 @@ async fn row_02_no_other_spelling_of_none_or_of_an_algorithm_is_known() {
 }
 
 #[tokio::test]
-async fn row_03_an_alg_that_is_no_name_is_refused() {
+async fn row_03_an_alg_that_is_not_a_name_is_rejected() {
     let server = Server::start().await;
     server.assert_admitted(&hs256(r#"{"alg":"HS256"}"#)).await;
     for header in [
@@ -159,7 +159,7 @@ fn bare_numbers_of_the_public_key() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn row_04_a_public_key_is_no_hmac_secret() {
+async fn row_04_a_public_key_is_not_an_hmac_secret() {
     let mixed = KeySet::new([rsa(), Key::hs256(SECRET).unwrap()]);
     let named =
         KeySet::new([rsa().with_key_id("rsa"), Key::hs256(SECRET).unwrap().with_key_id("hmac")]);
@@ -249,7 +249,7 @@ fn row_04_a_secret_that_only_resembles_a_public_key_is_loaded() {
 }
 
 #[tokio::test]
-async fn row_05_an_rsa_key_without_alg_is_no_empty_hmac_secret() {
+async fn row_05_an_rsa_key_without_alg_is_not_an_empty_hmac_secret() {
     let keys = KeySet::from_jwks_json(&jwks_with(r#""kid":"rsa""#, "{}")).unwrap();
     let server = Server::trusting([issuer_with(keys)]).await;
     for kid in ["", r#","kid":"rsa""#] {

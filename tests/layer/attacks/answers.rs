@@ -20,7 +20,7 @@ const HEADER: &str = r#"{"alg":"HS256"}"#;
 /// Comparing codes in constant time is the libraries' part and no test of ours. Ours is the order: no claim but the
 /// issuer's name is looked at before the signature, so that nobody learns anything from a token that he wrote himself.
 #[tokio::test]
-async fn row_64_nothing_is_said_of_claims_before_the_signature_verified() {
+async fn row_64_the_answer_does_not_depend_on_claims_before_the_signature() {
     let key = Key::hs256(SECRET).unwrap().with_key_id("k");
     let server = Server::trusting([issuer_with(key)]).await;
     let header = r#"{"alg":"HS256","kid":"k"}"#;
@@ -51,7 +51,7 @@ async fn row_64_nothing_is_said_of_claims_before_the_signature_verified() {
 
 /// Also in `tests/telemetry/secrecy`, with all that is printed and logged.
 #[tokio::test]
-async fn row_66_a_refusal_repeats_nothing_of_the_token() {
+async fn row_66_a_rejection_repeats_no_part_of_the_token() {
     const MARK: &str = "Zq7Wx2Lk9Pv4";
 
     let server = Server::start().await;
@@ -80,7 +80,7 @@ async fn row_66_a_refusal_repeats_nothing_of_the_token() {
 }
 
 #[tokio::test]
-async fn row_67_nothing_of_a_request_stands_in_a_header_of_the_answer() {
+async fn row_67_no_part_of_a_request_is_in_a_header_of_the_answer() {
     let server = Server::start().await;
     server.assert_admitted(&hs256(HEADER)).await;
     for text in [r#"\", error=\"none"#, r"\r\nset-cookie: a=b\r\n\r\n", r"\u0000", "\u{e9}", r"\\"]
@@ -122,7 +122,7 @@ async fn row_67_nothing_of_a_request_stands_in_a_header_of_the_answer() {
 }
 
 #[tokio::test]
-async fn row_68_no_refusal_may_be_kept_by_a_cache() {
+async fn row_68_a_cache_may_not_store_a_rejection() {
     let protect = |layer: BearerLayer| {
         Server::behind(move |open: Router| open.layer(layer.require_scopes(["admin"])).layer(layer))
     };
@@ -156,7 +156,7 @@ async fn row_68_no_refusal_may_be_kept_by_a_cache() {
 
 /// `layer` covers whatever comes in: every method and path, those that no route matches among them.
 #[tokio::test]
-async fn row_72_no_method_path_or_upgrade_is_let_through() {
+async fn row_72_no_method_path_or_upgrade_passes_without_a_token() {
     let server = Server::start().await;
     let token = token();
     let upgrade = "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: \
@@ -222,7 +222,7 @@ async fn row_72_no_method_path_or_upgrade_is_let_through() {
 }
 
 #[tokio::test]
-async fn row_72_head_is_refused_with_the_headers_of_get() {
+async fn row_72_head_is_rejected_with_the_headers_of_get() {
     let server = Server::start().await;
     let head = |lines: &str| {
         format!("HEAD / HTTP/1.1\r\nhost: api.example\r\nconnection: close\r\n{lines}\r\n")
@@ -244,7 +244,7 @@ async fn row_72_head_is_refused_with_the_headers_of_get() {
 
 /// A tunnel is a request like any other; what follows the refusal's headers is its body.
 #[tokio::test]
-async fn row_72_connect_is_refused() {
+async fn row_72_connect_is_rejected() {
     let server = Server::start().await;
     let connect = |lines: &str| {
         format!(
@@ -267,7 +267,7 @@ async fn row_72_connect_is_refused() {
 /// What claims to be gRPC is refused as gRPC, which is HTTP status 200: the service is not called all the same. A `GET`
 /// cannot be gRPC, and its refusal must not be an answer of 200 that a shared cache keeps.
 #[tokio::test]
-async fn row_72_a_refusal_as_grpc_is_a_refusal() {
+async fn row_72_a_rejection_in_the_form_of_grpc_is_a_rejection() {
     let server = Server::start().await;
     let lines = "content-type: application/grpc\r\n";
     let post = format!(
@@ -285,7 +285,7 @@ async fn row_72_a_refusal_as_grpc_is_a_refusal() {
 }
 
 #[tokio::test]
-async fn row_72_an_optional_layer_lets_no_bad_credential_pass_for_none() {
+async fn row_72_an_optional_layer_rejects_an_invalid_credential() {
     let cache = RevocationCache::new(MemoryStore::new(), std::time::Duration::ZERO);
     let authenticator = builder().build().unwrap();
     let authenticator = authenticator.with_revocation(cache);

@@ -86,7 +86,7 @@ async fn row_54_a_credential_that_is_not_exactly_one_is_a_bad_request() {
 
 /// A longer name is that of another scheme (RFC 9110 section 11.1); with nothing after it, the space was forgotten.
 #[tokio::test]
-async fn row_54_a_scheme_that_only_begins_like_bearer_is_another_one() {
+async fn row_54_a_scheme_that_begins_with_bearer_is_another_scheme() {
     let server = Server::start().await;
     let token = token();
     server.assert_passes(bearer(&token)).await;
@@ -117,7 +117,7 @@ async fn row_54_a_scheme_that_only_begins_like_bearer_is_another_one() {
 }
 
 #[tokio::test]
-async fn row_54_folded_lines_and_control_characters_are_no_http() {
+async fn row_54_folded_lines_and_control_characters_are_not_http() {
     let server = Server::start().await;
     let token = token();
     server.assert_passes(bearer(&token)).await;
@@ -145,7 +145,7 @@ async fn row_54_folded_lines_and_control_characters_are_no_http() {
 /// `Bearer` with bytes that are no b64token is a bad request (400); bytes that no scheme can have are a bad token
 /// (401). In neither case does a header that cannot be read as text panic, nor is it taken for a missing one.
 #[tokio::test]
-async fn row_55_bytes_beyond_ascii_are_refused() {
+async fn row_55_bytes_beyond_ascii_are_rejected() {
     let server = Server::start().await;
     let token = token();
     server.assert_passes(bearer(&token)).await;
@@ -193,7 +193,7 @@ fn form(lines: &str, body: &str) -> String {
 const OK: &str = "HTTP/1.1 200 OK";
 
 #[tokio::test]
-async fn row_56_query_cookie_and_form_are_not_looked_at_by_default() {
+async fn row_56_query_cookie_and_form_are_ignored_by_default() {
     let server = Server::start().await;
     let token = token();
     let query = format!("/?access_token={token}");
@@ -369,7 +369,7 @@ async fn row_73_a_credential_that_http_1_would_read_is_never_anonymous() {
 }
 
 #[tokio::test]
-async fn row_73_other_places_of_a_credential_have_no_white_space_either() {
+async fn row_73_white_space_is_rejected_in_other_places_too() {
     let token = token();
     let custom = http::HeaderName::from_static("x-token");
     let header =

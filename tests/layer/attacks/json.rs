@@ -11,7 +11,7 @@ use crate::common::requests::builder;
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 
 #[tokio::test]
-async fn row_32_a_name_that_stands_twice_is_refused() {
+async fn row_32_a_duplicate_name_is_rejected() {
     let server = Server::start().await;
     server.assert_admitted(&hs256(HEADER)).await;
     for header in [
@@ -114,7 +114,7 @@ async fn row_33_an_escaped_name_is_the_same_name_and_only_utf_8_is_text() {
 }
 
 #[tokio::test]
-async fn row_34_what_is_no_single_object_is_refused() {
+async fn row_34_claims_that_are_not_one_object_are_rejected() {
     let server = Server::start().await;
     server.assert_admitted(&hs256(HEADER)).await;
     let around = |text: &str| {
@@ -163,7 +163,7 @@ async fn row_34_what_is_no_single_object_is_refused() {
 }
 
 #[tokio::test]
-async fn row_35_deep_nesting_and_huge_numbers_are_refused() {
+async fn row_35_deep_nesting_and_huge_numbers_are_rejected() {
     let server = Server::start().await;
     server.assert_admitted(&hs256(HEADER)).await;
     // The object itself is the first level.
@@ -213,7 +213,7 @@ async fn row_35_deep_nesting_and_huge_numbers_are_refused() {
 
 /// With a longer limit, as a service may set it, depth is still bounded.
 #[tokio::test]
-async fn row_35_a_hundred_thousand_levels_exhaust_no_stack() {
+async fn row_35_a_hundred_thousand_levels_do_not_overflow_the_stack() {
     let authenticator = builder().with_max_token_length(1 << 20);
     let layer = BearerLayer::new(authenticator.build().unwrap());
     let server = Server::with(layer).await;

@@ -22,7 +22,7 @@ fn oct(secret: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn row_06_an_empty_secret_is_no_key() {
+async fn row_06_an_empty_secret_is_not_a_key() {
     for refused in [
         Key::hs256(""),
         Key::hs384(""),
@@ -48,7 +48,7 @@ async fn row_06_an_empty_secret_is_no_key() {
 type FromSecret = fn(&[u8]) -> Result<Key, ConfigError>;
 
 #[tokio::test]
-async fn row_07_a_secret_shorter_than_its_hash_needs_the_spelled_out_way() {
+async fn row_07_a_secret_shorter_than_its_hash_needs_an_allow_function() {
     let ways: [(SigningAlgorithm, Algorithm, usize, FromSecret); 3] = [
         (SigningAlgorithm::HS256, Algorithm::HS256, 32, |secret| Key::hs256(secret)),
         (SigningAlgorithm::HS384, Algorithm::HS384, 48, |secret| Key::hs384(secret)),
@@ -80,7 +80,7 @@ async fn row_07_a_secret_shorter_than_its_hash_needs_the_spelled_out_way() {
 /// Whether a secret can be guessed cannot be seen: the length is looked at, and the docs warn. Most of what is in
 /// lists of guesses falls with that.
 #[test]
-fn row_08_what_people_make_up_is_mostly_too_short() {
+fn row_08_most_invented_secrets_are_too_short() {
     for secret in ["secret", "password", "your-256-bit-secret", "changeme", "qwertyuiop0123456789"]
     {
         assert!(matches!(Key::hs256(secret), Err(ConfigError::SecretTooShort { .. })), "{secret}");
@@ -149,7 +149,7 @@ async fn row_10_addresses_and_certificates_in_the_header_are_not_followed() {
 }
 
 #[tokio::test]
-async fn row_11_a_kid_is_a_name_in_memory_and_nothing_else() {
+async fn row_11_a_kid_is_only_compared_with_names_in_memory() {
     let longest = "k".repeat(1024);
     let keys = KeySet::new([
         Key::hs256(SECRET).unwrap().with_key_id("main"),
@@ -203,7 +203,7 @@ async fn row_11_a_kid_is_a_name_in_memory_and_nothing_else() {
 /// A `kid` of a megabyte does not fit into the headers that the HTTP server takes, nor into a token of the default
 /// length; a service that takes both has the limit of its own.
 #[tokio::test]
-async fn row_11_a_kid_of_a_megabyte_is_refused_at_every_limit() {
+async fn row_11_a_kid_of_a_megabyte_is_rejected_at_every_limit() {
     use crate::common::{
         requests::{builder, issuer, open, send, with_bearer},
         tokens::sign_hs256,
@@ -230,7 +230,7 @@ async fn row_11_a_kid_of_a_megabyte_is_refused_at_every_limit() {
 }
 
 #[tokio::test]
-async fn row_13_keys_of_one_kid_are_each_tried_and_no_fifth() {
+async fn row_13_at_most_four_keys_of_one_kid_are_tried() {
     let signers = [(); 5].map(|()| Signer::new());
     for kid in ["", r#","kid":"k""#] {
         let header = format!(r#"{{"alg":"ES256"{kid}}}"#);
@@ -282,7 +282,7 @@ async fn row_14_secrets_in_a_set_of_public_keys_are_left_out() {
 }
 
 #[tokio::test]
-async fn row_15_a_key_that_is_not_for_verifying_verifies_nothing() {
+async fn row_15_a_key_that_is_not_for_verifying_is_not_used() {
     let other = Signer::new().jwk(r#","kid":"other""#);
     let token = rs256(r#"{"alg":"RS256","kid":"rsa"}"#);
     let without_kid = rs256(r#"{"alg":"RS256"}"#);
@@ -326,7 +326,7 @@ async fn row_15_a_key_that_is_not_for_verifying_verifies_nothing() {
 }
 
 #[tokio::test]
-async fn row_17_a_key_on_another_curve_or_off_its_own_is_not_loaded() {
+async fn row_17_a_key_that_is_not_a_point_of_its_curve_is_not_loaded() {
     let jwk = |members: &str, x: &[u8], y: &[u8]| {
         let (x, y) = (base64url(x), base64url(y));
         Key::from_jwk_json(&format!(r#"{{{members},"x":"{x}","y":"{y}"}}"#))

@@ -41,7 +41,7 @@ async fn refuse_all(server: &Server, good: &str, signatures: impl IntoIterator<I
 }
 
 #[tokio::test]
-async fn row_18_zeros_are_no_signature() {
+async fn row_18_zeros_are_not_a_signature() {
     let (server, good) = p256_server().await;
     refuse_all(&server, &good, [vec![0; 64]]).await;
 
@@ -57,7 +57,7 @@ async fn row_18_zeros_are_no_signature() {
 }
 
 #[tokio::test]
-async fn row_19_r_and_s_at_their_limits_are_refused() {
+async fn row_19_r_and_s_at_their_limits_are_rejected() {
     let (server, good) = p256_server().await;
     let (_, genuine) = opened(&good);
     let (r, s) = genuine.split_at(32);
@@ -80,7 +80,7 @@ async fn row_19_r_and_s_at_their_limits_are_refused() {
 }
 
 #[tokio::test]
-async fn row_20_an_ecdsa_signature_in_der_is_refused() {
+async fn row_20_an_ecdsa_signature_in_der_is_rejected() {
     fn integer(number: &[u8]) -> Vec<u8> {
         let zeros = number.iter().take_while(|byte| **byte == 0).count();
         let mut number = number[zeros..].to_vec();
@@ -105,7 +105,7 @@ async fn row_20_an_ecdsa_signature_in_der_is_refused() {
 }
 
 #[tokio::test]
-async fn row_21_an_ecdsa_signature_of_another_length_is_refused() {
+async fn row_21_an_ecdsa_signature_of_another_length_is_rejected() {
     let (server, good) = p256_server().await;
     let (_, genuine) = opened(&good);
     let (r, s) = genuine.split_at(32);
@@ -130,7 +130,7 @@ async fn row_21_an_ecdsa_signature_of_another_length_is_refused() {
 }
 
 #[tokio::test]
-async fn row_22_the_other_ecdsa_signature_is_good_and_falls_with_the_token() {
+async fn row_22_both_ecdsa_signatures_are_revoked_with_the_token() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation =
         RevocationCache::new(MemoryStore::new().with_clock(clock.clone()), Duration::from_secs(30))
@@ -161,7 +161,7 @@ async fn row_22_the_other_ecdsa_signature_is_good_and_falls_with_the_token() {
 }
 
 #[tokio::test]
-async fn row_23_an_ed25519_signature_with_another_s_is_refused() {
+async fn row_23_an_ed25519_signature_with_another_s_is_rejected() {
     let server = server_with(Algorithm::EdDSA, "ed25519.public.pem").await;
     let good = eddsa(r#"{"alg":"EdDSA"}"#);
     server.assert_admitted(&good).await;
@@ -187,7 +187,7 @@ async fn row_23_an_ed25519_signature_with_another_s_is_refused() {
 }
 
 #[test]
-fn row_23_ed25519_keys_of_small_order_or_with_a_second_encoding_are_not_loaded() {
+fn row_23_ed25519_keys_with_small_order_or_encoded_twice_do_not_load() {
     let jwk = |point: &[u8]| {
         let x = base64url(point);
         Key::from_jwk_json(&format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#))
@@ -236,16 +236,16 @@ async fn refuse_forged(algorithm: Algorithm, group: &str, count: usize) {
 }
 
 #[tokio::test]
-async fn row_24_an_rsa_signature_with_another_padding_is_refused() {
+async fn row_24_an_rsa_signature_with_another_padding_is_rejected() {
     refuse_forged(Algorithm::RS256, "RS256", 21).await;
 }
 
 #[tokio::test]
-async fn row_24_an_rsa_signature_as_another_number_is_refused() {
+async fn row_24_an_rsa_signature_as_another_number_is_rejected() {
     refuse_forged(Algorithm::RS256, "numbers", 9).await;
 }
 
 #[tokio::test]
-async fn row_26_pss_with_another_salt_length_hash_or_mask_is_refused() {
+async fn row_26_pss_with_another_salt_length_hash_or_mask_is_rejected() {
     refuse_forged(Algorithm::PS256, "PS256", 15).await;
 }

@@ -11,7 +11,7 @@ use tower_bearer::{
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
-    test_util::{FakeStore, StoreHabit},
+    test_util::{FakeStore, StoreBehavior},
 };
 
 use super::{
@@ -25,7 +25,7 @@ use crate::common::{
 
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 const BOUND: Duration = Duration::from_secs(30);
-const NOT_REVOKED: StoreHabit = StoreHabit::Says(Verdict::NotRevoked);
+const NOT_REVOKED: StoreBehavior = StoreBehavior::Answers(Verdict::NotRevoked);
 
 /// A server with a revocation cache before `store`, all on one clock.
 async fn guarded(
@@ -49,7 +49,7 @@ fn by_id(issuer: &str, id: &str) -> Revocable {
 
 /// What is remembered is remembered under all that was asked about, part by part.
 #[tokio::test]
-async fn row_58_two_tokens_are_never_taken_for_one() {
+async fn row_58_two_tokens_never_share_a_cache_entry() {
     let named =
         |name: &str| Issuer::new(name, Key::hs256(SECRET).unwrap()).audience("api://orders");
     let token = |iss: &str, members: &str| {
@@ -85,7 +85,7 @@ async fn row_58_two_tokens_are_never_taken_for_one() {
 }
 
 #[tokio::test]
-async fn row_59_a_token_that_was_good_is_refused_once_it_has_expired() {
+async fn row_59_a_cached_token_is_rejected_after_it_has_expired() {
     let (server, _, clock) = guarded(MemoryStore::new(), [issuer()], OnUnavailable::Deny).await;
     // Neither has an `iat`.
     let (short, long) = (hs256(HEADER), token_with(&format!(r#""exp":{}"#, NOW + 600)));
@@ -101,7 +101,7 @@ async fn row_59_a_token_that_was_good_is_refused_once_it_has_expired() {
 }
 
 #[tokio::test]
-async fn row_59_a_token_that_was_good_is_refused_once_its_key_is_gone() {
+async fn row_59_a_cached_token_is_rejected_after_its_key_is_removed() {
     let key = |secret: &[u8], id: &'static str| Key::hs256(secret).unwrap().with_key_id(id);
     let handle = KeySetHandle::new(KeySet::new([key(SECRET, "old")]));
     let (server, ..) =
@@ -129,7 +129,7 @@ async fn row_59_a_token_that_was_good_is_refused_once_its_key_is_gone() {
 }
 
 #[tokio::test]
-async fn row_59_a_token_that_was_good_is_refused_once_it_is_revoked() {
+async fn row_59_a_cached_token_is_rejected_after_it_is_revoked() {
     let store = MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
     let (server, revocation, clock) = guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
     let token = |id: &str| token_with(&format!(r#""exp":{},"jti":"{id}""#, NOW + 600));
@@ -158,7 +158,7 @@ async fn row_59_a_token_that_was_good_is_refused_once_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn row_60_bad_tokens_are_not_remembered_and_good_ones_within_bounds() {
+async fn row_60_only_valid_tokens_are_cached_and_within_bounds() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let revocation =
         RevocationCache::new(MemoryStore::new(), BOUND).with_clock(clock).with_capacity(10);
@@ -206,20 +206,20 @@ fn token_named(id: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
-        let store = FakeStore::that(NOT_REVOKED);
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs, StoreBehavior::Panics] {
+        let store = FakeStore::new(NOT_REVOKED);
         let (server, revocation, clock) =
             guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
         server.assert_admitted(&token_named("known")).await;
         server.assert_admitted(&token_named("revoked")).await;
-        store.turns_to(habit);
+        store.set_behavior(habit);
         let unavailable = RejectionKind::RevocationUnavailable;
         server.assert_refused(&token_named("new"), unavailable).await;
         // A token that is bad anyway is never asked about.
-        let asked = store.asked();
+        let asked = store.lookups();
         let bad = sign_hs256_with(&[1; 32], HEADER, CLAIMS);
         server.assert_refused(&bad, RejectionKind::BadSignature).await;
-        assert_eq!(store.asked(), asked);
+        assert_eq!(store.lookups(), asked);
         // A denial that is known needs no store, and is in force whatever comes of telling it.
         let revoked = by_id("https://issuer.example", "revoked");
         let revoked = RevocationEntry::new(revoked, UnixTime::from_secs(NOW + 3_600));
@@ -230,17 +230,17 @@ async fn row_61_a_store_that_cannot_answer_is_503_and_never_a_pass() {
         server.assert_refused(&token_named("known"), unavailable).await;
         server.assert_refused(&token_named("revoked"), RejectionKind::Revoked).await;
 
-        store.turns_to(NOT_REVOKED);
+        store.set_behavior(NOT_REVOKED);
         server.assert_admitted(&token_named("new")).await;
         server.assert_admitted(&token_named("known")).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
-    for habit in [StoreHabit::Fails, StoreHabit::Hangs, StoreHabit::Panics] {
+async fn row_61_no_policy_for_outages_overrides_a_denial() {
+    for habit in [StoreBehavior::Fails, StoreBehavior::Hangs, StoreBehavior::Panics] {
         for policy in [OnUnavailable::Allow, OnUnavailable::ServeStale(BOUND * 10)] {
-            let store = FakeStore::that(NOT_REVOKED);
+            let store = FakeStore::new(NOT_REVOKED);
             let (server, revocation, clock) = guarded(store.clone(), [issuer()], policy).await;
             server.assert_admitted(&token_named("known")).await;
             server.assert_admitted(&token_named("revoked")).await;
@@ -249,7 +249,7 @@ async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
                 .revoke(&RevocationEntry::new(revoked, UnixTime::from_secs(NOW + 3_600)))
                 .await
                 .unwrap();
-            store.turns_to(habit);
+            store.set_behavior(habit);
             clock.advance(BOUND * 2);
             server.assert_admitted(&token_named("known")).await;
             server.assert_refused(&token_named("revoked"), RejectionKind::Revoked).await;
@@ -270,8 +270,8 @@ async fn row_61_a_policy_that_was_spelled_out_never_overrides_a_denial() {
 }
 
 #[tokio::test]
-async fn row_61_a_store_that_lies_takes_back_no_denial() {
-    let store = FakeStore::that(NOT_REVOKED);
+async fn row_61_a_store_that_lies_removes_no_denial() {
+    let store = FakeStore::new(NOT_REVOKED);
     let (server, revocation, clock) = guarded(store.clone(), [issuer()], OnUnavailable::Deny).await;
     for id in ["here", "there", "neither"] {
         server.assert_admitted(&token_named(id)).await;
@@ -284,9 +284,9 @@ async fn row_61_a_store_that_lies_takes_back_no_denial() {
         .await
         .unwrap();
     clock.advance(BOUND * 2);
-    store.turns_to(StoreHabit::Says(Verdict::Revoked));
+    store.set_behavior(StoreBehavior::Answers(Verdict::Revoked));
     server.assert_refused(&token_named("there"), RejectionKind::Revoked).await;
-    store.turns_to(NOT_REVOKED);
+    store.set_behavior(NOT_REVOKED);
     for _ in 0..3 {
         server.assert_refused(&token_named("here"), RejectionKind::Revoked).await;
         server.assert_refused(&token_named("there"), RejectionKind::Revoked).await;

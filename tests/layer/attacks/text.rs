@@ -33,7 +33,7 @@ async fn refuse_all<T: AsRef<str>>(
 }
 
 #[tokio::test]
-async fn row_27_anything_but_three_parts_is_refused() {
+async fn row_27_a_token_without_exactly_three_parts_is_rejected() {
     let (server, good) = server().await;
     let [h, c, s] = parts(&good);
     refuse_all(
@@ -71,7 +71,7 @@ async fn row_27_anything_but_three_parts_is_refused() {
 }
 
 #[tokio::test]
-async fn row_28_thousands_of_dots_are_refused() {
+async fn row_28_thousands_of_dots_are_rejected() {
     let (server, good) = server().await;
     let [h, c, s] = parts(&good);
     refuse_all(
@@ -96,7 +96,7 @@ async fn row_28_thousands_of_dots_are_refused() {
 
 /// Whatever is no b64token is a bad request and no bad token.
 #[tokio::test]
-async fn row_29_json_serialisations_and_jwe_are_refused() {
+async fn row_29_json_serialisations_and_jwe_are_rejected() {
     let (server, good) = server().await;
     let [h, c, s] = parts(&good);
     let flattened = format!(r#"{{"payload":"{c}","protected":"{h}","signature":"{s}"}}"#);
@@ -121,7 +121,7 @@ async fn row_29_json_serialisations_and_jwe_are_refused() {
 }
 
 #[tokio::test]
-async fn row_30_crit_is_refused_whatever_is_in_it() {
+async fn row_30_crit_is_rejected_whatever_it_contains() {
     let (server, _) = server().await;
     for header in [
         r#"{"alg":"HS256","crit":["exp"],"exp":1800000060}"#,
@@ -152,7 +152,7 @@ async fn row_30_crit_is_refused_whatever_is_in_it() {
 }
 
 #[tokio::test]
-async fn row_31_an_unencoded_payload_is_refused() {
+async fn row_31_an_unencoded_payload_is_rejected() {
     let (server, good) = server().await;
     for header in [
         r#"{"alg":"HS256","b64":false,"crit":["b64"]}"#,
@@ -236,7 +236,7 @@ async fn row_36_there_is_one_spelling_of_each_token() {
 /// White space, `?` and bytes that are no ASCII cannot stand in a credential, and line breaks not in a header: over
 /// HTTP they are a bad request. Tokens that come another way have them refused as well.
 #[tokio::test]
-async fn row_36_bytes_outside_of_the_alphabet_are_refused_wherever_they_stand() {
+async fn row_36_bytes_outside_of_the_alphabet_are_rejected_at_any_position() {
     let (server, good) = server().await;
     let [h, c, s] = parts(&good);
     for odd in [" ", "\t", "?", "*", "%3D", "\u{e9}", "\"", "\u{ff0e}"] {
@@ -329,7 +329,7 @@ async fn row_38_nothing_is_decompressed_and_no_password_is_stretched() {
 }
 
 #[tokio::test]
-async fn row_39_a_token_in_a_token_is_refused() {
+async fn row_39_a_token_in_a_token_is_rejected() {
     let (server, good) = server().await;
     for cty in ["JWT", "jwt", "Jwt", "application/jwt", "APPLICATION/JWT"] {
         let header = format!(r#"{{"alg":"HS256","cty":"{cty}"}}"#);

@@ -47,7 +47,7 @@ fn demanding() -> (Authenticator<Claims>, RevocationCache) {
                 .with_max_lifetime(Duration::from_secs(1_000)),
         )
         .add_check(|token| match token.claims().tenant.as_deref() {
-            Some("blocked") => Err(CheckError::Refused),
+            Some("blocked") => Err(CheckError::Rejected),
             _ => Ok(()),
         })
         .build()

@@ -18,14 +18,14 @@ const RETRY_AFTER_SECONDS: &str = "5";
 /// Made when the layer is set up. The layer, its [`RequireLayer`](crate::require::RequireLayer)s and the extractors
 /// behind it share it, so that all of them reject in the same way.
 #[derive(Clone)]
-pub(crate) struct Refusals {
+pub(crate) struct Rejections {
     pub(crate) responder: Arc<dyn Responder>,
     pub(crate) challenges: Challenges,
     /// Whether gRPC requests get gRPC answers.
     pub(crate) grpc_answers: bool,
 }
 
-impl Default for Refusals {
+impl Default for Rejections {
     fn default() -> Self {
         Self {
             responder: Arc::new(TokenApiResponder),
@@ -35,7 +35,7 @@ impl Default for Refusals {
     }
 }
 
-impl Refusals {
+impl Rejections {
     /// The same with other challenges.
     pub(crate) fn with_challenges(&self, challenges: Challenges) -> Self {
         Self { challenges, ..self.clone() }
@@ -47,7 +47,7 @@ impl Refusals {
         let is_grpc = self.grpc_answers && grpc::is_grpc(request);
         let mut response = if is_grpc {
             let own = self.responder.respond_to_grpc(&rejection, request);
-            own.unwrap_or_else(|| grpc::refusal(rejection.answer()))
+            own.unwrap_or_else(|| grpc::rejection(rejection.answer()))
         } else {
             self.responder.respond(&rejection, request)
         };
@@ -71,9 +71,9 @@ impl Refusals {
     }
 }
 
-impl fmt::Debug for Refusals {
+impl fmt::Debug for Rejections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusals")
+        f.debug_struct("Rejections")
             .field("challenges", &self.challenges)
             .field("grpc_answers", &self.grpc_answers)
             .finish_non_exhaustive()
@@ -83,21 +83,21 @@ impl fmt::Debug for Refusals {
 /// The layer for `C` puts this into the extensions of a request that it let through without a token. Extractors and
 /// layers behind it use it to reject the request if they need a token.
 pub(crate) struct Anonymous<C> {
-    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) rejections: Arc<Rejections>,
     /// The request is a CORS preflight, so requirements on tokens do not apply to it.
     pub(crate) is_preflight: bool,
     claims: PhantomData<fn() -> C>,
 }
 
 impl<C> Anonymous<C> {
-    pub(crate) fn new(refusals: &Arc<Refusals>, is_preflight: bool) -> Self {
-        Self { refusals: Arc::clone(refusals), is_preflight, claims: PhantomData }
+    pub(crate) fn new(rejections: &Arc<Rejections>, is_preflight: bool) -> Self {
+        Self { rejections: Arc::clone(rejections), is_preflight, claims: PhantomData }
     }
 }
 
 impl<C> Clone for Anonymous<C> {
     fn clone(&self) -> Self {
-        Self::new(&self.refusals, self.is_preflight)
+        Self::new(&self.rejections, self.is_preflight)
     }
 }
 

@@ -30,58 +30,58 @@ use crate::{
 ///     RejectionKind, RevocationCache,
 ///     claims::UntypedClaims,
 ///     revocation::Verdict,
-///     test_util::{FakeStore, StoreHabit, TestIssuer},
+///     test_util::{FakeStore, StoreBehavior, TestIssuer},
 /// };
 ///
 /// let issuer = TestIssuer::new();
-/// let store = FakeStore::that(StoreHabit::Says(Verdict::NotRevoked));
+/// let store = FakeStore::new(StoreBehavior::Answers(Verdict::NotRevoked));
 /// let revocation = RevocationCache::new(store.clone(), Duration::ZERO);
 /// let authenticator = issuer.authenticator::<UntypedClaims>().with_revocation(revocation);
 ///
 /// let token = issuer.token().issue();
 /// assert!(authenticator.authenticate(&token).await.is_ok());
 ///
-/// store.turns_to(StoreHabit::Fails);
-/// let refused = authenticator.authenticate(&token).await.unwrap_err();
-/// assert_eq!(refused.kind(), RejectionKind::RevocationUnavailable);
-/// assert_eq!(store.asked(), 2);
+/// store.set_behavior(StoreBehavior::Fails);
+/// let rejected = authenticator.authenticate(&token).await.unwrap_err();
+/// assert_eq!(rejected.kind(), RejectionKind::RevocationUnavailable);
+/// assert_eq!(store.lookups(), 2);
 /// # }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```
 #[derive(Clone)]
-pub struct FakeStore(Arc<Mutex<State>>);
+pub struct FakeStore(Arc<Mutex<FakeStoreState>>);
 
-/// What a [`FakeStore`] does with a lookup or a revocation.
+/// How a [`FakeStore`] reacts to a lookup or a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum StoreHabit {
-    /// Gives this answer about every token. It accepts revocations and ignores them.
-    Says(Verdict),
+pub enum StoreBehavior {
+    /// Gives this answer about every token. The store accepts revocations and ignores them.
+    Answers(Verdict),
     /// Fails at once.
     Fails,
-    /// Does not answer until [`turns_to`](FakeStore::turns_to) sets another habit. That habit then answers.
+    /// Does not answer until [`set_behavior`](FakeStore::set_behavior) sets another behavior. That behavior then answers.
     Hangs,
     /// Panics, as the client of a real store might.
     Panics,
 }
 
-struct State {
-    habit: StoreHabit,
-    asked: usize,
+struct FakeStoreState {
+    behavior: StoreBehavior,
+    lookups: usize,
     waiting: Vec<Waker>,
 }
 
 impl FakeStore {
-    /// A store with this habit.
+    /// A store with this behavior.
     #[must_use]
-    pub fn that(habit: StoreHabit) -> Self {
-        Self(Arc::new(Mutex::new(State { habit, asked: 0, waiting: Vec::new() })))
+    pub fn new(behavior: StoreBehavior) -> Self {
+        Self(Arc::new(Mutex::new(FakeStoreState { behavior, lookups: 0, waiting: Vec::new() })))
     }
 
-    /// Replaces the habit, also for the calls that wait now.
-    pub fn turns_to(&self, habit: StoreHabit) {
+    /// Replaces the behavior, also for the calls that wait now.
+    pub fn set_behavior(&self, behavior: StoreBehavior) {
         let mut state = self.state();
-        state.habit = habit;
+        state.behavior = behavior;
         let waiting = mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -89,36 +89,38 @@ impl FakeStore {
 
     /// The number of lookups so far.
     #[must_use]
-    pub fn asked(&self) -> usize {
-        self.state().asked
+    pub fn lookups(&self) -> usize {
+        self.state().lookups
     }
 
     fn answer(&self) -> impl Future<Output = Result<Verdict, StoreError>> {
         poll_fn(|cx| {
             let mut state = self.state();
-            match state.habit {
-                StoreHabit::Says(verdict) => Poll::Ready(Ok(verdict)),
-                StoreHabit::Fails => Poll::Ready(Err(StoreError::new("told to fail by a test"))),
-                StoreHabit::Hangs => {
+            match state.behavior {
+                StoreBehavior::Answers(verdict) => Poll::Ready(Ok(verdict)),
+                StoreBehavior::Fails => {
+                    Poll::Ready(Err(StoreError::new("the test set `StoreBehavior::Fails`")))
+                }
+                StoreBehavior::Hangs => {
                     state.waiting.push(cx.waker().clone());
                     Poll::Pending
                 }
-                StoreHabit::Panics => {
+                StoreBehavior::Panics => {
                     drop(state);
-                    panic!("told to panic by a test")
+                    panic!("the test set `StoreBehavior::Panics`")
                 }
             }
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FakeStoreState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl RevocationStore for FakeStore {
     fn look_up<'a>(&'a self, _: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        self.state().asked += 1;
+        self.state().lookups += 1;
         Box::pin(self.answer())
     }
 
@@ -131,8 +133,8 @@ impl fmt::Debug for FakeStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("FakeStore")
-            .field("habit", &state.habit)
-            .field("asked", &state.asked)
+            .field("behavior", &state.behavior)
+            .field("lookups", &state.lookups)
             .finish_non_exhaustive()
     }
 }

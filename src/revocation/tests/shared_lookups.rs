@@ -16,7 +16,7 @@ async fn concurrent_requests_with_one_token_ask_once() {
 }
 
 #[tokio::test]
-async fn requests_with_different_tokens_ask_apart() {
+async fn requests_with_different_tokens_ask_separately() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let (first, second) = (ask(&cache, &token("a")), ask(&cache, &token("b")));
@@ -27,7 +27,7 @@ async fn requests_with_different_tokens_ask_apart() {
 }
 
 #[tokio::test]
-async fn a_question_is_joined_for_the_bound_and_no_longer() {
+async fn a_lookup_is_joined_for_the_bound_and_no_longer() {
     let store = Store::by_hand();
     let (cache, clock) = cache(&store);
     let cache = cache.with_lookup_timeout(BOUND * 2);
@@ -51,7 +51,7 @@ async fn a_question_is_joined_for_the_bound_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_question_sent_before_a_doubt_is_not_joined_after_it() {
+async fn a_lookup_sent_before_a_doubt_is_not_joined_after_it() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let before = ask(&cache, &token("a"));
@@ -65,7 +65,7 @@ async fn a_question_sent_before_a_doubt_is_not_joined_after_it() {
 }
 
 #[test]
-fn outside_a_runtime_requests_wait_for_one_question_as_long_as_it_takes() {
+fn outside_a_runtime_a_lookup_has_no_timeout() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let cache = cache.with_lookup_timeout(MOMENT);
@@ -99,7 +99,7 @@ fn wait_for<F: Future>(future: F) -> F::Output {
 }
 
 #[tokio::test]
-async fn dropping_the_request_that_asked_leaves_the_others_their_answer() {
+async fn dropping_the_first_request_does_not_cancel_the_others() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let asker = ask(&cache, &token("a"));
@@ -112,10 +112,12 @@ async fn dropping_the_request_that_asked_leaves_the_others_their_answer() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_never_polled_holds_nobody_up() {
-    let store = Store::that(Habit::Says(Verdict::NotRevoked));
+async fn a_request_that_was_never_polled_does_not_delay_others() {
+    let store = Store::new(Behavior::Answers(Verdict::NotRevoked));
     let (cache, _) = cache(&store);
-    let Check::Pending(idle) = cache.check(&token("a").facts(), &RevocationMemo::new(true)) else {
+    let RevocationCheck::Pending(idle) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
+    else {
         panic!("no lookup was needed")
     };
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
@@ -123,11 +125,12 @@ async fn a_request_that_was_never_polled_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn dropping_every_request_leaves_nothing_behind_and_the_next_asks_afresh() {
+async fn after_all_waiters_are_dropped_the_next_request_asks_again() {
     let store = Store::by_hand();
     let (cache, _) = cache(&store);
     let polled = ask(&cache, &token("a"));
-    let Check::Pending(unpolled) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
+    let RevocationCheck::Pending(unpolled) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("no lookup was needed")
     };
@@ -145,27 +148,31 @@ async fn dropping_every_request_leaves_nothing_behind_and_the_next_asks_afresh()
 }
 
 #[tokio::test]
-async fn a_store_that_panics_is_unavailable_to_all_who_wait_and_to_nobody_after() {
-    let store = Store::that(Habit::Panics);
+async fn a_panic_of_the_store_is_503_for_its_waiters_and_no_one_later() {
+    let store = Store::new(Behavior::Panics);
     let (cache, _) = cache(&store);
-    let Check::Pending(first) = cache.check(&token("a").facts(), &RevocationMemo::new(true)) else {
+    let RevocationCheck::Pending(first) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
+    else {
         panic!("no lookup was needed")
     };
-    let Check::Pending(second) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
+    let RevocationCheck::Pending(second) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("no lookup was needed")
     };
     assert_eq!((first.await, second.await), (Err(Unavailable), Err(Unavailable)));
     let stats = cache.stats();
     assert_eq!((stats.in_flight, stats.failures, stats.look_ups), (0, 1, 1));
-    store.turns_to(Habit::Says(Verdict::NotRevoked));
+    store.set_behavior(Behavior::Answers(Verdict::NotRevoked));
     assert_eq!(check(&cache, &token("a")).await, Ok(Verdict::NotRevoked));
 }
 
 #[test]
 fn a_store_that_answers_at_once_needs_no_runtime() {
-    let (cache, _) = cache(&Store::that(Habit::Says(Verdict::NotRevoked)));
-    let Check::Pending(mut answer) = cache.check(&token("a").facts(), &RevocationMemo::new(true))
+    let (cache, _) = cache(&Store::new(Behavior::Answers(Verdict::NotRevoked)));
+    let RevocationCheck::Pending(mut answer) =
+        cache.checker.check(&token("a").facts(), &RevocationMemo::new(true))
     else {
         panic!("no lookup was needed")
     };

@@ -24,7 +24,7 @@ use crate::{Authenticated, claims::UntypedClaims};
 ///
 /// use http::{Request, Response};
 /// use tower::{Layer, ServiceExt, service_fn};
-/// use tower_bearer::{Authenticated, claims::UntypedClaims, test_util::{PassAnyoneAs, TestIssuer}};
+/// use tower_bearer::{Authenticated, claims::UntypedClaims, test_util::{FixedUserLayer, TestIssuer}};
 ///
 /// let handler = service_fn(async |request: Request<String>| {
 ///     let user = request.extensions().get::<Authenticated>().expect("somebody put it there");
@@ -33,7 +33,7 @@ use crate::{Authenticated, claims::UntypedClaims};
 /// let issuer = TestIssuer::new();
 /// let ada = issuer.token().subject("ada").authenticated::<UntypedClaims>();
 ///
-/// let as_ada = PassAnyoneAs::new(ada);
+/// let as_ada = FixedUserLayer::new(ada);
 /// let response = as_ada.layer(handler).oneshot(Request::new(String::new())).await?;
 /// assert_eq!(response.body().as_deref(), Some("ada"));
 ///
@@ -43,31 +43,31 @@ use crate::{Authenticated, claims::UntypedClaims};
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 /// ```
 #[must_use = "a layer does nothing until it is put around a service"]
-pub struct PassAnyoneAs<C = UntypedClaims>(Authenticated<C>);
+pub struct FixedUserLayer<C = UntypedClaims>(Authenticated<C>);
 
-impl<C> PassAnyoneAs<C> {
+impl<C> FixedUserLayer<C> {
     /// Gives this user to every request.
     pub fn new(user: Authenticated<C>) -> Self {
         Self(user)
     }
 }
 
-impl<S, C> Layer<S> for PassAnyoneAs<C> {
-    type Service = PassingAnyone<S, C>;
+impl<S, C> Layer<S> for FixedUserLayer<C> {
+    type Service = FixedUser<S, C>;
 
-    fn layer(&self, inner: S) -> PassingAnyone<S, C> {
-        PassingAnyone { inner, user: self.0.clone() }
+    fn layer(&self, inner: S) -> FixedUser<S, C> {
+        FixedUser { inner, user: self.0.clone() }
     }
 }
 
-/// The service that [`PassAnyoneAs`] makes.
+/// The service that [`FixedUserLayer`] makes.
 #[must_use = "a service does nothing until it is called"]
-pub struct PassingAnyone<S, C = UntypedClaims> {
+pub struct FixedUser<S, C = UntypedClaims> {
     inner: S,
     user: Authenticated<C>,
 }
 
-impl<S, C, B> Service<Request<B>> for PassingAnyone<S, C>
+impl<S, C, B> Service<Request<B>> for FixedUser<S, C>
 where
     S: Service<Request<B>>,
     C: Send + Sync + 'static,
@@ -86,29 +86,26 @@ where
     }
 }
 
-impl<C> Clone for PassAnyoneAs<C> {
+impl<C> Clone for FixedUserLayer<C> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<C> fmt::Debug for PassAnyoneAs<C> {
+impl<C> fmt::Debug for FixedUserLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PassAnyoneAs").field(&self.0).finish()
+        f.debug_tuple("FixedUserLayer").field(&self.0).finish()
     }
 }
 
-impl<S: Clone, C> Clone for PassingAnyone<S, C> {
+impl<S: Clone, C> Clone for FixedUser<S, C> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), user: self.user.clone() }
     }
 }
 
-impl<S: fmt::Debug, C> fmt::Debug for PassingAnyone<S, C> {
+impl<S: fmt::Debug, C> fmt::Debug for FixedUser<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PassingAnyone")
-            .field("inner", &self.inner)
-            .field("user", &self.user)
-            .finish()
+        f.debug_struct("FixedUser").field("inner", &self.inner).field("user", &self.user).finish()
     }
 }

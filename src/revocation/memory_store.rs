@@ -2,7 +2,9 @@
 
 use std::{fmt, future, sync::Arc};
 
-use super::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict, local::LocalState};
+use super::{
+    Lookup, RevocationEntry, RevocationStore, StoreError, Verdict, local_state::LocalState,
+};
 use crate::{
     BoxFuture,
     claims::{Clock, SystemClock},
