@@ -13,11 +13,12 @@ use std::{
 use super::root;
 
 /// Variables, and the word for what each names in `#[ignore = "needs ..."]`.
-const NEEDS: [(&str, &str); 4] = [
+const NEEDS: [(&str, &str); 5] = [
     ("REDIS_SERVER", "redis-server"),
     ("POSTGRES_BIN", "postgres"),
     ("OIDC_PROVIDER_DIR", "oidc-provider"),
     ("PYJWT_PYTHON", "pyjwt"),
+    ("PROMETHEUS_BIN", "prometheus"),
 ];
 
 type Needs = BTreeSet<&'static str>;
