@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 8] = [
     "CHANGELOG.md",
     "examples/README.md",
     "benches/README.md",
+    "operations/README.md",
 ];
 
 fn root() -> PathBuf {
