@@ -89,7 +89,7 @@ fn whole_layer(c: &mut Criterion) {
         let credential = credential(&token(algorithm));
         let around = |authenticator| BearerLayer::new(authenticator).layer(inner());
         let cold = || authenticator(algorithm, Repeats::Cold);
-        let remembered = authenticator(algorithm, Repeats::REMEMBERED);
+        let remembered = authenticator(algorithm, Repeats::CACHED);
         for (name, mut service) in [
             ("cold", around(cold())),
             ("cold_with_revocation_hit", around(cold().with_revocation(revocation()))),
@@ -115,14 +115,13 @@ fn many_users(c: &mut Criterion) {
         let mut random = Random(1);
         let order: Vec<_> = (0..1 << 14).map(|_| random.zipf(credentials.len())).collect();
         let mut turns = order.iter().cycle();
-        let mut next = || &credentials[*turns.next().expect("it goes round")];
+        let mut next = || &credentials[*turns.next().expect("the iterator is endless")];
 
         let mut bare = inner();
         group.bench_function(BenchmarkId::new("inner", algorithm), |b| {
             b.iter(|| call(&mut bare, request(Some(next()))));
         });
-        let remembered =
-            authenticator(algorithm, Repeats::REMEMBERED).with_revocation(revocation());
+        let remembered = authenticator(algorithm, Repeats::CACHED).with_revocation(revocation());
         let mut service = BearerLayer::new(remembered).layer(inner());
         for credential in &credentials {
             assert_eq!(call(&mut service, request(Some(credential))).status(), 200);
@@ -140,13 +139,13 @@ fn first_sight(c: &mut Criterion) {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
         // Far more tokens than the cache can hold. So each is evicted before it occurs again.
         let tokens = numbered_tokens(algorithm, 0, 500);
-        let small_cache = Repeats::Remembered(64 << 10);
+        let small_cache = Repeats::Cached(64 << 10);
         for (name, repeats) in [("cache_off", Repeats::Cold), ("cache_on", small_cache)] {
             let authenticator = authenticator(algorithm, repeats);
             let mut turns = tokens.iter().cycle();
             group.bench_function(BenchmarkId::new(name, algorithm), |b| {
                 b.iter(|| {
-                    let token = turns.next().expect("it goes round");
+                    let token = turns.next().expect("the iterator is endless");
                     let outcome = authenticator.authenticate(black_box(token)).now_or_never();
                     outcome.expect("nothing to wait for").expect("a good token")
                 });

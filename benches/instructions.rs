@@ -7,7 +7,7 @@
 #![allow(
     missing_docs,
     clippy::exit,
-    reason = "what the macros make has no docs and ends the process"
+    reason = "the code of the macros has no docs and ends the process"
 )]
 
 use std::{convert::Infallible, hint::black_box};
@@ -56,7 +56,7 @@ fn accepted(algorithm: Algorithm, repeats: Repeats) -> (Protected, Request<Body>
 }
 
 fn refused(case: usize) -> (Protected, Request<Body>) {
-    let service = layer(Algorithm::HS256, Repeats::REMEMBERED).layer(inner());
+    let service = layer(Algorithm::HS256, Repeats::CACHED).layer(inner());
     let (service, _) = warm(service, Some(&good(Algorithm::HS256)), 200);
     warm(service, bad_credentials()[case].1.as_ref(), 401)
 }
@@ -81,9 +81,9 @@ fn inner_alone((service, request): (Inner, Request<Body>)) -> (Inner, Answer<Inn
 #[bench::cold_hs256(accepted(Algorithm::HS256, Repeats::Cold))]
 #[bench::cold_rs256(accepted(Algorithm::RS256, Repeats::Cold))]
 #[bench::cold_es256(accepted(Algorithm::ES256, Repeats::Cold))]
-#[bench::cached_hs256(accepted(Algorithm::HS256, Repeats::REMEMBERED))]
-#[bench::cached_rs256(accepted(Algorithm::RS256, Repeats::REMEMBERED))]
-#[bench::cached_es256(accepted(Algorithm::ES256, Repeats::REMEMBERED))]
+#[bench::cached_hs256(accepted(Algorithm::HS256, Repeats::CACHED))]
+#[bench::cached_rs256(accepted(Algorithm::RS256, Repeats::CACHED))]
+#[bench::cached_es256(accepted(Algorithm::ES256, Repeats::CACHED))]
 fn accept((service, request): (Protected, Request<Body>)) -> (Protected, Answer<Protected>) {
     call(service, request)
 }

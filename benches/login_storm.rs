@@ -10,7 +10,7 @@
 //! `SECONDS` is the duration of each case [5]. Server and clients share the processors of this machine.
 
 #![allow(clippy::print_stdout, reason = "the result is printed")]
-#![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
 
 use std::{
     collections::BTreeMap,
@@ -48,7 +48,7 @@ async fn main() {
     let time = Duration::from_secs(seconds);
     let service = Service::start().await;
     let login = service.post("/login/", &credentials(0, PASSWORD)).await.1;
-    let access = login["access_token"].as_str().expect("the account is there").to_owned();
+    let access = login["access_token"].as_str().expect("the account exists").to_owned();
 
     println!("| | calls/s | p50 | p99 | p99.9 | slowest | log-ins answered |");
     println!("|---|---|---|---|---|---|---|");
@@ -122,7 +122,7 @@ impl Service {
                 tokio::spawn(async move {
                     loop {
                         let (status, _) = service.post("/login/", &body).await;
-                        *statuses.lock().expect("nobody panics").entry(status).or_default() += 1;
+                        *statuses.lock().expect("no task panics").entry(status).or_default() += 1;
                         if let Some(pause) = pause {
                             tokio::time::sleep(pause).await;
                         }
@@ -141,7 +141,7 @@ impl Service {
         latencies.sort_unstable();
         let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize];
         let answered: Vec<String> = {
-            let statuses = statuses.lock().expect("nobody panics");
+            let statuses = statuses.lock().expect("no task panics");
             statuses.iter().map(|(status, n)| format!("{} x {n}", status.as_u16())).collect()
         };
         println!(

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Reads what the benches left behind; writes benches/results.svg and the results in benches/README.md.
+"""Reads the results of the benches. Writes benches/results.svg and the results in benches/README.md.
 
-Needs nothing but Python. Run it from anywhere after any of the benches; what has not been run is left out.
+It needs only Python. Run it from any folder after any of the benches. It leaves out benches that have not run.
 """
 
 import datetime
@@ -97,7 +97,7 @@ def markdown(name, rows):
 
 
 def targets(own, peers):
-    """Ratios inside one run that this crate is held to: (what, measured, limit); more is better where it starts with ≥."""
+    """The ratios with targets: (name, measured, limit). All figures are from one run. With ≥, more is better."""
 
     def at(tables, table, row, column=""):
         return tables[table][row][column]
@@ -109,15 +109,15 @@ def targets(own, peers):
         for algorithm, limit in (("HS256", 2.2), ("RS256", 1.06), ("PS256", 1.06), ("ES256", 1.03), ("EdDSA", 1.03)):
             yield f"cold {algorithm}, verifier / raw", lambda a=algorithm: at(own, "cold_verification", "verifier", a) / raw(a), limit
         for algorithm, limit in (("HS256", 2.5), ("RS256", 1.08), ("PS256", 1.08), ("ES256", 1.04), ("EdDSA", 1.04)):
-            yield (f"cold {algorithm}, whole layer with revocation less inner / raw",
+            yield (f"cold {algorithm}, (whole layer with revocation - inner) / raw",
                    lambda a=algorithm: (layer("cold_with_revocation_hit", a) - bare()) / raw(a), limit)
         for algorithm, limit in (("HS256", 0.35), ("RS256", 0.80), ("PS256", 0.80), ("ES256", 0.95), ("EdDSA", 0.96)):
             of = lambda row, a: at(peers, "middleware", row, a)
-            yield (f"the same {algorithm} / by hand with jsonwebtoken, less inner each",
+            yield (f"the same {algorithm} / a hand-written layer with jsonwebtoken, each minus inner",
                    lambda a=algorithm: (of("tower-bearer", a) - of("inner", a)) / (of("by_hand", a) - of("inner", a)), limit)
-        yield ("layer, cold HS256: what it adds to verifier and inner / inner",
+        yield ("layer, cold HS256: (cold - verifier - inner) / inner",
                lambda: (layer("cold", "HS256") - bare() - at(own, "cold_verification", "verifier", "HS256")) / bare(), 1.0)
-        yield ("revocation hit added to a cold request / inner",
+        yield ("revocation hit: addition to a cold request / inner",
                lambda: (layer("cold_with_revocation_hit", "HS256") - layer("cold", "HS256")) / bare(), 1.0)
         for algorithm in ("HS256", "RS256", "ES256"):
             zipf = lambda row, a: at(own, "1000_tokens_zipf", row, a)
@@ -128,12 +128,12 @@ def targets(own, peers):
                    lambda a=algorithm: at(own, "first_sight", "cache_on", a) / at(own, "first_sight", "cache_off", a), 1.05)
         for case, limit in (("no_header", 1.4), ("500_random_bytes", 1.9), ("alg_none", 2.5), ("one_byte_over_the_limit", 1.5)):
             yield f"refusal: {case} / inner", lambda c=case: at(own, "refusals", c) / at(own, "refusals", "inner"), limit
-        yield ("refusal: bad_hs256_signature less inner / raw",
+        yield ("refusal: (bad_hs256_signature - inner) / raw",
                lambda: (at(own, "refusals", "bad_hs256_signature") - at(own, "refusals", "inner")) / raw("HS256"), 1.5)
         scaling = lambda case, threads="2": int(threads) * at(own, "threads", case, "1") / at(own, "threads", case, threads)
         yield "two threads / one, hit, own tokens", lambda: scaling("cached_own_tokens"), "≥ 1.8"
         yield "two threads / one, hit, one shared token", lambda: scaling("cached_shared_token"), "≥ 1.4"
-        yield ("two threads / one, cold / the same of the bare service",
+        yield ("two threads / one, cold, relative to the bare service",
                lambda: scaling("cold_own_tokens") / scaling("inner"), "≥ 0.95")
 
     for what, measure, limit in rows():
@@ -227,9 +227,9 @@ def main():
     out = [START, f"{day}. {machine()}. {versions(PEERS / 'Cargo.lock')}.", ""]
     aims = list(targets(own, peers))
     if aims:
-        out += ["### Held against its targets", "", "| ratio | measured | target | met |", "|---|---|---|---|"]
+        out += ["### Comparison with the targets", "", "| ratio | measured | target | met |", "|---|---|---|---|"]
         out += [f"| {' | '.join(aim)} |" for aim in aims] + [""]
-    for title, tables in (("Beside others (`benches/peers`)", peers), ("This crate alone", own)):
+    for title, tables in (("Comparison with other crates (`benches/peers`)", peers), ("This crate alone", own)):
         if tables:
             out += [f"### {title}", ""]
             for name, rows in sorted(tables.items()):
@@ -240,7 +240,7 @@ def main():
     storm = ROOT / "target/login_storm.txt"
     if storm.exists():
         rows = [line for line in storm.read_text().splitlines() if line.startswith("|")]
-        out += ["### Log-in storm: a protected call meanwhile", "", *rows, ""]
+        out += ["### Log-in storm: latency of a protected call", "", *rows, ""]
     memory = ROOT / "target/allocations.txt"
     if memory.exists():
         lines = [line for line in memory.read_text().splitlines() if re.match(r"\d+ bytes", line)]

@@ -60,7 +60,8 @@ impl Service<Request<Body>> for Inner {
 /// The layer around the service.
 #[derive(Clone, Copy)]
 enum Guard {
-    Nobody,
+    /// There is no layer.
+    None,
     /// Every token is verified.
     Cold,
     /// Tokens are cached, in this many bytes.
@@ -70,9 +71,9 @@ enum Guard {
 impl Guard {
     fn layer(self) -> Option<BearerLayer<Claims>> {
         let repeats = match self {
-            Guard::Nobody => return None,
+            Guard::None => return None,
             Guard::Cold => Repeats::Cold,
-            Guard::Cached(bytes) => Repeats::Remembered(bytes),
+            Guard::Cached(bytes) => Repeats::Cached(bytes),
         };
         let authenticator = authenticator(Algorithm::HS256, repeats);
         Some(BearerLayer::new(authenticator.with_revocation(revocation())))
@@ -145,7 +146,7 @@ impl Carousel {
             Some(service) => drop(black_box(service.call(request).now_or_never())),
             None => drop(black_box(self.inner.call(request).now_or_never())),
         }
-        self.inner.0.take().expect("the request got through")
+        self.inner.0.take().expect("the request passed")
     }
 }
 
@@ -155,7 +156,7 @@ fn threads(c: &mut Criterion) {
     let shared = vec![credentials(0, 1); 4];
     let cached = Guard::Cached(16 << 20);
     let cases = [
-        ("threads/inner", Guard::Nobody, &own),
+        ("threads/inner", Guard::None, &own),
         ("threads/cold_own_tokens", Guard::Cold, &own),
         ("threads/cached_own_tokens", cached, &own),
         ("threads/cached_shared_token", cached, &shared),
@@ -186,7 +187,7 @@ fn distinct_tokens(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("distinct_tokens/10^{}", size.ilog10()));
         group.sample_size(20);
         let cases = [
-            ("inner", Guard::Nobody),
+            ("inner", Guard::None),
             ("cold", Guard::Cold),
             ("cached_in_16_MiB", Guard::Cached(16 << 20)),
             ("cached_in_2_GiB", Guard::Cached(2 << 30)),

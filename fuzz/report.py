@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the figures of a long run: `fuzz/report.py LOGS OUTPUT`, as `.ci/fuzz long` calls it."""
+"""Writes the figures of a long run. `.ci/fuzz long` calls `fuzz/report.py LOGS OUTPUT`."""
 
 import pathlib, re, subprocess, sys
 
@@ -24,7 +24,7 @@ for log in sorted(logs.glob("*.log")):
     of = int(last(r"Loaded 1 PC tables \((\d+) PCs\)", text)[1])
     done = re.search(r"^Done (\d+) runs in (\d+) second", text, re.M)
     runs, seconds = map(int, done.groups()) if done else (int(last(r"^#(\d+)", text)[1]), 0)
-    # What was killed has no last line.
+    # A process that was killed has not printed the last line.
     found = not done or len(re.findall(r"^==\d+== ?ERROR|^SUMMARY:", text, re.M)) > 0
     findings += found
     cpu = re.search(r"^CPU seconds: ([\d.]+)", text, re.M)
@@ -41,12 +41,13 @@ output.write_text(f"""# Figures of the last long run of each target
 Written by `.ci/fuzz long` (`fuzz/report.py`) on {say("date", "-u", "+%Y-%m-%d")}, at commit {say("git", "rev-parse", "--short", "HEAD")}, with
 {say("rustc", "--version")}, on {say("nproc")} CPUs, load average {say("cut", "-d ", "-f1-3", "/proc/loadavg")} at the end.
 
-| target | executions | seconds | of CPU | in a second | edges | features | corpus | findings |
+| target | executions | seconds | CPU seconds | executions per second | edges | features | corpus | findings |
 |---|---|---|---|---|---|---|---|---|
 {table}
 
-Edges and features are libFuzzer's `cov` and `ft`: edges reached, and edges with how often, at the end, over the seeds and all
-that was found before. All edges of the program are counted, those of its dependencies with them.
+Edges and features are libFuzzer's `cov` and `ft` at the end of the run: the reached edges, and the reached edges with their
+hit counts. They include the seeds and the inputs of earlier runs. The total counts all edges of the program, including
+those of its dependencies.
 """)
 print(output.read_text())
 sys.exit(1 if findings else 0)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the targets whose input is text, from what the tests of the crate have: `fuzz/seeds.py`.
+"""Writes the seeds of the targets whose input is text, from the fixtures of the tests: `fuzz/seeds.py`.
 
-Calls of the router are encoded as `arbitrary` decodes them. The seeds of the others are distilled from what a long run has
-found, by `.ci/fuzz seeds`.
+It also writes seeds of `router`: calls that are encoded as `arbitrary` decodes them. `.ci/fuzz seeds` selects the
+seeds of the other targets from the inputs that a long run has found.
 """
 
 import base64, hashlib, hmac, json, pathlib, shutil
@@ -45,7 +45,7 @@ HEADERS = {
     "spaces": ' {\t"alg"\r:\n"HS256" } ',
 }
 
-# RFC 7515 appendix A.1: a token of somebody else, with white space inside.
+# RFC 7515 appendix A.1: a token from another implementation, with white space inside.
 RFC7515 = (
     "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
     "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
@@ -139,7 +139,7 @@ write(
 
 
 class Calls:
-    """A `Vec<Step>` of the target `router`: what is read from the front, and the lengths of texts, which stand at the end."""
+    """A `Vec<Step>` of the target `router`: bytes that are read from the front, and lengths of texts at the end."""
 
     def __init__(self) -> None:
         self.front, self.lengths = b"", []
@@ -183,7 +183,7 @@ class Calls:
         return self.front + b"\0" + bytes(reversed(self.lengths))
 
 
-# A log-in makes tokens 0 (access) and 1 (refresh); what is made after it counts on from there.
+# A log-in makes tokens 0 (access) and 1 (refresh). Later tokens have the next numbers.
 write(
     "router",
     {

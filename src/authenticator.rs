@@ -10,8 +10,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::builder::AuthenticatorBuilder;
 use crate::{
-    Authenticated, BoxFuture, Issuer, Rejection, RejectionKind, RevocationCache, UnixTime,
-    VerifiedToken,
+    Authenticated, BoxFuture, Explanation, Issuer, Rejection, RejectionKind, RevocationCache,
+    UnixTime, VerifiedToken,
     claims::UntypedClaims,
     revocation::{Check, Unavailable, Verdict},
     telemetry::Admissions,
@@ -91,6 +91,17 @@ pub(crate) enum Progress<C> {
     Unverified(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
 }
 
+impl<C> Progress<C> {
+    async fn outcome(self) -> Result<Authenticated<C>, Rejection> {
+        match self {
+            Self::Done(result) => result,
+            Self::Pending(rest) => rest.await,
+            #[cfg(feature = "jwks")]
+            Self::Unverified(rest) => rest.await,
+        }
+    }
+}
+
 impl<C: Send + Sync + 'static> Authenticator<C> {
     fn new(verifier: Verifier<C>, revocation: Option<RevocationCache>) -> Self {
         let admissions = Admissions::default();
@@ -113,11 +124,74 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// # Errors
     /// The first check that failed.
     pub async fn authenticate(&self, token: &str) -> Result<Authenticated<C>, Rejection> {
-        match self.begin(token.as_bytes()) {
-            Progress::Done(result) => result,
-            Progress::Pending(rest) => rest.await,
+        self.begin(token.as_bytes()).outcome().await
+    }
+
+    /// Runs every [check](Self#checks) on a token, and explains the outcome: which checks passed, which one failed, what
+    /// was expected and what was found. For operators and tests. Clients must not see it.
+    ///
+    /// It runs the same code as [`authenticate`](Self::authenticate), without the token cache. So it fetches keys and
+    /// looks up revocation as a request would.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "test-util", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use tower_bearer::{Authenticator, test_util::TestIssuer};
+    ///
+    /// let issuer = TestIssuer::new();
+    /// let authenticator: Authenticator = issuer.authenticator();
+    /// let token = issuer.token().for_audience("api://other").issue();
+    ///
+    /// let explanation = authenticator.explain(&token).await;
+    /// let failed = explanation.failed().expect("the audience is another one");
+    /// assert_eq!((failed.number, failed.name), (10, "audience"));
+    /// assert!(explanation.to_string().contains("api://other"));
+    /// # }
+    /// # #[cfg(not(all(feature = "test-util", any(feature = "aws-lc-rs", feature = "rust-crypto"))))] fn main() {}
+    /// ```
+    pub async fn explain(&self, token: &str) -> Explanation {
+        let mut reached = 0;
+        let outcome = match self.verify_traced(token.as_bytes(), &mut reached).await {
+            Ok(verified) => {
+                let outcome = self.look_up(verified).outcome().await.map(drop);
+                reached = match &outcome {
+                    Err(rejection) if rejection.kind().is_of_revocation() => 16,
+                    _ => 17,
+                };
+                outcome.map_err(|rejection| rejection.kind())
+            }
+            Err(kind) => {
+                // The base64url of the header is decoded with check 3, and belongs to check 2.
+                if kind == RejectionKind::MalformedToken {
+                    reached = 2;
+                }
+                Err(kind)
+            }
+        };
+        let has_revocation = self.0.revocation.is_some();
+        Explanation::new(&self.0.verifier, token, reached, outcome, has_revocation)
+    }
+
+    /// Verifies the token as [`begin`](Self::begin) does, without the token cache. It waits for a key if it must.
+    async fn verify_traced(
+        &self,
+        token: &[u8],
+        reached: &mut u8,
+    ) -> Result<VerifiedToken<C>, RejectionKind> {
+        match self.0.verifier.verify_traced(token, reached) {
+            Ok(token) => Ok(token),
+            Err(NotVerified::Refused(kind)) => Err(kind),
             #[cfg(feature = "jwks")]
-            Progress::Unverified(rest) => rest.await,
+            Err(NotVerified::UnknownKey(unknown)) => {
+                let waited = self.0.verifier.ask_for_key(unknown)?.until_answered().await;
+                match self.0.verifier.verify_traced(token, reached) {
+                    Ok(token) => Ok(token),
+                    Err(NotVerified::Refused(kind)) => Err(kind),
+                    Err(NotVerified::UnknownKey(unknown)) => {
+                        Err(waited.verdict(unknown.kind, unknown.key_set))
+                    }
+                }
+            }
         }
     }
 
@@ -136,13 +210,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     pub async fn recheck(&self, authenticated: &Authenticated<C>) -> Result<(), Rejection> {
         let token = authenticated.token().clone();
         self.0.verifier.recheck(&token)?;
-        match self.look_up(token) {
-            Progress::Done(result) => result,
-            Progress::Pending(rest) => rest.await,
-            #[cfg(feature = "jwks")]
-            Progress::Unverified(rest) => rest.await,
-        }
-        .map(drop)
+        self.look_up(token).outcome().await.map(drop)
     }
 
     /// The maximum length of a token, in bytes.

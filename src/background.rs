@@ -127,6 +127,11 @@ impl BackgroundTask {
     /// Stops the task for ever, and returns when it has ended. For a component with clones this holds for all of them.
     pub async fn shutdown(&self) {
         self.stop();
+        self.ended().await;
+    }
+
+    /// Returns when the task does not run: it has ended, or it was not started.
+    pub(crate) async fn ended(&self) {
         // `self` owns the sender, so it still exists.
         let _ = self.0.state.subscribe().wait_for(|state| !state.health.is_running).await;
     }

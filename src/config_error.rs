@@ -1,8 +1,8 @@
 //! The error for mistakes of a programmer or operator. Constructors and builders return it at start.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::jws::{Algorithm, RefusedKey, RefusedKeys};
+use crate::jws::Algorithm;
 
 /// A key, policy or layer that was rejected during setup.
 ///
@@ -158,6 +158,82 @@ pub enum ConfigError {
         "the {0} cannot be part of an HTTP header: expected visible ASCII without quotes and backslashes"
     )]
     InvalidHeaderValue(&'static str),
+}
+
+/// The number of characters shown of the `kid` of a key that was left out.
+const SHOWN_KEY_ID: usize = 64;
+
+/// The number of keys shown that were left out.
+const SHOWN_KEYS: usize = 16;
+
+/// A key of a document that was left out.
+///
+/// Its `Display` shows its position, its `kid` (up to 64 characters) and the rule that it breaks.
+pub struct RefusedKey {
+    index: usize,
+    key_id: Option<Box<str>>,
+    reason: ConfigError,
+}
+
+impl RefusedKey {
+    pub(crate) fn new(index: usize, key_id: Option<Box<str>>, reason: ConfigError) -> Self {
+        Self { index, key_id, reason }
+    }
+
+    /// Its position in the array `keys`, from 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Its `kid`, if that can be read.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// The rule that it breaks.
+    #[must_use]
+    pub fn reason(&self) -> &ConfigError {
+        &self.reason
+    }
+}
+
+impl fmt::Debug for RefusedKey {
+    /// Does not show the id, like [`Key`](crate::Key).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefusedKey")
+            .field("index", &self.index)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for RefusedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {}", self.index)?;
+        if let Some(key_id) = self.key_id() {
+            let shown: String = key_id.chars().take(SHOWN_KEY_ID).collect();
+            let more = if shown.len() < key_id.len() { "..." } else { "" };
+            write!(f, " (kid {shown:?}{more})")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// Displays the first keys that were left out, and the number of the others.
+pub(crate) struct RefusedKeys<'a>(pub(crate) &'a [RefusedKey]);
+
+impl fmt::Display for RefusedKeys<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, key) in self.0.iter().take(SHOWN_KEYS).enumerate() {
+            write!(f, "{}{key}", if position == 0 { "" } else { "; " })?;
+        }
+        match self.0.len().saturating_sub(SHOWN_KEYS) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
 }
 
 fn reasons(refused: &[RefusedKey]) -> String {

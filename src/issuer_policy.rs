@@ -1,55 +1,24 @@
 //! The policy of one issuer: the requirements on its tokens.
 
-mod key_source;
-mod tenants;
+mod constructors;
+mod description;
+pub(crate) mod issuer_name;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 
-pub use self::key_source::KeySource;
-use self::key_source::Kind;
-pub use self::tenants::IssuerWithoutTenants;
-pub(crate) use self::tenants::Tenants;
+pub use self::constructors::{IssuerWithoutAudience, IssuerWithoutTenants};
+use self::issuer_name::Tenants;
 #[cfg(feature = "jwks")]
 use crate::jwks::RemoteJwks;
 use crate::{
-    Authenticated, ConfigError, KeySet, RejectionKind, UnixTime,
-    claims::{Clock, DEFAULT_LEEWAY, MAX_LEEWAY, Times},
+    Authenticated, ConfigError, Key, KeySet, KeySetHandle, RejectionKind, UnixTime,
+    claims::{Clock, MAX_LEEWAY, Times},
 };
 
 /// How long tokens are assumed to live if the policy sets no maximum. Access tokens of known providers live less long.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-
-/// Paths of an issuer's metadata. They are never part of an `iss`.
-pub(crate) const METADATA_PATHS: [&str; 2] =
-    ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
-
-/// An issuer without a decision about its audience. This decision is mandatory, so there is no [`Issuer`] without it: a
-/// service that does not check `aud` accepts tokens for other services of the same issuer (RFC 8725 section 3.9).
-#[derive(Debug)]
-#[must_use = "an issuer needs an audience before a verifier takes it"]
-pub struct IssuerWithoutAudience(Issuer);
-
-impl IssuerWithoutAudience {
-    /// Requires that `aud` is this text, or an array that contains it. Compares byte by byte (RFC 7519 section 4.1.3).
-    pub fn audience(self, audience: impl Into<Box<str>>) -> Issuer {
-        self.0.add_audience(audience)
-    }
-
-    /// Accepts tokens with any `aud` and without one. If `aud` is present, it must still be a string or an array of
-    /// strings. The array may be empty.
-    pub fn allow_any_audience(self) -> Issuer {
-        self.0
-    }
-}
 
 /// The policy for the tokens of one issuer: its name, its keys, and its requirements.
 ///
@@ -92,43 +61,6 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// An issuer that is called `name` in `iss`, byte by byte (RFC 8725 section 3.8), and signs with `keys`.
-    ///
-    /// Default policy: you must decide about the audience, `exp` is required, the leeway is 30 seconds, `typ` is
-    /// absent, `JWT` or `at+jwt`.
-    #[expect(clippy::new_ret_no_self, reason = "an issuer begins without its audience")]
-    pub fn new(name: impl Into<Arc<str>>, keys: impl Into<KeySource>) -> IssuerWithoutAudience {
-        Self::with_tenants(name.into(), None, keys.into())
-    }
-
-    fn with_tenants(
-        name: Arc<str>,
-        tenants: Option<Tenants>,
-        keys: KeySource,
-    ) -> IssuerWithoutAudience {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        IssuerWithoutAudience(Self {
-            number: NEXT.fetch_add(1, Ordering::Relaxed),
-            name,
-            other_names: Vec::new(),
-            tenants: tenants.map(Arc::new),
-            keys,
-            audiences: None,
-            audience_claim: "aud".into(),
-            types: None,
-            leeway: DEFAULT_LEEWAY,
-            expiry_leeway: None,
-            required_claims: Vec::new(),
-            required_values: Vec::new(),
-            max_age: None,
-            max_lifetime: None,
-            token_id_claim: None,
-            allow_unverified_cnf: false,
-            allow_null_claims: false,
-            has_integer_subject: false,
-        })
-    }
-
     /// The issuer's name. For a multi-tenant issuer, its template.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -166,7 +98,8 @@ impl Issuer {
         self
     }
 
-    /// Sets the leeway on `exp`, `nbf` and `iat`, in whole seconds. Default: [`DEFAULT_LEEWAY`].
+    /// Sets the leeway on `exp`, `nbf` and `iat`, in whole seconds. Default:
+    /// [`DEFAULT_LEEWAY`](crate::claims::DEFAULT_LEEWAY).
     /// [`build`](crate::AuthenticatorBuilder::build) fails above [`MAX_LEEWAY`].
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
@@ -270,16 +203,14 @@ impl Issuer {
         if self.names().any(|name| name.is_empty()) {
             return Err(ConfigError::EmptyName("issuer name"));
         }
-        let is_of_metadata =
-            |name: &Arc<str>| METADATA_PATHS.iter().any(|path| name.contains(path));
-        if self.names().any(is_of_metadata) {
+        if self.names().any(|name| issuer_name::is_of_metadata(name)) {
             return Err(ConfigError::InvalidIssuerName(
                 "the name in `iss`, without the `/.well-known/...` path of its metadata",
             ));
         }
         match &self.tenants {
             Some(tenants) => tenants.validate(&self.name, self.other_names.is_empty())?,
-            None if self.names().any(|name| name.contains(tenants::PLACEHOLDER)) => {
+            None if self.names().any(|name| name.contains(issuer_name::PLACEHOLDER)) => {
                 return Err(ConfigError::InvalidIssuerName(
                     "a name without `{tenantid}`: for many tenants use `Issuer::multi_tenant`",
                 ));
@@ -295,9 +226,9 @@ impl Issuer {
             }
         }
         match &self.keys.0 {
-            Kind::Local(_) => Ok(()),
+            KeyOrigin::Local(_) => Ok(()),
             #[cfg(feature = "jwks")]
-            Kind::Remote(keys) => keys.validate(&self.name),
+            KeyOrigin::Remote(keys) => keys.validate(&self.name),
         }
     }
 
@@ -340,9 +271,9 @@ impl Issuer {
     #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "local keys do not age"))]
     pub(crate) fn current_keys(&self, clock: &dyn Clock) -> Guard<Arc<KeySet>> {
         match &self.keys.0 {
-            Kind::Local(keys) => keys.load(),
+            KeyOrigin::Local(keys) => keys.load(),
             #[cfg(feature = "jwks")]
-            Kind::Remote(keys) => keys.current(clock),
+            KeyOrigin::Remote(keys) => keys.current(clock),
         }
     }
 
@@ -350,9 +281,9 @@ impl Issuer {
     #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "local keys do not age"))]
     pub(crate) fn current_number(&self, clock: &dyn Clock) -> u64 {
         match &self.keys.0 {
-            Kind::Local(keys) => keys.number(),
+            KeyOrigin::Local(keys) => keys.number(),
             #[cfg(feature = "jwks")]
-            Kind::Remote(keys) => keys.current_number(clock),
+            KeyOrigin::Remote(keys) => keys.current_number(clock),
         }
     }
 
@@ -362,9 +293,26 @@ impl Issuer {
     #[must_use]
     pub fn remote_keys(&self) -> Option<&RemoteJwks> {
         match &self.keys.0 {
-            Kind::Local(_) => None,
-            Kind::Remote(keys) => Some(keys),
+            KeyOrigin::Local(_) => None,
+            KeyOrigin::Remote(keys) => Some(keys),
         }
+    }
+
+    /// The tenants, if the name is a template.
+    pub(crate) fn tenants(&self) -> Option<&Tenants> {
+        self.tenants.as_deref()
+    }
+
+    /// Whether the tenant in this name is accepted now.
+    pub(crate) fn accepts_tenant_of(&self, name: &str) -> bool {
+        self.tenants().is_none_or(|tenants| tenants.accept(name))
+    }
+
+    /// Whether this key may sign for this `iss`. The key sets of multi-tenant issuers can have keys for one tenant
+    /// only.
+    pub(crate) fn may_sign(&self, key: &Key, iss: &str) -> bool {
+        let signs_for = |issuer: &str| issuer == iss || *issuer == *self.name;
+        self.tenants.is_none() || key.issuer().is_none_or(signs_for)
     }
 
     pub(crate) fn audience_claim(&self) -> &str {
@@ -462,11 +410,83 @@ impl Issuer {
 
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names every field, so that a new one cannot be left out.
+        let Self {
+            number: _,
+            name,
+            other_names,
+            tenants,
+            keys,
+            audiences,
+            audience_claim,
+            types,
+            leeway,
+            expiry_leeway,
+            required_claims,
+            required_values,
+            max_age,
+            max_lifetime,
+            token_id_claim,
+            allow_unverified_cnf,
+            allow_null_claims,
+            has_integer_subject,
+        } = self;
         f.debug_struct("Issuer")
-            .field("name", &self.name)
-            .field("keys", &self.keys)
-            .field("audiences", &self.audiences)
-            .finish_non_exhaustive()
+            .field("name", name)
+            .field("other_names", other_names)
+            .field("tenants", tenants)
+            .field("keys", keys)
+            .field("audiences", audiences)
+            .field("audience_claim", audience_claim)
+            .field("types", types)
+            .field("leeway", leeway)
+            .field("expiry_leeway", expiry_leeway)
+            .field("required_claims", required_claims)
+            .field("required_values", required_values)
+            .field("max_age", max_age)
+            .field("max_lifetime", max_lifetime)
+            .field("token_id_claim", token_id_claim)
+            .field("allow_unverified_cnf", allow_unverified_cnf)
+            .field("allow_null_claims", allow_null_claims)
+            .field("has_integer_subject", has_integer_subject)
+            .finish()
+    }
+}
+
+/// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`], whose set you can replace while the service
+/// runs. With the feature `jwks` also a `RemoteJwks`, which fetches the keys over the network.
+#[derive(Clone, Debug)]
+pub struct KeySource(KeyOrigin);
+
+#[derive(Clone, Debug)]
+enum KeyOrigin {
+    Local(KeySetHandle),
+    #[cfg(feature = "jwks")]
+    Remote(RemoteJwks),
+}
+
+impl From<Key> for KeySource {
+    fn from(key: Key) -> Self {
+        KeySet::from(key).into()
+    }
+}
+
+impl From<KeySet> for KeySource {
+    fn from(keys: KeySet) -> Self {
+        KeySetHandle::new(keys).into()
+    }
+}
+
+impl From<KeySetHandle> for KeySource {
+    fn from(handle: KeySetHandle) -> Self {
+        Self(KeyOrigin::Local(handle))
+    }
+}
+
+#[cfg(feature = "jwks")]
+impl From<RemoteJwks> for KeySource {
+    fn from(keys: RemoteJwks) -> Self {
+        Self(KeyOrigin::Remote(keys))
     }
 }
 
@@ -500,5 +520,45 @@ mod tests {
         handle.replace(KeySet::default());
         assert_ne!(number(), first);
         assert_eq!(number(), issuer.current_keys(&clock).number());
+    }
+    #[test]
+    fn debug_shows_every_setting() {
+        let keys = KeySetHandle::new(KeySet::default());
+        let issuer = Issuer::multi_tenant("https://issuer.example/{tenantid}", keys)
+            .tenants(["tenant-1"])
+            .audience("api://orders")
+            .audience_from("client_id")
+            .require_typ("at+jwt")
+            .with_leeway(Duration::from_secs(11))
+            .with_expiry_leeway(Duration::from_secs(12))
+            .require_claim("roles")
+            .require_claim_value("token_use", "access")
+            .with_max_age(Duration::from_secs(13))
+            .with_max_lifetime(Duration::from_secs(14))
+            .token_id_claim("uti")
+            .add_name("other name")
+            .allow_null_claims();
+        let shown = format!("{issuer:?}");
+        for setting in [
+            "name: \"https://issuer.example/{tenantid}\"",
+            "other_names: [\"other name\"]",
+            "accepted: Listed([\"tenant-1\"])",
+            "keys: KeySource(",
+            "audiences: Some([\"api://orders\"])",
+            "audience_claim: \"client_id\"",
+            "types: Some([\"at+jwt\"])",
+            "leeway: 11s",
+            "expiry_leeway: Some(12s)",
+            "required_claims: [\"roles\"]",
+            "required_values: [(\"token_use\", \"access\")]",
+            "max_age: Some(13s)",
+            "max_lifetime: Some(14s)",
+            "token_id_claim: Some(\"uti\")",
+            "allow_unverified_cnf: false",
+            "allow_null_claims: true",
+            "has_integer_subject: false",
+        ] {
+            assert!(shown.contains(setting), "{setting}: {shown}");
+        }
     }
 }

@@ -58,7 +58,7 @@
 //! | runs in several processes that share revocations through Redis or Valkey | `tower-bearer` and `tower-bearer-redis` |
 //! | runs in several processes that share revocations through PostgreSQL or SQLite | `tower-bearer` and `tower-bearer-sql` (Rust 1.94) |
 //! | issues tokens itself: log-in, refresh, private tokens, revocation | `tower-bearer` and `tower-bearer-issuing` |
-//! | issues tokens, stores them in SQL, and copies the revocations to Redis | `tower-bearer`, `tower-bearer-issuing`, `tower-bearer-sql` and `tower-bearer-redis` |
+//! | issues tokens, stores them in SQL, and copies the revocations to Redis | `tower-bearer`, `tower-bearer-issuing`, `tower-bearer-sql` (feature `issuing`) and `tower-bearer-redis` |
 //!
 //! # What is checked
 //!
@@ -136,6 +136,7 @@ pub mod claims;
 mod config_error;
 mod counters;
 mod credential;
+pub mod explain;
 mod future;
 #[cfg(any(doc, all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 pub mod guide;
@@ -171,6 +172,7 @@ pub use self::authenticator::{Authenticator, AuthenticatorBuilder};
 pub use self::background::{BackgroundTask, TaskHealth};
 pub use self::body::ResponseBody;
 pub use self::config_error::ConfigError;
+pub use self::explain::Explanation;
 pub use self::future::ResponseFuture;
 pub use self::issuer_policy::{Issuer, IssuerWithoutAudience, IssuerWithoutTenants, KeySource};
 pub use self::jws::{Algorithm, Key, KeySet, KeySetHandle};

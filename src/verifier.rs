@@ -52,6 +52,25 @@ struct Shared<C> {
     async_checks: Vec<AsyncCheck<C>>,
 }
 
+/// Learns which check begins, for [`Authenticator::explain`](crate::Authenticator::explain).
+trait Trace {
+    fn begin(&mut self, check: u8);
+}
+
+/// Requests are not traced. This costs nothing.
+struct Untraced;
+
+impl Trace for Untraced {
+    fn begin(&mut self, _check: u8) {}
+}
+
+/// The number of the last check that began.
+impl Trace for u8 {
+    fn begin(&mut self, check: u8) {
+        *self = check;
+    }
+}
+
 pub(crate) type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync>;
 pub(crate) type AsyncCheck<C> =
     Box<dyn Fn(VerifiedToken<C>) -> BoxFuture<'static, Result<(), CheckError>> + Send + Sync>;
@@ -139,9 +158,22 @@ impl<C> Verifier<C> {
             }
             return verdict.map(|()| known).map_err(Into::into);
         }
-        let verified = self.verify_afresh(token)?;
+        let verified = self.verify_afresh(token, &mut Untraced)?;
         self.0.cache.remember(token, &verified);
         Ok(verified)
+    }
+
+    /// Runs the same checks, without the token cache. Writes the number of the last check that began into `reached`.
+    pub(crate) fn verify_traced(
+        &self,
+        token: &[u8],
+        reached: &mut u8,
+    ) -> Result<VerifiedToken<C>, NotVerified> {
+        reached.begin(1);
+        if token.len() > self.0.max_token_length {
+            return Err(RejectionKind::TokenTooLong.into());
+        }
+        self.verify_afresh(token, reached)
     }
 
     /// Repeats the checks whose outcome may have changed since a token with this text was verified. Returns `None` if
@@ -173,8 +205,13 @@ impl<C> Verifier<C> {
         Some(times.and_then(|()| self.run_checks(known)))
     }
 
-    fn verify_afresh(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
+    fn verify_afresh(
+        &self,
+        token: &[u8],
+        trace: &mut impl Trace,
+    ) -> Result<VerifiedToken<C>, NotVerified> {
         // Check 2: compact form and base64url.
+        trace.begin(2);
         let compact = Compact::parse(token, self.0.max_token_length)?;
         let known_headers = self.0.headers.load();
         let known_header = known_headers.find(compact.encoded_header());
@@ -182,6 +219,7 @@ impl<C> Verifier<C> {
         let mut scratch = Scratch::new();
         let signature = compact.decode_signature(&mut scratch)?;
         // Check 3: protected header. A known header was read before.
+        trace.begin(3);
         let read_header;
         let header = match known_header {
             Some(header) => header,
@@ -191,10 +229,12 @@ impl<C> Verifier<C> {
             }
         };
         // Check 4: claims as JSON.
+        trace.begin(4);
         let text = String::from_utf8(payload).map_err(|_| RejectionKind::MalformedClaims)?;
         let mut claims = ClaimsSet::unread(&text);
         claims.read().ok_or(RejectionKind::MalformedClaims)?;
         // Check 5: issuer.
+        trace.begin(5);
         let (position, issuer) = self.issuer_of(&claims)?;
         if issuer.allows_null_claims() {
             claims.forget_nulls(&[
@@ -206,11 +246,13 @@ impl<C> Verifier<C> {
             ]);
         }
         // Check 6: type.
+        trace.begin(6);
         if !issuer.accepts_type(header.typ()) {
             return Err(RejectionKind::WrongType.into());
         }
 
         // Check 7: signature.
+        trace.begin(7);
         let keys = issuer.current_keys(&*self.0.clock);
         let key = keys
             .verify(header, compact.signing_input(), signature)
@@ -220,17 +262,23 @@ impl<C> Verifier<C> {
         }
 
         // Check 8: tenant.
+        trace.begin(8);
         let name = check_name(issuer, key, &claims)?;
         // Check 9: times.
+        trace.begin(9);
         let times = check_times(issuer, &claims, self.now())?;
         // Check 10: types of registered claims, and audience.
+        trace.begin(10);
         let spans = registered_strings(issuer, &mut claims)?;
         // Check 11: required claims.
-        check_required(issuer, &claims)?;
+        trace.begin(11);
+        check_required(issuer, &claims, trace)?;
         // Check 13: id for revocation.
+        trace.begin(13);
         let revocation_id =
             revocation_id(issuer, &mut claims, spans.token_id, compact.signing_input())?;
         // Check 14: the claims fit `C`.
+        trace.begin(14);
         let own_claims =
             (self.0.read_claims)(claims.members()).ok_or(RejectionKind::ClaimsMismatch)?;
         let unescaped = claims.take_unescaped();
@@ -249,6 +297,7 @@ impl<C> Verifier<C> {
             revocation: RevocationMemo::new(self.0.cache.takes(key.algorithm())),
         });
         // Check 15: synchronous checks.
+        trace.begin(15);
         self.run_pure_checks(&token)?;
         self.run_checks(&token)?;
         Ok(token)
@@ -295,6 +344,10 @@ impl<C> Verifier<C> {
     #[cfg(all(feature = "jwks", feature = "metrics"))]
     pub(crate) fn issuers(&self) -> &[Issuer] {
         &self.0.issuers
+    }
+
+    pub(crate) fn has_checks(&self) -> bool {
+        !self.0.pure_checks.is_empty() || !self.0.checks.is_empty()
     }
 
     pub(crate) fn has_async_checks(&self) -> bool {
@@ -424,7 +477,11 @@ fn registered_strings(issuer: &Issuer, claims: &mut ClaimsSet<'_>) -> Result<Spa
     Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::InvalidClaim })
 }
 
-fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), RejectionKind> {
+fn check_required(
+    issuer: &Issuer,
+    claims: &ClaimsSet<'_>,
+    trace: &mut impl Trace,
+) -> Result<(), RejectionKind> {
     for name in issuer.required_claims() {
         if matches!(claims.members().get(name), None | Some(Value::Null)) {
             return Err(RejectionKind::MissingClaim);
@@ -442,6 +499,7 @@ fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), Rejecti
         return Err(RejectionKind::WrongTokenUse);
     }
     // Check 12: no binding to a key.
+    trace.begin(12);
     if claims.get(Registered::Cnf).is_some() && !issuer.allows_unverified_cnf() {
         return Err(RejectionKind::UnverifiedConfirmation);
     }

@@ -12,7 +12,7 @@ use std::{
 
 use tower_bearer::RejectionKind;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "DESIGN.md",
     "COMPARE.md",

@@ -81,18 +81,18 @@ pub(crate) enum Repeats {
     /// Verifies it again.
     Cold,
     /// Caches it, in a cache of this many bytes. HMAC tokens are cached too.
-    Remembered(u64),
+    Cached(u64),
 }
 
 impl Repeats {
-    pub(crate) const REMEMBERED: Self = Self::Remembered(16 << 20);
+    pub(crate) const CACHED: Self = Self::Cached(16 << 20);
 }
 
 pub(crate) fn authenticator(algorithm: Algorithm, repeats: Repeats) -> Authenticator<Claims> {
     let builder = builder(algorithm);
     let builder = match repeats {
         Repeats::Cold => builder.with_token_cache_capacity(0),
-        Repeats::Remembered(bytes) => builder.with_token_cache_capacity(bytes).cache_hmac_tokens(),
+        Repeats::Cached(bytes) => builder.with_token_cache_capacity(bytes).cache_hmac_tokens(),
     };
     builder.build().expect("the policy is good")
 }
@@ -121,7 +121,7 @@ pub(crate) fn token(algorithm: Algorithm) -> String {
 pub(crate) fn numbered_tokens(algorithm: Algorithm, first: usize, count: usize) -> Vec<String> {
     let header = header(algorithm);
     if algorithm == Algorithm::HS256 {
-        // The fastest signer at hand, because there are up to a million tokens.
+        // The fastest available signer, because there are up to a million tokens.
         let secret = hmac::Key::new(hmac::HMAC_SHA256, tokens::SECRET);
         let header = tokens::base64url(header);
         let sign = |number| {

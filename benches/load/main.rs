@@ -93,7 +93,9 @@ fn run() -> Result<(), Failure> {
     }
 
     let bare = cases[0].per_second();
-    println!("{CONNECTIONS} connections, {TOKENS} ES256 tokens, {cores} cores, {seconds} s in all");
+    println!(
+        "{CONNECTIONS} connections, {TOKENS} ES256 tokens, {cores} cores, {seconds} s in total"
+    );
     for case in &cases {
         let rate = case.per_second();
         println!("{:<32} {rate:>9.0} requests/s   {:.3}", case.name, rate / bare);

@@ -14,8 +14,7 @@ use http_body_util::{Empty, Full};
 use jwt_authorizer::IntoLayer;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_bearer::{
-    Algorithm, Authenticator, AuthenticatorBuilder, BearerLayer, RevocationCache,
-    revocation::MemoryStore,
+    Algorithm, AuthenticatorBuilder, BearerLayer, RevocationCache, revocation::MemoryStore,
 };
 use tower_http::auth::AsyncRequireAuthorizationLayer;
 

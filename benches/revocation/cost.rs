@@ -22,21 +22,21 @@ use crate::{
 };
 
 /// Simultaneous lookups in the measurement of throughput.
-const AT_ONCE: usize = 64;
+const CONCURRENT_LOOKUPS: usize = 64;
 
 pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
     let mut page = format!(
         "## Cost\n\n\
-         `Redis` and `deny-list`: the look-up of a token that was never asked about, by its four names, without the rest \
-         of a request. `cached`: a whole check of a token whose answer is remembered. Latency of one after another; \
-         throughput with {AT_ONCE} at once, in one process.\n\n\
-         | revoked tokens | mode | median | p99 | a second |\n|---|---|---|---|---|\n"
+         `Redis` and `deny-list`: a lookup without a cached answer, by the four names of a token, without the rest of a \
+         request.          `cached`: the whole check of a token whose answer is cached. Latency: one lookup after the other. \
+         Throughput: {CONCURRENT_LOOKUPS} lookups at the same time, in one process.\n\n\
+         | revoked tokens | mode | median | p99 | per second |\n|---|---|---|---|---|\n"
     );
     let mut memory = String::from(
         "\n## Memory\n\n\
-         Of the server, and of a process with a deny-list, which answers requests: more than with nothing revoked. The \
-         first snapshot counts from the start of the process.\n\n\
-         | revoked tokens | in Redis | deny-list in each process | at most, while it was read | first snapshot |\n|---|---|---|---|---|\n",
+         The additional memory in comparison with no revocations: of the server, and of a process with a deny-list \
+         that answers requests. The time of the first snapshot counts from the start of the process.\n\n\
+         | revoked tokens | in Redis | deny-list in each process | maximum while it was read | first snapshot |\n|---|---|---|---|---|\n",
     );
     server.command(&["FLUSHALL"]);
     let empty = server.info("used_memory");
@@ -52,18 +52,18 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
         let begin = Instant::now();
         let process = Process::start(&server.url(), Mode::DenyList);
         let snapshot = text(begin.elapsed());
-        let [held, at_most] = process.memory();
+        let [current, maximum] = process.memory();
         drop(process);
         if revoked >= 10_000 {
-            let of_a_process = |bytes: u64, nothing: u64| match revoked {
+            let per_process = |bytes: u64, nothing: u64| match revoked {
                 // The difference is smaller than that between two equal processes.
                 ..100_000 => "-".to_owned(),
                 _ => megabytes(bytes.saturating_sub(nothing), revoked),
             };
             let in_redis = megabytes(in_redis, revoked);
-            let held = of_a_process(held, with_nothing[0]);
-            let at_most = of_a_process(at_most, with_nothing[1]);
-            writeln!(memory, "| {revoked} | {in_redis} | {held} | {at_most} | {snapshot} |")
+            let current = per_process(current, with_nothing[0]);
+            let maximum = per_process(maximum, with_nothing[1]);
+            writeln!(memory, "| {revoked} | {in_redis} | {current} | {maximum} | {snapshot} |")
                 .unwrap();
         }
 
@@ -85,19 +85,19 @@ async fn row(
     scale: &Scale,
     store: &(impl RevocationStore + Clone),
 ) -> String {
-    let mut latencies = Vec::with_capacity(scale.look_ups);
-    for number in 0..scale.look_ups {
-        let token = asked(&format!("l{number}"));
+    let mut latencies = Vec::with_capacity(scale.lookups);
+    for number in 0..scale.lookups {
+        let token = lookup_of(&format!("l{number}"));
         let begin = Instant::now();
         assert_eq!(store.look_up(&token).await.unwrap(), Verdict::NotRevoked);
         latencies.push(begin.elapsed());
     }
     let end = Instant::now() + Duration::from_secs(scale.seconds);
-    let tasks: Vec<_> = (0..AT_ONCE)
+    let tasks: Vec<_> = (0..CONCURRENT_LOOKUPS)
         .map(|task| {
             let store = store.clone();
             tokio::spawn(async move {
-                let (token, mut done) = (asked(&format!("n{task}")), 0_u64);
+                let (token, mut done) = (lookup_of(&format!("n{task}")), 0_u64);
                 while Instant::now() < end {
                     assert_eq!(store.look_up(&token).await.unwrap(), Verdict::NotRevoked);
                     done += 1;
@@ -117,14 +117,14 @@ async fn cached(revoked: usize, scale: &Scale, store: RedisStore) -> String {
     let authenticator = Arc::new(authenticator(&cache));
     let token: Arc<str> = token("cached").into();
     assert_eq!(ask(&authenticator, &token).await, Passes);
-    let mut latencies = Vec::with_capacity(scale.look_ups);
-    for _ in 0..scale.look_ups {
+    let mut latencies = Vec::with_capacity(scale.lookups);
+    for _ in 0..scale.lookups {
         let begin = Instant::now();
         assert_eq!(ask(&authenticator, &token).await, Passes);
         latencies.push(begin.elapsed());
     }
     let end = Instant::now() + Duration::from_secs(scale.seconds);
-    let tasks: Vec<_> = (0..AT_ONCE)
+    let tasks: Vec<_> = (0..CONCURRENT_LOOKUPS)
         .map(|_| {
             let (authenticator, token) = (Arc::clone(&authenticator), Arc::clone(&token));
             tokio::spawn(async move {
@@ -151,13 +151,13 @@ async fn total(tasks: Vec<tokio::task::JoinHandle<u64>>) -> u64 {
     total
 }
 
-fn line(revoked: usize, name: &str, latencies: &mut [Duration], a_second: u64) -> String {
+fn line(revoked: usize, name: &str, latencies: &mut [Duration], per_second: u64) -> String {
     let (median, p99) = (text(quantile(latencies, 0.5)), text(quantile(latencies, 0.99)));
-    format!("| {revoked} | {name} | {median} | {p99} | {a_second} |\n")
+    format!("| {revoked} | {name} | {median} | {p99} | {per_second} |\n")
 }
 
-/// The question of a cache: about every kind of thing. There is no denial for any of them.
-fn asked(name: &str) -> Lookup {
+/// A lookup of a cache, with every kind of revocable thing. None of them is revoked.
+fn lookup_of(name: &str) -> Lookup {
     service::asked(every_kind(name))
 }
 

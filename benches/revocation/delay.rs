@@ -2,14 +2,13 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use tokio::task::JoinHandle;
-use tower_bearer::revocation::RevocationStore;
+use tower_bearer::{BackgroundTask, revocation::RevocationStore};
 use tower_bearer_redis::{OutboxRelay, RedisStore};
 use tower_bearer_sql::SqlStore;
 
 use crate::{
     Scale,
-    process::{LOAD_PER_SECOND, Mode, Process, RESOLUTION, Refused, unix_time},
+    process::{LOAD_PER_SECOND, Mode, Process, RESOLUTION, RejectionReport, unix_time},
     quantile,
     server::Server,
     service::{entry, id, now},
@@ -19,11 +18,12 @@ use crate::{
 pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
     let mut page = format!(
         "## Delay\n\n\
-         From the moment at which process A was told that its revocation is recorded to the first request that B or C \
-         refuses. B and C answer {LOAD_PER_SECOND} other requests a second each, and look at the token every {} µs. A \
-         message may be there before A is told: such delays count as 0. With a relay, A was told by its database, which \
-         is SQLite. The last column is about the revocation with the maximum: by how much that process was late \
-         meanwhile, at most, for a sleep that had nothing to do with revocation. So much of it is the machine's.\n\n\
+         The time from the acknowledgement of a revocation in process A to the first request that B or C rejects. B and \
+         C each answer {LOAD_PER_SECOND} other requests per second, and check the token every {} µs. A message may arrive \
+         before A gets the acknowledgement: such a delay counts as 0. With a relay, the acknowledgement comes from the \
+         database of A, which is SQLite. The last column is about the revocation with the maximum delay: how late the \
+         process woke up, at most, from a sleep that is independent of revocation. The machine causes that part of the \
+         delay.\n\n\
          | mode | revocations | process | median | p99 | maximum | late |\n|---|---|---|---|---|---|---|\n",
         RESOLUTION.as_micros(),
     );
@@ -42,14 +42,14 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
         for number in 0..revocations {
             let name = format!("t{number}");
             for other in &mut others {
-                other.say(&name);
+                other.send_line(&name);
                 assert_eq!(other.line(), "passes");
             }
             store.revoke(&entry(id(&name), now() + 3_600)).await.unwrap();
             let acknowledged = unix_time();
             for (other, delays) in others.iter().zip(&mut delays) {
-                let Refused { at, stood_still } = Refused::read(&other.line());
-                delays.push((at.saturating_sub(acknowledged), stood_still));
+                let RejectionReport { at, stalled } = RejectionReport::read(&other.line());
+                delays.push((at.saturating_sub(acknowledged), stalled));
             }
         }
         for (process, delays) in ["B", "C"].into_iter().zip(&mut delays) {
@@ -70,7 +70,7 @@ pub(crate) async fn measure(server: &Server, scale: &Scale) -> String {
 /// The directory of an SQLite file, and the relay that copies from it.
 struct Database {
     directory: PathBuf,
-    relay: Option<JoinHandle<()>>,
+    relay: Option<BackgroundTask>,
 }
 
 impl Database {
@@ -87,7 +87,7 @@ impl Database {
         let relay = OutboxRelay::new(store.clone(), redis);
         // This seeds Redis. The measurement is about a fleet that already runs.
         relay.carry().await.unwrap();
-        self.relay = Some(tokio::spawn(async move { relay.run().await }));
+        self.relay = Some(relay.spawn());
         store
     }
 }
@@ -96,7 +96,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         // The relay would seed the Redis of the next measurement.
         if let Some(relay) = &self.relay {
-            relay.abort();
+            relay.stop();
         }
         let _ = std::fs::remove_dir_all(&self.directory);
     }

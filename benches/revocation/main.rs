@@ -4,7 +4,7 @@
 //! `benches/revocation/results.md`. `-- --quick` does a tenth of the work, without the million. `-- --delay` prints
 //! only the first table, and never writes it.
 
-#![allow(clippy::print_stdout, reason = "a bench tells its results")]
+#![allow(clippy::print_stdout, reason = "it prints its results")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
 #[path = "../../tests/common/tokens.rs"]
@@ -29,14 +29,14 @@ use server::Server;
 /// The amount of work.
 struct Scale {
     revocations: usize,
-    look_ups: usize,
+    lookups: usize,
     revoked: &'static [usize],
     seconds: u64,
 }
 
 const WHOLE: Scale =
-    Scale { revocations: 1_000, look_ups: 10_000, revoked: &[1, 10_000, 1_000_000], seconds: 3 };
-const QUICK: Scale = Scale { revocations: 100, look_ups: 1_000, revoked: &[1, 10_000], seconds: 1 };
+    Scale { revocations: 1_000, lookups: 10_000, revoked: &[1, 10_000, 1_000_000], seconds: 3 };
+const QUICK: Scale = Scale { revocations: 100, lookups: 1_000, revoked: &[1, 10_000], seconds: 1 };
 
 fn main() {
     if process::is_one() {

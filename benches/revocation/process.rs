@@ -44,8 +44,8 @@ pub(crate) const LOAD_PER_SECOND: usize = LOAD * 1_000;
 /// The pause between two checks of the token that is being revoked.
 pub(crate) const RESOLUTION: Duration = Duration::from_micros(100);
 
-/// In this time, a process must be able to read a million denials.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// In this time, a process must be able to read a million revocation entries.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) struct Process {
     child: Child,
@@ -86,12 +86,12 @@ impl Process {
         })
     }
 
-    pub(crate) fn say(&mut self, line: &str) {
+    pub(crate) fn send_line(&mut self, line: &str) {
         writeln!(self.input, "{line}").unwrap();
     }
 
     pub(crate) fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the process answers")
+        self.lines.recv_timeout(TIMEOUT).expect("the process answers in time")
     }
 }
 
@@ -107,21 +107,21 @@ pub(crate) fn unix_time() -> Duration {
 }
 
 /// The report of process B or C about a token.
-pub(crate) struct Refused {
+pub(crate) struct RejectionReport {
     pub(crate) at: Duration,
     /// The longest time for which the process could not run meanwhile. That part of a delay comes from the machine.
-    pub(crate) stood_still: Duration,
+    pub(crate) stalled: Duration,
 }
 
-impl Refused {
+impl RejectionReport {
     pub(crate) fn read(line: &str) -> Self {
-        let (at, stood_still) = line.split_once(' ').unwrap();
+        let (at, stalled) = line.split_once(' ').unwrap();
         let nanoseconds = |text: &str| Duration::from_nanos(text.parse().unwrap());
-        Self { at: nanoseconds(at), stood_still: nanoseconds(stood_still) }
+        Self { at: nanoseconds(at), stalled: nanoseconds(stalled) }
     }
 }
 
-/// The maximum lateness of the runtime since the last read.
+/// The maximum lateness of the runtime since it was last read.
 static LATE: AtomicU64 = AtomicU64::new(0);
 
 fn note_late(due: Duration, begin: Instant) {
@@ -183,7 +183,7 @@ async fn begin(url: &str, mode: &str) -> Authenticator {
     let list = DenyList::follow(&store, Duration::from_secs(10));
     let begin = Instant::now();
     while !list.stats().is_current {
-        assert!(begin.elapsed() < PATIENCE, "no snapshot");
+        assert!(begin.elapsed() < TIMEOUT, "no snapshot");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     authenticator(&RevocationCache::new(list, Duration::ZERO))

@@ -43,7 +43,7 @@ impl Answer {
             let shown = claims["sub"].as_str().or(claims["admin"].as_str());
             return match subject.is_some() && shown == subject {
                 true => Ok(Self::Passed),
-                false => wrong("another's claims"),
+                false => wrong("the claims of another token"),
             };
         }
         if status == StatusCode::NO_CONTENT {
@@ -84,21 +84,21 @@ impl Answer {
                     "",
                 ),
                 Some("authentication_unavailable") => (Self::Unavailable, 503, None, ""),
-                _ => return wrong("no documented body"),
+                _ => return wrong("an undocumented body"),
             };
         if status.as_u16() != expected_status {
             return wrong("the body of another answer");
         }
         if challenge != expected_challenge || (challenge.is_none() && answer != Self::Unavailable) {
-            return wrong("another challenge");
+            return wrong("a wrong challenge");
         }
         if !expected_body.is_empty() && body != expected_body.as_bytes() {
-            return wrong("another body");
+            return wrong("a wrong body");
         }
         let has = |name, value: &str| headers.get(name).is_some_and(|found| found == value);
         if !has(header::CONTENT_TYPE, "application/json") || !has(header::CACHE_CONTROL, "no-store")
         {
-            return wrong("another content type or cache control");
+            return wrong("a wrong content type or cache control");
         }
         if answer == Self::Unavailable && !headers.contains_key(header::RETRY_AFTER) {
             return wrong("no Retry-After");

@@ -13,13 +13,14 @@
 //! The bench detects errors: a server that accepts expired tokens, or does not look up revocations, fails within
 //! seconds.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it tells its results")]
-#![allow(clippy::disallowed_methods, reason = "it lives in real time")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints its results")]
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
 
 mod answer;
-mod faults;
-mod issuer;
-mod judge;
+mod expected_answers;
+mod failure;
+mod fault_injection;
+mod fault_record;
 mod key_server;
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../../redis/tests/redis/proxy.rs"]
@@ -31,25 +32,21 @@ mod redis_server;
 mod report;
 mod resource_server;
 mod revoker;
+mod run_state;
 #[path = "../../tests/common/tokens.rs"]
 mod signing;
-mod token;
+mod soak_token;
+mod token_issuer;
 mod traffic;
-mod world;
 
-use std::{env, error::Error, process::ExitCode, sync::Arc, time::Duration};
+use std::{env, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
 use self::{
-    proxy::Proxy, redis_server::Server as RedisServer, resource_server::ResourceServer,
-    world::World,
+    failure::Failure, proxy::Proxy, redis_server::Server as RedisServer,
+    resource_server::ResourceServer, run_state::RunState, traffic::CONNECTIONS,
 };
-
-type Failure = Box<dyn Error + Send + Sync>;
-
-/// Keep-alive connections. Each has one running request at any time.
-const CONNECTIONS: usize = 16;
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -80,26 +77,30 @@ async fn run() -> Result<(), Failure> {
     let redis = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let version = redis.info_text("redis_version").unwrap_or_default();
     let proxy = Proxy::to(redis.port).await;
-    let world = Arc::new(World::new()?);
-    let keys = key_server::start(Arc::clone(&world)).await?;
+    let state = Arc::new(RunState::new()?);
+    let keys = key_server::start(Arc::clone(&state)).await?;
     let store = revoker::store(&redis.url()).await?;
     let mut server = ResourceServer::start(&keys, &proxy.url())?;
     println!("the server listens on {}", server.address());
 
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(issuer::rotate(Arc::clone(&world)));
-    tasks.spawn(issuer::mint(Arc::clone(&world)));
-    tasks.spawn(revoker::revoke(Arc::clone(&world), store.clone()));
-    tasks.spawn(faults::of_keys(Arc::clone(&world)));
-    tasks.spawn(faults::of_redis(Arc::clone(&world), redis, proxy, store));
-    issuer::is_stocked(&world).await;
+    tasks.spawn(token_issuer::rotate(Arc::clone(&state)));
+    tasks.spawn(token_issuer::issue(Arc::clone(&state)));
+    tasks.spawn(revoker::revoke(Arc::clone(&state), store.clone()));
+    tasks.spawn(fault_injection::break_key_server(Arc::clone(&state)));
+    tasks.spawn(fault_injection::break_redis(Arc::clone(&state), redis, proxy, store));
+    token_issuer::wait_for_stock(&state).await;
     for number in 0..CONNECTIONS {
-        tasks.spawn(traffic::ask(Arc::clone(&world), server.address().to_owned(), number));
+        tasks.spawn(traffic::send_requests(
+            Arc::clone(&state),
+            server.address().to_owned(),
+            number,
+        ));
     }
-    tasks.spawn(traffic::hang_up(Arc::clone(&world), server.address().to_owned()));
+    tasks.spawn(traffic::disconnect_clients(Arc::clone(&state), server.address().to_owned()));
 
-    let interrupted = watch(&world, &mut server, &mut tasks, duration).await?;
-    world.stop();
+    let interrupted = watch(&state, &mut server, &mut tasks, duration).await?;
+    state.stop();
     while let Some(ended) = tasks.join_next().await {
         ended??;
     }
@@ -108,7 +109,7 @@ async fn run() -> Result<(), Failure> {
         return Err("interrupted".into());
     }
 
-    let report = report::Report::new(&world, &end, duration, &version);
+    let report = report::Report::new(&state, &end, duration, &version);
     println!("{}", report.page());
     if writes {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/soak/results.md");
@@ -119,21 +120,21 @@ async fn run() -> Result<(), Failure> {
 
 /// Samples the server every second until the time is over, an error occurs, or the user interrupts.
 async fn watch(
-    world: &World,
+    state: &RunState,
     server: &mut ResourceServer,
     tasks: &mut tokio::task::JoinSet<Result<(), Failure>>,
     duration: Duration,
 ) -> Result<bool, Failure> {
     let begin = Instant::now();
     let mut second = begin;
-    while second < begin + duration && !world.has_failed() {
+    while second < begin + duration && !state.has_failed() {
         second += Duration::from_secs(1);
         tokio::select! {
             _ = sleep_until(second) => server.sample()?,
             _ = tokio::signal::ctrl_c() => return Ok(true),
             Some(ended) = tasks.join_next() => {
                 ended??;
-                return Err("a part of the soak ended before its time".into());
+                return Err("a task of the soak ended too early".into());
             }
         }
     }

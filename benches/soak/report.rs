@@ -8,10 +8,11 @@ use std::{
 };
 
 use crate::{
-    CONNECTIONS, Failure,
     answer::Answer,
-    resource_server::{End, Sample},
-    world::World,
+    failure::Failure,
+    resource_server::{Sample, ServerResults},
+    run_state::RunState,
+    traffic::CONNECTIONS,
 };
 
 /// The maximum by which the median of the last quarter may exceed that of the second quarter. The arenas of an
@@ -19,7 +20,7 @@ use crate::{
 const GROWTH_KIB: u64 = 4 * 1024;
 const GROWTH_FILES: u64 = 8;
 /// Shorter runs are still filling caches. That growth is not a leak.
-const FILLS: Duration = Duration::from_secs(600);
+const CACHES_FILLED: Duration = Duration::from_secs(600);
 /// The longest pause between two attempts to fetch keys is one minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(63);
 
@@ -29,8 +30,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(world: &World, end: &End, duration: Duration, redis: &str) -> Self {
-        let counts = world.counts();
+    pub(crate) fn new(
+        state: &RunState,
+        end: &ServerResults,
+        duration: Duration,
+        redis: &str,
+    ) -> Self {
+        let counts = state.counts();
         let all: u64 = counts.values().sum();
         let samples = &end.samples;
         let quarter = |number: usize| {
@@ -43,73 +49,79 @@ impl Report {
             counts.iter().filter(|((_, it), _)| *it == wanted).map(|(_, count)| count).sum()
         };
         let decided = all + of(Answer::PermissionDenied);
-        let broken_off = world.hung_up.load(Relaxed);
+        let disconnects = state.disconnects.load(Relaxed);
         let (second, last) = (quarter(1), quarter(3));
         let memory = |samples: &[Sample]| median(samples.iter().map(|sample| sample.kibibytes));
         let files = |samples: &[Sample]| median(samples.iter().map(|sample| sample.files as u64));
         let most = samples.iter().map(|sample| sample.kibibytes).max().unwrap_or(0);
         let panics = end.errors.matches("panicked").count();
-        let pause = world.attempts.longest_pause();
+        let pause = state.key_fetches.longest_pause();
 
         let mut faults = Vec::new();
-        let mut check = |is_well: bool, what: &str| {
-            if !is_well {
+        let mut check = |is_ok: bool, what: &str| {
+            if !is_ok {
                 faults.push(what.to_owned());
             }
         };
-        check(world.wrong() == 0, "there were wrong answers");
+        check(state.wrong_answers() == 0, "there were wrong answers");
         check(panics == 0, "the server panicked");
-        check(duration < FILLS || memory(last) <= memory(second) + GROWTH_KIB, "its memory grew");
-        check(files(last) <= files(second) + GROWTH_FILES, "its open files grew");
         check(
-            (decided..=decided + broken_off).contains(&end.decisions),
-            "its metrics count other requests than were sent",
+            duration < CACHES_FILLED || memory(last) <= memory(second) + GROWTH_KIB,
+            "the memory of the server grew",
         );
-        check(world.redis.stalled() <= duration / 50, "it was slow without a fault");
-        check(pause <= LONGEST_PAUSE, "keys were not asked for in time");
+        check(
+            files(last) <= files(second) + GROWTH_FILES,
+            "the number of open files of the server grew",
+        );
+        check(
+            (decided..=decided + disconnects).contains(&end.decisions),
+            "the metrics of the server count a different number of requests than the client sent",
+        );
+        check(state.redis_faults.stalled() <= duration / 50, "requests were slow without a fault");
+        check(pause <= LONGEST_PAUSE, "the server did not fetch keys in time");
         for kind in KINDS_WITH_SUCCESS {
             check(
                 counts.contains_key(&(kind, Answer::Passed)),
-                "a kind of good request never passed",
+                "no request of a valid kind passed",
             );
         }
 
         let mut page = String::new();
-        let (attempts, failed) = world.attempts.count();
+        let (fetches, failed) = state.key_fetches.count();
         write!(
             page,
             "# Soak\n\n\
              Written by `cargo bench --bench soak -- --minutes {} --write`: the example `resource_server`, built for release, with \
              a key server that rotates its keys, and Redis {redis}, on {} cores that it shares with the client.\n\n\
-             * {all} requests in {} s over {CONNECTIONS} kept connections, and {} connections that the client broke off.\n\
+             * {all} requests in {} s over {CONNECTIONS} keep-alive connections, and {} connections that the client closed early.\n\
              * Wrong answers: {}. Panics: {panics}.\n\
              * Resident memory, medians: {:.1} MiB in the second quarter, {:.1} MiB in the last; {:.1} MiB at most. \
              Open files: {} and {}.\n\
-             * Decisions by the server's own metrics: {}; by the client {decided}, and up to {broken_off} more of those that \
-             broke off.\n\
-             * The machine stalled for {:.1} s in all: a request outside of faults took longer than 250 ms. A look-up may fail\n\
-             then, too.\n\
-             * Keys were asked for {attempts} times, {failed} of them in vain; the longest pause was {:.1} s.\n\
-             * Tokens revoked by another process, while Redis was well: the last request that still passed was sent {:.1} ms \
-             after the revocation was recorded (the bound is 30 s).\n",
+             * Decisions by the server's own metrics: {}; by the client {decided}, and up to {disconnects} more on connections that \
+             the client closed early.\n\
+             * The machine stalled for {:.1} s in total. A stall is a request without a fault that took longer than 250 ms. \
+             A lookup may also fail then.\n\
+             * The server fetched keys {fetches} times. {failed} of the fetches failed. The longest pause was {:.1} s.\n\
+             * Tokens that another process revoked while Redis had no fault: the last request that still passed was sent {:.1} ms \
+             after the revocation was recorded (the staleness bound is 30 s).\n",
             duration.as_secs_f64() / 60.0,
             std::thread::available_parallelism().map_or(0, usize::from),
             duration.as_secs(),
-            broken_off,
-            world.wrong(),
+            disconnects,
+            state.wrong_answers(),
             mebibytes(memory(second)),
             mebibytes(memory(last)),
             mebibytes(most),
             files(second),
             files(last),
             end.decisions,
-            world.redis.stalled().as_secs_f64(),
+            state.redis_faults.stalled().as_secs_f64(),
             pause.as_secs_f64(),
-            world.latest_pass().as_secs_f64() * 1e3,
+            state.longest_pass_after_revocation().as_secs_f64() * 1e3,
         )
         .expect("text");
-        page += "\n## Faults of Redis\n\n| Redis was | times | last 503 after its end, at most |\n|---|--:|--:|\n";
-        for (fault, times, recovery) in world.redis.summary() {
+        page += "\n## Faults of Redis\n\n| Redis was | times | longest time from its end to the last 503 |\n|---|--:|--:|\n";
+        for (fault, times, recovery) in state.redis_faults.summary() {
             writeln!(page, "| {} | {times} | {:.2} s |", fault.name(), recovery.as_secs_f64())
                 .expect("text");
         }

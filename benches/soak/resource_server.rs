@@ -11,8 +11,8 @@ use std::{
 };
 
 use crate::{
-    Failure,
-    issuer::{AUDIENCE, ISSUER},
+    failure::Failure,
+    soak_token::{AUDIENCE, ISSUER},
 };
 
 /// Settings that the environment of the machine must not change.
@@ -43,7 +43,7 @@ pub(crate) struct Sample {
 }
 
 /// The observations of the whole run.
-pub(crate) struct End {
+pub(crate) struct ServerResults {
     pub(crate) samples: Vec<Sample>,
     pub(crate) errors: String,
     /// Decisions on requests, as the server counted them.
@@ -116,7 +116,7 @@ impl ResourceServer {
     }
 
     /// Asks the process to stop, as a terminal does, and checks that it exits successfully.
-    pub(crate) fn stop(mut self) -> Result<End, Failure> {
+    pub(crate) fn stop(mut self) -> Result<ServerResults, Failure> {
         let decisions = self.decisions()?;
         let id = self.process.id().to_string();
         Command::new("kill").args(["-s", "INT", &id]).status()?;
@@ -126,7 +126,7 @@ impl ResourceServer {
                 break status;
             }
             if begin.elapsed() > Duration::from_secs(20) {
-                return Err("the server does not end".into());
+                return Err("the server did not stop within 20 seconds".into());
             }
             std::thread::sleep(Duration::from_millis(20));
         };
@@ -134,7 +134,7 @@ impl ResourceServer {
             return Err(format!("the server ended with {status}").into());
         }
         let errors = self.errors.take().and_then(|errors| errors.join().ok()).unwrap_or_default();
-        Ok(End { samples: std::mem::take(&mut self.samples), errors, decisions })
+        Ok(ServerResults { samples: std::mem::take(&mut self.samples), errors, decisions })
     }
 }
 

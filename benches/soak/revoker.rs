@@ -10,14 +10,14 @@ use tower_bearer::revocation::RevocationStore;
 use tower_bearer_redis::RedisStore;
 
 use crate::{
-    Failure,
-    token::{Revocation, Token},
-    world::World,
+    failure::Failure,
+    run_state::RunState,
+    soak_token::{Revocation, Token},
 };
 
 const PAUSE: Duration = Duration::from_millis(100);
 /// The number of revoked tokens that are still sent. The oldest ones are removed first.
-const REMEMBERED: usize = 2_000;
+const MAX_REVOKED: usize = 2_000;
 
 /// Uses a separate connection without the proxy, so the faults of the proxy do not affect it.
 pub(crate) async fn store(url: &str) -> Result<RedisStore, Failure> {
@@ -27,9 +27,9 @@ pub(crate) async fn store(url: &str) -> Result<RedisStore, Failure> {
 }
 
 /// Revokes ten valid tokens each second.
-pub(crate) async fn revoke(world: Arc<World>, store: RedisStore) -> Result<(), Failure> {
-    while world.goes_on_for(PAUSE).await {
-        let token = World::pick(&world.stock());
+pub(crate) async fn revoke(state: Arc<RunState>, store: RedisStore) -> Result<(), Failure> {
+    while state.sleep_while_running(PAUSE).await {
+        let token = RunState::pick(&state.stock());
         let Some(token) = token.filter(|token| matches!(token.revocation(), Revocation::None))
         else {
             continue;
@@ -39,25 +39,25 @@ pub(crate) async fn revoke(world: Arc<World>, store: RedisStore) -> Result<(), F
         if done.is_ok() {
             token.set_revocation(Revocation::Recorded(Instant::now()));
         }
-        remember(&world, token);
+        remember(&state, token);
     }
     Ok(())
 }
 
-pub(crate) fn remember(world: &World, token: Arc<Token>) {
-    let mut revoked = world.revoked();
-    if revoked.len() >= REMEMBERED {
+pub(crate) fn remember(state: &RunState, token: Arc<Token>) {
+    let mut revoked = state.revoked();
+    if revoked.len() >= MAX_REVOKED {
         revoked.remove(0);
     }
     revoked.push(token);
 }
 
 /// Writes all revocations to a Redis that has lost them.
-pub(crate) async fn seed(world: &World, store: &RedisStore) -> Result<(), Failure> {
+pub(crate) async fn seed(state: &RunState, store: &RedisStore) -> Result<(), Failure> {
     let attempts = async {
         loop {
             let denials: Vec<_> =
-                world.revoked().iter().map(|token| token.revocation_entry()).collect();
+                state.revoked().iter().map(|token| token.revocation_entry()).collect();
             if store.seed(denials).await.is_ok() {
                 return;
             }

@@ -17,185 +17,200 @@ use tokio::{
 };
 
 use crate::{
-    Failure,
     answer::Answer,
-    issuer::{newest_key, signing_key},
-    judge::{self, Demand, Exchange},
+    expected_answers::{self, Endpoint, Exchange},
+    failure::Failure,
     random, revoker,
-    token::{Flaw, Revocation, Token, credential},
-    world::World,
+    run_state::RunState,
+    soak_token::{Flaw, Revocation, Token, credential},
+    token_issuer::{newest_key, random_signing_key},
 };
 
 /// The pause between two requests of a connection. The soak tests a long time, not speed, and leaves processor time to
 /// others.
-const THINKING: Duration = Duration::from_millis(4);
+const PAUSE: Duration = Duration::from_millis(4);
 /// The maximum time of any request.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Keep-alive connections. Each has one running request at any time.
+pub(crate) const CONNECTIONS: usize = 16;
 
 struct Client {
     connection: SendRequest<Empty<Bytes>>,
-    world: Arc<World>,
+    state: Arc<RunState>,
 }
 
 /// Sends one request after the other until the run is over.
-pub(crate) async fn ask(world: Arc<World>, address: String, number: usize) -> Result<(), Failure> {
+pub(crate) async fn send_requests(
+    state: Arc<RunState>,
+    address: String,
+    number: usize,
+) -> Result<(), Failure> {
     let stream = TcpStream::connect(&address).await?;
     stream.set_nodelay(true)?;
     let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(driver);
-    let mut client = Client { connection, world };
-    while client.world.goes_on() {
-        client.any_kind().await.map_err(|error| format!("connection {number}: {error}"))?;
-        sleep(THINKING).await;
+    let mut client = Client { connection, state };
+    while client.state.is_running() {
+        client.send_random_kind().await.map_err(|error| format!("connection {number}: {error}"))?;
+        sleep(PAUSE).await;
     }
     Ok(())
 }
 
 impl Client {
-    async fn any_kind(&mut self) -> Result<(), Failure> {
-        let world = Arc::clone(&self.world);
+    async fn send_random_kind(&mut self) -> Result<(), Failure> {
+        let state = Arc::clone(&self.state);
         match random::below(100) {
             0..50 => {
-                let token = World::pick(&world.stock());
-                self.token("good", token, Demand::Claims).await
+                let token = RunState::pick(&state.stock());
+                self.send_token("good", token, Endpoint::Claims).await
             }
             50..58 => {
                 let token = match random::one_in(2) {
-                    true => world.revoked().last().cloned(),
-                    false => World::pick(&world.revoked()),
+                    true => state.revoked().last().cloned(),
+                    false => RunState::pick(&state.revoked()),
                 };
-                self.token("revoked elsewhere", token, Demand::Claims).await
+                self.send_token("revoked elsewhere", token, Endpoint::Claims).await
             }
             58..66 => {
-                let token = World::pick(&world.stock());
-                self.token("for a scope", token, Demand::Admin).await
+                let token = RunState::pick(&state.stock());
+                self.send_token("for a scope", token, Endpoint::Admin).await
             }
-            66..70 => self.token("new", Some(self.fresh(3_600)), Demand::Claims).await,
+            66..70 => self.send_token("new", Some(self.new_token(3_600)), Endpoint::Claims).await,
             // With the leeway, these tokens live for up to 4 more seconds.
             70..72 => {
-                let token = self.fresh(random::between(-28, -26));
+                let token = self.new_token(random::between(-28, -26));
                 for _ in 0..3 {
-                    self.token("expiring", Some(Arc::clone(&token)), Demand::Claims).await?;
+                    self.send_token("expiring", Some(Arc::clone(&token)), Endpoint::Claims).await?;
                 }
-                world.expires(token);
+                state.add_expiring(token);
                 Ok(())
             }
             72..75 => {
-                let token = world.expiring();
-                self.token("expiring", token, Demand::Claims).await
+                let token = state.expiring();
+                self.send_token("expiring", token, Endpoint::Claims).await
             }
             75..77 => {
                 let lifetime = random::between(-100_000, -31);
-                self.token("expired", Some(self.fresh(lifetime)), Demand::Claims).await
+                self.send_token("expired", Some(self.new_token(lifetime)), Endpoint::Claims).await
             }
             77 => {
-                let key = newest_key(&world);
-                let token = Token::new(&key, world.number(), 3_600, Flaw::None);
-                self.token("of a key just published", Some(Arc::new(token)), Demand::Claims).await
+                let key = newest_key(&state);
+                let token = Token::new(&key, state.number(), 3_600, Flaw::None);
+                self.send_token("of a key just published", Some(Arc::new(token)), Endpoint::Claims)
+                    .await
             }
             78 => self.log_out().await,
-            79..81 => self.changed().await,
-            81..83 => self.flawed("for another audience", Flaw::Audience).await,
-            83..85 => self.flawed("of another issuer", Flaw::Issuer).await,
-            85 => self.flawed("without expiry", Flaw::NoExpiry).await,
-            86 => self.unknown_key().await,
-            87..92 => self.without_a_token().await,
-            _ => self.malformed().await,
+            79..81 => self.send_changed_signature().await,
+            81..83 => self.send_flawed("for another audience", Flaw::Audience).await,
+            83..85 => self.send_flawed("of another issuer", Flaw::Issuer).await,
+            85 => self.send_flawed("without expiry", Flaw::NoExpiry).await,
+            86 => self.send_unknown_key().await,
+            87..92 => self.send_without_token().await,
+            _ => self.send_malformed().await,
         }
     }
 
-    fn fresh(&self, lifetime: i64) -> Arc<Token> {
-        let key = signing_key(&self.world);
-        Arc::new(Token::new(&key, self.world.number(), lifetime, Flaw::None))
+    fn new_token(&self, lifetime: i64) -> Arc<Token> {
+        let key = random_signing_key(&self.state);
+        Arc::new(Token::new(&key, self.state.number(), lifetime, Flaw::None))
     }
 
-    async fn token(
+    async fn send_token(
         &mut self,
         kind: &'static str,
         token: Option<Arc<Token>>,
-        demand: Demand,
+        endpoint: Endpoint,
     ) -> Result<(), Failure> {
         let Some(token) = token else { return Ok(()) };
         let before = token.revocation();
         let mut exchange = Exchange::begin();
-        let first_sent = token.is_sent(exchange.sent);
-        let (method, path) = match demand {
-            Demand::Claims => (Method::GET, "/whoami"),
-            Demand::Admin => (Method::GET, "/admin"),
-            Demand::LogOut => (Method::POST, "/logout"),
+        let first_sent = token.record_sent(exchange.sent);
+        let (method, path) = match endpoint {
+            Endpoint::Claims => (Method::GET, "/whoami"),
+            Endpoint::Admin => (Method::GET, "/admin"),
+            Endpoint::LogOut => (Method::POST, "/logout"),
         };
         let credential = [(header::AUTHORIZATION, token.credential())];
         let answer =
             self.send(method, path, &credential, Some(&token.subject), &mut exchange).await?;
-        if demand == Demand::LogOut && matches!(answer, Ok(Answer::Passed | Answer::NotStored)) {
+        if endpoint == Endpoint::LogOut && matches!(answer, Ok(Answer::Passed | Answer::NotStored))
+        {
             token.set_revocation(Revocation::LoggedOut(exchange.answered));
         }
         // A token that is revoked during the request may be rejected. A token that was revoked before must be rejected.
         let revocation = match (before, token.revocation()) {
             (Revocation::None, Revocation::None) => Revocation::None,
-            (Revocation::None, _) if demand == Demand::LogOut => Revocation::None,
+            (Revocation::None, _) if endpoint == Endpoint::LogOut => Revocation::None,
             (Revocation::None, _) => Revocation::Asked,
             (before, _) => before,
         };
         if answer == Ok(Answer::Passed)
             && let Revocation::Recorded(at) = revocation
-            && !self.world.redis.may_concern(at, exchange.answered)
+            && !self.state.redis_faults.may_be_down(at, exchange.answered)
         {
-            self.world.passed_after_revocation(exchange.sent.saturating_duration_since(at));
+            self.state.record_pass_after_revocation(exchange.sent.saturating_duration_since(at));
         }
-        let knows_key = judge::knows_key(&self.world, &token, &exchange);
+        let knows_key = expected_answers::server_knows_key(&self.state, &token, &exchange);
         if knows_key {
-            self.world.redis.note_stall(exchange.sent, exchange.answered);
+            self.state.redis_faults.record_stall(exchange.sent, exchange.answered);
         }
-        let expected =
-            judge::answers(&self.world, &token, first_sent, revocation, demand, &exchange);
+        let expected = expected_answers::for_token(
+            &self.state,
+            &token,
+            first_sent,
+            revocation,
+            endpoint,
+            &exchange,
+        );
         if answer == Ok(Answer::Unavailable) && knows_key {
-            self.world.redis.note_unavailable(exchange.answered);
+            self.state.redis_faults.record_unavailable(exchange.answered);
         }
         let kind = match revocation {
-            _ if !knows_key => "while their key comes or goes",
+            _ if !knows_key => "while their key is added or removed",
             Revocation::None => kind,
             Revocation::LoggedOut(_) => "logged out",
             Revocation::Asked | Revocation::Recorded(_) => "revoked elsewhere",
         };
-        self.judge(kind, answer, &expected);
+        self.check_answer(kind, answer, &expected);
         Ok(())
     }
 
     /// The server that got the log-out rejects the token from the next request on, even if the store could not record
     /// it.
     async fn log_out(&mut self) -> Result<(), Failure> {
-        let token = self.fresh(3_600);
-        self.token("log-out", Some(Arc::clone(&token)), Demand::LogOut).await?;
+        let token = self.new_token(3_600);
+        self.send_token("log-out", Some(Arc::clone(&token)), Endpoint::LogOut).await?;
         if matches!(token.revocation(), Revocation::LoggedOut(_)) {
-            revoker::remember(&self.world, Arc::clone(&token));
+            revoker::remember(&self.state, Arc::clone(&token));
         }
-        self.token("not logged out", Some(token), Demand::Claims).await
+        self.send_token("not logged out", Some(token), Endpoint::Claims).await
     }
 
-    async fn flawed(&mut self, kind: &'static str, flaw: Flaw) -> Result<(), Failure> {
-        let key = signing_key(&self.world);
-        let token = Token::new(&key, self.world.number(), 3_600, flaw);
-        self.bad(kind, &token.text, Some(token.key)).await
+    async fn send_flawed(&mut self, kind: &'static str, flaw: Flaw) -> Result<(), Failure> {
+        let key = random_signing_key(&self.state);
+        let token = Token::new(&key, self.state.number(), 3_600, flaw);
+        self.send_invalid(kind, &token.text, Some(token.key)).await
     }
 
     /// Changes one character of a valid token.
-    async fn changed(&mut self) -> Result<(), Failure> {
-        let Some(token) = World::pick(&self.world.stock()) else { return Ok(()) };
+    async fn send_changed_signature(&mut self) -> Result<(), Failure> {
+        let Some(token) = RunState::pick(&self.state.stock()) else { return Ok(()) };
         let mut text = token.text.clone().into_bytes();
         let signature = token.text.rfind('.').map_or(0, |dot| dot + 1);
         let at = signature + random::below(text.len() - 1 - signature);
         text[at] = if text[at] == b'A' { b'B' } else { b'A' };
         let text = String::from_utf8(text)?;
-        self.bad("with another signature", &text, Some(token.key)).await
+        self.send_invalid("with another signature", &text, Some(token.key)).await
     }
 
-    async fn unknown_key(&mut self) -> Result<(), Failure> {
-        let token = self.world.of_a_stranger();
-        self.bad("of an unknown key", &token.text, None).await
+    async fn send_unknown_key(&mut self) -> Result<(), Failure> {
+        let token = self.state.token_of_unpublished_key();
+        self.send_invalid("of an unknown key", &token.text, None).await
     }
 
-    async fn malformed(&mut self) -> Result<(), Failure> {
+    async fn send_malformed(&mut self) -> Result<(), Failure> {
         let length = 1 + random::below(10_000);
         let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
         let letter = || char::from(alphabet[random::below(alphabet.len())]);
@@ -208,11 +223,11 @@ impl Client {
         let mut exchange = Exchange::begin();
         let credential = [(header::AUTHORIZATION, credential(&text))];
         let answer = self.send(Method::GET, "/whoami", &credential, None, &mut exchange).await?;
-        self.judge("malformed", answer, &[Answer::TokenNotValid]);
+        self.check_answer("malformed", answer, &[Answer::TokenNotValid]);
         Ok(())
     }
 
-    async fn bad(
+    async fn send_invalid(
         &mut self,
         kind: &'static str,
         text: &str,
@@ -221,12 +236,12 @@ impl Client {
         let mut exchange = Exchange::begin();
         let credential = [(header::AUTHORIZATION, credential(text))];
         let answer = self.send(Method::GET, "/whoami", &credential, None, &mut exchange).await?;
-        let expected = judge::bad(&self.world, key, &exchange);
-        self.judge(kind, answer, &expected);
+        let expected = expected_answers::for_invalid_token(&self.state, key, &exchange);
+        self.check_answer(kind, answer, &expected);
         Ok(())
     }
 
-    async fn without_a_token(&mut self) -> Result<(), Failure> {
+    async fn send_without_token(&mut self) -> Result<(), Failure> {
         let one = |value| (header::AUTHORIZATION, HeaderValue::from_static(value));
         let (kind, headers, expected) = match random::below(4) {
             0 => ("without a credential", vec![], Answer::NotAuthenticated),
@@ -240,25 +255,30 @@ impl Client {
         };
         let mut exchange = Exchange::begin();
         let answer = self.send(Method::GET, "/whoami", &headers, None, &mut exchange).await?;
-        self.judge(kind, answer, &[expected]);
+        self.check_answer(kind, answer, &[expected]);
         Ok(())
     }
 
-    fn judge(&self, kind: &'static str, answer: Result<Answer, String>, expected: &[Answer]) {
+    fn check_answer(
+        &self,
+        kind: &'static str,
+        answer: Result<Answer, String>,
+        expected: &[Answer],
+    ) {
         match answer {
             Ok(answer) => {
-                self.world.count(kind, answer);
+                self.state.count(kind, answer);
                 if !expected.contains(&answer) {
                     let expected: Vec<_> = expected.iter().map(|answer| answer.name()).collect();
                     let expected = expected.join(" or ");
-                    let situation = self.world.situation();
-                    self.world.is_wrong(format!(
-                        "{kind}: {} in place of {expected} ({situation})",
+                    let faults = self.state.describe_faults();
+                    self.state.record_wrong_answer(format!(
+                        "{kind}: got {}, expected {expected} ({faults})",
                         answer.name()
                     ));
                 }
             }
-            Err(text) => self.world.is_wrong(format!("{kind}: {text}")),
+            Err(text) => self.state.record_wrong_answer(format!("{kind}: {text}")),
         }
     }
 
@@ -281,16 +301,20 @@ impl Client {
             let (parts, body) = response.into_parts();
             Ok::<_, hyper::Error>((parts, body.collect().await?.to_bytes()))
         };
-        let (parts, body) = timeout(PATIENCE, whole).await.map_err(|_| "no answer in time")??;
+        let (parts, body) =
+            timeout(TIMEOUT, whole).await.map_err(|_| "no answer within 10 seconds")??;
         exchange.end();
         Ok(Answer::read(parts.status, &parts.headers, &body, subject))
     }
 }
 
 /// Clients that disconnect, in the middle of a request or before its answer.
-pub(crate) async fn hang_up(world: Arc<World>, address: String) -> Result<(), Failure> {
-    while world.goes_on_for(Duration::from_millis(50)).await {
-        let token = Token::new(&newest_key(&world), world.number(), 3_600, Flaw::None);
+pub(crate) async fn disconnect_clients(
+    state: Arc<RunState>,
+    address: String,
+) -> Result<(), Failure> {
+    while state.sleep_while_running(Duration::from_millis(50)).await {
+        let token = Token::new(&newest_key(&state), state.number(), 3_600, Flaw::None);
         let text = format!(
             "GET /whoami HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
             token.text
@@ -302,7 +326,7 @@ pub(crate) async fn hang_up(world: Arc<World>, address: String) -> Result<(), Fa
         let mut stream = TcpStream::connect(&address).await?;
         stream.write_all(&text.as_bytes()[..length]).await?;
         drop(stream);
-        world.hung_up.fetch_add(1, Relaxed);
+        state.disconnects.fetch_add(1, Relaxed);
     }
     Ok(())
 }

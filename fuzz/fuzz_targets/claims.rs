@@ -1,8 +1,8 @@
-//! The strict reading of claims beside serde: what is accepted, what the registered claims say, and what a service author's
-//! own type gets to see.
+//! Compares the strict reading of claims with serde: which claims are accepted, the values of the registered claims,
+//! and the values of a service author's own type.
 //!
-//! Input: a byte that chooses by its remainder of 3, then (0) a claims set, (1) more members for one that is accepted, or
-//! (2) members beside `iss`.
+//! Input: one byte, and then a text. The byte modulo 3 selects the meaning of the text: (0) a claims set, (1)
+//! additional members of a valid claims set, or (2) additional members of a claims set with `iss` only.
 
 #![no_main]
 
@@ -78,7 +78,7 @@ fn check(token: &str, claims: &[u8]) {
             user
         }
         (Err(_), Err(_)) => return,
-        (ours, expected) => panic!("{:?}, but by the policy {expected:?}", ours.map(|_| ())),
+        (ours, expected) => panic!("{:?}, but the policy gives {expected:?}", ours.map(|_| ())),
     };
     assert_eq!(user.registered().as_json().as_bytes(), claims);
     assert_eq!(Some(user.claims().as_map()), json::strict(claims).as_ref());

@@ -1,6 +1,7 @@
 //! The grammar of compact JWS (RFC 7515 section 7.1) and the protected header.
 //!
-//! Input: a byte whose last bit chooses, then (0) a whole token, or (1) a header, NUL, and a payload, which are signed.
+//! Input: one byte, and then a text. If the last bit of the byte is 0, the text is a whole token. If it is 1, the text
+//! is a header, NUL, and a payload, and the target signs them.
 
 #![no_main]
 

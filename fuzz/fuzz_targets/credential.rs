@@ -1,4 +1,4 @@
-//! The one credential of a request: where it may stand, what makes it two, and what the service behind the layer sees.
+//! The credential of a request: where it may be, which requests have two, and what the service behind the layer sees.
 
 #![no_main]
 
@@ -73,7 +73,7 @@ enum Name {
     ProxyAuthorization,
 }
 
-/// What header values are put together from.
+/// The pieces of header values.
 #[derive(Debug, Arbitrary)]
 enum Piece<'a> {
     Token(Token),
@@ -139,7 +139,7 @@ fuzz_target!(|input: Input<'_>| {
         (Verdict::Passes(subject), Some(Seen(after))) => {
             let user = after.extensions.get::<Authenticated>();
             assert_eq!(user.and_then(|user| user.registered().subject()), subject);
-            is_concealed(input.layer, &before, &after);
+            check_concealed(input.layer, &before, &after);
         }
         (Verdict::Refused(refusals), None) => {
             let is_grpc = answer.headers.contains_key("grpc-status");
@@ -150,7 +150,9 @@ fuzz_target!(|input: Input<'_>| {
             let refusal = *refusal.unwrap_or_else(|| panic!("none of {refusals:?}: {answer:?}"));
             if is_grpc { answer.is_grpc_refusal(refusal) } else { answer.is_refusal(refusal) }
         }
-        (verdict, seen) => panic!("{verdict:?}, but seen: {}, {answer:?}", seen.is_some()),
+        (verdict, seen) => {
+            panic!("{verdict:?}, but the inner service was called: {}, {answer:?}", seen.is_some())
+        }
     }
 });
 
@@ -234,22 +236,22 @@ fn request(input: &Input<'_>) -> Option<Request<String>> {
 
 #[derive(Debug)]
 enum Verdict {
-    /// With this subject, or anonymously.
+    /// The request passes with this subject, or anonymously.
     Passes(Option<&'static str>),
-    /// With one of these.
+    /// The request gets one of these rejections.
     Refused(&'static [Refusal]),
 }
 
 const TWO: Verdict = Verdict::Refused(&[Refusal::InvalidRequest]);
 
-/// Nothing, bytes that no token has, or a token.
+/// No credential, bytes that cannot be a token, or a token.
 enum Found<'r> {
     Nothing,
     Wrong(&'static [Refusal]),
     Token(&'r [u8]),
 }
 
-/// The rules of the module `credential`, written a second time.
+/// A second implementation of the rules of the module `credential`.
 fn verdict(settings: Settings, request: &Parts) -> Verdict {
     let Parts { method, uri, headers, .. } = request;
     let is_preflight = settings.allows_preflight
@@ -305,7 +307,7 @@ fn verdict(settings: Settings, request: &Parts) -> Verdict {
     of_token(token)
 }
 
-/// Whether a lenient reader finds a token where the layer finds none.
+/// Whether a lenient reader finds a token although the layer finds none.
 fn is_found_by_others(settings: Settings, Parts { uri, headers, .. }: &Parts) -> bool {
     let lines = headers.get_all(header::AUTHORIZATION).iter();
     let in_header =
@@ -398,7 +400,7 @@ fn bearer(line: &[u8]) -> Found<'_> {
     }
     let begins_like_ours = scheme.len() >= 6 && scheme[..6].eq_ignore_ascii_case(b"bearer");
     if scheme.iter().all(|byte| lenient::is_token_character(*byte)) {
-        // Another scheme, or a space that was forgotten.
+        // Another scheme, or a missing space.
         let is_other = !begins_like_ours || space.is_some();
         return if is_other { Found::Nothing } else { Found::Wrong(&[Refusal::InvalidRequest]) };
     }
@@ -428,13 +430,13 @@ fn cookies(headers: &HeaderMap) -> Vec<&[u8]> {
     cookie_pairs(headers).filter_map(|pair| pair.trim_ascii().strip_prefix(b"session=")).collect()
 }
 
-/// Only tokens that are good have a subject that passes.
+/// Only valid tokens pass, with their subject.
 fn of_token(token: &[u8]) -> Verdict {
     let all = TOKENS.each_ref().map(|token| token.as_bytes());
     match all.iter().position(|known| *known == token) {
         Some(0) => Verdict::Passes(Some("good")),
         Some(1) => Verdict::Passes(Some("other")),
-        // Pieces may make a b64token or not; which of the two answers that is, is the matter of `responses`.
+        // The pieces may or may not form a b64token. The target `responses` checks which of the two answers is correct.
         _ => Verdict::Refused(&[Refusal::TokenNotValid, Refusal::InvalidRequest]),
     }
 }
@@ -477,8 +479,8 @@ fn is_same_origin(request: &Parts) -> bool {
     origin.is_some() && origin == split(&host)
 }
 
-/// The service behind the layer sees the request as it was, but for what could be a credential.
-fn is_concealed(settings: Settings, before: &Parts, after: &Parts) {
+/// Checks that the service behind the layer sees the request unchanged, except for possible credentials.
+fn check_concealed(settings: Settings, before: &Parts, after: &Parts) {
     assert_eq!((&before.method, before.uri.path()), (&after.method, after.uri.path()));
     if settings.has_query {
         assert!(!query_pairs(&after.uri).any(lenient::is_parameter), "{}", after.uri);

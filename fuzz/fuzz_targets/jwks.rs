@@ -1,7 +1,7 @@
-//! Documents of keys, and the metadata that lead to them.
+//! Key sets, and the issuer metadata that name them.
 //!
-//! Input: a byte whose last bit chooses, then (0) a key set, or (1) an issuer's metadata, NUL, and a key set: both as a
-//! server sends them.
+//! Input: one byte, and then a text. If the last bit of the byte is 0, the text is a key set. If it is 1, the text is
+//! an issuer's metadata, NUL, and a key set, both as a server sends them.
 
 #![no_main]
 
@@ -40,7 +40,8 @@ fn key_set(document: &str) {
     assert!(!set.is_empty());
     assert_eq!(set.len(), set.iter().count());
 
-    // The set may be read where serde gives up on it: at an element that is no JSON, which is refused by itself.
+    // The crate may read a set that serde cannot read: one element is not JSON, and the crate rejects only that
+    // element.
     if let Ok(Document { keys }) = serde_json::from_str(document) {
         assert_eq!(keys.len(), set.len() + set.refused().len());
         let refused: HashSet<usize> = set.refused().iter().map(|key| key.index()).collect();
@@ -52,17 +53,17 @@ fn key_set(document: &str) {
                 assert!(is_secret || Key::from_jwk_json(text.get()).is_err());
                 continue;
             }
-            let (key, alone) = (accepted.next().unwrap(), alone.expect("by itself, too"));
+            let (key, alone) = (accepted.next().unwrap(), alone.expect("also accepted alone"));
             assert_eq!((key.algorithm(), key.key_id()), (alone.algorithm(), alone.key_id()));
             let members = json::strict(text.get().as_bytes()).expect("strict");
-            is_sound(key, &members);
+            check_key(key, &members);
         }
     }
-    verifies_what_its_keys_signed(&set, document);
+    check_signatures(&set, document);
 }
 
-/// What must hold of a key that is used.
-fn is_sound(key: &Key, members: &Map<String, Value>) {
+/// Checks a key that the crate uses.
+fn check_key(key: &Key, members: &Map<String, Value>) {
     // `null` and empty arrays count as absent.
     let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
     let member = |name: &str| members.get(name).filter(|value| !is_empty(value));
@@ -108,13 +109,13 @@ fn is_hmac(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }
 
-/// A signature of ours is accepted only where our key stands in the document.
-fn verifies_what_its_keys_signed(set: &KeySet, document: &str) {
+/// The set verifies a signature of a test key only if the document contains that key.
+fn check_signatures(set: &KeySet, document: &str) {
     static SIGNED: LazyLock<[String; 2]> = LazyLock::new(|| {
         [Signer::Es256, Signer::EdDsa]
             .map(|signer| signer.sign(format!(r#"{{"alg":"{}"}}"#, signer.alg()).as_bytes(), b"{}"))
     });
-    // Of the test keys, as in `tests/fixtures/jwks.json`.
+    // The test keys in `tests/fixtures/jwks.json`.
     static OUR_KEYS: LazyLock<[String; 2]> = LazyLock::new(|| {
         let fixture = include_str!("../../tests/fixtures/jwks.json");
         let keys: Value = serde_json::from_str(fixture).unwrap();
@@ -125,20 +126,21 @@ fn verifies_what_its_keys_signed(set: &KeySet, document: &str) {
     });
     for (token, x) in SIGNED.iter().zip(&*OUR_KEYS) {
         if set.verify_compact(token.as_bytes()).is_ok() {
-            // With escapes it may stand there in other letters.
+            // With escapes, the document may spell it differently.
             assert!(document.contains(x.as_str()) || document.contains('\\'), "{document}");
         }
     }
 }
 
-/// What is read of metadata: serde refuses a member of these that stands there twice, and no other.
+/// The members of the metadata that are read. serde rejects the document if one of these occurs twice. Other members
+/// may occur twice.
 #[derive(Deserialize)]
 struct Metadata {
     issuer: Value,
     jwks_uri: Value,
 }
 
-/// Two documents, and which addresses were asked for.
+/// Two documents, and the addresses that were requested.
 struct Server {
     metadata: Vec<u8>,
     keys: Vec<u8>,
@@ -163,7 +165,7 @@ fn discovered(input: &[u8]) {
     let mut parts = input.splitn(2, |byte| *byte == 0);
     let metadata = parts.next().unwrap_or_default().to_vec();
     let keys = parts.next().unwrap_or_default().to_vec();
-    // Where the metadata are JSON; members that nobody uses may stand there twice, and need not be.
+    // `None` if the metadata is not JSON. Members that are not used may occur twice.
     let document = str::from_utf8(&metadata).unwrap_or_default();
     let members: Option<Metadata> = serde_json::from_str(document).ok();
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(document).is_ok();
@@ -189,7 +191,7 @@ fn discovered(input: &[u8]) {
             }
         }
         let health = remote.health();
-        remote.shutdown().await;
+        remote.task().shutdown().await;
         health
     });
     assert_eq!(health.attempts(), 1);
@@ -197,7 +199,7 @@ fn discovered(input: &[u8]) {
     let asked = asked.lock().unwrap();
     assert!(asked.len() <= 3, "{asked:?}");
     for url in asked.iter() {
-        // Metadata that came through TLS lead nowhere without.
+        // Metadata that was fetched with TLS must not lead to an address without TLS.
         let (scheme, rest) = url.split_once("://").unwrap_or_else(|| panic!("{url}"));
         assert!(scheme.eq_ignore_ascii_case("https"), "{url}");
         let host = rest.split(['/', '?']).next().unwrap();

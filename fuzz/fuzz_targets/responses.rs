@@ -1,5 +1,5 @@
-//! What refusals look like, whatever the operator and the client write into them: one of the documented answers, with a
-//! challenge that reads back what was put in, and nothing of the token.
+//! Checks rejections for any text that the operator and the client can put into them. Each is one of the documented
+//! answers. Its challenge contains the values that were set. No part of the token is in it.
 
 #![no_main]
 
@@ -193,7 +193,7 @@ impl Name {
     }
 }
 
-/// What is to come of a request; `None` where it is let through.
+/// The expected rejection of a request, or `None` if it passes.
 fn expected(input: &Input<'_>, headers: &http::HeaderMap) -> Option<Refusal> {
     let Some(credential) = headers.get(header::AUTHORIZATION) else {
         return Some(Refusal::NotAuthenticated);
@@ -201,7 +201,8 @@ fn expected(input: &Input<'_>, headers: &http::HeaderMap) -> Option<Refusal> {
     match input.credential {
         Credential::Twice => return Some(Refusal::InvalidRequest),
         Credential::Bad(_) => {
-            // A `~` is in b64tokens and in no JWT; then one of those, or none (RFC 6750 section 2.1).
+            // A b64token may contain `~`, and a JWT may not. So this is a b64token, or not a credential (RFC 6750
+            // section 2.1).
             let text = credential.as_bytes().strip_prefix(b"Bearer ").unwrap();
             let unpadded = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
             let is_b64token = text[..unpadded]

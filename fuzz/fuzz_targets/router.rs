@@ -1,9 +1,9 @@
-//! The router of the issuing side: calls in any order, with bodies, queries and paths of any kind.
+//! The router of the issuer: calls in any order, with any bodies, queries and paths.
 //!
-//! 1. Each answer is one that the token API documents. 503 comes only where the accounts are busy.
-//! 2. No token stands in an answer but where it is made.
-//! 3. At the end each token that was made opens the protected endpoint if and only if it should: by its kind, its time, and
-//!    what was revoked.
+//! 1. Each answer is one that the token API documents. The answer is 503 only if the accounts are busy.
+//! 2. An answer contains a token only if the call makes that token.
+//! 3. At the end, each token that was made passes the protected endpoint if and only if it should. That depends on its
+//!    kind, its time, and on the revocations.
 
 #![no_main]
 
@@ -30,7 +30,7 @@ use tower_bearer_issuing::{
 #[derive(Debug, Arbitrary)]
 struct Step<'a> {
     call: Call<'a>,
-    /// Of the tokens that were made; 255 is none.
+    /// The number of a token that was made. 255 means no token.
     token: u8,
     advance: Advance,
     dress: Dress<'a>,
@@ -54,7 +54,7 @@ enum Call<'a> {
 enum Who {
     Ada,
     Bob,
-    Nobody,
+    Unknown,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -137,7 +137,7 @@ enum Advance {
     Minutes(u8),
 }
 
-/// What is odd about a request around its call.
+/// What is unusual about the request, apart from its call.
 #[derive(Debug, Arbitrary)]
 enum Dress<'a> {
     Plain,
@@ -157,32 +157,32 @@ fuzz_target!(|steps: Vec<Step<'_>>| {
         }
         service.run(step);
     }
-    service.every_token_does_what_it_should();
+    service.check_every_token();
 });
 
-/// One run's part of a server: subjects of its own, at a time of its own.
+/// The part of a server that one run uses. Each run has its own subjects and its own time.
 struct Service {
     router: Router,
     clock: ManualClock,
-    /// What makes its subjects others than those of the run before.
+    /// The number of the run. It makes the subjects different from those of other runs.
     run: i64,
     now: u64,
     held: Vec<Held>,
-    /// Names of families are given here, one by one.
+    /// The number of the last family.
     families: usize,
 }
 
-/// A token that was made, and what is known of it.
+/// A token that was made, and its expected state.
 #[derive(Debug)]
 struct Held {
     text: String,
     kind: Kind,
     /// The subject.
     who: String,
-    /// What is revoked together.
+    /// Tokens with the same family are revoked together.
     family: usize,
     expires: u64,
-    /// Of a private token.
+    /// The id of a private token.
     id: i64,
     is_dead: bool,
 }
@@ -195,7 +195,7 @@ enum Kind {
 }
 
 thread_local! {
-    /// A server is large: its counters alone take megabytes. So one serves many runs.
+    /// A server is large: its counters alone take megabytes. So many runs share one server.
     static SERVER: RefCell<Option<(Router, ManualClock, i64)>> = const { RefCell::new(None) };
 }
 
@@ -255,12 +255,12 @@ impl Service {
         if !made {
             assert!(self.held.iter().all(|held| !body.contains(&held.text)), "{body}");
         }
-        // Only calls whose meaning is known change what is known.
+        // Only calls with a known effect change the expected states.
         match (&step.call, &step.dress) {
             (Call::Raw { .. } | Call::Fields { .. }, _) if method != Method::OPTIONS => {
-                self.learn_nothing(&answer, &path);
+                self.forget_tokens(&answer, &path);
             }
-            (call, _) => self.learn(call, step.token, &answer),
+            (call, _) => self.update_tokens(call, step.token, &answer),
         }
     }
 
@@ -346,17 +346,17 @@ impl Service {
         Answer::of(block_on(self.router.clone().oneshot(request)).unwrap())
     }
 
-    /// A call that was put together from pieces may have done anything that its token allows; where it succeeded, what is
-    /// held is forgotten.
-    fn learn_nothing(&mut self, answer: &Answer, path: &str) {
+    /// A raw call may have done anything that its token allows. If it may have changed something, all tokens are
+    /// forgotten, because their state is not known any more.
+    fn forget_tokens(&mut self, answer: &Answer, path: &str) {
         let is_read = answer.status == StatusCode::OK && path.contains("private_tokens");
-        // A refresh token that is used again ends its session, and that answer is 401.
+        // If a refresh token is used again, its session ends and the answer is 401.
         if !is_read && (answer.status.is_success() || path.contains("refresh")) {
             self.held.clear();
         }
     }
 
-    fn learn(&mut self, call: &Call<'_>, bearer: u8, answer: &Answer) {
+    fn update_tokens(&mut self, call: &Call<'_>, bearer: u8, answer: &Answer) {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let text = |name: &str| body[name].as_str().map(str::to_owned);
         let is_done = answer.status.is_success();
@@ -383,14 +383,14 @@ impl Service {
                     }
                     self.hold_pair(&text, &who, family);
                 } else if kind == Kind::Refresh && answer.status == StatusCode::UNAUTHORIZED {
-                    // Used twice, or revoked, or too old: it does not matter here which. Its session may be over.
+                    // It was used twice, is revoked, or is expired. In each case its session may have ended.
                     self.held.retain(|held| held.family != family);
                 }
             }
             Call::LogOut { token } if is_done => {
                 let (_, kind) = caller.expect("log-out demands a token");
                 assert_eq!(kind, Kind::Access);
-                let family = self.chosen(*token).expect("and a refresh token").family;
+                let family = self.chosen(*token).expect("log-out demands a refresh token").family;
                 let own = self.chosen(bearer).expect("as above").text.clone();
                 for held in &mut self.held {
                     held.is_dead |= held.text == own || held.family == family;
@@ -419,7 +419,7 @@ impl Service {
                 assert_eq!(kind, Kind::Access);
                 let id = self.chosen(*token).map_or(1, |held| held.id);
                 for held in self.held.iter_mut().filter(|held| held.id == id) {
-                    assert_eq!(held.who, who, "another's token");
+                    assert_eq!(held.who, who, "the token of another user");
                     held.is_dead = true;
                 }
             }
@@ -456,7 +456,7 @@ impl Service {
         let expires = match expires {
             Expiry::Tomorrow => self.now + 86_400,
             Expiry::InSeconds(count) => self.now + u64::from(*count),
-            // Whatever it said, it was found to be good: its end is not tried.
+            // The router accepted the text. This target does not parse it, so it does not test the expiry.
             Expiry::Text(_) => return,
         };
         self.held.push(Held {
@@ -474,19 +474,20 @@ impl Service {
         !held.is_dead && self.now < held.expires
     }
 
-    fn every_token_does_what_it_should(&self) {
+    fn check_every_token(&self) {
         for held in &self.held {
             let request = Request::get("/api/v1/me")
                 .header(header::AUTHORIZATION, format!("Bearer {}", held.text))
                 .body(Body::empty());
             let answer = self.send(request.unwrap());
             let opens = self.is_alive(held) && held.kind != Kind::Refresh;
-            // A token after a cut-off is dated a second into the future, and so ends a second later.
+            // A token that is issued after a cut-off has an `iat` one second in the future. So it also expires one
+            // second later.
             let is_on_the_edge = held.kind == Kind::Access && self.now.abs_diff(held.expires) <= 2;
             if answer.status == StatusCode::OK && (opens || is_on_the_edge && !held.is_dead) {
                 assert_eq!(answer.body, held.who);
             } else {
-                assert!(!opens, "refused: {held:?}");
+                assert!(!opens, "rejected: {held:?}");
                 answer.is_refusal(Refusal::TokenNotValid);
             }
         }
@@ -504,7 +505,7 @@ fn request(
     if matches!(dress, Dress::NoSlash) && path.ends_with('/') {
         path.pop();
     }
-    // axum's `nest` has no way to what is in it by the bare prefix with a slash: that is the outer router's 404.
+    // axum's `nest` does not route the bare prefix with a slash to the nested router. The outer router answers 404.
     if path.split(['?', '#']).next() == Some("/") {
         return None;
     }
@@ -584,7 +585,7 @@ fn is_documented(answer: &Answer, method: &Method, is_busy: bool) {
         413 | 415 => assert!(is_detail, "{text}"),
         429 => assert!(is_detail && answer.header(header::RETRY_AFTER).is_some(), "{answer:?}"),
         503 if is_busy => answer.is_refusal(Refusal::Unavailable),
-        _ => panic!("not documented: {answer:?}"),
+        _ => panic!("undocumented answer: {answer:?}"),
     }
 }
 
@@ -593,7 +594,7 @@ impl Who {
         match self {
             Self::Ada => format!("{}@ada.example", 2 * run),
             Self::Bob => format!("{}@bob.example", 2 * run + 1),
-            Self::Nobody => "nobody@example.org".to_owned(),
+            Self::Unknown => "nobody@example.org".to_owned(),
         }
     }
 
@@ -601,7 +602,7 @@ impl Who {
         match self {
             Self::Ada => (2 * run).to_string(),
             Self::Bob => (2 * run + 1).to_string(),
-            Self::Nobody => String::new(),
+            Self::Unknown => String::new(),
         }
     }
 }
@@ -672,8 +673,8 @@ fn date(second: u64) -> String {
     format!("2027-01-{:02}T{hour:02}:{minute:02}:{second:02}Z", 15 + days)
 }
 
-/// All those at `ada.example` and `bob.example` have accounts, by their number, and the password `right`; `busy` is a state of
-/// the service.
+/// All numbers at `ada.example` and `bob.example` have an account with the password `right`. The password `busy` makes
+/// the service busy.
 struct People;
 
 impl Accounts for People {

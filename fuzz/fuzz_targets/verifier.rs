@@ -1,11 +1,11 @@
-//! The decision on a token, beside three others: the policy written a second time, jsonwebtoken with its strictest options,
-//! and our own with and without the cache of verified tokens.
+//! Compares the decision on a token with three others: the second implementation of the policy, jsonwebtoken with its
+//! strictest options, and this crate with and without the token cache.
 //!
-//! 1. We accept what the policy accepts, and nothing else.
-//! 2. What we accept, jsonwebtoken accepts, with the same claims; but for the differences that
-//!    `tests/tokens/differential.rs` names.
-//! 3. A token that is sent again gets the same answer, whether or not tokens are remembered.
-//! 4. No other text than the token itself is accepted, before and after the token was remembered.
+//! 1. This crate accepts the same tokens as the policy.
+//! 2. If this crate accepts a token, jsonwebtoken accepts it with the same claims. The exceptions
+//!    are listed in `tests/tokens/differential.rs`.
+//! 3. A token that is sent again gets the same answer, with and without the token cache.
+//! 4. No changed text of a token is accepted, before and after the token is in the cache.
 
 #![no_main]
 
@@ -39,7 +39,7 @@ type Decision = Result<Map<String, Value>, RejectionKind>;
 static TRUSTED: LazyLock<Issuer> = LazyLock::new(|| trusted::issuer(trusted::keys()));
 
 fuzz_target!(|input: Input<'_>| {
-    // The system's time, because jsonwebtoken knows no other.
+    // The system time, because jsonwebtoken always uses it.
     let now = jsonwebtoken::get_current_timestamp();
     let texts = input.token.render(now);
     let token = &*texts.token;
@@ -52,21 +52,22 @@ fuzz_target!(|input: Input<'_>| {
     }
 
     let policy = judge(token, now);
-    assert_eq!(ours.is_ok(), policy.is_ok(), "{ours:?}, but by the policy {policy:?}");
+    assert_eq!(ours.is_ok(), policy.is_ok(), "{ours:?}, but the policy gives {policy:?}");
 
     let theirs = theirs(input.token.signer, token);
     let without_ignored = match (&ours, &theirs, &texts.without_ignored) {
         (Ok(_), None, Some(token)) => self::theirs(input.token.signer, token),
         _ => None,
     };
-    // In the same second, or else the two have looked at different clocks.
+    // Compare only within the same second. Otherwise the two have used different times.
     if jsonwebtoken::get_current_timestamp() == now {
         match (&ours, theirs.or(without_ignored)) {
             (Ok(ours), Some(theirs)) => assert_eq!(*ours, theirs),
             (Ok(_), None) => assert!(texts.has_fractions, "only we accept {token}"),
             (Err(_), Some(_)) => {
-                let rule = policy.expect_err("we refuse what the policy refuses");
-                // jsonwebtoken accepts an array with the issuer's name (`tests/tokens/differential.rs`), which is "iss array" here.
+                let rule = policy.expect_err("both reject");
+                // jsonwebtoken accepts an array that contains the issuer's name (`tests/tokens/differential.rs`). The
+                // policy calls that "iss array".
                 assert!(!matches!(rule, "signature" | "compact" | "alg" | "iss"), "{rule}");
             }
             (Err(_), None) => {}
@@ -78,10 +79,10 @@ fuzz_target!(|input: Input<'_>| {
         for mutation in changes {
             let changed = mutation.of(token);
             if changed != token.as_bytes() {
-                is_refused(&plain, &caching, &changed, token, mutation);
+                check_is_rejected(&plain, &caching, &changed, token, mutation);
             }
         }
-        assert_eq!(decide(&caching, token), ours, "after others");
+        assert_eq!(decide(&caching, token), ours, "after the changed texts");
     }
 });
 
@@ -110,8 +111,9 @@ fn theirs(signer: Signer, token: &str) -> Option<Map<String, Value>> {
     jsonwebtoken::decode(token, signer.their_key(), &strictest).ok().map(|token| token.claims)
 }
 
-/// By itself where nothing is remembered, and as a request has it where the token is: bytes that are no text stand only there.
-fn is_refused(
+/// Checks the text directly without the cache, and in a request with the cache. Bytes that are not UTF-8 can occur only
+/// in a request.
+fn check_is_rejected(
     plain: &Authenticator,
     caching: &Authenticator,
     bytes: &[u8],
@@ -122,7 +124,7 @@ fn is_refused(
         assert!(decide(plain, text).is_err(), "{mutation:?} of {token}");
     }
     let Ok(header) = HeaderValue::from_bytes(&[b"Bearer ", bytes].concat()) else { return };
-    // More than one space may stand before a token (RFC 9110 section 11.4).
+    // There may be several spaces before a token (RFC 9110 section 11.4).
     if bytes.trim_ascii_start() == token.as_bytes() {
         return;
     }

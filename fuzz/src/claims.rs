@@ -1,11 +1,11 @@
-//! Claims types of service authors, to be read by way of the crate and by serde_json alone.
+//! Claims types as service authors write them. The crate reads them, and serde_json alone reads them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Most kinds of fields that serde knows.
+/// Most kinds of fields that serde supports.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Typed {
     pub iss: String,
@@ -57,7 +57,7 @@ pub enum Role {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Wrapped(String);
 
-/// What is not named is kept.
+/// Keeps the members that it does not name.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Flattened {
     #[serde(flatten)]
@@ -73,7 +73,7 @@ pub struct Known {
     pub sub: Option<String>,
 }
 
-/// One of several, told apart by what fits, or by a member.
+/// One of several types. serde selects the first that fits, or selects by the value of a member.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Untagged {

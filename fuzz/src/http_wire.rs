@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 
 use crate::block_on;
 
-/// A response, read to its end.
+/// A response whose body was read completely.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -16,7 +16,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// The refusals of the layer.
+/// The rejections of the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     NotAuthenticated,
@@ -97,20 +97,20 @@ impl Answer {
         B::Error: std::fmt::Debug,
     {
         let (parts, body) = response.into_parts();
-        let body = block_on(body.collect()).expect("the body ends well").to_bytes();
+        let body = block_on(body.collect()).expect("the body ends without an error").to_bytes();
         Self { status: parts.status, headers: parts.headers, body }
     }
 
-    /// The value of a header that stands there once at most.
+    /// The value of a header that occurs at most once.
     #[track_caller]
     pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         let mut lines = self.headers.get_all(name).iter();
         let line = lines.next().map(|line| line.to_str().expect("printable ASCII"));
-        assert_eq!(lines.next(), None, "a header stands there twice: {self:?}");
+        assert_eq!(lines.next(), None, "a header occurs twice: {self:?}");
         line
     }
 
-    /// What every refusal has but for its challenge, which may have more to say.
+    /// Checks the properties of every rejection. The parameters of the challenge are not checked, because they differ.
     #[track_caller]
     pub fn is_refusal(&self, refusal: Refusal) {
         assert_eq!(self.status.as_u16(), refusal.status(), "{self:?}");
@@ -122,7 +122,7 @@ impl Answer {
         assert_eq!(self.header(header::RETRY_AFTER).is_some(), refusal == Refusal::Unavailable);
     }
 
-    /// Trailers only: the answer to gRPC.
+    /// Checks the rejection of a gRPC request, which is trailers only.
     #[track_caller]
     pub fn is_grpc_refusal(&self, refusal: Refusal) {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
@@ -142,11 +142,11 @@ impl Answer {
     #[track_caller]
     pub fn challenge(&self) -> Option<BTreeMap<String, String>> {
         let challenge = self.header(header::WWW_AUTHENTICATE)?;
-        Some(parameters(challenge).unwrap_or_else(|| panic!("no challenge: {challenge}")))
+        Some(parameters(challenge).unwrap_or_else(|| panic!("not a challenge: {challenge}")))
     }
 }
 
-/// `Bearer name="value", ...`, each name once. Quoted pairs are none of ours.
+/// Reads `Bearer name="value", ...`, each name once. The crate never writes quoted pairs, so they are errors here.
 fn parameters(challenge: &str) -> Option<BTreeMap<String, String>> {
     let mut rest = challenge.strip_prefix("Bearer ")?;
     let mut parameters = BTreeMap::new();

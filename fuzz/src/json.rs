@@ -1,7 +1,8 @@
-//! What a strict reading of a JSON object accepts, by way of serde_json.
+//! Reads a JSON object strictly, with serde_json.
 //!
-//! serde_json decides what is JSON; the rest is added here: one object, no name twice at any level once escapes are
-//! resolved, 32 levels, and no name that serde_json gives a meaning of its own.
+//! serde_json decides whether a text is JSON. This module adds the other rules: the text is one object, no name occurs
+//! twice at any level after escapes are resolved, there are at most 32 levels, and no name has a special meaning in
+//! serde_json.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, value::RawValue};
 const MAX_DEPTH: usize = 32;
 const PRIVATE_TO_SERDE: &str = "$serde_json::private::";
 
-/// The members, where the text is strict.
+/// The members, if the text is strict.
 pub fn strict(text: &[u8]) -> Option<Map<String, Value>> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let is_object = Strict { depth: 0 }.deserialize(&mut reader).ok()?;
@@ -19,15 +20,15 @@ pub fn strict(text: &[u8]) -> Option<Map<String, Value>> {
     if !is_object || std::str::from_utf8(text).is_err() {
         return None;
     }
-    Some(serde_json::from_slice(text).expect("what was read once is read again"))
+    Some(serde_json::from_slice(text).expect("the text was valid a moment ago"))
 }
 
 /// The text of each member's value.
 pub fn literals(text: &[u8]) -> BTreeMap<String, Box<RawValue>> {
-    serde_json::from_slice(text).expect("this was strict JSON")
+    serde_json::from_slice(text).expect("the text is strict JSON")
 }
 
-/// Reads one value, `depth` levels deep, and says whether it is an object.
+/// Reads one value at level `depth`. Returns whether it is an object.
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
@@ -62,7 +63,7 @@ impl<'de> Visitor<'de> for Strict {
         let mut names = Vec::<String>::new();
         while let Some(name) = map.next_key::<String>()? {
             if names.contains(&name) || name.starts_with(PRIVATE_TO_SERDE) {
-                return Err(A::Error::custom("a name that may not stand here"));
+                return Err(A::Error::custom("a name that is not allowed here"));
             }
             names.push(name);
             map.next_value_seed(inside)?;

@@ -1,7 +1,6 @@
-//! What the targets share: keys, the reading of JSON that ours is held against, and the policy written a second time.
+//! Shared by the targets: keys, a second JSON reader, and a second implementation of the policy.
 //!
-//! But for `trusted`, nothing here calls into the crate: a rule that was taken from there could not show that it is broken
-//! there.
+//! Only `trusted` calls the crate. A rule that is taken from the crate could not show that it is broken in the crate.
 
 pub mod claims;
 pub mod http_wire;
@@ -19,10 +18,10 @@ use tokio::runtime::{Builder, Runtime};
 pub const ISSUER: &str = "https://issuer.example";
 pub const AUDIENCE: &str = "api://orders";
 
-/// The time that targets set whose oracle does not look at the system's clock: 2027-01-15T08:00:00Z.
+/// The time for targets whose oracle does not read the system clock: 2027-01-15T08:00:00Z.
 pub const NOW: u64 = 1_800_000_000;
 
-/// Runs a future to its end on this thread. Time stands still there, but where everything waits for it.
+/// Runs a future to its end on this thread. Time is paused, and advances only when all tasks wait for it.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME

@@ -1,4 +1,4 @@
-//! Changes to a token's bytes, each of which makes another text that must not be accepted.
+//! Changes to the bytes of a token. Each makes a different text, which must be rejected.
 
 use arbitrary::Arbitrary;
 
@@ -26,17 +26,17 @@ pub enum Mutation<'a> {
     },
     Append(&'a [u8]),
     Prepend(&'a [u8]),
-    /// `=` behind a part, as many as base64 with padding would have or not.
+    /// `=` after a part. The number may or may not be the one that padded base64 would have.
     Pad {
         part: u8,
         count: u8,
     },
-    /// Bits behind the last byte of a part, which mean nothing.
+    /// Bits after the last byte of a part. They have no meaning.
     TrailingBits {
         part: u8,
         bits: u8,
     },
-    /// `+` and `/` for `-` and `_`.
+    /// `+` and `/` instead of `-` and `_`.
     OtherAlphabet {
         part: u8,
     },
@@ -51,7 +51,7 @@ pub enum Mutation<'a> {
     EmptyPart {
         part: u8,
     },
-    /// The other case of a letter.
+    /// Changes the case of a letter.
     Case {
         at: u16,
     },
@@ -64,7 +64,7 @@ pub enum Mutation<'a> {
     },
 }
 
-/// What is tried on every token.
+/// These changes are made to every token.
 pub const ALWAYS: [Mutation<'static>; 18] = [
     Mutation::Append(b"="),
     Mutation::Append(b"=="),
@@ -89,7 +89,7 @@ pub const ALWAYS: [Mutation<'static>; 18] = [
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 impl Mutation<'_> {
-    /// The bytes after the change, which may be those before.
+    /// The bytes after the change. They may be the same as before.
     pub fn of(&self, token: &str) -> Vec<u8> {
         let mut bytes = token.as_bytes().to_vec();
         let place = |at: u16| usize::from(at).min(bytes.len() - 1);
@@ -171,7 +171,7 @@ fn with_part(token: &str, part: u8, change: impl FnOnce(String) -> String) -> Ve
     parts.join(".").into_bytes()
 }
 
-/// Two characters of base64 have four bits more than their byte, three have two.
+/// Two base64 characters have four bits more than their byte. Three have two bits more than their two bytes.
 fn trailing_bits(text: String, bits: u8) -> String {
     let free = match text.len() % 4 {
         2 => 0b1111,

@@ -1,4 +1,4 @@
-//! The default policy of a verifier, written a second time over serde_json's values.
+//! A second implementation of the default policy of a verifier, with the values of serde_json.
 //!
 //! It trusts three keys: HS256 with `kid` `hs`, ES256 with `kid` `es`, EdDSA without one.
 
@@ -13,10 +13,10 @@ use crate::{
 const LEEWAY: u64 = 30;
 const MAX_TOKEN_LENGTH: usize = 8 * 1024;
 
-/// The largest whole number that every reader of JSON sees alike.
+/// The largest integer that every JSON reader reads exactly.
 const MAX_SECONDS: u64 = 1 << 53;
 
-/// What the registered claims of an accepted token say.
+/// The registered claims of an accepted token.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Registered {
     pub subject: Option<String>,
@@ -29,7 +29,7 @@ pub struct Registered {
     pub issued_at: Option<u64>,
 }
 
-/// What is to be said of a token at this time; where it is refused, by which rule.
+/// Judges a token at this time. The error is the name of the rule that rejects it.
 pub fn judge(token: &str, now: u64) -> Result<Registered, &'static str> {
     if token.len() > MAX_TOKEN_LENGTH {
         return Err("length");
@@ -42,7 +42,7 @@ pub fn judge(token: &str, now: u64) -> Result<Registered, &'static str> {
     judge_claims(&claims, now)
 }
 
-/// Whose token this header says it is.
+/// The signer that the header of a token names.
 pub fn judge_header(header: &[u8]) -> Result<Signer, &'static str> {
     let (signer, typ) = judge_jws_header(header)?;
     match typ.map(|typ| short(&typ)).as_deref() {
@@ -51,7 +51,7 @@ pub fn judge_header(header: &[u8]) -> Result<Signer, &'static str> {
     }
 }
 
-/// The same for a JWS of any type: whose it says it is, and its `typ`.
+/// The signer that the header of a JWS of any type names, and its `typ`.
 pub fn judge_jws_header(header: &[u8]) -> Result<(Signer, Option<String>), &'static str> {
     let members = strict(header).ok_or("header")?;
     if ["crit", "b64", "enc"].iter().any(|name| members.contains_key(*name)) {
@@ -79,7 +79,7 @@ pub fn judge_jws_header(header: &[u8]) -> Result<(Signer, Option<String>), &'sta
     Ok((signer, typ.map(str::to_owned)))
 }
 
-/// A media type without case and `application/`.
+/// A media type in lower case, without `application/`.
 fn short(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
     typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
@@ -152,7 +152,7 @@ fn optional<'m>(
     }
 }
 
-/// A string or an array of strings; an audience is not empty.
+/// A string or an array of strings. An audience must not be empty.
 fn strings(members: &Map<String, Value>, name: &str) -> Result<Option<Vec<String>>, &'static str> {
     match members.get(name) {
         None => Ok(None),
@@ -165,7 +165,7 @@ fn strings(members: &Map<String, Value>, name: &str) -> Result<Option<Vec<String
     }
 }
 
-/// The whole seconds of a number, digit by digit: a double would round.
+/// The whole seconds of a number. It reads digit by digit, because a double would round.
 fn seconds(literal: &str) -> Option<u64> {
     if !literal.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -176,7 +176,7 @@ fn seconds(literal: &str) -> Option<u64> {
     let digits = format!("{whole}{fraction}");
     let significant = digits.trim_start_matches('0');
     let leading = digits.len() - significant.len();
-    // How many of the significant digits stand before the point.
+    // The number of significant digits before the decimal point.
     let places = whole.len() as i128 - leading as i128 + exponent;
     if significant.is_empty() || places <= 0 {
         return Some(0);

@@ -1,4 +1,4 @@
-//! Tokens from any header and claims, signed by another library (jsonwebtoken).
+//! Signs tokens with any header and claims, with another library (jsonwebtoken).
 
 use std::sync::LazyLock;
 
@@ -77,7 +77,7 @@ impl Signer {
         }
     }
 
-    /// A token, whatever the header says of its algorithm.
+    /// Signs a token. The header may name a different algorithm.
     pub fn sign(self, header: &[u8], claims: &[u8]) -> String {
         let input = format!("{}.{}", base64url(header), base64url(claims));
         let signature =
@@ -85,7 +85,7 @@ impl Signer {
         format!("{input}.{}", signature.unwrap())
     }
 
-    /// Whether the last part of a token is this signer's signature of the others.
+    /// Whether the last part of a token is this signer's signature of the first two parts.
     pub fn has_signed(self, token: &str) -> bool {
         let Some((input, signature)) = token.rsplit_once('.') else { return false };
         jsonwebtoken::crypto::verify(signature, input.as_bytes(), self.their_key(), self.theirs())
@@ -97,7 +97,7 @@ pub fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The three parts of a compact JWS (RFC 7515 section 7.1), decoded, by another decoder.
+/// The three parts of a compact JWS (RFC 7515 section 7.1), decoded by another base64 library.
 pub fn parts(token: &[u8]) -> Option<[Vec<u8>; 3]> {
     let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
     let [header, payload, signature] = parts[..] else { return None };

@@ -1,4 +1,4 @@
-//! Tokens out of fuzz bytes: mostly well formed, odd in one place or two.
+//! Makes tokens from fuzz input. Most are well formed, with one or two unusual parts.
 
 use std::fmt::Write;
 
@@ -9,13 +9,13 @@ use crate::{AUDIENCE, ISSUER, signer::Signer};
 #[derive(Debug, Arbitrary)]
 pub struct Token<'a> {
     pub signer: Signer,
-    /// In place of the signer's own.
+    /// Replaces the name of the signer's algorithm.
     alg: Option<Word<'a>>,
     header: Vec<Member<'a, HeaderName<'a>>>,
     claims: Vec<Member<'a, ClaimName<'a>>>,
     space: Space,
     forgery: u8,
-    /// In steps of eight seconds, around ten minutes.
+    /// The time until the token expires: ten minutes, plus this many steps of eight seconds.
     end: i8,
 }
 
@@ -23,7 +23,7 @@ pub struct Token<'a> {
 struct Member<'a, N> {
     name: N,
     value: Json<'a>,
-    /// Stands beside a member of this name that is there already, in place of replacing it.
+    /// Whether it is added next to an existing member of this name. Otherwise it replaces that member.
     is_added: bool,
     has_escapes: bool,
 }
@@ -46,7 +46,7 @@ enum Extension {
     Enc,
 }
 
-/// What jsonwebtoken reads and demands a type of, and we ignore (RFC 7515 section 4).
+/// Members whose type jsonwebtoken checks and this crate ignores (RFC 7515 section 4).
 #[derive(Debug, PartialEq, Arbitrary)]
 enum ReadByThem {
     Jwk,
@@ -116,12 +116,12 @@ enum Space {
     Lines,
 }
 
-/// A token, and the same without the header members that only jsonwebtoken looks at.
+/// A token, and the same token without the header members that only jsonwebtoken reads.
 #[derive(Debug)]
 pub struct Texts {
     pub token: String,
     pub without_ignored: Option<String>,
-    /// Whether dates have fractions: jsonwebtoken rounds them, we cut them off.
+    /// Whether dates have fractions. jsonwebtoken rounds them, and this crate truncates them.
     pub has_fractions: bool,
 }
 
@@ -162,7 +162,7 @@ impl Token<'_> {
         }
     }
 
-    /// Most are signed by whom they name; what is left are the forgeries that everybody tries.
+    /// Most tokens are signed by the signer that they name. The others are common forgeries.
     fn sign(&self, header: &str, claims: &str) -> String {
         let [header, claims] = [header.as_bytes(), claims.as_bytes()];
         let token = self.signer.sign(header, claims);
@@ -313,11 +313,11 @@ impl Json<'_> {
                 write!(text, "{}1{}", "[".repeat(levels), "]".repeat(levels))
             }
         };
-        written.expect("a string takes everything");
+        written.expect("writing to a string cannot fail");
     }
 }
 
-/// In quotes; with escapes, the first character is written as one that needs none.
+/// A JSON string. With `has_escapes`, its first character is written as an escape even if it needs none.
 fn quoted(text: &str, has_escapes: bool) -> String {
     let plain = serde_json::to_string(text).expect("a string is JSON");
     match text.chars().next() {
@@ -325,7 +325,7 @@ fn quoted(text: &str, has_escapes: bool) -> String {
             let rest = serde_json::to_string(&text[first.len_utf8()..]).expect("a string is JSON");
             let mut escape = String::new();
             for unit in first.encode_utf16(&mut [0; 2]) {
-                write!(escape, "\\u{unit:04x}").expect("a string takes everything");
+                write!(escape, "\\u{unit:04x}").expect("writing to a string cannot fail");
             }
             format!("\"{escape}{}", &rest[1..])
         }

@@ -1,4 +1,4 @@
-//! The crate's side: the keys that `policy` trusts, and authenticators with its defaults.
+//! Calls the crate: the keys that `policy` trusts, and authenticators with default settings.
 
 use tower_bearer::{
     Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key, KeySet, claims::Clock,

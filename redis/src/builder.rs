@@ -3,14 +3,14 @@
 use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use super::{
-    ConnectError, Inner, RedisStore,
-    dial::Dialer,
-    health::Health,
-    link::{Absence, Link},
-    names::Space,
-    tls::{Roots, Tls},
-    waiting::Waiting,
+    connection::{Dialer, Roots, Tls, start},
+    data_loss::Health,
+    error::ConnectError,
+    keys::Keys,
+    reconnect::{Link, LinkReport, ReplicaWait, UnreachableAtStart},
+    store::{RedisStore, StoreInner},
 };
+use tower_bearer::BackgroundTask;
 
 const WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_600);
 
@@ -22,8 +22,24 @@ pub struct RedisBuilder {
     connect_timeout: Duration,
     command_timeout: Duration,
     wait: Option<(u32, Duration)>,
-    absence: Absence,
+    unreachable: UnreachableAtStart,
     tls: Tls,
+}
+
+impl RedisStore {
+    /// Connects with the default settings. [`builder`](Self::builder) lets you change them.
+    ///
+    /// # Errors
+    /// The same as [`RedisBuilder::connect`].
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::builder(url).connect().await
+    }
+
+    /// Returns the settings of a store. The URL is `redis://[user[:password]@]host[:port][/database][?protocol=resp3]`,
+    /// the same with `rediss://` for TLS, or `unix:///path[?db=..&user=..&pass=..&protocol=resp3]`.
+    pub fn builder(url: &str) -> RedisBuilder {
+        RedisBuilder::new(url)
+    }
 }
 
 impl RedisBuilder {
@@ -34,7 +50,7 @@ impl RedisBuilder {
             connect_timeout: Duration::from_secs(1),
             command_timeout: Duration::from_millis(500),
             wait: None,
-            absence: Absence::IsAnError,
+            unreachable: UnreachableAtStart::IsAnError,
             tls: Tls::new(),
         }
     }
@@ -82,7 +98,7 @@ impl RedisBuilder {
     /// server if it meets it later. [`is_seeded`](RedisStore::is_seeded) fails with the reason why there is no
     /// connection.
     pub fn allow_unreachable_at_start(mut self) -> Self {
-        self.absence = Absence::MayPass;
+        self.unreachable = UnreachableAtStart::IsAllowed;
         self
     }
 
@@ -136,38 +152,50 @@ impl RedisBuilder {
 
     /// Connects, and checks whether the server can be relied on.
     ///
-    /// Needs a Tokio runtime with I/O and timer enabled. Starts a task in that runtime that reconnects. It is not an
-    /// error if Redis was not [seeded](RedisStore::seed) yet.
+    /// Needs a Tokio runtime with I/O and timer enabled. Starts a [task](RedisStore::task) in that runtime that
+    /// reconnects. It is not an error if Redis was not [seeded](RedisStore::seed) yet.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(self) -> Result<RedisStore, ConnectError> {
         for (timeout, name) in [
-            (self.connect_timeout, "connect timeout (above zero)"),
-            (self.command_timeout, "command timeout (above zero)"),
+            (self.connect_timeout, "a connect timeout above zero"),
+            (self.command_timeout, "a command timeout above zero"),
         ] {
             if timeout.is_zero() {
                 return Err(ConnectError::OutOfRange(name));
             }
         }
         let dialer = Dialer::new(&self.url, &self.tls, self.connect_timeout, self.command_timeout)?;
-        let space = Arc::new(Space::new(&self.prefix));
-        let health = Health { space: Arc::clone(&space), seen: Arc::default() };
-        let waiting = match self.wait {
-            None => None,
+        let keys = Arc::new(Keys::new(&self.prefix));
+        let health = Health { keys: Arc::clone(&keys), known: Arc::default() };
+        let task = BackgroundTask::new("redis connection");
+        let report = LinkReport::new(&task);
+        let (replica_wait, wait_keeper) = match self.wait {
+            None => (None, None),
             // `WAIT 0` does not wait for any replica, and `WAIT` with a timeout of zero waits forever.
             Some((replicas, timeout)) if replicas == 0 || !WAITS.contains(&timeout) => {
-                return Err(ConnectError::OutOfRange("wait (1 replica at least, 1 ms to 1 hour)"));
+                return Err(ConnectError::OutOfRange(
+                    "a wait for at least 1 replica, of 1 ms to 1 hour",
+                ));
             }
             Some((replicas, timeout)) => {
                 let dialer = dialer.with_more_time(timeout);
-                let link = Link::open(&dialer, &health, self.absence).await?;
-                Some(Waiting::new(link, replicas, timeout))
+                let (link, keeper) =
+                    Link::open(&dialer, &health, self.unreachable, report.clone()).await?;
+                (Some(ReplicaWait::new(link, replicas, timeout)), Some(keeper))
             }
         };
-        let link = Link::open(&dialer, &health, self.absence).await?;
-        let seen = Arc::clone(&health.seen);
-        Ok(RedisStore(Arc::new(Inner { space, link, waiting, seen, health, dialer })))
+        let (link, keeper) = Link::open(&dialer, &health, self.unreachable, report).await?;
+        start(&task, async move {
+            match wait_keeper {
+                None => keeper.run().await,
+                Some(wait_keeper) => drop(tokio::join!(keeper.run(), wait_keeper.run())),
+            }
+        });
+        let known = Arc::clone(&health.known);
+        let inner = StoreInner { keys, link, replica_wait, known, health, dialer, task };
+        Ok(RedisStore(Arc::new(inner)))
     }
 }
 
@@ -179,7 +207,7 @@ impl fmt::Debug for RedisBuilder {
             .field("connect_timeout", &self.connect_timeout)
             .field("command_timeout", &self.command_timeout)
             .field("wait", &self.wait)
-            .field("absence", &self.absence)
+            .field("unreachable", &self.unreachable)
             .field("roots", &self.tls.roots.len())
             .finish_non_exhaustive()
     }

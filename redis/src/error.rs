@@ -12,31 +12,33 @@ use tower_bearer::revocation::StoreError;
 pub enum ConnectError {
     /// The URL is not a Redis URL.
     #[error(
-        "not a Redis URL: expected redis:// or rediss://, such as redis://user:password@host:6379/0"
+        "not a Redis URL: expected redis:// or rediss://, for example redis://user:password@host:6379/0"
     )]
     Url,
     /// The URL has a fragment. Other clients take `#insecure` as permission not to check certificates.
     #[error(
-        "a Redis URL with a fragment: write # in a password as %23; certificates are always checked"
+        "the Redis URL has a fragment: expected none; write # in a password as %23 (the check of certificates cannot be turned off)"
     )]
     UrlFragment,
     /// The root certificates cannot be read. The string names what was expected.
-    #[error("unreadable root certificates: expected a {0}")]
+    #[error("the root certificates cannot be read: expected a {0}")]
     Roots(&'static str),
     /// The certificate of the client or its private key cannot be read, or they do not belong together.
     #[error(
-        "unreadable client certificate: expected a certificate, with its chain, and the private key that belongs to it, in PEM"
+        "the client certificate cannot be used: expected PEM text with a certificate and its chain, and the private key of that certificate"
     )]
     ClientCertificate,
     /// TLS cannot be set up.
-    #[error("TLS with Redis cannot be set up")]
+    #[error(
+        "TLS cannot be set up: expected TLS 1.2 or 1.3 from the provider aws-lc-rs; check how rustls is built"
+    )]
     Tls,
     /// A setting is outside its limits. The string names the setting and the limits.
-    #[error("setting out of range: {0}")]
+    #[error("a setting is out of range: expected {0}")]
     OutOfRange(&'static str),
     /// `maxmemory-policy` has this value, which evicts revocations when memory is short. Set it to `noeviction`.
     #[error(
-        "the maxmemory-policy of Redis is {0}, which evicts revocations: set it to noeviction, and seed Redis again"
+        "Redis evicts revocations: expected maxmemory-policy noeviction, got {0}; set it, and seed Redis again"
     )]
     Evicting(String),
     /// Redis has evicted keys since its statistics began, and revocations may be among them. The fleet is unavailable
@@ -47,11 +49,11 @@ pub enum ConnectError {
     )]
     Evicted,
     /// The server is a replica, which may lack revocations.
-    #[error("the Redis server is a replica: connect to its master")]
+    #[error("the Redis server is a replica: expected a master; connect to its master")]
     Replica,
     /// The server cannot be reached, has an untrusted certificate, does not know the user, or does not answer as Redis
     /// does.
-    #[error("cannot use the Redis server")]
+    #[error("the Redis server cannot be used: see the source of this error")]
     Unavailable(#[source] StoreError),
 }
 
@@ -60,7 +62,7 @@ pub enum ConnectError {
 pub(super) enum Failure {
     /// Redis has no generation.
     #[error(
-        "Redis is empty: it was not initialised, or has lost its data; seed it, or initialise it if nothing was revoked"
+        "Redis has no generation: it was not initialised, or has lost its data; seed it, or initialise it if nothing was revoked"
     )]
     NotSeeded,
     /// Redis has fewer or other revocations than it had before.
@@ -74,26 +76,31 @@ pub(super) enum Failure {
     /// The store is not connected. The source is the failure of the last attempt to connect.
     #[error("not connected to Redis: the store reconnects in the background")]
     Down(#[source] Option<Arc<Failure>>),
+    /// The task of the store has ended.
+    #[error("the background task of this RedisStore has ended: connect a new store")]
+    Stopped,
     #[error(
         "Redis did not answer in time: expected an answer within `RedisBuilder::with_command_timeout`"
     )]
     TimedOut,
     #[error(
-        "the maxmemory-policy of Redis evicts revocations: set it to noeviction, and seed Redis again"
+        "Redis evicts revocations: expected maxmemory-policy noeviction; set it, and seed Redis again"
     )]
     Evicting(String),
     #[error(
         "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT, and seed Redis again"
     )]
     Evicted,
-    #[error("the Redis server has become a replica: connect to its master")]
+    #[error("the Redis server has become a replica: expected a master; connect to its master")]
     Replica,
     #[error(
         "too few replicas have confirmed the revocation: expected as many as `RedisBuilder::with_wait` names"
     )]
     TooFewReplicas,
     /// The data in this process is older than the staleness bound.
-    #[error("the deny-list is older than its staleness bound")]
+    #[error(
+        "the deny-list is older than its staleness bound: see `DenyList::task` for why it is not up to date"
+    )]
     OutOfDate,
     /// Redis was seeded, or another server has replaced it, while the command ran.
     #[error("Redis was seeded or replaced during the command: repeat the call")]
@@ -103,18 +110,24 @@ pub(super) enum Failure {
     SeedInterrupted,
     #[error("the operating system returned no random bytes: allow the process to call getrandom")]
     NoRandomness,
-    #[error("cannot connect to Redis")]
+    #[error("cannot connect to Redis: check the host, the port and the network")]
     Dial(#[source] io::Error),
     /// The certificate is not trusted, or the server does not use TLS.
-    #[error("the TLS of the Redis server cannot be trusted")]
+    #[error(
+        "the TLS connection to Redis failed: expected a server with TLS and a trusted certificate for the host of the URL"
+    )]
     Tls(#[source] io::Error),
     /// The connection failed during a command. Its text comes from the operating system or from TLS.
-    #[error("the connection to Redis failed")]
+    #[error(
+        "the connection to Redis failed during a command: the store reconnects in the background"
+    )]
     Wire(#[source] RedisError),
-    #[error("Redis answered with an error")]
+    #[error("Redis answered with an error: see the source of this error")]
     Redis(#[source] Refusal),
     /// The replicas could not be asked. The source is the reason.
-    #[error("no replica could be asked whether it has the revocation")]
+    #[error(
+        "the replicas could not be asked whether they have the revocation: see the source of this error; repeat the call"
+    )]
     Unconfirmed(#[source] Arc<Failure>),
 }
 
@@ -162,6 +175,7 @@ impl Failure {
             Self::Unreadable => "unreadable",
             Self::Down(Some(reason)) => reason.kind(),
             Self::Down(None) => "down",
+            Self::Stopped => "stopped",
             Self::TimedOut => "timed_out",
             Self::Evicting(_) => "evicting",
             Self::Evicted => "evicted",
@@ -180,7 +194,7 @@ impl Failure {
     }
 
     /// Returns whether the failure may end without a change of settings.
-    pub(super) fn is_absence(&self) -> bool {
+    pub(super) fn may_be_temporary(&self) -> bool {
         match self {
             Self::Dial(_) | Self::TimedOut => true,
             Self::Wire(error) => !io_error(error).is_some_and(is_of_tls),

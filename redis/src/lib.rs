@@ -21,10 +21,13 @@
 //!    store also rejects a server that is a replica.
 //! 6. **Pushes make revocation fast, the staleness bound makes it safe.** [`RedisStore::push_to`] puts the revocations
 //!    of other processes in force as soon as they are published. After a reconnect or a gap in the count, it marks the
-//!    cached answers as [stale](RevocationCache::doubt). A revocation that no push has delivered is seen after the
-//!    staleness bound of the cache at the latest. Pushes are signed with the generation. A client that may publish but
-//!    not read keys cannot revoke anything. It can cause one doubt a second at most.
-//! 7. **Names are hashed at rest.** Keys and the stream contain dates and 128 bits of a SHA-256, not ids and subjects.
+//!    cached answers as [stale](tower_bearer::RevocationCache::doubt). A revocation that no push has delivered is seen
+//!    after the staleness bound of the cache at the latest. Pushes are signed with the generation. A client that may
+//!    publish but not read keys cannot revoke anything. It can cause one doubt a second at most.
+//! 7. **Background tasks are [`BackgroundTask`](tower_bearer::BackgroundTask)s**: [`RedisStore::task`],
+//!    [`Pushes::task`], [`DenyList::task`] and [`OutboxRelay::spawn`] return them. Use them to stop the tasks and for
+//!    health checks.
+//! 8. **Names are hashed at rest.** Keys and the stream contain dates and 128 bits of a SHA-256, not ids and subjects.
 //!    Messages contain the ids and subjects, because a cache needs them. Redis does not keep messages.
 //!
 //! ```no_run
@@ -92,6 +95,53 @@
 //! [`with_client_certificate_pem`](RedisBuilder::with_client_certificate_pem). You cannot turn off the check of
 //! certificates. `redis://` sends everything unencrypted, the password too. Use it only in a trusted network.
 //!
+//! # What a process knows about Redis
+//!
+//! Each process remembers the generation, and the highest count with its hash. Each answer of Redis, and a check once a
+//! second, moves its view of Redis along these arrows:
+//!
+//! ```text
+//!                     start
+//!                       |
+//!                       v        1 (from every other state)
+//!           +-----------------------+
+//!           |     NOT CONNECTED     |<--------------------
+//!           +-----------------------+
+//!             | 2       | 3       | 4
+//!             v         v         v
+//!   +------------+ 3 +----------+ 4 +-----------+
+//!   |            |-->|          |-->|           |
+//!   | NOT SEEDED |   | COMPLETE |   | DATA LOST |
+//!   |            |<--|          |<--|           |
+//!   +------------+ 2 +----------+ 5 +-----------+
+//!         ^                               | 2
+//!         +-------------------------------+
+//! ```
+//!
+//! | arrow | cause |
+//! |---|---|
+//! | 1 | the connection failed; a command or the check timed out; the server is a replica; the server evicts keys or has evicted some, and then the process also removes the generation |
+//! | 2 | an answer without a generation: Redis is empty, or a process has removed the generation |
+//! | 3 | an answer with a new generation, after `initialise`, `seed` or a relay; or with the known one, and a count that is not lower, with the same hash if it is the same count |
+//! | 4 | an answer with a lower count, with the same count and a different hash, or with a generation that another one has replaced; or the check finds a different revocation in the place of the latest known one. The process asks Redis to remove the generation, so arrow 2 follows in the whole fleet |
+//! | 5 | Redis still has the latest known revocation after all, because the answer was late; or an answer with a new generation |
+//!
+//! | state | lookup | [`revoke`](tower_bearer::revocation::RevocationStore::revoke) |
+//! |---|---|---|
+//! | not connected | error, at once; right after the loss of a connection, after the first attempt to reconnect | error, and nothing is written |
+//! | not seeded, data lost | error | error, but the entry is written |
+//! | complete | "not revoked", "revoked", or "revoked from" a date | the entry is written and acknowledged |
+//!
+//! An answer to a question that was sent before the process learned a newer generation is an error, and does not change
+//! the state. If [`RedisStore::task`] is stopped, the process stays in "not connected".
+//!
+//! Two components keep answers for a while, so these have an age. It counts from when the question was sent:
+//!
+//! | component | within the staleness bound | older |
+//! |---|---|---|
+//! | [`RevocationCache`](tower_bearer::RevocationCache) | the cached "not revoked", unless a [doubt](tower_bearer::RevocationCache::doubt) has marked it as stale | a lookup as above |
+//! | [`DenyList`] | looked up in memory; in "not seeded" and "data lost" an error | error |
+//!
 //! # While Redis cannot be relied on
 //!
 //! Redis may be killed, stopped, behind a network that drops packets silently, or back without its data. The setting
@@ -118,209 +168,24 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+mod connection;
+mod data_loss;
 mod deny_list;
-mod dial;
+mod deny_list_entries;
 mod error;
-mod generation;
-mod health;
-mod lease;
-mod ledger;
-mod link;
-mod mark;
-mod message;
-mod names;
-mod pauses;
+mod keys;
 mod pushes;
-mod reading;
-mod record;
+mod reconnect;
 mod relay;
+mod store;
 pub mod telemetry;
-mod tls;
-mod waiting;
-
-use std::{fmt, slice, sync::Arc};
 
 pub use self::builder::RedisBuilder;
 pub use self::deny_list::{DenyList, DenyListStats};
 pub use self::error::ConnectError;
 pub use self::pushes::{PushStats, Pushes};
 pub use self::relay::OutboxRelay;
-use self::{
-    dial::Dialer,
-    error::Failure,
-    generation::forsaking,
-    health::Health,
-    link::Link,
-    mark::{Mark, MarkReply, Objection, Seen},
-    names::{Dates, Name, Space},
-    record::Record,
-    waiting::Waiting,
-};
-use tower_bearer::{
-    BoxFuture, RevocationCache, UnixTime,
-    revocation::{Lookup, RevocationEntry, RevocationStore, StoreError, Verdict},
-};
-
-/// Revocations in Redis, under the rules of the [module](self). Clones share connections.
-///
-/// The store reconnects by itself as long as a clone exists. While it is not connected, lookups fail at once. The
-/// exception: right after a connection was lost, they wait for the first attempt to reconnect.
-#[derive(Clone)]
-pub struct RedisStore(Arc<Inner>);
-
-struct Inner {
-    space: Arc<Space>,
-    link: Link,
-    /// The connection for revocations that wait for replicas.
-    waiting: Option<Waiting>,
-    seen: Arc<Seen>,
-    health: Health,
-    /// Makes the connections for pushes.
-    dialer: Dialer,
-}
-
-impl RedisStore {
-    /// Connects with the default settings. [`builder`](Self::builder) lets you change them.
-    ///
-    /// # Errors
-    /// The same as [`RedisBuilder::connect`].
-    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
-        Self::builder(url).connect().await
-    }
-
-    /// Returns the settings of a store. The URL is `redis://[user[:password]@]host[:port][/database][?protocol=resp3]`,
-    /// the same with `rediss://` for TLS, or `unix:///path[?db=..&user=..&pass=..&protocol=resp3]`.
-    pub fn builder(url: &str) -> RedisBuilder {
-        RedisBuilder::new(url)
-    }
-
-    /// Puts the revocations of other processes in force in `cache` as soon as they are published. Marks the cached
-    /// answers as stale if a message may have been missed.
-    ///
-    /// A task of the runtime does this, until the last clone of the cache is dropped or the runtime ends. The task uses
-    /// a separate connection. Call this once for each cache. That is the cache of this store, or a cache in front of
-    /// another store whose revocations a relay copies to this Redis.
-    ///
-    /// # Panics
-    /// If it is called outside a Tokio runtime.
-    pub fn push_to(&self, cache: &RevocationCache) -> Pushes {
-        Pushes::start(self.clone(), cache.downgrade())
-    }
-
-    async fn ask(&self, lookup: &Lookup) -> Result<Verdict, Failure> {
-        let before = self.0.seen.mark();
-        let space = &self.0.space;
-        let mut command = ::redis::cmd("MGET");
-        command.arg(&space.generation).arg(&space.count);
-        for thing in lookup.things() {
-            command.arg(space.denial(Name::of(thing)));
-        }
-        let answer: Vec<Option<Vec<u8>>> = self.0.link.send(&command).await?;
-        let (Some(generation), Some(count)) = (answer.first(), answer.get(1)) else {
-            return Err(Failure::Unreadable);
-        };
-        self.judge(before, Mark::read(generation.as_deref(), count.as_deref())?).await?;
-        let denials = answer.get(2..).unwrap_or_default();
-        if denials.len() != lookup.things().len() {
-            return Err(Failure::Unreadable);
-        }
-        let mut start = None;
-        for denial in denials.iter().flatten() {
-            let Dates { cut_off, starts_at, .. } = Dates::read(denial)?;
-            if cut_off >= lookup.issued_at().as_secs() {
-                start = start.into_iter().chain([starts_at]).min();
-            }
-        }
-        Ok(match start {
-            None => Verdict::NotRevoked,
-            Some(0) => Verdict::Revoked,
-            Some(start) => Verdict::RevokedFrom(UnixTime::from_secs(start)),
-        })
-    }
-
-    /// Checks whether an answer covers all the data. `before` is the mark that was known when the question was sent.
-    async fn judge(&self, before: Option<Mark>, mark: Mark) -> Result<Mark, Failure> {
-        match self.0.seen.judge(before.as_ref(), &mark) {
-            Ok(()) => Ok(mark),
-            Err(Objection::Lost(lost)) => {
-                // If this fails, the next answer leads to the same check again.
-                let removed = self.0.link.send(&forsaking(&self.0.space, &lost)).await;
-                if let Ok(0_u64) = removed {
-                    self.0.seen.settle(&lost);
-                }
-                Err(Failure::WentBackwards)
-            }
-            Err(Objection::Overtaken) => Err(Failure::Overtaken),
-        }
-    }
-
-    /// Reads the current generation and count from Redis.
-    async fn look_at_the_mark(&self) -> Result<Mark, Failure> {
-        self.mark_over(self.0.link.current().await?).await
-    }
-
-    /// The same as [`look_at_the_mark`](Self::look_at_the_mark), but only over the connection with this number.
-    async fn mark_over(&self, link: u64) -> Result<Mark, Failure> {
-        let before = self.0.seen.mark();
-        let command = Mark::command(&self.0.space);
-        let reply: MarkReply = self.0.link.send_over(link, &command).await?;
-        self.judge(before, Mark::of(&reply)?).await
-    }
-
-    /// Identifies the server behind the connection with this number.
-    async fn server_over(&self, link: u64) -> Result<String, Failure> {
-        // All sections: before version 7, Redis takes only one section name.
-        let info: String = self.0.link.send_over(link, &::redis::cmd("INFO")).await?;
-        health::server(&info)
-    }
-
-    /// Writes entries, only over the connection with this number. Returns the mark with which Redis has acknowledged
-    /// them. `NotSeeded` means that the entries were written but are not safe: without a generation, no process would
-    /// notice if Redis loses them again.
-    async fn record(&self, link: u64, entries: &[RevocationEntry]) -> Result<Mark, Failure> {
-        let mut before = self.0.seen.mark();
-        if before.is_none() {
-            // Redis is not seeded, or was seeded just now.
-            before = self.mark_over(link).await.ok();
-        }
-        let generation = before.as_ref().map(|mark| &*mark.generation);
-        let command = Record::of(&self.0.space, entries).command(generation);
-        let reply: MarkReply = self.0.link.send_over(link, &command).await?;
-        // If this process asks next, the acknowledged entries must still be there.
-        let mark = self.judge(before, Mark::of(&reply)?).await?;
-        if let Some(waiting) = &self.0.waiting {
-            waiting.confirm(&self.0.space, mark.count).await?;
-        }
-        Ok(mark)
-    }
-}
-
-impl RevocationStore for RedisStore {
-    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        Box::pin(async move { Ok(self.ask(lookup).await?) })
-    }
-
-    /// Fails while Redis has no generation, because it was emptied or is being seeded. The revocation was written
-    /// nevertheless, and a seeding keeps it. But no process would notice if Redis loses it before the seeding has
-    /// finished. So the store does not acknowledge it: call `revoke` again until it succeeds.
-    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let link = self.0.link.current().await?;
-            self.record(link, slice::from_ref(entry)).await?;
-            Ok(())
-        })
-    }
-}
-
-impl fmt::Debug for RedisStore {
-    /// Shows neither the address nor the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore")
-            .field("prefix", &self.0.space.prefix)
-            .field("is_connected", &self.0.link.is_up())
-            .finish_non_exhaustive()
-    }
-}
+pub use self::store::RedisStore;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -130,21 +130,17 @@ pub fn describe() {
         "subscriptions to revocations of other processes that are connected"
     );
     describe_counter!(names::PUSHES, Count, "revocations of other processes that arrived");
-    describe_counter!(names::PUSH_CONNECTIONS, Count, "connections that were made for them");
-    describe_counter!(names::PUSH_GAPS, Count, "times that some of them may have been missed");
+    describe_counter!(names::PUSH_CONNECTIONS, Count, "connections that were made for pushes");
+    describe_counter!(names::PUSH_GAPS, Count, "how often pushes may have been missed");
     describe_counter!(
         names::PUSHES_UNREADABLE,
         Count,
-        "messages where they are published that are none, or not signed"
+        "messages on the channel that are not valid or not signed"
     );
-    describe_counter!(
-        names::RELAY_ERRORS,
-        Count,
-        "times that a relay could not carry revocations on"
-    );
+    describe_counter!(names::RELAY_ERRORS, Count, "how often a relay could not copy revocations");
     describe_gauge!(names::DENY_LIST_ENTRIES, Count, "revocations in deny-lists");
-    describe_gauge!(names::DENY_LIST_CURRENT, Count, "1 while every deny-list answers, or 0");
-    describe_counter!(names::DENY_LIST_SNAPSHOTS, Count, "deny-lists that were read as a whole");
+    describe_gauge!(names::DENY_LIST_CURRENT, Count, "1 if all deny-lists can answer, otherwise 0");
+    describe_counter!(names::DENY_LIST_SNAPSHOTS, Count, "snapshots that deny-lists have read");
 }
 
 #[cfg(test)]
@@ -152,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_comes_at_once_and_then_once_in_ten_seconds() {
+    fn a_warning_is_logged_at_once_and_then_once_in_ten_seconds() {
         let limit = WarningLimit::default();
         let at = |seconds| limit.allows(Duration::from_secs(seconds));
         assert_eq!(
@@ -172,7 +168,7 @@ mod tests {
 
     #[cfg(feature = "tracing")]
     #[test]
-    fn the_table_of_events_has_every_name_and_no_other() {
+    fn the_table_of_events_has_exactly_the_events() {
         let rows = rows(include_str!("telemetry/events.md"));
         let names: Vec<_> = rows.iter().map(|cells| cells[0].trim_matches('`')).collect();
         assert_eq!(names, events::ALL);
@@ -180,7 +176,7 @@ mod tests {
 
     #[cfg(feature = "metrics")]
     #[test]
-    fn the_table_of_metrics_has_every_description_and_no_other() {
+    fn the_table_of_metrics_has_exactly_the_metrics() {
         use metrics_util::debugging::DebuggingRecorder;
 
         let recorder = DebuggingRecorder::new();

@@ -4,8 +4,8 @@
 //!    connection is being made, or while a statement runs. That does not drop the connection: a task waits for the
 //!    answer of the server, rolls back, and only then gives the connection back to its pool.
 //! 2. **A dropped caller that only waits leaves the queue.** It starts no work.
-//! 3. **The store gives up a server that does not answer** after [`give_up_after`]. By then, the timeouts of the server
-//!    have ended the statement and the transaction.
+//! 3. **The store closes a connection on which the server does not answer** after [`answer_timeout`]. By then, the
+//!    timeouts of the server have ended the statement and the transaction.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -13,59 +13,93 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AssertSqlSafe, Pool, SqlSafeStr as _, pool::PoolConnection};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, pool::PoolConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{
-    failure::Failure,
-    value::{Row, Sql, Value},
-};
+use super::statement::{Failure, Row, Sql, Value};
 
-/// Some of the connections of a pool: at most `most` at the same time.
-pub(super) struct Connections<D: sqlx::Database> {
-    pool: Pool<D>,
-    turns: Arc<Semaphore>,
-    patience: Duration,
+/// The connections of either database for one purpose.
+#[derive(Clone)]
+pub(crate) enum Pool {
+    #[cfg(feature = "sqlite")]
+    Sqlite(LimitedPool<sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(LimitedPool<sqlx::Postgres>),
 }
 
-impl<D: sqlx::Database> Connections<D> {
-    pub(super) fn new(pool: Pool<D>, most: u32, patience: Duration) -> Self {
-        let turns = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX >> 3)));
-        Self { pool, turns, patience }
+impl Pool {
+    /// Returns a connection, or fails after the wait timeout. Callers get connections in the order of their calls.
+    pub(crate) async fn acquire(&self) -> Result<Connection, Failure> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => {
+                Ok(Connection::new(AnyConnection::Sqlite(pool.acquire().await?), pool.wait_timeout))
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => Ok(Connection::new(
+                AnyConnection::Postgres(pool.acquire().await?),
+                pool.wait_timeout,
+            )),
+        }
     }
 
-    /// Returns a connection, or fails after the patience. Callers get connections in the order of their calls.
-    pub(super) async fn acquire(&self) -> Result<Held<D>, Failure> {
-        let acquired = tokio::time::timeout(self.patience, async {
-            let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::Over)?;
+    pub(crate) fn is_postgres(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
+        }
+    }
+}
+
+/// At most `limit` connections of a pool of sqlx at the same time.
+pub(crate) struct LimitedPool<D: sqlx::Database> {
+    pool: sqlx::Pool<D>,
+    permits: Arc<Semaphore>,
+    wait_timeout: Duration,
+}
+
+impl<D: sqlx::Database> LimitedPool<D> {
+    pub(crate) fn new(pool: sqlx::Pool<D>, limit: u32, wait_timeout: Duration) -> Self {
+        let permits = Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX >> 3)));
+        Self { pool, permits, wait_timeout }
+    }
+
+    async fn acquire(&self) -> Result<PermittedConnection<D>, Failure> {
+        let acquired = tokio::time::timeout(self.wait_timeout, async {
+            let permit = Arc::clone(&self.permits).acquire_owned().await;
+            let permit = permit.map_err(|_| Failure::Ended)?;
             let pool = self.pool.clone();
             // Without this task, a dropped caller would drop a connection that is half made, and the server would still
             // have it.
             let connecting = tokio::spawn(async move {
                 let connection = pool.acquire().await?;
-                Ok(Held { connection, _turn: turn })
+                Ok(PermittedConnection { connection, _permit: permit })
             });
-            connecting.await.map_err(|_| Failure::Broken("connecting has ended early".into()))?
+            let ended_early =
+                || Failure::BrokenConnection("the task that connects has ended early".into());
+            connecting.await.map_err(|_| ended_early())?
         });
-        acquired.await.unwrap_or(Err(Failure::NoConnection))
+        acquired.await.unwrap_or(Err(Failure::NoFreeConnection))
     }
 }
 
 /// A derive would require that `D` is `Clone`.
-impl<D: sqlx::Database> Clone for Connections<D> {
+impl<D: sqlx::Database> Clone for LimitedPool<D> {
     fn clone(&self) -> Self {
-        let Self { pool, turns, patience } = self;
-        Self { pool: pool.clone(), turns: Arc::clone(turns), patience: *patience }
+        let Self { pool, permits, wait_timeout } = self;
+        Self { pool: pool.clone(), permits: Arc::clone(permits), wait_timeout: *wait_timeout }
     }
 }
 
 /// A connection, and the permit to use it.
-pub(super) struct Held<D: sqlx::Database> {
+struct PermittedConnection<D: sqlx::Database> {
     connection: PoolConnection<D>,
-    _turn: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl<D: sqlx::Database> Deref for Held<D> {
+impl<D: sqlx::Database> Deref for PermittedConnection<D> {
     type Target = D::Connection;
 
     fn deref(&self) -> &D::Connection {
@@ -73,32 +107,33 @@ impl<D: sqlx::Database> Deref for Held<D> {
     }
 }
 
-impl<D: sqlx::Database> DerefMut for Held<D> {
+impl<D: sqlx::Database> DerefMut for PermittedConnection<D> {
     fn deref_mut(&mut self) -> &mut D::Connection {
         &mut self.connection
     }
 }
 
-/// Returns how long to wait for a connection that does not answer. A statement may take twice the patience, and so may
-/// a transaction that waits for its next statement.
-fn give_up_after(patience: Duration) -> Duration {
-    patience * 4 + Duration::from_secs(1)
+/// Returns how long to wait for a connection that does not answer. A statement may take twice the wait timeout, and so
+/// may a transaction that waits for its next statement.
+fn answer_timeout(wait_timeout: Duration) -> Duration {
+    wait_timeout * 4 + Duration::from_secs(1)
 }
 
-/// A connection of either database. If it is dropped while it is busy, a task settles it before another caller gets it.
-pub(super) struct Connection {
-    /// `None` once a task settles it.
-    either: Option<Either>,
+/// A connection of either database. If it is dropped while a statement or a transaction is open, a task rolls back
+/// before another caller gets it.
+pub(crate) struct Connection {
+    /// `None` once a task has taken it.
+    connection: Option<AnyConnection>,
     state: State,
     /// How long to wait for an answer of PostgreSQL.
-    limit: Duration,
+    answer_timeout: Duration,
 }
 
-pub(super) enum Either {
+enum AnyConnection {
     #[cfg(feature = "sqlite")]
-    Sqlite(Held<sqlx::Sqlite>),
+    Sqlite(PermittedConnection<sqlx::Sqlite>),
     #[cfg(feature = "postgres")]
-    Postgres(Held<sqlx::Postgres>),
+    Postgres(PermittedConnection<sqlx::Postgres>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,12 +141,12 @@ enum State {
     /// No statement and no transaction is open: the connection can go back to its pool.
     Idle,
     /// A statement was sent, and its answer has not been read.
-    Busy,
+    AwaitsAnswer,
     /// A transaction is open, or may be open.
     InTransaction,
     /// The server has not answered in time. The store does not wait for it again.
     #[cfg(feature = "postgres")]
-    Lost,
+    TimedOut,
 }
 
 /// Makes a query for one of the two databases, and binds its values.
@@ -125,7 +160,6 @@ macro_rules! query {
         for value in $values {
             query = match value {
                 Value::Int(value) => query.bind(value),
-                Value::OptionalInt(value) => query.bind(value),
                 Value::Text(value) => query.bind(value),
                 Value::Bytes(value) => query.bind(value),
             };
@@ -135,119 +169,131 @@ macro_rules! query {
 }
 
 impl Connection {
-    pub(super) fn new(either: Either, patience: Duration) -> Self {
-        Self { either: Some(either), state: State::Idle, limit: give_up_after(patience) }
+    fn new(connection: AnyConnection, wait_timeout: Duration) -> Self {
+        let answer_timeout = answer_timeout(wait_timeout);
+        Self { connection: Some(connection), state: State::Idle, answer_timeout }
     }
 
     /// Runs one statement outside of a transaction.
-    pub(super) async fn read(mut self, sql: Sql, values: Vec<Value>) -> Result<Vec<Row>, Failure> {
-        self.state = State::Busy;
+    pub(crate) async fn read(mut self, sql: Sql, values: Vec<Value>) -> Result<Vec<Row>, Failure> {
+        self.state = State::AwaitsAnswer;
         let rows = self.fetch(sql, values).await?;
         self.state = State::Idle;
         Ok(rows)
     }
 
-    pub(super) async fn begin(&mut self, begin: &'static str) -> Result<(), Failure> {
+    pub(crate) async fn begin(&mut self, begin: &'static str) -> Result<(), Failure> {
         self.state = State::InTransaction;
         self.run(begin).await
     }
 
-    pub(super) async fn commit(mut self) -> Result<(), Failure> {
+    pub(crate) async fn commit(mut self) -> Result<(), Failure> {
         self.run("COMMIT").await?;
         self.state = State::Idle;
         Ok(())
     }
 
-    pub(super) async fn fetch(
+    pub(crate) async fn fetch(
         &mut self,
         sql: Sql,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, Failure> {
         #[cfg(feature = "postgres")]
-        let limit = self.limit;
-        match self.either.as_mut().ok_or(Failure::Over)? {
+        let limit = self.answer_timeout;
+        match self.connection.as_mut().ok_or(Failure::Ended)? {
             #[cfg(feature = "sqlite")]
-            Either::Sqlite(connection) => {
+            AnyConnection::Sqlite(connection) => {
                 let query = query!(sqlx::Sqlite, sql, values);
                 let rows = query.fetch_all(&mut **connection).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             #[cfg(feature = "postgres")]
-            Either::Postgres(connection) => {
+            AnyConnection::Postgres(connection) => {
                 let query = query!(sqlx::Postgres, sql, values);
-                let rows =
-                    answered(limit, &mut self.state, query.fetch_all(&mut **connection)).await?;
+                let fetching = query.fetch_all(&mut **connection);
+                let rows = within(limit, &mut self.state, fetching).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
     }
 
     /// Runs a statement, and returns how many rows it has changed.
-    pub(super) async fn execute(&mut self, sql: Sql, values: Vec<Value>) -> Result<u64, Failure> {
+    pub(crate) async fn execute(&mut self, sql: Sql, values: Vec<Value>) -> Result<u64, Failure> {
         #[cfg(feature = "postgres")]
-        let limit = self.limit;
-        match self.either.as_mut().ok_or(Failure::Over)? {
+        let limit = self.answer_timeout;
+        match self.connection.as_mut().ok_or(Failure::Ended)? {
             #[cfg(feature = "sqlite")]
-            Either::Sqlite(connection) => {
+            AnyConnection::Sqlite(connection) => {
                 let query = query!(sqlx::Sqlite, sql, values);
                 Ok(query.execute(&mut **connection).await?.rows_affected())
             }
             #[cfg(feature = "postgres")]
-            Either::Postgres(connection) => {
+            AnyConnection::Postgres(connection) => {
                 let query = query!(sqlx::Postgres, sql, values);
                 let executing = query.execute(&mut **connection);
-                Ok(answered(limit, &mut self.state, executing).await?.rows_affected())
+                Ok(within(limit, &mut self.state, executing).await?.rows_affected())
             }
         }
     }
 
     /// Runs statements without values.
-    pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
+    pub(crate) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
         #[cfg(feature = "postgres")]
-        let limit = self.limit;
-        match self.either.as_mut().ok_or(Failure::Over)? {
+        let limit = self.answer_timeout;
+        match self.connection.as_mut().ok_or(Failure::Ended)? {
             #[cfg(feature = "sqlite")]
-            Either::Sqlite(connection) => {
+            AnyConnection::Sqlite(connection) => {
                 sqlx::raw_sql(sql).execute(&mut **connection).await?;
             }
             #[cfg(feature = "postgres")]
-            Either::Postgres(connection) => {
+            AnyConnection::Postgres(connection) => {
                 let running = sqlx::raw_sql(sql).execute(&mut **connection);
-                answered(limit, &mut self.state, running).await?;
+                within(limit, &mut self.state, running).await?;
             }
         }
         Ok(())
     }
 
     /// Removes the timeouts for the rest of the transaction. SQLite has no such timeouts.
-    pub(super) async fn without_timeouts(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn without_timeouts(&mut self) -> Result<(), Failure> {
         if self.is_postgres() {
-            self.limit = Duration::MAX;
+            self.answer_timeout = Duration::MAX;
             self.run("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
         }
         Ok(())
     }
 
-    pub(super) fn is_postgres(&self) -> bool {
-        match &self.either {
+    pub(crate) fn is_postgres(&self) -> bool {
+        match &self.connection {
             #[cfg(feature = "postgres")]
-            Some(Either::Postgres(_)) => true,
+            Some(AnyConnection::Postgres(_)) => true,
             _ => false,
         }
     }
 
-    /// Waits for the answer of the server and rolls back. If that succeeds, the connection goes back to its pool. If
-    /// not, it is closed.
-    async fn settle(mut self, sql: &'static str) {
+    /// Waits for the answer of the server and runs the statement. If that succeeds, the connection goes back to its
+    /// pool. If not, it is closed.
+    async fn give_back(mut self, sql: &'static str) {
         if self.run(sql).await.is_ok() {
             self.state = State::Idle;
             return;
         }
-        match self.either.take() {
+        match self.connection.take() {
             #[cfg(feature = "sqlite")]
-            Some(Either::Sqlite(held)) => drop(held.connection.close().await),
+            Some(AnyConnection::Sqlite(permitted)) => drop(permitted.connection.close().await),
             #[cfg(feature = "postgres")]
-            Some(Either::Postgres(held)) => drop(held.connection.detach()),
+            Some(AnyConnection::Postgres(permitted)) => drop(permitted.connection.detach()),
+            None => {}
+        }
+    }
+
+    /// Closes the connection at once, without a task.
+    fn close(mut self) {
+        match self.connection.take() {
+            #[cfg(feature = "sqlite")]
+            Some(AnyConnection::Sqlite(permitted)) => drop(permitted.connection.detach()),
+            #[cfg(feature = "postgres")]
+            Some(AnyConnection::Postgres(permitted)) => drop(permitted.connection.detach()),
             None => {}
         }
     }
@@ -257,36 +303,25 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let sql = match self.state {
             State::Idle => return,
-            State::Busy => Some("SELECT 1"),
+            State::AwaitsAnswer => Some("SELECT 1"),
             State::InTransaction => Some("ROLLBACK"),
             #[cfg(feature = "postgres")]
-            State::Lost => None,
+            State::TimedOut => None,
         };
-        let Some(either) = self.either.take() else { return };
-        let busy = Self { either: Some(either), state: State::Idle, limit: self.limit };
+        let Some(connection) = self.connection.take() else { return };
+        let answer_timeout = self.answer_timeout;
+        let open = Self { connection: Some(connection), state: State::Idle, answer_timeout };
         match (sql, tokio::runtime::Handle::try_current()) {
-            (Some(sql), Ok(runtime)) => drop(runtime.spawn(busy.settle(sql))),
+            (Some(sql), Ok(runtime)) => drop(runtime.spawn(open.give_back(sql))),
             // Waiting is not possible: the server does not answer, or the process or the runtime ends.
-            _ => busy.leave(),
+            _ => open.close(),
         }
     }
 }
 
-impl Connection {
-    /// Closes the connection at once, without a task.
-    fn leave(mut self) {
-        match self.either.take() {
-            #[cfg(feature = "sqlite")]
-            Some(Either::Sqlite(held)) => drop(held.connection.detach()),
-            #[cfg(feature = "postgres")]
-            Some(Either::Postgres(held)) => drop(held.connection.detach()),
-            None => {}
-        }
-    }
-}
-
+/// Waits for the answer of the server until the timeout.
 #[cfg(feature = "postgres")]
-async fn answered<T>(
+async fn within<T>(
     limit: Duration,
     state: &mut State,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
@@ -294,8 +329,8 @@ async fn answered<T>(
     match tokio::time::timeout(limit, answer).await {
         Ok(answer) => Ok(answer?),
         Err(_) => {
-            *state = State::Lost;
-            Err(Failure::Broken("the server does not answer".into()))
+            *state = State::TimedOut;
+            Err(Failure::BrokenConnection("the server did not answer until the timeout".into()))
         }
     }
 }

@@ -1,96 +1,59 @@
-//! Connections and transactions of either database.
+//! Runs statements and transactions on either database.
 
-use std::{mem, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    connection::{Connection, Connections, Either},
-    failure::Failure,
-    value::{Row, Sql, Value},
+    connection::{Connection, Pool},
+    statement::{Failure, Row, Sql, Value},
 };
-use tower_bearer::revocation::outbox::OutboxEntry;
+use tower_bearer::revocation::{
+    StoreError,
+    outbox::{NewEntries, OutboxEntry},
+};
 
+/// The connections of a store. Clones share them.
 #[derive(Clone)]
-pub(super) enum Database {
-    #[cfg(feature = "sqlite")]
-    Sqlite {
-        /// The one connection that writes. SQLite has one writer at a time and waits by trying again, so a queue is
-        /// fairer. One write at a time is in the queue of the pool; the others wait before it.
-        writer: Connections<sqlx::Sqlite>,
-        /// The same connection, for steps that revoke: they wait for one other write at most.
-        revocations: Connections<sqlx::Sqlite>,
-        /// Readers see the last commit and do not wait for writers.
-        readers: Connections<sqlx::Sqlite>,
-        /// Readers for [`Database::look_up`] only.
-        look_ups: Connections<sqlx::Sqlite>,
-        /// Keeps a database in memory alive, which needs an open connection.
-        _keeps_memory: Option<std::sync::Arc<std::sync::Mutex<sqlx::SqliteConnection>>>,
-        patience: Duration,
-    },
-    #[cfg(feature = "postgres")]
-    Postgres {
-        all: Connections<sqlx::Postgres>,
-        /// Connections for steps that revoke only.
-        revocations: Connections<sqlx::Postgres>,
-        /// Connections for [`Database::look_up`] only.
-        look_ups: Connections<sqlx::Postgres>,
-        patience: Duration,
-    },
-}
-
-/// Which connections a statement is read on.
-#[derive(Clone, Copy)]
-enum For {
-    All,
-    LookUps,
-}
-
-/// Which connections a transaction uses.
-#[derive(Clone, Copy)]
-pub(super) enum Writes {
-    All,
-    /// Steps that revoke have connections that no other step can keep busy.
-    Revocations,
+pub(crate) struct Database {
+    /// For transactions that write.
+    pub(crate) writers: Pool,
+    /// For transactions that revoke. No other step can keep these connections busy.
+    pub(crate) revokers: Pool,
+    /// For statements that read.
+    pub(crate) readers: Pool,
+    /// For lookups only.
+    pub(crate) lookups: Pool,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) new_entries: Arc<NewEntries>,
+    /// An open connection, without which SQLite deletes a database in memory.
+    pub(crate) _kept_open: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Database {
     /// Runs one statement that reads, outside of a transaction. It sees what was committed before it was sent.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &self,
-        sql: &'static str,
+        sql: impl Into<Sql>,
         values: &[Value],
     ) -> Result<Vec<Row>, Failure> {
-        self.read_on(For::All, || Sql::Fixed(sql), values).await
+        self.read_on(&self.readers, sql.into(), values).await
     }
 
     /// The same as [`read`](Self::read), on connections that are only for lookups.
-    pub(super) async fn look_up(
+    pub(crate) async fn look_up(
         &self,
         sql: &'static str,
         values: &[Value],
     ) -> Result<Vec<Row>, Failure> {
-        self.read_on(For::LookUps, || Sql::Fixed(sql), values).await
+        self.read_on(&self.lookups, sql.into(), values).await
     }
 
-    /// The same as [`read`](Self::read), for a statement that was built at run time.
-    pub(super) async fn read_built(
-        &self,
-        sql: impl Fn() -> Sql,
-        values: &[Value],
-    ) -> Result<Vec<Row>, Failure> {
-        self.read_on(For::All, sql, values).await
-    }
-
-    async fn read_on(
-        &self,
-        connections: For,
-        sql: impl Fn() -> Sql,
-        values: &[Value],
-    ) -> Result<Vec<Row>, Failure> {
-        let mut retries = self.retries();
+    async fn read_on(&self, pool: &Pool, sql: Sql, values: &[Value]) -> Result<Vec<Row>, Failure> {
+        let mut retries = Retries::within(self.wait_timeout);
         loop {
-            match self.read_once(connections, sql(), values.to_vec()).await {
+            let read = async { pool.acquire().await?.read(sql.clone(), values.to_vec()).await };
+            match read.await {
                 Err(failure) if failure.is_conflict() || failure.is_broken() => {
                     retries.pause_after(failure).await?;
                 }
@@ -99,132 +62,113 @@ impl Database {
         }
     }
 
-    async fn read_once(
+    /// Runs one transaction that writes. `work` returns the transaction, so that it is committed, and its answer.
+    ///
+    /// It is repeated if it conflicts with another one. A failure after which it is not known whether the commit has
+    /// happened is never treated as a conflict. A failure before the commit is sent means that nothing was written.
+    pub(crate) async fn step<T, F>(&self, work: impl Fn(Transaction) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<(Transaction, T), Failure>>,
+    {
+        self.step_on(&self.writers, work).await
+    }
+
+    /// The same as [`step`](Self::step), on connections that are only for steps that revoke.
+    pub(crate) async fn revoking_step<T, F>(
         &self,
-        connections: For,
-        sql: Sql,
-        values: Vec<Value>,
-    ) -> Result<Vec<Row>, Failure> {
-        let either = match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite { readers, look_ups, .. } => Either::Sqlite(match connections {
-                For::All => readers.acquire().await?,
-                For::LookUps => look_ups.acquire().await?,
-            }),
-            #[cfg(feature = "postgres")]
-            Self::Postgres { all, look_ups, .. } => Either::Postgres(match connections {
-                For::All => all.acquire().await?,
-                For::LookUps => look_ups.acquire().await?,
-            }),
-        };
-        Connection::new(either, self.patience()).read(sql, values).await
+        work: impl Fn(Transaction) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<(Transaction, T), Failure>>,
+    {
+        self.step_on(&self.revokers, work).await
+    }
+
+    async fn step_on<T, F>(
+        &self,
+        pool: &Pool,
+        work: impl Fn(Transaction) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<(Transaction, T), Failure>>,
+    {
+        let nothing_written = |failure| StoreError::from(failure).with_nothing_written();
+        let mut retries = Retries::within(self.wait_timeout);
+        loop {
+            let mut is_committing = false;
+            let attempt = async {
+                let (transaction, answer) = work(self.begin_on(pool).await?).await?;
+                is_committing = true;
+                transaction.commit().await?;
+                Ok(answer)
+            };
+            match attempt.await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) if Failure::is_conflict(&failure) => {
+                    retries.pause_after(failure).await.map_err(nothing_written)?;
+                }
+                Err(failure) if !is_committing => return Err(nothing_written(failure)),
+                Err(failure) => return Err(failure.into()),
+            }
+        }
     }
 
     /// Begins a transaction that writes. If a connection breaks before anything was done, another one is used.
-    pub(super) async fn begin(&self, writes: Writes) -> Result<Transaction, Failure> {
-        let mut retries = self.retries();
+    pub(crate) async fn begin(&self) -> Result<Transaction, Failure> {
+        self.begin_on(&self.writers).await
+    }
+
+    async fn begin_on(&self, pool: &Pool) -> Result<Transaction, Failure> {
+        let mut retries = Retries::within(self.wait_timeout);
         loop {
-            match self.begin_once(writes).await {
+            match self.begin_once(pool).await {
                 Err(failure) if failure.is_broken() => retries.pause_after(failure).await?,
                 begun => return begun,
             }
         }
     }
 
-    async fn begin_once(&self, writes: Writes) -> Result<Transaction, Failure> {
-        let (either, begin) = match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite { writer, revocations, .. } => {
-                // IMMEDIATE takes the lock of the writer now. A transaction that reads first and writes later may find
-                // that the data that it has read has changed.
-                let connection = match writes {
-                    Writes::All => writer.acquire().await?,
-                    Writes::Revocations => revocations.acquire().await?,
-                };
-                (Either::Sqlite(connection), "BEGIN IMMEDIATE")
-            }
-            #[cfg(feature = "postgres")]
-            Self::Postgres { all, revocations, .. } => {
-                // READ COMMITTED, also if the default of the server is different: after waiting for a lock, the next
-                // statement must see what the last holder of the lock has committed.
-                let connection = match writes {
-                    Writes::All => all.acquire().await?,
-                    Writes::Revocations => revocations.acquire().await?,
-                };
-                let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-                (Either::Postgres(connection), begin)
-            }
-        };
-        let mut connection = Connection::new(either, self.patience());
+    async fn begin_once(&self, pool: &Pool) -> Result<Transaction, Failure> {
+        let mut connection = pool.acquire().await?;
+        // SQLite: IMMEDIATE takes the lock of the writer now. A transaction that reads first and writes later may find
+        // that the data that it has read has changed. PostgreSQL: READ COMMITTED, also if the default of the server is
+        // different. After waiting for a lock, the next statement must see what the last holder of the lock has
+        // committed.
+        let begin =
+            self.sql_for("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
         connection.begin(begin).await?;
-        Ok(Transaction { connection, entries: Vec::new() })
+        let new_entries = Arc::clone(&self.new_entries);
+        Ok(Transaction { connection, entries: Vec::new(), new_entries })
     }
 
-    fn patience(&self) -> Duration {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite { patience, .. } => *patience,
-            #[cfg(feature = "postgres")]
-            Self::Postgres { patience, .. } => *patience,
-        }
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.writers.is_postgres()
     }
 
-    /// Returns the retries of a step that begins now.
-    pub(super) fn retries(&self) -> Retries {
-        Retries::within(self.patience())
-    }
-
-    /// Returns whether the database can store, and so find, this text: PostgreSQL has no NUL in texts.
-    pub(super) fn can_hold(&self, text: &str) -> bool {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite { .. } => {
-                let _ = text;
-                true
-            }
-            #[cfg(feature = "postgres")]
-            Self::Postgres { .. } => !text.contains('\0'),
-        }
-    }
-
-    /// Returns the one of the two spellings that this database understands.
-    pub(super) fn spell(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite { .. } => {
-                let _ = postgres;
-                sqlite
-            }
-            #[cfg(feature = "postgres")]
-            Self::Postgres { .. } => {
-                let _ = sqlite;
-                postgres
-            }
-        }
+    /// Returns the one of two texts that this database understands.
+    pub(crate) fn sql_for(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        if self.is_postgres() { postgres } else { sqlite }
     }
 }
 
 /// A transaction that writes. If it is dropped before [`commit`](Self::commit) has succeeded, it is rolled back before
 /// its connection goes back to the pool. This holds for every failed statement and every place where the future is
 /// dropped.
-pub(super) struct Transaction {
+pub(crate) struct Transaction {
     connection: Connection,
     /// The entries that the transaction has written to the outbox.
     entries: Vec<OutboxEntry>,
+    new_entries: Arc<NewEntries>,
 }
 
 impl Transaction {
-    /// Remembers an entry that the transaction has written to the outbox.
-    pub(super) fn add_entry(&mut self, entry: OutboxEntry) {
+    /// Remembers an entry that the transaction has written to the outbox. The commit gives it to the relay in this
+    /// process.
+    pub(crate) fn add_entry(&mut self, entry: OutboxEntry) {
         self.entries.push(entry);
     }
 
-    /// Returns the entries that the transaction has written to the outbox.
-    pub(super) fn take_entries(&mut self) -> Vec<OutboxEntry> {
-        mem::take(&mut self.entries)
-    }
-
-    pub(super) async fn fetch(
+    pub(crate) async fn fetch(
         &mut self,
         sql: impl Into<Sql>,
         values: Vec<Value>,
@@ -233,7 +177,7 @@ impl Transaction {
     }
 
     /// Runs a statement, and returns how many rows it has changed.
-    pub(super) async fn execute(
+    pub(crate) async fn execute(
         &mut self,
         sql: impl Into<Sql>,
         values: Vec<Value>,
@@ -242,55 +186,60 @@ impl Transaction {
     }
 
     /// Runs statements without values.
-    pub(super) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
+    pub(crate) async fn run(&mut self, sql: &'static str) -> Result<(), Failure> {
         self.connection.run(sql).await
     }
 
-    /// Locks these names for this transaction: until it ends, no other transaction can lock the same name. SQLite has
-    /// one writer at a time, so this does nothing there. The locks are taken in sorted order, so that two transactions
-    /// that want the same locks do not deadlock.
-    pub(super) async fn lock(&mut self, mut names: Vec<i64>) -> Result<(), Failure> {
+    /// Takes locks with these numbers for this transaction: until it ends, no other transaction can take a lock with
+    /// the same number. SQLite has one writer at a time, so this does nothing there. The locks are taken in sorted
+    /// order, so that two transactions that want the same locks do not deadlock.
+    pub(crate) async fn lock(&mut self, mut numbers: Vec<i64>) -> Result<(), Failure> {
         if !self.connection.is_postgres() {
             return Ok(());
         }
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            self.fetch(LOCK, vec![Value::Int(name)]).await?;
+        numbers.sort_unstable();
+        numbers.dedup();
+        for number in numbers {
+            self.fetch(LOCK, vec![Value::int(number)]).await?;
         }
         Ok(())
     }
 
     /// Removes the timeouts for the rest of the transaction.
-    pub(super) async fn without_timeouts(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn without_timeouts(&mut self) -> Result<(), Failure> {
         self.connection.without_timeouts().await
     }
 
-    pub(super) async fn commit(self) -> Result<(), Failure> {
-        self.connection.commit().await
+    pub(crate) async fn commit(self) -> Result<(), Failure> {
+        self.connection.commit().await?;
+        self.new_entries.add(self.entries);
+        Ok(())
     }
 }
 
 const LOCK: &str = "SELECT 1 FROM pg_advisory_xact_lock($1)";
 
-/// How often a step is tried if it conflicts with other steps, or if its connection turns out to be dead.
+/// How often a step is tried if it conflicts with other steps, or if its connection turns out to be broken.
 const ATTEMPTS: u32 = 6;
 
-/// The attempts of one step. There are only a few, and none begins after the patience has passed. So a step whose
+/// The attempts of one step. There are only a few, and none begins after the wait timeout has passed. So a step whose
 /// attempts each wait for the longest time is not tried again.
-pub(super) struct Retries {
+pub(crate) struct Retries {
     attempt: u32,
     until: Instant,
 }
 
 impl Retries {
-    pub(super) fn within(patience: Duration) -> Self {
-        Self { attempt: 0, until: Instant::now() + patience }
+    pub(crate) fn within(wait_timeout: Duration) -> Self {
+        Self { attempt: 0, until: Instant::now() + wait_timeout }
     }
 
     /// Waits before the next attempt. After the last attempt it returns the failure.
-    #[expect(clippy::disallowed_methods, reason = "who is in the way does not say when it is gone")]
-    pub(super) async fn pause_after(&mut self, failure: Failure) -> Result<(), Failure> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the database does not report when a conflicting step has ended"
+    )]
+    pub(crate) async fn pause_after(&mut self, failure: Failure) -> Result<(), Failure> {
         self.attempt += 1;
         if self.attempt >= ATTEMPTS || Instant::now() >= self.until {
             return Err(failure);

@@ -1,8 +1,8 @@
 //! Every setting: its default, and why.
 //!
 //! The rule behind all defaults: **the layer rejects everything that you did not allow**. A setting that gives up a
-//! check is called `allow_*`. So `grep -rnE 'allow_|optional\(|OnUnavailable'` finds the places where a service is more
-//! open than this page. The other settings are lengths and limits.
+//! check is called `allow_*`. So `grep -rnE 'allow_|optional\(|OnUnavailable'` finds the places where a service accepts
+//! more than this page says. The other settings are lengths and limits.
 //!
 //! # Which requests need a token
 //!
@@ -64,7 +64,7 @@
 //!
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
-//! | revocation at all | none: a token is valid until it expires | it needs a store, which only you can choose; a single process takes [`in_memory`](crate::RevocationCache::in_memory) | [`revocation`](crate::AuthenticatorBuilder::revocation); another cache for the same authenticator: [`with_revocation`](crate::Authenticator::with_revocation) |
+//! | revocation at all | none: a token is valid until it expires | it needs a store, which only you can choose; a single process uses [`in_memory`](crate::RevocationCache::in_memory) | [`revocation`](crate::AuthenticatorBuilder::revocation); another cache for the same authenticator: [`with_revocation`](crate::Authenticator::with_revocation) |
 //! | the staleness bound | no default: it is an argument | you decide how late a revocation may be seen | [`RevocationCache::new`](crate::RevocationCache::new) |
 //! | a store that cannot answer | 503 | otherwise an attacker who disturbs the store could use a revoked token | [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) |
 //! | the timeout of a lookup | 1 second | a request should fail before its client gives up | [`with_lookup_timeout`](crate::RevocationCache::with_lookup_timeout) |
@@ -80,11 +80,11 @@
 //! | fetches for unknown `kid`s | one in 30 seconds for each source; up to 64 requests wait for it | anyone can invent a `kid` | cannot be changed |
 //! | fetches for bad signatures | none | a forged token looks like a token of a new key | [`refetch_on_bad_signature`](crate::jwks::RemoteJwks::refetch_on_bad_signature), within the same budget |
 //! | a server that is down | the last good keys, up to 1 hour past their lifetime; then 503 | most outages are shorter; a stolen key must not be trusted forever | [`with_stale_limit`](crate::jwks::RemoteJwks::with_stale_limit) |
-//! | how long a request waits for its key | 2 seconds | a request should fail before its client gives up | [`with_time_box`](crate::jwks::RemoteJwks::with_time_box) |
-//! | one exchange with the server | 5 seconds, 1 MiB, no redirects | an attacker who can answer must not send the process elsewhere, or fill its memory | [`with_time_limit`](crate::jwks::RemoteJwks::with_time_limit), [`with_fetcher`](crate::jwks::RemoteJwks::with_fetcher) |
+//! | how long a request waits for its key | 2 seconds | a request should fail before its client gives up | [`with_wait_timeout`](crate::jwks::RemoteJwks::with_wait_timeout) |
+//! | one exchange with the server | 5 seconds, 1 MiB, no redirects | an attacker who can answer must not send the process elsewhere, or fill its memory | [`with_fetch_timeout`](crate::jwks::RemoteJwks::with_fetch_timeout), [`with_fetcher`](crate::jwks::RemoteJwks::with_fetcher) |
 //! | trusted certificates | the bundled roots of Mozilla's programme | they are the same on every machine | [`with_system_roots`](crate::jwks::HttpFetcher::with_system_roots), [`with_root_pem`](crate::jwks::HttpFetcher::with_root_pem), [`add_root_pem`](crate::jwks::HttpFetcher::add_root_pem) |
 //! | the clock | the clock of the system | tests use another | [`with_clock`](crate::jwks::RemoteJwks::with_clock) |
-//! | plain `http` | to the own machine only | an attacker on the network could insert his own keys | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
+//! | plain `http` | to the same machine only | an attacker on the network could insert his own keys | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
 //! | a `jwks_uri` at a loopback or link-local address | rejected, unless the issuer itself is there | an issuer elsewhere must not send this process to its own ports or to instance metadata | cannot be changed |
 //!
 //! # Redis (crate `tower-bearer-redis`)
@@ -121,7 +121,7 @@
 //! | the address of the client, by which log-ins are limited | that of the connection | a client can write any header itself | `tower_bearer_issuing::TokenApi::with_peer_address` |
 //! | links | begin with `http` and the request's host | | `tower_bearer_issuing::TokenApi::with_public_url` |
 //! | realm, and bodies of rejections | the same as those of the layer | | `tower_bearer_issuing::TokenApi::with_realm`, `tower_bearer_issuing::TokenApi::with_responder` |
-//! | connections to the database | 10; a step waits up to 5 seconds for one | | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_patience` |
+//! | connections to the database | 10; a step waits up to 5 seconds for one | | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_wait_timeout` |
 //! | the clocks | the clock of the system | tests use others | `tower_bearer_issuing::TokenIssuerBuilder::with_clock`, `tower_bearer_issuing::store::MemoryTokenStore::with_clock`, `tower_bearer_sql::SqlStore::with_clock` |
 //!
 //! # How rejections look
@@ -176,7 +176,8 @@
 //! assert!(shows(keys, &[
 //!     "allows_http: false",
 //!     "stale_limit: 3600s",
-//!     "time_box: 2s",
+//!     "wait_timeout: 2s",
+//!     "fetch_timeout: 5s",
 //!     "max_refresh_interval: 3600s",
 //! ]));
 //! let redis = RedisStore::builder("redis://redis.internal");

@@ -1,4 +1,4 @@
-//! The guide: explanations beside the reference. It contains no items to call.
+//! The guide: explanations in addition to the reference. It does not contain any items to call.
 //!
 //! | page | what it explains |
 //! |---|---|

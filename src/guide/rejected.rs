@@ -12,8 +12,9 @@
 //! 2. **The response** inside your service: the layer puts the [`Rejection`](crate::Rejection) into the extensions of
 //!    the response. A layer outside this one reads it, as below. It is not sent to the client.
 //! 3. **The metrics** (feature `metrics`): `tower_bearer_decisions_total` with `decision="rejected"` or
-//!    `decision="unavailable"`, and `reason`. A jump of one reason shows its cause: `unknown_key` after a rotation,
-//!    `expired` or `not_yet_valid` after a clock change, `wrong_audience` after a deployment.
+//!    `decision="unavailable"`, and `reason`. A sudden increase of one reason often shows the cause:
+//!    `unknown_key` after a rotation, `expired` or `not_yet_valid` after a clock change, `wrong_audience` after a
+//!    deployment.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -40,7 +41,7 @@
 //! To test one token, call [`Authenticator::authenticate`](crate::Authenticator::authenticate) with its text. To look
 //! into a token, decode its first two parts on your own machine. Do not paste a live token into a web site.
 //!
-//! # If there is no event
+//! # If you do not find an event
 //!
 //! * The feature `tracing` is off, or the filter hides DEBUG.
 //! * The request did not reach the layer: a proxy, another layer or the router answered. Compare the body with the
@@ -91,9 +92,9 @@
 //! | [`InsufficientScope`](crate::RejectionKind::InsufficientScope) | `insufficient_scope` | 403 `permission_denied` | The token is valid and lacks a scope that [`require_scopes`](crate::BearerLayer::require_scopes) requires. `WWW-Authenticate` and [`Rejection::required_scopes`](crate::Rejection::required_scopes) name the scopes. | Have the client request the scope. Scopes are read from `scope` and `scp`; roles in other claims need [`require`](crate::BearerLayer::require). |
 //! | [`PermissionDenied`](crate::RejectionKind::PermissionDenied) | `permission_denied` | 403 `permission_denied` | The token is valid, and your function in [`require`](crate::BearerLayer::require) returned `false`. | Log the reason in your function: the layer does not know it. |
 //! | [`InsufficientUserAuthentication`](crate::RejectionKind::InsufficientUserAuthentication) | `insufficient_user_authentication` | 401 `insufficient_user_authentication` | The token is valid. Its `acr` or `auth_time` does not satisfy [`require_authentication`](crate::BearerLayer::require_authentication): the login of the user was too weak or is too long ago, or the token does not have the claim. | Have the client send the user to log in again, with the `acr_values` and `max_age` of the challenge. If the authorization server never sets these claims, configure it to. |
-//! | [`KeysUnavailable`](crate::RejectionKind::KeysUnavailable) | `keys_unavailable` | 503 `authentication_unavailable` | The keys of the issuer come from the network and there are none that may be used: they were never fetched, or the outage is longer than the stale limit. Or the `kid` is unknown and the last fetch failed, or a fetch did not end within the time of the request. | Look at the event `keys not fetched`, at `tower_bearer_keys_usable` and `tower_bearer_keys_age_seconds`, and at [`RemoteJwks::health`](crate::jwks::RemoteJwks::health), which has the last error. Test the address from this machine with `curl`: DNS, proxy, TLS. Nothing has to be restarted. |
+//! | [`KeysUnavailable`](crate::RejectionKind::KeysUnavailable) | `keys_unavailable` | 503 `authentication_unavailable` | The keys of the issuer come from the network and there are none that may be used: they were never fetched, or the outage is longer than the stale limit. Or the `kid` is unknown and the last fetch failed, or a fetch did not end within the time of the request. | Look at the event `keys not fetched`, at `tower_bearer_keys_usable` and `tower_bearer_keys_age_seconds`, and at [`RemoteJwks::health`](crate::jwks::RemoteJwks::health), which has the last error. Test the address from this machine with `curl`: DNS, proxy, TLS. You do not have to restart anything. |
 //! | [`CheckUnavailable`](crate::RejectionKind::CheckUnavailable) | `check_unavailable` | 503 `authentication_unavailable` | One of your checks returned [`CheckError::Unavailable`](crate::CheckError::Unavailable). Often its database is down. | Look at the system that your check asks. Log the reason in your check. |
-//! | [`RevocationUnavailable`](crate::RejectionKind::RevocationUnavailable) | `revocation_unavailable` | 503 `authentication_unavailable` | The revocation store failed, did not answer within its timeout (1 second by default), or is a Redis without a generation: it was never initialised, was emptied, or lost data. A `DenyList` is older than its bound. | Look at the event `revocation store failed` with its `kind`, and at `tower_bearer_revocation_errors_total`. For Redis, `RedisStore::is_seeded` tells whether it has to be seeded or initialised. Nothing has to be restarted. [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) has weaker answers. |
+//! | [`RevocationUnavailable`](crate::RejectionKind::RevocationUnavailable) | `revocation_unavailable` | 503 `authentication_unavailable` | The revocation store failed, did not answer within its timeout (1 second by default), or is a Redis without a generation: it was never initialised, was emptied, or lost data. A `DenyList` is older than its bound. | Look at the event `revocation store failed` with its `kind`, and at `tower_bearer_revocation_errors_total`. For Redis, `RedisStore::is_seeded` tells whether it has to be seeded or initialised. You do not have to restart anything. [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) has weaker answers. |
 //!
 //! # Kinds of store failures
 //!
@@ -110,10 +111,11 @@
 //! | `evicting` | Redis | set `maxmemory-policy` to `noeviction`, and seed Redis again |
 //! | `replica` | Redis | connect to the master |
 //! | `down`, `dial`, `wire`, `tls` | Redis | Redis cannot be reached, or its certificate is not trusted. The process reconnects by itself |
+//! | `stopped` | Redis | your code has stopped the task of the `RedisStore`: connect a new store |
 //! | `redis` | Redis | Redis answered with an error: look at the rights of the user (ACL) |
 //! | `too_few_replicas`, `unconfirmed` | Redis | the entry is in force. Call again until enough replicas confirm it |
 //! | `out_of_date` | deny-list | the deny-list has not been up to date for longer than its bound: look at Redis |
-//! | `overtaken`, `seed_interrupted` | Redis | somebody seeded Redis meanwhile: the next attempt succeeds |
-//! | `unreadable` | any | something else wrote below the prefix or into the tables |
+//! | `overtaken`, `seed_interrupted` | Redis | another process seeded Redis at the same time: the next attempt succeeds |
+//! | `unreadable` | any | another program wrote below the prefix or into the tables |
 //! | `no_randomness` | Redis | allow the process to call `getrandom` |
 //! | `refused`, `broken`, `no_connection`, `over` | SQL | the database refused a statement, or a connection was lost or not available in time |

@@ -35,10 +35,10 @@
 //!
 //! | made | seen |
 //! |---|---|
-//! | **in this process**, by [`revoke`](crate::RevocationCache::revoke) | by the very next request, before the store has answered. If the store fails, `revoke` returns an error, and the revocation entry holds in this process all the same |
+//! | **in this process**, by [`revoke`](crate::RevocationCache::revoke) | by the very next request, before the store has answered. If the store fails, `revoke` returns an error, and the revocation entry still holds in this process |
 //! | **in another process, and pushed** ([`apply`](crate::RevocationCache::apply)) | by the next request after the message |
 //! | **in another process, and the message was lost** | by every request that starts more than the bound after the store recorded it |
-//! | **in another process, while the store is down** | not yet. Cached answers are used for the rest of the bound. After that, requests get 503 by default. With [`ServeStale`](crate::revocation::OnUnavailable::ServeStale) the bound grows by its age. With [`Allow`](crate::revocation::OnUnavailable::Allow) there is no bound |
+//! | **in another process, while the store is down** | not before the store answers again. Cached answers are used for the rest of the bound. After that, requests get 503 by default. With [`ServeStale`](crate::revocation::OnUnavailable::ServeStale) the bound grows by its age. With [`Allow`](crate::revocation::OnUnavailable::Allow) there is no bound |
 //!
 //! The layer does not interrupt a request that it has accepted. A long stream calls
 //! [`recheck`](crate::Authenticator::recheck): see [`how_to::streams`](super::how_to::streams).
@@ -150,6 +150,8 @@
 //! * `tower_bearer_revocation_relay_errors_total` and the event `revocations not carried`: a relay cannot copy.
 //! * `tower_bearer_redis::PushStats` and `tower_bearer_redis::DenyListStats`:
 //!   messages, gaps and snapshots.
+//! * the [health](crate::BackgroundTask::health) of `RedisStore::task`, `Pushes::task`, `DenyList::task` and of
+//!   the task that `OutboxRelay::spawn` returns: whether it runs, and the kind of its last failure.
 //!
 //! # Tests
 //!
@@ -159,13 +161,13 @@
 //! | the bound holds, and counts from when the question was sent | `tests/revocation/through_the_layer.rs` `what_is_revoked_elsewhere_is_seen_after_the_bound` |
 //! | a revocation during a lookup is never lost, in any interleaving of the threads | `tests/interleavings/revocation/model.rs` `a_revocation_during_a_look_up_of_the_same_token_is_never_lost` |
 //! | a known revocation entry wins over every setting and every store | `tests/revocation/through_the_layer.rs` `a_local_revocation_wins_over_a_store_that_lies` |
-//! | three processes over a real Redis | `redis/tests/redis/processes.rs` `what_process_a_revokes_b_and_c_refuse` |
-//! | no revoked token passes after the bound, whatever happens to the network | `redis/tests/redis/faults.rs` `no_revoked_token_passes_after_the_bound` |
+//! | three processes over a real Redis | `redis/tests/redis/processes.rs` `a_revocation_of_process_a_is_rejected_by_b_and_c` |
+//! | no revoked token passes after the bound, whatever happens to the network | `redis/tests/redis/faults.rs` `no_revoked_token_passes_after_the_bound_with_network_faults` |
 //! | an empty Redis is unavailable until an operator initialises or seeds it | `redis/tests/redis/seeding.rs` `an_empty_redis_is_unavailable_until_it_is_initialised` |
 //! | a Redis that has lost data is unavailable | `redis/tests/redis/losses.rs` `data_that_went_backwards_is_unavailable_for_the_whole_fleet` |
 //!
 //! # Measured
 //!
-//! The rest of this page is `benches/revocation/results.md`, as the bench wrote it.
+//! The bench `revocation` wrote the rest of this page, `benches/revocation/results.md`.
 //!
 #![doc = include_str!("../../benches/revocation/results.md")]

@@ -12,7 +12,7 @@
 //! The key decides about the algorithm, never the token. Each [`Key`](crate::Key) is bound to one algorithm when it is
 //! loaded (RFC 8725 section 3.1).
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 1 | `alg` is `none`, and there is no signature | 401 `unsupported_algorithm`; `none` is not an algorithm here | `tests/layer/attacks/algorithms.rs` `row_01` |
 //! | 2 | `None`, `nOnE`, `rs256`: spellings that a lenient comparison accepts as the real name | 401; names are compared byte by byte | `tests/layer/attacks/algorithms.rs` `row_02` |
@@ -24,7 +24,7 @@
 //!
 //! Weak keys are rejected when they are loaded, so no request depends on one.
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 6 | an empty HMAC secret, which every attacker knows | [`ConfigError::SecretTooShort`](crate::ConfigError::SecretTooShort), even if short secrets are allowed | `tests/layer/attacks/keys.rs` `row_06` |
 //! | 7 | a secret shorter than its hash (RFC 7518 section 3.2) | the same, unless [`allow_short_secret`](crate::Key::allow_short_secret) is called | `tests/layer/attacks/keys.rs` `row_07` |
@@ -41,7 +41,7 @@
 //!
 //! # Signatures, and RSA
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 18 | an ECDSA signature of zeros (CVE-2022-21449) | 401 `bad_signature` | `tests/layer/attacks/signatures.rs` `row_18` |
 //! | 19 | `r` and `s` at the edges of the group | 401 | `tests/layer/attacks/signatures.rs` `row_19` |
@@ -57,7 +57,7 @@
 //!
 //! Each token has exactly one spelling. Therefore the token cache can use the text as its key.
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 27 | a part is missing or empty, or there are too many parts | 401 `malformed_token` | `tests/layer/attacks/text.rs` `row_27` |
 //! | 28 | thousands of dots, to use memory for each | 401; dots are counted, and the text is not split | `tests/layer/attacks/text.rs` `row_28` |
@@ -76,7 +76,7 @@
 //!
 //! # Times
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 40 | `exp` has another type, and is taken for absent | 401 `invalid_claim` | `tests/layer/attacks/claims.rs` `row_40` |
 //! | 41 | `exp` is negative, above 2^53, or infinite | 401; no overflow | `tests/layer/attacks/claims.rs` `row_41` |
@@ -87,7 +87,7 @@
 //!
 //! # Issuer and audience
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 46 | `aud` is empty, has another type, or only contains the right text (CVE-2020-26160) | 401 unless one member is exactly the audience | `tests/layer/attacks/claims.rs` `row_46` |
 //! | 47 | `aud` has another scheme, another case, or a slash at the end | 401; bytes are compared | `tests/layer/attacks/claims.rs` `row_47` |
@@ -100,7 +100,7 @@
 //!
 //! # The credential
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 54 | two credentials, a folded line, no space, no token: two servers see two tokens | 400; the layer does not guess which one was meant | `tests/layer/attacks/credentials.rs` `row_54` |
 //! | 55 | bytes outside ASCII, which some readers treat as "no header" | rejected, never treated as absent | `tests/layer/attacks/credentials.rs` `row_55` |
@@ -110,7 +110,7 @@
 //!
 //! # Caches
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 58 | two tokens have one key in the cache: one user becomes another | the whole text is the key, compared byte by byte | `tests/layer/attacks/state.rs` `row_58` |
 //! | 59 | a cached token has expired, lost its key or was revoked | all three are checked on every cache hit | `tests/layer/attacks/state.rs` `row_59` |
@@ -119,14 +119,14 @@
 //!
 //! # Key servers
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 62 | a server is slow, never ends its answer, redirects to an internal address, or answers HTML | a failed attempt: the last good keys stay, and [`health`](crate::jwks::RemoteJwks::health) has the reason | `tests/keys/answers.rs` `no_bad_answer` |
 //! | 63 | a key set is suddenly empty | also a failed attempt: it never replaces good keys | `tests/keys/answers.rs` `no_bad_answer_replaces_good_keys` |
 //!
 //! # Information in responses
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 64 | a client tells "unknown key", "bad signature" and "expired" apart, by bytes or by order | the same bytes, and only `iss` and `typ` have an effect before the signature is verified. The cryptographic library is responsible for comparisons in constant time; no test here measures them. A malformed token is rejected sooner than a forged one, and this is not hidden | `tests/layer/attacks/answers.rs` `row_64`, `tests/telemetry/secrecy/refusals.rs` `every_bad_token_gets_the_same_bytes` |
 //! | 65 | a log-in shows whether a user exists | one answer, and one password hash for each attempt; see `tower_bearer_issuing::Passwords` | `issuing/tests/token_api/login.rs` `wrong_password_and_unknown_user_are_one_answer` |
@@ -136,18 +136,18 @@
 //!
 //! # Bypasses
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 71 | clients disconnect while keys are fetched, or several requests wait for one fetch | a fetch does not belong to a request: a dropped request does not end it, and a waiting request reserves nothing in the service | `tests/keys/waiting.rs` `many_requests_that_go_away` |
 //! | 72 | `HEAD`, `OPTIONS`, `CONNECT`, an upgrade, an unusual path, a request that claims to be gRPC | every request needs a token | `tests/layer/attacks/answers.rs` `row_72` |
 //!
 //! # Revocation and load
 //!
-//! | # | threat | answer | shown by |
+//! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 76 | a log-in, refresh or token creation is in progress while its subject is revoked | 401: a log-in counts from the moment its credentials were read, and nothing that it created is valid | `issuing/src/tests/mod.rs` `with_the_memory_store_nothing_survives_a_revocation`, `sql/src/tests/log_ins.rs` `nothing_survives_a_revocation` |
 //! | 77 | a dead refresh token is replayed thousands of times, dropped calls while the database stalls, half a million tokens of one owner | revocation still succeeds within its time limit | `sql/src/tests/replays.rs` `replays_of_a_used_refresh_token_block_no_revocation`, `sql/src/tests/connections.rs` `dropped_calls_never_exceed_the_pools`, `sql/src/tests/many.rs` `postgres_revokes_half_a_million_rows_at_once` |
-//! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `tests/keys/discovery.rs` `an_issuer_elsewhere_does_not_send`, `src/jwks/local.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
+//! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `tests/keys/discovery.rs` `an_issuer_elsewhere_does_not_send`, `src/jwks/local_address.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
 //!
 //! # Metadata and challenges
 //!

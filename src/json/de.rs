@@ -11,24 +11,23 @@
 
 #[cfg(test)]
 mod tests;
-mod variant;
-
-use std::{fmt, str::FromStr};
 
 use serde::{
     Deserializer,
     de::{
-        self, Deserialize, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor,
-        value::SeqDeserializer,
+        Deserialize, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess,
+        VariantAccess, Visitor, value::SeqDeserializer,
     },
     forward_to_deserialize_any,
 };
 use smallvec::SmallVec;
-use variant::{Variant, visit_only_member};
 
 use super::{
-    Kind, Member, Members, Object, PRIVATE_TO_SERDE, Span, Text,
-    reader::{Reader, is_number},
+    reader::{PRIVATE_TO_SERDE, Reader, is_number},
+    value::{
+        Member, Members, Object, Span, Text, Unfit, ValueKind, visit_bytes, visit_number,
+        visit_text,
+    },
 };
 
 /// Makes a `T` from an object, as serde_json does from its text. `None` if the object does not fit `T`.
@@ -39,21 +38,10 @@ pub(crate) fn deserialize<T: DeserializeOwned>(object: &Object<'_>) -> Option<T>
 /// Makes a `T` from any value that was read. `None` if the value does not fit `T`.
 pub(super) fn deserialize_value<'de, T: Deserialize<'de>>(
     text: &'de str,
-    kind: Kind,
+    kind: ValueKind,
     value: Span,
 ) -> Option<T> {
     T::deserialize(Element { text, value, kind }).ok()
-}
-
-/// The value does not fit the type. The error contains no part of the value, because it may be a claim.
-#[derive(Debug, thiserror::Error)]
-#[error("the type does not fit")]
-struct Unfit;
-
-impl de::Error for Unfit {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
-    }
 }
 
 /// Methods for types that an object cannot be.
@@ -155,46 +143,13 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         self.current = self.rest.next();
         let Some(member) = self.current else { return Ok(None) };
         let name = member.name_in(self.text).ok_or(Unfit)?;
-        seed.deserialize(Name(name)).map(Some)
+        seed.deserialize(MemberName(name)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unfit> {
         let Member { value, kind, .. } = *self.current.take().ok_or(Unfit)?;
         seed.deserialize(Element { text: self.text, value, kind })
     }
-}
-
-fn visit_text<'de, V: Visitor<'de>>(text: Text<'de>, visitor: V) -> Result<V::Value, Unfit> {
-    match text.plain() {
-        Some(plain) => visitor.visit_borrowed_str(plain),
-        None => visitor.visit_str(&text.resolve()),
-    }
-}
-
-fn visit_bytes<'de, V: Visitor<'de>>(text: Text<'de>, visitor: V) -> Result<V::Value, Unfit> {
-    match text.plain() {
-        Some(plain) => visitor.visit_borrowed_bytes(plain.as_bytes()),
-        None => visitor.visit_bytes(text.resolve().as_bytes()),
-    }
-}
-
-/// Visits a number as serde_json reads it without `arbitrary_precision`: minus zero is a double. `F` is the precision
-/// of a number with a fraction or an exponent. A number that is infinity in `F` is an error.
-fn visit_number<'de, F, V>(number: &str, visitor: V) -> Result<V::Value, Unfit>
-where
-    F: FromStr + Into<f64>,
-    V: Visitor<'de>,
-{
-    if let Ok(number) = number.parse() {
-        return visitor.visit_u64(number);
-    }
-    if let Ok(number) = number.parse()
-        && number != 0
-    {
-        return visitor.visit_i64(number);
-    }
-    let number: f64 = number.parse::<F>().map_err(|_| Unfit)?.into();
-    if number.is_finite() { visitor.visit_f64(number) } else { Err(Unfit) }
 }
 
 /// Methods for numbers: those of up to 64 bits, and those that hold integers of 128 bits.
@@ -223,15 +178,15 @@ macro_rules! numbers {
 }
 
 /// A member's name. As the key of a map it may also become a number, a bool or an enum variant.
-struct Name<'de>(Text<'de>);
+struct MemberName<'de>(Text<'de>);
 
-impl<'de> Name<'de> {
+impl<'de> MemberName<'de> {
     fn as_number(&self) -> Option<&'de str> {
         self.0.plain().filter(|name| is_number(name))
     }
 }
 
-impl<'de> Deserializer<'de> for Name<'de> {
+impl<'de> Deserializer<'de> for MemberName<'de> {
     type Error = Unfit;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
@@ -286,21 +241,21 @@ impl<'de> Deserializer<'de> for Name<'de> {
 struct Element<'de> {
     text: &'de str,
     value: Span,
-    kind: Kind,
+    kind: ValueKind,
 }
 
 impl<'de> Element<'de> {
     fn as_text(&self) -> Option<Text<'de>> {
         let has_escapes = match self.kind {
-            Kind::String => false,
-            Kind::StringWithEscapes => true,
+            ValueKind::String => false,
+            ValueKind::StringWithEscapes => true,
             _ => return None,
         };
         Some(Text { raw: self.value.of(self.text)?, has_escapes })
     }
 
     fn as_number(&self) -> Option<&'de str> {
-        if self.kind == Kind::Number { self.value.of(self.text) } else { None }
+        if self.kind == ValueKind::Number { self.value.of(self.text) } else { None }
     }
 
     /// The value's text, with its quotes if it is a string.
@@ -353,13 +308,13 @@ impl<'de> Deserializer<'de> for Element<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
         match self.kind {
-            Kind::Null => visitor.visit_unit(),
-            Kind::True => visitor.visit_bool(true),
-            Kind::False => visitor.visit_bool(false),
-            Kind::Number => self.deserialize_f64(visitor),
-            Kind::String | Kind::StringWithEscapes => self.deserialize_str(visitor),
-            Kind::Array => self.deserialize_seq(visitor),
-            Kind::Object => self.deserialize_map(visitor),
+            ValueKind::Null => visitor.visit_unit(),
+            ValueKind::True => visitor.visit_bool(true),
+            ValueKind::False => visitor.visit_bool(false),
+            ValueKind::Number => self.deserialize_f64(visitor),
+            ValueKind::String | ValueKind::StringWithEscapes => self.deserialize_str(visitor),
+            ValueKind::Array => self.deserialize_seq(visitor),
+            ValueKind::Object => self.deserialize_map(visitor),
         }
     }
 
@@ -369,8 +324,8 @@ impl<'de> Deserializer<'de> for Element<'de> {
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
         match self.kind {
-            Kind::True => visitor.visit_bool(true),
-            Kind::False => visitor.visit_bool(false),
+            ValueKind::True => visitor.visit_bool(true),
+            ValueKind::False => visitor.visit_bool(false),
             _ => Err(Unfit),
         }
     }
@@ -388,13 +343,13 @@ impl<'de> Deserializer<'de> for Element<'de> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
         match self.kind {
-            Kind::Null => visitor.visit_none(),
+            ValueKind::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        if self.kind == Kind::Null { visitor.visit_unit() } else { Err(Unfit) }
+        if self.kind == ValueKind::Null { visitor.visit_unit() } else { Err(Unfit) }
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -417,7 +372,7 @@ impl<'de> Deserializer<'de> for Element<'de> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        if self.kind != Kind::Array {
+        if self.kind != ValueKind::Array {
             return Err(Unfit);
         }
         let mut elements = SeqDeserializer::new(self.elements()?.into_iter());
@@ -439,7 +394,7 @@ impl<'de> Deserializer<'de> for Element<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
-        if self.kind != Kind::Object {
+        if self.kind != ValueKind::Object {
             return Err(Unfit);
         }
         visit_members(self.text, &self.members()?, visitor)
@@ -453,7 +408,7 @@ impl<'de> Deserializer<'de> for Element<'de> {
         visitor: V,
     ) -> Result<V::Value, Unfit> {
         match self.kind {
-            Kind::Array => self.deserialize_seq(visitor),
+            ValueKind::Array => self.deserialize_seq(visitor),
             _ => self.deserialize_map(visitor),
         }
     }
@@ -466,12 +421,70 @@ impl<'de> Deserializer<'de> for Element<'de> {
     ) -> Result<V::Value, Unfit> {
         match (self.kind, self.as_text()) {
             (_, Some(name)) => visitor.visit_enum(Variant { name, content: None }),
-            (Kind::Object, None) => visit_only_member(self.text, &self.members()?, visitor),
+            (ValueKind::Object, None) => visit_only_member(self.text, &self.members()?, visitor),
             _ => Err(Unfit),
         }
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
         visitor.visit_unit()
+    }
+}
+
+/// Reads a variant with content. It is an object with one member.
+fn visit_only_member<'de, V: Visitor<'de>>(
+    text: &'de str,
+    members: &[Member],
+    visitor: V,
+) -> Result<V::Value, Unfit> {
+    let [member] = members else { return Err(Unfit) };
+    let name = member.name_in(text).ok_or(Unfit)?;
+    let content = Some(Element { text, value: member.value, kind: member.kind });
+    visitor.visit_enum(Variant { name, content })
+}
+
+/// A variant of an enum.
+struct Variant<'de> {
+    name: Text<'de>,
+    /// `None` if the variant is only a name, as a string.
+    content: Option<Element<'de>>,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'de> {
+    type Error = Unfit;
+    type Variant = VariantContent<'de>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, VariantContent<'de>), Unfit> {
+        let variant = seed.deserialize(MemberName(self.name))?;
+        Ok((variant, VariantContent(self.content)))
+    }
+}
+
+struct VariantContent<'de>(Option<Element<'de>>);
+
+impl<'de> VariantAccess<'de> for VariantContent<'de> {
+    type Error = Unfit;
+
+    fn unit_variant(self) -> Result<(), Unfit> {
+        self.0.map_or(Ok(()), Deserialize::deserialize)
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Unfit> {
+        seed.deserialize(self.0.ok_or(Unfit)?)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Unfit> {
+        self.0.ok_or(Unfit)?.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unfit> {
+        self.0.ok_or(Unfit)?.deserialize_struct("", fields, visitor)
     }
 }

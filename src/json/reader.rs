@@ -1,13 +1,13 @@
-//! The JSON reader: one pass over the bytes.
+//! The JSON reader: one pass over the bytes. It makes the objects of `value`.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
-use super::{Kind, Member, Members, Span, Text};
+use super::value::{Member, Members, Object, Span, Text, Value, ValueKind, read_escape};
 
 /// The maximum number of nesting levels, including the outermost object.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// Names with this prefix have a special meaning in serde_json. Any crate of a build can enable the features that add
+/// NamesOfObject with this prefix have a special meaning in serde_json. Any crate of a build can enable the features that add
 /// it.
 pub(super) const PRIVATE_TO_SERDE: &str = "$serde_json::private::";
 
@@ -15,26 +15,70 @@ pub(super) const PRIVATE_TO_SERDE: &str = "$serde_json::private::";
 /// small objects are cheap, and an object with a thousand names does not need a million comparisons.
 const FEW_NAMES: usize = 16;
 
-/// The string of a checked text between quotes, without its escapes.
-pub(super) fn resolve(raw: &str) -> String {
-    let mut reader = Reader::new(raw, 0);
-    let mut resolved = String::with_capacity(raw.len());
-    loop {
-        let plain_from = reader.at;
-        reader.skip_plain_characters();
-        resolved.push_str(reader.since(plain_from).unwrap_or_default());
-        // The text was checked when it was read. So there is always an escape here, except at the end of the text.
-        match reader.take(b'\\').then(|| reader.escape()).flatten() {
-            Some(character) => resolved.push(character),
-            None => return resolved,
-        }
-    }
-}
-
 /// Whether the text is exactly one number.
 pub(super) fn is_number(text: &str) -> bool {
     let mut reader = Reader::new(text, 0);
     reader.number().is_some() && reader.is_at_end()
+}
+
+impl<'a> Object<'a> {
+    /// Reads `text` as exactly one object. Returns `None` if the text breaks a rule.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let mut object = Self::unread(text);
+        object.read().map(|()| object)
+    }
+
+    /// An object without members, before [`read`](Self::read). It is filled in place, because it is large.
+    pub(crate) fn unread(text: &'a str) -> Self {
+        Self { text, members: Members::new() }
+    }
+
+    pub(crate) fn read(&mut self) -> Option<()> {
+        // Positions are stored in 32 bits.
+        u32::try_from(self.text.len()).ok()?;
+        self.members.clear();
+        let mut reader = Reader::new(self.text, 0);
+        reader.skip_white_space();
+        reader.object(1, &mut self.members)?;
+        reader.skip_white_space();
+        reader.is_at_end().then_some(())
+    }
+
+    /// Passes the elements of the array at `position`, with their positions, to `each`. Stops if `each` returns `None`,
+    /// or if an element is not a string.
+    pub(crate) fn strings_at(
+        &self,
+        position: usize,
+        mut each: impl FnMut(Span, Text<'a>) -> Option<()>,
+    ) -> Option<()> {
+        let array = self.members.get(position).filter(|member| member.kind == ValueKind::Array)?;
+        Reader::new(self.text, array.value.start as usize).elements(1, |kind, span| {
+            let has_escapes = match kind {
+                ValueKind::String => false,
+                ValueKind::StringWithEscapes => true,
+                _ => return None,
+            };
+            each(span, Text { raw: span.of(self.text)?, has_escapes })
+        })
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The elements, if all elements of this array are strings.
+    pub(crate) fn as_strings(self) -> Option<Vec<Cow<'a, str>>> {
+        let Self::Array(text) = self else { return None };
+        let mut strings = Vec::new();
+        Reader::new(text, 0).elements(1, |kind, span| {
+            let has_escapes = match kind {
+                ValueKind::String => false,
+                ValueKind::StringWithEscapes => true,
+                _ => return None,
+            };
+            strings.push(Text { raw: span.of(text)?, has_escapes }.resolve());
+            Some(())
+        })?;
+        Some(strings)
+    }
 }
 
 pub(super) struct Reader<'a> {
@@ -112,7 +156,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn object(&mut self, depth: usize, members: &mut Members) -> Option<()> {
-        let mut names = Names::default();
+        let mut names = NamesOfObject::default();
         // A separate reader, so that its position can stay in a register.
         let mut reader = Self { ..*self };
         reader.list(b'{', b'}', |reader| {
@@ -144,7 +188,7 @@ impl<'a> Reader<'a> {
     pub(super) fn elements(
         &mut self,
         depth: usize,
-        mut each: impl FnMut(Kind, Span) -> Option<()>,
+        mut each: impl FnMut(ValueKind, Span) -> Option<()>,
     ) -> Option<()> {
         self.list(b'[', b']', |reader| {
             let (kind, span) = reader.value(depth)?;
@@ -199,17 +243,18 @@ impl<'a> Reader<'a> {
 
     /// Reads a value inside of `depth` levels.
     #[inline(always)]
-    pub(super) fn value(&mut self, depth: usize) -> Option<(Kind, Span)> {
+    pub(super) fn value(&mut self, depth: usize) -> Option<(ValueKind, Span)> {
         let start = self.at;
         match self.peek()? {
             b'"' => {
                 let (span, has_escapes) = self.string()?;
-                let kind = if has_escapes { Kind::StringWithEscapes } else { Kind::String };
+                let kind =
+                    if has_escapes { ValueKind::StringWithEscapes } else { ValueKind::String };
                 Some((kind, span))
             }
             b'-' | b'0'..=b'9' => {
                 self.number()?;
-                Some((Kind::Number, self.span_since(start)?))
+                Some((ValueKind::Number, self.span_since(start)?))
             }
             first => self.apart(|reader| reader.other_value(first, depth)),
         }
@@ -217,26 +262,26 @@ impl<'a> Reader<'a> {
 
     /// Reads a value that claims seldom have. It is separate, so that the code for usual values stays together.
     #[inline(never)]
-    fn other_value(&mut self, first: u8, depth: usize) -> Option<(Kind, Span)> {
+    fn other_value(&mut self, first: u8, depth: usize) -> Option<(ValueKind, Span)> {
         let start = self.at;
         let kind = match first {
             b'{' if depth < MAX_DEPTH => {
                 self.object(depth + 1, &mut Members::new())?;
-                Kind::Object
+                ValueKind::Object
             }
             b'[' if depth < MAX_DEPTH => {
                 self.elements(depth + 1, |_, _| Some(()))?;
-                Kind::Array
+                ValueKind::Array
             }
-            b't' => self.literal("true", Kind::True)?,
-            b'f' => self.literal("false", Kind::False)?,
-            b'n' => self.literal("null", Kind::Null)?,
+            b't' => self.literal("true", ValueKind::True)?,
+            b'f' => self.literal("false", ValueKind::False)?,
+            b'n' => self.literal("null", ValueKind::Null)?,
             _ => return None,
         };
         Some((kind, self.span_since(start)?))
     }
 
-    fn literal(&mut self, word: &str, kind: Kind) -> Option<Kind> {
+    fn literal(&mut self, word: &str, kind: ValueKind) -> Option<ValueKind> {
         self.text.get(self.at..)?.starts_with(word).then(|| {
             self.at += word.len();
             kind
@@ -319,47 +364,15 @@ impl<'a> Reader<'a> {
     }
 
     fn escape(&mut self) -> Option<char> {
-        let escape = self.peek()?;
-        self.at += 1;
-        Some(match escape {
-            b'"' | b'\\' | b'/' => char::from(escape),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => return self.unicode_escape(),
-            _ => return None,
-        })
-    }
-
-    fn unicode_escape(&mut self) -> Option<char> {
-        let first = self.four_hex_digits()?;
-        if !(0xD800..0xDC00).contains(&first) {
-            // A lone trailing surrogate is not a `char`, so it is rejected here.
-            return char::from_u32(first);
-        }
-        self.expect(b'\\')?;
-        self.expect(b'u')?;
-        let second = self.four_hex_digits()?;
-        if !(0xDC00..0xE000).contains(&second) {
-            return None;
-        }
-        char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00))
-    }
-
-    fn four_hex_digits(&mut self) -> Option<u32> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4)?;
-        self.at += 4;
-        digits
-            .iter()
-            .try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
+        let (character, length) = read_escape(self.text.as_bytes().get(self.at..)?)?;
+        self.at += length;
+        Some(character)
     }
 }
 
 /// Information about the names of one object. It makes it fast to find out that a name is new.
 #[derive(Default)]
-struct Names {
+struct NamesOfObject {
     /// The first eight bytes of each of the first names.
     starts: [u64; FEW_NAMES],
     have_escapes: bool,
@@ -367,7 +380,7 @@ struct Names {
     hashed: Option<HashSet<String>>,
 }
 
-impl Names {
+impl NamesOfObject {
     /// Whether an object that has `members` may have one more member with this name. It must have been called for
     /// each of the members before.
     #[inline(always)]
@@ -425,16 +438,6 @@ fn start_of(part: Span, text: &str) -> Option<u64> {
             Some(u64::from_le_bytes(word))
         }
     }
-}
-
-/// Whether two names are equal. Most names of a token have three letters. Comparing the first two here saves the call
-/// that compares the rest.
-pub(super) fn is_same(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    one.len() == other.len()
-        && one.first() == other.first()
-        && one.get(1) == other.get(1)
-        && one == other
 }
 
 /// The position of the first quote, backslash or control character in eight bytes.

@@ -36,7 +36,7 @@ fn escapes_are_resolved_in_names_and_values() {
 }
 
 #[test]
-fn arrays_of_strings_are_read_and_mixed_arrays_are_none() {
+fn arrays_of_strings_are_read_and_mixed_arrays_are_rejected() {
     let object = Object::parse(r#"{"a":["x" , "\u0079"],"b":["x",1],"c":[],"d":"x"}"#).unwrap();
     assert_eq!(object.get("a").unwrap().as_strings(), Some(vec!["x".into(), "y".into()]));
     assert_eq!(object.get("b").unwrap().as_strings(), None);
@@ -120,7 +120,7 @@ fn names_that_mean_something_to_serde_alone_are_refused() {
 }
 
 #[test]
-fn elements_are_told_apart_whatever_is_in_them() {
+fn elements_are_separated_whatever_they_contain() {
     let text = r#" {"x":{"y":1}, "keys" : [ {"a":1,"a":2} , 7,"]\"}",[{}],{} , nul ] } "#;
     assert_eq!(
         elements_of(text, "keys"),
@@ -169,7 +169,7 @@ fn duplicates_are_found_after_names_that_begin_alike() {
 }
 
 #[test]
-fn the_first_special_byte_of_eight_is_found_wherever_it_stands() {
+fn the_first_special_byte_of_eight_is_found_at_every_position() {
     for filler in [b' ', b'!', b'#', b'[', b']', b'a', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
         assert_eq!(first_special([filler; 8]), None, "{filler:#x}");
         for first in 0..8 {

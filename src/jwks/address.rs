@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use http::Uri;
 
-use super::local::is_local_host;
+use super::local_address::is_local_host;
 use crate::ConfigError;
 
 /// An absolute `http` or `https` address without credentials.
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_of_a_web_server_is_refused() {
+    fn a_text_that_is_not_a_web_url_is_rejected() {
         for url in [
             "",
             "keys",

@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use super::{FetchError, address::Address};
 use crate::{
     ConfigError,
+    issuer_policy::issuer_name::is_of_metadata,
     json::{self, Found},
 };
 
@@ -80,11 +81,6 @@ impl Discovery {
     }
 }
 
-/// Whether a URL is a URL of metadata. Such a URL is neither an issuer's nor a key set's.
-pub(super) fn is_of_metadata(url: &str) -> bool {
-    crate::issuer_policy::METADATA_PATHS.iter().any(|path| url.contains(path))
-}
-
 fn string(member: Found<'_>) -> Option<Cow<'_, str>> {
     match member {
         Found::Once(text) => json::string_of(text),
@@ -101,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_are_where_each_standard_says() {
+    fn metadata_have_the_url_of_each_standard() {
         for (issuer, openid, oauth) in [
             (
                 "https://a.example",
@@ -147,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_that_are_none_are_refused() {
+    fn a_document_that_is_not_metadata_is_rejected() {
         let read = |document: &[u8]| discovery("https://a.example").read(document);
         for document in [
             &b"<html>"[..],

@@ -26,13 +26,13 @@ use tokio::{
 
 use super::{
     FetchError, JwksHealth, schedule,
-    source::{Learnt, Memory, Source},
+    source::{FetchedKeys, PreviousAttempt, Source},
     status::{Fetch, Status},
 };
 use crate::{
-    KeySet, KeySetHandle, RejectionKind,
+    BackgroundTask, KeySet, KeySetHandle, RejectionKind,
     claims::{Clock, Moment},
-    jws::RefusedKeys,
+    config_error::RefusedKeys,
     telemetry,
 };
 
@@ -44,7 +44,8 @@ pub(super) struct Settings {
     pub(super) source: Source,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stale_limit: Duration,
-    pub(super) time_box: Duration,
+    /// How long a request waits for a key.
+    pub(super) wait_timeout: Duration,
     /// The longest time between two fetches.
     pub(super) longest_interval: Duration,
     /// Whether a bad signature triggers a fetch too.
@@ -59,6 +60,7 @@ pub(super) struct Engine {
     /// In seconds since the Unix epoch.
     usable_until: AtomicU64,
     status: watch::Sender<Status>,
+    task: BackgroundTask,
     key_is_missing: Notify,
     waiting: Arc<Semaphore>,
 }
@@ -71,6 +73,7 @@ impl Engine {
             no_keys: Arc::default(),
             usable_until: AtomicU64::new(0),
             status: watch::Sender::default(),
+            task: BackgroundTask::new("keys from the network"),
             key_is_missing: Notify::new(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         }
@@ -99,47 +102,27 @@ impl Engine {
 
     pub(super) fn health(&self) -> JwksHealth {
         let (now, stale_limit) = (self.now(), self.settings.stale_limit);
-        self.status.borrow().health(now, stale_limit, self.keys.snapshot())
+        let is_running = self.task.health().is_running;
+        self.status.borrow().health(now, stale_limit, self.keys.snapshot(), is_running)
+    }
+
+    pub(super) fn task(&self) -> &BackgroundTask {
+        &self.task
     }
 
     /// Starts the task on the current runtime. Does nothing if the task runs, if it was stopped, or outside a runtime.
     pub(super) fn start(self: &Arc<Self>) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let starts = self.status.send_if_modified(|status| {
-            let starts = !status.is_running && !status.is_stopped;
-            status.is_running |= starts;
-            starts
-        });
-        if starts {
-            let running = Running(Arc::clone(self));
-            runtime.spawn(async move {
-                let engine = &running.0;
-                let mut status = engine.status.subscribe();
-                let stopped = pin!(status.wait_for(|status| status.is_stopped));
-                select(pin!(engine.run()), stopped).await;
-            });
-        }
-    }
-
-    /// Ends the task for ever.
-    pub(super) fn stop(&self) {
-        self.status.send_modify(|status| status.is_stopped = true);
-    }
-
-    pub(super) async fn ended(&self) {
-        // `self` owns the sender, so it still exists.
-        let _ = self.status.subscribe().wait_for(|status| !status.is_running).await;
+        let engine = Arc::clone(self);
+        self.task.start(async move { engine.run().await });
     }
 
     /// Returns when there are keys.
     pub(super) async fn ready(self: &Arc<Self>) -> Result<(), FetchError> {
         self.start();
-        let is_decided = |status: &Status| !status.is_running || self.is_usable(status);
-        let mut watched = self.status.subscribe();
-        match watched.wait_for(is_decided).await {
-            Ok(status) if self.is_usable(&status) => Ok(()),
-            _ => Err(FetchError::Stopped),
-        }
+        let mut status = self.status.subscribe();
+        let usable = pin!(status.wait_for(|status| self.is_usable(status)));
+        select(usable, pin!(self.task.ended())).await;
+        if self.is_usable(&self.status.borrow()) { Ok(()) } else { Err(FetchError::Stopped) }
     }
 
     /// Decides about a token whose key was not in the set with the number `seen`: wait, or reject it at once.
@@ -151,7 +134,7 @@ impl Engine {
         let now = self.now();
         let (is_worth_it, round) = {
             let status = self.status.borrow();
-            let may_fetch = !status.is_stopped && status.may_be_asked(now);
+            let may_fetch = !self.task.is_stopped() && status.may_be_asked(now);
             (status.is_fetching() || may_fetch, status.ended)
         };
         // If a newer set has arrived, the caller searches it before a fetch is considered.
@@ -177,7 +160,8 @@ impl Engine {
     }
 
     async fn run(&self) {
-        let mut memory = Memory::default();
+        let _interrupted = FailsInterruptedAttempt(self);
+        let mut previous = PreviousAttempt::default();
         loop {
             let now = self.now();
             let (due_in, usable_for) = {
@@ -189,23 +173,23 @@ impl Engine {
                 self.usable_until.store(0, Ordering::Release);
             }
             if due_in.is_zero() {
-                self.attempt(&mut memory).await;
+                self.attempt(&mut previous).await;
                 continue;
             }
             // Tokio's timer only wakes the task. The clock of the settings tells the time.
             let alarm = if usable_for.is_zero() { due_in } else { due_in.min(usable_for) };
             let is_missing = timeout(alarm, self.key_is_missing.notified()).await.is_ok();
             if is_missing && self.status.borrow().may_be_asked(self.now()) {
-                self.attempt(&mut memory).await;
+                self.attempt(&mut previous).await;
             }
         }
     }
 
-    async fn attempt(&self, memory: &mut Memory) {
+    async fn attempt(&self, previous: &mut PreviousAttempt) {
         let sent = self.now();
         self.status.send_modify(|status| status.begin(sent));
-        match self.settings.source.learn(memory, sent).await {
-            Ok(Learnt { keys, max_age }) => {
+        match self.settings.source.fetch_keys(previous, sent).await {
+            Ok(FetchedKeys { keys, max_age }) => {
                 let fetch = Fetch { sent, lifetime: schedule::lifetime(max_age) };
                 let is_modified = keys.is_some();
                 if let Some(keys) = keys {
@@ -219,14 +203,20 @@ impl Engine {
                 let usable_until = sent.unix_time.saturating_add(usable).as_secs();
                 self.usable_until.store(usable_until, Ordering::Release);
                 telemetry::keys_fetched(self.keys.load().len(), is_modified);
+                self.task.succeeded();
                 self.status.send_modify(|status| status.succeed(fetch, is_modified));
             }
             Err(error) => {
-                telemetry::keys_not_fetched(&error);
-                let now = self.now();
-                self.status.send_modify(|status| status.fail(Arc::new(error), now));
+                telemetry::keys_not_fetched(&error.without_client_text());
+                self.fail(error);
             }
         }
+    }
+
+    fn fail(&self, error: FetchError) {
+        let now = self.now();
+        self.task.failed(error.kind());
+        self.status.send_modify(|status| status.fail(Arc::new(error), now));
     }
 
     fn now(&self) -> Moment {
@@ -234,18 +224,14 @@ impl Engine {
     }
 }
 
-/// Lives as long as the task. It is dropped with the task, also when the runtime ends.
-struct Running(Arc<Engine>);
+/// Fails the attempt that the end of the task interrupts, also when the runtime ends. Requests wait for attempts.
+struct FailsInterruptedAttempt<'a>(&'a Engine);
 
-impl Drop for Running {
+impl Drop for FailsInterruptedAttempt<'_> {
     fn drop(&mut self) {
-        let now = self.0.now();
-        self.0.status.send_modify(|status| {
-            if status.is_fetching() {
-                status.fail(Arc::new(FetchError::Stopped), now);
-            }
-            status.is_running = false;
-        });
+        if self.0.status.borrow().is_fetching() {
+            self.0.fail(FetchError::Stopped);
+        }
     }
 }
 
@@ -278,17 +264,17 @@ impl Engine {
     /// Whether an attempt later than `round` ends before the timeout.
     async fn answer_after(self: &Arc<Self>, round: u64) -> bool {
         self.start();
-        if !self.status.borrow().is_running {
+        if !self.task.health().is_running {
             return false;
         }
         self.key_is_missing.notify_one();
         let mut status = self.status.subscribe();
         let answer = status.wait_for(|status| status.ended != round);
-        // Without a runtime there is no timer: the time limit of the attempt ends the wait.
+        // Without a runtime there is no timer: the timeout of the attempt ends the wait.
         if Handle::try_current().is_err() {
             return answer.await.is_ok();
         }
-        matches!(timeout(self.settings.time_box, answer).await, Ok(Ok(_)))
+        matches!(timeout(self.settings.wait_timeout, answer).await, Ok(Ok(_)))
     }
 }
 
@@ -324,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_overtaken_by_a_new_set_looks_into_it_at_once() {
+    async fn a_request_that_missed_a_new_set_searches_it_without_waiting() {
         let clock = ManualClock::at(crate::UnixTime::from_secs(1_700_000_000));
         let keys = RemoteJwks::new("https://issuer.example/keys").unwrap();
         let keys = keys.with_fetcher(Server).with_clock(clock.clone());

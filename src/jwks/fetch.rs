@@ -9,7 +9,7 @@ use crate::{BoxFuture, ConfigError};
 
 /// A client that fetches documents over HTTP: [`HttpFetcher`](super::HttpFetcher), or your own.
 ///
-/// The engine gives each call 5 seconds (see [`with_time_limit`](super::RemoteJwks::with_time_limit)) and then drops
+/// The engine gives each call 5 seconds (see [`with_fetch_timeout`](super::RemoteJwks::with_fetch_timeout)) and then drops
 /// the future. A panic counts as a failure. Your own client
 ///
 /// * **does not follow redirects**: an attacker who can answer for the URL could redirect the request anywhere;
@@ -147,9 +147,9 @@ pub enum FetchError {
         "the exchange with the key server failed: check its address, its certificate and the network"
     )]
     Client(#[source] Box<dyn Error + Send + Sync>),
-    /// The answer was not complete before the time limit.
+    /// The answer was not complete before the timeout.
     #[error(
-        "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_time_limit`"
+        "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_fetch_timeout`"
     )]
     TimedOut,
     /// The status is not 200. Redirects are not followed. 304 is accepted only if an `ETag` was sent.
@@ -202,5 +202,33 @@ impl FetchError {
     /// Wraps the error of a client.
     pub fn client(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Client(source.into())
+    }
+
+    /// The kind of the failure, for health checks.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "client",
+            Self::TimedOut => "timeout",
+            Self::Status(_) => "status",
+            Self::TooLong => "too_long",
+            Self::Unusable(_) => "unusable",
+            Self::ContentEncoding(_) => "content_encoding",
+            Self::UnreadableMetadata(_) => "unreadable_metadata",
+            Self::IssuerMismatch { .. } => "issuer_mismatch",
+            Self::KeysAddress(_) => "keys_address",
+            Self::Insecure => "insecure",
+            Self::LocalAddress => "local_address",
+            Self::Panicked => "panicked",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// The text for events: the error, with its cause if that has nothing of the answer but the ids of keys that cannot
+    /// be used. The text of the HTTP client is left out, because it may quote data.
+    pub(super) fn without_client_text(&self) -> String {
+        match self {
+            Self::Unusable(cause) | Self::KeysAddress(cause) => format!("{self}: {cause}"),
+            _ => self.to_string(),
+        }
     }
 }

@@ -33,7 +33,7 @@ use tower_service::Service;
 use super::{
     FetchError, FetchJwks, FetchRequest, Fetched,
     fetch::MAX_LENGTH,
-    local::{is_local, is_local_host},
+    local_address::{is_local, is_local_host},
 };
 use crate::{BoxFuture, ConfigError, tls::Roots};
 
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cache_on_the_way_has_used_up_is_gone() {
+    fn age_is_subtracted_from_max_age() {
         assert_eq!(seconds(&["max-age=300"], Some("100")), Some(200));
         assert_eq!(seconds(&["max-age=300"], Some("301")), Some(0));
         assert_eq!(seconds(&["max-age=300"], Some("unknown")), Some(300));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn roots_are_replaced_or_added_and_odd_ones_refused() {
+    fn roots_are_replaced_or_added_and_unreadable_ones_rejected() {
         let fetcher = HttpFetcher::new().unwrap();
         let bundled = fetcher.roots.len();
         assert!(bundled > 100);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_resolves_to_this_machine_is_no_remote_address() {
+    async fn a_name_that_resolves_to_this_machine_is_not_remote() {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = server.local_addr().unwrap().port();
         let fetcher = HttpFetcher::new().unwrap();

@@ -10,7 +10,7 @@
 //!    [an hour](RemoteJwks::with_max_refresh_interval) at the latest. The task sends an `ETag` back.
 //! 3. **A `kid` that is not in the set triggers a fetch**, at most one in 30 seconds for each source, counted from the
 //!    last attempt of any kind. Up to 64 requests wait for its end, each up to the
-//!    [timeout](RemoteJwks::with_time_box). All other requests are answered at once, by the result of the last attempt.
+//!    [timeout](RemoteJwks::with_wait_timeout). All other requests are answered at once, by the result of the last attempt.
 //!    A dropped request does not cancel a fetch. A waiting request holds nothing that the service behind the layer has
 //!    reserved.
 //! 4. **Unknown keys fail closed.** If a key is unknown after the last attempt succeeded, the answer is 401. The answer
@@ -71,8 +71,8 @@
 //! ```
 //!
 //! The task runs on the Tokio runtime on which it was started. The runtime must have its timer and network enabled. The
-//! task ends with [`shutdown`](RemoteJwks::shutdown), or when the last clone and the last verifier with it are dropped,
-//! or with its runtime. If its runtime ended, the next token with an unknown key starts the task again on the runtime
+//! task ends with `keys.task().shutdown().await` (see [`RemoteJwks::task`]), or when the last clone and the last verifier
+//! with it are dropped, or with its runtime. If its runtime ended, the next token with an unknown key starts the task again on the runtime
 //! of that token.
 //!
 //! # Sets of large providers
@@ -111,12 +111,12 @@
 //! * TLS of [`HttpFetcher`] is AWS-LC, even if `rust-crypto` verifies signatures.
 
 mod address;
+mod discover_issuer;
 mod discovery;
 mod engine;
 mod fetch;
 mod http;
-mod issuer;
-mod local;
+mod local_address;
 mod schedule;
 mod source;
 mod status;
@@ -133,13 +133,14 @@ use self::{
     address::Address,
     discovery::Discovery,
     engine::{Engine, Settings},
-    source::{Place, Source},
+    source::{KeysLocation, Source},
 };
 #[cfg(doc)]
 use crate::Issuer;
 use crate::{
-    Algorithm, ConfigError, KeySet, RejectionKind,
+    Algorithm, BackgroundTask, ConfigError, KeySet, RejectionKind,
     claims::{Clock, SystemClock},
+    issuer_policy::issuer_name::is_of_metadata,
     jws,
 };
 
@@ -155,7 +156,7 @@ struct Owner(Arc<Engine>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.stop();
+        self.0.task().stop();
     }
 }
 
@@ -166,12 +167,12 @@ impl RemoteJwks {
     /// [`ConfigError::InvalidUrl`] for anything but an absolute `https` or `http` URL without credentials and fragment,
     /// and for a URL of metadata. [`ConfigError::NoBackend`] without a backend. Otherwise like [`HttpFetcher::new`].
     pub fn new(url: &str) -> Result<Self, ConfigError> {
-        if discovery::is_of_metadata(url) {
+        if is_of_metadata(url) {
             return Err(ConfigError::InvalidUrl(
                 "the URL of a key set; for metadata pass the issuer's URL to `discover`",
             ));
         }
-        Self::at(Place::KeySet(Address::parse(url)?))
+        Self::at(KeysLocation::KeySet(Address::parse(url)?))
     }
 
     /// The key set whose URL the metadata of `issuer` name. Use it in place of [`Issuer::discover`] to change settings.
@@ -189,22 +190,22 @@ impl RemoteJwks {
     /// # Errors
     /// Like [`discover`](Self::discover).
     pub fn discover_at(url: &str, issuer: impl Into<Arc<str>>) -> Result<Self, ConfigError> {
-        Self::at(Place::Discovered(Discovery::new(url, issuer.into())?))
+        Self::at(KeysLocation::Discovered(Discovery::new(url, issuer.into())?))
     }
 
-    fn at(place: Place) -> Result<Self, ConfigError> {
+    fn at(location: KeysLocation) -> Result<Self, ConfigError> {
         jws::require_backend()?;
         Ok(Self::of(Settings {
             source: Source {
-                place,
+                location,
                 fetcher: Arc::new(HttpFetcher::new()?),
                 allows_http: false,
-                time_limit: Duration::from_secs(5),
+                timeout: Duration::from_secs(5),
                 rsa_algorithms: vec![Algorithm::RS256],
             },
             clock: Arc::new(SystemClock),
             stale_limit: Duration::from_secs(60 * 60),
-            time_box: Duration::from_secs(2),
+            wait_timeout: Duration::from_secs(2),
             longest_interval: schedule::LONGEST_INTERVAL,
             refetches_on_bad_signature: false,
         }))
@@ -301,14 +302,14 @@ impl RemoteJwks {
     ///
     /// The fetch continues, for later requests.
     #[must_use]
-    pub fn with_time_box(self, time_box: Duration) -> Self {
-        self.with(|settings| settings.time_box = time_box)
+    pub fn with_wait_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.wait_timeout = timeout)
     }
 
-    /// The time limit of one exchange with the server, from the connection to the last byte. Default: 5 seconds.
+    /// The timeout of one exchange with the server, from the connection to the last byte. Default: 5 seconds.
     #[must_use]
-    pub fn with_time_limit(self, limit: Duration) -> Self {
-        self.with(|settings| settings.source.time_limit = limit)
+    pub fn with_fetch_timeout(self, timeout: Duration) -> Self {
+        self.with(|settings| settings.source.timeout = timeout)
     }
 
     /// Allows plain `http` to other machines. **An attacker on the network can then put keys into the set and sign any
@@ -319,7 +320,7 @@ impl RemoteJwks {
     }
 
     /// Starts fetching now on the current Tokio runtime. Without this, the first token starts it. Does nothing if
-    /// fetching has started, after [`shutdown`](Self::shutdown), and outside a runtime.
+    /// fetching has started, after [`BackgroundTask::shutdown`], and outside a runtime.
     pub fn spawn(&self) {
         self.engine().start();
     }
@@ -327,16 +328,35 @@ impl RemoteJwks {
     /// Starts fetching, and returns when there are keys. This has no timeout.
     ///
     /// # Errors
-    /// [`FetchError::Stopped`] after [`shutdown`](Self::shutdown), and outside a Tokio runtime.
+    /// [`FetchError::Stopped`] after [`BackgroundTask::shutdown`], and outside a Tokio runtime.
     pub async fn ready(&self) -> Result<(), FetchError> {
         self.engine().ready().await
     }
 
-    /// Ends the background task for all clones and for ever, and returns when it has ended. The current keys are used
-    /// until they are too old.
-    pub async fn shutdown(&self) {
-        self.engine().stop();
-        self.engine().ended().await;
+    /// The background task that fetches the keys. Use it to stop the task, and for health checks.
+    ///
+    /// [`BackgroundTask::shutdown`] stops the task for all clones and for ever. The current keys are used until they
+    /// are too old. The [`last_error`](crate::TaskHealth::last_error) is the kind of the last failure, such as
+    /// `"timeout"`. [`health`](Self::health) has the error itself.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_bearer::ConfigError> {
+    /// use tower_bearer::jwks::RemoteJwks;
+    ///
+    /// let keys = RemoteJwks::new("https://issuer.example/keys")?;
+    /// keys.spawn();
+    /// assert!(keys.task().health().is_running);
+    ///
+    /// keys.task().shutdown().await;
+    /// assert!(!keys.task().health().is_running);
+    /// # Ok(()) }
+    /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+    /// ```
+    #[must_use]
+    pub fn task(&self) -> BackgroundTask {
+        self.engine().task().clone()
     }
 
     /// The current state, for metrics and health checks. Do not call it for every request.
@@ -346,18 +366,18 @@ impl RemoteJwks {
     }
 
     #[cfg(feature = "metrics")]
-    pub(crate) fn place(&self) -> usize {
+    pub(crate) fn engine_address(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
 
     /// Checks the URLs and settings, for an issuer of this name.
     pub(crate) fn validate(&self, issuer: &str) -> Result<(), ConfigError> {
         let source = &self.engine().settings().source;
-        match &source.place {
-            Place::Discovered(discovery) if discovery.issuer() != issuer => {
+        match &source.location {
+            KeysLocation::Discovered(discovery) if discovery.issuer() != issuer => {
                 Err(ConfigError::ForeignMetadata)
             }
-            Place::Discovered(_) | Place::KeySet(_) => source.validate(),
+            KeysLocation::Discovered(_) | KeysLocation::KeySet(_) => source.validate(),
         }
     }
 
@@ -387,13 +407,14 @@ impl RemoteJwks {
 
 impl fmt::Debug for RemoteJwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { source, stale_limit, time_box, longest_interval, .. } =
+        let Settings { source, stale_limit, wait_timeout, longest_interval, .. } =
             self.engine().settings();
         f.debug_struct("RemoteJwks")
-            .field("place", &source.place)
+            .field("location", &source.location)
             .field("allows_http", &source.allows_http)
             .field("stale_limit", stale_limit)
-            .field("time_box", time_box)
+            .field("wait_timeout", wait_timeout)
+            .field("fetch_timeout", &source.timeout)
             .field("max_refresh_interval", longest_interval)
             .finish_non_exhaustive()
     }

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_servers_word_counts_between_a_minute_and_a_day() {
+    fn max_age_is_limited_to_between_a_minute_and_a_day() {
         for (max_age, fresh) in [
             (None, 600),
             (Some(0), 60),

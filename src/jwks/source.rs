@@ -18,23 +18,23 @@ const MAX_ETAG: usize = 1024;
 /// Where the keys are fetched, and how.
 #[derive(Clone)]
 pub(super) struct Source {
-    pub(super) place: Place,
+    pub(super) location: KeysLocation,
     pub(super) fetcher: Arc<dyn FetchJwks>,
     pub(super) allows_http: bool,
-    pub(super) time_limit: Duration,
+    pub(super) timeout: Duration,
     /// For RSA keys without `alg`.
     pub(super) rsa_algorithms: Vec<Algorithm>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum KeysLocation {
     KeySet(Address),
     Discovered(Discovery),
 }
 
 /// State that one attempt passes to the next.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct PreviousAttempt {
     keys_at: Option<(Address, Moment)>,
     /// The `ETag` of the key set that is in use.
     etag: Option<Etag>,
@@ -46,7 +46,7 @@ struct Etag {
 }
 
 /// The result of a successful attempt.
-pub(super) struct Learnt {
+pub(super) struct FetchedKeys {
     /// `None` if the keys in use are still current.
     pub(super) keys: Option<KeySet>,
     pub(super) max_age: Option<Duration>,
@@ -63,9 +63,9 @@ impl Source {
         if let Some(other) = self.rsa_algorithms.iter().find(|algorithm| !algorithm.is_of_rsa()) {
             return Err(ConfigError::KeyAlgorithmMismatch(*other));
         }
-        let addresses = match &self.place {
-            Place::KeySet(address) => [address, address],
-            Place::Discovered(discovery) => [discovery.openid(), discovery.oauth()],
+        let addresses = match &self.location {
+            KeysLocation::KeySet(address) => [address, address],
+            KeysLocation::Discovered(discovery) => [discovery.openid(), discovery.oauth()],
         };
         match addresses.into_iter().all(|address| self.may_fetch(address)) {
             true => Ok(()),
@@ -73,47 +73,55 @@ impl Source {
         }
     }
 
-    pub(super) async fn learn(
+    pub(super) async fn fetch_keys(
         &self,
-        memory: &mut Memory,
+        previous: &mut PreviousAttempt,
         now: Moment,
-    ) -> Result<Learnt, FetchError> {
-        let outcome = self.try_to_learn(memory, now).await;
+    ) -> Result<FetchedKeys, FetchError> {
+        let outcome = self.try_to_fetch_keys(previous, now).await;
         if outcome.is_err() {
             // The keys may have moved.
-            memory.keys_at = None;
+            previous.keys_at = None;
         }
         outcome
     }
 
-    async fn try_to_learn(&self, memory: &mut Memory, now: Moment) -> Result<Learnt, FetchError> {
-        let address = self.keys_address(memory, now).await?;
-        let etag = memory.etag.as_ref().filter(|etag| etag.address == address);
+    async fn try_to_fetch_keys(
+        &self,
+        previous: &mut PreviousAttempt,
+        now: Moment,
+    ) -> Result<FetchedKeys, FetchError> {
+        let address = self.keys_address(previous, now).await?;
+        let etag = previous.etag.as_ref().filter(|etag| etag.address == address);
         let fetched = self.fetch(&address, etag.map(|etag| &*etag.value)).await?;
         let Some(document) = fetched.document else {
             return match etag {
-                Some(_) => Ok(Learnt { keys: None, max_age: fetched.max_age }),
+                Some(_) => Ok(FetchedKeys { keys: None, max_age: fetched.max_age }),
                 None => Err(FetchError::Status(StatusCode::NOT_MODIFIED)),
             };
         };
         let keys = self.read_keys(&document)?;
-        memory.etag =
+        previous.etag =
             fetched.etag.filter(|etag| etag.len() <= MAX_ETAG).map(|value| Etag { address, value });
-        Ok(Learnt { keys: Some(keys), max_age: fetched.max_age })
+        Ok(FetchedKeys { keys: Some(keys), max_age: fetched.max_age })
     }
 
-    async fn keys_address(&self, memory: &mut Memory, now: Moment) -> Result<Address, FetchError> {
-        let discovery = match &self.place {
-            Place::KeySet(address) => return Ok(address.clone()),
-            Place::Discovered(discovery) => discovery,
+    async fn keys_address(
+        &self,
+        previous: &mut PreviousAttempt,
+        now: Moment,
+    ) -> Result<Address, FetchError> {
+        let discovery = match &self.location {
+            KeysLocation::KeySet(address) => return Ok(address.clone()),
+            KeysLocation::Discovered(discovery) => discovery,
         };
-        if let Some((address, read_at)) = &memory.keys_at
+        if let Some((address, read_at)) = &previous.keys_at
             && now.age_of(*read_at) < schedule::METADATA_LIFETIME
         {
             return Ok(address.clone());
         }
         let address = self.read_metadata(discovery).await?;
-        memory.keys_at = Some((address.clone(), now));
+        previous.keys_at = Some((address.clone(), now));
         Ok(address)
     }
 
@@ -149,7 +157,7 @@ impl Source {
         let request = FetchRequest::new(address.as_str(), etag, address.must_be_remote());
         // The call itself may panic, and so may its future.
         let exchange = AssertUnwindSafe(async { self.fetcher.fetch(request).await }).catch_unwind();
-        let fetched = tokio::time::timeout(self.time_limit, exchange)
+        let fetched = tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_| FetchError::TimedOut)?
             .map_err(|_| FetchError::Panicked)??;

@@ -5,11 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{FetchError, schedule};
 use crate::{KeySet, claims::Moment};
 
-/// The history of the engine's task. Only the task changes it, except `is_stopped` and `is_running`.
+/// The history of the engine's task. Only the task changes it.
 #[derive(Clone, Default)]
 pub(super) struct Status {
-    pub(super) is_running: bool,
-    pub(super) is_stopped: bool,
     /// Attempts that began.
     pub(super) begun: u64,
     /// Attempts that ended.
@@ -92,13 +90,14 @@ impl Status {
         now: Moment,
         stale_limit: Duration,
         keys: Arc<KeySet>,
+        is_running: bool,
     ) -> JwksHealth {
         JwksHealth {
             keys,
             age: self.fetched.map(|fetch| now.age_of(fetch.sent)),
             is_fresh: self.fetched.is_some_and(|fetch| now.age_of(fetch.sent) < fetch.lifetime),
             is_usable: !self.usable_for(now, stale_limit).is_zero(),
-            is_running: self.is_running,
+            is_running,
             last_error: self.last_error.clone(),
             attempts: self.begun,
             failures: self.failures,

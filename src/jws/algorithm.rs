@@ -1,8 +1,6 @@
 //! The supported signature algorithms (RFC 7518 section 3.1, RFC 8037, RFC 9864), for keys and token headers.
 
-use std::{fmt, str::FromStr};
-
-use crate::ConfigError;
+use std::fmt;
 
 /// A signature algorithm that this crate verifies.
 ///
@@ -85,13 +83,5 @@ impl Algorithm {
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = ConfigError;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::from_name(name).ok_or(ConfigError::UnsupportedKey("algorithm name"))
     }
 }

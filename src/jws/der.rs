@@ -11,23 +11,45 @@ use x509_cert::{
 };
 
 use super::{
-    Algorithm,
-    backend::Verifier,
-    material::{Curve, Material},
+    Algorithm, Key, backend,
+    key::Verifier,
+    material::{Curve, EC, ED25519, Material, P256, RSA},
+    public_key_text::contains,
 };
 use crate::ConfigError;
 
-// RFC 8017 appendix C, RFC 5480 section 2.1.1, RFC 8410 section 3.
-pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+// RFC 8017 appendix C, RFC 5480 section 2.1.1. `material.rs` has the other identifiers.
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
-pub(super) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-pub(super) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
-pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+impl Key {
+    /// A public key in PEM (RFC 7468): exactly one block labelled `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE`. Only
+    /// white space may surround the block.
+    ///
+    /// A certificate only carries the key. Its signature and its dates are not checked.
+    ///
+    /// # Errors
+    /// [`ConfigError::PrivateKey`] for any private key. [`ConfigError::KeyAlgorithmMismatch`] if the key is not a key
+    /// for `algorithm`. A public key is never a key for an HMAC algorithm. Otherwise the errors listed at [`Key`].
+    pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        backend::require()?;
+        read_pem(algorithm, pem.as_ref()).map(|key| Self::new(algorithm, key))
+    }
+
+    /// A public key in DER: a `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), an `RSAPublicKey` (RFC 8017 appendix
+    /// A.1.1) or a certificate, of which only the key is used.
+    ///
+    /// # Errors
+    /// Like [`from_pem`](Self::from_pem).
+    pub fn from_der(algorithm: Algorithm, der: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        backend::require()?;
+        read_der(algorithm, der.as_ref()).map(|key| Self::new(algorithm, key))
+    }
+}
 
 /// Reads exactly one block. Its label names the content.
-pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Verifier, ConfigError> {
+fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Verifier, ConfigError> {
     const ONE_BLOCK: ConfigError = ConfigError::UnreadableKey("exactly one PEM block");
     let pem = pem.trim_ascii();
     if contains(pem, b"PRIVATE KEY-----") {
@@ -49,7 +71,7 @@ pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Verifier, Con
 }
 
 /// Recognises the content by its outermost types.
-pub(super) fn read_der(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> {
+fn read_der(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> {
     const UNREADABLE: ConfigError =
         ConfigError::UnreadableKey("a public key or a certificate in DER");
     let elements = Vec::<AnyRef<'_>>::from_der(der).map_err(|_| UNREADABLE)?;
@@ -65,13 +87,6 @@ pub(super) fn read_der(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, Con
         | [Tag::Integer, Tag::Integer, Tag::Integer, ..] => Err(ConfigError::PrivateKey),
         _ => Err(UNREADABLE),
     }
-}
-
-/// Whether this is a public key or a certificate, for any algorithm.
-pub(super) fn is_public_key(der: &[u8]) -> bool {
-    SubjectPublicKeyInfoRef::from_der(der).is_ok()
-        || Certificate::from_der(der).is_ok()
-        || matches!(Vec::<UintRef<'_>>::from_der(der).as_deref(), Ok([_, _]))
 }
 
 /// Reads the key of a certificate. The certificate is only a container: the key is trusted because it was configured.
@@ -126,8 +141,4 @@ fn read_rsa(algorithm: Algorithm, der: &[u8]) -> Result<Verifier, ConfigError> {
     };
     let (modulus, exponent) = (modulus.as_bytes(), exponent.as_bytes());
     Verifier::new(algorithm, Material::Rsa { modulus, exponent })
-}
-
-pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use zeroize::Zeroizing;
 
 use super::{
-    Algorithm, Key,
-    backend::Verifier,
+    Algorithm, Key, backend,
     compact::decode_base64url,
+    key::Verifier,
     material::{Curve, Material},
 };
 use crate::{
@@ -17,6 +17,25 @@ use crate::{
 
 /// Members that only a private key has (RFC 7518 sections 6.2.2 and 6.3.2).
 const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+
+impl Key {
+    /// One JSON Web Key (RFC 7517): a public key, or an HMAC secret as `oct`.
+    ///
+    /// `alg` names the algorithm. Without `alg`, type and curve imply it: RS256 for RSA, ES256, ES384 or ES512 for a
+    /// curve, EdDSA for Ed25519, HS256 for `oct`. `kid` becomes the key's id. Member names must be unique. Unknown
+    /// members are ignored. No URL and no certificate is followed. A member that is `null` or an empty array counts as
+    /// absent.
+    ///
+    /// # Errors
+    /// [`ConfigError::KeyUse`] and [`ConfigError::KeyOperations`] for a key that is not meant to verify.
+    /// [`ConfigError::PrivateKey`] for a key with `d` or another private member. [`ConfigError::UnsupportedKey`] if the
+    /// key cannot be used, and [`ConfigError::UnreadableKey`] if it cannot be read. Otherwise the errors listed at
+    /// [`Key`].
+    pub fn from_jwk_json(json: &str) -> Result<Self, ConfigError> {
+        backend::require()?;
+        Jwk::parse(json)?.to_key()
+    }
+}
 
 /// A JWK whose member names are unique. Nothing else is checked yet.
 ///
@@ -28,7 +47,7 @@ pub(super) struct Jwk<'a>(Object<'a>);
 
 /// The key type, from `kty` and `crv`.
 #[derive(Clone, Copy)]
-enum Kind {
+enum KeyType {
     Secret,
     Rsa,
     Ec(Curve),
@@ -57,7 +76,7 @@ impl<'a> Jwk<'a> {
 
     /// Reads the key. An RSA key without `alg` gives one key for each of `rsa_algorithms`.
     pub(super) fn to_keys(&self, rsa_algorithms: &[Algorithm]) -> Result<Vec<Key>, ConfigError> {
-        if !matches!(self.kind()?, Kind::Rsa) || self.get("alg").is_some() {
+        if !matches!(self.kind()?, KeyType::Rsa) || self.get("alg").is_some() {
             return Ok(vec![self.to_key()?]);
         }
         rsa_algorithms.iter().map(|algorithm| self.to_key_for(*algorithm)).collect()
@@ -66,22 +85,22 @@ impl<'a> Jwk<'a> {
     fn to_key_for(&self, rsa_algorithm: Algorithm) -> Result<Key, ConfigError> {
         let kind = self.kind()?;
         let is_private = |name| self.get(name).is_some();
-        if !matches!(kind, Kind::Secret) && PRIVATE_MEMBERS.into_iter().any(is_private) {
+        if !matches!(kind, KeyType::Secret) && PRIVATE_MEMBERS.into_iter().any(is_private) {
             return Err(ConfigError::PrivateKey);
         }
         self.check_purpose()?;
         let algorithm = self.algorithm(kind, rsa_algorithm)?;
         let key = match kind {
-            Kind::Secret => Key::from_secret(algorithm, &self.bytes("k")?)?,
-            Kind::Rsa => {
+            KeyType::Secret => Key::from_secret(algorithm, &self.bytes("k")?)?,
+            KeyType::Rsa => {
                 let (modulus, exponent) = (&self.bytes("n")?, &self.bytes("e")?);
                 Key::new(algorithm, Verifier::new(algorithm, Material::Rsa { modulus, exponent })?)
             }
-            Kind::Ec(curve) => {
+            KeyType::Ec(curve) => {
                 let point = &self.point(curve)?;
                 Key::new(algorithm, Verifier::new(algorithm, Material::Ec { curve, point })?)
             }
-            Kind::Ed25519 => {
+            KeyType::Ed25519 => {
                 let point = &self.bytes("x")?;
                 Key::new(algorithm, Verifier::new(algorithm, Material::Ed25519(point))?)
             }
@@ -97,17 +116,17 @@ impl<'a> Jwk<'a> {
         })
     }
 
-    fn kind(&self) -> Result<Kind, ConfigError> {
+    fn kind(&self) -> Result<KeyType, ConfigError> {
         let kty = self.text("kty", "a `kty` that is a string")?;
         let crv = self.text("crv", "a `crv` that is a string")?;
         let kty = kty.ok_or(ConfigError::UnreadableKey("a member `kty`"))?;
         match (&*kty, crv.as_deref()) {
-            ("oct", _) => Ok(Kind::Secret),
-            ("RSA", _) => Ok(Kind::Rsa),
-            ("EC", Some("P-256")) => Ok(Kind::Ec(Curve::P256)),
-            ("EC", Some("P-384")) => Ok(Kind::Ec(Curve::P384)),
-            ("EC", Some("P-521")) => Ok(Kind::Ec(Curve::P521)),
-            ("OKP", Some("Ed25519")) => Ok(Kind::Ed25519),
+            ("oct", _) => Ok(KeyType::Secret),
+            ("RSA", _) => Ok(KeyType::Rsa),
+            ("EC", Some("P-256")) => Ok(KeyType::Ec(Curve::P256)),
+            ("EC", Some("P-384")) => Ok(KeyType::Ec(Curve::P384)),
+            ("EC", Some("P-521")) => Ok(KeyType::Ec(Curve::P521)),
+            ("OKP", Some("Ed25519")) => Ok(KeyType::Ed25519),
             ("EC" | "OKP", Some(_)) => Err(ConfigError::UnsupportedKey("elliptic curve")),
             ("EC" | "OKP", None) => Err(ConfigError::UnreadableKey("a member `crv`")),
             _ => Err(ConfigError::UnsupportedKey("key type")),
@@ -130,16 +149,16 @@ impl<'a> Jwk<'a> {
     }
 
     /// The algorithm in `alg`. Without `alg`, the algorithm that type and curve imply.
-    fn algorithm(&self, kind: Kind, rsa_algorithm: Algorithm) -> Result<Algorithm, ConfigError> {
+    fn algorithm(&self, kind: KeyType, rsa_algorithm: Algorithm) -> Result<Algorithm, ConfigError> {
         match self.text("alg", "an `alg` that is a string")? {
             Some(name) => name.parse(),
             None => Ok(match kind {
-                Kind::Secret => Algorithm::HS256,
-                Kind::Rsa => rsa_algorithm,
-                Kind::Ec(Curve::P256) => Algorithm::ES256,
-                Kind::Ec(Curve::P384) => Algorithm::ES384,
-                Kind::Ec(Curve::P521) => Algorithm::ES512,
-                Kind::Ed25519 => Algorithm::EdDSA,
+                KeyType::Secret => Algorithm::HS256,
+                KeyType::Rsa => rsa_algorithm,
+                KeyType::Ec(Curve::P256) => Algorithm::ES256,
+                KeyType::Ec(Curve::P384) => Algorithm::ES384,
+                KeyType::Ec(Curve::P521) => Algorithm::ES512,
+                KeyType::Ed25519 => Algorithm::EdDSA,
             }),
         }
     }

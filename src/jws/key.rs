@@ -1,14 +1,14 @@
 //! Keys that verify signatures, each bound to one algorithm, for issuers and key sets.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+
+use base64_simd::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
 
 use super::{
     Algorithm, backend,
-    backend::Verifier,
-    der,
-    jwk::Jwk,
-    material::{Material, hash_length},
-    public_text,
+    material::{Check, Material, hash_length, without_leading_zeros},
+    public_key_text,
 };
 use crate::ConfigError;
 
@@ -92,51 +92,11 @@ impl Key {
     ) -> Result<Self, ConfigError> {
         backend::require()?;
         // Everyone who can read a public key could sign with it.
-        if public_text::is_public_key(secret.as_ref()) {
+        if public_key_text::is_public_key(secret.as_ref()) {
             return Err(ConfigError::KeyAlgorithmMismatch(algorithm));
         }
         Verifier::new(algorithm, Material::Secret(secret.as_ref()))
             .map(|key| Self::new(algorithm, key))
-    }
-
-    /// A public key in PEM (RFC 7468): exactly one block labelled `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE`. Only
-    /// white space may surround the block.
-    ///
-    /// A certificate only carries the key. Its signature and its dates are not checked.
-    ///
-    /// # Errors
-    /// [`ConfigError::PrivateKey`] for any private key. [`ConfigError::KeyAlgorithmMismatch`] if the key is not a key
-    /// for `algorithm`. A public key is never a key for an HMAC algorithm. Otherwise the errors listed at [`Key`].
-    pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        backend::require()?;
-        der::read_pem(algorithm, pem.as_ref()).map(|key| Self::new(algorithm, key))
-    }
-
-    /// A public key in DER: a `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), an `RSAPublicKey` (RFC 8017 appendix
-    /// A.1.1) or a certificate, of which only the key is used.
-    ///
-    /// # Errors
-    /// Like [`from_pem`](Self::from_pem).
-    pub fn from_der(algorithm: Algorithm, der: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        backend::require()?;
-        der::read_der(algorithm, der.as_ref()).map(|key| Self::new(algorithm, key))
-    }
-
-    /// One JSON Web Key (RFC 7517): a public key, or an HMAC secret as `oct`.
-    ///
-    /// `alg` names the algorithm. Without `alg`, type and curve imply it: RS256 for RSA, ES256, ES384 or ES512 for a
-    /// curve, EdDSA for Ed25519, HS256 for `oct`. `kid` becomes the key's id. Member names must be unique. Unknown
-    /// members are ignored. No URL and no certificate is followed. A member that is `null` or an empty array counts as
-    /// absent.
-    ///
-    /// # Errors
-    /// [`ConfigError::KeyUse`] and [`ConfigError::KeyOperations`] for a key that is not meant to verify.
-    /// [`ConfigError::PrivateKey`] for a key with `d` or another private member. [`ConfigError::UnsupportedKey`] if the
-    /// key cannot be used, and [`ConfigError::UnreadableKey`] if it cannot be read. Otherwise the errors listed at
-    /// [`Key`].
-    pub fn from_jwk_json(json: &str) -> Result<Self, ConfigError> {
-        backend::require()?;
-        Jwk::parse(json)?.to_key()
     }
 
     /// Sets the key's id, or replaces the id from a JWK.
@@ -243,5 +203,118 @@ impl fmt::Debug for Key {
             .field("algorithm", &self.0.algorithm)
             .field("has_key_id", &self.0.key_id.is_some())
             .finish_non_exhaustive()
+    }
+}
+
+/// A key that is ready to verify.
+pub(super) struct Verifier {
+    signature_length: usize,
+    fingerprint: [u8; 32],
+    thumbprint: Arc<str>,
+    check: Check,
+}
+
+impl Verifier {
+    /// Checks the key and passes it to the backend.
+    pub(super) fn new(algorithm: Algorithm, material: Material<'_>) -> Result<Self, ConfigError> {
+        Self::with(backend::check, algorithm, material)
+    }
+
+    pub(super) fn with(
+        check: fn(Algorithm, Material<'_>) -> Result<Check, ConfigError>,
+        algorithm: Algorithm,
+        material: Material<'_>,
+    ) -> Result<Self, ConfigError> {
+        let signature_length = material.check(algorithm)?;
+        let check = check(algorithm, material)?;
+        let fingerprint = fingerprint(algorithm, material);
+        let thumbprint = thumbprint(material)?.into();
+        Ok(Self { signature_length, fingerprint, thumbprint, check })
+    }
+
+    /// The [`fingerprint`] of the key.
+    pub(super) fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
+    /// The [`Key::thumbprint`] of the key.
+    pub(super) fn thumbprint(&self) -> &Arc<str> {
+        &self.thumbprint
+    }
+
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        // Both backends check the length too. This check does not depend on them.
+        signature.len() == self.signature_length && (self.check)(message, signature)
+    }
+}
+
+/// Identifies the key together with the algorithm. It is a hash, so storing it beside the key does not make another
+/// copy of a secret.
+pub(super) fn fingerprint(algorithm: Algorithm, material: Material<'_>) -> [u8; 32] {
+    let parts: [&[u8]; 2] = match material {
+        Material::Secret(bytes) | Material::Ed25519(bytes) | Material::Ec { point: bytes, .. } => {
+            [bytes, &[]]
+        }
+        Material::Rsa { modulus, exponent } => {
+            [without_leading_zeros(modulus), without_leading_zeros(exponent)]
+        }
+    };
+    // Allocates the final size at once: a growing buffer would leave copies that are not wiped.
+    let length = 32 + parts.iter().map(|part| part.len()).sum::<usize>();
+    let mut input = Zeroizing::new(Vec::with_capacity(length));
+    input.extend_from_slice(algorithm.name().as_bytes());
+    for part in parts {
+        // The length comes first, so two different lists of parts never make the same text.
+        input.extend_from_slice(&part.len().to_be_bytes());
+        input.extend_from_slice(part);
+    }
+    backend::sha256(&input)
+}
+
+/// Computes [`Key::thumbprint`]. The material must have passed [`check`](Material::check).
+fn thumbprint(material: Material<'_>) -> Result<String, ConfigError> {
+    if let Material::Secret(secret) = material {
+        let tag = backend::hmac_sha256(secret, b"tower-bearer: id of a key");
+        return Ok(base64url(tag.first_chunk::<16>().map_or(&[][..], |half| half)));
+    }
+    Ok(base64url(&backend::sha256(public_members(material)?.as_bytes())))
+}
+
+/// The required members of a public JWK, in the order and form that RFC 7638 section 3 hashes.
+pub(super) fn public_members(material: Material<'_>) -> Result<String, ConfigError> {
+    match material {
+        Material::Secret(_) => Err(ConfigError::SecretInPublicKeySet),
+        Material::Rsa { modulus, exponent } => {
+            let n = base64url(without_leading_zeros(modulus));
+            let e = base64url(without_leading_zeros(exponent));
+            Ok(format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#))
+        }
+        Material::Ec { curve, point } => {
+            let whole = match point.first() {
+                Some(4) => Cow::Borrowed(point),
+                _ => Cow::Owned(backend::uncompressed(curve, point)?),
+            };
+            let coordinates = whole.get(1..).unwrap_or_default();
+            let (x, y) = coordinates
+                .split_at_checked(curve.coordinate_length())
+                .ok_or(ConfigError::InvalidPoint)?;
+            let (x, y, curve) = (base64url(x), base64url(y), curve.name());
+            Ok(format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#))
+        }
+        Material::Ed25519(point) => {
+            Ok(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(point)))
+        }
+    }
+}
+
+pub(super) fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
+}
+
+impl FromStr for Algorithm {
+    type Err = ConfigError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::from_name(name).ok_or(ConfigError::UnsupportedKey("algorithm name"))
     }
 }

@@ -1,4 +1,5 @@
-//! Key sets: the keys of an issuer, and the rules that select keys for a token.
+//! Key sets: the keys of an issuer, the rules that select keys for a token, and a handle that replaces a set while it
+//! is in use.
 
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
@@ -10,15 +11,16 @@ use std::{
     path::Path,
     slice,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
 
 use super::{Algorithm, Compact, Header, JwsError, Key, Scratch, backend, jwk::Jwk};
-use crate::{ConfigError, json, telemetry};
+use crate::{ConfigError, config_error::RefusedKey, json, telemetry};
 
 /// The largest number of keys that are tried for one token.
 const MAX_TRIED: usize = 4;
@@ -132,7 +134,7 @@ impl KeySet {
         for (index, json) in elements.into_iter().enumerate() {
             match read_public(json, rsa_algorithms) {
                 Ok(keys) => keys.into_iter().for_each(|key| set.add(key)),
-                Err((key_id, reason)) => set.refused.push(RefusedKey { index, key_id, reason }),
+                Err((key_id, reason)) => set.refused.push(RefusedKey::new(index, key_id, reason)),
             }
         }
         if set.is_empty() { Err(ConfigError::NoUsableKey(set.refused)) } else { Ok(set) }
@@ -312,6 +314,73 @@ impl fmt::Debug for KeySet {
     }
 }
 
+/// A key set that can be replaced while it is in use. Clones share it.
+///
+/// A verification takes the current set once and keeps it to the end. So a token never sees half of an old set and half
+/// of a new one.
+///
+/// ```
+/// use tower_bearer::{Key, KeySet, KeySetHandle};
+///
+/// let handle = KeySetHandle::new(Key::hs256([7; 32])?.into());
+/// let shared = handle.clone();
+/// handle.replace(KeySet::new([Key::hs256([7; 32])?, Key::hs256([8; 32])?]));
+/// assert_eq!(shared.snapshot().len(), 2);
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct KeySetHandle(Arc<HandleState>);
+
+struct HandleState {
+    current: ArcSwap<KeySet>,
+    /// The number of the current set, for code that needs only the number.
+    number: AtomicU64,
+    /// Held while both fields are replaced: after two replacements, both fields are those of the later one.
+    replacing: Mutex<()>,
+}
+
+impl KeySetHandle {
+    /// A handle on `keys`.
+    #[must_use]
+    pub fn new(keys: KeySet) -> Self {
+        let number = AtomicU64::new(keys.number());
+        let current = ArcSwap::from_pointee(keys);
+        Self(Arc::new(HandleState { current, number, replacing: Mutex::new(()) }))
+    }
+
+    /// Replaces the whole set by `keys`, for every clone of this handle.
+    ///
+    /// A token that only an old key verifies is rejected from now on. If old tokens must stay valid until they expire,
+    /// keep their key in the new set.
+    pub fn replace(&self, keys: KeySet) {
+        let number = keys.number();
+        let _replacing = self.0.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.current.store(Arc::new(keys));
+        self.0.number.store(number, Ordering::Release);
+    }
+
+    /// The current set.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<KeySet> {
+        self.0.current.load_full()
+    }
+
+    pub(crate) fn load(&self) -> Guard<Arc<KeySet>> {
+        self.0.current.load()
+    }
+
+    /// The number of the current set. During a replacement, the number of the old or the new set.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for KeySetHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeySetHandle").field(&*self.load()).finish()
+    }
+}
+
 fn read_public(
     json: &str,
     rsa_algorithms: &[Algorithm],
@@ -322,76 +391,4 @@ fn read_public(
         false => jwk.to_keys(rsa_algorithms),
     };
     keys.map_err(|reason| (jwk.key_id().map(Cow::into), reason))
-}
-
-/// The number of characters shown of the `kid` of a key that was left out.
-const SHOWN_KEY_ID: usize = 64;
-
-/// The number of keys shown that were left out.
-const SHOWN_KEYS: usize = 16;
-
-/// A key of a document that was left out.
-///
-/// Its `Display` shows its position, its `kid` (up to 64 characters) and the rule that it breaks.
-pub struct RefusedKey {
-    index: usize,
-    key_id: Option<Box<str>>,
-    reason: ConfigError,
-}
-
-impl RefusedKey {
-    /// Its position in the array `keys`, from 0.
-    #[must_use]
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Its `kid`, if that can be read.
-    #[must_use]
-    pub fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
-    }
-
-    /// The rule that it breaks.
-    #[must_use]
-    pub fn reason(&self) -> &ConfigError {
-        &self.reason
-    }
-}
-
-impl fmt::Debug for RefusedKey {
-    /// Does not show the id, like [`Key`].
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RefusedKey")
-            .field("index", &self.index)
-            .field("reason", &self.reason)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for RefusedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key {}", self.index)?;
-        if let Some(key_id) = self.key_id() {
-            let shown: String = key_id.chars().take(SHOWN_KEY_ID).collect();
-            let more = if shown.len() < key_id.len() { "..." } else { "" };
-            write!(f, " (kid {shown:?}{more})")?;
-        }
-        write!(f, ": {}", self.reason)
-    }
-}
-
-/// Displays the first keys that were left out, and the number of the others.
-pub(crate) struct RefusedKeys<'a>(pub(crate) &'a [RefusedKey]);
-
-impl fmt::Display for RefusedKeys<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, key) in self.0.iter().take(SHOWN_KEYS).enumerate() {
-            write!(f, "{}{key}", if position == 0 { "" } else { "; " })?;
-        }
-        match self.0.len().saturating_sub(SHOWN_KEYS) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
-        }
-    }
 }

@@ -1,14 +1,27 @@
-//! The numbers of a key, and the checks that every constructor of a key shares.
+//! The numbers of a key, the checks that every constructor of a key shares, and the functions that a backend makes of
+//! it.
 //!
 //! The checks are our own because the libraries accept such keys, or differ from each other.
 
-use std::borrow::Cow;
-
-use base64_simd::URL_SAFE_NO_PAD;
+use x509_cert::der::asn1::ObjectIdentifier;
+#[cfg(feature = "signing")]
 use zeroize::Zeroizing;
 
-use super::{Algorithm, backend};
+use super::Algorithm;
 use crate::ConfigError;
+
+// Identifiers of key types and curves: RFC 8017 appendix C, RFC 5480 section 2.1.1, RFC 8410 section 3.
+pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(super) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(super) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// A parsed key: returns whether the second argument is a signature of the message in the first.
+pub(super) type Check = Box<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
+
+/// A parsed private key: makes the signature of a message.
+#[cfg(feature = "signing")]
+pub(super) type Sign = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, SigningFailed> + Send + Sync>;
 
 /// The numbers or the point of one key, borrowed from its source.
 #[derive(Clone, Copy)]
@@ -41,7 +54,7 @@ impl Curve {
     }
 
     /// The `crv` of a JWK.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::P256 => "P-256",
             Self::P384 => "P-384",
@@ -51,65 +64,6 @@ impl Curve {
 }
 
 impl Material<'_> {
-    /// Identifies the key together with the algorithm. It is a hash, so storing it beside the key does not make another
-    /// copy of a secret.
-    pub(super) fn fingerprint(&self, algorithm: Algorithm) -> [u8; 32] {
-        let parts: [&[u8]; 2] = match *self {
-            Self::Secret(bytes) | Self::Ed25519(bytes) | Self::Ec { point: bytes, .. } => {
-                [bytes, &[]]
-            }
-            Self::Rsa { modulus, exponent } => {
-                [without_leading_zeros(modulus), without_leading_zeros(exponent)]
-            }
-        };
-        // Allocates the final size at once: a growing buffer would leave copies that are not wiped.
-        let length = 32 + parts.iter().map(|part| part.len()).sum::<usize>();
-        let mut input = Zeroizing::new(Vec::with_capacity(length));
-        input.extend_from_slice(algorithm.name().as_bytes());
-        for part in parts {
-            // The length comes first, so two different lists of parts never make the same text.
-            input.extend_from_slice(&part.len().to_be_bytes());
-            input.extend_from_slice(part);
-        }
-        backend::sha256(&input)
-    }
-
-    /// Computes [`Key::thumbprint`](super::Key::thumbprint). The material must have passed [`check`](Self::check).
-    pub(super) fn thumbprint(&self) -> Result<String, ConfigError> {
-        if let Self::Secret(secret) = *self {
-            let tag = backend::hmac_sha256(secret, b"tower-bearer: id of a key");
-            return Ok(base64url(tag.first_chunk::<16>().map_or(&[][..], |half| half)));
-        }
-        Ok(base64url(&backend::sha256(self.public_members()?.as_bytes())))
-    }
-
-    /// The required members of a public JWK, in the order and form that RFC 7638 section 3 hashes.
-    pub(super) fn public_members(&self) -> Result<String, ConfigError> {
-        match *self {
-            Self::Secret(_) => Err(ConfigError::SecretInPublicKeySet),
-            Self::Rsa { modulus, exponent } => {
-                let n = base64url(without_leading_zeros(modulus));
-                let e = base64url(without_leading_zeros(exponent));
-                Ok(format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#))
-            }
-            Self::Ec { curve, point } => {
-                let whole = match point.first() {
-                    Some(4) => Cow::Borrowed(point),
-                    _ => Cow::Owned(backend::uncompressed(curve, point)?),
-                };
-                let coordinates = whole.get(1..).unwrap_or_default();
-                let (x, y) = coordinates
-                    .split_at_checked(curve.coordinate_length())
-                    .ok_or(ConfigError::InvalidPoint)?;
-                let (x, y, curve) = (base64url(x), base64url(y), curve.name());
-                Ok(format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#))
-            }
-            Self::Ed25519(point) => {
-                Ok(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(point)))
-            }
-        }
-    }
-
     /// Checks that key type and curve belong to the algorithm (RFC 8725 section 3.1), and that the numbers are strong
     /// enough. The backend checks that a point of a NIST curve is on its curve.
     ///
@@ -213,10 +167,6 @@ pub(super) fn without_leading_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-pub(super) fn base64url(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode_to_string(bytes)
-}
-
 fn bit_length(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
@@ -224,3 +174,38 @@ fn bit_length(number: &[u8]) -> usize {
 fn is_odd(number: &[u8]) -> bool {
     number.last().is_some_and(|last| last & 1 == 1)
 }
+
+/// The secret part of a key that signs.
+#[cfg(feature = "signing")]
+pub(super) enum PrivateMaterial {
+    Hmac(Zeroizing<Vec<u8>>),
+    /// A number of 32 bytes.
+    P256(Zeroizing<Vec<u8>>),
+    /// A seed of 32 bytes.
+    Ed25519(Zeroizing<Vec<u8>>),
+    /// PKCS#8.
+    #[cfg_attr(
+        not(feature = "aws-lc-rs"),
+        allow(dead_code, reason = "read from a file, then refused by this backend")
+    )]
+    Rsa(Zeroizing<Vec<u8>>),
+}
+
+/// The public half of a key.
+#[cfg(feature = "signing")]
+#[cfg_attr(
+    not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
+    allow(dead_code, reason = "no backend makes one")
+)]
+pub(super) enum PublicMaterial {
+    /// Uncompressed for P-256.
+    Point(Vec<u8>),
+    #[cfg_attr(not(feature = "aws-lc-rs"), allow(dead_code, reason = "only AWS-LC signs with RSA"))]
+    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+}
+
+/// The operating system did not provide random bytes, or the backend did not make a signature.
+#[cfg(feature = "signing")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a token could not be signed: the operating system or the cryptographic backend failed")]
+pub struct SigningFailed;

@@ -5,20 +5,17 @@ mod backend;
 mod compact;
 mod der;
 #[cfg(feature = "jsonwebtoken")]
-mod from_jsonwebtoken;
-mod header;
+mod jsonwebtoken_keys;
 mod jwk;
 mod key;
 mod key_set;
-mod key_set_handle;
-mod known_headers;
 mod material;
 #[cfg(all(test, not(any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 #[path = "tests/no_backend.rs"]
 mod no_backend;
 #[cfg(feature = "signing")]
 mod pkcs8;
-mod public_text;
+mod public_key_text;
 #[cfg(feature = "signing")]
 mod signing_key;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -27,16 +24,16 @@ mod tests;
 pub use self::algorithm::Algorithm;
 #[cfg(feature = "jwks")]
 pub(crate) use self::backend::require as require_backend;
-pub(crate) use self::compact::{Compact, Scratch};
-pub(crate) use self::header::Header;
+pub(crate) use self::compact::{Compact, Header, KnownHeaders, Scratch};
 pub use self::key::Key;
-pub(crate) use self::key_set::RefusedKeys;
-pub use self::key_set::{KeySet, RefusedKey};
-pub use self::key_set_handle::KeySetHandle;
-pub(crate) use self::known_headers::KnownHeaders;
+pub use self::key_set::{KeySet, KeySetHandle};
 #[cfg(feature = "signing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
-pub use self::signing_key::{SigningFailed, SigningKey};
+pub use self::material::SigningFailed;
+#[cfg(feature = "signing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signing")))]
+pub use self::signing_key::SigningKey;
+pub use crate::config_error::RefusedKey;
 
 /// The reason why bytes are not a compact JWS that a key of the set verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]

@@ -17,8 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Algorithm,
-    backend::{Public, Secret},
-    der::{EC, ED25519, P256, RSA},
+    material::{EC, ED25519, P256, PrivateMaterial, PublicMaterial, RSA},
 };
 use crate::ConfigError;
 
@@ -26,7 +25,7 @@ const UNREADABLE: ConfigError =
     ConfigError::UnreadableKey("a private key in PKCS#8 that is not encrypted");
 
 /// Reads exactly one block `PRIVATE KEY`.
-pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Secret, ConfigError> {
+pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<PrivateMaterial, ConfigError> {
     const ONE_BLOCK: ConfigError = ConfigError::UnreadableKey("exactly one PEM block PRIVATE KEY");
     let pem = pem.trim_ascii();
     if !pem.starts_with(b"-----BEGIN PRIVATE KEY-----") {
@@ -39,7 +38,7 @@ pub(super) fn read_pem(algorithm: Algorithm, pem: &[u8]) -> Result<Secret, Confi
     read_der(algorithm, der)
 }
 
-fn read_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<Secret, ConfigError> {
+fn read_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<PrivateMaterial, ConfigError> {
     let info = PrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| UNREADABLE)?;
     let key = info.private_key.as_bytes();
     match (algorithm, info.algorithm.oid) {
@@ -47,22 +46,22 @@ fn read_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<Secret, Con
         (Algorithm::EdDSA, ED25519) => {
             // RFC 8410 section 7: an octet string inside the octet string.
             let seed = <&OctetStringRef>::from_der(key).map_err(|_| UNREADABLE)?;
-            number(seed.as_bytes()).map(Secret::Ed25519)
+            number(seed.as_bytes()).map(PrivateMaterial::Ed25519)
         }
-        (Algorithm::RS256, RSA) => Ok(Secret::Rsa(der)),
+        (Algorithm::RS256, RSA) => Ok(PrivateMaterial::Rsa(der)),
         _ => Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
     }
 }
 
 /// RFC 5915 section 3. The outer structure names the curve. If the inner structure names a curve too, it must be the
 /// same.
-fn read_p256(der: &[u8]) -> Result<Secret, ConfigError> {
+fn read_p256(der: &[u8]) -> Result<PrivateMaterial, ConfigError> {
     let key = EcPrivateKey::try_from(der).map_err(|_| UNREADABLE)?;
     let curve = key.parameters.and_then(|parameters| parameters.named_curve());
     if curve.is_some_and(|curve| curve != P256) {
         return Err(ConfigError::KeyAlgorithmMismatch(Algorithm::ES256));
     }
-    number(key.private_key).map(Secret::P256)
+    number(key.private_key).map(PrivateMaterial::P256)
 }
 
 /// Checks that the number has 32 bytes: neither crate checks the length.
@@ -74,13 +73,16 @@ fn number(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
 }
 
 /// Returns `None` for an HMAC secret, which has no PEM form.
-pub(super) fn write_pem(secret: &Secret, public: &Public) -> Option<Zeroizing<String>> {
+pub(super) fn write_pem(
+    secret: &PrivateMaterial,
+    public: &PublicMaterial,
+) -> Option<Zeroizing<String>> {
     write_der(secret, public)?.to_pem("PRIVATE KEY", LineEnding::LF).ok()
 }
 
-fn write_der(secret: &Secret, public: &Public) -> Option<SecretDocument> {
+fn write_der(secret: &PrivateMaterial, public: &PublicMaterial) -> Option<SecretDocument> {
     match (secret, public) {
-        (Secret::P256(scalar), Public::Point(point)) => {
+        (PrivateMaterial::P256(scalar), PublicMaterial::Point(point)) => {
             // Includes the public key, like OpenSSL: some readers require it.
             let key =
                 EcPrivateKey { private_key: scalar, parameters: None, public_key: Some(point) };
@@ -88,13 +90,13 @@ fn write_der(secret: &Secret, public: &Public) -> Option<SecretDocument> {
             let curve = AnyRef::from(&P256);
             wrapped(AlgorithmIdentifierRef { oid: EC, parameters: Some(curve) }, key.as_bytes())
         }
-        (Secret::Ed25519(seed), _) => {
+        (PrivateMaterial::Ed25519(seed), _) => {
             let key =
                 Zeroizing::new(OctetStringRef::new(seed).and_then(|seed| seed.to_der()).ok()?);
             wrapped(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, &key)
         }
-        (Secret::Rsa(der), _) => SecretDocument::try_from(der.as_slice()).ok(),
-        (Secret::P256(_) | Secret::Hmac(_), _) => None,
+        (PrivateMaterial::Rsa(der), _) => SecretDocument::try_from(der.as_slice()).ok(),
+        (PrivateMaterial::P256(_) | PrivateMaterial::Hmac(_), _) => None,
     }
 }
 

@@ -8,9 +8,9 @@ use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
 use super::{
-    Algorithm, Key,
-    backend::{self, Public, Secret, Sign},
-    material::{Curve, Material, base64url},
+    Algorithm, Key, backend,
+    key::{Verifier, base64url, public_members},
+    material::{Curve, Material, PrivateMaterial, PublicMaterial, Sign, SigningFailed},
     pkcs8,
 };
 use crate::ConfigError;
@@ -42,16 +42,11 @@ pub struct SigningKey {
 }
 
 struct Parts {
-    secret: Secret,
-    public: Option<Public>,
+    secret: PrivateMaterial,
+    public: Option<PublicMaterial>,
     sign: Sign,
     verifying: Key,
 }
-
-/// The operating system did not provide random bytes, or the backend did not make a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a token could not be signed: the operating system or the cryptographic backend failed")]
-pub struct SigningFailed;
 
 impl SigningKey {
     /// A new key from the random bytes of the operating system. An RS256 key has 2048 bits.
@@ -70,9 +65,9 @@ impl SigningKey {
             let mut bytes = Zeroizing::new(vec![0; 32]);
             getrandom::fill(&mut bytes).map_err(|_| ConfigError::NoRandomness)?;
             let secret = match algorithm {
-                Algorithm::ES256 => Secret::P256(bytes),
-                Algorithm::EdDSA => Secret::Ed25519(bytes),
-                Algorithm::HS256 => Secret::Hmac(bytes),
+                Algorithm::ES256 => PrivateMaterial::P256(bytes),
+                Algorithm::EdDSA => PrivateMaterial::Ed25519(bytes),
+                Algorithm::HS256 => PrivateMaterial::Hmac(bytes),
                 _ => return Err(ConfigError::UnsupportedByBackend(algorithm)),
             };
             match Self::new(algorithm, secret) {
@@ -102,17 +97,16 @@ impl SigningKey {
     /// Like [`Key::hs256`].
     pub fn hs256(secret: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         Key::hs256(secret.as_ref())?;
-        Self::new(Algorithm::HS256, Secret::Hmac(Zeroizing::new(secret.as_ref().to_vec())))
+        Self::new(Algorithm::HS256, PrivateMaterial::Hmac(Zeroizing::new(secret.as_ref().to_vec())))
     }
 
-    fn new(algorithm: Algorithm, secret: Secret) -> Result<Self, ConfigError> {
+    fn new(algorithm: Algorithm, secret: PrivateMaterial) -> Result<Self, ConfigError> {
         let (sign, public) = backend::signer(algorithm, &secret)?;
         let verifying = match (&secret, &public) {
-            (Secret::Hmac(secret), _) => Key::hs256(&**secret)?,
-            (_, Some(public)) => Key::new(
-                algorithm,
-                backend::Verifier::new(algorithm, material_of(algorithm, public))?,
-            ),
+            (PrivateMaterial::Hmac(secret), _) => Key::hs256(&**secret)?,
+            (_, Some(public)) => {
+                Key::new(algorithm, Verifier::new(algorithm, material_of(algorithm, public))?)
+            }
             (_, None) => return Err(ConfigError::KeyAlgorithmMismatch(algorithm)),
         };
         let key_id = Arc::clone(verifying.thumbprint_arc());
@@ -150,7 +144,7 @@ impl SigningKey {
     #[must_use]
     pub fn public_jwk_json(&self) -> Option<String> {
         let public = self.parts.public.as_ref()?;
-        let members = material_of(self.algorithm, public).public_members().ok()?;
+        let members = public_members(material_of(self.algorithm, public)).ok()?;
         let id = serde_json::Value::from(self.key_id()).to_string();
         let members = members.strip_suffix('}')?;
         Some(format!(r#"{members},"use":"sig","alg":"{}","kid":{id}}}"#, self.algorithm.name()))
@@ -207,10 +201,10 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-fn material_of(algorithm: Algorithm, public: &Public) -> Material<'_> {
+fn material_of(algorithm: Algorithm, public: &PublicMaterial) -> Material<'_> {
     match public {
-        Public::Rsa { modulus, exponent } => Material::Rsa { modulus, exponent },
-        Public::Point(point) if algorithm == Algorithm::EdDSA => Material::Ed25519(point),
-        Public::Point(point) => Material::Ec { curve: Curve::P256, point },
+        PublicMaterial::Rsa { modulus, exponent } => Material::Rsa { modulus, exponent },
+        PublicMaterial::Point(point) if algorithm == Algorithm::EdDSA => Material::Ed25519(point),
+        PublicMaterial::Point(point) => Material::Ec { curve: Curve::P256, point },
     }
 }

@@ -245,6 +245,13 @@ kinds! {
     RevocationUnavailable => Unavailable, "revocation_unavailable";
 }
 
+impl RejectionKind {
+    /// Whether check 16 rejected the token.
+    pub(crate) fn is_of_revocation(self) -> bool {
+        matches!(self, Self::Revoked | Self::RevocationUnavailable)
+    }
+}
+
 impl fmt::Display for RejectionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     Authenticated, BoxFuture,
     claims::{Clock, Moment, SystemClock},
-    telemetry::{self, LookUpTimer, Pace},
+    telemetry::{self, LookUpTimer, WarningLimit},
 };
 
 /// Decides about a request if the store did not answer in time or failed.
@@ -61,7 +61,7 @@ pub struct RevocationCache {
 struct Shared {
     local: LocalState,
     counters: Counters,
-    warnings: Pace,
+    warnings: WarningLimit,
 }
 
 impl Shared {
@@ -144,7 +144,7 @@ impl RevocationCache {
         let shared = Shared {
             local: LocalState::new(),
             counters: Counters::default(),
-            warnings: Pace::default(),
+            warnings: WarningLimit::default(),
         };
         Self { shared: Arc::new(shared), asking: Arc::new(Asking::new(settings)) }
     }

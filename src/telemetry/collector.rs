@@ -9,7 +9,7 @@ use super::names::label;
 use super::{
     Admissions,
     metrics::METADATA,
-    names::{self, Kind, Metric, value},
+    names::{self, Metric, MetricKind, value},
 };
 #[cfg(feature = "jwks")]
 use crate::jwks::JwksHealth;
@@ -111,7 +111,7 @@ impl<C: Send + Sync + 'static> MetricSource for Authenticator<C> {
         #[cfg(feature = "jwks")]
         for issuer in self.verifier().issuers() {
             if let Some(keys) = issuer.remote_keys()
-                && metrics.is_new_at(keys.place(), Some(issuer.own_name()))
+                && metrics.is_new_at(keys.engine_address(), Some(issuer.own_name()))
             {
                 metrics.add_keys(issuer.own_name(), &keys.health());
             }
@@ -136,7 +136,7 @@ pub struct Metrics {
     /// The parts that were added, by their addresses. Keys are also identified by their issuer, because several issuers
     /// may share them.
     seen: Vec<(usize, Option<Arc<str>>)>,
-    values: BTreeMap<(&'static str, Vec<Label>), (Kind, u64)>,
+    values: BTreeMap<(&'static str, Vec<Label>), (MetricKind, u64)>,
 }
 
 impl Metrics {
@@ -153,7 +153,7 @@ impl Metrics {
         labels: &[(&'static str, &'static str)],
         value: u64,
     ) {
-        self.merge_named(name, Kind::Counter, labels, value, u64::saturating_add);
+        self.merge_named(name, MetricKind::Counter, labels, value, u64::saturating_add);
     }
 
     /// Adds to a gauge. The values of several parts of one kind are added up.
@@ -163,7 +163,7 @@ impl Metrics {
         labels: &[(&'static str, &'static str)],
         value: u64,
     ) {
-        self.merge_named(name, Kind::Gauge, labels, value, u64::saturating_add);
+        self.merge_named(name, MetricKind::Gauge, labels, value, u64::saturating_add);
     }
 
     /// Sets a gauge to the smallest value that a part of this kind reports: for example, 1 while all of them are well.
@@ -173,13 +173,13 @@ impl Metrics {
         labels: &[(&'static str, &'static str)],
         value: u64,
     ) {
-        self.merge_named(name, Kind::Gauge, labels, value, u64::min);
+        self.merge_named(name, MetricKind::Gauge, labels, value, u64::min);
     }
 
     fn merge_named(
         &mut self,
         name: &'static str,
-        kind: Kind,
+        kind: MetricKind,
         labels: &[(&'static str, &'static str)],
         value: u64,
         both: fn(u64, u64) -> u64,
@@ -282,7 +282,7 @@ impl Metrics {
     fn merge_into(
         &mut self,
         key: (&'static str, Vec<Label>),
-        kind: Kind,
+        kind: MetricKind,
         value: u64,
         both: fn(u64, u64) -> u64,
     ) {
@@ -297,9 +297,11 @@ impl Metrics {
             for ((name, labels), (kind, total)) in self.values {
                 let key = Key::from_parts(name, labels);
                 match kind {
-                    Kind::Counter => recorder.register_counter(&key, &METADATA).absolute(total),
+                    MetricKind::Counter => {
+                        recorder.register_counter(&key, &METADATA).absolute(total)
+                    }
                     // Values above 2^53 are rounded. Real values are far lower.
-                    Kind::Gauge | Kind::Histogram => {
+                    MetricKind::Gauge | MetricKind::Histogram => {
                         recorder.register_gauge(&key, &METADATA).set(total as f64);
                     }
                 }

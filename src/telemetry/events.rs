@@ -3,11 +3,9 @@
 use tracing::{debug, info, warn};
 
 use super::names::events::*;
-#[cfg(feature = "jwks")]
-use crate::jwks::FetchError;
 use crate::{
     RejectionKind,
-    jws::{RefusedKey, RefusedKeys},
+    config_error::{RefusedKey, RefusedKeys},
 };
 
 pub(super) fn refused(kind: RejectionKind) {
@@ -40,13 +38,8 @@ pub(super) fn keys_refused(refused: &[RefusedKey]) {
 }
 
 /// The event contains nothing from the response except the name in an issuer's metadata and the ids of keys that cannot
-/// be used. Error texts of the HTTP client are left out, because they may quote data.
+/// be used.
 #[cfg(feature = "jwks")]
-pub(super) fn keys_not_fetched(error: &FetchError) {
-    match error {
-        FetchError::Unusable(reason) | FetchError::KeysAddress(reason) => {
-            warn!(target: TARGET, error = %format_args!("{error}: {reason}"), "{KEYS_NOT_FETCHED}");
-        }
-        _ => warn!(target: TARGET, %error, "{KEYS_NOT_FETCHED}"),
-    }
+pub(super) fn keys_not_fetched(error: &str) {
+    warn!(target: TARGET, %error, "{KEYS_NOT_FETCHED}");
 }

@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use ::metrics::{Key, Level, Metadata, with_recorder};
 
-use super::names::{self, Kind, Metric, value};
+use super::names::{self, Metric, MetricKind, value};
 use crate::{
     RejectionKind,
     rejection::Answer,
@@ -21,9 +21,9 @@ pub fn describe() {
         for &&Metric { name, kind, unit, text, .. } in names::ALL {
             let (name, unit, text) = (name.into(), Some(unit), text.into());
             match kind {
-                Kind::Counter => recorder.describe_counter(name, unit, text),
-                Kind::Gauge => recorder.describe_gauge(name, unit, text),
-                Kind::Histogram => recorder.describe_histogram(name, unit, text),
+                MetricKind::Counter => recorder.describe_counter(name, unit, text),
+                MetricKind::Gauge => recorder.describe_gauge(name, unit, text),
+                MetricKind::Histogram => recorder.describe_histogram(name, unit, text),
             }
         }
     });

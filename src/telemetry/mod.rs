@@ -92,25 +92,21 @@ mod events;
 mod metrics;
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 mod names;
-mod pace;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "tracing")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use self::collector::{Collector, MetricSource, Metrics};
+pub(crate) use self::counting::{Admissions, Admitted, LookUpTimer, Tally};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use self::metrics::describe;
-pub(crate) use self::{
-    counting::{Admissions, Admitted, LookUpTimer, Tally},
-    pace::Pace,
-};
-#[cfg(feature = "jwks")]
-use crate::jwks::FetchError;
-use crate::{RejectionKind, jws::RefusedKey};
+use crate::{RejectionKind, config_error::RefusedKey};
 
 /// A request was rejected.
 pub(crate) fn refused(kind: RejectionKind) {
@@ -121,9 +117,9 @@ pub(crate) fn refused(kind: RejectionKind) {
 }
 
 /// A revocation store failed at `now` of the monotonic clock.
-pub(crate) fn store_failed(kind: &'static str, pace: &Pace, now: Duration) {
+pub(crate) fn store_failed(kind: &'static str, limit: &WarningLimit, now: Duration) {
     #[cfg(feature = "tracing")]
-    events::store_failed(kind, pace.lets_through(now));
+    events::store_failed(kind, limit.allows(now));
 }
 
 /// Earlier answers of a revocation store are now stale.
@@ -149,9 +145,30 @@ pub(crate) fn keys_refused(refused: &[RefusedKey]) {
     }
 }
 
-/// A fetch failed.
+/// A fetch failed. `error` must contain nothing secret.
 #[cfg(feature = "jwks")]
-pub(crate) fn keys_not_fetched(error: &FetchError) {
+pub(crate) fn keys_not_fetched(error: &str) {
     #[cfg(feature = "tracing")]
     events::keys_not_fetched(error);
+}
+
+/// Limits how often the same warning is logged: at once, and then at most once in ten seconds.
+#[derive(Default)]
+pub(crate) struct WarningLimit {
+    /// The second of the last warning plus one. 0 before the first warning.
+    #[cfg(feature = "tracing")]
+    last: AtomicU64,
+}
+
+#[cfg(feature = "tracing")]
+impl WarningLimit {
+    const SECONDS: u64 = 10;
+
+    fn allows(&self, now: Duration) -> bool {
+        let now = now.as_secs().saturating_add(1);
+        let last = self.last.load(Ordering::Relaxed);
+        let is_due = last == 0 || now >= last.saturating_add(Self::SECONDS);
+        is_due
+            && self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }

@@ -34,7 +34,7 @@ mod metrics {
     /// A metric, with the text of its description.
     pub(in crate::telemetry) struct Metric {
         pub(in crate::telemetry) name: &'static str,
-        pub(in crate::telemetry) kind: Kind,
+        pub(in crate::telemetry) kind: MetricKind,
         pub(in crate::telemetry) unit: Unit,
         pub(in crate::telemetry) labels: &'static [&'static str],
         pub(in crate::telemetry) text: &'static str,
@@ -50,7 +50,7 @@ mod metrics {
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(in crate::telemetry) enum Kind {
+    pub(in crate::telemetry) enum MetricKind {
         Counter,
         Gauge,
         Histogram,
@@ -60,7 +60,7 @@ mod metrics {
         ($($id:ident: $kind:ident, $unit:ident, $name:literal, [$($label:ident),*], $text:literal;)*) => {
             $(pub(in crate::telemetry) static $id: Metric = Metric {
                 name: $name,
-                kind: Kind::$kind,
+                kind: MetricKind::$kind,
                 unit: Unit::$unit,
                 labels: &[$(label::$label),*],
                 text: $text,
@@ -74,31 +74,31 @@ mod metrics {
         DECISIONS: Counter, Count, "tower_bearer_decisions_total", [DECISION, REASON],
             "decisions on requests";
         CACHE_LOOK_UPS: Counter, Count, "tower_bearer_token_cache_total", [OUTCOME],
-            "good tokens that were remembered from before, or are from now on";
+            "valid tokens that were in the token cache, or are added to it";
         CACHE_BYTES: Gauge, Bytes, "tower_bearer_token_cache_bytes", [],
-            "room that remembered tokens take up";
+            "memory of the token cache";
         CACHE_ENTRIES: Gauge, Count, "tower_bearer_token_cache_entries", [],
-            "tokens that are remembered";
+            "tokens in the token cache";
         REVOCATION_CHECKS: Counter, Count, "tower_bearer_revocation_checks_total", [SOURCE],
-            "checks of revocation, by where the answer came from";
+            "revocation checks by the source of their answer";
         LOOK_UP_SECONDS: Histogram, Seconds, "tower_bearer_revocation_look_up_seconds", [OUTCOME],
-            "how long the revocation store took over one question";
+            "time of one lookup in the revocation store";
         STORE_ERRORS: Counter, Count, "tower_bearer_revocation_errors_total", [KIND],
-            "questions that the revocation store failed to answer and checks that waited too long";
+            "lookups that the revocation store failed to answer and checks that waited too long";
         UNANSWERED: Counter, Count, "tower_bearer_revocation_unanswered_total", [DECISION],
-            "checks without an answer, by what was decided all the same";
+            "checks without an answer by the decision that was taken";
         DOUBTS: Counter, Count, "tower_bearer_revocation_doubts_total", [],
-            "times that earlier answers of the revocation store were no longer trusted";
+            "how often cached answers of the revocation store were marked as stale";
         DENIALS: Gauge, Count, "tower_bearer_revocation_denials", [],
-            "revocations that are held in memory";
+            "revocation entries in memory";
         ANSWERS: Gauge, Count, "tower_bearer_revocation_answers", [],
-            "answers of the revocation store that are remembered";
+            "cached answers of the revocation store";
         IN_FLIGHT: Gauge, Count, "tower_bearer_revocation_in_flight", [],
-            "tokens about which the revocation store is being asked";
+            "lookups that are running";
         KEYS_AGE: Gauge, Seconds, "tower_bearer_keys_age_seconds", [ISSUER],
-            "how long ago the keys of an issuer were asked for with success";
+            "time since the keys of an issuer were last fetched successfully";
         KEYS_USABLE: Gauge, Count, "tower_bearer_keys_usable", [ISSUER],
-            "1 while there are keys of an issuer that may be used, or 0";
+            "1 if an issuer has keys that may be used, otherwise 0";
         KEYS_REFUSED: Gauge, Count, "tower_bearer_keys_refused", [ISSUER],
             "keys in the key set of an issuer that cannot be used";
         KEYS_FETCHES: Counter, Count, "tower_bearer_keys_fetches_total", [ISSUER, OUTCOME],

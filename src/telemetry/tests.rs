@@ -2,9 +2,9 @@ use std::time::Duration;
 
 #[cfg(feature = "tracing")]
 #[test]
-fn a_warning_comes_at_once_and_then_once_in_ten_seconds() {
-    let pace = super::Pace::default();
-    let at = |seconds| pace.lets_through(Duration::from_secs(seconds));
+fn a_warning_is_logged_at_once_and_then_once_in_ten_seconds() {
+    let limit = super::WarningLimit::default();
+    let at = |seconds| limit.allows(Duration::from_secs(seconds));
     assert_eq!(
         [at(0), at(0), at(9), at(10), at(11), at(19), at(20)].map(u8::from),
         [1, 0, 0, 1, 0, 0, 1]
@@ -34,7 +34,7 @@ fn the_table_of_events_has_every_name_and_no_other() {
 
 #[cfg(feature = "metrics")]
 #[test]
-fn the_table_of_metrics_has_every_name_with_its_kind_and_labels_and_no_other() {
+fn the_table_of_metrics_has_exactly_the_metrics_of_the_code() {
     use super::names;
 
     let described: Vec<_> = names::ALL
@@ -55,7 +55,7 @@ fn the_table_of_metrics_has_every_name_with_its_kind_and_labels_and_no_other() {
 
 #[cfg(feature = "metrics")]
 #[test]
-fn every_kind_of_refusal_is_told_with_its_own_reason() {
+fn every_rejection_kind_is_counted_with_its_own_reason() {
     use ::metrics::with_local_recorder;
     use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 

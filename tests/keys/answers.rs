@@ -11,7 +11,7 @@ use crate::{
     signer::{Signer, set},
 };
 
-/// Short of the time box, and long for whatever does not hang, on a busy machine too.
+/// Short of the timeout, and long for whatever does not hang, on a busy machine too.
 const BRIEF: Duration = Duration::from_millis(1_500);
 
 fn says(body: &str) -> Answer {
@@ -21,7 +21,7 @@ fn says(body: &str) -> Answer {
 /// What must not replace good keys, with what health tells about it.
 fn bad_answers(server: &Server) -> Vec<(Answer, &'static str)> {
     let evil = server.url("/evil");
-    let too_late = "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_time_limit`";
+    let too_late = "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_fetch_timeout`";
     let too_long = "the answer of the key server is too long: expected at most 1048576 bytes";
     let unusable = "the answer of the key server is not a key set that can be used";
     let large = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1024 * 1024));
@@ -79,7 +79,7 @@ async fn no_bad_answer_replaces_good_keys() {
     server.serves("/evil", Answer::keys(&set(&[&z])));
     server.serves("/keys", Answer::keys(&set(&[&a])));
     let clock = server.clock.clone();
-    let keys = server.keys("/keys").with_time_limit(BRIEF);
+    let keys = server.keys("/keys").with_fetch_timeout(BRIEF);
     let gate = Gate::new(&keys, clock.clone());
     assert_eq!(gate.says(&a.token()).await, Ok(()));
 
@@ -106,7 +106,7 @@ async fn no_bad_answer_is_taken_for_the_first_keys() {
     for (answer, error) in bad_answers(&server) {
         server.serves("/keys", answer);
         let clock = server.clock.clone();
-        let keys = server.keys("/keys").with_time_limit(BRIEF);
+        let keys = server.keys("/keys").with_fetch_timeout(BRIEF);
         assert_eq!(Gate::new(&keys, clock).says(&z.token()).await, UNAVAILABLE, "{error}");
         assert!(!keys.health().is_usable());
     }
@@ -114,11 +114,11 @@ async fn no_bad_answer_is_taken_for_the_first_keys() {
 }
 
 #[tokio::test]
-async fn the_time_limit_is_for_the_whole_exchange() {
+async fn the_fetch_timeout_is_for_the_whole_exchange() {
     let server = Server::start().await;
     for answer in [Answer::Drips(set(&[&Signer::new("a")])), Answer::Hangs] {
         server.serves("/keys", answer);
-        let keys = server.keys("/keys").with_time_limit(Duration::from_millis(1_300));
+        let keys = server.keys("/keys").with_fetch_timeout(Duration::from_millis(1_300));
         let began = Instant::now();
         keys.spawn();
         while keys.health().failures() == 0 {
@@ -152,7 +152,7 @@ async fn a_set_of_just_the_limit_is_taken() {
 }
 
 #[tokio::test]
-async fn an_odd_set_serves_with_the_keys_that_can_be_used() {
+async fn a_set_with_unusable_keys_serves_its_usable_keys() {
     let (a, b, twin, other_twin) =
         (Signer::new("a"), Signer::new("b"), Signer::new("twin"), Signer::new("twin"));
     let odd = [
@@ -246,7 +246,7 @@ async fn rsa_keys_without_alg_are_for_the_algorithms_that_are_listed() {
 }
 
 #[tokio::test]
-async fn the_client_says_what_it_wants_and_who_it_is() {
+async fn the_client_sends_accept_and_user_agent() {
     let a = Signer::new("a");
     let server = Server::start().await;
     server.serves("/keys?p=b2c", Answer::keys(&set(&[&a])));

@@ -58,7 +58,7 @@ async fn keys_are_found_by_either_standard() {
 }
 
 #[tokio::test]
-async fn metadata_in_html_are_none_and_the_other_standard_is_tried() {
+async fn metadata_in_html_are_ignored_and_the_other_standard_is_tried() {
     let a = Signer::new("a");
     let server = Server::start().await;
     server.serves(OPENID, Answer::Says(200, String::new(), "<html>".to_owned()));
@@ -69,7 +69,7 @@ async fn metadata_in_html_are_none_and_the_other_standard_is_tried() {
 }
 
 #[tokio::test]
-async fn metadata_of_another_issuer_are_refused_and_both_names_told() {
+async fn metadata_of_another_issuer_are_rejected_and_both_names_shown() {
     let a = Signer::new("a");
     let server = Server::start().await;
     let name = server.origin.clone();
@@ -180,7 +180,7 @@ async fn metadata_may_not_point_to_plain_http_elsewhere() {
 }
 
 #[tokio::test]
-async fn without_metadata_the_first_failure_is_told() {
+async fn without_metadata_the_first_failure_is_reported() {
     let server = Server::start().await;
     server.serves(OPENID, Answer::status(503));
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
@@ -193,7 +193,7 @@ async fn without_metadata_the_first_failure_is_told() {
 }
 
 #[test]
-fn plain_http_to_another_machine_is_refused_at_start_unless_it_is_spelled_out() {
+fn plain_http_to_another_machine_is_rejected_at_start_unless_allowed() {
     let build = |issuer: Issuer| Authenticator::builder().issuer(issuer).build();
     let url = "http://keys.internal/keys";
     let issuer = |keys: RemoteJwks| Issuer::new("https://issuer.example", keys).audience(AUDIENCE);
@@ -266,7 +266,7 @@ async fn a_repeated_member_that_is_not_used_does_not_make_metadata_unusable() {
 }
 
 #[test]
-fn an_address_that_is_mistaken_for_another_is_told_with_a_hint() {
+fn a_url_of_the_wrong_kind_is_an_error_with_a_hint() {
     let well_known = format!("https://issuer.example{OPENID}");
     for (error, hint) in [
         (Issuer::discover(&well_known).map(drop), "the issuer's URL alone"),
@@ -292,7 +292,7 @@ fn an_issuer_does_not_take_another_issuers_metadata() {
 }
 
 #[test]
-fn an_address_that_is_none_is_told_at_once() {
+fn an_invalid_url_is_an_error_at_once() {
     for url in ["", "issuer.example", "ftp://issuer.example", "https://u:p@issuer.example"] {
         assert!(matches!(RemoteJwks::new(url), Err(ConfigError::InvalidUrl(_))), "{url}");
         assert!(matches!(Issuer::discover(url), Err(ConfigError::InvalidUrl(_))), "{url}");

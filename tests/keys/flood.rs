@@ -34,7 +34,7 @@ fn unknown() -> impl Iterator<Item = String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_unknown_keys_at_once_are_one_fetch() {
+async fn ten_thousand_unknown_keys_at_the_same_time_are_one_fetch() {
     let (server, clock, gate, a) = flooded().await;
     clock.advance(Duration::from_secs(30));
     let requests: Vec<_> = unknown()
@@ -51,7 +51,7 @@ async fn ten_thousand_unknown_keys_at_once_are_one_fetch() {
 }
 
 #[tokio::test]
-async fn ten_thousand_unknown_keys_within_the_30_seconds_are_none() {
+async fn ten_thousand_unknown_keys_within_30_seconds_cause_no_fetch() {
     let (server, clock, gate, _) = flooded().await;
     clock.advance(Duration::from_millis(29_999));
     for token in unknown() {
@@ -61,7 +61,7 @@ async fn ten_thousand_unknown_keys_within_the_30_seconds_are_none() {
 }
 
 #[tokio::test]
-async fn ten_thousand_unknown_keys_over_five_minutes_are_one_fetch_in_30_seconds() {
+async fn ten_thousand_unknown_keys_in_five_minutes_are_one_fetch_in_30_s() {
     let (server, clock, gate, _) = flooded().await;
     for token in unknown() {
         clock.advance(Duration::from_millis(30));

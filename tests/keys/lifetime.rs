@@ -86,7 +86,7 @@ async fn unchanged_keys_stay_by_their_etag() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_304_to_who_has_nothing_is_a_failure() {
+async fn a_304_without_an_etag_is_a_failure() {
     let script = Script::that(Habit::Serves(Fetched::not_modified()));
     let keys = script.keys();
     keys.spawn();
@@ -114,7 +114,7 @@ async fn a_good_token_never_waits_for_a_refresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_tells_ages_ids_and_what_was_refused() {
+async fn health_shows_ages_ids_and_rejected_keys() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let odd = r#"{"kty":"oct","kid":"c","k":"AAAA"}"#;
     let script = Script::serves(&format!(r#"{{"keys":[{},{odd},{}]}}"#, a.jwk(), b.jwk_with("")));

@@ -77,7 +77,7 @@ async fn attempts_in_an_outage_thin_out_to_one_a_minute_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_is_503_while_nobody_can_be_asked_and_401_again_after() {
+async fn an_unknown_key_is_503_during_an_outage_and_401_after_it() {
     let a = Signer::new("a");
     let script = Script::serves(&set(&[&a]));
     let keys = script.keys();
@@ -104,7 +104,7 @@ async fn a_client_that_hangs_panics_or_reads_on_is_a_failure_like_others() {
     for (habit, error) in [
         (
             Habit::Hangs,
-            "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_time_limit`",
+            "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_fetch_timeout`",
         ),
         (Habit::Panics, "the HTTP client panicked: see its panic message"),
         (
@@ -178,7 +178,7 @@ async fn of_two_issuers_one_that_is_down_does_not_touch_the_other() {
     let brief = Duration::from_millis(1_500);
     let issuer = |name, server: &Server| {
         let keys = server.keys("/keys").with_clock(clock.clone());
-        let keys = keys.with_time_limit(brief).with_time_box(brief);
+        let keys = keys.with_fetch_timeout(brief).with_wait_timeout(brief);
         Issuer::new(name, keys).audience(AUDIENCE)
     };
     let (one, two) = ("https://one.example", "https://two.example");

@@ -14,7 +14,7 @@ use crate::{
 const BAD_SIGNATURE: Said = Err((401, RejectionKind::BadSignature));
 
 #[tokio::test(start_paused = true)]
-async fn no_good_token_is_refused_in_a_rotation_of_a_key_that_was_published_before_use() {
+async fn rotation_to_a_key_that_was_published_early_rejects_no_valid_token() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let script = Script::serves(&set(&[&a]));
     let gate = Gate::new(&script.keys(), script.clock());
@@ -46,7 +46,7 @@ async fn no_good_token_is_refused_in_a_rotation_of_a_key_that_was_published_befo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_used_at_once_is_asked_for_by_its_first_token() {
+async fn the_first_token_of_a_new_key_triggers_a_fetch() {
     let (a, b, c) = (Signer::new("a"), Signer::new("b"), Signer::new("c"));
     let script = Script::serves(&set(&[&a]));
     let gate = Gate::new(&script.keys(), script.clock());

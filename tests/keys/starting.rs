@@ -95,7 +95,7 @@ async fn shutdown_ends_the_task_and_keys_last_until_they_are_too_old() {
     let keys = script.keys();
     let gate = Gate::new(&keys, script.clock());
     keys.ready().await.unwrap();
-    keys.shutdown().await;
+    keys.task().shutdown().await;
     assert!(!keys.health().is_running());
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
 
@@ -111,7 +111,7 @@ async fn shutdown_ends_the_task_and_keys_last_until_they_are_too_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_ends_a_fetch_and_those_who_wait_for_it() {
+async fn shutdown_ends_a_fetch_and_the_requests_that_wait_for_it() {
     let script = Script::that(Habit::Hangs);
     let keys = script.keys();
     let gate = Gate::new(&keys, script.clock());
@@ -120,11 +120,38 @@ async fn shutdown_ends_a_fetch_and_those_who_wait_for_it() {
     let waiting_for_keys = keys.clone();
     let ready = tokio::spawn(async move { waiting_for_keys.ready().await });
     settle().await;
-    keys.shutdown().await;
+    keys.task().shutdown().await;
     assert_eq!(waiting.await, UNAVAILABLE);
     assert!(matches!(ready.await.unwrap(), Err(FetchError::Stopped)));
     assert!(matches!(keys.health().last_error(), Some(FetchError::Stopped)));
-    assert_eq!(script.clock().seconds(), 0, "nobody waited for a time limit");
+    assert_eq!(keys.task().health().last_error, Some("stopped"));
+    assert_eq!(script.clock().seconds(), 0, "no request waited for a timeout");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_reports_each_failure_and_the_next_success() {
+    let script = Script::that(Habit::Fails);
+    let keys = script.keys();
+    let task = keys.task();
+    assert!(!task.health().is_running && !task.health().is_ok());
+    keys.spawn();
+    script.clock().reaches(10).await;
+    let health = task.health();
+    assert!(health.is_running && !health.is_ok() && health.failures_in_a_row >= 2);
+    assert_eq!(health.last_error, Some("client"));
+
+    script.turns_to_serve(&set(&[&Signer::new("a")]));
+    keys.ready().await.unwrap();
+    assert!(task.health().is_ok());
+    assert_eq!(task.health().last_error, None);
+
+    // A clone with other settings has its own task.
+    let other = keys.clone().with_stale_limit(Duration::ZERO);
+    task.shutdown().await;
+    keys.spawn();
+    assert!(task.is_stopped() && !keys.task().health().is_running);
+    other.spawn();
+    assert!(other.task().health().is_running);
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +216,7 @@ fn without_a_runtime_tokens_are_answered_and_nothing_panics() {
 }
 
 #[test]
-fn who_is_outside_the_runtime_of_the_task_waits_for_its_answer() {
+fn a_request_outside_the_runtime_of_the_task_waits_for_its_answer() {
     let a = Signer::new("a");
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let script = Script::serves(&set(&[&a]));
@@ -229,7 +256,7 @@ async fn settings_belong_to_an_engine_of_their_own() {
     let script = Script::serves(&set(&[&Signer::new("a")]));
     let one = script.keys();
     one.ready().await.unwrap();
-    let other = one.clone().with_time_box(Duration::from_secs(1));
+    let other = one.clone().with_wait_timeout(Duration::from_secs(1));
     assert!(one.health().is_usable() && !other.health().is_usable());
     let issuer = Issuer::new(ISSUER, other).audience(AUDIENCE);
     let said = Gate::of([issuer], clock).says(&Signer::unknown("b")).await;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn at_most_64_wait_and_the_others_are_answered_at_once() {
+async fn at_most_64_requests_wait_and_the_others_are_answered_at_once() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let script = Script::serves(&set(&[&a]));
     let keys = script.keys();
@@ -45,13 +45,13 @@ async fn at_most_64_wait_and_the_others_are_answered_at_once() {
     for said in waiting {
         assert_eq!(said.await, UNAVAILABLE);
     }
-    assert_eq!(began.elapsed().as_secs(), 2, "the time box");
+    assert_eq!(began.elapsed().as_secs(), 2, "the timeout");
     settle().await;
     assert_eq!(script.asked_at(), [0, 30]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_key_keeps_nothing_that_the_service_has_reserved() {
+async fn a_request_that_waits_for_a_key_holds_nothing_of_the_service() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let script = Script::serves(&set(&[&a]));
     let gate = Gate::new(&script.keys(), script.clock());
@@ -73,7 +73,7 @@ async fn who_waits_for_a_key_keeps_nothing_that_the_service_has_reserved() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_waited_for_a_key_waits_for_the_service_to_be_ready_too() {
+async fn after_a_wait_for_a_key_a_request_waits_for_the_service_too() {
     let a = Signer::new("a");
     let script = Script::serves(&set(&[&a]));
     let gate = Gate::new(&script.keys(), script.clock());
@@ -96,7 +96,7 @@ fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_finds_no_place_before_there_are_keys_is_told_503() {
+async fn a_request_beyond_the_64_waiting_ones_gets_503_before_there_are_keys() {
     let script = Script::that(Habit::Hangs);
     let keys = script.keys();
     let gate = Gate::new(&keys, script.clock());
@@ -107,7 +107,7 @@ async fn who_finds_no_place_before_there_are_keys_is_told_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_who_wait_are_served_by_one_answer() {
+async fn all_waiting_requests_are_served_by_one_answer() {
     let a = Signer::new("a");
     let script = Script::serves(&set(&[&a]));
     let gate = Gate::new(&script.keys(), script.clock());
@@ -119,7 +119,7 @@ async fn all_who_wait_are_served_by_one_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_while_a_fetch_is_under_way_waits_for_it() {
+async fn a_request_that_arrives_during_a_fetch_waits_for_it() {
     let script = Script::that(Habit::Hangs);
     let keys = script.keys();
     let gate = Gate::new(&keys, script.clock());
@@ -127,12 +127,12 @@ async fn who_comes_while_a_fetch_is_under_way_waits_for_it() {
     script.clock().reaches(4).await;
     let waiting = gate.begins_to_wait(&Signer::unknown("a"));
     assert_eq!(waiting.await, UNAVAILABLE);
-    assert_eq!(script.clock().seconds(), 5, "the end of that fetch, before the time box");
+    assert_eq!(script.clock().seconds(), 5, "the end of that fetch, before the timeout");
     assert_eq!(script.asked_at(), [0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_goes_away_ends_no_fetch() {
+async fn a_dropped_request_does_not_cancel_the_fetch() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let script = Script::serves(&set(&[&a]));
     let keys = script.keys();
@@ -157,10 +157,10 @@ async fn a_request_that_goes_away_ends_no_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_after_the_time_box_serves_those_who_come_later() {
+async fn an_answer_after_the_wait_timeout_serves_later_requests() {
     let a = Signer::new("a");
     let script = Script::that(Habit::Hangs);
-    let keys = script.keys().with_time_box(Duration::from_millis(100));
+    let keys = script.keys().with_wait_timeout(Duration::from_millis(100));
     let gate = Gate::new(&keys, script.clock());
     let began = Instant::now();
     assert_eq!(gate.says(&a.token()).await, UNAVAILABLE);

@@ -240,7 +240,7 @@ impl RevocationStore for Quoting {
 }
 
 #[test]
-fn a_store_that_fails_is_a_warning_once_in_ten_seconds_and_its_words_are_not_repeated() {
+fn a_failing_store_is_one_warning_in_ten_seconds_without_its_text() {
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let events = events(async {
         let cache = |store| RevocationCache::new(store, Duration::ZERO).with_clock(clock.clone());
@@ -274,7 +274,7 @@ fn a_doubt_is_one_event() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_redis_that_goes_away_and_comes_back_is_told_once_for_each_connection() {
+fn a_redis_that_goes_away_and_comes_back_is_one_event_a_connection() {
     let mut server = server::Server::start();
     let events = events(async {
         let store = RedisStore::connect(&server.url()).await.unwrap();

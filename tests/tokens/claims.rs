@@ -8,6 +8,7 @@ use tower_bearer::{
     claims::{MAX_LEEWAY, ManualClock, NoClaims},
 };
 
+use super::explain::assert_explained;
 use crate::common::tokens::{SECRET, block_on, sha256_hex, sign_hs256, sign_hs256_with};
 
 const NOW: u64 = 1_800_000_000;
@@ -22,7 +23,10 @@ fn authenticator(issuer: Issuer, clock: &ManualClock) -> Authenticator {
 
 fn authenticate(issuer: Issuer, now: u64, claims: &str) -> Result<Authenticated, Rejection> {
     let token = sign_hs256(r#"{"alg":"HS256"}"#, claims);
-    block_on(authenticator(issuer, &ManualClock::at(UnixTime::from_secs(now))).authenticate(&token))
+    let authenticator = authenticator(issuer, &ManualClock::at(UnixTime::from_secs(now)));
+    let outcome = block_on(authenticator.authenticate(&token));
+    assert_explained(&authenticator, &token, &outcome);
+    outcome
 }
 
 /// The outcome for a claim set that has `iss` and `aud` and these further members.

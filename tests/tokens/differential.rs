@@ -29,6 +29,7 @@ use tower_bearer::{
     Algorithm, Authenticator, Issuer, Key, RejectionKind, UnixTime, claims::ManualClock,
 };
 
+use super::explain::assert_explained;
 use crate::common::tokens::{self, SECRET, block_on, ed25519_key, fixture, p256_key, rsa_key};
 
 const LEEWAY: u64 = 30;
@@ -93,7 +94,10 @@ fn ours(signer: Signer, now: u64, token: &str) -> Result<serde_json::Value, Reje
         .with_clock(ManualClock::at(UnixTime::from_secs(now)))
         .build()
         .unwrap();
-    block_on(authenticator.authenticate(token))
+    let outcome = block_on(authenticator.authenticate(token));
+    // An explanation has the same verdict.
+    assert_explained(&authenticator, token, &outcome);
+    outcome
         .map(|authenticated| authenticated.claims().as_map().clone().into())
         .map_err(|rejection| rejection.kind())
 }

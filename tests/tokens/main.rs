@@ -5,6 +5,7 @@ mod common;
 
 mod claims;
 mod differential;
+mod explain;
 mod jws_vectors;
 mod providers;
 mod token_cache;

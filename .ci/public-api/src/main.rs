@@ -1,8 +1,8 @@
-//! Prints the public API of a crate, one item a line, from the JSON that rustdoc wrote of it.
+//! Prints the public API of a crate, one item per line, from the JSON of rustdoc.
 //!
-//! 1. Implementations for every type (`impl<T> From<T> for T`) are left out.
-//! 2. Of a derived implementation its first line stands for its methods.
-//! 3. Of the auto traits there are those that a caller's bounds name; the others come and go with the compiler.
+//! 1. It leaves out implementations for every type (`impl<T> From<T> for T`).
+//! 2. It prints only the first line of a derived implementation, without the methods.
+//! 3. It prints only the auto traits that callers use in bounds. The others change with the compiler.
 
 use std::{collections::HashSet, env, error::Error, path::Path};
 

@@ -21,7 +21,7 @@ async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
         .extensions()
         .get::<Authenticated>()
         .and_then(|user| user.registered().subject().map(str::to_owned));
-    let text = format!("hello {}\n", subject.as_deref().unwrap_or("nobody in particular"));
+    let text = format!("hello {}\n", subject.as_deref().unwrap_or("stranger"));
     Ok(Response::new(Full::from(text)))
 }
 

@@ -156,7 +156,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
         })
         .await?;
     if let Some(keys) = remote {
-        keys.shutdown().await;
+        keys.task().shutdown().await;
+    }
+    if let Some(pushes) = pushes {
+        pushes.task().shutdown().await;
     }
     Ok(())
 }

@@ -29,12 +29,12 @@ fn example(redis: &Server) -> Command {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn who_logs_out_at_one_resource_server_is_logged_out_at_the_other() {
+fn a_log_out_at_one_resource_server_reaches_the_other() {
     let redis = Server::start();
     let example = || resource_server(&redis);
     let (one, other) = (Program::start(example()), Program::start(example()));
     let token = token();
-    assert_eq!(one.call("GET", "/whoami", &token, "").0, 503, "nobody has initialised it");
+    assert_eq!(one.call("GET", "/whoami", &token, "").0, 503, "Redis is not initialised");
     for answer in ["initialised\n", "was initialised before\n"] {
         let output = example().arg("--initialise-redis").output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), answer);
@@ -74,7 +74,7 @@ fn a_redis_that_evicts_ends_the_start() {
     let output = resource_server(&redis).output().unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("maxmemory-policy of Redis is allkeys-lru"), "{said}");
+    assert!(said.contains("maxmemory-policy noeviction, got allkeys-lru"), "{said}");
 }
 
 /// A token that is valid for an hour.

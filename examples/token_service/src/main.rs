@@ -24,7 +24,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
-use tower_bearer::Authenticated;
+use tower_bearer::{Authenticated, BackgroundTask};
 use tower_bearer_issuing::{
     AccountStore, Passwords, TokenApi, TokenIssuer, hash_password, normalize_email,
 };
@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let issuer = issuer(&settings).await?;
+    let (issuer, relay) = issuer(&settings).await?;
     let mut api = TokenApi::new(&issuer);
     if let Some(url) = &settings.public_url {
         api = api.with_public_url(url)?;
@@ -79,7 +79,6 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         .route_layer(issuer.layer())
         .nest("/api/v1/auth", api.into_router())
         .merge(issuer.jwks_router())
-        .merge(documents()?)
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "detail": "Not found." }))))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, Json(json!({ "detail": "Method not allowed." })))
@@ -89,6 +88,8 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", settings.address))?;
     let address = listener.local_addr()?;
+    let base = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let app = app.merge(documents(&base)?);
     let stop = stop_signal()?;
     let maintenance = tokio::spawn({
         let issuer = issuer.clone();
@@ -101,11 +102,19 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     maintenance.abort();
     // Stores the uses of private tokens that are not stored yet.
     issuer.maintain().await?;
+    if let Some(relay) = relay {
+        // The entries that it has not published yet stay in the database for the next start.
+        relay.shutdown().await;
+    }
     Ok(())
 }
 
 /// The central part of the example: which key signs, where tokens and accounts are stored, and who may log in.
-async fn issuer(settings: &Settings) -> Result<TokenIssuer, Box<dyn Error>> {
+///
+/// Also returns the task of the relay to Redis, if there is one.
+async fn issuer(
+    settings: &Settings,
+) -> Result<(TokenIssuer, Option<BackgroundTask>), Box<dyn Error>> {
     let store = SqlStore::open(&settings.database_url).await?;
     add_demo_account(&store, settings).await?;
     let issuer = TokenIssuer::builder(
@@ -119,10 +128,11 @@ async fn issuer(settings: &Settings) -> Result<TokenIssuer, Box<dyn Error>> {
         .with_revocation_bound(settings.revocation_bound)
         .with_refresh_reuse_grace(settings.refresh_reuse_grace)
         .build()?;
-    if let Some(url) = &settings.redis_url {
-        share_revocations(url, store, &issuer).await?;
-    }
-    Ok(issuer)
+    let relay = match &settings.redis_url {
+        Some(url) => Some(share_revocations(url, store, &issuer).await?),
+        None => None,
+    };
+    Ok((issuer, relay))
 }
 
 /// The database is the source of truth. Redis notifies every process at once. Redis may lose its data at any time.
@@ -130,7 +140,7 @@ async fn share_revocations(
     url: &str,
     store: SqlStore,
     issuer: &TokenIssuer,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<BackgroundTask, Box<dyn Error>> {
     // The start fails if settings are wrong. It does not fail if Redis is temporarily unreachable.
     let redis = RedisStore::builder(url).allow_unreachable_at_start().connect().await?;
     if redis.is_seeded().await.is_err() {
@@ -139,9 +149,7 @@ async fn share_revocations(
         );
     }
     redis.push_to(issuer.revocation());
-    let relay = OutboxRelay::new(store, redis);
-    tokio::spawn(async move { relay.run().await });
-    Ok(())
+    Ok(OutboxRelay::new(store, redis).spawn())
 }
 
 /// Adds the demo account. If an earlier start has already made it, this sets its password to that of this start.
@@ -203,8 +211,8 @@ async fn me(user: Authenticated) -> Json<Value> {
     Json(user.claims().as_map().clone().into())
 }
 
-/// The OpenAPI document of the whole service, as JSON and as a page.
-fn documents() -> Result<Router, Box<dyn Error>> {
+/// The OpenAPI document of the whole service, as JSON and as a page. `base` is the URL of the service.
+fn documents(base: &str) -> Result<Router, Box<dyn Error>> {
     #[derive(OpenApi)]
     #[openapi(
         paths(me),
@@ -213,7 +221,7 @@ fn documents() -> Result<Router, Box<dyn Error>> {
     struct Service;
 
     let document = Service::openapi().nest("/api/v1/auth", TokenApi::openapi()).to_json()?;
-    let page = page::of(&serde_json::from_str(&document)?);
+    let page = page::of(&serde_json::from_str(&document)?, base);
     let json = ([(header::CONTENT_TYPE, "application/json")], document);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
     let page = ([(header::CONTENT_SECURITY_POLICY, policy)], Html(page));

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use pulldown_cmark::{Event, Parser, html};
+use serde_json::{Map, Value, json};
 
 const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
@@ -11,21 +12,22 @@ code,pre{font:14px/1.5 ui-monospace,monospace;background:#f4f4f4}pre{padding:.7r
 .method{display:inline-block;min-width:4.5rem;font-weight:700}\
 table{border-collapse:collapse}td,th{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0}";
 
-/// The page of an OpenAPI document.
-pub(crate) fn of(document: &Value) -> String {
+/// The page of an OpenAPI document. `base` is the URL of the service, for the `curl` lines.
+pub(crate) fn of(document: &Value, base: &str) -> String {
     let title = text(&document["info"]["title"]);
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-         <style>{STYLE}</style><h1>{title}</h1><p>{}</p>\
+         <style>{STYLE}</style><h1>{title}</h1>{}\
          <p>The same for programs: <a href=\"/openapi.json\">/openapi.json</a>, OpenAPI {}.</p>",
-        text(&document["info"]["description"]),
+        markdown(&document["info"]["description"]),
         text(&document["openapi"]),
     );
     page.push_str("<h2>Calls</h2>");
     for (path, methods) in members(&document["paths"]) {
         for (method, operation) in members(methods) {
-            page.push_str(&call(path, method, operation));
+            let curl = curl(document, base, path, method, operation);
+            page.push_str(&call(path, method, operation, &curl));
         }
     }
     page.push_str("<h2>Bodies</h2>");
@@ -36,28 +38,33 @@ pub(crate) fn of(document: &Value) -> String {
     page
 }
 
-fn call(path: &str, method: &str, operation: &Value) -> String {
+fn call(path: &str, method: &str, operation: &Value, curl: &str) -> String {
     let mut html = format!(
-        "<section><h3><span class=\"method\">{}</span> <code>{}</code></h3><p>{}</p>",
+        "<section><h3><span class=\"method\">{}</span> <code>{}</code></h3>{}{}",
         escaped(&method.to_uppercase()),
         escaped(path),
-        text(&operation["summary"]),
+        markdown(&operation["summary"]),
+        markdown(&operation["description"]),
     );
-    let needs_token = members_of_list(&operation["security"]).any(|(_, _)| true);
-    if needs_token {
+    if needs_token(operation) {
         html.push_str("<p>Needs <code>Authorization: Bearer</code>.</p>");
     }
-    html.push_str("<table>");
+    // Writing to a `String` does not fail.
+    let _ = write!(html, "<pre>{}</pre><table>", escaped(curl));
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
-        row(&mut html, &text(&parameter["name"]), &text(&parameter["description"]), "");
+        row(&mut html, &text(&parameter["name"]), &markdown(&parameter["description"]), "");
     }
     let content = &operation["requestBody"]["content"]["application/json"]["schema"];
     if !content.is_null() {
         row(&mut html, "body", "", &link(content));
     }
     for (status, response) in members(&operation["responses"]) {
-        let schema = &response["content"]["application/json"]["schema"];
-        row(&mut html, &escaped(status), &text(&response["description"]), &link(schema));
+        let content = &response["content"]["application/json"];
+        let mut body = link(&content["schema"]);
+        if !content["example"].is_null() {
+            let _ = write!(body, "<pre>{}</pre>", escaped(&content["example"].to_string()));
+        }
+        row(&mut html, &escaped(status), &markdown(&response["description"]), &body);
     }
     html.push_str("</table></section>");
     html
@@ -66,15 +73,15 @@ fn call(path: &str, method: &str, operation: &Value) -> String {
 fn body(name: &str, schema: &Value) -> String {
     let name = escaped(name);
     let mut html = format!(
-        "<section id=\"{name}\"><h3>{name}</h3><p>{}</p><table>",
-        text(&schema["description"])
+        "<section id=\"{name}\"><h3>{name}</h3>{}<table>",
+        markdown(&schema["description"])
     );
     for (field, property) in members(&schema["properties"]) {
         let kind = match &property["type"] {
             Value::Array(kinds) => kinds.iter().map(text).collect::<Vec<_>>().join(" or "),
             kind => text(kind),
         };
-        row(&mut html, &escaped(field), &text(&property["description"]), &kind);
+        row(&mut html, &escaped(field), &markdown(&property["description"]), &kind);
     }
     html.push_str("</table></section>");
     html
@@ -91,6 +98,55 @@ fn link(schema: &Value) -> String {
     };
     let name = escaped(name);
     format!("<a href=\"#{name}\">{name}</a>")
+}
+
+/// A command that makes this call. `$TOKEN` is an access token.
+fn curl(document: &Value, base: &str, path: &str, method: &str, operation: &Value) -> String {
+    let path = path.replace("{id}", "1");
+    let mut line = String::from("curl -i");
+    if method != "get" && !(method == "post" && operation["requestBody"].is_object()) {
+        let _ = write!(line, " -X {}", method.to_uppercase());
+    }
+    let _ = write!(line, " {base}{path}");
+    if needs_token(operation) {
+        line.push_str(" -H \"Authorization: Bearer $TOKEN\"");
+    }
+    let content = &operation["requestBody"]["content"]["application/json"]["schema"];
+    if let Some(name) = content["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
+        let body = example(&document["components"]["schemas"][name]);
+        let _ = write!(line, " -H 'Content-Type: application/json' -d '{body}'");
+    }
+    line
+}
+
+/// A body with the required members of a schema: their own examples, or a value of their type.
+fn example(schema: &Value) -> Value {
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let value = |property: &Value| match (&property["example"], property["type"].as_str()) {
+        (Value::Null, Some("integer")) => json!(60),
+        (Value::Null, _) if property["format"] == "date-time" => json!("2030-01-01T00:00:00Z"),
+        (Value::Null, _) => json!("..."),
+        (example, _) => example.clone(),
+    };
+    required
+        .map(|name| (name.to_owned(), value(&schema["properties"][name])))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn needs_token(operation: &Value) -> bool {
+    members_of_list(&operation["security"]).next().is_some()
+}
+
+/// Descriptions are Markdown (OpenAPI 3.1). HTML in them is shown as text.
+fn markdown(value: &Value) -> String {
+    let events = Parser::new(value.as_str().unwrap_or_default()).map(|event| match event {
+        Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
+        event => event,
+    });
+    let mut html = String::new();
+    html::push_html(&mut html, events);
+    html
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {

@@ -25,14 +25,14 @@ const PASSWORD: &str = "it's a \"demo\"";
 const NOT_VALID: &str = r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
 
 #[test]
-fn a_client_written_from_the_documentation_goes_through_the_whole_api_on_sqlite() {
+fn a_client_written_from_the_documentation_uses_the_whole_api_on_sqlite() {
     let directory = Directory::new("client");
     run_client(&Service::start(&directory, &[]));
 }
 
 #[tokio::test]
 #[ignore = "needs postgres"]
-async fn a_client_written_from_the_documentation_goes_through_the_whole_api_on_postgresql() {
+async fn a_client_written_from_the_documentation_uses_the_whole_api_on_postgres() {
     let server = postgres::Postgres::start();
     let url = server.database("token_service").await;
     let directory = Directory::new("client-pg");
@@ -50,7 +50,7 @@ fn run_client(service: &Service) {
 }
 
 #[test]
-fn the_printed_lines_work_as_they_stand() {
+fn the_printed_lines_work_unchanged() {
     let directory = Directory::new("lines");
     let (said, lines) = Service::start(&directory, &[]).assert_lines_work();
     // The password that the operator chose is not printed.
@@ -61,7 +61,7 @@ fn the_printed_lines_work_as_they_stand() {
 }
 
 #[test]
-fn a_password_that_was_made_is_printed_and_the_lines_work() {
+fn a_generated_password_is_printed_and_the_lines_work() {
     let directory = Directory::new("made");
     let mut command = example(&directory);
     command.env_remove("DEMO_PASSWORD");
@@ -117,7 +117,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
 }
 
 #[test]
-fn another_process_on_the_same_database_refuses_within_the_bound() {
+fn another_process_on_the_same_database_rejects_within_the_bound() {
     let directory = Directory::new("two");
     let bound = [("REVOCATION_BOUND", "3")];
     let (one_process, other) =
@@ -130,7 +130,7 @@ fn another_process_on_the_same_database_refuses_within_the_bound() {
     let acknowledged = Instant::now();
     assert_eq!(one_process.me(&token), 401);
     while other.me(&token) == 200 {
-        assert!(acknowledged.elapsed() < Duration::from_secs(10), "never refused");
+        assert!(acknowledged.elapsed() < Duration::from_secs(10), "the token is still accepted");
         thread::sleep(Duration::from_millis(20));
     }
     // A cached answer is used for the staleness bound, from when its question was sent. The rest is time for a busy
@@ -141,7 +141,7 @@ fn another_process_on_the_same_database_refuses_within_the_bound() {
 }
 
 #[test]
-fn a_stop_signal_lets_it_finish_and_write_down_what_was_used() {
+fn a_stop_signal_lets_requests_finish_and_stores_token_uses() {
     let directory = Directory::new("stop");
     let mut service = Service::start(&directory, &[]);
     let access = service.log_in();
@@ -157,7 +157,7 @@ fn a_stop_signal_lets_it_finish_and_write_down_what_was_used() {
 }
 
 #[test]
-fn the_key_is_nobody_elses_to_read_and_damage_is_told() {
+fn only_the_owner_can_read_the_key_and_damage_is_reported() {
     let directory = Directory::new("key");
     let service = Service::start(&directory, &[]);
     let key = directory.0.join("token_service.pem");
@@ -174,7 +174,7 @@ fn the_key_is_nobody_elses_to_read_and_damage_is_told() {
 }
 
 #[test]
-fn what_a_killed_process_left_beside_the_key_is_in_nobodys_way() {
+fn files_that_a_killed_process_left_do_not_prevent_a_start() {
     let directory = Directory::new("left");
     let program = example(&directory);
     // The process keeps its id when it becomes the service.
@@ -188,7 +188,7 @@ fn what_a_killed_process_left_beside_the_key_is_in_nobodys_way() {
 }
 
 #[test]
-fn behind_a_proxy_the_address_that_it_adds_counts_and_no_other() {
+fn behind_a_proxy_only_the_address_that_it_adds_counts() {
     let directory = Directory::new("proxy");
     let service = Service::start(&directory, &[("TRUSTED_PROXY_HEADER", "X-Forwarded-For")]);
     let log_in = |from: &str, password| {
@@ -222,7 +222,7 @@ fn a_refresh_token_sent_again_is_answered_within_the_grace() {
 }
 
 #[test]
-fn help_is_printed_and_mistakes_are_told_with_exit_code_2() {
+fn help_is_printed_and_mistakes_exit_with_code_2() {
     let directory = Directory::new("help");
     let run = |argument: &[&str], (name, value)| -> Output {
         example(&directory).args(argument).env(name, value).output().unwrap()
@@ -261,7 +261,7 @@ fn help_is_printed_and_mistakes_are_told_with_exit_code_2() {
 }
 
 #[test]
-fn the_document_and_its_page_are_served_and_the_page_needs_nothing_from_elsewhere() {
+fn the_document_and_its_page_are_served_without_external_resources() {
     let directory = Directory::new("page");
     let service = Service::start(&directory, &[]);
     let document = service.call("GET", "/openapi.json", None, None).json();
@@ -272,9 +272,16 @@ fn the_document_and_its_page_are_served_and_the_page_needs_nothing_from_elsewher
     assert!(document["components"]["securitySchemes"]["access_token"].is_object());
     let page = service.call("GET", "/", None, None).body;
     assert!(page.contains("/api/v1/auth/private_tokens/{id}/rotate/"), "{page}");
-    for foreign in ["<script", "src=", "//", "@import", "url("] {
+    for foreign in ["<script", "<link", "src=", "href=\"http", "@import", "url("] {
         assert!(!page.contains(foreign), "{foreign}");
     }
+    // Descriptions are rendered Markdown.
+    assert!(page.contains("<code>data</code>") && !page.contains('`'), "{page}");
+    // Each call has its `curl` line, and the bodies of its errors.
+    let calls = page.matches("<span class=\"method\">").count();
+    assert!(calls > 5);
+    assert_eq!(page.matches("<pre>curl -i").count(), calls);
+    assert!(page.contains("&quot;code&quot;:&quot;token_not_valid&quot;"), "{page}");
 }
 
 fn one(id: i64) -> String {

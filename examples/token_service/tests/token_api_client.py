@@ -86,7 +86,7 @@ def expect(answer, status, body=None):
 
 
 def not_valid(answer):
-    """The documented answer to every bad token, byte for byte."""
+    """Checks the documented answer to every invalid token, byte for byte."""
     assert (answer.status, answer.body) == (401, NOT_VALID), answer
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
@@ -149,12 +149,12 @@ def refreshing(api, email, password):
     assert sorted(second_pair) == ["access_token", "refresh_token", "token_access"]
     expect(api.me(second_pair["access_token"]), 200)
     not_valid(api.me(second_pair["refresh_token"]))
-    # Used again: the family dies.
+    # A second use ends the session.
     not_valid(api.call("POST", "/refresh", body={"refresh_token": first}))
     not_valid(api.call("POST", "/refresh/", body={"refresh_token": second_pair["refresh_token"]}))
     not_valid(api.me(login["access_token"]))
     not_valid(api.me(second_pair["access_token"]))
-    # Of many at once, one wins at most.
+    # Of many simultaneous uses, at most one succeeds.
     token = log_in(api, email, password)["refresh_token"]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         refresh = lambda _: api.call("POST", "/refresh/", body={"refresh_token": token})
@@ -212,7 +212,7 @@ def private_tokens(api, email, password):
     assert names("/?q=_") == ["zz_last"]
     assert names("/?page_size=nonsense") == ["ci ä 100%", "Deploy", "zz_last"]
 
-    # All pages, by their links.
+    # Follows the links through all pages.
     url, seen = api.auth + "/private_tokens/?page_size=1&ordering=-id&q=", []
     while url:
         page = expect(api.call("GET", url, access), 200).json
@@ -226,7 +226,7 @@ def private_tokens(api, email, password):
     gone = api.call("GET", "/private_tokens/?page=9", access)
     expect(gone, 404, {"detail": "Invalid page."})
 
-    # Rotate: at once, and with an overlap.
+    # Rotation: immediately, and with an overlap.
     body = {"expiration_time": in_days(60)}
     rotated = expect(api.call("POST", f"/private_tokens/{one['id']}/rotate/", access, body), 201).json
     assert rotated["name"] == one["name"] and rotated["id"] != one["id"]
@@ -237,13 +237,13 @@ def private_tokens(api, email, password):
     expect(api.me(two["data"]), 200)
     expect(api.me(newer["data"]), 200)
 
-    # Revoke: refused by the very next request.
+    # Revocation: the next request is rejected.
     assert expect(api.call("DELETE", f"/private_tokens/{newer['id']}/", access), 204).body == b""
     not_valid(api.me(newer["data"]))
     again = api.call("DELETE", f"/private_tokens/{newer['id']}/", access)
     expect(again, 404, {"detail": "Not found."})
 
-    # A private token manages no tokens.
+    # A private token cannot manage tokens.
     for method, path in (
         ("GET", "/private_tokens/"), ("POST", "/private_tokens/"), ("POST", "/revoke_all/"),
         ("POST", "/logout/"), ("DELETE", f"/private_tokens/{rotated['id']}/"),

@@ -82,7 +82,7 @@ async fn it_follows_revocations_of_every_kind() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_cut_off_spares_what_was_issued_after_it() {
+async fn a_cut_off_does_not_reject_tokens_issued_after_it() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
@@ -104,7 +104,7 @@ async fn a_cut_off_spares_what_was_issued_after_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_look_up_asks_nobody() {
+async fn a_lookup_of_a_deny_list_sends_no_command() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
@@ -123,7 +123,7 @@ async fn a_look_up_asks_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_cut_wire_makes_it_unavailable_after_the_bound_and_it_goes_on_where_it_stopped() {
+async fn a_cut_connection_is_unavailable_after_the_bound_and_continues() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let elsewhere = RedisStore::connect(&server.url()).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_redis_that_lost_its_data_is_unavailable_at_once_until_it_is_seeded() 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn its_age_is_measured_by_the_clock_that_it_was_given() {
+async fn the_age_of_a_deny_list_is_measured_by_its_clock() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
@@ -196,7 +196,7 @@ async fn its_age_is_measured_by_the_clock_that_it_was_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn nothing_is_left_when_the_list_is_gone() {
+async fn dropping_the_deny_list_closes_its_connection() {
     let server = Server::start();
     let alone = server.info("connected_clients");
     {

@@ -12,7 +12,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_server_that_evicts_is_refused_at_start_and_unavailable_until_it_is_seeded_again() {
+async fn an_evicting_server_is_rejected_and_unavailable_until_seeded() {
     let server = Server::start();
     let service = Service::at(&server.url()).await;
     service.store.initialise().await.unwrap();
@@ -22,7 +22,7 @@ async fn a_server_that_evicts_is_refused_at_start_and_unavailable_until_it_is_se
     assert!(matches!(&refused, ConnectError::Evicting(policy) if policy == "allkeys-lru"));
     assert_eq!(
         refused.to_string(),
-        "the maxmemory-policy of Redis is allkeys-lru, which evicts revocations: set it to noeviction, and seed Redis again"
+        "Redis evicts revocations: expected maxmemory-policy noeviction, got allkeys-lru; set it, and seed Redis again"
     );
     eventually("unavailable", async || service.ask(&token("new")).await == Unavailable).await;
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
@@ -37,7 +37,7 @@ async fn a_server_that_evicts_is_refused_at_start_and_unavailable_until_it_is_se
 /// guarded and leaves the guard.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_was_evicted_is_not_good_again_when_the_policy_is_right_again() {
+async fn evicted_keys_stay_a_loss_after_the_policy_is_corrected() {
     const COUNT: usize = 2_000;
     let server = Server::start();
     let service = Service::at(&server.url()).await;
@@ -70,7 +70,7 @@ async fn what_was_evicted_is_not_good_again_when_the_policy_is_right_again() {
 /// Nobody was there to see the policy.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_was_evicted_while_no_process_ran_is_noticed_by_the_first() {
+async fn the_first_process_notices_keys_evicted_before_its_start() {
     let server = Server::start();
     {
         let store = RedisStore::connect(&server.url()).await.unwrap();

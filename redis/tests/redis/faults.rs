@@ -242,44 +242,44 @@ async fn is_answered_by_policy(fault: Fault) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_was_killed_is_answered_for_by_policy() {
+async fn a_killed_redis_is_answered_by_on_unavailable() {
     is_answered_by_policy(Fault::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_stands_still_is_answered_for_by_policy() {
+async fn a_stopped_redis_is_answered_by_on_unavailable() {
     is_answered_by_policy(Fault::Stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_wire_that_swallows_is_answered_for_by_policy() {
+async fn a_silent_network_is_answered_by_on_unavailable() {
     is_answered_by_policy(Fault::Swallowed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_comes_back_empty_is_answered_for_by_policy() {
+async fn a_redis_that_lost_its_data_is_answered_by_on_unavailable() {
     is_answered_by_policy(Fault::RestartedEmpty).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_comes_back_with_its_data_is_asked_as_before() {
+async fn a_redis_that_kept_its_data_answers_as_before() {
     is_answered_by_policy(Fault::RestartedWithData).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_slow_replica_is_no_matter_to_look_ups_and_a_revocation_it_lacks_is_in_force() {
+async fn a_slow_replica_delays_neither_lookups_nor_the_effect() {
     is_answered_by_policy(Fault::SlowReplica).await;
 }
 
 /// Somebody revokes a token whose "not revoked" was just asked for, behind a wire that swallows.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn no_revoked_token_passes_after_the_bound_whatever_happens_to_the_wire() {
+async fn no_revoked_token_passes_after_the_bound_with_network_faults() {
     for (policy, bound) in
         [(OnUnavailable::Deny, BOUND), (OnUnavailable::ServeStale(MAX_AGE), BOUND + MAX_AGE)]
     {

@@ -12,7 +12,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn an_idle_fleet_and_one_that_comes_back_ask_little() {
+async fn an_idle_or_reconnecting_fleet_sends_few_commands() {
     const PROCESSES: usize = 20;
     let mut server = Server::start_with(&["--appendonly", "yes"]);
     RedisStore::connect(&server.url()).await.unwrap().initialise().await.unwrap();
@@ -52,7 +52,7 @@ async fn an_idle_fleet_and_one_that_comes_back_ask_little() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_is_away_is_tried_less_and_less_often_however_many_ask() {
+async fn reconnects_back_off_however_many_requests_there_are() {
     let mut server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let service = Service::at(&proxy.url()).await;

@@ -52,7 +52,7 @@ fn a_process_with_a_relay() {
         let relay = OutboxRelay::new(truth.clone(), redis).with_interval(Duration::from_millis(5));
         relay.carry().await.unwrap();
         println!("fleet: ready");
-        tokio::spawn(async move { relay.run().await });
+        relay.spawn();
         for line in std::io::stdin().lines() {
             let line = line.unwrap();
             if let Some(name) = line.strip_prefix("revoke ") {
@@ -90,7 +90,7 @@ async fn next_process(redis: &RedisStore, database: &Database) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_was_written_to_the_database_alone_is_carried_by_the_next_process() {
+async fn the_next_process_copies_entries_left_in_the_database() {
     let server = Server::start();
     let (wire, database) = (Proxy::to(server.port).await, Database::new("before"));
     let mut process = start(&wire.url(), &database);
@@ -115,7 +115,7 @@ async fn what_was_written_to_the_database_alone_is_carried_by_the_next_process()
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_redis_has_recorded_and_the_outbox_still_holds_is_carried_again() {
+async fn an_entry_that_is_still_in_the_outbox_is_copied_again() {
     let server = Server::start();
     let (wire, database) = (Proxy::to(server.port).await, Database::new("between"));
     let mut process = start(&wire.url(), &database);
@@ -139,7 +139,7 @@ async fn what_redis_has_recorded_and_the_outbox_still_holds_is_carried_again() {
 /// At a moment that nobody has chosen, in the middle of writing, carrying and ticking off.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn wherever_it_is_killed_all_that_it_has_acknowledged_is_in_force() {
+async fn a_killed_process_loses_no_acknowledged_revocation() {
     let server = Server::start();
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     let (mut acknowledged, mut left) = (0, 0);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tower_bearer::revocation::{RevocationStore, Verdict, outbox::Outbox};
+use tower_bearer::{
+    BackgroundTask,
+    revocation::{RevocationStore, Verdict, outbox::Outbox},
+};
 use tower_bearer_issuing::store::{MemoryTokenStore, TokenStore};
 use tower_bearer_redis::{OutboxRelay, RedisStore};
 use tower_bearer_sql::SqlStore;
@@ -15,10 +17,10 @@ use crate::{
     truth::Database,
 };
 
-async fn run(url: &str, truth: &(impl TokenStore + Clone), interval: Duration) -> JoinHandle<()> {
+async fn run(url: &str, truth: &(impl TokenStore + Clone), interval: Duration) -> BackgroundTask {
     let redis = RedisStore::connect(url).await.unwrap();
     let relay = OutboxRelay::new(truth.clone(), redis).with_interval(interval);
-    tokio::spawn(async move { relay.run().await })
+    relay.spawn()
 }
 
 async fn seeded(server: &Server) {
@@ -50,25 +52,25 @@ async fn new_entries_are_published(truth: impl TokenStore + Clone) {
     }
     eventually("removed", async || truth.outbox(1).await.unwrap().is_empty()).await;
     assert_eq!(count(&server), 3, "each once");
-    relay.abort();
+    relay.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_its_process_writes_into_memory_is_published_at_once() {
+async fn entries_written_to_memory_are_published_at_once() {
     new_entries_are_published(MemoryTokenStore::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_its_process_writes_into_sqlite_is_published_at_once() {
+async fn entries_written_to_sqlite_are_published_at_once() {
     new_entries_are_published(Database::new("new").open().await).await;
 }
 
 /// The lease is another's, who does nothing with it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_relay_without_the_lease_publishes_what_its_process_writes() {
+async fn a_relay_without_the_lease_publishes_entries_of_its_process() {
     let server = Server::start();
     let database = Database::new("standby");
     let (truth, elsewhere) = (database.open().await, database.open().await);
@@ -90,7 +92,7 @@ async fn a_relay_without_the_lease_publishes_what_its_process_writes() {
     server.command(&["DEL", "tower-bearer:relay"]);
     eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
     assert_eq!(redis.look_up(&asked([id("elsewhere")])).await.unwrap(), Verdict::Revoked);
-    relay.abort();
+    relay.stop();
 }
 
 fn count_or_zero(server: &Server) -> u64 {
@@ -99,7 +101,7 @@ fn count_or_zero(server: &Server) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_could_not_be_published_is_carried_with_the_backlog() {
+async fn entries_that_could_not_be_published_join_the_backlog() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let truth = MemoryTokenStore::new();
@@ -115,13 +117,13 @@ async fn what_could_not_be_published_is_carried_with_the_backlog() {
     eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     assert_eq!(redis.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
-    relay.abort();
+    relay.stop();
 }
 
 /// Once, and one batch more for each time that a relay was held up for longer than the lease: at most two here.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn twenty_relays_carry_a_backlog_about_once() {
+async fn twenty_relays_copy_a_backlog_about_once() {
     let server = Server::start();
     let truth = MemoryTokenStore::new();
     let denials = (0..2_000).map(|number| entry(id(&format!("t{number}")), now() + 600));
@@ -136,7 +138,7 @@ async fn twenty_relays_carry_a_backlog_about_once() {
     assert!((2_000..=2_400).contains(&recorded), "{recorded}");
     let length = server.command(&["XLEN", "tower-bearer:changes"]);
     assert_eq!(length, format!(":{recorded}"));
-    relays.iter().for_each(JoinHandle::abort);
+    relays.iter().for_each(BackgroundTask::stop);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,17 +155,17 @@ async fn another_relay_takes_over_when_the_lease_has_expired() {
     eventually("it stands by", async || server.calls("eval") > looks + 10).await;
     assert_eq!(owner(&server), before);
 
-    first.abort();
+    first.shutdown().await;
     let elsewhere: SqlStore = database.open().await;
     elsewhere.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     eventually("carried", async || elsewhere.outbox(1).await.unwrap().is_empty()).await;
     assert_ne!(owner(&server), before);
-    second.abort();
+    second.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_relay_that_cannot_read_its_store_gives_the_lease_up() {
+async fn a_relay_that_cannot_read_its_store_gives_up_the_lease() {
     let server = Server::start();
     let database = Database::new("broken");
     let relay = run(&server.url(), &database.open().await, Duration::from_millis(200)).await;
@@ -171,7 +173,7 @@ async fn a_relay_that_cannot_read_its_store_gives_the_lease_up() {
     break_database(&database, "ALTER TABLE bearer_outbox RENAME TO gone").await;
     let is_free = async || server.command(&["EXISTS", "tower-bearer:relay"]) == ":0";
     eventually("given up", is_free).await;
-    relay.abort();
+    relay.stop();
 }
 
 /// So that another relay need not wait until it expires.

@@ -131,30 +131,30 @@ async fn is_current_within_the_bound_or_unavailable(fault: Fault) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_list_of_a_redis_that_was_killed_lasts_until_the_bound() {
+async fn a_list_of_a_killed_redis_answers_until_the_bound() {
     is_current_within_the_bound_or_unavailable(Fault::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_list_of_a_redis_that_stands_still_lasts_until_the_bound() {
+async fn a_list_of_a_stopped_redis_answers_until_the_bound() {
     is_current_within_the_bound_or_unavailable(Fault::Stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_list_behind_a_wire_that_swallows_lasts_until_the_bound() {
+async fn a_list_behind_a_silent_network_answers_until_the_bound() {
     is_current_within_the_bound_or_unavailable(Fault::Swallowed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_list_of_a_redis_that_comes_back_empty_is_unavailable_until_it_is_seeded() {
+async fn a_list_of_a_redis_that_lost_its_data_is_unavailable_until_seeded() {
     is_current_within_the_bound_or_unavailable(Fault::RestartedEmpty).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_list_of_a_redis_that_comes_back_with_its_data_stays() {
+async fn a_list_of_a_redis_that_kept_its_data_stays_complete() {
     is_current_within_the_bound_or_unavailable(Fault::RestartedWithData).await;
 }

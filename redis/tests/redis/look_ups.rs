@@ -14,7 +14,7 @@ const NONE: Duration = Duration::ZERO;
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn what_one_process_revokes_the_next_look_up_of_another_refuses() {
+async fn a_revocation_is_seen_by_the_next_lookup_elsewhere() {
     let server = Server::start();
     for protocol in ["", "?protocol=resp3"] {
         for kind in 0..4 {
@@ -33,7 +33,7 @@ async fn what_one_process_revokes_the_next_look_up_of_another_refuses() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_cut_off_spares_what_was_issued_after_it_and_never_goes_back() {
+async fn a_cut_off_rejects_only_older_tokens_and_never_decreases() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
@@ -56,7 +56,7 @@ async fn a_cut_off_spares_what_was_issued_after_it_and_never_goes_back() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_denial_is_kept_until_the_later_of_its_dates_and_no_longer() {
+async fn an_entry_is_kept_until_its_latest_end_and_no_longer() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
@@ -77,7 +77,7 @@ async fn a_denial_is_kept_until_the_later_of_its_dates_and_no_longer() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_look_up_is_one_command() {
+async fn a_lookup_is_one_command() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();
@@ -116,7 +116,7 @@ async fn neither_ids_nor_subjects_are_kept_in_clear() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn what_others_wrote_under_our_names_is_unavailable_and_not_a_pass() {
+async fn foreign_values_under_our_keys_make_lookups_fail() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();

@@ -48,7 +48,7 @@ async fn data_that_went_backwards_is_unavailable_for_the_whole_fleet() {
 /// Without a look-up in between.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn who_revoked_notices_that_its_own_acknowledged_revocation_is_lost() {
+async fn a_process_notices_the_loss_of_its_own_revocation() {
     let server = Server::start();
     let (one, other) = (Service::at(&server.url()).await, Service::at(&server.url()).await);
     one.store.initialise().await.unwrap();
@@ -62,7 +62,7 @@ async fn who_revoked_notices_that_its_own_acknowledged_revocation_is_lost() {
 /// Nobody asks and nobody listens: the heartbeat looks.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn an_idle_process_notices_a_loss_and_tells_the_fleet() {
+async fn an_idle_process_notices_a_loss_and_the_fleet_is_unavailable() {
     let server = Server::start();
     let idle = RedisStore::connect(&server.url()).await.unwrap();
     idle.initialise().await.unwrap();
@@ -84,7 +84,7 @@ async fn an_idle_process_notices_a_loss_and_tells_the_fleet() {
 /// It could not be told when it was noticed, and the count went on before it could.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_loss_that_redis_could_not_be_told_of_is_not_forgotten() {
+async fn a_loss_that_could_not_be_recorded_in_redis_is_remembered() {
     let server = Server::start();
     let one = Service::with(&server.url(), Default::default(), NONE).await;
     one.store.initialise().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_loss_that_redis_could_not_be_told_of_is_not_forgotten() {
 /// As many others were revoked before anybody asked.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_loss_is_noticed_when_the_count_has_caught_up_or_gone_beyond() {
+async fn a_loss_is_noticed_after_the_count_has_caught_up_or_passed() {
     for others in [1, 2] {
         let server = Server::start();
         let proxy = Proxy::to(server.port).await;
@@ -136,7 +136,7 @@ async fn a_loss_is_noticed_when_the_count_has_caught_up_or_gone_beyond() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_generation_that_was_superseded_is_not_believed_again() {
+async fn a_replaced_generation_is_not_accepted_after_a_restore() {
     let server = Server::start();
     let service = Service::with(&server.url(), Default::default(), NONE).await;
     service.store.initialise().await.unwrap();
@@ -155,7 +155,7 @@ async fn a_generation_that_was_superseded_is_not_believed_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_new_generation_is_a_new_count() {
+async fn the_count_of_a_new_generation_is_compared_afresh() {
     let server = Server::start();
     let service = Service::with(&server.url(), Default::default(), NONE).await;
     service.store.initialise().await.unwrap();

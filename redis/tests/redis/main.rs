@@ -39,6 +39,7 @@ mod slow_store;
 mod snapshots;
 mod starting;
 mod starts;
+mod tasks;
 mod telemetry;
 mod tls;
 mod truth;

@@ -38,7 +38,7 @@ async fn lead_the_store_away(old: &Server, new: &Server, name: &Proxy) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_deny_list_goes_where_its_store_goes() {
+async fn a_deny_list_follows_its_store_to_a_new_server() {
     let (old, new, name) = two_masters().await;
     let store = RedisStore::connect(&name.url()).await.unwrap();
     let list = DenyList::follow(&store, Duration::from_secs(2));
@@ -59,7 +59,7 @@ async fn a_deny_list_goes_where_its_store_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn pushes_come_from_where_their_store_is() {
+async fn pushes_follow_their_store_to_a_new_server() {
     let (old, new, name) = two_masters().await;
     let service = Service::with(&name.url(), Default::default(), HOUR).await;
     let pushes = service.listen().await;

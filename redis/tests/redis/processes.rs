@@ -55,7 +55,7 @@ fn a_process_of_the_fleet() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn what_process_a_revokes_b_and_c_refuse() {
+fn a_revocation_of_process_a_is_rejected_by_b_and_c() {
     let server = Server::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -79,7 +79,7 @@ fn what_process_a_revokes_b_and_c_refuse() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_revocation_that_was_acknowledged_outlives_the_process_that_made_it() {
+fn an_acknowledged_revocation_survives_its_process() {
     let server = Server::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -13,7 +13,7 @@ const CHANNEL: &str = "tower-bearer:pushes";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn nonsense_on_the_channel_raises_no_doubt_and_hides_no_gap() {
+async fn malformed_messages_do_not_hide_a_gap() {
     let server = Server::start();
     let service = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
     service.store.initialise().await.unwrap();
@@ -41,7 +41,7 @@ async fn nonsense_on_the_channel_raises_no_doubt_and_hides_no_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_publisher_who_does_not_know_the_generation_revokes_nothing() {
+async fn a_publisher_without_the_generation_cannot_revoke() {
     let server = Server::start();
     let service = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
     service.store.initialise().await.unwrap();
@@ -60,7 +60,7 @@ async fn a_publisher_who_does_not_know_the_generation_revokes_nothing() {
 /// Numbers are not signed: a true message can be told again with another.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_number_that_is_a_lie_raises_a_doubt_and_hides_no_gap() {
+async fn a_forged_number_in_a_message_does_not_hide_a_gap() {
     let server = Server::start();
     let service = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
     service.store.initialise().await.unwrap();
@@ -91,7 +91,7 @@ async fn a_number_that_is_a_lie_raises_a_doubt_and_hides_no_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_listener_that_is_thrown_out_again_and_again_comes_less_often() {
+async fn a_rejected_push_connection_backs_off() {
     let server = Server::start();
     let service = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
     service.store.initialise().await.unwrap();

@@ -14,7 +14,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_push_is_seen_long_before_the_bound() {
+async fn a_push_is_in_force_long_before_the_bound() {
     let server = Server::start();
     for protocol in ["", "?protocol=resp3"] {
         for kind in 0..4 {
@@ -35,7 +35,7 @@ async fn a_push_is_seen_long_before_the_bound() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn without_pushes_the_bound_holds() {
+async fn a_revocation_without_a_push_is_seen_after_the_bound() {
     let server = Server::start();
     let one = Service::at(&server.url()).await;
     let other = Service::at(&server.url()).await;
@@ -49,7 +49,7 @@ async fn without_pushes_the_bound_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_was_revoked_while_the_wire_was_cut_is_seen_when_it_is_back() {
+async fn revocations_during_a_disconnection_are_seen_afterwards() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let one = Service::at(&server.url()).await;
@@ -70,7 +70,7 @@ async fn what_was_revoked_while_the_wire_was_cut_is_seen_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_gap_in_the_count_is_a_doubt() {
+async fn a_gap_in_the_count_marks_cached_answers_as_stale() {
     let server = Server::start();
     let one = Service::at(&server.url()).await;
     let other = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
@@ -95,7 +95,7 @@ async fn a_gap_in_the_count_is_a_doubt() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn many_revocations_at_once_arrive_without_a_doubt() {
+async fn many_revocations_at_once_arrive_without_a_gap() {
     let server = Server::start();
     let one = RedisStore::connect(&server.url()).await.unwrap();
     let other = Service::with(&server.url(), OnUnavailable::Deny, HOUR).await;
@@ -120,7 +120,7 @@ async fn many_revocations_at_once_arrive_without_a_doubt() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn nothing_is_left_when_store_and_cache_are_gone() {
+async fn dropping_store_and_cache_closes_all_connections() {
     let server = Server::start();
     let alone = server.info("connected_clients");
     {
@@ -134,7 +134,7 @@ async fn nothing_is_left_when_store_and_cache_are_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_cache_before_another_store_is_pushed_to_as_well() {
+async fn a_cache_in_front_of_another_store_receives_pushes() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.initialise().await.unwrap();

@@ -1,8 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
+    BackgroundTask,
     claims::SystemClock,
     revocation::{RevocationStore, Verdict},
 };
@@ -23,7 +24,7 @@ fn truth() -> MemoryTokenStore {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_the_truth_revokes_reaches_the_fleet_and_leaves_the_outbox() {
+async fn entries_reach_the_fleet_and_leave_the_outbox() {
     let server = Server::start();
     let truth = truth();
     let fleet = Service::with(&server.url(), Default::default(), Duration::from_secs(3_600)).await;
@@ -51,7 +52,7 @@ async fn an_empty_redis_is_seeded_with_everything_that_is_revoked() {
     let truth = truth();
     let fleet = Service::with(&server.url(), Default::default(), Duration::ZERO).await;
     let redis = RedisStore::connect(&server.url()).await.unwrap();
-    let relay = Arc::new(OutboxRelay::new(truth.clone(), redis));
+    let relay = OutboxRelay::new(truth.clone(), redis);
     for batch in 0..3 {
         let denials: Vec<_> =
             (0..400).map(|number| entry(id(&format!("t{batch}.{number}")), now() + 600)).collect();
@@ -64,7 +65,7 @@ async fn an_empty_redis_is_seeded_with_everything_that_is_revoked() {
     server.restart();
     let other = Service::with(&server.url(), Default::default(), Duration::ZERO).await;
     assert_eq!(other.ask(&token("t0.0")).await, Unavailable);
-    tokio::spawn(async move { relay.run().await });
+    relay.spawn();
     eventually("seeded", async || other.ask(&token("a")).await == Passes).await;
     for batch in 0..3 {
         for number in [0, 199, 200, 399] {
@@ -77,7 +78,7 @@ async fn an_empty_redis_is_seeded_with_everything_that_is_revoked() {
 /// At each await that there is, the relay is dropped, or goes on with a wire that swallows from then on.
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn wherever_it_stops_nothing_is_lost() {
+async fn a_relay_that_stops_at_any_await_loses_nothing() {
     let server = Server::start();
     for is_dropped in [true, false] {
         for begin in [Begin::Empty, Begin::Initialised, Begin::Seeded] {
@@ -141,7 +142,7 @@ async fn stopped_at(stop_at: usize, begin: Begin, is_dropped: bool, server: &Ser
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn an_outbox_waits_for_a_redis_that_is_away() {
+async fn entries_stay_in_the_outbox_while_redis_is_unreachable() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let truth = truth();
@@ -162,14 +163,14 @@ async fn an_outbox_waits_for_a_redis_that_is_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn several_relays_carry_beside_each_other() {
+async fn several_relays_copy_at_the_same_time() {
     let server = Server::start();
     let truth = truth();
     let mut relays = Vec::new();
     for _ in 0..4 {
         let redis = RedisStore::connect(&server.url()).await.unwrap();
         let relay = OutboxRelay::new(truth.clone(), redis).with_interval(Duration::from_millis(1));
-        relays.push(tokio::spawn(async move { relay.run().await }));
+        relays.push(relay.spawn());
     }
     for number in 0..500 {
         truth.revoke(&entry(id(&format!("t{number}")), now() + 600)).await.unwrap();
@@ -180,5 +181,5 @@ async fn several_relays_carry_beside_each_other() {
         let what = [id(&format!("t{number}"))];
         assert_eq!(redis.look_up(&asked(what)).await.unwrap(), Verdict::Revoked, "{number}");
     }
-    relays.iter().for_each(tokio::task::JoinHandle::abort);
+    relays.iter().for_each(BackgroundTask::stop);
 }

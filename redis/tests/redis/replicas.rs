@@ -13,7 +13,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_revocation_waits_for_as_many_replicas_as_it_was_told_to() {
+async fn a_revocation_waits_for_the_configured_number_of_replicas() {
     let master = Server::start();
     let store = RedisStore::builder(&master.url())
         .with_wait(1, Duration::from_millis(300))
@@ -47,7 +47,7 @@ async fn a_revocation_waits_for_as_many_replicas_as_it_was_told_to() {
 /// As when a replica is lost and many log out.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn revocations_that_wait_in_vain_are_in_force_and_told_so_in_time() {
+async fn an_unconfirmed_revocation_is_in_force_and_fails_in_time() {
     const WAIT: Duration = Duration::from_millis(300);
     let master = Server::start();
     let builder = RedisStore::builder(&master.url()).with_wait(1, WAIT);
@@ -100,7 +100,7 @@ async fn revocations_that_wait_in_vain_are_in_force_and_told_so_in_time() {
 /// The two connections of a store can lead to different servers after a failover.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_server_that_knows_less_than_was_acknowledged_does_not_confirm() {
+async fn a_server_with_fewer_revocations_does_not_confirm_one() {
     let master = Server::start();
     let (other, replica) = (Server::start(), Server::start());
     replica.command(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]);

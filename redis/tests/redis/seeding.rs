@@ -24,7 +24,7 @@ async fn an_empty_redis_is_unavailable_until_it_is_initialised() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn what_is_seeded_is_refused_and_pushed_revocations_stay() {
+async fn seeded_entries_reject_and_pushed_revocations_stay() {
     let server = Server::start();
     let service = Service::at(&server.url()).await;
     assert!(
@@ -48,7 +48,7 @@ async fn what_is_seeded_is_refused_and_pushed_revocations_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_seeding_that_loses_its_data_is_not_a_seeding() {
+async fn a_seeding_that_loses_its_data_fails() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let denials = (0..1_500).map(|number| {
@@ -65,7 +65,7 @@ async fn a_seeding_that_loses_its_data_is_not_a_seeding() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_seeding_that_loses_batches_is_not_a_seeding() {
+async fn a_seeding_that_loses_batches_fails() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let mut backup = None;
@@ -85,7 +85,7 @@ async fn a_seeding_that_loses_batches_is_not_a_seeding() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn two_do_not_seed_at_once() {
+async fn two_processes_cannot_seed_at_the_same_time() {
     let server = Server::start();
     let (one, other) = (
         RedisStore::connect(&server.url()).await.unwrap(),
@@ -113,7 +113,7 @@ async fn a_revocation_in_an_emptied_redis_is_an_error_and_is_kept() {
     server.command(&["FLUSHALL"]);
     let error = store.revoke(&entry(id("emptied"), now() + 600)).await.unwrap_err();
     let reason = std::error::Error::source(&error).unwrap().to_string();
-    assert!(reason.starts_with("Redis is empty"), "{reason}");
+    assert!(reason.starts_with("Redis has no generation"), "{reason}");
     store.seed([entry(id("before"), now() + 600)]).await.unwrap();
     for name in ["before", "emptied"] {
         assert_eq!(store.look_up(&asked([id(name)])).await.unwrap(), Verdict::Revoked, "{name}");
@@ -123,7 +123,7 @@ async fn a_revocation_in_an_emptied_redis_is_an_error_and_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_is_being_seeded_is_not_declared_complete() {
+async fn initialise_fails_while_redis_is_being_seeded() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     let denials = (0..1_500).map(|number| {
@@ -147,7 +147,7 @@ async fn a_redis_that_is_being_seeded_is_not_declared_complete() {
 /// The server behind the next connection need not have what others have recorded since it began.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_seeding_whose_connection_is_replaced_is_not_a_seeding() {
+async fn a_seeding_whose_connection_is_replaced_fails() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = RedisStore::connect(&proxy.url()).await.unwrap();

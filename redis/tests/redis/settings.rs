@@ -12,7 +12,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_replica_is_refused_at_start_and_unavailable_later() {
+async fn a_replica_is_rejected_at_start_and_unavailable_later() {
     let master = Server::start();
     let replica = Server::start();
     let service = Service::at(&replica.url()).await;
@@ -24,7 +24,7 @@ async fn a_replica_is_refused_at_start_and_unavailable_later() {
 }
 
 #[tokio::test]
-async fn urls_that_cannot_be_used_are_told_without_their_password() {
+async fn errors_about_urls_do_not_contain_the_password() {
     for url in
         ["", "http://a", "rediss://user:hunter2@", "rediss:hunter2", "redis://user:hunter2@:x"]
     {
@@ -42,7 +42,7 @@ async fn urls_that_cannot_be_used_are_told_without_their_password() {
 /// A server answers a command that it does not know with its arguments.
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn no_error_repeats_what_the_server_was_sent() {
+async fn no_error_contains_what_was_sent_to_the_server() {
     for (renamed, url) in [
         ("HELLO", "redis://service:hunter2@127.0.0.1:PORT/0?protocol=resp3"),
         ("AUTH", "redis://service:hunter2@127.0.0.1:PORT"),
@@ -67,7 +67,7 @@ async fn no_error_repeats_what_the_server_was_sent() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_demands_a_password_is_told_by_its_code() {
+async fn the_error_of_a_missing_password_has_the_code_of_redis() {
     let server = Server::start();
     server.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
     let error = RedisStore::connect(&server.url()).await.unwrap_err();
@@ -95,7 +95,7 @@ fn chain(error: &dyn Error) -> String {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn times_that_cannot_be_waited_are_refused_and_long_ones_do_no_harm() {
+async fn timeouts_out_of_range_are_rejected_and_long_ones_work() {
     let server = Server::start();
     let builder = || RedisStore::builder(&server.url());
     for refused in [
@@ -124,7 +124,7 @@ async fn times_that_cannot_be_waited_are_refused_and_long_ones_do_no_harm() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn an_acl_user_needs_no_more_than_the_docs_say() {
+async fn the_documented_rights_of_the_acl_user_are_enough() {
     let server = Server::start();
     let granted = "+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +wait +select +hello";
     let for_a_deny_list = "+xread +scan";
@@ -163,12 +163,12 @@ async fn an_acl_user_needs_no_more_than_the_docs_say() {
             }
         }
         let relay = OutboxRelay::new(truth.clone(), other.clone());
-        let relay = tokio::spawn(async move { relay.run().await });
+        let relay = relay.spawn();
         truth.revoke(&entry(id("c"), now() + 600)).await.unwrap();
         eventually("carried", async || truth.outbox(1).await.unwrap().is_empty()).await;
         assert_eq!(other.look_up(&asked([id("c")])).await.unwrap(), Verdict::Revoked);
         assert_eq!(server.command(&["EXISTS", "fleet:relay"]), ":1");
-        relay.abort();
+        relay.stop();
         server.command(&["FLUSHALL"]);
     }
     let wrong = format!("redis://service:wrong@127.0.0.1:{}", server.port);

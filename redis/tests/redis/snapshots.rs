@@ -14,7 +14,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_stream_that_does_not_reach_back_means_a_new_snapshot() {
+async fn a_stream_that_was_trimmed_leads_to_a_new_snapshot() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let elsewhere = RedisStore::connect(&server.url()).await.unwrap();
@@ -76,7 +76,7 @@ async fn revocations_during_a_snapshot_are_not_missed() {
 /// `FLUSHALL`, a failover and eviction look alike to whoever reads keys one after another.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_snapshot_of_data_that_is_lost_meanwhile_is_not_believed() {
+async fn a_snapshot_during_a_loss_of_data_is_discarded() {
     const COUNT: usize = 100_000;
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_snapshot_of_data_that_is_lost_meanwhile_is_not_believed() {
 /// As a backup of a part of the data leaves it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_stream_out_of_order_stops_no_revocation_and_has_snapshots_taken_with_rests() {
+async fn a_damaged_stream_costs_snapshots_and_no_revocation() {
     let server = Server::start();
     let store = RedisStore::connect(&server.url()).await.unwrap();
     store.seed((0..1_000).map(|n| entry(id(&format!("s{n}")), now() + 600))).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_stream_out_of_order_stops_no_revocation_and_has_snapshots_taken_with_
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_prefix_that_goes_on_where_another_ends_leaves_its_list_alone() {
+async fn a_longer_prefix_does_not_change_the_list_of_a_shorter_one() {
     let server = Server::start();
     let store = async |prefix: &str| {
         RedisStore::builder(&server.url()).with_prefix(prefix).connect().await.unwrap()

@@ -11,7 +11,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn an_absent_redis_ends_the_start_unless_that_is_allowed() {
+async fn an_unreachable_redis_fails_the_start_unless_allowed() {
     let server = Server::absent();
     let refused = RedisStore::connect(&server.url()).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Unavailable(_)), "{refused:?}");
@@ -21,7 +21,7 @@ async fn an_absent_redis_ends_the_start_unless_that_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn look_ups_are_unavailable_until_redis_is_there_and_then_nothing_was_missed() {
+async fn lookups_fail_until_redis_is_reachable_and_miss_nothing() {
     let mut server = Server::absent();
     let builder = RedisStore::builder(&server.url()).allow_unreachable_at_start();
     let store = builder.connect().await.unwrap();
@@ -33,7 +33,7 @@ async fn look_ups_are_unavailable_until_redis_is_there_and_then_nothing_was_miss
     }
     let error = service.store.is_seeded().await.unwrap_err();
     let reason = error.source().unwrap().source().unwrap();
-    assert_eq!(reason.to_string(), "cannot connect to Redis", "and why");
+    assert!(reason.to_string().starts_with("cannot connect to Redis"), "{reason}");
     assert!(service.revocation.revoke(&entry(id("here"), now() + 600)).await.is_err());
     assert_eq!(service.ask(&token("here")).await, Revoked, "in this process");
 
@@ -49,7 +49,7 @@ async fn look_ups_are_unavailable_until_redis_is_there_and_then_nothing_was_miss
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_stands_still_is_absent_too_and_one_that_answers_is_judged() {
+async fn a_stopped_redis_counts_as_unreachable_at_start() {
     let server = Server::start();
     let connect =
         async |url: &str| RedisStore::builder(url).allow_unreachable_at_start().connect().await;
@@ -76,7 +76,7 @@ async fn a_redis_that_stands_still_is_absent_too_and_one_that_answers_is_judged(
 /// It is judged when it is met, and every time anew.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_comes_with_wrong_settings_stays_unavailable_until_they_are_right() {
+async fn wrong_settings_are_unavailable_until_they_are_corrected() {
     let server = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]);
     server.signal("STOP");
     let builder = RedisStore::builder(&server.url()).allow_unreachable_at_start();
@@ -85,7 +85,7 @@ async fn a_redis_that_comes_with_wrong_settings_stays_unavailable_until_they_are
     let evicts = async || {
         let error = service.store.is_seeded().await.unwrap_err();
         let reason = error.source().and_then(Error::source).map(ToString::to_string);
-        reason.is_some_and(|reason| reason.starts_with("the maxmemory-policy of Redis evicts"))
+        reason.is_some_and(|reason| reason.starts_with("Redis evicts revocations"))
     };
     eventually("told why", evicts).await;
     assert_eq!(service.ask(&token("a")).await, Unavailable);

@@ -80,7 +80,7 @@ async fn a_later_start_does_not_weaken_a_revocation() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn every_process_rejects_from_the_second_of_the_start() {
+async fn every_process_rejects_from_the_start_of_an_entry() {
     let server = Server::start();
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     redis.initialise().await.unwrap();

@@ -29,7 +29,7 @@ fn told(collector: &Collector) -> BTreeMap<String, u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn pushes_and_the_deny_list_are_told() {
+async fn pushes_and_the_deny_list_are_reported() {
     let mut server = Server::start();
     let one = Service::at(&server.url()).await;
     one.store.initialise().await.unwrap();

@@ -73,12 +73,14 @@ fn is_untrusted(result: Result<RedisStore, ConnectError>) -> bool {
         text += &error.to_string();
         cause = error.source();
     }
-    text.contains("the TLS of the Redis server cannot be trusted")
+    text.contains(
+        "the TLS connection to Redis failed: expected a server with TLS and a trusted certificate",
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn look_ups_pushes_and_the_deny_list_go_through_tls() {
+async fn lookups_pushes_and_the_deny_list_use_tls() {
     let authority = Authority::new("trusted");
     for protocol in ["", "/0?protocol=resp3"] {
         let redis = Encrypted::start(&authority, "127.0.0.1", &ANYBODY);
@@ -111,7 +113,7 @@ async fn look_ups_pushes_and_the_deny_list_go_through_tls() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_certificate_of_a_trusted_authority_for_the_right_host_is_demanded() {
+async fn the_server_needs_a_trusted_certificate_for_the_right_host() {
     let (trusted, other) = (Authority::new("trusted"), Authority::new("other"));
     let right = Encrypted::start(&trusted, "127.0.0.1", &ANYBODY);
     let foreign = Encrypted::start(&other, "127.0.0.1", &ANYBODY);
@@ -140,7 +142,7 @@ async fn a_certificate_of_a_trusted_authority_for_the_right_host_is_demanded() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn neither_side_speaks_tls_with_one_that_does_not() {
+async fn tls_and_plain_text_do_not_mix() {
     let authority = Authority::new("trusted");
     let redis = Encrypted::start(&authority, "127.0.0.1", &ANYBODY);
     let plain = redis.server.url().replace("redis://", "rediss://");
@@ -153,7 +155,7 @@ async fn neither_side_speaks_tls_with_one_that_does_not() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn a_server_that_demands_certificates_gets_one() {
+async fn a_server_that_demands_a_client_certificate_gets_it() {
     let authority = Authority::new("trusted");
     let redis = Encrypted::start(&authority, "127.0.0.1", &[]);
     let CertifiedKey { cert, signing_key } = authority.certify("service.example", 2099);
@@ -169,7 +171,7 @@ async fn a_server_that_demands_certificates_gets_one() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
-async fn certificates_cannot_be_left_unchecked() {
+async fn the_check_of_certificates_cannot_be_turned_off() {
     for url in ["rediss://127.0.0.1/#insecure", "rediss://127.0.0.1#insecure", "redis://a#b"] {
         let error = RedisStore::connect(url).await.unwrap_err();
         assert!(matches!(error, ConnectError::UrlFragment), "{url}: {error:?}");
@@ -183,7 +185,7 @@ async fn certificates_cannot_be_left_unchecked() {
 }
 
 #[test]
-fn pem_that_cannot_be_used_is_told_at_once() {
+fn unusable_pem_is_an_error_of_its_setter() {
     let builder = || RedisStore::builder("rediss://redis.example");
     for odd in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
         assert!(matches!(builder().with_root_pem(odd), Err(ConnectError::Roots(_))), "{odd}");

@@ -3,9 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use tokio::task::JoinHandle;
-use tower_bearer::revocation::{
-    RevocationStore, StoreError, Verdict,
-    outbox::{Acknowledged, Outbox},
+use tower_bearer::{
+    BackgroundTask,
+    revocation::{
+        RevocationStore, StoreError, Verdict,
+        outbox::{Acknowledged, Outbox},
+    },
 };
 use tower_bearer_issuing::store::{MemoryTokenStore, TokenStore};
 use tower_bearer_redis::{DenyList, OutboxRelay, RedisStore};
@@ -126,7 +129,7 @@ async fn a_redis_restarted_from_an_older_dump_is_seeded_from_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_loss_is_noticed_although_others_have_recorded_more_since() {
+async fn a_loss_is_noticed_after_other_processes_have_recorded_more() {
     for others in 1..4 {
         let mut server = Server::start();
         let truth = MemoryTokenStore::new();
@@ -183,7 +186,7 @@ async fn a_redis_that_is_ahead_of_the_store_is_not_seeded() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_stream_that_does_not_reach_back_to_the_mark_has_redis_seeded() {
+async fn a_relay_seeds_if_the_stream_was_trimmed_too_far() {
     let server = Server::start();
     let truth = MemoryTokenStore::new();
     revoke(&truth, "a").await;
@@ -214,7 +217,7 @@ async fn acknowledge_all(truth: &impl Outbox, fleet: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_redis_that_the_store_knows_nothing_of_is_seeded_once() {
+async fn a_redis_that_the_database_does_not_know_is_seeded_once() {
     let server = Server::start();
     let truth = MemoryTokenStore::new();
     RedisStore::connect(&server.url()).await.unwrap().initialise().await.unwrap();
@@ -229,7 +232,7 @@ async fn a_redis_that_the_store_knows_nothing_of_is_seeded_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_loss_that_was_declared_no_matter_is_repaired_all_the_same() {
+async fn a_relay_repairs_a_loss_that_initialise_has_hidden() {
     let server = Server::start();
     let truth = MemoryTokenStore::new();
     revoke(&truth, "a").await;
@@ -244,13 +247,13 @@ async fn a_loss_that_was_declared_no_matter_is_repaired_all_the_same() {
 /// Two servers: the old one still answers a process that has not noticed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_slow_process_with_an_older_generation_empties_no_outbox() {
+async fn a_relay_of_an_older_generation_does_not_empty_the_outbox() {
     let (old, new) = (Server::start(), Server::start());
     let truth = MemoryTokenStore::new();
     let slow = RedisStore::connect(&old.url()).await.unwrap();
     // It looks at the backlog once.
     let relay = OutboxRelay::new(truth.clone(), slow.clone()).with_interval(HOUR);
-    let relay = tokio::spawn(async move { relay.run().await });
+    let relay = relay.spawn();
     eventually("seeded", async || old.has_a_generation()).await;
     revoke(&truth, "first").await;
     eventually("published", async || truth.outbox(1).await.unwrap().is_empty()).await;
@@ -261,12 +264,12 @@ async fn a_slow_process_with_an_older_generation_empties_no_outbox() {
     let redis = carry(&truth, &new).await;
     assert!(is_revoked(&redis, "first").await);
     assert!(is_revoked(&redis, "a").await);
-    relay.abort();
+    relay.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_server_that_another_relay_has_replaced_is_seeded_when_it_is_back() {
+async fn a_server_that_returns_after_its_replacement_is_seeded() {
     let (one, other) = (Server::start(), Server::start());
     let truth = MemoryTokenStore::new();
     let redis = RedisStore::connect(&one.url()).await.unwrap();
@@ -312,10 +315,10 @@ async fn recorded_but_not_removed(
 }
 
 /// A relay that compares, and publishes what its own process writes from now on.
-async fn run_without_backlog(truth: &MemoryTokenStore, server: &Server) -> JoinHandle<()> {
+async fn run_without_backlog(truth: &MemoryTokenStore, server: &Server) -> BackgroundTask {
     let redis = RedisStore::connect(&server.url()).await.unwrap();
     let relay = OutboxRelay::new(truth.clone(), redis).with_interval(HOUR);
-    tokio::spawn(async move { relay.run().await })
+    relay.spawn()
 }
 
 /// Another relay brings the kept mark to where the mark of `lost` is.
@@ -326,7 +329,7 @@ async fn others_are_published(truth: &MemoryTokenStore, server: &Server) {
         kept(truth).await.count > 2
     };
     eventually("published", is_published).await;
-    relay.abort();
+    relay.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -348,7 +351,7 @@ async fn an_entry_that_only_the_redis_before_a_restart_had_is_not_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn an_entry_that_is_removed_during_a_comparison_has_it_repeated() {
+async fn an_entry_removed_during_a_comparison_repeats_the_comparison() {
     let mut server = Server::start();
     let truth = MemoryTokenStore::new();
     acknowledged_two(&truth, &server).await;
@@ -391,7 +394,7 @@ async fn a_server_that_was_a_replica_for_a_while_is_another_server() {
     let before = kept(&truth).await.server;
     let relay = run_without_backlog(&truth, &two).await;
     eventually("moved", async || kept(&truth).await.server != before).await;
-    relay.abort();
+    relay.stop();
     follow(&one, &two).await;
     one.command(&["REPLICAOF", "NO", "ONE"]);
     others_are_published(&truth, &one).await;
@@ -403,7 +406,7 @@ async fn a_server_that_was_a_replica_for_a_while_is_another_server() {
 /// One that stops in the middle has replaced what the store keeps.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server"]
-async fn a_seeding_that_was_interrupted_is_done_by_the_next_relay() {
+async fn the_next_relay_repeats_an_interrupted_seeding() {
     let server = Server::start();
     let truth = MemoryTokenStore::new();
     revoke(&truth, "a").await;
@@ -440,7 +443,7 @@ async fn many_relays_repair_one_loss_together() {
         let (truth, redis) =
             (database.open().await, RedisStore::connect(&server.url()).await.unwrap());
         let relay = OutboxRelay::new(truth.clone(), redis).with_interval(Duration::from_millis(5));
-        relays.push(tokio::spawn(async move { relay.run().await }));
+        relays.push(relay.spawn());
         revoke(&truth, &format!("t{number}")).await;
     }
     let truth = database.open().await;
@@ -454,5 +457,5 @@ async fn many_relays_repair_one_loss_together() {
     for number in 0..5 {
         assert!(is_revoked(&redis, &format!("t{number}")).await);
     }
-    relays.iter().for_each(tokio::task::JoinHandle::abort);
+    relays.iter().for_each(BackgroundTask::stop);
 }

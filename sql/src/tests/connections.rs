@@ -8,15 +8,11 @@ use std::{
     time::Duration,
 };
 
-#[cfg(feature = "postgres")]
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::{
-    super::{
-        SqlStore, SqlStoreOptions,
-        database::{Database, Writes},
-    },
-    HOUR, NOW, asked, caller, create, entry, listed, owner, private, token,
+    super::{SqlStore, SqlStoreOptions, database::Database},
+    HOUR, NOW, caller, create, entry, listed, lookup_of, owner, private, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
@@ -25,12 +21,11 @@ use tower_bearer::{
 };
 use tower_bearer_issuing::store::{ListQuery, TokenStore};
 
-/// Few connections and a short patience, so that a caller that waits for one fails soon.
-fn small() -> SqlStoreOptions {
-    SqlStoreOptions::new().with_max_connections(2).with_patience(Duration::from_millis(500))
+/// Few connections and a short timeout, so that a caller that waits for one fails soon.
+fn few_connections() -> SqlStoreOptions {
+    SqlStoreOptions::new().with_max_connections(2).with_wait_timeout(Duration::from_millis(500))
 }
 
-#[cfg(feature = "postgres")]
 async fn backends(observer: &mut sqlx::PgConnection) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                AND backend_type = 'client backend' AND application_name = ''";
@@ -38,7 +33,6 @@ async fn backends(observer: &mut sqlx::PgConnection) -> i64 {
 }
 
 /// Drops one of five different calls after 10 milliseconds.
-#[cfg(feature = "postgres")]
 async fn drop_a_call(store: &SqlStore, number: usize) {
     let moment = Duration::from_millis(10);
     match number % 5 {
@@ -51,7 +45,7 @@ async fn drop_a_call(store: &SqlStore, number: usize) {
             let (caller, query) = (caller(), ListQuery::new());
             drop(tokio::time::timeout(moment, store.list_private(&caller, &query, NOW)).await);
         }
-        2 => drop(tokio::time::timeout(moment, store.look_up(&asked(token("a")))).await),
+        2 => drop(tokio::time::timeout(moment, store.look_up(&lookup_of(token("a")))).await),
         3 => drop(
             tokio::time::timeout(moment, store.revoke_owner(&owner(), UnixTime::from_secs(1), NOW))
                 .await,
@@ -60,7 +54,6 @@ async fn drop_a_call(store: &SqlStore, number: usize) {
     }
 }
 
-#[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn dropped_calls_never_exceed_the_pools() {
@@ -79,11 +72,11 @@ async fn dropped_calls_never_exceed_the_pools() {
         drop_a_call(&store, number).await;
         most = most.max(backends(&mut observer).await);
     }
-    assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for look-ups");
+    assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for lookups");
     locker.execute("ROLLBACK").await.unwrap();
 
     create(&store, "after").await;
-    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&lookup_of(token("a"))).await.unwrap(), Verdict::NotRevoked);
     assert!(listed(&store).await.iter().any(|token| &*token.name == "after"));
     store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
     assert_eq!(listed(&store).await.len(), 0);
@@ -92,8 +85,7 @@ async fn dropped_calls_never_exceed_the_pools() {
 
 /// A proxy in front of the server's socket. While it is stalled, it passes questions on, but neither answers nor the
 /// ends of connections.
-#[cfg(feature = "postgres")]
-async fn wire_to(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
+async fn stalling_proxy(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
     use tokio::net::{TcpListener, TcpStream, UnixStream};
     let (stall, stalls) = tokio::sync::watch::channel(false);
     let (database, rest) = url.strip_prefix("postgres:///").unwrap().split_once("?host=").unwrap();
@@ -105,15 +97,14 @@ async fn wire_to(url: &str) -> (String, tokio::sync::watch::Sender<bool>) {
             let far = UnixStream::connect(&socket).await.unwrap();
             let (near_read, near_write) = TcpStream::into_split(near);
             let (far_read, far_write) = far.into_split();
-            tokio::spawn(carry(near_read, far_write, false, stalls.clone()));
-            tokio::spawn(carry(far_read, near_write, true, stalls.clone()));
+            tokio::spawn(forward(near_read, far_write, false, stalls.clone()));
+            tokio::spawn(forward(far_read, near_write, true, stalls.clone()));
         }
     });
     (format!("postgres://tester@{address}/{database}?sslmode=disable"), stall)
 }
 
-#[cfg(feature = "postgres")]
-async fn carry(
+async fn forward(
     mut from: impl tokio::io::AsyncRead + Unpin,
     mut to: impl tokio::io::AsyncWrite + Unpin,
     is_answer: bool,
@@ -132,13 +123,12 @@ async fn carry(
     }
 }
 
-#[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
     let server = super::server::Postgres::start();
     let direct = server.database("stalled").await;
-    let (url, stall) = wire_to(&direct).await;
+    let (url, stall) = stalling_proxy(&direct).await;
     let store = SqlStoreOptions::new().with_max_connections(3).open(&url).await.unwrap();
     let named = format!("{direct}&application_name=observer");
     let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
@@ -148,26 +138,25 @@ async fn calls_dropped_while_they_connect_never_exceed_the_pools() {
         drop_a_call(&store, number).await;
         most = most.max(backends(&mut observer).await);
     }
-    assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for look-ups");
+    assert_eq!(most, 9, "3 for all, 2 for revocations, 4 for lookups");
     stall.send_replace(false);
     create(&store, "after").await;
-    assert_eq!(store.look_up(&asked(token("a"))).await.unwrap(), Verdict::NotRevoked);
+    assert_eq!(store.look_up(&lookup_of(token("a"))).await.unwrap(), Verdict::NotRevoked);
     store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
     assert!(backends(&mut observer).await <= 9);
 }
 
 /// The next step makes a new connection, and does not wait for the lost server a second time.
-#[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn a_connection_without_an_answer_is_given_up_once() {
     let server = super::server::Postgres::start();
     let direct = server.database("silent").await;
-    let (url, stall) = wire_to(&direct).await;
-    let store = small().with_max_connections(1).open(&url).await.unwrap();
+    let (url, stall) = stalling_proxy(&direct).await;
+    let store = few_connections().with_max_connections(1).open(&url).await.unwrap();
     let named = format!("{direct}&application_name=observer");
     let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
-    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    let mut transaction = store.database.begin().await.unwrap();
     stall.send_replace(true);
     assert!(transaction.fetch("SELECT 1", vec![]).await.is_err());
     drop(transaction);
@@ -177,18 +166,16 @@ async fn a_connection_without_an_answer_is_given_up_once() {
     assert_eq!(backends(&mut observer).await, 1);
 }
 
-#[cfg(feature = "postgres")]
 #[tokio::test]
 #[ignore = "needs postgres"]
 async fn revocations_do_not_wait_for_other_connections() {
     let server = super::server::Postgres::start();
-    let store = small().open(&server.database("revocations").await).await.unwrap();
+    let store = few_connections().open(&server.database("revocations").await).await.unwrap();
     let id = create(&store, "mine").await.id;
-    #[allow(irrefutable_let_patterns, reason = "with one database there is no other")]
-    let Database::Postgres { all, look_ups, .. } = store.database.clone() else { unreachable!() };
+    let Database { writers, lookups, .. } = &store.database;
     let mut held = Vec::new();
-    for connections in [&all, &all, &look_ups, &look_ups, &look_ups, &look_ups] {
-        held.push(connections.acquire().await.unwrap());
+    for pool in [writers, writers, lookups, lookups, lookups, lookups] {
+        held.push(pool.acquire().await.unwrap());
     }
     store.create_private(&caller(), &private("late")).await.unwrap_err();
     assert!(store.revoke_private(&caller(), id, NOW).await.unwrap().done().unwrap().is_some());
@@ -199,16 +186,38 @@ async fn revocations_do_not_wait_for_other_connections() {
     assert_eq!(store.outbox(10).await.unwrap().len(), 4);
 }
 
+#[tokio::test]
+async fn lookups_in_sqlite_do_not_wait_for_lists_and_writes() {
+    let directory = super::Directory::new();
+    let store = few_connections().open(&directory.url("tokens.db")).await.unwrap();
+    let Database { writers, readers, .. } = &store.database;
+    let held = (writers.acquire().await.unwrap(), readers.acquire().await.unwrap());
+    assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
+    assert_eq!(store.look_up(&lookup_of(token("a"))).await.unwrap(), Verdict::NotRevoked);
+    drop(held);
+}
+
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn lookups_in_postgresql_do_not_wait_for_lists_and_writes() {
+    let server = super::server::Postgres::start();
+    let store = few_connections().open(&server.database("lookups").await).await.unwrap();
+    let Database { writers, readers, .. } = &store.database;
+    let held = (writers.acquire().await.unwrap(), readers.acquire().await.unwrap());
+    assert!(store.list_private(&caller(), &ListQuery::new(), NOW).await.is_err());
+    assert_eq!(store.look_up(&lookup_of(token("a"))).await.unwrap(), Verdict::NotRevoked);
+    drop(held);
+}
+
 /// Making an index of a large table takes longer than any other step may take.
-#[cfg(feature = "postgres")]
 #[tokio::test]
 #[ignore = "needs postgres"]
 async fn only_a_migration_has_no_timeouts() {
     let server = super::server::Postgres::start();
     let url = server.database("timeouts").await;
-    let store = small().with_max_connections(1).open(&url).await.unwrap();
+    let store = few_connections().with_max_connections(1).open(&url).await.unwrap();
     for (is_migration, expected) in [(true, ["0", "0"]), (false, ["1s", "500ms"])] {
-        let mut transaction = store.database.begin(Writes::All).await.unwrap();
+        let mut transaction = store.database.begin().await.unwrap();
         if is_migration {
             transaction.without_timeouts().await.unwrap();
         }
@@ -221,12 +230,11 @@ async fn only_a_migration_has_no_timeouts() {
     }
 }
 
-#[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
     let directory = super::Directory::new();
     let store = SqlStore::open(&directory.url("tokens.db")).await.unwrap();
-    let transaction = store.database.begin(Writes::All).await.unwrap();
+    let transaction = store.database.begin().await.unwrap();
     let done = Arc::new(AtomicUsize::new(0));
     let others: Vec<_> = (0..50)
         .map(|number| {
@@ -238,13 +246,13 @@ async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
             })
         })
         .collect();
-    settle().await;
+    run_other_tasks().await;
     let (revoking, before) = (store.clone(), Arc::clone(&done));
     let revocation = tokio::spawn(async move {
         revoking.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
         before.load(SeqCst)
     });
-    settle().await;
+    run_other_tasks().await;
     drop(transaction);
     assert!(revocation.await.unwrap() <= 1, "50 other writes wait");
     for other in others {
@@ -253,7 +261,7 @@ async fn a_revocation_in_sqlite_waits_for_one_other_write_at_most() {
 }
 
 /// Lets every task run as far as it can.
-async fn settle() {
+async fn run_other_tasks() {
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }

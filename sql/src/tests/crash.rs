@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    super::{SqlStore, value::Value},
-    NOW, asked, caller, entry, listed, private, secs, token,
+    super::{SqlStore, statement::Value},
+    NOW, caller, entry, listed, lookup_of, private, secs, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
@@ -43,7 +43,7 @@ async fn work(store: SqlStore) -> Result<Infallible, StoreError> {
         let name = format!("{}-{number}", std::process::id());
         let made = store.create_private(&caller(), &private(&name)).await?;
         let Called::Done(Insertion::Done(made)) = made else { continue };
-        say("created", &name);
+        print_line("created", &name);
         match number % 3 {
             0 => {
                 drop(store.revoke_private(&caller(), made.id, NOW - secs(1)).await?.done().unwrap())
@@ -51,11 +51,11 @@ async fn work(store: SqlStore) -> Result<Infallible, StoreError> {
             1 => store.deny(&[entry(token(&name), NOW + secs(1000))]).await?,
             _ => continue,
         }
-        say("revoked", &name);
+        print_line("revoked", &name);
     }
 }
 
-fn say(what: &str, name: &str) {
+fn print_line(what: &str, name: &str) {
     let mut out = std::io::stdout().lock();
     // In one write: a partial line is not an acknowledgement.
     let line = format!("\n@{what} {name}.\n");
@@ -111,21 +111,21 @@ impl Acknowledged {
         let listed: BTreeSet<String> =
             listed(&store).await.iter().map(|token| token.name.to_string()).collect();
         let outbox = store.outbox(1_000_000).await.unwrap();
-        let told: BTreeSet<&str> =
+        let in_outbox: BTreeSet<&str> =
             outbox.iter().map(|entry| id_of(entry.revocation.thing())).collect();
         for name in &self.revoked {
             assert!(self.created.contains(name));
             assert!(!listed.contains(name), "a revoked token is listed");
-            let verdict = store.look_up(&asked(token(name))).await.unwrap();
-            assert_eq!(verdict, Verdict::Revoked, "a revoked token returns");
-            assert!(told.contains(&**name), "nobody is told");
+            let verdict = store.look_up(&lookup_of(token(name))).await.unwrap();
+            assert_eq!(verdict, Verdict::Revoked, "a revoked token is valid again");
+            assert!(in_outbox.contains(&**name), "the outbox has no entry");
         }
         // Tokens that are neither listed nor acknowledged as revoked: the revocation was done, but its answer was lost.
         for name in self.created.difference(&self.revoked).filter(|name| !listed.contains(*name)) {
-            assert!(told.contains(&**name), "an acknowledged token is gone");
+            assert!(in_outbox.contains(&**name), "an acknowledged token is gone");
         }
         for half_done in HALF_DONE {
-            let rows = store.database.read(half_done, &[Value::Int(i64::MAX)]).await.unwrap();
+            let rows = store.database.read(half_done, &[Value::int(i64::MAX)]).await.unwrap();
             assert_eq!(rows[0].int(0).unwrap(), 0, "{half_done}");
         }
     }
@@ -159,19 +159,18 @@ fn start(url: &str) -> Child {
 }
 
 /// Returns a random time between zero and a fifth of a second.
-fn moment(round: u32) -> Duration {
+fn random_time(round: u32) -> Duration {
     use std::hash::{BuildHasher as _, RandomState};
     Duration::from_micros(RandomState::new().hash_one(round) % 200_000)
 }
 
-#[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_loses_nothing_to_a_kill() {
     let directory = super::Directory::new();
     let url = directory.url("store.db");
     let mut acknowledged = Acknowledged::default();
     for round in 0..15 {
-        acknowledged.run(&url, moment(round), |child| child.kill().unwrap());
+        acknowledged.run(&url, random_time(round), |child| child.kill().unwrap());
         let store = SqlStore::open(&url).await.unwrap();
         let rows = store.database.read("PRAGMA integrity_check", &[]).await.unwrap();
         assert_eq!(rows[0].text(0).unwrap(), "ok");
@@ -180,7 +179,6 @@ async fn sqlite_loses_nothing_to_a_kill() {
     report("SQLite", &acknowledged);
 }
 
-#[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn postgres_loses_nothing_to_a_kill_of_client_or_server() {
@@ -188,12 +186,12 @@ async fn postgres_loses_nothing_to_a_kill_of_client_or_server() {
     let url = server.database("crash").await;
     let mut acknowledged = Acknowledged::default();
     for round in 0..6 {
-        acknowledged.run(&url, moment(round), |child| child.kill().unwrap());
+        acknowledged.run(&url, random_time(round), |child| child.kill().unwrap());
         acknowledged.check(&SqlStore::open(&url).await.unwrap()).await;
     }
     let store = SqlStore::open(&url).await.unwrap();
-    acknowledged.run(&url, moment(7), |_| server.kill_and_restart());
-    acknowledged.check(&store).await; // by connections that the server's end has cut
+    acknowledged.run(&url, random_time(7), |_| server.kill_and_restart());
+    acknowledged.check(&store).await; // on connections that the end of the server has broken
     acknowledged.check(&SqlStore::open(&url).await.unwrap()).await;
     report("PostgreSQL", &acknowledged);
 }

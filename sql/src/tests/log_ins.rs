@@ -7,7 +7,6 @@ use super::{
     any_store::{overtaken, replicas},
 };
 
-#[cfg(feature = "sqlite")]
 mod sqlite {
     use super::{super::Directory, AtomicU32, Ordering, SqlStore, overtaken, replicas};
 
@@ -29,7 +28,6 @@ mod sqlite {
     }
 }
 
-#[cfg(feature = "postgres")]
 mod postgres {
     use super::{super::server::Postgres, AtomicU32, Ordering, SqlStore, overtaken, replicas};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    super::{SqlStore, SqlStoreOptions, database::Writes, value::Sql},
+    super::{SqlStore, SqlStoreOptions, statement::Sql},
     HOUR, ISSUER, NOW, caller, entry, listed, owner, private, rotation, secs, session,
 };
 use tower_bearer::revocation::outbox::Outbox;
@@ -15,7 +15,7 @@ const ROWS: u32 = 500_000;
 /// Makes `ROWS` private tokens of one owner, and `ROWS` refresh tokens in one session of another owner.
 async fn fill(store: &SqlStore) {
     let database = &store.database;
-    let numbers = database.spell(
+    let numbers = database.sql_for(
         "(WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ROWS)
          SELECT n, CAST(n AS BLOB) AS name FROM numbers)",
         "(SELECT n, convert_to(n::text, 'UTF8') AS name FROM generate_series(1, ROWS) AS n)",
@@ -23,7 +23,7 @@ async fn fill(store: &SqlStore) {
     let numbers = numbers.replace("ROWS", &ROWS.to_string());
     let bytes = |text: &str| {
         let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}{hex}'", database.spell("x'", "'\\x")) + database.spell("", "::bytea")
+        format!("{}{hex}'", database.sql_for("x'", "'\\x")) + database.sql_for("", "::bytea")
     };
     let (issuer, ada, bob, session) = (bytes(ISSUER), bytes("ada"), bytes("bob"), bytes("s"));
     let (never, expires_at, hash) = (i64::MAX, (NOW + HOUR).as_secs(), bytes(&"\u{7}".repeat(32)));
@@ -40,7 +40,7 @@ async fn fill(store: &SqlStore) {
              SELECT {issuer}, name, {bob}, {session}, {now}, {expires_at}, {hash}, {never} FROM {numbers} AS many"
         ),
     ];
-    let mut transaction = database.begin(Writes::All).await.unwrap();
+    let mut transaction = database.begin().await.unwrap();
     for sql in statements {
         transaction.execute(Sql::Built(sql), vec![]).await.unwrap();
     }
@@ -49,14 +49,14 @@ async fn fill(store: &SqlStore) {
 
 /// A revocation does not write the rows that it ends. So neither its time nor its size grows with their number.
 async fn revocations_write_no_row_of_what_they_end(store: &SqlStore) {
-    let refused = async |n: &str| {
+    let is_rejected = async |n: &str| {
         let mut rotation = rotation("s", n, "next");
         rotation.successor.owner = Owner::new(ISSUER, "bob");
         store.use_refresh(&rotation).await.unwrap() == RefreshUse::Revoked
     };
     let what = session("s");
     store.revoke(&entry(what, NOW)).await.unwrap();
-    assert!(refused("1").await && refused("77").await);
+    assert!(is_rejected("1").await && is_rejected("77").await);
     let bob = entry(Revocable::subject(ISSUER, "bob"), NOW).with_cut_off(NOW);
     store.revoke(&bob).await.unwrap();
 
@@ -70,13 +70,12 @@ async fn revocations_write_no_row_of_what_they_end(store: &SqlStore) {
     assert_eq!(listed(store).await.len(), 1);
     assert_eq!(store.outbox(10).await.unwrap().len(), 3);
     for table in ["bearer_private_tokens", "bearer_refresh_tokens"] {
-        let sql = || Sql::Built(format!("SELECT count(*) FROM {table} WHERE dies_at = 0"));
-        let rows = store.database.read_built(sql, &[]).await.unwrap();
+        let sql = Sql::Built(format!("SELECT count(*) FROM {table} WHERE dies_at = 0"));
+        let rows = store.database.read(sql, &[]).await.unwrap();
         assert_eq!(rows[0].int(0).unwrap(), 0, "{table}");
     }
 }
 
-#[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn sqlite_revokes_half_a_million_rows_at_once() {
     let store = SqlStore::open("sqlite::memory:").await.unwrap();
@@ -85,14 +84,13 @@ async fn sqlite_revokes_half_a_million_rows_at_once() {
 }
 
 /// The store that revokes has such a short timeout for its statements that it could not write the rows.
-#[cfg(feature = "postgres")]
 #[tokio::test]
 #[ignore = "needs postgres"]
 async fn postgres_revokes_half_a_million_rows_at_once() {
     let server = super::server::Postgres::start();
     let url = server.database("many").await;
-    let long = SqlStoreOptions::new().with_patience(Duration::from_secs(60));
+    let long = SqlStoreOptions::new().with_wait_timeout(Duration::from_secs(60));
     fill(&long.open(&url).await.unwrap()).await;
-    let short = SqlStoreOptions::new().with_patience(Duration::from_millis(500));
+    let short = SqlStoreOptions::new().with_wait_timeout(Duration::from_millis(500));
     revocations_write_no_row_of_what_they_end(&short.open(&url).await.unwrap()).await;
 }

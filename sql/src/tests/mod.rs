@@ -9,13 +9,12 @@ mod connections;
 mod crash;
 mod log_ins;
 mod many;
+mod opening;
 mod plans;
 mod processes;
-#[cfg(feature = "postgres")]
 mod replays;
-#[cfg(feature = "postgres")]
 mod server;
-mod upkeep;
+mod stored_texts;
 
 use std::{
     path::PathBuf,
@@ -47,7 +46,7 @@ fn entry(thing: Revocable, obsolete_after: UnixTime) -> RevocationEntry {
 }
 
 /// The lookup of a token that was issued now.
-fn asked(thing: Revocable) -> Lookup {
+fn lookup_of(thing: Revocable) -> Lookup {
     Lookup::new([thing], NOW)
 }
 
@@ -117,7 +116,6 @@ impl Drop for Directory {
     }
 }
 
-#[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_in_memory_keeps_every_rule() {
     conformance::check(async |clock| {
@@ -126,30 +124,6 @@ async fn sqlite_in_memory_keeps_every_rule() {
     .await;
 }
 
-#[cfg(feature = "sqlite")]
-#[tokio::test]
-async fn sqlite_is_a_revocation_store() {
-    tower_bearer::test_util::revocation_conformance::check(async |clock| {
-        SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock)
-    })
-    .await;
-}
-
-#[cfg(feature = "postgres")]
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs postgres"]
-async fn postgres_is_a_revocation_store() {
-    let server = server::Postgres::start();
-    let count = AtomicU32::new(0);
-    tower_bearer::test_util::revocation_conformance::check(async |clock| {
-        let name = format!("revocation{}", count.fetch_add(1, Ordering::Relaxed));
-        let url = server.database(&name).await;
-        SqlStore::open(&url).await.unwrap().with_clock(clock)
-    })
-    .await;
-}
-
-#[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_in_a_file_keeps_every_rule() {
     let directory = Directory::new();
@@ -161,7 +135,6 @@ async fn sqlite_in_a_file_keeps_every_rule() {
     .await;
 }
 
-#[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn postgres_keeps_every_rule() {

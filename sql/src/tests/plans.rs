@@ -6,26 +6,29 @@ use std::{fs, path::Path};
 
 use super::super::{
     SqlStore, SqlStoreOptions,
-    database::{Database, Writes},
-    denials::{LOOK_UP, OUTBOX},
-    private_tokens::page_sql,
-    upkeep::{SWEEPS, forget_sql, sweep_sql},
-    value::Sql,
+    database::Database,
+    entries::LOOK_UP,
+    outbox::{OLDEST, remove_sql},
+    statement::Sql,
+    sweep::{SWEEPS, sweep_sql},
+    token_store::private_tokens::page_sql,
 };
 use tower_bearer_issuing::store::{ListQuery, Page, SortBy};
 
 /// Returns every string in the source of this module that is a statement about its tables, and the statements that are
 /// built at run time.
 ///
-/// The statements of `schema.rs` are left out: they run when a store is opened, on a table of one row.
+/// The statements of `open.rs` are left out: they run when a store is opened, on a table of one row.
 fn statements(database: &Database) -> Vec<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut all = Vec::new();
-    for file in fs::read_dir(source).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name.ends_with(".rs") && name != "schema.rs" {
-            all.extend(texts(&fs::read_to_string(path).unwrap()));
+    for folder in [source.clone(), source.join("token_store")] {
+        for file in fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if name.ends_with(".rs") && name != "open.rs" {
+                all.extend(texts(&fs::read_to_string(path).unwrap()));
+            }
         }
     }
     let verbs = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "];
@@ -33,17 +36,17 @@ fn statements(database: &Database) -> Vec<String> {
         verbs.iter().any(|verb| text.trim_start().starts_with(verb))
             && (text.contains("bearer_") || text.contains('{'))
     });
-    assert!(all.iter().any(|text| text == LOOK_UP) && all.iter().any(|text| text == OUTBOX));
+    assert!(all.iter().any(|text| text == LOOK_UP) && all.iter().any(|text| text == OLDEST));
     let count = all.len();
     all.retain(|text| !text.contains('{'));
-    // One sets up a connection and reads no table. The other three are added below.
-    assert_eq!(count - all.len(), 4, "a new text that is put together must be added below");
+    // These three are added below.
+    assert_eq!(count - all.len(), 3, "a new text that is built at run time must be added below");
     let search =
-        database.spell(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0");
+        database.sql_for(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0");
     let by_name = ListQuery::new().add_ordering(SortBy::Name, true);
     all.push(page_sql(&ListQuery::new(), search));
     all.push(page_sql(&by_name.with_page(Page::Last), ""));
-    all.push(forget_sql(3));
+    all.push(remove_sql(3));
     all.extend(SWEEPS.iter().map(|(_, table, date, _)| sweep_sql(table, date, 9)));
     assert!(all.len() > 30, "{}", all.len());
     all
@@ -119,12 +122,12 @@ async fn fill(store: &SqlStore) {
         ("CAST(($) AS BLOB)", "convert_to(($)::text, 'UTF8')"),
         ("CAST(($) AS TEXT)", "($)::text"),
     ]
-    .map(|(sqlite, postgres)| database.spell(sqlite, postgres));
-    let mut transaction = database.begin(Writes::All).await.unwrap();
+    .map(|(sqlite, postgres)| database.sql_for(sqlite, postgres));
+    let mut transaction = database.begin().await.unwrap();
     for (table, values) in MANY.into_iter().chain(MORE) {
         let values = called(&called(values, "BYTES(", bytes), "TEXT(", text);
         let sql = format!("{numbers} INSERT INTO {table} SELECT {values} FROM numbers");
-        let sql = match database.spell("sqlite", "postgres") {
+        let sql = match database.sql_for("sqlite", "postgres") {
             "sqlite" => format!("INSERT INTO {table} {numbers} SELECT {values} FROM numbers"),
             _ => sql,
         };
@@ -146,12 +149,11 @@ fn called(sql: &str, function: &str, template: &str) -> String {
 }
 
 async fn analyze(store: &SqlStore) {
-    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    let mut transaction = store.database.begin().await.unwrap();
     transaction.run("ANALYZE").await.unwrap();
     transaction.commit().await.unwrap();
 }
 
-#[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn sqlite_finds_all_rows_by_an_index() {
     let store = SqlStore::open("sqlite::memory:").await.unwrap();
@@ -159,8 +161,8 @@ async fn sqlite_finds_all_rows_by_an_index() {
     // The plans must be good without ANALYZE and after it.
     for _ in 0..2 {
         for sql in statements(&store.database) {
-            let explain = || Sql::Built(format!("EXPLAIN QUERY PLAN {sql}"));
-            let rows = store.database.read_built(explain, &[]).await.unwrap();
+            let explain = Sql::Built(format!("EXPLAIN QUERY PLAN {sql}"));
+            let rows = store.database.read(explain, &[]).await.unwrap();
             let lines: Vec<String> = rows.iter().map(|row| row.text(3).unwrap()).collect();
             for line in &lines {
                 let is_scan = line.starts_with("SCAN bearer_") || line.starts_with("SCAN d ");
@@ -178,7 +180,6 @@ fn is_about_all_of_an_owner(sql: &str) -> bool {
     sql.contains("count(*)") && sql.contains("bearer_private_tokens")
 }
 
-#[cfg(feature = "postgres")]
 #[tokio::test]
 #[ignore = "needs postgres"]
 async fn postgres_finds_all_rows_by_an_index() {
@@ -188,7 +189,7 @@ async fn postgres_finds_all_rows_by_an_index() {
     fill(&store).await;
     analyze(&store).await;
     let all = statements(&store.database);
-    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    let mut transaction = store.database.begin().await.unwrap();
     // Plans for any values, because PostgreSQL does not always plan a prepared statement again.
     transaction.run("SET LOCAL plan_cache_mode = force_generic_plan").await.unwrap();
     for (number, sql) in all.into_iter().enumerate() {

@@ -8,8 +8,8 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    super::{OpenError, SqlStore, SqlStoreOptions, database::Writes, private_tokens},
-    HOUR, ISSUER, NOW, asked, caller, create, entry, listed, private, refresh, rotation, secs,
+    super::{OpenError, SqlStore, SqlStoreOptions, token_store::private_tokens},
+    HOUR, ISSUER, NOW, caller, create, entry, listed, lookup_of, private, refresh, rotation, secs,
     session, token,
 };
 use tower_bearer::revocation::outbox::Outbox;
@@ -23,7 +23,6 @@ const ROUNDS: usize = 40;
 
 macro_rules! on_each_database {
     ($($test:ident)+) => {
-        #[cfg(feature = "sqlite")]
         mod sqlite {
             use super::super::Directory;
             $(
@@ -35,10 +34,9 @@ macro_rules! on_each_database {
             )+
         }
 
-        #[cfg(feature = "postgres")]
         #[tokio::test(flavor = "multi_thread")]
         #[ignore = "needs postgres"]
-        async fn postgres_keeps_them_all() {
+        async fn postgres_keeps_all_of_these_rules() {
             let server = super::server::Postgres::start();
             $($test(&server.database(stringify!($test)).await).await;)+
         }
@@ -47,16 +45,16 @@ macro_rules! on_each_database {
 
 on_each_database! {
     stores_that_open_at_once_make_the_tables_once
-    a_revocation_by_one_is_refused_by_the_other_at_its_next_look_up
-    a_session_that_ends_while_it_is_rotated_has_no_living_successor
-    nothing_outlives_a_cut_off_that_is_written_while_it_is_issued
-    of_two_stores_one_rotates
+    one_store_sees_the_revocation_of_another_at_its_next_lookup
+    a_session_that_ends_while_it_is_rotated_has_no_valid_successor
+    no_token_survives_a_cut_off_that_is_written_while_it_is_issued
+    one_of_two_stores_rotates
     dropped_steps_leave_nothing_behind
-    what_was_not_committed_is_not_committed_by_the_next_step
-    a_step_that_was_not_begun_says_that_nothing_was_written
-    a_newer_schema_is_refused_and_left_alone
+    the_next_step_does_not_commit_what_a_dropped_step_left
+    a_step_that_did_not_begin_reports_that_nothing_was_written
+    a_newer_schema_is_rejected_and_not_changed
     new_entries_go_to_the_store_that_has_written_them
-    entries_that_are_removed_while_a_seeding_begins_are_among_its_denials
+    entries_that_are_removed_as_a_seeding_begins_are_in_its_denials
     entries_are_removed_or_the_server_changes_but_never_both
 }
 
@@ -77,7 +75,7 @@ async fn stores_that_open_at_once_make_the_tables_once(url: &str) {
     assert_eq!(listed(&SqlStore::open(url).await.unwrap()).await.len(), 8);
 }
 
-async fn a_revocation_by_one_is_refused_by_the_other_at_its_next_look_up(url: &str) {
+async fn one_store_sees_the_revocation_of_another_at_its_next_lookup(url: &str) {
     let (one, other) = two(url).await;
     for n in 0..ROUNDS {
         let name = n.to_string();
@@ -98,7 +96,7 @@ impl SqlStore {
     }
 }
 
-async fn a_session_that_ends_while_it_is_rotated_has_no_living_successor(url: &str) {
+async fn a_session_that_ends_while_it_is_rotated_has_no_valid_successor(url: &str) {
     let (one, other) = two(url).await;
     for n in 0..ROUNDS {
         let sid = format!("s{n}");
@@ -114,7 +112,7 @@ async fn a_session_that_ends_while_it_is_rotated_has_no_living_successor(url: &s
     }
 }
 
-async fn nothing_outlives_a_cut_off_that_is_written_while_it_is_issued(url: &str) {
+async fn no_token_survives_a_cut_off_that_is_written_while_it_is_issued(url: &str) {
     let (one, other) = two(url).await;
     for n in 0..ROUNDS {
         let subject = tower_bearer_issuing::store::Owner::new(ISSUER, format!("subject {n}"));
@@ -129,12 +127,12 @@ async fn nothing_outlives_a_cut_off_that_is_written_while_it_is_issued(url: &str
         assert_eq!(cut_off.unwrap(), NOW);
         if let Called::Done(Insertion::Done(token)) = created.unwrap() {
             let revoked = one.revoke_private(&later, token.id, NOW).await.unwrap();
-            assert_eq!(revoked, Called::Done(None), "a token lives on behind a cut-off");
+            assert_eq!(revoked, Called::Done(None), "a token behind a cut-off is valid");
         }
     }
 }
 
-async fn of_two_stores_one_rotates(url: &str) {
+async fn one_of_two_stores_rotates(url: &str) {
     let (one, other) = two(url).await;
     for n in 0..ROUNDS {
         let sid = format!("s{n}");
@@ -181,7 +179,6 @@ async fn dropped_steps_leave_nothing_behind(url: &str) {
     }
     let entries = store.outbox(1000).await.unwrap();
     assert_eq!(entries.len(), tokens.len());
-    #[cfg(feature = "postgres")]
     if url.starts_with("postgres") {
         let sql = "SELECT pid FROM pg_stat_activity
                    WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
@@ -189,10 +186,10 @@ async fn dropped_steps_leave_nothing_behind(url: &str) {
     }
 }
 
-async fn what_was_not_committed_is_not_committed_by_the_next_step(url: &str) {
+async fn the_next_step_does_not_commit_what_a_dropped_step_left(url: &str) {
     let store = one_connection(url).await;
     for n in 0..5 {
-        let mut transaction = store.database.begin(Writes::All).await.unwrap();
+        let mut transaction = store.database.begin().await.unwrap();
         let dropped = private(&format!("dropped {n}"));
         private_tokens::create(&mut transaction, &caller(), &dropped).await.unwrap();
         drop(transaction);
@@ -202,12 +199,12 @@ async fn what_was_not_committed_is_not_committed_by_the_next_step(url: &str) {
     assert_eq!(names, ["0", "1", "2", "3", "4"]);
 }
 
-async fn a_step_that_was_not_begun_says_that_nothing_was_written(url: &str) {
+async fn a_step_that_did_not_begin_reports_that_nothing_was_written(url: &str) {
     let options = SqlStoreOptions::new().with_max_connections(1);
     let store =
-        options.with_patience(std::time::Duration::from_millis(500)).open(url).await.unwrap();
+        options.with_wait_timeout(std::time::Duration::from_millis(500)).open(url).await.unwrap();
     store.open_session(&refresh("s", "1")).await.unwrap();
-    let held = store.database.begin(crate::database::Writes::All).await.unwrap();
+    let held = store.database.begin().await.unwrap();
     let failure = store.create_private(&caller(), &private("a")).await.unwrap_err();
     assert!(failure.is_nothing_written(), "{failure}");
     let failure = store.use_refresh(&rotation("s", "1", "2")).await.unwrap_err();
@@ -222,10 +219,9 @@ async fn one_connection(url: &str) -> SqlStore {
     SqlStoreOptions::new().with_max_connections(1).open(url).await.unwrap()
 }
 
-#[cfg(feature = "postgres")]
 #[tokio::test]
 #[ignore = "needs postgres"]
-async fn connections_that_postgres_has_cut_are_replaced_unseen() {
+async fn connections_that_postgres_has_closed_are_replaced() {
     let server = super::server::Postgres::start();
     let url = server.database("cut").await;
     let (store, other) = (one_connection(&url).await, SqlStore::open(&url).await.unwrap());
@@ -239,7 +235,7 @@ async fn connections_that_postgres_has_cut_are_replaced_unseen() {
         assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), connections);
         create(&store, &format!("{n} again")).await;
         assert_eq!(other.database.read(cut, &[]).await.unwrap().len(), 1);
-        assert_eq!(store.look_up(&asked(token(&name))).await.unwrap(), Verdict::NotRevoked);
+        assert_eq!(store.look_up(&lookup_of(token(&name))).await.unwrap(), Verdict::NotRevoked);
     }
 }
 
@@ -260,7 +256,7 @@ async fn new_entries_go_to_the_store_that_has_written_them(url: &str) {
 }
 
 /// A slow relay removes the entries, while another relay seeds.
-async fn entries_that_are_removed_while_a_seeding_begins_are_among_its_denials(url: &str) {
+async fn entries_that_are_removed_as_a_seeding_begins_are_in_its_denials(url: &str) {
     let (one, other) = two(url).await;
     let mark = |generation: String| Acknowledged::new("a:", generation, "s", 1, [1; 8]);
     for n in 0..ROUNDS {
@@ -299,9 +295,9 @@ async fn entries_are_removed_or_the_server_changes_but_never_both(url: &str) {
     }
 }
 
-async fn a_newer_schema_is_refused_and_left_alone(url: &str) {
+async fn a_newer_schema_is_rejected_and_not_changed(url: &str) {
     let store = SqlStore::open(url).await.unwrap();
-    let mut transaction = store.database.begin(Writes::All).await.unwrap();
+    let mut transaction = store.database.begin().await.unwrap();
     transaction.run("UPDATE bearer_schema SET version = 99").await.unwrap();
     transaction.commit().await.unwrap();
     let refusal = SqlStore::open(url).await.unwrap_err();

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    HOUR, ISSUER, NOW, any_store::Everybody, asked, owner, refresh, rotation, server::Postgres,
+    HOUR, ISSUER, NOW, any_store::Everybody, lookup_of, owner, refresh, rotation, server::Postgres,
 };
 use crate::{SqlStore, SqlStoreOptions};
 use tower_bearer::{
@@ -35,12 +35,12 @@ const REPLAYS: usize = 4_000;
 const DELAY: Duration = Duration::from_micros(650);
 
 /// A proxy with a delay in front of a server's socket.
-struct Wire {
+struct Proxy {
     port: u16,
     transactions: Arc<AtomicUsize>,
 }
 
-impl Wire {
+impl Proxy {
     async fn to(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -51,8 +51,8 @@ impl Wire {
                 let Ok(far) = UnixStream::connect(&socket).await else { continue };
                 let (near_read, near_write) = near.into_split();
                 let (far_read, far_write) = far.into_split();
-                tokio::spawn(carry(near_read, far_write, Some(Arc::clone(&count))));
-                tokio::spawn(carry(far_read, near_write, None));
+                tokio::spawn(forward(near_read, far_write, Some(Arc::clone(&count))));
+                tokio::spawn(forward(far_read, near_write, None));
             }
         });
         Self { port, transactions }
@@ -74,7 +74,7 @@ impl Wire {
 }
 
 /// Each `BEGIN` arrives in one piece, because a client waits for its answer.
-async fn carry(
+async fn forward(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     transactions: Option<Arc<AtomicUsize>>,
@@ -98,9 +98,9 @@ async fn carry(
 async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
     let server = Postgres::start();
     server.database("replays").await;
-    let wire = Wire::to(server.socket()).await;
+    let proxy = Proxy::to(server.socket()).await;
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
-    let issuer = TokenIssuer::builder(ISSUER, "api", key, wire.open("replays").await, Everybody);
+    let issuer = TokenIssuer::builder(ISSUER, "api", key, proxy.open("replays").await, Everybody);
     let issuer = issuer.with_clock(ManualClock::at(NOW)).build().unwrap();
     let log_in =
         async |name| issuer.log_in(&Credentials::new(name, "right"), None).await.unwrap().tokens;
@@ -108,7 +108,7 @@ async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
     issuer.refresh(&stolen.refresh_token).await.unwrap();
     let other_session = log_in("ada").await;
     let access = issuer.authenticator().authenticate(&other_session.access_token).await.unwrap();
-    wire.take_transactions();
+    proxy.take_transactions();
 
     let replays: Vec<_> = (0..REPLAYS)
         .map(|_| {
@@ -124,7 +124,7 @@ async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
             matches!(outcome, Err(RefreshError::NotValid | RefreshError::Throttled { .. }));
         assert!(is_rejected, "{outcome:?}");
     }
-    let transactions = wire.take_transactions();
+    let transactions = proxy.take_transactions();
     assert!(transactions <= 3, "a replay, a revocation and a log-in: {transactions}");
     assert!(issuer.refresh(&other_session.refresh_token).await.is_err(), "it is recorded");
     issuer.refresh(&bob.refresh_token).await.unwrap();
@@ -136,15 +136,15 @@ async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
 async fn a_store_answers_for_dead_refresh_tokens_without_a_transaction() {
     let server = Postgres::start();
     server.database("dead").await;
-    let wire = Wire::to(server.socket()).await;
+    let proxy = Proxy::to(server.socket()).await;
     // All replays succeed even on a slow machine, because the test counts them and does not time them.
-    let patient = SqlStoreOptions::new().with_patience(Duration::from_secs(60));
-    let store = wire.open_with(patient, "dead").await;
+    let long = SqlStoreOptions::new().with_wait_timeout(Duration::from_secs(60));
+    let store = proxy.open_with(long, "dead").await;
     store.open_session(&refresh("s", "1")).await.unwrap();
     let replay = rotation("s", "1", "2");
     assert_eq!(store.use_refresh(&replay).await.unwrap(), RefreshUse::Rotated);
     assert_eq!(store.use_refresh(&replay).await.unwrap(), RefreshUse::Reused);
-    wire.take_transactions();
+    proxy.take_transactions();
 
     let unknown = rotation("s", "unknown", "3");
     let replays = (0..REPLAYS / 2).flat_map(|_| [&replay, &unknown]);
@@ -156,7 +156,7 @@ async fn a_store_answers_for_dead_refresh_tokens_without_a_transaction() {
         let outcome = outcome.unwrap();
         assert!(matches!(outcome, RefreshUse::Revoked | RefreshUse::Unknown), "{outcome:?}");
     }
-    assert_eq!(wire.take_transactions(), 1, "that of the revocation");
+    assert_eq!(proxy.take_transactions(), 1, "that of the revocation");
     let what = Revocable::subject(owner.issuer, owner.subject);
-    assert_eq!(store.look_up(&asked(what)).await.unwrap(), Verdict::Revoked);
+    assert_eq!(store.look_up(&lookup_of(what)).await.unwrap(), Verdict::Revoked);
 }

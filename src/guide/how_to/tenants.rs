@@ -1,9 +1,9 @@
 //! Several issuers in one service: each tenant has its own identity provider, or staff and customers have different
 //! ones.
 //!
-//! One [`Authenticator`](crate::Authenticator) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys and
-//! policy.
-//! The `iss` of the token selects the keys and the rules. A key of one issuer cannot verify a token of another.
+//! One [`Authenticator`](crate::Authenticator) takes any number of [`Issuer`](crate::Issuer)s, each with its own keys
+//! and policy. The `iss` of the token selects the keys and the rules. A key of one issuer cannot verify a token of
+//! another.
 //!
 //! 1. **A user is an issuer and a subject.** `sub` is unique only within its issuer (RFC 7519 section 4.1.2). If your
 //!    data has `sub` alone as its key, a tenant that chooses its own subjects can be any user.
@@ -79,13 +79,13 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # Tenants that come and go
+//! # Tenants that are added and removed
 //!
-//! The issuers of a verifier are fixed when it is built. To add tenants while the service runs, build a new verifier
-//! and a new layer, and use them for the next requests: a `tower::Service` of a few lines can hold the current one. Put
-//! clones of the same [`RevocationCache`](crate::RevocationCache), and of the same
+//! The issuers of an authenticator are fixed when it is built. To add tenants while the service runs, build a new
+//! authenticator and a new layer, and use them for the next requests: a `tower::Service` of a few lines can hold the
+//! current one. Put clones of the same [`RevocationCache`](crate::RevocationCache), and of the same
 //! [`RemoteJwks`](crate::jwks::RemoteJwks) for each issuer, into the new one. Then only the token cache is lost. The
-//! metrics of accepted requests begin at zero with each verifier: see [`Collector`](crate::telemetry::Collector).
+//! metrics of accepted requests begin at zero with each authenticator: see [`Collector`](crate::telemetry::Collector).
 //!
 //! If one issuer signs for all tenants and names the tenant in a claim, use one [`Issuer`](crate::Issuer) and one
 //! check: [`add_check`](crate::AuthenticatorBuilder::add_check) if the list of tenants can change,

@@ -110,5 +110,5 @@
 //!
 //! # Time
 //!
-//! A test need not sleep. A [`ManualClock`](crate::claims::ManualClock) does not move until the test moves it. Issuer,
-//! verifier and revocation cache all take one (`with_clock`).
+//! A test does not have to sleep. A [`ManualClock`](crate::claims::ManualClock) does not move until the test moves it.
+//! Issuer, authenticator and revocation cache all take one (`with_clock`).

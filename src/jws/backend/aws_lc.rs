@@ -1,8 +1,5 @@
 //! The backend AWS-LC, through the crate aws-lc-rs.
 
-#[cfg(feature = "signing")]
-mod signing;
-
 use aws_lc_rs::{
     digest,
     encoding::AsDer as _,
@@ -11,12 +8,12 @@ use aws_lc_rs::{
 };
 use x509_cert::der::{Encode as _, asn1::UintRef};
 
-#[cfg(feature = "signing")]
-pub(super) use self::signing::{generate_rsa, signer};
-use super::{Algorithm, Check, Material};
 use crate::{
     ConfigError,
-    jws::material::{Curve, without_leading_zeros},
+    jws::{
+        Algorithm,
+        material::{Check, Curve, Material, without_leading_zeros},
+    },
 };
 
 pub(super) fn check(algorithm: Algorithm, material: Material<'_>) -> Result<Check, ConfigError> {

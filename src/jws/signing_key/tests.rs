@@ -19,7 +19,7 @@ fn every_key() -> Vec<SigningKey> {
 }
 
 #[test]
-fn what_is_signed_verifies_under_its_id_and_under_no_other_key() {
+fn a_signature_verifies_under_its_id_and_no_other_key() {
     for key in every_key() {
         let token = key.sign("at+jwt", r#"{"sub":"x"}"#).unwrap();
         let set = KeySet::from(key.verifying_key());

@@ -1,8 +1,8 @@
 //! Tests of keys and key sets through their public API, each rejection together with an accepted twin.
 
 #[cfg(feature = "jsonwebtoken")]
-mod from_jsonwebtoken;
-mod jwk;
+mod jsonwebtoken_conversion;
+mod jwk_reading;
 mod pem_der;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -125,7 +125,7 @@ fn a_secret_is_as_long_as_its_hash() {
 }
 
 #[test]
-fn a_public_key_in_pem_is_no_secret() {
+fn a_public_key_in_pem_is_not_a_secret() {
     let pem = include_bytes!("../../../tests/fixtures/keys/rsa2048.public.pem");
     for secret in [&pem[..], &[b"\n \t", &pem[..]].concat()] {
         for key in [Key::hs256(secret), Key::allow_short_secret(Algorithm::HS512, secret)] {

@@ -4,7 +4,7 @@ use super::*;
 use crate::ConfigError;
 
 #[test]
-fn every_key_constructor_says_that_there_is_no_backend() {
+fn every_key_constructor_returns_no_backend() {
     let pem = include_str!("../../../tests/fixtures/keys/p256.public.pem");
     for key in [
         Key::hs256([7; 32]),

@@ -145,7 +145,7 @@ fn a_signature_of_a_modulus_of_one_bit_over_whole_octets_verifies() {
 }
 
 #[test]
-fn rsa_exponents_are_odd_above_1_and_of_33_bits_at_most() {
+fn an_rsa_exponent_is_odd_above_1_and_at_most_33_bits() {
     let e3 = fixture!("rsa2048-e3.public.pem");
     assert!(Key::from_pem(RS256, e3).is_ok());
     let bits = public_bits(e3);
@@ -204,7 +204,7 @@ fn points_have_one_of_two_forms() {
     let compressed = public_bits(fixture!("p256.compressed.pem"));
     let check = |point: &[u8]| {
         let material = Material::Ec { curve: Curve::P256, point };
-        backend::Verifier::new(ES256, material).map(|_| ())
+        key::Verifier::new(ES256, material).map(|_| ())
     };
     assert!(check(&point).is_ok() && check(&compressed).is_ok());
     for length in [0, 1, 33, 64] {

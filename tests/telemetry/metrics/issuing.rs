@@ -71,7 +71,7 @@ fn log_ins_are_counted_by_outcome() {
 }
 
 #[test]
-fn a_refresh_token_that_was_used_before_is_told_apart_from_one_that_is_no_good() {
+fn a_reused_refresh_token_is_counted_apart_from_an_invalid_one() {
     let recorded = record(async {
         let issuer = issuer();
         let credentials = Credentials::new("somebody@example.org", "right");

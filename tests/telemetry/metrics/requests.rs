@@ -18,7 +18,7 @@ use crate::common::{
 };
 
 #[test]
-fn each_decision_is_counted_once_by_what_came_of_it_and_why() {
+fn each_decision_is_counted_once_by_outcome_and_reason() {
     let recorded = record(async {
         let authenticator = authenticator();
         let collector = Collector::new().add_authenticator(&authenticator);
@@ -97,7 +97,7 @@ fn remembering() -> Authenticator {
 }
 
 #[test]
-fn tokens_that_are_remembered_are_hits_and_what_is_no_good_is_nothing() {
+fn cached_tokens_are_hits_and_invalid_tokens_are_not_counted() {
     let (one, other) = (remembered("one"), remembered("other"));
     let recorded = record(async {
         let authenticator = remembering();
@@ -144,7 +144,7 @@ fn parts_of_one_kind_are_added_up_and_clones_are_one_part() {
 }
 
 #[test]
-fn without_a_cache_for_tokens_nothing_is_told_of_one() {
+fn without_a_token_cache_there_are_no_metrics_of_it() {
     let recorded = record(async {
         let authenticator = builder().with_token_cache_capacity(0).build().unwrap();
         Collector::new().add_authenticator(&authenticator).collect();

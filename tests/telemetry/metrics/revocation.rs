@@ -89,7 +89,7 @@ fn answers_are_counted_by_where_they_came_from_and_questions_are_timed() {
 }
 
 #[test]
-fn a_store_that_fails_is_counted_and_so_is_what_was_decided_all_the_same() {
+fn a_store_failure_is_counted_and_so_is_the_decision_without_it() {
     let cases = [
         (OnUnavailable::Deny, "unavailable"),
         (OnUnavailable::Allow, "allowed"),
@@ -114,7 +114,7 @@ fn a_store_that_fails_is_counted_and_so_is_what_was_decided_all_the_same() {
 }
 
 #[test]
-fn a_question_that_nobody_waits_for_any_more_is_timed_too() {
+fn an_abandoned_lookup_is_timed_too() {
     let recorded = record(async {
         let cache = cache(Slow(Duration::from_secs(600)));
         let authenticator = with(&cache);
@@ -133,7 +133,7 @@ fn a_question_that_nobody_waits_for_any_more_is_timed_too() {
 }
 
 #[test]
-fn denials_are_held_and_a_store_that_knows_more_says_revoked() {
+fn denials_are_counted_and_a_revocation_of_the_store_is_too() {
     let recorded = record(async {
         let store = MemoryStore::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
         let cache = cache(store.clone());

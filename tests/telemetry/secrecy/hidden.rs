@@ -86,7 +86,7 @@ pub(crate) fn hidden<'t>(tokens: impl IntoIterator<Item = &'t str>) -> Hidden {
 }
 
 #[test]
-pub(crate) fn what_is_hidden_is_found_in_every_writing() {
+pub(crate) fn a_secret_is_found_in_every_encoding() {
     let hidden = hidden([]);
     for text in [
         String::from_utf8(SECRET.to_vec()).unwrap(),

@@ -104,7 +104,7 @@ async fn the_log_has_reasons_and_nothing_of_tokens() {
 
 /// Tracing layers print requests; what may hold a token is marked as sensitive, or gone.
 #[tokio::test]
-async fn a_request_is_printed_without_its_token_behind_the_layer_and_by_a_responder() {
+async fn the_service_and_the_responder_print_a_request_without_its_token() {
     let good = marked_token();
     let bad = format!("{good}A");
     let hidden = hidden([good.as_str()]);

@@ -125,7 +125,7 @@ impl Service<Request<Body>> for Printable {
 }
 
 #[test]
-fn an_error_of_a_store_says_nothing_of_its_source_itself() {
+fn an_error_of_a_store_does_not_print_its_source() {
     let hidden = hidden([]);
     let error = StoreError::new(SUBJECT);
     hidden.assert_not_in(&error.to_string());

@@ -1,6 +1,6 @@
 //! Runs the example `resource_server` as a process, started as its documentation describes.
 //!
-//! PyJWT makes tokens of another library. The interpreter that `PYJWT_PYTHON` names must have `pyjwt` and
+//! PyJWT is another library that makes tokens. The interpreter that `PYJWT_PYTHON` names must have `pyjwt` and
 //! `cryptography`.
 
 #[path = "../../../../tests/common/mod.rs"]
@@ -54,7 +54,7 @@ fn mint() -> Minted {
 
 #[test]
 #[ignore = "needs pyjwt"]
-fn tokens_of_pyjwt_are_told_apart_by_a_key_set_file() {
+fn pyjwt_tokens_are_judged_correctly_with_a_key_set_file() {
     let minted = mint();
     let path = format!("{}/pyjwt-jwks.json", env!("CARGO_TARGET_TMPDIR"));
     std::fs::write(&path, minted.jwks.to_string()).unwrap();
@@ -86,7 +86,7 @@ fn tokens_of_pyjwt_are_told_apart_by_a_key_set_file() {
 
 #[test]
 #[ignore = "needs pyjwt"]
-fn tokens_of_pyjwt_are_told_apart_by_keys_from_the_network() {
+fn pyjwt_tokens_are_judged_correctly_with_keys_from_the_network() {
     let minted = mint();
     let origin = key_server(minted.jwks.to_string());
     let keys = format!("{origin}/keys");
@@ -124,13 +124,13 @@ fn key_server(jwks: String) -> String {
 }
 
 #[test]
-fn a_key_server_that_is_down_is_503_and_not_the_end() {
-    let nobody = {
+fn a_key_server_that_is_down_gives_503_and_the_server_keeps_running() {
+    let unused_address = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}/keys", listener.local_addr().unwrap())
     };
     let server =
-        Server::start(&[("JWKS_URL", &nobody), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
+        Server::start(&[("JWKS_URL", &unused_address), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
     // {"alg":"RS256","kid":"a"}.{"iss":"https://pyjwt.example"} with a signature of two bytes.
     let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL3B5and0LmV4YW1wbGUifQ.AAA";
     let answer = server.call("GET", "/whoami", Some(token));
@@ -141,7 +141,7 @@ fn a_key_server_that_is_down_is_503_and_not_the_end() {
 
 #[test]
 #[ignore = "needs pyjwt"]
-fn tokens_of_pyjwt_are_accepted_by_a_shared_secret() {
+fn pyjwt_tokens_are_accepted_with_a_shared_secret() {
     let minted = mint();
     let server =
         Server::start(&[("HS256_SECRET", SECRET), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)]);
@@ -150,12 +150,12 @@ fn tokens_of_pyjwt_are_accepted_by_a_shared_secret() {
 }
 
 #[test]
-fn the_curl_lines_of_the_first_look_answer_as_they_say() {
+fn the_printed_curl_lines_get_the_stated_answers() {
     check_curl_lines(&mut Server::start(&[]), 9);
 }
 
 #[test]
-fn the_curl_lines_with_a_resource_answer_as_they_say() {
+fn the_printed_curl_lines_with_a_resource_get_the_stated_answers() {
     let settings = [("RESOURCE", "https://api.example/orders"), ("STEP_UP_ACR", "urn:a urn:b")];
     check_curl_lines(&mut Server::start(&settings), 10);
 }
@@ -210,7 +210,7 @@ fn unknown_paths_and_methods_are_answered_in_json() {
 }
 
 #[test]
-fn a_wrong_setting_is_told_in_one_line() {
+fn a_wrong_setting_is_reported_in_one_line() {
     // The address is in use, so an example that accepts a wrong setting also ends.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -362,7 +362,7 @@ fn settings_decide_on_length_null_claims_and_integer_subjects() {
 }
 
 #[test]
-fn metrics_are_told_on_an_address_of_their_own_and_name_no_token() {
+fn metrics_are_on_a_separate_address_and_contain_no_token() {
     let mut server = Server::start(&[("METRICS_ADDR", "127.0.0.1:0")]);
     let mut line = String::new();
     server.output.read_line(&mut line).unwrap();
@@ -383,7 +383,11 @@ fn metrics_are_told_on_an_address_of_their_own_and_name_no_token() {
     assert_eq!(server.call("GET", "/admin", Some(&user)).status, 403);
     assert_eq!(server.call("GET", "/whoami", Some(&expired)).status, 401);
     assert_eq!(server.call("GET", "/whoami", None).status, 401);
-    assert_eq!(server.call("GET", "/metrics", Some(&user)).status, 404, "where clients are");
+    assert_eq!(
+        server.call("GET", "/metrics", Some(&user)).status,
+        404,
+        "metrics are not on the public address"
+    );
 
     let scrape = Server::call_at(&address, "GET", "/metrics", None);
     assert_eq!(scrape.status, 200);
@@ -402,7 +406,7 @@ fn metrics_are_told_on_an_address_of_their_own_and_name_no_token() {
         r#"tower_bearer_revocation_checks_total{source="looked_up"} 1"#,
         "tower_bearer_revocation_denials 0",
     ] {
-        assert!(scrape.body.lines().any(|told| told == line), "{line}\n{}", scrape.body);
+        assert!(scrape.body.lines().any(|found| found == line), "{line}\n{}", scrape.body);
     }
     for secret in user.split('.').chain(expired.split('.')).chain(["demo-user"]) {
         assert!(!scrape.body.contains(secret), "{secret}");

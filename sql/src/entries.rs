@@ -1,0 +1,254 @@
+//! Revocation entries: looks them up, writes them and their outbox entries, and ends the rows that they concern.
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    database::{Database, Transaction},
+    statement::{Failure, Row, Value},
+};
+use tower_bearer::{
+    UnixTime,
+    revocation::{Lookup, Revocable, RevocableKind, RevocationEntry, Verdict, outbox::OutboxEntry},
+};
+
+/// How many ids one statement looks up. A token can be revoked by five things.
+const IDS: usize = 5;
+
+/// Looks up an entry for each of the things, with one round trip for five things.
+pub(crate) async fn look_up(
+    database: &Database,
+    lookup: &Lookup,
+    now: UnixTime,
+) -> Result<Verdict, Failure> {
+    let mut start = None;
+    for things in lookup.things().chunks(IDS) {
+        let lookup = EntryLookup::new(things, lookup.issued_at());
+        let rows = database.look_up(LOOK_UP, &lookup.values()).await?;
+        start = start.into_iter().chain(lookup.revoked_from(&rows)?).min();
+    }
+    Ok(Verdict::starting_at(start, now))
+}
+
+/// The statement for the values of an [`EntryLookup`].
+pub(crate) const LOOK_UP: &str =
+    "SELECT id, starts_at, cut_off FROM bearer_denials WHERE id IN ($1, $2, $3, $4, $5)";
+
+/// Looks up the entries for up to [`IDS`] things of a token.
+pub(crate) struct EntryLookup {
+    ids: Vec<[u8; 32]>,
+    issued_at: UnixTime,
+}
+
+impl EntryLookup {
+    pub(crate) fn new(things: &[Revocable], issued_at: UnixTime) -> Self {
+        Self { ids: things.iter().map(id_of).collect(), issued_at }
+    }
+
+    /// One statement serves any number of ids: the last id fills the unused places.
+    pub(crate) fn values(&self) -> Vec<Value> {
+        let mut values: Vec<Value> = self.ids.iter().map(|id| Value::Bytes(id.into())).collect();
+        while let (Some(last), true) = (values.last().cloned(), values.len() < IDS) {
+            values.push(last);
+        }
+        values
+    }
+
+    /// Returns the time from which the token is revoked.
+    pub(crate) fn revoked_from(&self, rows: &[Row]) -> Result<Option<UnixTime>, Failure> {
+        let mut earliest = None;
+        for row in rows {
+            let (id, starts_at, cut_off) = (row.hash(0)?, row.time(1)?, row.time(2)?);
+            if self.ids.contains(&id) && self.issued_at <= cut_off {
+                earliest = earliest.into_iter().chain([starts_at]).min();
+            }
+        }
+        Ok(earliest)
+    }
+}
+
+/// Returns the id of a thing's entry in `bearer_denials`. It has a fixed length, however long the name of the thing is:
+/// an index of PostgreSQL takes no key above 2.7 KB.
+pub(crate) fn id_of(thing: &Revocable) -> [u8; 32] {
+    let (issuer, name) = (thing.issuer(), thing.id());
+    let mut input = Vec::with_capacity(16 + issuer.len() + name.len());
+    input.extend_from_slice(&number_of(thing.kind()).to_be_bytes());
+    input.extend_from_slice(&(issuer.len() as u64).to_be_bytes());
+    input.extend_from_slice(issuer.as_bytes());
+    input.extend_from_slice(name.as_bytes());
+    Sha256::digest(&input).into()
+}
+
+/// Returns the number of a kind in the tables.
+fn number_of(kind: RevocableKind) -> i64 {
+    match kind {
+        RevocableKind::Token => 0,
+        RevocableKind::Subject => 1,
+        RevocableKind::Session => 2,
+        RevocableKind::Key => 3,
+    }
+}
+
+fn kind_of(number: i64) -> Result<RevocableKind, Failure> {
+    match number {
+        0 => Ok(RevocableKind::Token),
+        1 => Ok(RevocableKind::Subject),
+        2 => Ok(RevocableKind::Session),
+        3 => Ok(RevocableKind::Key),
+        _ => Err(Failure::UnreadableRow),
+    }
+}
+
+/// Returns the number of the lock under which tokens of this thing are issued and revoked. Two things that have the
+/// same lock by chance wait for each other. That is the only effect.
+pub(crate) fn lock_of(thing: &Revocable) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = id_of(thing);
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Writes several revocation entries in one step.
+pub(crate) async fn revoke(
+    transaction: &mut Transaction,
+    entries: &[RevocationEntry],
+) -> Result<(), Failure> {
+    let locks = entries.iter().filter_map(|entry| match entry.thing().kind() {
+        RevocableKind::Subject | RevocableKind::Session => Some(lock_of(entry.thing())),
+        RevocableKind::Token | RevocableKind::Key => None,
+    });
+    transaction.lock(locks.collect()).await?;
+    for entry in entries {
+        let mut entry = entry.clone();
+        if let Some(latest_expiry) = end_rows(transaction, &entry).await? {
+            entry.cover_tokens_until(latest_expiry);
+        }
+        record(transaction, &entry).await?;
+    }
+    Ok(())
+}
+
+/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the tokens that the entry
+/// ends: the entry must be kept at least as long. This includes private tokens although their rows are ended, because
+/// verifiers look up revocation entries only.
+///
+/// A subject and a session can have any number of rows, and the work of a revocation must not depend on that number. So
+/// these rows are not written: every reader compares them with the cut-off of their subject and the revocation of their
+/// session.
+async fn end_rows(
+    transaction: &mut Transaction,
+    entry: &RevocationEntry,
+) -> Result<Option<UnixTime>, Failure> {
+    let thing = entry.thing();
+    let mut values = vec![Value::id(thing.issuer()), Value::id(thing.id())];
+    match thing.kind() {
+        RevocableKind::Token => {
+            let expiry = transaction.fetch(EXPIRY_OF_PRIVATE, values.clone()).await?;
+            values.push(Value::time(entry.starts_at()));
+            for sql in END_TOKEN {
+                transaction.execute(sql, values.clone()).await?;
+            }
+            latest(&expiry, &[0])
+        }
+        RevocableKind::Session => {
+            transaction.execute(END_SESSION, values.clone()).await?;
+            latest(&transaction.fetch(LATEST_OF_SESSION, values).await?, &[0, 1])
+        }
+        RevocableKind::Subject => {
+            latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[2, 3])
+        }
+        RevocableKind::Key => Ok(None),
+    }
+}
+
+/// Returns the latest time in these columns of the only row.
+pub(crate) fn latest(rows: &[Row], columns: &[usize]) -> Result<Option<UnixTime>, Failure> {
+    let row = rows.first().ok_or(Failure::UnreadableRow)?;
+    let mut latest = None;
+    for column in columns {
+        latest = latest.max(row.optional_time(*column)?);
+    }
+    Ok(latest)
+}
+
+const END_TOKEN: [&str; 2] = [
+    "UPDATE bearer_refresh_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
+    "UPDATE bearer_private_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
+];
+/// A private token does not share its session with other tokens.
+const END_SESSION: &str = "
+    UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0";
+const EXPIRY_OF_PRIVATE: &str =
+    "SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND token_id = $2";
+const LATEST_OF_SESSION: &str = "
+    SELECT (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND session_id = $2),
+           (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND session_id = $2)";
+/// Each maximum is the last entry of an index.
+pub(crate) const LATEST_OF_OWNER: &str = "
+    SELECT (SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
+           (SELECT max(issued_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2),
+           (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
+           (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2)";
+
+/// Writes a revocation entry, and its entry in the outbox. An entry is never weakened: the earlier start, the later end
+/// and the later cut-off apply.
+pub(crate) async fn record(
+    transaction: &mut Transaction,
+    entry: &RevocationEntry,
+) -> Result<(), Failure> {
+    let thing = entry.thing();
+    let row = || {
+        vec![
+            Value::int(number_of(thing.kind())),
+            Value::id(thing.issuer()),
+            Value::id(thing.id()),
+            Value::time(entry.starts_at()),
+            Value::time(entry.cut_off()),
+            Value::time(entry.obsolete_after()),
+        ]
+    };
+    let mut values = row();
+    values.push(Value::Bytes(id_of(thing).into()));
+    transaction.execute(WRITE_ENTRY, values).await?;
+    let rows = transaction.fetch(WRITE_OUTBOX, row()).await?;
+    let id = rows.first().ok_or(Failure::UnreadableRow)?.int(0)?;
+    transaction.add_entry(OutboxEntry::new(id, entry.clone()));
+    Ok(())
+}
+
+const WRITE_ENTRY: &str = "
+    INSERT INTO bearer_denials (kind, issuer, name, starts_at, cut_off, keep_until, id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (id) DO UPDATE SET
+        starts_at = CASE WHEN excluded.starts_at < bearer_denials.starts_at
+                         THEN excluded.starts_at ELSE bearer_denials.starts_at END,
+        cut_off = CASE WHEN excluded.cut_off > bearer_denials.cut_off
+                       THEN excluded.cut_off ELSE bearer_denials.cut_off END,
+        keep_until = CASE WHEN excluded.keep_until > bearer_denials.keep_until
+                          THEN excluded.keep_until ELSE bearer_denials.keep_until END";
+const WRITE_OUTBOX: &str = "
+    INSERT INTO bearer_outbox (kind, issuer, name, starts_at, cut_off, keep_until)
+    VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+
+/// Lists entries in the order of the hash of the name.
+pub(crate) async fn list(
+    database: &Database,
+    after: Option<&Revocable>,
+    limit: usize,
+    now: UnixTime,
+) -> Result<Vec<RevocationEntry>, Failure> {
+    // `read_entry` expects a number in the first column.
+    let sql =
+        "SELECT 0 + kind, kind, issuer, name, starts_at, cut_off, keep_until FROM bearer_denials
+               WHERE id > $1 AND keep_until >= $2 ORDER BY id LIMIT $3";
+    let after = after.map_or_else(Vec::new, |thing| id_of(thing).to_vec());
+    let values = [Value::Bytes(after), Value::time(now), Value::limit(limit)];
+    let rows = database.read(sql, &values).await?;
+    rows.iter().map(|row| Ok(read_entry(row)?.revocation)).collect()
+}
+
+/// Reads a row with these columns: id in the outbox, kind, issuer, name, start, cut-off, end.
+pub(crate) fn read_entry(row: &Row) -> Result<OutboxEntry, Failure> {
+    let thing = Revocable::new(kind_of(row.int(1)?)?, row.id(2)?, row.id(3)?);
+    let revocation = RevocationEntry::restored(thing, row.time(6)?)
+        .with_cut_off(row.time(5)?)
+        .with_start(row.time(4)?);
+    Ok(OutboxEntry::new(row.int(0)?, revocation))
+}

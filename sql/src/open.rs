@@ -1,0 +1,358 @@
+//! Opens a database: settings, connections, migration of the tables, and the errors of all this.
+
+use std::time::Duration;
+
+use super::{
+    connection::{LimitedPool, Pool},
+    database::{Database, Transaction},
+    statement::{Failure, Value},
+};
+use tower_bearer::revocation::StoreError;
+
+/// Settings of an [`SqlStore`](crate::SqlStore).
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct SqlStoreOptions {
+    max_connections: u32,
+    wait_timeout: Duration,
+}
+
+impl SqlStoreOptions {
+    /// Default settings: 10 connections besides those for lookups and revocations, and a wait timeout of 5 seconds.
+    pub fn new() -> Self {
+        Self { max_connections: 10, wait_timeout: Duration::from_secs(5) }
+    }
+
+    /// Sets how many connections there are at most for everything but lookups and revocations. Default: 10. Values
+    /// below 1 are set to 1, values above 1000 to 1000.
+    ///
+    /// A store and its clones have at most these connections, whatever their callers do:
+    ///
+    /// * PostgreSQL: this many, 2 that are only for steps that revoke, and 4 that are only for lookups. By default 16.
+    ///   Each is a backend of the server: the `max_connections` of the server must be enough for all processes.
+    /// * SQLite: 1 that writes, one less than this many (but at least 1) that read, and 4 that are only for lookups. By
+    ///   default 14. A step that revokes waits for at most one other write, however many others wait.
+    /// * SQLite in memory: 1 for everything, and 1 that keeps the database in memory.
+    ///
+    /// If a server cannot be reached, it may keep a connection for longer than the store does. The store waits for an
+    /// answer for four times the [wait timeout](Self::with_wait_timeout) plus one second.
+    pub fn with_max_connections(mut self, connections: u32) -> Self {
+        self.max_connections = connections.clamp(1, 1000);
+        self
+    }
+
+    /// Sets how long a step waits for a connection, and then for the locks of other steps. After that the step fails.
+    /// Default: 5 seconds. Values below 100 milliseconds are set to 100 milliseconds, values above one minute to one
+    /// minute. A step that meets a conflict or a broken connection is tried again only within this time. PostgreSQL
+    /// ends a statement that takes twice as long.
+    pub fn with_wait_timeout(mut self, wait_timeout: Duration) -> Self {
+        self.wait_timeout = wait_timeout.clamp(Duration::from_millis(100), Duration::from_secs(60));
+        self
+    }
+}
+
+impl Default for SqlStoreOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a database was not opened. The error never repeats the URL, which may contain a password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL is not for a database that this build supports: `sqlite:` needs the feature `sqlite`, `postgres:` needs
+    /// the feature `postgres`.
+    #[error(
+        "the URL is not for a database of this build: expected sqlite: with the feature `sqlite`, or postgres: with \
+         the feature `postgres`"
+    )]
+    UnknownDatabase,
+    /// The URL cannot be parsed.
+    #[error(
+        "the database URL cannot be parsed: expected one such as sqlite:tokens.db or \
+         postgres://user:password@host/database"
+    )]
+    Url,
+    /// A newer version of this crate has made the tables. Nothing was changed.
+    #[error(
+        "the tables have version {found}, and this build supports versions up to {known}: update tower-bearer-sql"
+    )]
+    NewerSchema {
+        /// The version of the tables.
+        found: u64,
+        /// The latest version that this build supports.
+        known: u64,
+    },
+    /// The database could not be reached, or answered with an error. The source has the reason.
+    #[error("the database could not be opened")]
+    Unavailable(#[source] StoreError),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(failure.into())
+    }
+}
+
+/// Opens the database of this URL, and creates its tables or migrates them to the current version.
+pub(crate) async fn open(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
+    let database = match url.split_once(':') {
+        #[cfg(feature = "sqlite")]
+        Some(("sqlite", path)) => sqlite::connect(url, path, options).await?,
+        #[cfg(feature = "postgres")]
+        Some(("postgres" | "postgresql", _)) => postgres::connect(url, options)?,
+        _ => return Err(OpenError::UnknownDatabase),
+    };
+    migrate(&database).await?;
+    Ok(database)
+}
+
+/// How many connections are only for lookups. So requests with tokens are still answered when lists and writes keep the
+/// other connections busy.
+const LOOKUP_CONNECTIONS: u32 = 4;
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::{
+        fs::{File, OpenOptions},
+        path::Path,
+        str::FromStr as _,
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use sqlx::{
+        ConnectOptions as _, SqliteConnection, SqlitePool,
+        pool::PoolOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    };
+
+    use super::{
+        Database, Failure, LOOKUP_CONNECTIONS, LimitedPool, OpenError, Pool, SqlStoreOptions,
+    };
+    use crate::database::Retries;
+
+    pub(super) async fn connect(
+        url: &str,
+        path: &str,
+        options: SqlStoreOptions,
+    ) -> Result<Database, OpenError> {
+        let (name, parameters) = path.split_once('?').unwrap_or((path, ""));
+        let has_mode = |mode| {
+            let mut parameters = form_urlencoded::parse(parameters.as_bytes());
+            parameters.any(|(name, value)| name == "mode" && value == mode)
+        };
+        let is_memory = name.trim_start_matches('/') == ":memory:" || has_mode("memory");
+        let settings = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+        let file = settings.get_filename().to_owned();
+        if file.as_os_str().is_empty() {
+            return Err(OpenError::Url); // SQLite's name for a database that is deleted when it is closed
+        }
+        let mut settings = settings
+            .busy_timeout(options.wait_timeout)
+            // Acknowledged data survives a loss of power: FULL syncs the log at each commit, and `fullfsync` makes
+            // macOS write it to the disk.
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("fullfsync", "1")
+            .pragma("checkpoint_fullfsync", "1")
+            .disable_statement_logging();
+        if !is_memory {
+            settings = settings.journal_mode(SqliteJournalMode::Wal);
+            // This is also for `mode=rwc`: SQLite itself would make a file that every user can read.
+            if !has_mode("ro") && !has_mode("rw") {
+                create(&file).map_err(|error| Failure::BrokenConnection(error.to_string()))?;
+            }
+        }
+
+        let wait_timeout = options.wait_timeout;
+        let first = first_connection(&settings, wait_timeout).await?;
+        // SQLite has one writer at a time and waits by trying again, so a queue is fairer. One write at a time is in
+        // the queue of this pool; the others wait before it. A step that revokes waits for one other write at most.
+        let single = pool(&settings, options, 1);
+        let single = || Pool::Sqlite(LimitedPool::new(single.clone(), 1, wait_timeout));
+        // Readers see the last commit and do not wait for writers.
+        let readers = |size: u32| match is_memory {
+            true => single(),
+            false => {
+                Pool::Sqlite(LimitedPool::new(pool(&settings, options, size), size, wait_timeout))
+            }
+        };
+        Ok(Database {
+            writers: single(),
+            revokers: single(),
+            readers: readers(options.max_connections.saturating_sub(1).max(1)),
+            lookups: readers(LOOKUP_CONNECTIONS),
+            wait_timeout,
+            new_entries: Arc::default(),
+            _kept_open: is_memory.then(|| Arc::new(Mutex::new(first)) as _),
+        })
+    }
+
+    /// Opens the first connection, which turns the write-ahead log on. At that moment no other process may have the
+    /// file open, and SQLite does not wait for that by itself.
+    async fn first_connection(
+        settings: &SqliteConnectOptions,
+        wait_timeout: Duration,
+    ) -> Result<SqliteConnection, Failure> {
+        let mut retries = Retries::within(wait_timeout);
+        loop {
+            match settings.connect().await.map_err(Failure::from) {
+                Err(failure) if failure.is_conflict() => retries.pause_after(failure).await?,
+                connected => return connected,
+            }
+        }
+    }
+
+    fn pool(settings: &SqliteConnectOptions, options: SqlStoreOptions, size: u32) -> SqlitePool {
+        PoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(options.wait_timeout)
+            // A connection is a file handle, so no peer can have closed it.
+            .test_before_acquire(false)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with(settings.clone())
+    }
+
+    /// Creates the file so that only its owner can read it, because it contains password hashes. SQLite gives the files
+    /// beside it the same permissions. The directory is synced, so that the file itself is not lost after something in
+    /// it was acknowledged.
+    fn create(path: &Path) -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
+            Ok(_) => sync_directory_of(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sync_directory_of(path: &Path) -> std::io::Result<()> {
+        if cfg!(not(unix)) {
+            return Ok(());
+        }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::{str::FromStr as _, sync::Arc, time::Duration};
+
+    use sqlx::{
+        AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, pool::PoolOptions,
+        postgres::PgConnectOptions,
+    };
+
+    use super::{Database, LOOKUP_CONNECTIONS, LimitedPool, OpenError, Pool, SqlStoreOptions};
+
+    /// How many connections are only for steps that revoke.
+    const REVOCATION_CONNECTIONS: u32 = 2;
+
+    /// A connection that was idle for this long is pinged before it is used. One that was used more recently is not,
+    /// which saves a round trip.
+    const IDLE: Duration = Duration::from_secs(1);
+
+    pub(super) fn connect(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
+        let settings = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
+        let settings = settings.disable_statement_logging();
+        let wait_timeout = options.wait_timeout.as_millis();
+        // Acknowledged means written, on synchronous standbys too if there are some. If the default of a role or a
+        // database waits for less, it is raised. If it waits for more, it stays. The timeouts follow from the wait
+        // timeout: a client that disappears during a transaction does not block others for longer.
+        let session = format!(
+            "SELECT set_config('synchronous_commit', 'on', false)
+                 WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
+             SET lock_timeout = {wait_timeout};
+             SET statement_timeout = {};
+             SET idle_in_transaction_session_timeout = {};",
+            wait_timeout * 2,
+            wait_timeout * 2,
+        );
+        let pool = PoolOptions::<sqlx::Postgres>::new()
+            .acquire_timeout(options.wait_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(
+                    async move { Ok(about.idle_for < IDLE || connection.ping().await.is_ok()) },
+                )
+            })
+            .after_connect(move |connection, _| {
+                let session = session.clone();
+                Box::pin(
+                    async move { connection.execute(AssertSqlSafe(session)).await.map(|_| ()) },
+                )
+            });
+        let limited = |size: u32| {
+            let pool = pool.clone().max_connections(size).connect_lazy_with(settings.clone());
+            Pool::Postgres(LimitedPool::new(pool, size, options.wait_timeout))
+        };
+        let for_all = limited(options.max_connections);
+        Ok(Database {
+            writers: for_all.clone(),
+            revokers: limited(REVOCATION_CONNECTIONS),
+            readers: for_all,
+            lookups: limited(LOOKUP_CONNECTIONS),
+            wait_timeout: options.wait_timeout,
+            new_entries: Arc::default(),
+            _kept_open: None,
+        })
+    }
+}
+
+/// The migrations for SQLite and for PostgreSQL, in order. Never change one; only add new ones. The version of a
+/// database is the number of migrations that it has run.
+const MIGRATIONS: [(&str, &str); 2] = [
+    (include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql")),
+    (include_str!("schema/sqlite_2.sql"), include_str!("schema/postgres_2.sql")),
+];
+
+/// An arbitrary number. It must be the same in every process.
+const MIGRATION_LOCK: i64 = 0x746f_7765_7262_6561;
+
+/// Migrates the tables to the current version in one transaction. If several processes start together, one migrates and
+/// the others wait. A process that dies in the middle leaves nothing behind.
+///
+/// If the tables are up to date, they are only read. So a role that must not create tables can open the store.
+async fn migrate(database: &Database) -> Result<(), OpenError> {
+    let mut transaction = database.begin().await?;
+    // Making an index can take longer than any other step may take, and the other processes wait for it.
+    transaction.without_timeouts().await?;
+    transaction.lock(vec![MIGRATION_LOCK]).await?;
+    let found = version(database, &mut transaction).await?;
+    let known = MIGRATIONS.len() as u64;
+    if found > known {
+        return Err(OpenError::NewerSchema { found, known });
+    }
+    if found == 0 {
+        transaction.run("CREATE TABLE bearer_schema (version BIGINT NOT NULL)").await?;
+        transaction.run("INSERT INTO bearer_schema (version) VALUES (0)").await?;
+    }
+    let missing = MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX));
+    for (sqlite, postgres) in missing {
+        transaction.run(database.sql_for(sqlite, postgres)).await?;
+    }
+    if found < known {
+        let sql = "UPDATE bearer_schema SET version = $1";
+        transaction.execute(sql, vec![Value::count(known)]).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Returns the version of the tables, or 0 if there are none.
+async fn version(database: &Database, transaction: &mut Transaction) -> Result<u64, Failure> {
+    let exists = database.sql_for(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = 'bearer_schema'",
+        "SELECT 'bearer_schema' WHERE to_regclass('bearer_schema') IS NOT NULL",
+    );
+    if transaction.fetch(exists, vec![]).await?.is_empty() {
+        return Ok(0);
+    }
+    let rows = transaction.fetch("SELECT version FROM bearer_schema", vec![]).await?;
+    rows.first().ok_or(Failure::UnreadableRow)?.count(0)
+}

@@ -1,0 +1,169 @@
+//! The store of an issuer: sessions, private tokens, accounts and known devices.
+
+mod accounts;
+mod cut_offs;
+pub(crate) mod private_tokens;
+mod sessions;
+
+pub use self::accounts::NewAccount;
+use super::{
+    SqlStore,
+    database::{Database, Transaction},
+    entries,
+    statement::{Failure, Value},
+};
+use tower_bearer::{UnixTime, revocation::RevocationEntry};
+use tower_bearer_issuing::store::{
+    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateRotation,
+    PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, Step,
+    TokenStore, TokenUse,
+};
+
+impl TokenStore for SqlStore {
+    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            let answer = sessions::open(&mut transaction, first).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
+    fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {
+        Box::pin(sessions::use_refresh(&self.database, rotation))
+    }
+
+    fn create_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        token: &'a NewPrivateToken,
+    ) -> Step<'a, Called<Insertion<PrivateToken>>> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            let answer = private_tokens::create(&mut transaction, caller, token).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
+    fn list_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        query: &'a ListQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
+        Box::pin(async move { Ok(private_tokens::list(&self.database, caller, query, now).await?) })
+    }
+
+    fn rotate_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        rotation: &'a RotatedPrivateToken,
+    ) -> Step<'a, Called<PrivateRotation>> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            let answer = private_tokens::rotate(&mut transaction, caller, rotation).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
+    fn revoke_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>> {
+        Box::pin(self.database.revoking_step(move |mut transaction| async move {
+            let answer = private_tokens::revoke(&mut transaction, caller, id, now).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
+    fn revoke_owner<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime> {
+        Box::pin(self.database.revoking_step(move |mut transaction| async move {
+            let answer =
+                cut_offs::revoke_owner(&mut transaction, owner, now, tokens_expire_by).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
+    fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
+        Box::pin(self.database.revoking_step(move |mut transaction| async move {
+            entries::revoke(&mut transaction, denials).await?;
+            Ok((transaction, ()))
+        }))
+    }
+
+    fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize> {
+        Box::pin(self.delete_obsolete(now, limit))
+    }
+
+    fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            private_tokens::touch(&mut transaction, uses).await?;
+            Ok((transaction, ()))
+        }))
+    }
+
+    fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            let answer = shared_key(&mut transaction, name, candidate).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
+    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            note_device(&mut transaction, device, keep_until).await?;
+            Ok((transaction, ()))
+        }))
+    }
+
+    fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool> {
+        Box::pin(async move { Ok(knows_device(&self.database, device, now).await?) })
+    }
+}
+
+/// Returns the key that is stored under `name`. If there was none, stores and returns `candidate`.
+async fn shared_key(
+    transaction: &mut Transaction,
+    name: &str,
+    candidate: &[u8; 32],
+) -> Result<[u8; 32], Failure> {
+    let values = vec![Value::text(name), Value::Bytes(candidate.into())];
+    transaction.execute(INSERT_KEY, values).await?;
+    // A process that inserts at the same time has committed by now, so this statement sees its row.
+    let rows = transaction.fetch(FIND_KEY, vec![Value::text(name)]).await?;
+    rows.first().ok_or(Failure::UnreadableRow)?.hash(0)
+}
+
+const INSERT_KEY: &str =
+    "INSERT INTO bearer_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+const FIND_KEY: &str = "SELECT value FROM bearer_secrets WHERE name = $1";
+
+async fn note_device(
+    transaction: &mut Transaction,
+    device: &[u8; 32],
+    keep_until: UnixTime,
+) -> Result<(), Failure> {
+    let values = vec![Value::Bytes(device.into()), Value::time(keep_until)];
+    transaction.execute(KEEP_DEVICE, values).await?;
+    Ok(())
+}
+
+const KEEP_DEVICE: &str = "
+    INSERT INTO bearer_known_devices (id, keep_until) VALUES ($1, $2)
+    ON CONFLICT (id) DO UPDATE SET keep_until = excluded.keep_until
+    WHERE excluded.keep_until > bearer_known_devices.keep_until";
+
+async fn knows_device(
+    database: &Database,
+    device: &[u8; 32],
+    now: UnixTime,
+) -> Result<bool, Failure> {
+    let values = [Value::Bytes(device.into()), Value::time(now)];
+    Ok(!database.read(FIND_DEVICE, &values).await?.is_empty())
+}
+
+const FIND_DEVICE: &str =
+    "SELECT keep_until FROM bearer_known_devices WHERE id = $1 AND keep_until >= $2";

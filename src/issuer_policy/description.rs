@@ -1,0 +1,62 @@
+//! What a policy expects, in words for operators, and the names that clients know the issuer by.
+
+use std::sync::Arc;
+
+use super::{Issuer, issuer_name::AcceptedTenants};
+
+impl Issuer {
+    /// The names of all claims that must be present, or must have a value.
+    pub(crate) fn names_of_required_claims(&self) -> Vec<Box<str>> {
+        let with_value = self.required_values.iter().map(|(name, _)| name);
+        self.required_claims.iter().chain(with_value).cloned().collect()
+    }
+
+    pub(crate) fn describe_types(&self) -> String {
+        match &self.types {
+            None => "absent, `JWT` or `at+jwt`".to_owned(),
+            Some(types) => types.join(" or "),
+        }
+    }
+
+    pub(crate) fn describe_audiences(&self) -> String {
+        match &self.audiences {
+            None => "any audience".to_owned(),
+            Some(audiences) => audiences.join(" or "),
+        }
+    }
+
+    pub(crate) fn describe_times(&self) -> String {
+        let expiry = self.expiry_leeway.unwrap_or(self.leeway).as_secs();
+        let mut text = format!(
+            "`exp` in the future, with {expiry} s of leeway; `nbf` and `iat` in the past, with {} s",
+            self.leeway.as_secs()
+        );
+        if let Some(age) = self.max_age {
+            text += &format!("; `iat` at most {} s ago", age.as_secs());
+        }
+        if let Some(lifetime) = self.max_lifetime {
+            text += &format!("; `exp` at most {} s after `iat`", lifetime.as_secs());
+        }
+        text
+    }
+
+    pub(crate) fn describe_tenants(&self) -> String {
+        match self.tenants().map(|tenants| &tenants.accepted) {
+            None => "this issuer has no tenants".to_owned(),
+            Some(AcceptedTenants::Any) => "any tenant, equal in `iss` and `tid`".to_owned(),
+            Some(AcceptedTenants::By(_)) => {
+                "an accepted tenant, equal in `iss` and `tid`".to_owned()
+            }
+            Some(AcceptedTenants::Listed(tenants)) => tenants.join(" or "),
+        }
+    }
+
+    /// The names of the authorization servers for clients: the name of the issuer, or that of each listed tenant. Empty
+    /// if the tenants are not listed.
+    pub(crate) fn authorization_servers(&self) -> Vec<Arc<str>> {
+        match self.tenants() {
+            None => vec![Arc::clone(self.own_name())],
+            Some(tenants) => tenants.listed_names(),
+        }
+    }
+}
