@@ -157,7 +157,8 @@ fn failing_relay() -> (tokio::runtime::Runtime, String) {
     let connect = RedisStore::builder(&url).allow_unreachable_at_start().connect();
     let redis = runtime.block_on(connect).unwrap();
     let relay = OutboxRelay::new(MemoryTokenStore::new(), redis);
-    runtime.spawn(async move { relay.run().await });
+    // The task ends with the runtime.
+    let _ = runtime.block_on(async { relay.spawn() });
     (runtime, serve("text/plain; version=0.0.4", move || recorder.render()))
 }
 
