@@ -17,7 +17,7 @@ mod traffic;
 use std::collections::BTreeSet;
 
 use prometheus::{Prometheus, promtool};
-use queries::{dashboard_queries, operations, without_threshold};
+use queries::{Query, dashboard_queries, operations};
 use traffic::Traffic;
 
 #[test]
@@ -33,7 +33,7 @@ fn every_query_of_the_dashboard_and_of_each_alert_returns_data() {
     let traffic = Traffic::start();
     let prometheus = Prometheus::start(&traffic.targets());
     let alerts = prometheus.alerts();
-    let expressions = alerts.iter().map(|(name, query)| (name.clone(), without_threshold(query)));
+    let expressions = alerts.iter().map(|(name, expression)| Query::of_alert(name, expression));
     let queries: Vec<_> = dashboard_queries().into_iter().chain(expressions).collect();
     assert!(alerts.len() >= 12 && queries.len() >= 36, "{queries:?}");
 

@@ -13,7 +13,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{queries::operations, redis_server::free_port};
+use super::{
+    queries::{Query, operations},
+    redis_server::free_port,
+};
 
 /// Killed, and its folder removed, when the test is done with it.
 pub(crate) struct Prometheus {
@@ -80,16 +83,11 @@ impl Prometheus {
     }
 
     /// Waits until each query returns data.
-    pub(crate) fn wait_for_data(&self, queries: &[(String, String)]) {
+    pub(crate) fn wait_for_data(&self, queries: &[Query]) {
         let begin = Instant::now();
         loop {
-            let failures: Vec<_> = queries
-                .iter()
-                .filter_map(|(name, query)| {
-                    let error = self.data(query).err()?;
-                    Some(format!("{name}: {error}: {query}"))
-                })
-                .collect();
+            let failures: Vec<_> =
+                queries.iter().filter_map(|query| self.check(query).err()).collect();
             if failures.is_empty() {
                 return;
             }
@@ -98,15 +96,27 @@ impl Prometheus {
         }
     }
 
-    /// How many series a query returns. At least one of them must have a value that is a finite number.
-    pub(crate) fn data(&self, query: &str) -> Result<usize, String> {
-        let answer = self.api(&format!("query?query={}", percent_encoded(query)))?;
-        let series = answer["result"].as_array().ok_or("not a vector")?;
+    fn check(&self, Query { name, expression, labels }: &Query) -> Result<(), String> {
+        let series =
+            self.data(expression).map_err(|error| format!("{name}: {error}: {expression}"))?;
+        let missing =
+            labels.iter().find(|&label| series.iter().any(|one| one["metric"][label].is_null()));
+        missing.map_or(Ok(()), |label| Err(format!("{name}: no label {label}: {expression}")))
+    }
+
+    /// The series that a query returns. At least one of them must have a value that is a finite number.
+    pub(crate) fn data(&self, query: &str) -> Result<Vec<Value>, String> {
+        let mut answer = self.api(&format!("query?query={}", percent_encoded(query)))?;
+        let Value::Array(series) = answer["result"].take() else {
+            return Err("not a vector".to_owned());
+        };
         let value = |series: &Value| series["value"][1].as_str()?.parse::<f64>().ok();
-        match series.iter().filter_map(value).find(|value| value.is_finite()) {
-            Some(_) => Ok(series.len()),
-            None if series.is_empty() => Err("no data".to_owned()),
-            None => Err("no number".to_owned()),
+        if series.iter().filter_map(value).any(f64::is_finite) {
+            Ok(series)
+        } else if series.is_empty() {
+            Err("no data".to_owned())
+        } else {
+            Err("no number".to_owned())
         }
     }
 
