@@ -162,6 +162,8 @@ const NAMES: [&str; 17] = [
 /// shows; it decides nothing.
 struct Shown {
     parts: usize,
+    /// The number of the first part that is not base64url.
+    undecodable: Option<usize>,
     header: Option<Map<String, Value>>,
     claims: Option<Map<String, Value>>,
 }
@@ -169,7 +171,7 @@ struct Shown {
 impl Shown {
     fn of(token: &str, max_length: usize) -> Self {
         if token.len() > max_length {
-            return Self { parts: 0, header: None, claims: None };
+            return Self { parts: 0, undecodable: None, header: None, claims: None };
         }
         let mut parts = token.split('.');
         let mut object = || {
@@ -177,7 +179,18 @@ impl Shown {
             serde_json::from_slice(&bytes).ok()
         };
         let (header, claims) = (object(), object());
-        Self { parts: token.split('.').count(), header, claims }
+        let is_undecodable = |part: &str| URL_SAFE_NO_PAD.decode_to_vec(part).is_err();
+        let undecodable = token.split('.').position(is_undecodable).map(|position| position + 1);
+        Self { parts: token.split('.').count(), undecodable, header, claims }
+    }
+
+    /// `None` if the token is too long to be read.
+    fn describe_parts(&self) -> Option<String> {
+        let parts = (self.parts > 0).then(|| self.parts.to_string())?;
+        Some(match self.undecodable {
+            Some(part) => format!("{parts}, and part {part} is not base64url"),
+            None => parts,
+        })
     }
 
     fn header(&self, name: &str) -> Option<&Value> {
@@ -208,9 +221,8 @@ impl<C> Describe<'_, C> {
                 (expected, vec![Found::text("length", format!("{} bytes", self.token.len()))])
             }
             2 => {
-                let parts = (shown.parts > 0).then(|| format!("{}", shown.parts));
-                let found = parts.map(|parts| Found::text("parts", parts));
-                ("three parts of base64url without padding".into(), found.into_iter().collect())
+                let parts = shown.describe_parts().map(|parts| Found::text("parts", parts));
+                ("three parts of base64url without padding".into(), parts.into_iter().collect())
             }
             3 => {
                 let found = ["alg", "kid", "typ"].into_iter().filter_map(header).collect();

@@ -137,7 +137,8 @@ impl ProtectedResource {
     /// Sets `resource_name`, the name that clients show to people. Default: none.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<Box<str>>) -> Self {
-        self.name = Some(name.into()).filter(|name: &Box<str>| !name.is_empty());
+        let name = name.into();
+        self.name = (!name.is_empty()).then_some(name);
         self
     }
 

@@ -102,7 +102,7 @@ pub enum AccountsError {
     #[error("too many passwords are being checked: try again later")]
     Busy,
     /// The accounts were not available.
-    #[error("the accounts could not be asked")]
+    #[error("the accounts are not available")]
     Unavailable(#[source] StoreError),
 }
 

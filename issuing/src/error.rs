@@ -21,7 +21,7 @@ pub enum LoginError {
     #[error("too many passwords are being checked: try again later")]
     Busy,
     /// Accounts, store or keys were not available: 503.
-    #[error("logging in is not available")]
+    #[error("the log-in is not possible now: accounts, store or keys are not available")]
     Unavailable(#[from] StoreError),
 }
 
@@ -31,7 +31,7 @@ pub enum LoginError {
 pub enum RefreshError {
     /// This is not a valid refresh token of this issuer, it was used or revoked, or its subject no longer has an active
     /// account: 401.
-    #[error("not a valid refresh token of this issuer")]
+    #[error("the token is not a valid refresh token of this issuer")]
     NotValid,
     /// Too many refreshes of one session at once: 429. The token was not used.
     #[error("too many refreshes of one session: try again in {} s", retry_after.as_secs())]
@@ -40,7 +40,7 @@ pub enum RefreshError {
         retry_after: Duration,
     },
     /// Store or accounts were not available: 503. The token may have been used.
-    #[error("refreshing is not available")]
+    #[error("the refresh is not possible now: store or accounts are not available")]
     Unavailable(#[from] StoreError),
 }
 
@@ -49,16 +49,16 @@ pub enum RefreshError {
 #[non_exhaustive]
 pub enum LogOutError {
     /// The Bearer token is not an access token of this issuer, or has expired: 401.
-    #[error("not a valid access token of this issuer")]
+    #[error("the token is not a valid access token of this issuer")]
     NotAccess,
     /// This is not a refresh token of this issuer: 400. An expired or revoked refresh token of this issuer is accepted.
-    #[error("not a refresh token of this issuer")]
+    #[error("the token is not a refresh token of this issuer")]
     NotRefresh,
     /// The two tokens belong to different subjects: 400.
     #[error("the access token and the refresh token belong to different subjects")]
     OtherSubject,
     /// The store was not available: 503. This process rejects the tokens.
-    #[error("logging out is not available")]
+    #[error("the log-out is not stored: the store is not available. Try again")]
     Unavailable(#[from] StoreError),
 }
 
@@ -67,41 +67,43 @@ pub enum LogOutError {
 #[non_exhaustive]
 pub enum PrivateTokenError {
     /// The Bearer token is not an access token of this issuer, or it has expired or was revoked: 401.
-    #[error("not a valid access token of this issuer")]
+    #[error("the token is not a valid access token of this issuer")]
     NotAccess,
     /// The name is blank: 400.
-    #[error("a blank name: expected 1 to 255 characters")]
+    #[error("the name is blank: expected 1 to 255 characters")]
     BlankName,
     /// The name is longer than 255 characters: 400.
-    #[error("a name that is too long: expected 1 to 255 characters")]
+    #[error("the name is too long: expected 1 to 255 characters")]
     NameTooLong,
     /// The name contains a NUL, which some stores cannot keep: 400.
-    #[error("a name with a NUL: expected none")]
+    #[error("the name contains a NUL character: remove it")]
     NulInName,
     /// The expiry is not in the future: 400.
-    #[error("an expiry that is not in the future")]
+    #[error("the expiry is not in the future")]
     ExpiryPast,
     /// The expiry is further away than the operator allows: 400.
-    #[error("an expiry that is too far away: expected at most {} s from now", maximum.as_secs())]
+    #[error("the expiry is too far away: expected at most {} s from now", maximum.as_secs())]
     ExpiryTooFar {
         /// The operator's maximum lifetime.
         maximum: Duration,
     },
     /// The caller has as many private tokens as the operator allows: 400. For a rotation with an overlap, the limit is
     /// twice as many.
-    #[error("too many private tokens: expected at most {maximum} that are valid at once")]
+    #[error(
+        "the subject has too many private tokens: at most {maximum} may be valid. Revoke one first"
+    )]
     TooMany {
         /// The operator's maximum.
         maximum: u32,
     },
     /// The caller has no such private token: 404.
-    #[error("no such private token of this subject")]
+    #[error("the subject has no such private token")]
     NotFound,
     /// The list has no such page: 404.
     #[error("the list has no such page")]
     InvalidPage,
     /// The store was not available: 503.
-    #[error("private tokens are not available")]
+    #[error("private tokens cannot be managed now: the store is not available. Try again")]
     Unavailable(#[from] StoreError),
 }
 
@@ -110,9 +112,9 @@ pub enum PrivateTokenError {
 #[non_exhaustive]
 pub enum RevokeAllError {
     /// The Bearer token is not an access token of this issuer, or has expired: 401.
-    #[error("not a valid access token of this issuer")]
+    #[error("the token is not a valid access token of this issuer")]
     NotAccess,
     /// The store was not available: 503. This process rejects the tokens.
-    #[error("revoking is not available")]
+    #[error("the revocation is not stored: the store is not available. Try again")]
     Unavailable(#[from] StoreError),
 }

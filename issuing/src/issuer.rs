@@ -20,8 +20,8 @@ use super::{
     throttle::Throttle,
 };
 use tower_bearer::{
-    Authenticated, Authenticator, AuthenticatorBuilder, BearerLayer, Issuer, RevocationCache,
-    UnixTime,
+    Authenticated, Authenticator, AuthenticatorBuilder, BackgroundTask, BearerLayer, Issuer,
+    RevocationCache, UnixTime,
     claims::{Clock, Moment},
     jws::{SigningFailed, SigningKey},
     revocation::{KEEP_AFTER_EXPIRY, StoreError},
@@ -32,9 +32,9 @@ use tower_bearer::{
 ///
 /// The rules are in the list of the [module](super).
 #[derive(Clone)]
-pub struct TokenIssuer(Arc<Shared>);
+pub struct TokenIssuer(pub(super) Arc<IssuerParts>);
 
-struct Shared {
+pub(super) struct IssuerParts {
     /// The time at which the issuer was built.
     start: Moment,
     verifying: Verifying,
@@ -44,10 +44,18 @@ struct Shared {
     throttle: Throttle,
     known_devices: KnownDevices,
     refreshes: Refreshes,
+    maintenance: BackgroundTask,
     /// For access and private tokens.
     authenticator: Authenticator,
     /// For access tokens only.
     access_authenticator: Authenticator,
+}
+
+/// The task does not keep the issuer alive, so it ends with the last clone.
+impl Drop for IssuerParts {
+    fn drop(&mut self) {
+        self.maintenance.stop();
+    }
 }
 
 /// The operator's settings.
@@ -207,6 +215,10 @@ impl TokenIssuer {
 
     pub(super) fn refreshes(&self) -> &Refreshes {
         &self.0.refreshes
+    }
+
+    pub(super) fn maintenance(&self) -> &BackgroundTask {
+        &self.0.maintenance
     }
 
     pub(super) fn last_used(&self) -> &LastUsed {

@@ -54,7 +54,7 @@ impl LastUsed {
     }
 
     /// Returns the uses that are not written yet, and marks them as written.
-    pub(super) fn take(&self) -> Vec<TokenUse> {
+    pub(super) fn take(&self) -> TakenUses<'_> {
         let mut uses = Vec::new();
         for shard in &self.shards {
             for (id, noted) in lock(shard).iter_mut().filter(|(_, noted)| !noted.is_written) {
@@ -62,11 +62,11 @@ impl LastUsed {
                 uses.push(TokenUse::new(Arc::clone(&self.issuer), Arc::clone(id), noted.at));
             }
         }
-        uses
+        TakenUses { last_used: self, uses }
     }
 
     /// Marks uses that could not be written as not written.
-    pub(super) fn put_back(&self, uses: Vec<TokenUse>) {
+    fn put_back(&self, uses: Vec<TokenUse>) {
         for TokenUse { token_id, at, .. } in uses {
             let place = self.spread.hash_one(&*token_id) % SHARDS as u64;
             let shard = usize::try_from(place).ok().and_then(|place| self.shards.get(place));
@@ -89,6 +89,33 @@ impl LastUsed {
     }
 }
 
+/// Uses that the maintenance writes. Those that are not written when this is dropped are put back. So a failure of the
+/// store, or a maintenance that is dropped while it waits, loses none.
+pub(super) struct TakenUses<'a> {
+    last_used: &'a LastUsed,
+    /// Those that are not written yet.
+    uses: Vec<TokenUse>,
+}
+
+impl TakenUses<'_> {
+    /// Up to `limit` uses to write next. `None` if all are written.
+    pub(super) fn next_batch(&self, limit: usize) -> Option<&[TokenUse]> {
+        self.uses.chunks(limit).next_back()
+    }
+
+    /// Marks the uses of [`next_batch`](Self::next_batch) with the same limit as written.
+    pub(super) fn mark_written(&mut self, limit: usize) {
+        let written = self.next_batch(limit).map_or(0, <[TokenUse]>::len);
+        self.uses.truncate(self.uses.len() - written);
+    }
+}
+
+impl Drop for TakenUses<'_> {
+    fn drop(&mut self) {
+        self.last_used.put_back(std::mem::take(&mut self.uses));
+    }
+}
+
 fn lock(shard: &Mutex<HashMap<Arc<str>, Noted>>) -> MutexGuard<'_, HashMap<Arc<str>, Noted>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -99,8 +126,15 @@ mod tests {
 
     const START: UnixTime = UnixTime::from_secs(1_000);
 
-    fn at(uses: &[TokenUse]) -> Vec<UnixTime> {
-        uses.iter().map(|one| one.at).collect()
+    /// Takes the uses and writes them.
+    fn written(last_used: &LastUsed) -> Vec<UnixTime> {
+        let mut uses = last_used.take();
+        let mut times = Vec::new();
+        while let Some(batch) = uses.next_batch(2) {
+            times.extend(batch.iter().map(|one| one.at));
+            uses.mark_written(2);
+        }
+        times
     }
 
     #[test]
@@ -108,27 +142,32 @@ mod tests {
         let last_used = LastUsed::new("iss".into());
         let seconds = (0..INTERVAL.as_secs()).map(Duration::from_secs);
         seconds.for_each(|later| last_used.note("p.a", START + later));
-        assert_eq!(at(&last_used.take()), [START]);
+        assert_eq!(written(&last_used), [START]);
         last_used.note("p.a", START + INTERVAL - Duration::from_secs(1));
-        assert!(last_used.take().is_empty());
+        assert!(written(&last_used).is_empty());
         last_used.note("p.a", START + INTERVAL);
-        assert_eq!(at(&last_used.take()), [START + INTERVAL]);
+        assert_eq!(written(&last_used), [START + INTERVAL]);
     }
 
     #[test]
-    fn what_could_not_be_written_comes_again() {
+    fn uses_that_were_not_written_are_put_back() {
         let last_used = LastUsed::new("iss".into());
-        last_used.note("p.a", START);
-        let uses = last_used.take();
-        last_used.put_back(uses);
-        assert_eq!(at(&last_used.take()), [START]);
+        (0..5).for_each(|n| last_used.note(&format!("p.{n}"), START));
+        let mut uses = last_used.take();
+        assert_eq!(uses.next_batch(2).unwrap().len(), 1);
+        uses.mark_written(2);
+        assert_eq!(uses.next_batch(2).unwrap().len(), 2);
+        uses.mark_written(2);
+        drop(uses);
+        assert_eq!(written(&last_used), [START; 2]);
+        assert!(written(&last_used).is_empty());
     }
 
     #[test]
     fn memory_is_bounded_and_freed() {
         let last_used = LastUsed::new("iss".into());
         (0..SHARDS * ROOM * 2).for_each(|n| last_used.note(&format!("p.{n}"), START));
-        assert!(last_used.take().len() <= SHARDS * ROOM);
+        assert!(written(&last_used).len() <= SHARDS * ROOM);
         last_used.forget(START + INTERVAL);
         assert!(last_used.shards.iter().all(|shard| lock(shard).is_empty()));
     }

@@ -56,7 +56,7 @@
 //! # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 //! ```
 //!
-//! The issuer needs a tokio runtime. Run [`run_maintenance`](TokenIssuer::run_maintenance) as one task in each process.
+//! The issuer needs a Tokio runtime. Call [`spawn_maintenance`](TokenIssuer::spawn_maintenance) in each process.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -85,7 +85,6 @@ pub mod telemetry;
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests;
 mod throttle;
-mod tokens;
 
 pub use self::accounts::{
     Account, AccountStore, Accounts, AccountsError, Credentials, MemoryAccounts, StoredAccount,
@@ -94,10 +93,11 @@ pub use self::accounts::{
 pub use self::error::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};
 pub use self::issuer::{TokenIssuer, TokenIssuerBuilder};
 pub use self::passwords::{HashingFailed, MAX_EMAIL, MAX_PASSWORD, Passwords, hash_password};
+pub use self::private_tokens::CreatedPrivateToken;
 pub use self::router::TokenApi;
+pub use self::sessions::{Login, TokenPair};
 pub use self::signing_keys::SigningKeys;
 pub use self::store::{ListQuery, Page, PrivateToken, PrivateTokenPage, SortBy, TokenStore};
-pub use self::tokens::{CreatedPrivateToken, Login, TokenPair};
 
 /// Compiles the example in the README.
 #[cfg(all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto")))]

@@ -1,12 +1,12 @@
 //! Background work of an issuer: writes last uses and deletes old rows and keys.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{self, MissedTickBehavior};
 
 use super::TokenIssuer;
 use tower_bearer::{
-    UnixTime,
+    BackgroundTask, UnixTime,
     claims::{Clock, Moment},
     revocation::StoreError,
 };
@@ -23,24 +23,41 @@ const BATCHES: usize = 200;
 const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl TokenIssuer {
-    /// Calls [`maintain`](Self::maintain) every minute for as long as it is polled. Spawn it once in each process.
+    /// Starts the background task of this issuer, and gives its handle. The task calls [`maintain`](Self::maintain) at
+    /// once and then every minute. Call it in each process, on a Tokio runtime. All clones of an issuer share one task,
+    /// so further calls return the same handle and start nothing.
+    ///
+    /// The task stops when the last clone of the issuer is dropped, or by [`BackgroundTask::shutdown`]. A task that was
+    /// shut down never starts again. If a round fails, [`BackgroundTask::health`] reports it and the next round tries
+    /// again. Call `maintain` at the end of the process, after the shutdown, to write the last uses.
     ///
     /// ```no_run
-    /// # async fn spawn(issuer: tower_bearer_issuing::TokenIssuer) {
-    /// tokio::spawn(async move { issuer.run_maintenance().await });
+    /// # async fn run(issuer: tower_bearer_issuing::TokenIssuer) -> Result<(), tower_bearer::revocation::StoreError> {
+    /// let maintenance = issuer.spawn_maintenance();
+    /// // The service runs here.
+    /// maintenance.shutdown().await;
+    /// issuer.maintain().await
     /// # }
     /// ```
     ///
-    /// If the store fails, the next round tries again. Nothing else depends on this task. Without it, `last_used_at`
-    /// stays empty and old rows are not deleted.
-    pub async fn run_maintenance(&self) {
-        let mut every = time::interval(EVERY);
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            every.tick().await;
-            // The next round tries again. To see the error, call `maintain`.
-            let _ = self.maintain().await;
-        }
+    /// Nothing else depends on this task. Without it, `last_used_at` stays empty and old rows are not deleted.
+    pub fn spawn_maintenance(&self) -> BackgroundTask {
+        let task = self.maintenance().clone();
+        let (parts, report) = (Arc::downgrade(&self.0), task.clone());
+        task.start(async move {
+            let mut every = time::interval(EVERY);
+            every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                every.tick().await;
+                // Between the rounds the task does not keep the issuer alive.
+                let Some(issuer) = parts.upgrade().map(Self) else { return };
+                match issuer.maintain().await {
+                    Ok(()) => report.succeeded(),
+                    Err(error) => report.failed(error.kind()),
+                }
+            }
+        });
+        task
     }
 
     /// Does the maintenance once: writes when private tokens were last used, deletes rows that are no longer needed,
@@ -56,16 +73,15 @@ impl TokenIssuer {
     /// behind at that moment, rows stay until a process starts with a better clock.
     ///
     /// # Errors
-    /// If the store fails. Last uses that were not written are kept for the next call.
+    /// If the store fails. Last uses that were not written are kept for the next call. This also holds if the future
+    /// is dropped before it ends.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         let (now, over) = (self.now(), self.over_by());
         self.keys().forget_expired(over);
-        let uses = self.last_used().take();
-        for (done, batch) in uses.chunks(BATCH).enumerate() {
-            if let Err(error) = self.store().touch(batch).await {
-                self.last_used().put_back(uses.get(done * BATCH..).unwrap_or_default().to_vec());
-                return Err(error);
-            }
+        let mut uses = self.last_used().take();
+        while let Some(batch) = uses.next_batch(BATCH) {
+            self.store().touch(batch).await?;
+            uses.mark_written(BATCH);
         }
         self.last_used().forget(now);
         for _ in 0..BATCHES {

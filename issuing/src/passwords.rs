@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_right_password_opens_an_active_account_whatever_the_case_of_its_address() {
+    async fn the_case_of_the_address_does_not_matter_for_a_log_in() {
         let passwords = passwords();
         assert!(open(&passwords, "ADA@example.ORG", "right").await);
         for (email, password) in [

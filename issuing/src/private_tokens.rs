@@ -1,9 +1,9 @@
 //! Private tokens: create, list, rotate, revoke.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{
-    CreatedPrivateToken, ListQuery, PrivateTokenError, PrivateTokenPage, TokenIssuer,
+    ListQuery, PrivateToken, PrivateTokenError, PrivateTokenPage, TokenIssuer,
     claims::{ACCESS_TYP, ClaimsText, TokenType, private_id, random_id},
     issuer::{MayHaveRevoked, no_signature},
     store::{
@@ -14,6 +14,22 @@ use tower_bearer::{Authenticated, UnixTime};
 
 /// The maximum length of a name, in characters.
 const MAX_NAME: usize = 255;
+
+/// A private token that was just created. This is the only time at which it can be seen.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CreatedPrivateToken {
+    /// The data that its owner can see from now on.
+    pub token: PrivateToken,
+    /// The token itself.
+    pub data: String,
+}
+
+impl fmt::Debug for CreatedPrivateToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreatedPrivateToken").field("token", &self.token).finish_non_exhaustive()
+    }
+}
 
 impl TokenIssuer {
     /// Creates a private token that expires at `expires_at`. White space around the name is removed.

@@ -1,10 +1,9 @@
 //! Sessions: log in, refresh, log out.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use super::{
-    Account, AccountsError, Credentials, LogOutError, Login, LoginError, RefreshError, TokenIssuer,
-    TokenPair,
+    Account, AccountsError, Credentials, LogOutError, LoginError, RefreshError, TokenIssuer,
     claims::{
         ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, REFRESH_TYP, RefreshClaims, TokenType, random_id,
         sha256,
@@ -28,6 +27,36 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// A refresh token of this issuer is not longer than this, unless a subject is thousands of bytes long.
 const MAX_LENGTH: usize = 8 * 1024;
+
+/// The tokens of a session. They are credentials: `Debug` does not show them, and only the client keeps them.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenPair {
+    /// For requests. It lives for one hour.
+    pub access_token: String,
+    /// For one refresh.
+    pub refresh_token: String,
+    /// `exp` of the access token.
+    pub access_expires_at: UnixTime,
+    /// `exp` of the refresh token.
+    pub refresh_expires_at: UnixTime,
+}
+
+/// The result of a log-in.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Login {
+    /// The account that logged in.
+    pub account: Account,
+    /// The first tokens of the session.
+    pub tokens: TokenPair,
+}
+
+impl fmt::Debug for TokenPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenPair").finish_non_exhaustive()
+    }
+}
 
 impl TokenIssuer {
     /// Logs a user in: begins a session.

@@ -31,9 +31,9 @@ use tower_bearer::{Key, KeySet, KeySetHandle, UnixTime, jws::SigningKey};
 /// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct SigningKeys(Arc<Shared>);
+pub struct SigningKeys(Arc<KeyRing>);
 
-struct Shared {
+struct KeyRing {
     keys: Mutex<Keys>,
     handle: KeySetHandle,
 }
@@ -58,7 +58,7 @@ impl SigningKeys {
     pub fn new(active: SigningKey) -> Self {
         let handle = KeySetHandle::new(active.verifying_key().into());
         let keys = Keys { active, announced: Vec::new(), retired: Vec::new() };
-        Self(Arc::new(Shared { keys: Mutex::new(keys), handle }))
+        Self(Arc::new(KeyRing { keys: Mutex::new(keys), handle }))
     }
 
     /// Publishes a key that will sign later. A key that already signs or is announced does not change.

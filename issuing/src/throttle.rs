@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_takes_five_failures_at_once_and_one_more_after_the_time_it_names() {
+    fn an_account_allows_five_failures_and_one_more_after_the_named_time() {
         let (throttle, clock) = throttle();
         let (failures, retry_after) = fail(&throttle, "a", ELSEWHERE);
         assert_eq!((failures, retry_after.as_secs()), (5, 10));

@@ -62,7 +62,7 @@
 //! * PostgreSQL has no NUL in texts: a private token's name or an account with a NUL is an error there.
 //! * Issuers and subjects longer than about a kilobyte do not fit into the indexes of PostgreSQL: sessions and private
 //!   tokens for them are errors. Revocations may have names of any length.
-//! * Opening and writing do not delete obsolete rows. `TokenIssuer::run_maintenance` does that. Without an issuer, call
+//! * Opening and writing do not delete obsolete rows. `TokenIssuer::spawn_maintenance` does that. Without an issuer, call
 //!   [`SqlStore::delete_obsolete`].
 
 // Without a database feature this crate is empty.

@@ -45,7 +45,7 @@ impl SqlStore {
     /// Deletes at most `limit` rows that are obsolete at `now`, such as revocation entries of tokens that have expired.
     /// Returns how many it has deleted. Fewer than `limit` means that none is left.
     ///
-    /// Call it from time to time in a deployment without an issuer. `TokenIssuer::run_maintenance` does the same. No
+    /// Call it from time to time in a deployment without an issuer. `TokenIssuer::spawn_maintenance` does the same. No
     /// decision depends on it: without it, the tables grow.
     ///
     /// A deleted revocation is lost for good. So pass a time that is a day before the current time: a clock that is

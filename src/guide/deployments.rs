@@ -80,7 +80,7 @@
 //! | A dies after the commit | the entry stays. It survives a kill of the database server too |
 //! | the database cannot be reached when B looks up | cached answers for the rest of the bound, then 503 |
 //! | a standby answers B | its lag adds to the bound. Use the URL of the primary |
-//! | nothing deletes obsolete rows (`TokenIssuer::run_maintenance`, or without an issuer `SqlStore::delete_obsolete`) | they stay. No decision changes |
+//! | nothing deletes obsolete rows (`TokenIssuer::spawn_maintenance`, or without an issuer `SqlStore::delete_obsolete`) | they stay. No decision changes |
 //!
 //! Without a relay the rows of `bearer_outbox` have no reader. They are swept with their entries.
 //!
@@ -144,7 +144,7 @@
 //!
 //! | step | files |
 //! |---|---|
-//! | handler | `issuing/src/router/calls/private_tokens.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
+//! | handler | `issuing/src/router/private_token_calls.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
 //! | transaction with entry and outbox row | `sql/src/token_store/mod.rs`, `sql/src/token_store/private_tokens.rs`, `sql/src/entries.rs` |
 //! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local.rs` |
 //! | relay | `redis/src/relay.rs`, `redis/src/store.rs`, `redis/src/reconnect.rs`, `redis/src/keys.rs` |

@@ -8,7 +8,7 @@
 //! | [`revocation`] | what revocation promises, how the three modes keep the promise, and what they cost |
 //! | [`deployments`] | one revocation, followed through every deployment, with its failures |
 //! | [`revocation_store`] | your own revocation store: its rules, dates, streams, and the conformance suite |
-//! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, policies for each route, and how to move here |
+//! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, MCP servers, policies for each route, and how to move here |
 //!
 //! The [front page](crate) has a diagram of a request's path. [`Authenticator`](crate::Authenticator#checks) has the
 //! numbered list of checks.

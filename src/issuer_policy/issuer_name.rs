@@ -46,7 +46,7 @@ impl Tenants {
     /// The full name of each listed tenant.
     pub(super) fn listed_names(&self) -> Vec<Arc<str>> {
         let AcceptedTenants::Listed(tenants) = &self.accepted else { return Vec::new() };
-        let name = |tenant: &Box<str>| format!("{}{tenant}{}", self.before, self.after).into();
+        let name = |tenant| format!("{}{tenant}{}", self.before, self.after).into();
         tenants.iter().map(name).collect()
     }
 

@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for Described {
         while let Some(name) = map.next_key::<String>()? {
             map.next_value::<Self>()?;
             if !names.insert(name) {
-                return Err(A::Error::custom("a member stands there twice"));
+                return Err(A::Error::custom("a member appears twice"));
             }
         }
         Ok(self)

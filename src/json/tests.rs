@@ -243,8 +243,8 @@ fn values_of_any_type_are_read_strictly() {
 fn an_error_names_the_place_and_nothing_of_the_text() {
     for (text, message) in [
         (r#"{"secret":secret}"#, "expected value at line 1 column 11"),
-        (r#"{"a":1,"a":"secret"}"#, "a member stands there twice at line 1 column 20"),
-        (r#"{"secret":1,"secret":1}"#, "a member stands there twice at line 1 column 23"),
+        (r#"{"a":1,"a":"secret"}"#, "a member appears twice at line 1 column 20"),
+        (r#"{"secret":1,"secret":1}"#, "a member appears twice at line 1 column 23"),
         (r#"{"$serde_json::private::secret":1}"#, OTHER_RULES),
         (r#""secret""secret""#, "trailing characters at line 1 column 9"),
     ] {

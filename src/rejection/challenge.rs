@@ -84,7 +84,7 @@ impl Challenges {
     /// Strings that are not a scope-token are left out: a token cannot have them, and they could break the header.
     pub(crate) fn with_scopes<'s>(&self, scopes: impl Iterator<Item = &'s str>) -> Self {
         let scopes: Vec<&str> = scopes.filter(|scope| is_scope_token(scope)).collect();
-        let scope = Some(scopes.join(" ").into()).filter(|scope: &Box<str>| !scope.is_empty());
+        let scope = (!scopes.is_empty()).then(|| scopes.join(" ").into());
         Self::new(Parameters { scope, ..self.parameters.clone() })
     }
 
@@ -94,7 +94,7 @@ impl Challenges {
         acr_values: &[Box<str>],
         max_age: Option<u64>,
     ) -> Self {
-        let values = Some(acr_values.join(" ").into()).filter(|_| !acr_values.is_empty());
+        let values = (!acr_values.is_empty()).then(|| acr_values.join(" ").into());
         Self::new(Parameters { acr_values: values, max_age, ..self.parameters.clone() })
     }
 

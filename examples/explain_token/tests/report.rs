@@ -1,7 +1,7 @@
 //! What the example writes for common mistakes, compared with stored texts. `INSTA_UPDATE=always cargo test -p
 //! explain_token` stores them again: read the difference before you commit it.
 
-#[path = "../report.rs"]
+#[path = "../src/report.rs"]
 mod report;
 
 use std::sync::LazyLock;

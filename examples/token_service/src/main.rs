@@ -91,15 +91,12 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let base = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let app = app.merge(documents(&base)?);
     let stop = stop_signal()?;
-    let maintenance = tokio::spawn({
-        let issuer = issuer.clone();
-        async move { issuer.run_maintenance().await }
-    });
+    let maintenance = issuer.spawn_maintenance();
     println!("listening on http://{address}");
     print!("{}", Walkthrough { address, settings: &settings });
 
     serve(listener, app, stop).await?;
-    maintenance.abort();
+    maintenance.shutdown().await;
     // Stores the uses of private tokens that are not stored yet.
     issuer.maintain().await?;
     if let Some(relay) = relay {

@@ -2,13 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Settings, Shared, TokenIssuer, Verifying, verifying::policy};
+use super::{IssuerParts, Settings, TokenIssuer, Verifying, verifying::policy};
 use crate::{
     Accounts, SigningKeys, TokenStore, claims::ACCESS_LIFETIME, known_devices::KnownDevices,
     last_used::LastUsed, refreshes::Refreshes, throttle::Throttle,
 };
 use tower_bearer::{
-    ConfigError, RevocationCache,
+    BackgroundTask, ConfigError, RevocationCache,
     claims::{Clock, Moment, SystemClock},
 };
 
@@ -182,7 +182,7 @@ impl TokenIssuerBuilder {
             revocation,
         };
         let [authenticator, access_authenticator] = verifying.authenticators()?;
-        Ok(TokenIssuer(Arc::new(Shared {
+        Ok(TokenIssuer(Arc::new(IssuerParts {
             start: Moment::of(&*self.clock),
             verifying,
             store: self.store,
@@ -191,6 +191,7 @@ impl TokenIssuerBuilder {
             throttle: Throttle::new(self.clock),
             known_devices,
             refreshes: Refreshes::new(),
+            maintenance: BackgroundTask::new("maintenance of the token issuer"),
             authenticator,
             access_authenticator,
         })))

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{
     TokenApi,
-    answers::{ApiError, FieldErrors, Json},
+    responses::{ApiError, FieldErrors, Json},
 };
 use tower_bearer::{Authenticated, json};
 

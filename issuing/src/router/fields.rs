@@ -11,7 +11,7 @@ use serde::{
 };
 use zeroize::Zeroizing;
 
-use super::{answers::FieldErrors, date_time::DateTime};
+use super::{date_time::DateTime, responses::FieldErrors};
 
 const REQUIRED: &str = "This field is required.";
 const NULL: &str = "This field may not be null.";

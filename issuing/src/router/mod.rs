@@ -64,17 +64,18 @@
 //! The router answers 401 at once, before it reads the body. A client that still sends may lose its connection. Your
 //! service must set timeouts for slow clients: put tower-http's `TimeoutLayer` around it.
 
-mod answers;
 mod body;
-mod calls;
 mod date_time;
 mod fields;
 mod jwks;
-mod list;
+mod limits;
+mod list_request;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod private_token_calls;
 mod public_url;
-mod turns;
+mod responses;
+mod session_calls;
 
 use std::{
     convert::Infallible,
@@ -100,10 +101,9 @@ use http::{
 use tower_layer::Layer as _;
 
 use self::{
-    answers::{ApiError, Rejected},
-    calls::{private_tokens, sessions},
+    limits::SubjectLimits,
     public_url::PublicUrl,
-    turns::SubjectLimits,
+    responses::{ApiError, Rejected},
 };
 use super::{TokenIssuer, rate::Limit};
 use tower_bearer::{BearerLayer, ConfigError, RejectionKind, rejection::Responder};
@@ -196,25 +196,25 @@ impl TokenApi {
         // a service, because axum adds `Allow` to the answers of a method router that has no such method.
         let guarded = |methods, allow| any_service(layer.layer(endpoint(methods, allow)));
         let routes = [
-            ("/login", endpoint(post(sessions::login), "POST, OPTIONS")),
-            ("/refresh", endpoint(post(sessions::refresh), "POST, OPTIONS")),
-            ("/logout", guarded(post(sessions::logout), "POST, OPTIONS")),
-            ("/revoke_all", guarded(post(sessions::revoke_all), "POST, OPTIONS")),
+            ("/login", endpoint(post(session_calls::login), "POST, OPTIONS")),
+            ("/refresh", endpoint(post(session_calls::refresh), "POST, OPTIONS")),
+            ("/logout", guarded(post(session_calls::logout), "POST, OPTIONS")),
+            ("/revoke_all", guarded(post(session_calls::revoke_all), "POST, OPTIONS")),
             (
                 "/private_tokens",
                 guarded(
-                    get(private_tokens::list_private_tokens)
-                        .post(private_tokens::create_private_token),
+                    get(private_token_calls::list_private_tokens)
+                        .post(private_token_calls::create_private_token),
                     "GET, POST, HEAD, OPTIONS",
                 ),
             ),
             (
                 "/private_tokens/{id}",
-                guarded(delete(private_tokens::revoke_private_token), "DELETE, OPTIONS"),
+                guarded(delete(private_token_calls::revoke_private_token), "DELETE, OPTIONS"),
             ),
             (
                 "/private_tokens/{id}/rotate",
-                guarded(post(private_tokens::rotate_private_token), "POST, OPTIONS"),
+                guarded(post(private_token_calls::rotate_private_token), "POST, OPTIONS"),
             ),
         ];
         let mut router = Router::new();

@@ -2,19 +2,20 @@
 //! with the answers of the router.
 
 use http::StatusCode;
+use serde_json::{Value, json};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        self, ContentBuilder, Ref, ResponseBuilder,
+        self, ContentBuilder, Ref, RefOr, ResponseBuilder,
         path::Operation,
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
 use super::{
-    TokenApi,
-    answers::{Coded, Detail, FieldErrors},
-    calls::{private_tokens, sessions},
+    TokenApi, private_token_calls,
+    responses::{Coded, Detail, FieldErrors},
+    session_calls,
 };
 
 impl TokenApi {
@@ -32,14 +33,14 @@ impl TokenApi {
 #[openapi(
     info(title = "Token API"),
     paths(
-        sessions::login,
-        sessions::refresh,
-        sessions::logout,
-        sessions::revoke_all,
-        private_tokens::create_private_token,
-        private_tokens::list_private_tokens,
-        private_tokens::rotate_private_token,
-        private_tokens::revoke_private_token,
+        session_calls::login,
+        session_calls::refresh,
+        session_calls::logout,
+        session_calls::revoke_all,
+        private_token_calls::create_private_token,
+        private_token_calls::list_private_tokens,
+        private_token_calls::rotate_private_token,
+        private_token_calls::revoke_private_token,
     ),
     components(schemas(Coded, Detail, FieldErrors)),
     security(("access_token" = [])),
@@ -61,8 +62,8 @@ impl Modify for Common {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("access_token", SecurityScheme::Http(scheme));
-        for path in document.paths.paths.values_mut() {
-            for operation in [&mut path.get, &mut path.post, &mut path.delete].into_iter().flatten()
+        for (path, item) in &mut document.paths.paths {
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
             {
                 if operation.security.is_none() {
                     operation.security =
@@ -82,6 +83,7 @@ impl Modify for Common {
                     add(operation, StatusCode::PAYLOAD_TOO_LARGE, "More than 64 KiB", "Detail");
                     add(operation, StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not JSON", "Detail");
                 }
+                add_examples(path, operation);
             }
         }
     }
@@ -94,4 +96,52 @@ fn add(operation: &mut Operation, status: StatusCode, description: &str, schema:
         ResponseBuilder::new().description(description).content("application/json", content);
     let status = status.as_str().to_owned();
     operation.responses.responses.entry(status).or_insert_with(|| response.build().into());
+}
+
+/// Adds an example to each error response. `tests/token_api` checks that the router gives these answers.
+fn add_examples(path: &str, operation: &mut Operation) {
+    let has_body = operation.request_body.is_some();
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && let Some(RefOr::T(content)) = response.content.get_mut("application/json")
+        {
+            content.example = example(path, has_body, status);
+        }
+    }
+}
+
+/// The body of an error response: of the call at `path`, which reads a body or not.
+fn example(path: &str, has_body: bool, status: &str) -> Option<Value> {
+    const REQUIRED: [&str; 1] = ["This field is required."];
+    Some(match (status, path) {
+        ("400", "/login/") => json!({"username": REQUIRED, "password": REQUIRED}),
+        ("400", "/refresh/" | "/logout/") => json!({"refresh_token": REQUIRED}),
+        ("400", "/private_tokens/") if has_body => {
+            json!({"name": REQUIRED, "expiration_time": REQUIRED})
+        }
+        ("400", "/private_tokens/") => json!({"q": ["Null characters are not allowed."]}),
+        ("400", "/private_tokens/{id}/rotate/") => json!({"expiration_time": REQUIRED}),
+        ("400", _) => json!({
+            "code": "bad_authorization_header",
+            "detail": "The request must carry exactly one well-formed Bearer credential.",
+        }),
+        ("401", "/login/") => json!({
+            "detail": "No active account found with the given credentials",
+            "code": "no_active_account",
+        }),
+        ("401", _) => json!({"code": "token_not_valid", "detail": "Token is invalid or expired"}),
+        ("404", "/private_tokens/") => json!({"detail": "Invalid page."}),
+        ("404", _) => json!({"detail": "Not found."}),
+        ("413", _) => json!({"detail": "Request body is larger than 65536 bytes."}),
+        ("415", _) => json!({"detail": "Unsupported media type \"text/plain\" in request."}),
+        ("429", "/login/") => {
+            json!({"detail": "Request was throttled. Expected available in 10 seconds."})
+        }
+        ("429", _) => json!({"detail": "Request was throttled. Expected available in 1 second."}),
+        ("503", _) => json!({
+            "code": "authentication_unavailable",
+            "detail": "Authentication is temporarily unavailable.",
+        }),
+        _ => return None,
+    })
 }

@@ -1,8 +1,11 @@
 //! Tests with a store that takes a step and then does not answer, or that is not available.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use super::{DAY, Everybody, ISSUER, NOW, log_in, refusal};
@@ -30,6 +33,8 @@ struct Mute {
     store: MemoryTokenStore,
     is_mute: Arc<AtomicBool>,
     is_gone: Arc<AtomicBool>,
+    /// While this is set, the use of a token is not written, and the step never ends.
+    is_stuck: Arc<AtomicBool>,
     /// While this is set, noting a device fails.
     is_forgetful: Arc<AtomicBool>,
     /// How often the issuer tried to note a device.
@@ -38,8 +43,8 @@ struct Mute {
 
 impl Mute {
     fn on(store: MemoryTokenStore) -> Self {
-        let [is_mute, is_gone, is_forgetful] = [(); 3].map(|()| Arc::default());
-        Self { store, is_mute, is_gone, is_forgetful, noted: Arc::default() }
+        let [is_mute, is_gone, is_stuck, is_forgetful] = [(); 4].map(|()| Arc::default());
+        Self { store, is_mute, is_gone, is_stuck, is_forgetful, noted: Arc::default() }
     }
 
     fn lost<'a, T: Send + 'a>(&self, step: impl FnOnce() -> Step<'a, T>) -> Step<'a, T> {
@@ -69,6 +74,13 @@ macro_rules! mute {
                 self.lost(|| self.store.sweep(now, limit))
             }
 
+            fn touch<'a>(&'a self, uses: &'a [TokenUse]) -> Step<'a, ()> {
+                if self.is_stuck.load(Ordering::Relaxed) {
+                    return Box::pin(std::future::pending());
+                }
+                self.lost(|| self.store.touch(uses))
+            }
+
             fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
                 self.noted.fetch_add(1, Ordering::Relaxed);
                 if self.is_forgetful.load(Ordering::Relaxed) {
@@ -89,7 +101,6 @@ mute! {
     revoke_private(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<RevocationEntry>>;
     revoke_owner(owner: &'a Owner, now: UnixTime, tokens_expire_by: UnixTime) -> UnixTime;
     deny(denials: &'a [RevocationEntry]) -> ();
-    touch(uses: &'a [TokenUse]) -> ();
     shared_key(name: &'a str, candidate: &'a [u8; 32]) -> [u8; 32];
     knows_device(device: &'a [u8; 32], now: UnixTime) -> bool;
 }
@@ -131,6 +142,12 @@ impl RevocationStore for Mute {
 
     fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
         self.lost(|| self.store.revoke(entry))
+    }
+}
+
+async fn let_others_run() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -222,21 +239,19 @@ async fn a_right_password_is_counted_although_the_store_is_gone() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_does_not_stop_a_revocation() {
+async fn a_client_that_hangs_up_does_not_stop_a_revocation() {
     let (issuer, _) = issuer();
     let (_, access) = log_in(&issuer, "ada").await;
     let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
     assert_eq!(refusal(&issuer, &made.data).await, None);
     let request = issuer.revoke_private_token(&access, made.token.id);
     assert!(futures_util::FutureExt::now_or_never(request).is_none(), "it was under way");
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
+    let_others_run().await;
     assert_eq!(refusal(&issuer, &made.data).await, Some(RejectionKind::Revoked));
 }
 
 #[tokio::test]
-async fn a_device_that_is_not_noted_fails_no_log_in_and_is_noted_by_the_next() {
+async fn a_failure_to_note_a_device_does_not_fail_the_log_in() {
     let clock = ManualClock::at(NOW);
     let store = Mute::on(MemoryTokenStore::new().with_clock(clock.clone()));
     let (is_forgetful, noted) = (Arc::clone(&store.is_forgetful), Arc::clone(&store.noted));
@@ -270,4 +285,47 @@ async fn a_use_that_could_not_be_written_is_written_later() {
     issuer.maintain().await.unwrap();
     let page = issuer.list_private_tokens(&access, &ListQuery::new()).await.unwrap();
     assert_eq!(page.tokens.first().and_then(|token| token.last_used_at), Some(NOW));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_use_is_not_lost_if_the_maintenance_is_shut_down_meanwhile() {
+    let clock = ManualClock::at(NOW);
+    let store = Mute::on(MemoryTokenStore::new().with_clock(clock.clone()));
+    let is_stuck = Arc::clone(&store.is_stuck);
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let builder = TokenIssuer::builder(ISSUER, "api", key, store, Everybody);
+    let issuer = builder.with_clock(clock).build().unwrap();
+    let (_, access) = log_in(&issuer, "ada").await;
+    let made = issuer.create_private_token(&access, "ci", NOW + DAY).await.unwrap();
+    assert_eq!(refusal(&issuer, &made.data).await, None);
+
+    is_stuck.store(true, Ordering::Relaxed);
+    let maintenance = issuer.spawn_maintenance();
+    let_others_run().await;
+    assert!(issuer.last_used().take().next_batch(1).is_none(), "the task has taken the use");
+    maintenance.shutdown().await;
+    assert!(!issuer.spawn_maintenance().health().is_running, "it does not start again");
+
+    is_stuck.store(false, Ordering::Relaxed);
+    issuer.maintain().await.unwrap();
+    let page = issuer.list_private_tokens(&access, &ListQuery::new()).await.unwrap();
+    assert_eq!(page.tokens.first().and_then(|token| token.last_used_at), Some(NOW));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_maintenance_reports_failures_and_ends_with_the_issuer() {
+    let is_gone = Arc::new(AtomicBool::new(true));
+    let issuer = issuer_on(Arc::default(), Arc::clone(&is_gone));
+    let maintenance = issuer.spawn_maintenance();
+    let_others_run().await;
+    assert_eq!(maintenance.health().last_error, Some("timed_out"));
+    is_gone.store(false, Ordering::Relaxed);
+    let again = issuer.clone().spawn_maintenance();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let_others_run().await;
+    assert!(again.health().is_ok(), "{again:?}");
+    assert_eq!(again.health(), maintenance.health());
+    drop(issuer);
+    let_others_run().await;
+    assert!(!maintenance.health().is_running);
 }

@@ -2,9 +2,9 @@
 
 mod any_store;
 mod failing;
-mod private_tokens;
-mod sessions;
-mod verifying;
+mod private_token_life;
+mod session_life;
+mod verification;
 mod waiting;
 
 use std::time::Duration;
@@ -58,7 +58,7 @@ fn every_call_can_be_made_from_a_handler() {
         is_send(&issuer.revoke_all(access));
         is_send(&issuer.revoke_subject(""));
         is_send(&issuer.revoke_key(""));
-        is_send(&issuer.run_maintenance());
+        is_send(&issuer.maintain());
     }
     let _ = handlers;
 }

@@ -241,7 +241,7 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?.to_str().unwrap();
-        assert!(values.next().is_none(), "{name} stands there twice");
+        assert!(values.next().is_none(), "{name} appears twice");
         Some(value)
     }
 

@@ -258,8 +258,8 @@ async fn what_is_no_json_is_refused_without_a_word_of_it() {
             (b"{\"a\":1}x", "trailing characters at line 1 column 8"),
             (b"{\"a\":NaN}", "expected value at line 1 column 6"),
             (b"{\"a\":1e400}", "number out of range at line 1 column 10"),
-            (b"{\"a\":1,\"a\":1}", "a member stands there twice at line 1 column 13"),
-            (b"{\"a\":1,\"\\u0061\":1}", "a member stands there twice at line 1 column 18"),
+            (b"{\"a\":1,\"a\":1}", "a member appears twice at line 1 column 13"),
+            (b"{\"a\":1,\"\\u0061\":1}", "a member appears twice at line 1 column 18"),
             (b"{\"a\":\"\\ud800\"}", "unexpected end of hex escape at line 1 column 13"),
             (b"{\"name\":\"\xff\"}", "the text is not UTF-8"),
             (b"\xff\xfe{\0}\0", "the text is not UTF-8"),
@@ -278,7 +278,7 @@ async fn unknown_members_are_read_as_strictly_as_the_others() {
     let watched = Watched::new().await;
     let too_deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(32), "]".repeat(32));
     for (body, why) in [
-        (r#"{"x":[{"a":1,"a":2}]}"#, "a member stands there twice at line 1 column 19"),
+        (r#"{"x":[{"a":1,"a":2}]}"#, "a member appears twice at line 1 column 19"),
         (r#"{"x":["\udc00"]}"#, "lone leading surrogate in hex escape at line 1 column 13"),
         (&too_deep, "more than 32 levels, or a member name that serde_json reserves"),
         (

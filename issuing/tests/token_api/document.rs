@@ -1,6 +1,6 @@
 //! The OpenAPI document says what the router does: every call, and every status of each, no more and no less.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -30,12 +30,18 @@ fn documented() -> Seen {
 struct Observed {
     api: Api,
     seen: Seen,
+    /// The bodies of the answers that the document has an example for, by call and status.
+    bodies: BTreeMap<(String, String, u16), Vec<Value>>,
 }
 
 impl Observed {
     async fn see(&mut self, template: &str, call: Call<'_>, method: &str) {
         let answer = self.api.call(call).await;
-        self.seen.insert((method.into(), template.into(), answer.status.as_u16()));
+        let key = (method.to_owned(), template.to_owned(), answer.status.as_u16());
+        if let Ok(body) = serde_json::from_str(&answer.body) {
+            self.bodies.entry(key.clone()).or_default().push(body);
+        }
+        self.seen.insert(key);
         Self::holds_what_is_documented(
             template,
             method,
@@ -65,8 +71,8 @@ impl Observed {
 }
 
 #[tokio::test]
-async fn every_call_and_every_status_is_in_the_document_and_the_other_way_round() {
-    let mut observed = Observed { api: Api::new(), seen: Seen::new() };
+async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() {
+    let mut observed = Observed { api: Api::new(), seen: Seen::new(), bodies: BTreeMap::new() };
     let expiry = "2027-01-16T08:00:00Z";
     let login = json!({"username": "ada@example.org", "password": "right"});
     let wrong = json!({"username": "eve@example.org", "password": "wrong"});
@@ -115,6 +121,7 @@ async fn every_call_and_every_status_is_in_the_document_and_the_other_way_round(
         let call = || Call::new(method.parse().unwrap(), path);
         observed.see(template, call(), method).await;
         observed.see(template, call().token(Some("not b64")), method).await;
+        observed.see(template, call().token(Some("a.b.c")), method).await;
         if *method == "POST" {
             for (content_type, body) in bodies {
                 let call = call().token(Some(&ada.access)).body(content_type, *body);
@@ -129,7 +136,7 @@ async fn every_call_and_every_status_is_in_the_document_and_the_other_way_round(
     }
     let ada = observed.api.log_in("ada").await;
     let everything = "/revoke_all/";
-    for token in [None, Some("not b64"), Some(&*ada.access)] {
+    for token in [None, Some("not b64"), Some("a.b.c"), Some(&*ada.access)] {
         let call = Call::new(Method::POST, everything).token(token);
         observed.see(everything, call, "POST").await;
     }
@@ -171,6 +178,14 @@ async fn every_call_and_every_status_is_in_the_document_and_the_other_way_round(
     }
 
     assert_eq!(observed.seen, documented());
+    let document = document();
+    for (method, path, status) in observed.seen.iter().filter(|(_, _, status)| *status >= 400) {
+        let operation = &document["paths"][path][method.to_lowercase()];
+        let response = &operation["responses"][status.to_string()];
+        let example = &response["content"]["application/json"]["example"];
+        let bodies = &observed.bodies[&(method.clone(), path.clone(), *status)];
+        assert!(bodies.contains(example), "{method} {path} {status}: {example} {bodies:?}");
+    }
 }
 
 /// The names in an object, or in an array of strings.

@@ -6,6 +6,7 @@
 //! | [`graphql`] | one route, public and protected fields, subscriptions |
 //! | [`testing`] | handlers without tokens, tokens without an issuer, stores that fail |
 //! | [`tenants`] | several issuers in one service |
+//! | [`mcp`] | protect an MCP server, with a tool that needs more scope |
 //! | [`routes`] | a policy for each route: scopes, roles, fresh tokens, public routes |
 //! | [`from_jsonwebtoken`] | move here from your own middleware around `jsonwebtoken` |
 //! | [`from_jwt_authorizer`] | move here from `jwt-authorizer`, name by name |
@@ -15,6 +16,7 @@
 pub mod from_jsonwebtoken;
 pub mod from_jwt_authorizer;
 pub mod graphql;
+pub mod mcp;
 pub mod routes;
 pub mod streams;
 pub mod tenants;

@@ -13,9 +13,9 @@
 
 mod devices;
 mod listing;
-mod private_tokens;
-mod revocation;
-mod sessions;
+mod private_token_steps;
+mod revocation_steps;
+mod session_steps;
 mod upkeep;
 
 use std::{sync::Arc, time::Duration};
@@ -49,7 +49,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
         )+)+};
     }
     rules! {
-        sessions {
+        session_steps {
             a_refresh_token_is_used_once,
             of_many_uses_at_once_one_rotates,
             an_unknown_token_is_not_used,
@@ -58,7 +58,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             a_repeat_after_the_grace_or_after_the_successor_was_used_ends_the_session,
             sessions_do_not_touch_each_other,
         }
-        private_tokens {
+        private_token_steps {
             what_is_created_is_listed_as_it_was_given,
             an_id_is_given_once,
             a_revoked_token_is_gone_and_refused,
@@ -82,7 +82,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             a_search_folds_case_and_takes_every_character_literally,
             a_name_comes_back_as_it_was,
         }
-        revocation {
+        revocation_steps {
             what_is_denied_is_refused_and_nothing_else,
             a_denial_is_never_weakened,
             a_denial_ends_the_rows_that_it_concerns,

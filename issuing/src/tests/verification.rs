@@ -130,7 +130,7 @@ async fn a_revoked_signing_key_ends_what_it_signed_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_old_key_verifies_until_its_last_token_has_expired_and_then_is_forgotten() {
+async fn an_old_key_is_forgotten_after_its_last_token_has_expired() {
     let (issuer, clock) = issuer();
     let (_, access) = log_in(&issuer, "ada").await;
     let year = NOW + 366 * DAY;

@@ -9,13 +9,13 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 #[cfg(feature = "openapi")]
-use crate::router::answers::{Coded, Detail};
+use crate::router::responses::{Coded, Detail};
 use crate::{
     Credentials, Login, TokenPair,
     router::{
         ClientAddress, TokenApi,
-        answers::{ApiError, FieldErrors, Json},
         fields::Field,
+        responses::{ApiError, FieldErrors, Json},
     },
 };
 use tower_bearer::Authenticated;
@@ -32,7 +32,7 @@ use tower_bearer::Authenticated;
         (status = 503, description = "Accounts, store or keys cannot be asked. See `Retry-After`", body = Coded),
     )
 ))]
-pub(in crate::router) async fn login(
+pub(super) async fn login(
     State(api): State<Arc<TokenApi>>,
     ClientAddress(address): ClientAddress,
     Json(body): Json<LoginRequest>,
@@ -53,7 +53,7 @@ pub(in crate::router) async fn login(
         (status = 503, description = "Accounts, store or keys cannot be asked. See `Retry-After`", body = Coded),
     )
 ))]
-pub(in crate::router) async fn refresh(
+pub(super) async fn refresh(
     State(api): State<Arc<TokenApi>>,
     Json(body): Json<RefreshTokenRequest>,
 ) -> Result<Json<Refreshed>, ApiError> {
@@ -70,7 +70,7 @@ pub(in crate::router) async fn refresh(
         (status = 400, description = "Not a refresh token of this account", body = FieldErrors),
     )
 ))]
-pub(in crate::router) async fn logout(
+pub(super) async fn logout(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
     Json(body): Json<RefreshTokenRequest>,
@@ -84,7 +84,7 @@ pub(in crate::router) async fn logout(
     post, path = "/revoke_all/", tag = "sessions",
     responses((status = 204, description = "Every token that was issued before now is revoked")),
 ))]
-pub(in crate::router) async fn revoke_all(
+pub(super) async fn revoke_all(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
 ) -> Result<StatusCode, ApiError> {
@@ -95,7 +95,7 @@ pub(in crate::router) async fn revoke_all(
 /// `username` is the e-mail address.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Login))]
-pub(in crate::router) struct LoginRequest {
+pub(super) struct LoginRequest {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, example = "ada@example.org"))]
     #[serde(default)]
     username: Field<String>,
@@ -125,7 +125,7 @@ impl LoginRequest {
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RefreshToken))]
-pub(in crate::router) struct RefreshTokenRequest {
+pub(super) struct RefreshTokenRequest {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true))]
     #[serde(default)]
     refresh_token: Field<String>,
@@ -142,7 +142,7 @@ impl RefreshTokenRequest {
 // In the order of the API's documentation.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct LoggedIn {
+pub(super) struct LoggedIn {
     id: i64,
     email: String,
     username: String,
@@ -174,7 +174,7 @@ impl From<Login> for LoggedIn {
 /// New tokens. `token_access` and `access_token` are the same.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct Refreshed {
+pub(super) struct Refreshed {
     token_access: String,
     access_token: String,
     refresh_token: String,

@@ -9,7 +9,7 @@ mod report;
 use std::{
     env,
     error::Error,
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal, Read, Write},
     process::ExitCode,
 };
 
@@ -72,11 +72,16 @@ async fn run() -> Result<bool, Box<dyn Error>> {
     let mut token = String::new();
     io::stdin().read_to_string(&mut token).map_err(|_| "the token is not text")?;
     let explanation = authenticator.explain(report::token_in(&token)).await;
-    if is_json {
-        println!("{}", serde_json::to_string_pretty(&explanation)?);
+    let report = if is_json {
+        serde_json::to_string_pretty(&explanation)? + "\n"
     } else {
         let has_colour = io::stdout().is_terminal() && setting("NO_COLOR").is_none();
-        print!("{}", report::text(&explanation, has_colour));
+        report::text(&explanation, has_colour)
+    };
+    match io::stdout().write_all(report.as_bytes()) {
+        // The reader, such as `head`, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
     }
     Ok(explanation.rejection().is_none())
 }

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::answers::ApiError;
+use super::responses::ApiError;
 use crate::rate::{ConcurrencyLimits, Counters, Limit, Permit};
 use tower_bearer::{Authenticated, claims::Clock};
 

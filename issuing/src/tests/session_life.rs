@@ -82,7 +82,7 @@ async fn a_refresh_rotates_and_keeps_the_session() {
 }
 
 #[tokio::test]
-async fn a_used_refresh_token_ends_the_family_and_its_access_tokens_and_no_other() {
+async fn a_reused_refresh_token_ends_its_own_session_and_no_other() {
     let (issuer, _) = issuer();
     let (first, _) = log_in(&issuer, "ada").await;
     let (other, _) = log_in(&issuer, "ada").await;
@@ -97,7 +97,7 @@ async fn a_used_refresh_token_ends_the_family_and_its_access_tokens_and_no_other
 }
 
 #[tokio::test]
-async fn within_the_grace_a_repeat_gets_the_same_successor_also_after_a_rotation_of_keys() {
+async fn a_repeat_within_the_grace_gets_the_same_successor() {
     let clock = ManualClock::at(NOW);
     let grace = Duration::from_secs(10);
     let issuer = builder(&clock).with_refresh_reuse_grace(grace).build().unwrap();
@@ -196,7 +196,7 @@ async fn revoke_all_ends_everything_and_who_logs_in_at_once_is_let_in() {
 }
 
 #[tokio::test]
-async fn nobody_logs_in_with_a_wrong_password_and_the_sixth_attempt_is_not_looked_at() {
+async fn a_wrong_password_is_rejected_and_the_sixth_attempt_is_throttled() {
     let (issuer, clock) = issuer();
     let try_with = async |name: &str, password: &str| {
         issuer.log_in(&Credentials::new(name, password), None).await.map(drop)
@@ -215,7 +215,7 @@ async fn nobody_logs_in_with_a_wrong_password_and_the_sixth_attempt_is_not_looke
 }
 
 #[tokio::test]
-async fn who_is_known_at_an_address_logs_in_while_others_guess_and_busy_is_no_failure() {
+async fn a_known_client_logs_in_during_an_attack_and_busy_is_not_a_failure() {
     let (issuer, _) = issuer();
     let from = async |host: u8, password: &str| {
         let peer = Some(IpAddr::from([192, 0, 2, host]));

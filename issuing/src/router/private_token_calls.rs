@@ -7,17 +7,17 @@ use http::{StatusCode, request::Parts};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "openapi")]
-use crate::router::{answers::Detail, list::ListParameters};
+use crate::router::{list_request::ListParameters, responses::Detail};
 use crate::{
     CreatedPrivateToken, PrivateToken, TokenIssuer,
     private_tokens::checked_name,
     rate::Permit,
     router::{
         TokenApi,
-        answers::{ApiError, FieldErrors, Json},
         date_time::DateTime,
         fields::Field,
-        list::ListRequest,
+        list_request::ListRequest,
+        responses::{ApiError, FieldErrors, Json},
     },
 };
 use tower_bearer::{Authenticated, UnixTime};
@@ -32,7 +32,7 @@ use tower_bearer::{Authenticated, UnixTime};
         (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
     )
 ))]
-pub(in crate::router) async fn create_private_token(
+pub(super) async fn create_private_token(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
     Json(body): Json<NewPrivateToken>,
@@ -54,7 +54,7 @@ pub(in crate::router) async fn create_private_token(
         (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
     )
 ))]
-pub(in crate::router) async fn list_private_tokens(
+pub(super) async fn list_private_tokens(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
     request: ListRequest,
@@ -78,7 +78,7 @@ pub(in crate::router) async fn list_private_tokens(
         (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
     )
 ))]
-pub(in crate::router) async fn rotate_private_token(
+pub(super) async fn rotate_private_token(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
     PrivateTokenId(id): PrivateTokenId,
@@ -103,7 +103,7 @@ pub(in crate::router) async fn rotate_private_token(
         (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
     )
 ))]
-pub(in crate::router) async fn revoke_private_token(
+pub(super) async fn revoke_private_token(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
     PrivateTokenId(id): PrivateTokenId,
@@ -129,7 +129,7 @@ async fn to_the_end<T: Send + 'static>(
 }
 
 /// The number in the path. If it is not a number, the answer is 404.
-pub(in crate::router) struct PrivateTokenId(i64);
+pub(super) struct PrivateTokenId(i64);
 
 impl<S: Send + Sync> FromRequestParts<S> for PrivateTokenId {
     type Rejection = ApiError;
@@ -143,7 +143,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PrivateTokenId {
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct NewPrivateToken {
+pub(super) struct NewPrivateToken {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, min_length = 1, max_length = 255))]
     #[serde(default)]
     name: Field<String>,
@@ -170,7 +170,7 @@ impl NewPrivateToken {
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct Rotation {
+pub(super) struct Rotation {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = DateTime))]
     #[serde(default)]
     expiration_time: Field<DateTime>,
@@ -207,7 +207,7 @@ fn checked_expiry(
 // In the order of the API's documentation.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct Created {
+pub(super) struct Created {
     id: i64,
     name: String,
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
@@ -228,7 +228,7 @@ impl From<CreatedPrivateToken> for Created {
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct Listed {
+pub(super) struct Listed {
     count: u64,
     /// The URL of the next page.
     #[cfg_attr(feature = "openapi", schema(required = true))]
@@ -241,7 +241,7 @@ pub(in crate::router) struct Listed {
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(in crate::router) struct ListedToken {
+pub(super) struct ListedToken {
     id: i64,
     name: String,
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]

@@ -15,7 +15,7 @@ fn list(token: &str) -> Call<'_> {
 }
 
 #[tokio::test]
-async fn four_calls_of_an_account_run_sixteen_wait_and_others_are_let_in_beside_them() {
+async fn four_calls_of_an_account_run_and_sixteen_wait() {
     let api = Api::new();
     let (ada, bob) = (api.log_in("ada").await.access, api.log_in("bob").await.access);
     let lists = api.wire.lists.clone();

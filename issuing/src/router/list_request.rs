@@ -7,9 +7,8 @@ use form_urlencoded::{Serializer, parse};
 use http::request::Parts;
 
 use super::{
-    TokenApi,
-    answers::{ApiError, FieldErrors},
-    public_url,
+    TokenApi, public_url,
+    responses::{ApiError, FieldErrors},
 };
 use crate::{ListQuery, Page, PrivateTokenPage, SortBy};
 
