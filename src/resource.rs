@@ -211,11 +211,10 @@ fn check_identifier<'a>(identifier: &'a str, uri: &Uri) -> Result<&'a str, Confi
     if identifier.contains(['?', '#']) {
         return expected("a URL without query and fragment (RFC 9728 section 1.2)");
     }
-    // Nothing may end the quoted string in the challenge.
-    let is_plain =
-        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>');
-    if !identifier.bytes().all(is_plain) {
-        return expected("a URL of printable ASCII without quotes and backslashes");
+    // RFC 3986 section 2 has no other characters. None of these ends the quoted string in the challenge.
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte);
+    if !identifier.bytes().all(is_allowed) {
+        return expected("a URL with only the characters of RFC 3986 section 2");
     }
     let after_scheme = identifier.find("://").map_or(0, |position| position + 3);
     let rest = identifier.get(after_scheme..).unwrap_or_default();
@@ -292,7 +291,15 @@ impl ResourceMetadata {
     #[cfg(feature = "axum")]
     #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> axum::Router<S> {
-        let path = self.path.to_string();
+        // axum panics at a segment that begins with `:` or `*`. A capture takes its place, and the service compares.
+        let segments = self.path.split('/').enumerate().map(|(position, segment)| {
+            if segment.starts_with([':', '*']) {
+                format!("{{segment{position}}}")
+            } else {
+                segment.to_owned()
+            }
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
         axum::Router::new().route_service(&path, self)
     }
 

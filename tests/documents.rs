@@ -12,7 +12,7 @@ use std::{
 
 use tower_bearer::RejectionKind;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "DESIGN.md",
     "COMPARE.md",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 8] = [
     "CHANGELOG.md",
     "examples/README.md",
     "benches/README.md",
+    "operations/README.md",
 ];
 
 fn root() -> PathBuf {

@@ -59,6 +59,12 @@ assert!(names.iter().any(|(key, ..)| key.key().name() == "tower_bearer_revocatio
 ```
 "#
 )]
+//! # Dashboard and alerts
+//!
+//! The folder `operations/` of the repository has a dashboard for Grafana and alert rules for Prometheus, with unit
+//! tests. Its `README.md` explains each alert and what to do. A test runs Prometheus and checks that every query returns
+//! data.
+//!
 //! # Caveats
 //!
 //! * Counters begin at zero with the process. Gauges are as old as the last `collect`.

@@ -5,6 +5,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
+mod demo;
+mod settings;
+
 use std::{env, error::Error, net::SocketAddr, process::ExitCode, time::Duration};
 
 use axum::{
@@ -16,21 +19,21 @@ use axum::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tower_bearer::{
-    Algorithm, Authenticated, Authenticator, BearerLayer, ConfigError, Issuer, Key, KeySet,
-    KeySource, RevocationCache,
-    claims::{Clock, SystemClock},
+    Authenticated, Authenticator, BearerLayer, RevocationCache,
     jwks::RemoteJwks,
-    jws::{SigningFailed, SigningKey},
     revocation::MemoryStore,
     telemetry::{self, Collector},
 };
 use tower_bearer_redis::{Pushes, RedisStore};
+
+use self::settings::{Trusted, max_token_length, resource, setting, step_up};
 
 const HELP: &str = "\
 resource_server: an API that only opens for a valid Bearer JWT
 
   GET  /whoami   the claims of the token
   GET  /admin    for tokens with the scope `admin`
+  GET  /transfer for tokens of a recent and strong log-in: see STEP_UP_ACR and STEP_UP_MAX_AGE
   POST /logout   revokes the token that it is called with
 
 Settings, from the environment:
@@ -42,7 +45,13 @@ Settings, from the environment:
   TENANTS        for Microsoft Entra: the accepted tenants, separated by commas; ISSUER is then a
                  template, https://login.microsoftonline.com/{tenantid}/v2.0, and OIDC_ISSUER is
                  https://login.microsoftonline.com/organizations/v2.0 [one tenant, named in ISSUER]
-  AUDIENCE       the `aud` of tokens for this API; required
+  AUDIENCE       the `aud` of tokens for this API; required, unless RESOURCE is set [RESOURCE]
+  RESOURCE       the identifier of this API, an https URL such as https://api.example/orders. Serves
+                 its metadata document (RFC 9728) without a token, names it in the challenges of
+                 401 and 403, and names the scope `admin` in those of /admin [none]
+  STEP_UP_ACR    GET /transfer requires one of these values of `acr` (RFC 9470), separated by
+                 spaces [urn:example:mfa]
+  STEP_UP_MAX_AGE  GET /transfer requires a log-in (`auth_time`) at most this many seconds ago [300]
   RSA_ALGORITHMS algorithms of RSA keys that do not name one, separated by commas, such as
                  RS256,PS256; for OIDC_ISSUER and JWKS_URL [RS256]
   REFETCH_ON_BAD_SIGNATURE  true: fetch the keys again if the signature of a token does not verify,
@@ -60,7 +69,7 @@ all revocations. After a loss of data, run it again if the lost revocations do n
 requests get 503.
 
 With none of the first four it makes a key pair and prints tokens to try. Then it uses no other setting than
-ISSUER, AUDIENCE, MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
+ISSUER, AUDIENCE, RESOURCE, STEP_UP_ACR, STEP_UP_MAX_AGE, MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
 
 /// The time after which the service warns that it has no keys yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,7 +99,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
         Some(address) => Some(Metrics::at(&address).await?),
         None => None,
     };
-    let Trusted { issuer, remote, demo } = Trusted::from_environment()?;
+    let resource = resource()?;
+    let step_up = step_up()?;
+    let Trusted { issuer, remote, demo } = Trusted::from_environment(resource.as_ref())?;
     let max_token_length = max_token_length()?;
 
     // The central part of the example: which issuer is trusted, what is revoked, and which routes are guarded.
@@ -102,17 +113,29 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .build()?;
     let collector = Collector::new().add_authenticator(&authenticator);
     let collector = pushes.iter().fold(collector, |all, pushes| all.add_source(pushes.clone()));
-    let layer = BearerLayer::new(authenticator);
+    let mut layer = BearerLayer::new(authenticator);
+    if let Some(resource) = &resource {
+        layer = layer.with_resource(resource.clone());
+    }
+    // One layer for both, so that the challenge of its 401 names the scope. Without a resource it does not.
+    let admin_layer = match &resource {
+        Some(_) => layer.clone().and_require_scopes(["admin"]),
+        None => (layer.clone(), layer.require_scopes(["admin"])),
+    };
 
-    let app = Router::new()
-        .route("/admin", get(admin))
-        .route_layer(layer.require_scopes(["admin"]))
+    let mut app = Router::new()
+        .route("/transfer", get(transfer))
+        .route_layer(layer.require_authentication(step_up))
         .route("/whoami", get(whoami))
         .route("/logout", post(logout))
         .with_state(revocation)
-        .route_layer(layer)
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed);
+        .route_layer(layer.clone())
+        .merge(Router::new().route("/admin", get(admin)).route_layer(admin_layer));
+    if let Some(metadata) = layer.resource_metadata() {
+        // Outside of the layer: clients read it before they have a token.
+        app = app.merge(metadata.into_router());
+    }
+    let app = app.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
 
     let listener = listen("ADDR", &address).await?;
     let address = listener.local_addr()?;
@@ -125,7 +148,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         tokio::spawn(warn_without_keys(keys.clone()));
     }
     if let Some(demo) = demo {
-        demo.print(address)?;
+        demo.print(address, resource.as_ref())?;
     }
     axum::serve(listener, app)
         .with_graceful_shutdown(async {
@@ -251,6 +274,10 @@ async fn admin(user: Authenticated) -> Json<serde_json::Value> {
     Json(serde_json::json!({ "admin": user.registered().subject() }))
 }
 
+async fn transfer(user: Authenticated) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "transfer": user.registered().subject() }))
+}
+
 async fn logout(
     State(revocation): State<RevocationCache>,
     user: Authenticated,
@@ -265,164 +292,4 @@ async fn not_found() -> (StatusCode, Json<serde_json::Value>) {
 
 async fn method_not_allowed() -> (StatusCode, Json<serde_json::Value>) {
     (StatusCode::METHOD_NOT_ALLOWED, Json(serde_json::json!({ "detail": "Method not allowed." })))
-}
-
-/// A setting that is present and not empty.
-fn setting(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// A setting that is true or false.
-fn is_set(name: &str) -> Result<bool, String> {
-    match setting(name).as_deref() {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(format!("{name} is neither true nor false")),
-    }
-}
-
-fn max_token_length() -> Result<usize, String> {
-    let Some(text) = setting("MAX_TOKEN_LENGTH") else { return Ok(8 * 1024) };
-    let length = text.parse().ok().filter(|length| (1..=1024 * 1024).contains(length));
-    length.ok_or_else(|| "MAX_TOKEN_LENGTH is not a number of bytes from 1 to 1048576".to_owned())
-}
-
-fn rsa_algorithms() -> Result<Option<Vec<Algorithm>>, String> {
-    let Some(text) = setting("RSA_ALGORITHMS") else { return Ok(None) };
-    let names = text.split(',').map(|name| name.trim().parse::<Algorithm>());
-    let algorithms = names.collect::<Result<_, _>>();
-    algorithms.map(Some).map_err(|error| format!("RSA_ALGORITHMS: {error}"))
-}
-
-/// The issuer whose tokens are accepted.
-struct Trusted {
-    issuer: Issuer,
-    /// Keys that are fetched over the network.
-    remote: Option<RemoteJwks>,
-    demo: Option<Demo>,
-}
-
-impl Trusted {
-    fn from_environment() -> Result<Self, Box<dyn Error>> {
-        let sources = ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "HS256_SECRET"];
-        let mut given = sources.into_iter().filter_map(|name| Some((name, setting(name)?)));
-        let (Some((source, value)), other) = (given.next(), given.next()) else {
-            let demo = Demo::new()?;
-            return Ok(Self { issuer: demo.issuer(), remote: None, demo: Some(demo) });
-        };
-        if let Some((other, _)) = other {
-            return Err(format!("{source} and {other} exclude each other").into());
-        }
-
-        let needed = |name| setting(name).ok_or_else(|| format!("{name} is not set"));
-        let name = match source {
-            "OIDC_ISSUER" => setting("ISSUER").unwrap_or_else(|| value.clone()),
-            _ => needed("ISSUER")?,
-        };
-        let tenants = setting("TENANTS");
-        if tenants.is_none() && name.contains(['{', '}']) {
-            return Err("ISSUER has braces: expected the full name, or TENANTS with it".into());
-        }
-        let remote = match source {
-            "OIDC_ISSUER" => Some(with_settings(RemoteJwks::discover_at(&value, name.as_str())?)?),
-            "JWKS_URL" => Some(with_settings(RemoteJwks::new(&value)?)?),
-            _ => None,
-        };
-        let keys: KeySource = match &remote {
-            Some(keys) => keys.clone().into(),
-            None if source == "JWKS_FILE" => keys_from_file(&value)?.into(),
-            None => Key::hs256(value)?.into(),
-        };
-        let issuer = match tenants {
-            Some(tenants) => {
-                Issuer::multi_tenant(name, keys).tenants(tenants.split(',').map(str::trim))
-            }
-            None => Issuer::new(name, keys),
-        };
-        let mut issuer = issuer.audience(needed("AUDIENCE")?);
-        if is_set("ALLOW_NULL_CLAIMS")? {
-            issuer = issuer.allow_null_claims();
-        }
-        if is_set("INTEGER_SUBJECT")? {
-            issuer = issuer.with_integer_subject();
-        }
-        Ok(Self { issuer, remote, demo: None })
-    }
-}
-
-fn with_settings(mut keys: RemoteJwks) -> Result<RemoteJwks, String> {
-    if let Some(algorithms) = rsa_algorithms()? {
-        keys = keys.with_rsa_algorithms(algorithms);
-    }
-    if is_set("REFETCH_ON_BAD_SIGNATURE")? {
-        keys = keys.refetch_on_bad_signature();
-    }
-    Ok(keys)
-}
-
-fn keys_from_file(path: &str) -> Result<KeySet, ConfigError> {
-    let keys = KeySet::from_jwks_file(path)?;
-    for refused in keys.refused() {
-        eprintln!("warning: {path}: a key cannot be used: {refused}");
-    }
-    Ok(keys)
-}
-
-/// A key pair of this process and tokens to try, if there are no settings.
-struct Demo {
-    key: SigningKey,
-    issuer: String,
-    audience: String,
-}
-
-impl Demo {
-    fn new() -> Result<Self, Box<dyn Error>> {
-        Ok(Self {
-            key: SigningKey::generate(Algorithm::EdDSA)?,
-            issuer: setting("ISSUER").unwrap_or_else(|| "https://issuer.example".to_owned()),
-            audience: setting("AUDIENCE").unwrap_or_else(|| "api://demo".to_owned()),
-        })
-    }
-
-    fn issuer(&self) -> Issuer {
-        let key = self.key.verifying_key().clone();
-        Issuer::new(self.issuer.as_str(), key).audience(self.audience.as_str())
-    }
-
-    fn token(&self, subject: &str, scope: &str, lifetime: i64) -> Result<String, SigningFailed> {
-        let now = SystemClock::default().unix_time().as_secs();
-        let claims = serde_json::json!({
-            "iss": self.issuer,
-            "aud": self.audience,
-            "sub": subject,
-            "scope": scope,
-            "iat": now,
-            "exp": now.saturating_add_signed(lifetime),
-            "jti": format!("demo-{subject}-{lifetime}"),
-        });
-        self.key.sign("at+jwt", &claims.to_string())
-    }
-
-    fn print(&self, address: SocketAddr) -> Result<(), SigningFailed> {
-        let user = self.token("demo-user", "orders:read", 3_600)?;
-        let admin = self.token("demo-admin", "orders:read admin", 3_600)?;
-        let expired = self.token("demo-user", "orders:read", -3_600)?;
-        println!(
-            "\
-\nNo issuer is set, so here are tokens of a key pair made for this run. Try:
-
-USER_TOKEN={user}
-ADMIN_TOKEN={admin}
-EXPIRED_TOKEN={expired}
-
-curl -i http://{address}/whoami                                      # 401 not_authenticated
-curl -i http://{address}/whoami -H \"Authorization: Bearer $USER_TOKEN\"     # 200, the claims
-curl -i http://{address}/whoami -H \"Authorization: Bearer $EXPIRED_TOKEN\"  # 401 token_not_valid
-curl -i http://{address}/admin -H \"Authorization: Bearer $USER_TOKEN\"      # 403 permission_denied
-curl -i http://{address}/admin -H \"Authorization: Bearer $ADMIN_TOKEN\"     # 200
-curl -i -X POST http://{address}/logout -H \"Authorization: Bearer $USER_TOKEN\"  # 204, the token is revoked
-curl -i http://{address}/whoami -H \"Authorization: Bearer $USER_TOKEN\"     # 401 token_not_valid"
-        );
-        Ok(())
-    }
 }

@@ -3,17 +3,21 @@
 //! PyJWT is another library that makes tokens. The interpreter that `PYJWT_PYTHON` names must have `pyjwt` and
 //! `cryptography`.
 
-#[path = "../../../tests/common/mod.rs"]
+#[path = "../../../../tests/common/mod.rs"]
 mod common;
+mod resource;
+mod server;
+mod step_up;
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-    process::{Child, Command, Output, Stdio},
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    process::{Command, Output},
 };
 
 use common::tokens::sign_hs256_with;
+use server::{SETTINGS, Server, example};
 
 const ISSUER: &str = "https://pyjwt.example";
 const AUDIENCE: &str = "api://interop";
@@ -21,104 +25,8 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 const TEMPLATE: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
 
-const TOKEN_NOT_VALID: &str =
-    r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
 const NOT_AUTHENTICATED: &str =
     r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
-
-/// All settings except the address.
-const SETTINGS: [&str; 14] = [
-    "OIDC_ISSUER",
-    "JWKS_URL",
-    "JWKS_FILE",
-    "HS256_SECRET",
-    "ISSUER",
-    "AUDIENCE",
-    "REDIS_URL",
-    "METRICS_ADDR",
-    "TENANTS",
-    "RSA_ALGORITHMS",
-    "REFETCH_ON_BAD_SIGNATURE",
-    "ALLOW_NULL_CLAIMS",
-    "INTEGER_SUBJECT",
-    "MAX_TOKEN_LENGTH",
-];
-
-fn example() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resource_server"));
-    for name in SETTINGS {
-        command.env_remove(name);
-    }
-    command.env("ADDR", "127.0.0.1:0");
-    command
-}
-
-/// A running server. It is killed at the end of the test.
-struct Server {
-    process: Child,
-    address: String,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Server {
-    fn start(settings: &[(&str, &str)]) -> Self {
-        let mut command = example();
-        command.envs(settings.iter().copied()).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("`cargo test` builds the examples");
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut ready = String::new();
-        output.read_line(&mut ready).unwrap();
-        let address =
-            ready.trim_end().strip_prefix("listening on http://").expect("the ready line");
-        Self { process, address: address.to_owned(), output }
-    }
-
-    fn call(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
-        Self::call_at(&self.address, method, path, token)
-    }
-
-    fn call_at(address: &str, method: &str, path: &str, token: Option<&str>) -> Answer {
-        let mut stream = TcpStream::connect(address).unwrap();
-        let credential =
-            token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{credential}\r\n"
-        )
-        .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn assert_token_not_valid(&self, what: &str) {
-        assert_eq!((self.status, self.body.as_str()), (401, TOKEN_NOT_VALID), "{what}");
-        for header in [
-            "content-type: application/json",
-            "cache-control: no-store",
-            r#"www-authenticate: bearer realm="api", error="invalid_token", error_description="token is invalid or expired""#,
-        ] {
-            assert!(self.head.lines().any(|line| line == header), "{what}: {header}");
-        }
-    }
-}
 
 struct Minted {
     jwks: serde_json::Value,
@@ -243,35 +151,52 @@ fn pyjwt_tokens_are_accepted_with_a_shared_secret() {
 
 #[test]
 fn the_printed_curl_lines_get_the_stated_answers() {
-    let mut server = Server::start(&[]);
+    check_curl_lines(&mut Server::start(&[]), 9);
+}
+
+#[test]
+fn the_printed_curl_lines_with_a_resource_get_the_stated_answers() {
+    let settings = [("RESOURCE", "https://api.example/orders"), ("STEP_UP_ACR", "urn:a urn:b")];
+    check_curl_lines(&mut Server::start(&settings), 10);
+}
+
+fn check_curl_lines(server: &mut Server, expected: usize) {
     let mut variables = BTreeMap::new();
     let mut calls = 0;
     let mut line = String::new();
-    while calls < 7 {
+    while calls < expected {
         line.clear();
-        assert_ne!(server.output.read_line(&mut line).unwrap(), 0, "seven curl lines");
+        assert_ne!(server.output.read_line(&mut line).unwrap(), 0, "{expected} curl lines");
         if let Some((name, token)) =
             line.trim().split_once('=').filter(|_| !line.starts_with("curl"))
         {
             variables.insert(name.to_owned(), token.to_owned());
         }
-        if !line.starts_with("curl -i ") {
-            continue;
+        if line.starts_with("curl -i ") {
+            check_curl_line(server, &line, &variables);
+            calls += 1;
         }
-        let (command, comment) = line.split_once("# ").or_else(|| line.split_once("  #")).unwrap();
-        let method = if command.contains("-X POST") { "POST" } else { "GET" };
-        let base = format!("http://{}", server.address);
-        let path = command.split_once(&base).unwrap().1.split_whitespace().next().unwrap();
-        let token = command
-            .split_once("Bearer $")
-            .map(|(_, rest)| variables[rest.split('"').next().unwrap()].as_str());
-        let answer = server.call(method, path, token);
-        assert_eq!(answer.status.to_string(), comment[..3], "{line}");
-        if let Some(code) = comment[3..].trim().strip_prefix("token_not_valid") {
-            assert_eq!(code, "");
-            answer.assert_token_not_valid(&line);
+    }
+}
+
+fn check_curl_line(server: &Server, line: &str, variables: &BTreeMap<String, String>) {
+    let (command, comment) = line.split_once("# ").unwrap();
+    let method = if command.contains("-X POST") { "POST" } else { "GET" };
+    let base = format!("http://{}", server.address);
+    let path = command.split_once(&base).unwrap().1.split_whitespace().next().unwrap();
+    let token = command
+        .split_once("Bearer $")
+        .map(|(_, rest)| variables[rest.split('"').next().unwrap()].as_str());
+    let answer = server.call(method, path, token);
+    assert_eq!(answer.status.to_string(), comment[..3], "{line}");
+    match comment[3..].trim() {
+        "token_not_valid" if !answer.head.contains("resource_metadata") => {
+            answer.assert_token_not_valid(line);
         }
-        calls += 1;
+        code if answer.status >= 400 => {
+            assert!(answer.body.contains(&format!(r#""code":"{code}""#)), "{line}{}", answer.body);
+        }
+        _ => {}
     }
 }
 
@@ -324,6 +249,18 @@ fn a_wrong_setting_is_reported_in_one_line() {
         (&[("MAX_TOKEN_LENGTH", "0")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
         (&[("MAX_TOKEN_LENGTH", "8k")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
         (&[("MAX_TOKEN_LENGTH", "1048577")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
+        (&[("RESOURCE", "api.example")], "error: RESOURCE: unusable URL of a resource: expected "),
+        (&[("RESOURCE", "http://api.example/orders")], "error: RESOURCE: unusable URL"),
+        (&[("RESOURCE", "https://api.example/orders?a=b")], "error: RESOURCE: unusable URL"),
+        (&[("RESOURCE", "https://api.example/orders#a")], "error: RESOURCE: unusable URL"),
+        (&[("RESOURCE", "https://me@api.example/")], "error: RESOURCE: unusable URL"),
+        (&[("RESOURCE", "https://api.example/a/../b")], "error: RESOURCE: unusable URL"),
+        (&[("RESOURCE", "https://api.example/{a}")], "error: RESOURCE: unusable URL"),
+        (&[("RESOURCE", "https://api.example/a b")], "error: RESOURCE: unusable URL"),
+        (&[("STEP_UP_ACR", " ")], "error: STEP_UP_ACR has no value"),
+        (&[("STEP_UP_ACR", "urn:a \"")], "error: STEP_UP_ACR: the acr value cannot be part of"),
+        (&[("STEP_UP_MAX_AGE", "5m")], "error: STEP_UP_MAX_AGE is not a number of seconds"),
+        (&[("STEP_UP_MAX_AGE", "-1")], "error: STEP_UP_MAX_AGE is not a number of seconds"),
         (
             &[("HS256_SECRET", SECRET), ("ISSUER", TEMPLATE), ("AUDIENCE", AUDIENCE)],
             "error: ISSUER has braces",
@@ -392,7 +329,7 @@ fn a_wrong_setting_is_reported_in_one_line() {
     let output = example().arg("--help").output().unwrap();
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    let page = include_str!("../../README.md");
+    let page = include_str!("../../../README.md");
     for name in SETTINGS {
         assert!(help.contains(&format!("\n  {name} ")), "{name}");
         assert!(page.contains(name), "{name}");
