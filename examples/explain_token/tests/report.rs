@@ -53,7 +53,7 @@ macro_rules! explained {
         $(
             #[tokio::test]
             async fn $test() {
-                assert_snapshot!(explain(&$token).await);
+                assert_snapshot!(explain($token.as_ref()).await);
             }
         )*
     };
@@ -69,7 +69,7 @@ explained! {
     a_bound_token: token().claim("cnf", serde_json::json!({ "jkt": "secret" })).issue();
     a_refresh_token: token().claim("token_type", "refresh").issue();
     a_token_without_expiry: token().without("exp").issue();
-    a_text_that_is_not_a_token: "eyJhbGciOiJIUzI1NiJ9".to_owned();
+    a_text_that_is_not_a_token: "eyJhbGciOiJIUzI1NiJ9";
 }
 
 async fn explain_with(keys: KeySet, token: &str) -> String {

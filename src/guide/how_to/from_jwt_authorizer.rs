@@ -89,7 +89,7 @@
 //! | `Refresh`, `RefreshStrategy`, `no_refresh` | no setting: keys are refreshed in the background, by the lifetime that the server states. For keys that never change use a [`KeySet`](crate::KeySet) |
 //! | `http_client(reqwest::Client)` | [`with_fetcher`](crate::jwks::RemoteJwks::with_fetcher) with your own [`FetchJwks`](crate::jwks::FetchJwks) |
 //! | `jwt_source(JwtSource::Cookie(name))` | [`allow_cookie`](crate::BearerLayer::allow_cookie), in addition to the header; unsafe methods must come from the same origin |
-//! | `[one, two].into_layer()`, tried one after another | one [`Authenticator`](crate::Authenticator) with two issuers: `iss` selects one ([`tenants`](super::tenants)) |
+//! | `[one, two].into_layer()`, tried one after another | one [`Authenticator`](crate::Authenticator) with two issuers: `iss` selects one ([`multi_tenant`](super::multi_tenant)) |
 //! | `JwtClaims<T>` in a handler | [`Authenticated<T>`](crate::Authenticated); `Option<Authenticated<T>>` behind an [`optional`](crate::BearerLayer::optional) layer |
 //! | `RegisteredClaims`, `NumericDate`, `OneOrArray` | [`user.registered()`](crate::Authenticated::registered), for every claims type |
 //! | `TokenData<T>` in the extensions | [`Authenticated<T>`](crate::Authenticated) in the extensions |
