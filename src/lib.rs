@@ -145,7 +145,7 @@ pub mod jws;
 mod layer;
 pub mod rejection;
 pub mod require;
-mod resource;
+pub mod resource;
 pub mod revocation;
 mod scopes;
 mod service;

@@ -1,5 +1,7 @@
 //! Verifies a token: from its text to claims whose issuer and policy are checked. The authenticator uses it.
 
+mod outcome;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -11,6 +13,10 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::outcome::NotVerified;
+#[cfg(feature = "jwks")]
+pub(crate) use self::outcome::UnknownKey;
+use self::outcome::{Trace, Untraced};
 #[cfg(feature = "jwks")]
 use crate::jwks::Wait;
 use crate::{
@@ -18,7 +24,7 @@ use crate::{
     authenticated::{NamedKey, RevocationId, Verified},
     claims::{ClaimsSet, Clock, Registered, RegisteredClaims, Spans, Times},
     json::{self, Object, Span, Value},
-    jws::{self, Compact, Header, JwsError, Key, KeySet, KnownHeaders, Scratch},
+    jws::{self, Compact, Header, Key, KnownHeaders, Scratch},
     revocation::RevocationMemo,
     token_cache::TokenCache,
 };
@@ -36,25 +42,6 @@ struct Rules<C> {
     headers: KnownHeaders,
     read_claims: fn(&Object<'_>) -> Option<C>,
     cache: TokenCache<C>,
-}
-
-/// Learns which check begins, for [`Authenticator::explain`](crate::Authenticator::explain).
-trait Trace {
-    fn begin(&mut self, check: u8);
-}
-
-/// Requests are not traced. This costs nothing.
-struct Untraced;
-
-impl Trace for Untraced {
-    fn begin(&mut self, _check: u8) {}
-}
-
-/// The number of the last check that began.
-impl Trace for u8 {
-    fn begin(&mut self, check: u8) {
-        *self = check;
-    }
 }
 
 pub(crate) type Check<C> = Box<dyn Fn(&VerifiedToken<C>) -> Result<(), CheckError> + Send + Sync>;
@@ -487,66 +474,6 @@ fn revocation_id(
         Some(span) => RevocationId::Claim(span),
         None => RevocationId::Hash(jws::sha256_hex(signing_input).into()),
     })
-}
-
-/// Why a token was not verified. It tells the authenticator whether a fetch of keys can help.
-pub(crate) enum NotVerified {
-    Rejected(RejectionKind),
-    /// The issuer's remote source may have a key that the key set does not have.
-    #[cfg(feature = "jwks")]
-    UnknownKey(UnknownKey),
-}
-
-/// A token that names a key that is not in the set, or whose key set is empty. With `refetch_on_bad_signature` also a
-/// token that no key verifies.
-#[cfg(feature = "jwks")]
-#[derive(Clone, Copy)]
-pub(crate) struct UnknownKey {
-    pub(crate) kind: RejectionKind,
-    /// Position of the issuer in its verifier.
-    pub(crate) issuer: usize,
-    /// The number of the key set that did not have the key.
-    pub(crate) key_set: u64,
-}
-
-impl NotVerified {
-    /// A token that no key of `keys` verifies.
-    #[cfg(feature = "jwks")]
-    #[cold]
-    fn by(
-        keys: &KeySet,
-        position: usize,
-        issuer: &Issuer,
-        header: &Header<'_>,
-        error: JwsError,
-    ) -> Self {
-        let is_unknown = keys.is_empty() || header.key_id().is_some_and(|id| !keys.has_key_id(id));
-        let kind = error.into();
-        match issuer.remote_keys() {
-            Some(remote) if is_unknown || remote.refetches_on_bad_signature() => {
-                Self::UnknownKey(UnknownKey { kind, issuer: position, key_set: keys.number() })
-            }
-            _ => Self::Rejected(kind),
-        }
-    }
-
-    #[cfg(not(feature = "jwks"))]
-    #[cold]
-    fn by(_: &KeySet, _: usize, _: &Issuer, _: &Header<'_>, error: JwsError) -> Self {
-        Self::Rejected(error.into())
-    }
-}
-
-impl From<RejectionKind> for NotVerified {
-    fn from(kind: RejectionKind) -> Self {
-        Self::Rejected(kind)
-    }
-}
-
-impl From<JwsError> for NotVerified {
-    fn from(error: JwsError) -> Self {
-        Self::Rejected(error.into())
-    }
 }
 
 impl<C> Clone for Verifier<C> {

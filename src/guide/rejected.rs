@@ -38,8 +38,22 @@
 //! # }
 //! ```
 //!
-//! To test one token, call [`Authenticator::authenticate`](crate::Authenticator::authenticate) with its text. To look
-//! into a token, decode its first two parts on your own machine. Do not paste a live token into a web site.
+//! # Explain one token
+//!
+//! [`Authenticator::explain`](crate::Authenticator::explain) runs the same checks as a request, and lists them: passed,
+//! failed, skipped or not reached, with what was expected and what was found. The example `explain_token` does it on the
+//! command line. It prints no secret part of the token. Do not paste a live token into a web site.
+//!
+//! ```text
+//! $ ISSUER=https://issuer.example AUDIENCE=api://orders cargo run --example explain_token < token
+//!  ...
+//!  8  skipped      tenant
+//!  9  FAILED       times
+//!       expected  `exp` in the future, with 30 s of leeway; `nbf` and `iat` in the past, with 30 s
+//!       found     exp: 2027-01-15T07:48:00Z (12 minutes ago)
+//!  ...
+//! rejected: expired
+//! ```
 //!
 //! # If you do not find an event
 //!

@@ -1,6 +1,6 @@
 //! What a policy expects, in words for operators, and the names that clients know the issuer by.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{Issuer, issuer_name::AcceptedTenants};
 
@@ -58,5 +58,50 @@ impl Issuer {
             None => vec![Arc::clone(self.own_name())],
             Some(tenants) => tenants.listed_names(),
         }
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names every field, so that a new one cannot be left out.
+        let Self {
+            number: _,
+            name,
+            other_names,
+            tenants,
+            keys,
+            audiences,
+            audience_claim,
+            types,
+            leeway,
+            expiry_leeway,
+            required_claims,
+            required_values,
+            max_age,
+            max_lifetime,
+            token_id_claim,
+            allow_unverified_cnf,
+            allow_null_claims,
+            has_integer_subject,
+        } = self;
+        f.debug_struct("Issuer")
+            .field("name", name)
+            .field("other_names", other_names)
+            .field("tenants", tenants)
+            .field("keys", keys)
+            .field("audiences", audiences)
+            .field("audience_claim", audience_claim)
+            .field("types", types)
+            .field("leeway", leeway)
+            .field("expiry_leeway", expiry_leeway)
+            .field("required_claims", required_claims)
+            .field("required_values", required_values)
+            .field("max_age", max_age)
+            .field("max_lifetime", max_lifetime)
+            .field("token_id_claim", token_id_claim)
+            .field("allow_unverified_cnf", allow_unverified_cnf)
+            .field("allow_null_claims", allow_null_claims)
+            .field("has_integer_subject", has_integer_subject)
+            .finish()
     }
 }
