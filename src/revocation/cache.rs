@@ -221,7 +221,7 @@ impl fmt::Debug for RevocationCache {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevokeError {
-    /// The [`Authenticator`](crate::Authenticator) has no [`RevocationCache`](crate::RevocationCache), so it never
+    /// The [`Authenticator`](crate::Authenticator) has no [`RevocationCache`], so it never
     /// looks up a revocation.
     #[error("the authenticator has no revocation cache: call `Authenticator::with_revocation`")]
     NoRevocation,
