@@ -12,8 +12,9 @@ use tokio::{runtime::Handle, sync::watch};
 ///    again. The task also stops when the last clone of its component is dropped. Dropping this handle changes nothing.
 /// 3. **Health.** [`health`](Self::health) says whether the task runs, and whether its last attempt failed.
 ///
-/// A stopped task never makes a decision more permissive. Keys, revocation data and cached answers become too old
-/// without it, and the layer then answers 503.
+/// Without its task, a component behaves as in an outage: keys are used until they are too old, cached answers until the
+/// bound, and lookups of a stopped store fail. By default the layer then answers 503. So stop the tasks only at the end
+/// of the process, after the server has stopped.
 ///
 /// Components outside this crate can use the same type:
 ///

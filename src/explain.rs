@@ -250,10 +250,17 @@ impl<C> Describe<'_, C> {
             }
             10 => {
                 let expected = self.issuer.map_or_else(String::new, Issuer::describe_audiences);
+                let found = [claim("aud"), claim("scope"), claim("scp")].into_iter().flatten();
+                let mut found: Vec<Found> = found.collect();
                 let audience_claim = self.issuer.map_or("aud", Issuer::audience_claim);
-                let audience = text("aud", shown.claim(audience_claim));
-                let found = [audience, claim("scope"), claim("scp")].into_iter().flatten();
-                (expected, found.collect())
+                if audience_claim == "aud" {
+                    return (expected, found);
+                }
+                // Another claim may be personal. So only its presence is shown.
+                let is_there =
+                    if shown.claim(audience_claim).is_some() { "present" } else { "absent" };
+                found.push(Found::text("audience claim", is_there));
+                (format!("{expected} in `{audience_claim}`"), found)
             }
             11 => {
                 let required = self.issuer.map_or_else(Vec::new, Issuer::names_of_required_claims);

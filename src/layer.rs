@@ -128,8 +128,9 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         Ok(self)
     }
 
-    /// Names the URL of the metadata of this resource in the challenge of every 401 (RFC 9728 section 5.1). By default
-    /// the challenge does not name one.
+    /// Names the URL of the metadata of this resource in the challenge of every 401 and 403 (RFC 9728 section 5.1). By
+    /// default the challenge does not name one. Use it if another server has the document. Otherwise use
+    /// [`with_resource`](Self::with_resource).
     ///
     /// # Errors
     /// [`ConfigError::InvalidHeaderValue`] if the URL is empty, has a character that is not printable ASCII, or has
@@ -331,6 +332,25 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// answers 401 with `error="insufficient_user_authentication"` and a challenge that names what is required. The
     /// client then sends the user to log in again ("step-up"). Put it behind this layer. It copies the rejection
     /// settings of this layer at the time of the call, so set realm, responder and resource first.
+    ///
+    /// On a route that also requires scopes, call it on the first layer of the pair. Then all its challenges name the
+    /// scopes:
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    /// # fn app(layer: tower_bearer::BearerLayer) -> axum::Router {
+    /// use std::time::Duration;
+    /// use axum::{Router, routing::post};
+    /// use tower_bearer::require::RequiredAuthentication;
+    ///
+    /// let recent = RequiredAuthentication::new().with_max_age(Duration::from_secs(300));
+    /// let (bearer, scopes) = layer.and_require_scopes(["transfers"]);
+    /// let recent = bearer.require_authentication(recent);
+    /// Router::new()
+    ///     .route("/transfer", post(|| async { "done" }))
+    ///     .route_layer((bearer, scopes, recent))
+    /// # }
+    /// ```
     pub fn require_authentication(&self, required: RequiredAuthentication) -> RequireLayer<C> {
         let LayerSettings { authenticator, rejections, .. } = &*self.settings;
         RequireLayer::authentication(required, authenticator.clone(), rejections)

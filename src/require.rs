@@ -169,17 +169,19 @@ impl RequiredAuthentication {
         let registered = token.registered();
         let claims = json::from_slice::<AuthenticationClaims>(registered.as_json().as_bytes());
         let claims = claims.map_err(|_| RejectionKind::InvalidClaim)?;
-        if !self.acr_values.is_empty() {
-            let acr = claims.acr.as_ref().map(Value::as_str);
-            let Some(acr) = acr else { return Ok(false) };
-            let acr = acr.ok_or(RejectionKind::InvalidClaim)?;
-            if !self.acr_values.iter().any(|value| **value == *acr) {
-                return Ok(false);
-            }
+        // Both types come first: a claim of a wrong type makes the token invalid, whatever the other claim has.
+        let acr = claims.acr.as_ref().filter(|_| !self.acr_values.is_empty());
+        let acr = acr.map(|acr| acr.as_str().ok_or(RejectionKind::InvalidClaim)).transpose()?;
+        let auth_time = claims.auth_time.as_ref().filter(|_| self.max_age.is_some());
+        if auth_time.is_some_and(|time| !time.is_number()) {
+            return Err(RejectionKind::InvalidClaim);
+        }
+        let is_accepted = |acr: &str| self.acr_values.iter().any(|value| **value == *acr);
+        if !self.acr_values.is_empty() && !acr.is_some_and(is_accepted) {
+            return Ok(false);
         }
         let Some(max_age) = self.max_age else { return Ok(true) };
-        let Some(auth_time) = claims.auth_time else { return Ok(false) };
-        let auth_time = seconds(&auth_time).ok_or(RejectionKind::InvalidClaim)?;
+        let Some(auth_time) = auth_time.and_then(seconds) else { return Ok(false) };
         let (now, leeway) = authenticator.now_and_leeway(registered.issuer());
         let (now, leeway) = (now.as_secs(), leeway.as_secs());
         let is_recent = now <= auth_time.saturating_add(max_age).saturating_add(leeway);
@@ -200,7 +202,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
-/// A `NumericDate` (RFC 7519 section 2), without a fraction. `None` for anything else.
+/// A `NumericDate` (RFC 7519 section 2), without a fraction. `None` for a number that is not a date after 1970.
 fn seconds(value: &Value) -> Option<u64> {
     if let Some(seconds) = value.as_u64() {
         return Some(seconds);
@@ -257,6 +259,8 @@ where
 
 enum Objection {
     Rejected(Rejection),
+    /// The layer that let the request through decides how it is rejected.
+    Anonymous(Arc<Rejections>),
     LayerNotInstalled,
 }
 
@@ -266,7 +270,7 @@ impl<C: Send + Sync + 'static> RequireSettings<C> {
         match (extensions.get::<Authenticated<C>>(), extensions.get::<Anonymous<C>>()) {
             (Some(token), _) => self.requirement.check(token).map_err(Objection::Rejected),
             (None, Some(anonymous)) if anonymous.is_preflight => Ok(()),
-            (None, Some(_)) => Err(Objection::Rejected(RejectionKind::MissingCredential.into())),
+            (None, Some(anonymous)) => Err(Objection::Anonymous(Arc::clone(&anonymous.rejections))),
             (None, None) => Err(Objection::LayerNotInstalled),
         }
     }
@@ -274,6 +278,17 @@ impl<C: Send + Sync + 'static> RequireSettings<C> {
     fn reject(&self, objection: Objection, request: &Parts) -> Response<Bytes> {
         match objection {
             Objection::Rejected(rejection) => self.rejections.respond(rejection, request),
+            Objection::Anonymous(rejections) => {
+                let kind = RejectionKind::MissingCredential;
+                match &self.requirement {
+                    // RFC 6750 section 3. Without a resource, a 401 of a stacked layer has no scope.
+                    Requirement::Scopes(scopes) if rejections.challenges.name_metadata() => {
+                        let challenges = rejections.challenges.with_scopes(scopes.iter());
+                        rejections.with_challenges(challenges).respond(kind.into(), request)
+                    }
+                    _ => rejections.respond(kind.into(), request),
+                }
+            }
             Objection::LayerNotInstalled => layer_not_installed::<C>(request),
         }
     }

@@ -219,7 +219,9 @@ fn check_identifier<'a>(identifier: &'a str, uri: &Uri) -> Result<&'a str, Confi
     let after_scheme = identifier.find("://").map_or(0, |position| position + 3);
     let rest = identifier.get(after_scheme..).unwrap_or_default();
     let path = rest.find('/').and_then(|position| rest.get(position..)).unwrap_or_default();
-    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+    // URL parsers of browsers also remove encoded dots.
+    let plain = path.to_ascii_lowercase().replace("%2e", ".");
+    if plain.split('/').any(|segment| matches!(segment, "." | "..")) {
         return expected("a URL without `.` and `..` in its path: clients would remove them");
     }
     Ok(path)

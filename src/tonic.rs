@@ -1,11 +1,12 @@
 //! Support for tonic: the layer's services are named gRPC services, and a handler can read the token of a
 //! [`tonic::Request`].
 
-use tonic::{Request, Status, server::NamedService};
+use http::{HeaderMap, header::WWW_AUTHENTICATE};
+use tonic::{Code, Request, Status, metadata::MetadataMap, server::NamedService};
 
 use crate::{
-    Authenticated, BearerAuth,
-    rejection::{Anonymous, Answer, layer_not_installed_text},
+    Authenticated, BearerAuth, RejectionKind,
+    rejection::{Anonymous, Answer, Rejections, layer_not_installed_text},
     require::Require,
 };
 
@@ -40,9 +41,19 @@ where
     let extensions = request.extensions();
     if let Some(token) = extensions.get::<Authenticated<C>>() {
         Ok(token)
-    } else if extensions.get::<Anonymous<C>>().is_some() {
-        Err(Status::unauthenticated(Answer::NotAuthenticated.detail()))
+    } else if let Some(anonymous) = extensions.get::<Anonymous<C>>() {
+        Err(not_authenticated(&anonymous.rejections))
     } else {
         Err(Status::internal(layer_not_installed_text::<C>()))
     }
+}
+
+/// The status has the challenge of the layer, as its own rejections have.
+fn not_authenticated(rejections: &Rejections) -> Status {
+    let mut headers = HeaderMap::new();
+    if let Some(challenge) = rejections.challenges.of(RejectionKind::MissingCredential) {
+        headers.insert(WWW_AUTHENTICATE, challenge.clone());
+    }
+    let detail = Answer::NotAuthenticated.detail();
+    Status::with_metadata(Code::Unauthenticated, detail, MetadataMap::from_headers(headers))
 }

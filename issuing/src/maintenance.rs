@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{self, MissedTickBehavior};
+use tokio::{
+    runtime::Handle,
+    time::{self, MissedTickBehavior},
+};
 
 use super::TokenIssuer;
 use tower_bearer::{
@@ -41,7 +44,14 @@ impl TokenIssuer {
     /// ```
     ///
     /// Nothing else depends on this task. Without it, `last_used_at` stays empty and old rows are not deleted.
+    ///
+    /// # Panics
+    /// If it is called outside a Tokio runtime.
     pub fn spawn_maintenance(&self) -> BackgroundTask {
+        assert!(
+            Handle::try_current().is_ok(),
+            "spawn_maintenance needs a Tokio runtime: call it inside one"
+        );
         let task = self.maintenance().clone();
         let (parts, report) = (Arc::downgrade(&self.0), task.clone());
         task.start(async move {

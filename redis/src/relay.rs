@@ -141,21 +141,23 @@ impl OutboxRelay {
         task
     }
 
-    /// Copies the entries up to the newest one that the last call found, if this relay has the lease.
+    /// Copies the entries up to the newest one that the last call found, if this relay has the lease. Returns whether it
+    /// has.
     async fn look_at_the_backlog(
         &self,
         lease: &mut Option<Lease>,
         newest: &mut i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let lease = match lease {
             Some(lease) => lease,
             none => none.insert(Lease::new()?),
         };
-        if lease.hold(&self.publisher.redis).await? {
-            self.publisher.complete(Some(lease)).await?;
-            (_, *newest) = self.copy_up_to(*newest, Some(lease)).await?;
+        if !lease.hold(&self.publisher.redis).await? {
+            return Ok(false);
         }
-        Ok(())
+        self.publisher.complete(Some(lease)).await?;
+        (_, *newest) = self.copy_up_to(*newest, Some(lease)).await?;
+        Ok(true)
     }
 
     /// Seeds Redis if necessary, copies all entries that are in the outbox by now, and returns how many it has copied.
@@ -239,7 +241,12 @@ impl Running {
         let (mut lease, mut newest) = (None, i64::MIN);
         loop {
             let copied = self.relay.look_at_the_backlog(&mut lease, &mut newest).await;
-            self.report(&copied);
+            match &copied {
+                Ok(true) => self.report(&Ok(())),
+                // Without the lease nothing was tried, so nothing has succeeded.
+                Ok(false) => {}
+                Err(error) => self.report_failure(error),
+            }
             if let (Err(_), Some(lease)) = (copied, &lease) {
                 // Another relay may still reach the store.
                 lease.give_up(&self.relay.publisher.redis).await;
@@ -252,11 +259,13 @@ impl Running {
     fn report(&self, outcome: &Result<(), StoreError>) {
         match outcome {
             Ok(()) => self.task.succeeded(),
-            Err(error) => {
-                self.task.failed(error.kind());
-                telemetry::not_carried(error.kind(), &self.warnings, self.begin.elapsed());
-            }
+            Err(error) => self.report_failure(error),
         }
+    }
+
+    fn report_failure(&self, error: &StoreError) {
+        self.task.failed(error.kind());
+        telemetry::not_carried(error.kind(), &self.warnings, self.begin.elapsed());
     }
 }
 

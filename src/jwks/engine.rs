@@ -17,7 +17,7 @@ use std::{
 };
 
 use arc_swap::Guard;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use tokio::{
     runtime::Handle,
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
@@ -269,12 +269,15 @@ impl Engine {
         }
         self.key_is_missing.notify_one();
         let mut status = self.status.subscribe();
-        let answer = status.wait_for(|status| status.ended != round);
+        let answer = pin!(status.wait_for(|status| status.ended != round));
+        // A task that stops before its attempt has begun ends no attempt.
+        let ended = pin!(self.task.ended());
+        let answered = async { matches!(select(answer, ended).await, Either::Left((Ok(_), _))) };
         // Without a runtime there is no timer: the timeout of the attempt ends the wait.
         if Handle::try_current().is_err() {
-            return answer.await.is_ok();
+            return answered.await;
         }
-        matches!(timeout(self.settings.wait_timeout, answer).await, Ok(Ok(_)))
+        timeout(self.settings.wait_timeout, answered).await.unwrap_or(false)
     }
 }
 

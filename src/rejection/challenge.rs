@@ -98,6 +98,11 @@ impl Challenges {
         Self::new(Parameters { acr_values: values, max_age, ..self.parameters.clone() })
     }
 
+    /// Whether a protected resource is set.
+    pub(crate) fn name_metadata(&self) -> bool {
+        self.parameters.resource_metadata.is_some()
+    }
+
     /// The challenge of a rejection. 503 has no challenge: another credential would not help.
     pub(crate) fn of(&self, kind: RejectionKind) -> Option<&HeaderValue> {
         match kind.answer() {

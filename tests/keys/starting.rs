@@ -129,6 +129,22 @@ async fn shutdown_ends_a_fetch_and_the_requests_that_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_before_the_first_attempt_releases_the_requests_that_wait() {
+    let script = Script::that(Habit::Hangs);
+    let keys = script.keys();
+    let gate = Gate::new(&keys, script.clock());
+    let token = Signer::unknown("a");
+    // The first poll starts the task. The task itself has not run yet when it is stopped.
+    let mut waiting = pin!(gate.says(&token));
+    let first = waiting.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+    assert!(first.is_pending());
+    keys.task().stop();
+    assert_eq!(waiting.await, UNAVAILABLE);
+    assert_eq!(script.clock().seconds(), 0, "no request waited for a timeout");
+    assert!(script.asked_at().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_task_reports_each_failure_and_the_next_success() {
     let script = Script::that(Habit::Fails);
     let keys = script.keys();

@@ -20,8 +20,8 @@ use tower_bearer::{
 
 use crate::common::{
     requests::{
-        Body, NOW, Outcome, authenticator, body, builder, get, layer, open, send, token, token_for,
-        token_with, with_bearer,
+        Body, NOW, Outcome, body, builder, get, layer, open, send, token, token_for, token_with,
+        with_bearer,
     },
     tokens::SECRET,
 };
@@ -97,6 +97,8 @@ fn an_identifier_that_is_not_an_https_url_is_an_error() {
         "https://api.example/\n",
         "https://api.example/../admin",
         "https://api.example/a/./b",
+        "https://api.example/a/%2e%2E/b",
+        "https://api.example/%2e",
     ] {
         let error = ProtectedResource::new(identifier).unwrap_err();
         assert!(matches!(error, ConfigError::InvalidResource(_)), "{identifier:?}: {error}");
@@ -352,8 +354,8 @@ async fn a_cookie_from_another_site_gets_a_challenge_with_the_metadata() {
 
 #[tokio::test]
 async fn the_scope_of_a_challenge_does_not_depend_on_the_token() {
-    let (bearer, require) = layer().with_resource(resource()).and_require_scopes(["admin"]);
-    let service = bearer.optional().layer(require.layer(open()));
+    let layer = layer().with_resource(resource()).optional();
+    let service = layer.layer(layer.require_scopes(["admin"]).layer(open()));
     let scopes = ["", "admi", "orders:read", "offline_access", "secret:of:other:tenant"];
     let mut challenges = Vec::new();
     for scopes in scopes {
@@ -430,7 +432,7 @@ async fn a_token_of_a_weak_or_old_login_gets_a_step_up_challenge() {
         (at(r#""gold""#, &format!("{}.5", NOW - 10)), None),
         (at(r#""GOLD""#, &NOW), rejected),
         (at(r#""""#, &NOW), rejected),
-        (at(r#""silver""#, &"\"now\""), rejected),
+        (at(r#""silver""#, &"\"now\""), invalid),
         (String::new(), rejected),
         (r#","acr":"gold""#.to_owned(), rejected),
         (format!(r#","auth_time":{NOW}"#), rejected),
@@ -439,8 +441,11 @@ async fn a_token_of_a_weak_or_old_login_gets_a_step_up_challenge() {
         (at(r#"["gold"]"#, &NOW), invalid),
         (at(r#""gold""#, &"\"1800000000\""), invalid),
         (at(r#""gold""#, &"null"), invalid),
-        (at(r#""gold""#, &"-1"), invalid),
-        (at(r#""gold""#, &"1e300"), invalid),
+        // Numbers that are not dates after 1970.
+        (at(r#""gold""#, &"-1"), rejected),
+        (at(r#""gold""#, &"1e300"), rejected),
+        (r#","auth_time":"now""#.to_owned(), invalid),
+        (r#","acr":7"#.to_owned(), invalid),
     ] {
         let outcome = step_up(required(), &members).await;
         assert_eq!(outcome.rejection, expected, "{members}");
@@ -517,13 +522,26 @@ async fn a_step_up_challenge_names_the_metadata_in_every_protocol() {
     assert_eq!(outcome.headers["grpc-status"], "16");
 }
 
-#[test]
-fn a_layer_without_a_resource_has_the_challenges_of_before() {
-    let layer = BearerLayer::new(authenticator());
-    let (bearer, _) = layer.clone().and_require_scopes([""; 0]);
-    for kind in RejectionKind::ALL {
-        assert_eq!(layer.challenge(*kind), bearer.challenge(*kind), "{kind}");
-        let challenge = layer.challenge(*kind).map(|value| value.to_str().unwrap());
-        assert!(!challenge.is_some_and(|text| text.contains("resource_metadata")), "{kind}");
+#[tokio::test]
+async fn without_a_resource_a_401_has_neither_scope_nor_metadata() {
+    let error = r#"error="invalid_token", error_description="Token is invalid or expired""#;
+    let invalid = format!(r#"Bearer realm="api", {error}"#);
+    let poor = r#"Bearer realm="api", error="insufficient_scope", scope="admin""#;
+    let layer = layer();
+    let require = layer.require_scopes(["admin"]);
+    for (layer, request, expected) in [
+        (layer.clone(), body(get("/")), r#"Bearer realm="api""#),
+        (layer.clone(), with_bearer("a.b.c"), &*invalid),
+        (layer.clone(), with_bearer(&token()), poor),
+        (layer.clone().optional(), body(get("/")), r#"Bearer realm="api""#),
+        // The layer that let the request through decides how it is rejected.
+        (
+            layer.clone().optional().with_realm("other").unwrap(),
+            body(get("/")),
+            r#"Bearer realm="other""#,
+        ),
+    ] {
+        let outcome = send(layer.layer(require.layer(open())), request).await;
+        assert_eq!(challenge(&outcome), Some(expected));
     }
 }

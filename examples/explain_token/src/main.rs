@@ -59,7 +59,8 @@ async fn run() -> Result<bool, Box<dyn Error>> {
             println!("{HELP}");
             return Ok(true);
         }
-        [other, ..] => return Err(format!("unknown argument {other}").into()),
+        // The argument may be the token.
+        _ => return Err("unknown argument: the token is read from the standard input".into()),
     };
     let issuer = required("ISSUER")?;
     let keys = keys(&issuer)?;
