@@ -16,7 +16,8 @@ pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 
 /// The longest leeway that a policy may set: 5 minutes.
 ///
-/// A revocation lasts until the token's `exp` plus this leeway, even if the policy's own leeway is shorter.
+/// A revocation lasts until the token's `exp`, this leeway and one more minute, even if the policy's own leeway is
+/// shorter.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// Untyped claims: every member of the claims object, known or not.

@@ -145,11 +145,27 @@
 //! | step | files |
 //! |---|---|
 //! | handler | `issuing/src/router/private_token_calls.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
-//! | transaction with entry and outbox row | `sql/src/lib.rs`, `sql/src/token_store/private_tokens.rs`, `sql/src/entries.rs` |
+//! | transaction with entry and outbox row | `sql/src/token_store/mod.rs`, `sql/src/token_store/private_tokens.rs`, `sql/src/entries.rs`, `sql/src/database.rs` (`revoking_step`, commit) |
 //! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local_state.rs` |
 //! | relay | `redis/src/relay.rs`, `redis/src/store.rs`, `redis/src/reconnect.rs`, `redis/src/keys.rs` |
 //! | the other process receives | `redis/src/pushes.rs`, `src/revocation/cache.rs` (`WeakRevocationCache`) |
 //! | its next request is rejected | `src/authenticator.rs`, `src/revocation/check.rs`, `src/revocation/local_state.rs` |
+//!
+//! # Redis is empty
+//!
+//! A Redis without a generation is empty, or has lost its data. A request then gets:
+//!
+//! | the token | answer |
+//! |---|---|
+//! | this process knows that it is revoked | 401 |
+//! | a cached "not revoked" is within the bound, and nothing has put it in doubt | passes. A new push connection puts all answers in doubt, so after a restart of Redis none are left |
+//! | any other, and every token with a deny-list | 503, by default ([`OnUnavailable`](crate::revocation::OnUnavailable)) |
+//!
+//! | deployment | who repairs it |
+//! |---|---|
+//! | Redis, at the first set-up | an operator calls `initialise` once: `cargo run -p resource_server -- --initialise-redis` |
+//! | Redis, after a loss | your program calls `seed` with the entries of its own record. Without a record, a person decides with `initialise` that the lost revocations no longer matter. Never call `initialise` in a start script |
+//! | SQL and Redis | a relay seeds Redis from the database. You do not have to do anything |
 //!
 //! # Deny-list
 //!

@@ -5,6 +5,14 @@
 //! caches answers, shares lookups between requests, limits their time, and decides what a failure means. A store does
 //! none of that. The file `examples/own_store/src/main.rs` in the repository is a complete store with its tests.
 //!
+//! ```toml
+//! [dependencies]
+//! tower-bearer = { version = "0.1", default-features = false }
+//!
+//! [dev-dependencies]
+//! tower-bearer = { version = "0.1", features = ["test-util"] }
+//! ```
+//!
 //! # The rules
 //!
 //! 1. **A lookup that is sent after `revoke` has returned finds the entry**, from any process. Return from `revoke`

@@ -1,5 +1,5 @@
 //! The data of revocation: the things that can be revoked, revocation entries, and the question whether a token is
-//! revoked. Only this module adds the margin after a token's expiry.
+//! revoked. Stores keep the dates as they are: only this module adds the margin after a token's expiry.
 
 use std::{
     fmt,

@@ -76,6 +76,9 @@ use crate::BoxFuture;
 /// A lookup that any process sends after [`revoke`](Self::revoke) has returned answers [`Verdict::Revoked`]. If a
 /// replica that lags behind may answer it, its lag adds to the bound of every [`RevocationCache`] in front of the
 /// store.
+///
+/// To write your own store, see [`guide::revocation_store`](crate::guide::revocation_store). The feature `test-util` has
+/// a conformance suite for it, `test_util::revocation_conformance`.
 pub trait RevocationStore: Send + Sync + 'static {
     /// Checks in one step whether any of the [things](Lookup::things) of a token is revoked.
     ///
