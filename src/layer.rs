@@ -317,15 +317,12 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// admin.merge(orders)
     /// # }
     /// ```
-    pub fn and_require_scopes(
-        mut self,
-        scopes: impl Into<RequiredScopes>,
-    ) -> (Self, RequireLayer<C>) {
-        let scopes = scopes.into();
-        let rejections = self.rejections_mut();
+    pub fn and_require_scopes(&self, scopes: impl Into<RequiredScopes>) -> (Self, RequireLayer<C>) {
+        let (mut bearer, scopes) = (self.clone(), scopes.into());
+        let rejections = bearer.rejections_mut();
         rejections.challenges = rejections.challenges.with_scopes(scopes.iter());
-        let require = self.require_scopes(scopes);
-        (self, require)
+        let require = bearer.require_scopes(scopes);
+        (bearer, require)
     }
 
     /// Returns a layer that requires an authentication of the user (RFC 9470). If the token does not show one, it

@@ -22,8 +22,8 @@ const BATCH: usize = 500;
 /// How many steps one call makes. The next call deletes the rest.
 const BATCHES: usize = 200;
 
-/// How much longer than needed rows are kept.
-const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much longer than needed rows are kept. This is not the margin of revocation entries, `KEEP_AFTER_EXPIRY`.
+const KEEP_ROWS_LONGER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl TokenIssuer {
     /// Starts the background task of this issuer, and gives its handle. The task calls [`maintain`](Self::maintain) at
@@ -108,5 +108,5 @@ pub(super) fn over_by(start: Moment, clock: &dyn Clock) -> UnixTime {
     let now = Moment::of(clock);
     let passed = now.monotonic.saturating_sub(start.monotonic);
     let steady = start.unix_time.saturating_add(passed);
-    UnixTime::from_secs(now.unix_time.min(steady).saturating_sub(MARGIN).as_secs())
+    UnixTime::from_secs(now.unix_time.min(steady).saturating_sub(KEEP_ROWS_LONGER).as_secs())
 }

@@ -1,8 +1,8 @@
 //! Every setting: its default, and why.
 //!
 //! The rule behind all defaults: **the layer rejects everything that you did not allow**. A setting that gives up a
-//! check is called `allow_*`. So `grep -rnE 'allow_|optional\(|OnUnavailable'` finds the places where a service accepts
-//! more than this page says. The other settings are lengths and limits.
+//! check is called `allow_*`, or `optional`. So `grep -rnE 'allow_|optional\(|OnUnavailable'` finds the places where a service accepts
+//! more than this page says. The other settings do not accept more.
 //!
 //! # Which requests need a token
 //!
@@ -69,7 +69,7 @@
 //! | a store that cannot answer | 503 | otherwise an attacker who disturbs the store could use a revoked token | [`with_on_unavailable`](crate::RevocationCache::with_on_unavailable) |
 //! | the timeout of a lookup | 1 second | a request should fail before its client gives up | [`with_lookup_timeout`](crate::RevocationCache::with_lookup_timeout) |
 //! | cached "not revoked" answers | 100 000 | an answer that was dropped costs one more lookup | [`with_capacity`](crate::RevocationCache::with_capacity) |
-//! | revocation entries | all are kept, until 6 minutes after the latest `exp` of the tokens that they affect: for a token its own, for a subject or session the date of the revocation, the leeway and the longest lifetime (400 days, if the policy has no maximum), for a key at least 400 days | without its entry a revoked token would be accepted | cannot be changed |
+//! | revocation entries | all are kept, until 6 minutes after the latest `exp` of the tokens that they affect: for a token its own, for a subject or session the date of the revocation, the leeway and the longest lifetime (400 days, if the policy has no maximum), for a key at least 400 days. `TokenIssuer` keeps cut-offs 12 and sessions 6 minutes longer, because another clock may be ahead. SQL rows stay one more day | without its entry a revoked token would be accepted | cannot be changed |
 //! | the clocks | the clock of the system | tests use others | [`with_clock`](crate::RevocationCache::with_clock), [`with_clock`](crate::revocation::MemoryStore::with_clock), `tower_bearer_redis::DenyList::with_clock` |
 //!
 //! # Keys from the network (feature `jwks`)

@@ -146,9 +146,10 @@
 //! |---|---|
 //! | handler | `issuing/src/router/private_token_calls.rs`, `issuing/src/private_tokens.rs`, `issuing/src/issuer.rs` (`caller`) |
 //! | transaction with entry and outbox row | `sql/src/token_store/mod.rs`, `sql/src/token_store/private_tokens.rs`, `sql/src/entries.rs`, `sql/src/database.rs` (`revoking_step`, commit) |
-//! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/local_state.rs` |
-//! | relay | `redis/src/relay.rs`, `redis/src/store.rs`, `redis/src/reconnect.rs`, `redis/src/keys.rs` |
-//! | the other process receives | `redis/src/pushes.rs`, `src/revocation/cache.rs` (`WeakRevocationCache`) |
+//! | memory of this process | `src/revocation/cache.rs` (`apply`), `src/revocation/check.rs`, `src/revocation/local_state.rs` |
+//! | outbox to relay | `src/revocation/outbox.rs` (`NewEntries`), `sql/src/store.rs` (`new_entries`), `sql/src/outbox.rs` (`outbox_done`) |
+//! | relay | `redis/src/relay.rs`, `redis/src/store.rs`, `redis/src/keys.rs`, `redis/src/reconnect.rs` |
+//! | the other process receives | `redis/src/pushes.rs`, `redis/src/keys.rs`, `src/revocation/cache.rs` (`WeakRevocationCache`) |
 //! | its next request is rejected | `src/authenticator.rs`, `src/revocation/check.rs`, `src/revocation/local_state.rs` |
 //!
 //! # Redis is empty

@@ -121,8 +121,8 @@
 //! | `failed` | any | the store is your own: look at its log |
 //! | `panicked` | any | a defect of the store: the panic hook has its text |
 //! | `not_seeded` | Redis | Redis is empty: see [`deployments`](super::deployments) |
-//! | `went_backwards`, `evicted` | Redis | Redis has lost entries: seed it again. After an eviction set `noeviction` and run `CONFIG RESETSTAT` first |
-//! | `evicting` | Redis | set `maxmemory-policy` to `noeviction`, and seed Redis again |
+//! | `went_backwards`, `evicted` | Redis | Redis has lost entries: a relay seeds it by itself; without a relay, seed it again. After an eviction set `noeviction` and run `CONFIG RESETSTAT` first |
+//! | `evicting` | Redis | set `maxmemory-policy` to `noeviction`. A relay then seeds Redis by itself; without a relay, seed it again |
 //! | `replica` | Redis | connect to the master |
 //! | `down`, `dial`, `wire`, `tls` | Redis | Redis cannot be reached, or its certificate is not trusted. The process reconnects by itself |
 //! | `stopped` | Redis | your code has stopped the task of the `RedisStore`: connect a new store |

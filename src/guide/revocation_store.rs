@@ -5,12 +5,15 @@
 //! caches answers, shares lookups between requests, limits their time, and decides what a failure means. A store does
 //! none of that. The file `examples/own_store/src/main.rs` in the repository is a complete store with its tests.
 //!
+//! A crate with a store needs this much of tower-bearer. The example is also a program, and so has more dependencies.
+//!
 //! ```toml
 //! [dependencies]
 //! tower-bearer = { version = "0.1", default-features = false }
 //!
 //! [dev-dependencies]
 //! tower-bearer = { version = "0.1", features = ["test-util"] }
+//! tokio = { version = "1", features = ["macros", "rt"] }
 //! ```
 //!
 //! # The rules
