@@ -260,7 +260,7 @@ fn is_challenge(input: &Input<'_>, answer: &Answer, refusal: Refusal) {
     assert_eq!(challenge.remove("error").as_deref(), refusal.error());
     let description = challenge.remove("error_description");
     assert_eq!(description.is_some(), refusal == Refusal::TokenNotValid);
-    let metadata = input.metadata.filter(|_| refusal.status() == 401);
+    let metadata = input.metadata.filter(|_| matches!(refusal.status(), 401 | 403));
     assert_eq!(challenge.remove("resource_metadata").as_deref(), metadata);
     let scope = challenge.remove("scope");
     if let Some(scope) = scope {
