@@ -1,10 +1,11 @@
-//! Layers that require more of a token that is already authenticated: scopes, or a condition of your own.
+//! Layers that require more of a token that is already authenticated: scopes, a login, or a condition of your own.
 //!
-//! [`BearerLayer::require_scopes`](crate::BearerLayer::require_scopes) and
+//! [`BearerLayer::require_scopes`](crate::BearerLayer::require_scopes),
+//! [`BearerLayer::require_authentication`](crate::BearerLayer::require_authentication) and
 //! [`BearerLayer::require`](crate::BearerLayer::require) make a [`RequireLayer`]. Put it behind that layer:
 //!
-//! 1. A token that satisfies the demand passes.
-//! 2. For any other token the layer answers 403 (RFC 6750 section 3.1).
+//! 1. A token that satisfies the requirement passes.
+//! 2. For any other token the layer answers 403 (RFC 6750 section 3.1), or 401 if a login is required (RFC 9470).
 //! 3. For an anonymous request, which an optional layer let through, it answers 401.
 //! 4. A CORS preflight request that the bearer layer let through passes: it has no token to check.
 //! 5. For a request that has not passed a layer for `C` it answers 500, with a text that names `C`.
@@ -33,7 +34,7 @@ use crate::{
     rejection::{Anonymous, Rejections, is_acr_value, layer_not_installed},
 };
 
-/// Rejects tokens that do not satisfy a demand.
+/// Rejects tokens that do not satisfy a requirement.
 ///
 /// Cloning is cheap: all settings are behind one `Arc`.
 #[must_use = "a layer does nothing until it is put around a service"]

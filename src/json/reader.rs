@@ -7,7 +7,7 @@ use super::value::{Member, Members, Object, Span, Text, Value, ValueKind, read_e
 /// The maximum number of nesting levels, including the outermost object.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// NamesOfObject with this prefix have a special meaning in serde_json. Any crate of a build can enable the features that add
+/// Names with this prefix have a special meaning in serde_json. Any crate of a build can enable the features that add
 /// it.
 pub(super) const PRIVATE_TO_SERDE: &str = "$serde_json::private::";
 
