@@ -306,9 +306,10 @@ mod postgres {
 
 /// The migrations for SQLite and for PostgreSQL, in order. Never change one; only add new ones. The version of a
 /// database is the number of migrations that it has run.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql")),
     (include_str!("schema/sqlite_2.sql"), include_str!("schema/postgres_2.sql")),
+    (include_str!("schema/sqlite_3.sql"), include_str!("schema/postgres_3.sql")),
 ];
 
 /// An arbitrary number. It must be the same in every process.
