@@ -30,7 +30,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use tower_bearer::{Algorithm, RejectionKind, jws::SigningKey};
 //! use tower_bearer_issuing::{
-//!     Account, Credentials, MemoryAccounts, Passwords, StoredAccount, TokenIssuer, hash_password,
+//!     Account, ClientInfo, Credentials, MemoryAccounts, Passwords, StoredAccount, TokenIssuer, hash_password,
 //!     store::MemoryTokenStore,
 //! };
 //!
@@ -45,7 +45,8 @@
 //! )
 //! .build()?;
 //!
-//! let login = issuer.log_in(&Credentials::new("ada@example.org", "a long one"), None).await?;
+//! let credentials = Credentials::new("ada@example.org", "a long one");
+//! let login = issuer.log_in(&credentials, &ClientInfo::new()).await?;
 //! let user = issuer.authenticator().authenticate(&login.tokens.access_token).await?;
 //! assert_eq!(user.registered().subject(), Some("7"));
 //!
@@ -67,6 +68,7 @@ extern crate self as tower_bearer_issuing;
 
 mod accounts;
 mod claims;
+mod client;
 mod error;
 mod issuer;
 mod known_devices;
@@ -90,6 +92,7 @@ pub use self::accounts::{
     Account, AccountStore, Accounts, AccountsError, Credentials, MemoryAccounts, StoredAccount,
     normalize_email,
 };
+pub use self::client::ClientInfo;
 pub use self::error::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};
 pub use self::issuer::{TokenIssuer, TokenIssuerBuilder};
 pub use self::passwords::{HashingFailed, MAX_EMAIL, MAX_PASSWORD, Passwords, hash_password};
@@ -97,7 +100,10 @@ pub use self::private_tokens::CreatedPrivateToken;
 pub use self::router::TokenApi;
 pub use self::sessions::{Login, TokenPair};
 pub use self::signing_keys::SigningKeys;
-pub use self::store::{ListQuery, Page, PrivateToken, PrivateTokenPage, SortBy, TokenStore};
+pub use self::store::{
+    ListQuery, Page, PrivateToken, PrivateTokenPage, Session, SessionPage, SessionQuery,
+    SessionSortBy, SortBy, TokenStore,
+};
 
 /// Compiles the example in the README.
 #[cfg(all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto")))]

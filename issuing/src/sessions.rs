@@ -3,7 +3,8 @@
 use std::{fmt, net::IpAddr, time::Duration};
 
 use super::{
-    Account, AccountsError, Credentials, LogOutError, LoginError, RefreshError, TokenIssuer,
+    Account, AccountsError, ClientInfo, Credentials, LogOutError, LoginError, RefreshError,
+    TokenIssuer,
     claims::{
         ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, REFRESH_TYP, RefreshClaims, TokenType, random_id,
         sha256,
@@ -11,7 +12,7 @@ use super::{
     issuer::{MayHaveRevoked, no_signature},
     normalize_email,
     revoking::subject,
-    store::{Insertion, NewRefreshToken, Owner, RefreshRotation, RefreshUse},
+    store::{Insertion, NewRefreshToken, NewSession, Owner, RefreshRotation, RefreshUse},
     throttle::Attempt,
 };
 use tower_bearer::{
@@ -59,11 +60,8 @@ impl fmt::Debug for TokenPair {
 }
 
 impl TokenIssuer {
-    /// Logs a user in: begins a session.
-    ///
-    /// `peer` is the client's address, as far as the service knows it. Behind a proxy, it is the address that the proxy
-    /// vouches for. Without it, only the limit of the account applies, so anyone who guesses passwords of an account
-    /// locks it out.
+    /// Logs a user in: begins a session. `client` has the client's address, by which log-ins are limited, and its user
+    /// agent, which the owner sees in the list of sessions.
     ///
     /// # Errors
     /// [`LoginError::NoActiveAccount`] for an unknown user, an inactive user and a wrong password alike.
@@ -73,9 +71,9 @@ impl TokenIssuer {
     pub async fn log_in(
         &self,
         credentials: &Credentials,
-        peer: Option<IpAddr>,
+        client: &ClientInfo,
     ) -> Result<Login, LoginError> {
-        let outcome = self.try_to_log_in(credentials, peer).await;
+        let outcome = self.try_to_log_in(credentials, client).await;
         telemetry::log_in_tried(&outcome);
         outcome
     }
@@ -83,8 +81,9 @@ impl TokenIssuer {
     async fn try_to_log_in(
         &self,
         credentials: &Credentials,
-        peer: Option<IpAddr>,
+        client: &ClientInfo,
     ) -> Result<Login, LoginError> {
+        let peer = client.address();
         if !self.accounts().is_well_formed(credentials) {
             return Err(LoginError::NoActiveAccount);
         }
@@ -100,7 +99,7 @@ impl TokenIssuer {
                 return Err(other);
             }
         };
-        let opened = self.open(credentials, account, begun).await;
+        let opened = self.open(credentials, account, client, begun).await;
         // The password was hashed and was right. That counts even if the store fails afterwards. Otherwise the owner of
         // an account could cause hashes without a limit for as long as no session can be opened.
         if !matches!(opened, Err(LoginError::NoActiveAccount)) {
@@ -147,10 +146,11 @@ impl TokenIssuer {
         &self,
         credentials: &Credentials,
         mut account: Account,
+        client: &ClientInfo,
         begun: UnixTime,
     ) -> Result<Login, LoginError> {
         let owner = self.owner(&account.subject);
-        let session = self.open_session(&owner).await?;
+        let session = self.open_session(&owner, client).await?;
         if self.was_cut_off_since(begun, &owner).await? {
             account = self.authenticate(credentials).await?;
             if account.subject != owner.subject {
@@ -277,12 +277,17 @@ impl TokenIssuer {
     }
 
     /// Makes and stores the first refresh token of a new session. The token is not signed yet.
-    async fn open_session(&self, owner: &Owner) -> Result<Refresh, StoreError> {
+    async fn open_session(
+        &self,
+        owner: &Owner,
+        client: &ClientInfo,
+    ) -> Result<Refresh, StoreError> {
         let sid = random_id().map_err(no_signature)?;
         let mut date = self.date();
         loop {
             let first = self.new_refresh(owner, &sid, date.iat)?;
-            match self.store().open_session(&first.record).await? {
+            let new = NewSession::new(first.record.clone()).with_user_agent(client.user_agent());
+            match self.store().open_session(&new).await? {
                 Insertion::Done(()) => return Ok(first),
                 Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
                 Insertion::QuotaReached => {

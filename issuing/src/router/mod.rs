@@ -95,7 +95,7 @@ use ::axum::{
 };
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, WWW_AUTHENTICATE},
+    header::{ALLOW, CACHE_CONTROL, USER_AGENT, WWW_AUTHENTICATE},
     request::Parts,
 };
 use tower_layer::Layer as _;
@@ -105,7 +105,7 @@ use self::{
     public_url::PublicUrl,
     responses::{ApiError, Rejected},
 };
-use super::{TokenIssuer, rate::Limit};
+use super::{ClientInfo, TokenIssuer, rate::Limit};
 use tower_bearer::{BearerLayer, ConfigError, RejectionKind, rejection::Responder};
 
 /// The HTTP API of an issuer, with the settings of the service. The [module](self) lists the rules.
@@ -274,17 +274,22 @@ async fn not_cached(mut response: Response) -> Response {
     response
 }
 
-/// The address of the client, if it is known.
-struct ClientAddress(Option<IpAddr>);
+/// The address of the client, and the header `User-Agent`. Several headers count as none.
+struct Client(ClientInfo);
 
-impl FromRequestParts<Arc<TokenApi>> for ClientAddress {
+impl FromRequestParts<Arc<TokenApi>> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(
         parts: &mut Parts,
         api: &Arc<TokenApi>,
     ) -> Result<Self, Infallible> {
-        Ok(Self((api.peer_address)(parts)))
+        let client = ClientInfo::from((api.peer_address)(parts));
+        let mut user_agents = parts.headers.get_all(USER_AGENT).iter();
+        Ok(Self(match (user_agents.next(), user_agents.next()) {
+            (Some(name), None) => client.with_user_agent(&String::from_utf8_lossy(name.as_bytes())),
+            _ => client,
+        }))
     }
 }
 

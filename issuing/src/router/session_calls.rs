@@ -13,7 +13,7 @@ use crate::router::responses::{Coded, Detail};
 use crate::{
     Credentials, Login, TokenPair,
     router::{
-        ClientAddress, TokenApi,
+        Client, TokenApi,
         fields::Field,
         responses::{ApiError, FieldErrors, Json},
     },
@@ -34,10 +34,10 @@ use tower_bearer::Authenticated;
 ))]
 pub(super) async fn login(
     State(api): State<Arc<TokenApi>>,
-    ClientAddress(address): ClientAddress,
+    Client(client): Client,
     Json(body): Json<LoginRequest>,
 ) -> Result<Json<LoggedIn>, ApiError> {
-    let login = api.issuer.log_in(&body.into_credentials()?, address).await?;
+    let login = api.issuer.log_in(&body.into_credentials()?, &client).await?;
     Ok(Json(login.into()))
 }
 

@@ -60,13 +60,7 @@ impl ListQuery {
     /// exist. For stores.
     #[must_use]
     pub fn locate(&self, count: u64) -> Option<(u64, u64)> {
-        let size = u64::from(self.page_size.max(1));
-        let last = count.div_ceil(size).max(1);
-        let number = match self.page {
-            Page::Number(number) => number,
-            Page::Last => last,
-        };
-        (1..=last).contains(&number).then(|| (number, (number - 1) * size))
+        self.page.locate(count, self.page_size)
     }
 }
 
@@ -98,6 +92,19 @@ pub enum Page {
     Number(u64),
     /// The last page.
     Last,
+}
+
+impl Page {
+    /// The number of this page among `count` items, and how many items come before it.
+    pub(super) fn locate(self, count: u64, page_size: u32) -> Option<(u64, u64)> {
+        let size = u64::from(page_size.max(1));
+        let last = count.div_ceil(size).max(1);
+        let number = match self {
+            Self::Number(number) => number,
+            Self::Last => last,
+        };
+        (1..=last).contains(&number).then(|| (number, (number - 1) * size))
+    }
 }
 
 /// A page of private tokens.

@@ -14,9 +14,9 @@ use self::{
     rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
 };
 use super::{
-    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateRotation,
-    PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, Step,
-    TokenStore, TokenUse,
+    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, NewSession, Owner,
+    PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
+    RotatedPrivateToken, Step, TokenStore, TokenUse,
 };
 use tower_bearer::{
     BoxFuture, UnixTime,
@@ -148,7 +148,7 @@ impl State {
         Called::Done(step(self))
     }
 
-    fn open_session(&mut self, first: &NewRefreshToken) -> Insertion<()> {
+    fn open_session(&mut self, NewSession { first, .. }: &NewSession) -> Insertion<()> {
         if let Some(cut_off) = self.in_the_way(&first.owner, first.issued_at) {
             return Insertion::CutOff(cut_off);
         }
@@ -286,8 +286,8 @@ impl State {
 }
 
 impl TokenStore for MemoryTokenStore {
-    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>> {
-        done(self.state().open_session(first))
+    fn open_session<'a>(&'a self, new: &'a NewSession) -> Step<'a, Insertion<()>> {
+        done(self.state().open_session(new))
     }
 
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {

@@ -29,15 +29,17 @@ pub mod conformance;
 mod list;
 mod memory;
 mod records;
+mod session_list;
 
 use std::{fmt, sync::Arc};
 
 pub use self::list::{ListQuery, Page, PrivateTokenPage, SortBy, fold};
 pub use self::memory::MemoryTokenStore;
 pub use self::records::{
-    Insertion, NewPrivateToken, NewRefreshToken, Owner, PrivateRotation, PrivateToken,
-    RefreshRotation, RefreshUse, RotatedPrivateToken, TokenUse,
+    Insertion, NewPrivateToken, NewRefreshToken, NewSession, Owner, PrivateRotation, PrivateToken,
+    RefreshRotation, RefreshUse, RotatedPrivateToken, Session, TokenUse,
 };
+pub use self::session_list::{SessionPage, SessionQuery, SessionSortBy};
 use tower_bearer::{
     BoxFuture, UnixTime,
     revocation::{Lookup, Revocable, RevocationEntry, StoreError, outbox::Outbox},
@@ -51,10 +53,10 @@ pub type Step<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// An error means that the step was not, or may not have been, taken. With [`StoreError::with_nothing_written`] the
 /// store reports that the step was certainly not taken.
 pub trait TokenStore: Outbox {
-    /// Begins a session: stores its first refresh token.
+    /// Begins a session: stores it and its first refresh token.
     ///
-    /// [`Insertion::CutOff`] if `first.issued_at` is not later than the owner's cut-off. Nothing is stored then.
-    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>>;
+    /// [`Insertion::CutOff`] if `new.first.issued_at` is not later than the owner's cut-off. Nothing is stored then.
+    fn open_session<'a>(&'a self, new: &'a NewSession) -> Step<'a, Insertion<()>>;
 
     /// Uses a refresh token once. The first call puts `rotation.successor` in its place. No later call does.
     ///

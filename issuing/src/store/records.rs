@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use crate::claims::ACCESS_LIFETIME;
 use tower_bearer::{UnixTime, revocation::RevocationEntry};
 
 /// The owner of tokens: a subject of an issuer. The issuer is part of it, so that two issuers on one store cannot reach
@@ -59,6 +60,79 @@ impl NewRefreshToken {
             issued_at,
             expires_at,
             hash,
+        }
+    }
+
+    /// The latest `exp` of the two tokens that are issued together: this refresh token, and an access token. After
+    /// this time a session has no valid token, unless it was refreshed.
+    #[must_use]
+    pub fn session_expires_at(&self) -> UnixTime {
+        self.expires_at.max(self.issued_at + ACCESS_LIFETIME)
+    }
+}
+
+/// A session that begins.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewSession {
+    /// Its first refresh token.
+    pub first: NewRefreshToken,
+    /// The name that the client gave itself, at most 200 characters.
+    pub user_agent: Option<Arc<str>>,
+}
+
+impl NewSession {
+    /// A session of an unknown client.
+    #[must_use]
+    pub fn new(first: NewRefreshToken) -> Self {
+        Self { first, user_agent: None }
+    }
+
+    /// Sets the name that the client gave itself. Default: unknown.
+    #[must_use]
+    pub fn with_user_agent(mut self, user_agent: Option<&str>) -> Self {
+        self.user_agent = user_agent.map(Into::into);
+        self
+    }
+}
+
+/// A session of an unknown client.
+impl From<NewRefreshToken> for NewSession {
+    fn from(first: NewRefreshToken) -> Self {
+        Self::new(first)
+    }
+}
+
+/// A session, as its owner may see it.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Session {
+    /// Its number. It is unique within the store and never used again.
+    pub id: i64,
+    /// The time of the log-in.
+    pub created_at: UnixTime,
+    /// `iat` of its latest refresh token: the time of the log-in, or of the latest refresh.
+    pub last_used_at: UnixTime,
+    /// The latest `exp` of its tokens ([`NewRefreshToken::session_expires_at`]).
+    pub expires_at: UnixTime,
+    /// The name that the client gave itself at the log-in. `None` if it is unknown.
+    pub user_agent: Option<Arc<str>>,
+    /// Whether this is the session of the access token that lists it.
+    pub is_current: bool,
+}
+
+impl Session {
+    /// The session that `new` began, with its number. It is not the caller's.
+    #[must_use]
+    pub fn new(id: i64, new: &NewSession) -> Self {
+        let NewSession { first, user_agent } = new;
+        Self {
+            id,
+            created_at: first.issued_at,
+            last_used_at: first.issued_at,
+            expires_at: first.session_expires_at(),
+            user_agent: user_agent.clone(),
+            is_current: false,
         }
     }
 }
@@ -310,6 +384,7 @@ macro_rules! debug_without_content {
 debug_without_content! {
     "Owner" Owner,
     "NewRefreshToken" NewRefreshToken,
+    "NewSession" NewSession,
     "RefreshRotation" RefreshRotation,
     "NewPrivateToken" NewPrivateToken,
     "RotatedPrivateToken" RotatedPrivateToken,
@@ -319,6 +394,12 @@ debug_without_content! {
 impl fmt::Debug for PrivateToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PrivateToken").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -10,10 +10,11 @@ use std::{
 
 use super::{DAY, Everybody, ISSUER, NOW, log_in, refusal};
 use crate::{
-    Credentials, LoginError, PrivateTokenError, RefreshError, RevokeAllError, TokenIssuer,
+    ClientInfo, Credentials, LoginError, PrivateTokenError, RefreshError, RevokeAllError,
+    TokenIssuer,
     store::{
-        Called, Caller, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken, NewRefreshToken,
-        Owner, PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
+        Called, Caller, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken, NewSession, Owner,
+        PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
         RotatedPrivateToken, Step, TokenStore, TokenUse,
     },
 };
@@ -93,7 +94,7 @@ macro_rules! mute {
 }
 
 mute! {
-    open_session(first: &'a NewRefreshToken) -> Insertion<()>;
+    open_session(new: &'a NewSession) -> Insertion<()>;
     use_refresh(rotation: &'a RefreshRotation) -> RefreshUse;
     create_private(caller: &'a Caller, token: &'a NewPrivateToken) -> Called<Insertion<PrivateToken>>;
     list_private(caller: &'a Caller, query: &'a ListQuery, now: UnixTime) -> Called<Option<PrivateTokenPage>>;
@@ -231,10 +232,10 @@ async fn a_right_password_is_counted_although_the_store_is_gone() {
     let issuer = issuer_on(Arc::default(), Arc::new(AtomicBool::new(true)));
     let ada = Credentials::new("ada", "right");
     for _ in 0..30 {
-        let failed = issuer.log_in(&ada, None).await;
+        let failed = issuer.log_in(&ada, &ClientInfo::new()).await;
         assert!(matches!(failed, Err(LoginError::Unavailable(_))));
     }
-    let next = issuer.log_in(&ada, None).await;
+    let next = issuer.log_in(&ada, &ClientInfo::new()).await;
     assert!(matches!(next, Err(LoginError::Throttled { .. })), "{next:?}");
 }
 
@@ -261,7 +262,7 @@ async fn a_failure_to_note_a_device_does_not_fail_the_log_in() {
     let noted_by_a_log_in = async || {
         noted.store(0, Ordering::Relaxed);
         let home = Some([198, 51, 100, 7].into());
-        issuer.log_in(&Credentials::new("ada", "right"), home).await.unwrap();
+        issuer.log_in(&Credentials::new("ada", "right"), &home.into()).await.unwrap();
         noted.load(Ordering::Relaxed)
     };
     is_forgetful.store(true, Ordering::Relaxed);

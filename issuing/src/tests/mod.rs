@@ -10,7 +10,9 @@ mod waiting;
 use std::time::Duration;
 
 use self::any_store::{DAY, Everybody, ISSUER, NOW, overtaken, refusal, replicas};
-use super::{Credentials, TokenIssuer, TokenIssuerBuilder, TokenPair, store::MemoryTokenStore};
+use super::{
+    ClientInfo, Credentials, TokenIssuer, TokenIssuerBuilder, TokenPair, store::MemoryTokenStore,
+};
 use tower_bearer::{Algorithm, Authenticated, claims::ManualClock, jws::SigningKey};
 
 const fn secs(seconds: u64) -> Duration {
@@ -39,7 +41,8 @@ fn issuer() -> (TokenIssuer, ManualClock) {
 }
 
 async fn log_in(issuer: &TokenIssuer, name: &str) -> (TokenPair, Authenticated) {
-    let tokens = issuer.log_in(&Credentials::new(name, "right"), None).await.unwrap().tokens;
+    let tokens =
+        issuer.log_in(&Credentials::new(name, "right"), &ClientInfo::new()).await.unwrap().tokens;
     let access = issuer.authenticator().authenticate(&tokens.access_token).await.unwrap();
     (tokens, access)
 }
@@ -48,7 +51,7 @@ async fn log_in(issuer: &TokenIssuer, name: &str) -> (TokenPair, Authenticated) 
 fn every_call_can_be_made_from_a_handler() {
     fn is_send<T: Send>(_: &T) {}
     fn handlers(issuer: &TokenIssuer, access: &Authenticated, credentials: &Credentials) {
-        is_send(&issuer.log_in(credentials, None));
+        is_send(&issuer.log_in(credentials, &ClientInfo::new()));
         is_send(&issuer.refresh(""));
         is_send(&issuer.log_out(access, ""));
         is_send(&issuer.create_private_token(access, "", NOW));

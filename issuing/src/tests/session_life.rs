@@ -9,7 +9,8 @@ use std::{
 
 use super::{DAY, Everybody, ISSUER, NOW, builder, issuer, log_in, refusal, secs};
 use crate::{
-    Credentials, LogOutError, LoginError, RefreshError, TokenIssuer, store::MemoryTokenStore,
+    ClientInfo, Credentials, LogOutError, LoginError, RefreshError, TokenIssuer,
+    store::MemoryTokenStore,
 };
 use tower_bearer::{
     Algorithm, RejectionKind,
@@ -57,7 +58,7 @@ async fn a_cut_off_that_comes_while_tokens_are_signed_reaches_all_of_them() {
         .build()
         .unwrap();
     let credentials = Credentials::new("ada", "right");
-    let first = slow.log_in(&credentials, None).await.unwrap().tokens;
+    let first = slow.log_in(&credentials, &ClientInfo::new()).await.unwrap().tokens;
     let second = slow.refresh(&first.refresh_token).await.unwrap();
     other.revoke_subject("ada").await.unwrap();
     clock.advance(Duration::from_secs(60));
@@ -199,7 +200,7 @@ async fn revoke_all_ends_everything_and_who_logs_in_at_once_is_let_in() {
 async fn a_wrong_password_is_rejected_and_the_sixth_attempt_is_throttled() {
     let (issuer, clock) = issuer();
     let try_with = async |name: &str, password: &str| {
-        issuer.log_in(&Credentials::new(name, password), None).await.map(drop)
+        issuer.log_in(&Credentials::new(name, password), &ClientInfo::new()).await.map(drop)
     };
     for name in ["ada", "ADA", "Ada", "ada", "ada"] {
         assert!(matches!(try_with(name, "wrong").await, Err(LoginError::NoActiveAccount)));
@@ -219,7 +220,7 @@ async fn a_known_client_logs_in_during_an_attack_and_busy_is_not_a_failure() {
     let (issuer, _) = issuer();
     let from = async |host: u8, password: &str| {
         let peer = Some(IpAddr::from([192, 0, 2, host]));
-        issuer.log_in(&Credentials::new("ada", password), peer).await.map(drop)
+        issuer.log_in(&Credentials::new("ada", password), &peer.into()).await.map(drop)
     };
     from(1, "right").await.unwrap();
     for host in 2..100 {

@@ -9,8 +9,8 @@ use tower_bearer::{Algorithm, claims::ManualClock, jws::SigningKey};
 
 use super::{ISSUER, NOW};
 use crate::{
-    Account, Credentials, LoginError, MemoryAccounts, Passwords, StoredAccount, TokenIssuer,
-    hash_password, store::MemoryTokenStore,
+    Account, ClientInfo, Credentials, LoginError, MemoryAccounts, Passwords, StoredAccount,
+    TokenIssuer, hash_password, store::MemoryTokenStore,
 };
 
 /// The issuer has read the old password hash, and the log-in waits for a permit to hash.
@@ -30,7 +30,7 @@ async fn a_log_in_that_waits_for_its_hash_is_checked_again() {
     let issuer = TokenIssuer::builder(ISSUER, "api", key, store, passwords);
     let issuer = issuer.with_clock(clock).build().unwrap();
     let log_in = async |password: &str| {
-        issuer.log_in(&Credentials::new("ada@example.org", password), None).await
+        issuer.log_in(&Credentials::new("ada@example.org", password), &ClientInfo::new()).await
     };
 
     let slot = slots.acquire().await.unwrap();

@@ -16,7 +16,7 @@ use tower_bearer::{
 use tower_bearer_issuing::{
     ListQuery, PrivateToken, PrivateTokenPage, TokenStore,
     store::{
-        Called, Caller, Insertion, MemoryTokenStore, NewPrivateToken, NewRefreshToken, Owner,
+        Called, Caller, Insertion, MemoryTokenStore, NewPrivateToken, NewSession, Owner,
         PrivateRotation, RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenUse,
     },
 };
@@ -85,8 +85,8 @@ impl RevocationStore for Wire {
 }
 
 impl TokenStore for Wire {
-    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>> {
-        self.through(self.store.open_session(first))
+    fn open_session<'a>(&'a self, new: &'a NewSession) -> Step<'a, Insertion<()>> {
+        self.through(self.store.open_session(new))
     }
 
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse> {

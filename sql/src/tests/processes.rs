@@ -101,7 +101,7 @@ async fn a_session_that_ends_while_it_is_rotated_has_no_valid_successor(url: &st
     for n in 0..ROUNDS {
         let sid = format!("s{n}");
         let (first, next) = (format!("{n}.1"), format!("{n}.2"));
-        one.open_session(&refresh(&sid, &first)).await.unwrap();
+        one.open_session(&refresh(&sid, &first).into()).await.unwrap();
         let rotation = rotation(&sid, &first, &next);
         let what = entry(session(&sid), NOW + HOUR);
         let (used, ended) = tokio::join!(one.use_refresh(&rotation), other.revoke(&what));
@@ -137,7 +137,7 @@ async fn one_of_two_stores_rotates(url: &str) {
     for n in 0..ROUNDS {
         let sid = format!("s{n}");
         let first = format!("{n}.1");
-        one.open_session(&refresh(&sid, &first)).await.unwrap();
+        one.open_session(&refresh(&sid, &first).into()).await.unwrap();
         let left = rotation(&sid, &first, &format!("{n}.left"));
         let right = rotation(&sid, &first, &format!("{n}.right"));
         let (left, right) = tokio::join!(one.use_refresh(&left), other.use_refresh(&right));
@@ -203,7 +203,7 @@ async fn a_step_that_did_not_begin_reports_that_nothing_was_written(url: &str) {
     let options = SqlStoreOptions::new().with_max_connections(1);
     let store =
         options.with_wait_timeout(std::time::Duration::from_millis(500)).open(url).await.unwrap();
-    store.open_session(&refresh("s", "1")).await.unwrap();
+    store.open_session(&refresh("s", "1").into()).await.unwrap();
     let held = store.database.begin().await.unwrap();
     let failure = store.create_private(&caller(), &private("a")).await.unwrap_err();
     assert!(failure.is_nothing_written(), "{failure}");

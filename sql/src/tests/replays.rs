@@ -25,7 +25,7 @@ use tower_bearer::{
     revocation::{Revocable, RevocationStore, Verdict},
 };
 use tower_bearer_issuing::{
-    Credentials, RefreshError, TokenIssuer,
+    ClientInfo, Credentials, RefreshError, TokenIssuer,
     store::{RefreshUse, TokenStore},
 };
 
@@ -102,8 +102,9 @@ async fn replays_of_a_used_refresh_token_block_no_revocation_and_no_log_in() {
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     let issuer = TokenIssuer::builder(ISSUER, "api", key, proxy.open("replays").await, Everybody);
     let issuer = issuer.with_clock(ManualClock::at(NOW)).build().unwrap();
-    let log_in =
-        async |name| issuer.log_in(&Credentials::new(name, "right"), None).await.unwrap().tokens;
+    let log_in = async |name| {
+        issuer.log_in(&Credentials::new(name, "right"), &ClientInfo::new()).await.unwrap().tokens
+    };
     let stolen = log_in("ada").await;
     issuer.refresh(&stolen.refresh_token).await.unwrap();
     let other_session = log_in("ada").await;
@@ -140,7 +141,7 @@ async fn a_store_answers_for_dead_refresh_tokens_without_a_transaction() {
     // All replays succeed even on a slow machine, because the test counts them and does not time them.
     let long = SqlStoreOptions::new().with_wait_timeout(Duration::from_secs(60));
     let store = proxy.open_with(long, "dead").await;
-    store.open_session(&refresh("s", "1")).await.unwrap();
+    store.open_session(&refresh("s", "1").into()).await.unwrap();
     let replay = rotation("s", "1", "2");
     assert_eq!(store.use_refresh(&replay).await.unwrap(), RefreshUse::Rotated);
     assert_eq!(store.use_refresh(&replay).await.unwrap(), RefreshUse::Reused);

@@ -14,15 +14,15 @@ use super::{
 };
 use tower_bearer::{UnixTime, revocation::RevocationEntry};
 use tower_bearer_issuing::store::{
-    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, Owner, PrivateRotation,
+    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewSession, Owner, PrivateRotation,
     PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, Step,
     TokenStore, TokenUse,
 };
 
 impl TokenStore for SqlStore {
-    fn open_session<'a>(&'a self, first: &'a NewRefreshToken) -> Step<'a, Insertion<()>> {
+    fn open_session<'a>(&'a self, new: &'a NewSession) -> Step<'a, Insertion<()>> {
         Box::pin(self.database.step(move |mut transaction| async move {
-            let answer = sessions::open(&mut transaction, first).await?;
+            let answer = sessions::open(&mut transaction, &new.first).await?;
             Ok((transaction, answer))
         }))
     }

@@ -5,7 +5,7 @@ use tower_bearer::{
     telemetry::Collector,
 };
 use tower_bearer_issuing::{
-    Account, Accounts, AccountsError, Credentials, TokenIssuer, store::MemoryTokenStore,
+    Account, Accounts, AccountsError, ClientInfo, Credentials, TokenIssuer, store::MemoryTokenStore,
 };
 
 use super::recording::record;
@@ -49,7 +49,7 @@ fn log_ins_are_counted_by_outcome() {
         let issuer = issuer();
         let log_in = async |password: &str| {
             let credentials = Credentials::new("somebody@example.org", password);
-            issuer.log_in(&credentials, None).await.is_ok()
+            issuer.log_in(&credentials, &ClientInfo::new()).await.is_ok()
         };
         for password in ["right", "busy", "away", "right"] {
             log_in(password).await;
@@ -75,7 +75,8 @@ fn a_reused_refresh_token_is_counted_apart_from_an_invalid_one() {
     let recorded = record(async {
         let issuer = issuer();
         let credentials = Credentials::new("somebody@example.org", "right");
-        let first = issuer.log_in(&credentials, None).await.unwrap().tokens.refresh_token;
+        let first =
+            issuer.log_in(&credentials, &ClientInfo::new()).await.unwrap().tokens.refresh_token;
         issuer.refresh(&first).await.unwrap();
         // It ends its session, and is no good after that.
         issuer.refresh(&first).await.unwrap_err();

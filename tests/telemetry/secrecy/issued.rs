@@ -9,8 +9,8 @@ use tower_bearer::{
     telemetry::Collector,
 };
 use tower_bearer_issuing::{
-    Account, Credentials, LoginError, MemoryAccounts, Passwords, StoredAccount, TokenIssuer,
-    hash_password, store::MemoryTokenStore,
+    Account, ClientInfo, Credentials, LoginError, MemoryAccounts, Passwords, StoredAccount,
+    TokenIssuer, hash_password, store::MemoryTokenStore,
 };
 
 use super::{
@@ -39,7 +39,10 @@ async fn log_ins_refreshes_and_log_outs_leave_nothing_behind() {
     let collector = Collector::new().add_source(issuer.clone());
 
     let log_in = async |password: &str| {
-        issuer.log_in(&Credentials::new(EMAIL, password), None).await.map(|login| login.tokens)
+        issuer
+            .log_in(&Credentials::new(EMAIL, password), &ClientInfo::new())
+            .await
+            .map(|login| login.tokens)
     };
     let mut tokens = vec![log_in(PASSWORD).await.unwrap(), log_in(PASSWORD).await.unwrap()];
     while !matches!(log_in(&PASSWORD[1..]).await, Err(LoginError::Throttled { .. })) {}

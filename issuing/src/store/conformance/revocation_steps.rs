@@ -80,7 +80,7 @@ pub(super) async fn a_denial_ends_the_rows_that_it_concerns<S: TokenStore>(bench
     let ends = [session("s"), token("first 1"), subject("bob", NOW)];
     for (n, what) in ends.into_iter().enumerate() {
         let first = format!("first {n}");
-        answered(bench.store.open_session(&refresh(bob(), "s", &first)).await);
+        answered(bench.store.open_session(&refresh(bob(), "s", &first).into()).await);
         bench.revoke(what).await;
         let rotation = rotation(bob(), "s", &first, "next");
         let outcome = answered(bench.store.use_refresh(&rotation).await);
@@ -94,7 +94,7 @@ pub(super) async fn a_refresh_token_that_is_denied_from_a_time_on_is_good_until_
     bench: Bench<S>,
 ) {
     for first in ["1", "a"] {
-        answered(bench.store.open_session(&refresh(ada(), "s", first)).await);
+        answered(bench.store.open_session(&refresh(ada(), "s", first).into()).await);
         let later = entry(token(first), NOW + HOUR).with_start(NOW + secs(10));
         answered(bench.store.deny(&[later]).await);
     }
@@ -120,7 +120,7 @@ pub(super) async fn several_denials_are_one_call<S: TokenStore>(bench: Bench<S>)
 
 pub(super) async fn a_cut_off_refuses_what_was_issued_by_it<S: TokenStore>(bench: Bench<S>) {
     bench.create(ada(), "p.1", "a").await;
-    answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
+    answered(bench.store.open_session(&refresh(ada(), "s", "1").into()).await);
     let others = bench.create(bob(), "p.2", "a").await.id;
     let cut_off = answered(bench.store.revoke_owner(&ada(), NOW, NOW + HOUR).await);
     assert_eq!(cut_off, NOW);
@@ -148,7 +148,7 @@ pub(super) async fn a_cut_off_reaches_what_another_clock_has_dated_later<S: Toke
     assert!(bench.is_refused(subject("ada", NOW + secs(5))).await);
     let mut ahead = refresh(bob(), "s", "1");
     ahead.issued_at = NOW + secs(7);
-    answered(bench.store.open_session(&ahead).await);
+    answered(bench.store.open_session(&ahead.clone().into()).await);
     assert_eq!(answered(bench.store.revoke_owner(&bob(), NOW, NOW + HOUR).await), NOW + secs(7));
 }
 
@@ -159,7 +159,7 @@ pub(super) async fn a_cut_off_outlives_the_tokens_that_it_reaches<S: TokenStore>
     bench.create_token(long).await;
     let mut long = refresh(bob(), "s", "1");
     long.expires_at = far;
-    answered(bench.store.open_session(&long).await);
+    answered(bench.store.open_session(&long.clone().into()).await);
     for (owner, name) in [(ada(), "ada"), (bob(), "bob")] {
         answered(bench.store.revoke_owner(&owner, NOW, NOW + HOUR).await);
         answered(bench.store.sweep(far + KEEP_AFTER_EXPIRY, 10).await);
@@ -174,7 +174,7 @@ pub(super) async fn a_short_denial_is_kept_as_long_as_the_rows_that_it_ends<S: T
 ) {
     let private = bench.create(ada(), "p.1", "a").await.id;
     for (owner, session) in [(ada(), "a"), (bob(), "b")] {
-        answered(bench.store.open_session(&refresh(owner, session, session)).await);
+        answered(bench.store.open_session(&refresh(owner, session, session).into()).await);
     }
     for (what, owner, session) in [(subject("ada", NOW), ada(), "a"), (session("b"), bob(), "b")] {
         answered(bench.store.revoke(&entry(what.clone(), NOW + secs(1))).await);
@@ -209,7 +209,7 @@ pub(super) async fn nothing_is_issued_behind_a_cut_off<S: TokenStore>(bench: Ben
         bench.create_token(later).await.id
     };
     bench.revoke(subject("ada", NOW)).await;
-    let opened = answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
+    let opened = answered(bench.store.open_session(&refresh(ada(), "s", "1").into()).await);
     assert_eq!(opened, Insertion::CutOff(NOW));
     let created = called(bench.store.create_private(&by(ada()), &private(ada(), "p.1", "a")).await);
     assert_eq!(created, Insertion::CutOff(NOW));

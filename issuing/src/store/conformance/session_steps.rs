@@ -4,7 +4,8 @@ use tower_bearer::UnixTime;
 
 impl<S: TokenStore> Bench<S> {
     async fn open(&self, owner: Owner, session: &str, token_id: &str) {
-        let opened = answered(self.store.open_session(&refresh(owner, session, token_id)).await);
+        let opened =
+            answered(self.store.open_session(&refresh(owner, session, token_id).into()).await);
         assert_eq!(opened, Insertion::Done(()));
     }
 

@@ -14,7 +14,7 @@ pub(super) async fn every_revocation_is_in_the_outbox_until_it_is_done<S: TokenS
     bench: Bench<S>,
 ) {
     let id = bench.create(ada(), "p.1", "a").await.id;
-    answered(bench.store.open_session(&refresh(bob(), "s", "1")).await);
+    answered(bench.store.open_session(&refresh(bob(), "s", "1").into()).await);
     assert!(bench.outbox().await.is_empty(), "what is issued is no revocation");
 
     called(bench.store.revoke_private(&by(ada()), id, NOW).await);
@@ -205,7 +205,7 @@ pub(super) async fn all_denials_are_listed_once_and_in_parts<S: TokenStore>(benc
 
 pub(super) async fn what_concerns_nobody_is_swept_and_nothing_else<S: TokenStore>(bench: Bench<S>) {
     bench.create(ada(), "p.1", "a").await;
-    answered(bench.store.open_session(&refresh(ada(), "s", "1")).await);
+    answered(bench.store.open_session(&refresh(ada(), "s", "1").into()).await);
     let last = NOW + HOUR + KEEP_AFTER_EXPIRY;
     answered(bench.store.deny(&[entry(token("x"), last)]).await);
     assert_eq!(answered(bench.store.sweep(last, 10).await), 0);
@@ -247,7 +247,7 @@ pub(super) async fn private_tokens_that_have_ended_are_swept_before_they_expire<
 pub(super) async fn a_sweep_keeps_to_its_limit<S: TokenStore>(bench: Bench<S>) {
     for n in 0..5 {
         bench.create(ada(), &format!("p.{n}"), "a").await;
-        answered(bench.store.open_session(&refresh(ada(), "s", &format!("{n}"))).await);
+        answered(bench.store.open_session(&refresh(ada(), "s", &format!("{n}")).into()).await);
     }
     let mut swept = Vec::new();
     for _ in 0..5 {

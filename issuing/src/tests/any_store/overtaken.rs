@@ -17,8 +17,8 @@ use tower_bearer::{
     revocation::StoreError,
 };
 use tower_bearer_issuing::{
-    Account, Accounts, AccountsError, Credentials, LoginError, PrivateTokenError, RefreshError,
-    TokenIssuer, TokenPair, TokenStore,
+    Account, Accounts, AccountsError, ClientInfo, Credentials, LoginError, PrivateTokenError,
+    RefreshError, TokenIssuer, TokenPair, TokenStore,
 };
 
 /// Runs every test, each on an empty store.
@@ -119,7 +119,7 @@ impl Bench {
     }
 
     async fn log_in(&self, password: &str) -> Result<TokenPair, LoginError> {
-        let login = self.here.log_in(&Credentials::new("ada", password), None).await;
+        let login = self.here.log_in(&Credentials::new("ada", password), &ClientInfo::new()).await;
         login.map(|login| login.tokens)
     }
 

@@ -5,8 +5,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::{DAY, Everybody, ISSUER, NOW};
 use tower_bearer::{Algorithm, claims::ManualClock, jws::SigningKey};
 use tower_bearer_issuing::{
-    Account, Credentials, LoginError, MAX_PASSWORD, MemoryAccounts, Passwords, StoredAccount,
-    TokenIssuer, TokenIssuerBuilder, TokenStore, hash_password, store::MemoryTokenStore,
+    Account, ClientInfo, Credentials, LoginError, MAX_PASSWORD, MemoryAccounts, Passwords,
+    StoredAccount, TokenIssuer, TokenIssuerBuilder, TokenStore, hash_password,
+    store::MemoryTokenStore,
 };
 
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7));
@@ -42,7 +43,7 @@ impl<S: TokenStore + Clone> Bench<S> {
 }
 
 async fn log_in(issuer: &TokenIssuer, password: &str, peer: IpAddr) -> Result<(), LoginError> {
-    issuer.log_in(&Credentials::new("Ada", password), Some(peer)).await.map(|_| ())
+    issuer.log_in(&Credentials::new("Ada", password), &Some(peer).into()).await.map(|_| ())
 }
 
 async fn is_let_in(issuer: &TokenIssuer, peer: IpAddr) -> bool {
@@ -127,7 +128,7 @@ async fn credentials_that_are_never_hashed_lock_nobody_out() {
         let name = if password == "right" { "ada\0" } else { "ada" };
         for _ in 0..40 {
             let credentials = Credentials::new(name, password);
-            let refused = issuer.log_in(&credentials, Some(ELSEWHERE)).await;
+            let refused = issuer.log_in(&credentials, &Some(ELSEWHERE).into()).await;
             assert!(matches!(refused, Err(LoginError::NoActiveAccount)));
         }
     }
@@ -139,7 +140,8 @@ async fn eight_parallel_jobs_log_in_to_one_account() {
     for peer in [None, Some(HOME)] {
         let (issuer, _) = ada().await;
         let credentials = Credentials::new("ada", "right");
-        let jobs = (0..8).map(|_| issuer.log_in(&credentials, peer));
+        let client = ClientInfo::from(peer);
+        let jobs = (0..8).map(|_| issuer.log_in(&credentials, &client));
         for job in futures_util::future::join_all(jobs).await {
             job.unwrap();
         }
@@ -150,7 +152,8 @@ async fn eight_parallel_jobs_log_in_to_one_account() {
 async fn the_queue_of_parallel_log_ins_overflows_into_throttling() {
     let (issuer, _) = ada().await;
     let credentials = Credentials::new("ada", "right");
-    let jobs = (0..24).map(|_| issuer.log_in(&credentials, None));
+    let client = ClientInfo::new();
+    let jobs = (0..24).map(|_| issuer.log_in(&credentials, &client));
     let outcomes = futures_util::future::join_all(jobs).await;
     let throttled =
         outcomes.iter().filter(|outcome| matches!(outcome, Err(LoginError::Throttled { .. })));
