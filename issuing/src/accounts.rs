@@ -54,7 +54,8 @@ pub trait Accounts: Send + Sync + 'static {
     /// credentials succeeds, even if it was already in progress. Without that call, a log-in that was in progress
     /// succeeds.
     ///
-    /// Unknown users, inactive users and wrong passwords must get the same answer, [`AccountsError::NoActiveAccount`].
+    /// Unknown users, inactive users and wrong passwords must get the same answer, [`AccountsError::NoActiveAccount`] or
+    /// [`AccountsError::Rejected`].
     /// They should also cost the same, so that a client that measures times does not learn who has an account.
     fn authenticate<'a>(
         &'a self,
@@ -98,6 +99,14 @@ pub enum AccountsError {
     /// No active account has these credentials.
     #[error("no active account has these credentials")]
     NoActiveAccount,
+    /// The same as [`NoActiveAccount`](Self::NoActiveAccount), if an account has the user name, but it is inactive or has
+    /// another password. The client gets the same answer. Only the audit event contains the subject. Return it only if a
+    /// client cannot tell the difference by the time that the answer takes.
+    #[error("no active account has these credentials")]
+    Rejected {
+        /// `sub` of the account.
+        subject: Arc<str>,
+    },
     /// Too many passwords are being checked at this moment.
     #[error("too many passwords are being checked: try again later")]
     Busy,

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 pub use self::builder::TokenIssuerBuilder;
 use self::verifying::Verifying;
 use super::{
-    Accounts, SigningKeys, TokenStore,
+    Accounts, ClientInfo, SigningKeys, TokenStore,
+    audit::{AuditEvent, AuditKind, Origin, Recorder},
     claims::{ACCESS_LIFETIME, Claims, ClaimsText, TokenType, token_type},
     known_devices::KnownDevices,
     last_used::LastUsed,
@@ -32,7 +33,7 @@ use tower_bearer::{
 ///
 /// The rules are in the list of the [module](super).
 #[derive(Clone)]
-pub struct TokenIssuer(pub(super) Arc<IssuerParts>);
+pub struct TokenIssuer(pub(super) Arc<IssuerParts>, pub(super) Origin);
 
 pub(super) struct IssuerParts {
     /// The time at which the issuer was built.
@@ -49,6 +50,7 @@ pub(super) struct IssuerParts {
     authenticator: Authenticator,
     /// For access tokens only.
     access_authenticator: Authenticator,
+    audit: Recorder,
 }
 
 /// The task does not keep the issuer alive, so it ends with the last clone.
@@ -174,7 +176,48 @@ impl TokenIssuer {
     /// for the longest lifetime of all issued tokens, refresh tokens included, and [`KEEP_AFTER_EXPIRY`] longer.
     pub fn rotate_key(&self, next: SigningKey) {
         let longest = self.longest_lifetime().max(self.refresh_lifetime());
+        let thumbprint = |key: &SigningKey| Some(key.verifying_key().thumbprint().into());
+        let [new, old] = [thumbprint(&next), thumbprint(&self.0.verifying.keys.active())];
         self.0.verifying.keys.rotate(next, self.now() + longest + KEEP_AFTER_EXPIRY);
+        if new != old {
+            self.record(AuditKind::KeyAdded, |event| event.key = new);
+            self.record(AuditKind::KeyRetired, |event| event.key = old);
+        }
+    }
+
+    /// A handle for the calls of this client. Its audit events carry the address of the client, if the address is known.
+    /// Nothing else depends on it.
+    #[must_use]
+    pub fn for_client(&self, client: &ClientInfo) -> Self {
+        let address = client.address().or(self.1.address);
+        let origin = Origin { address, actor: self.1.actor.clone() };
+        Self(Arc::clone(&self.0), origin)
+    }
+
+    /// A handle for the calls of an operator, or of a tool. Its audit events carry this name as
+    /// [`actor`](AuditEvent::actor). Nothing else depends on it.
+    #[must_use]
+    pub fn by_operator(&self, actor: impl Into<Arc<str>>) -> Self {
+        let origin = Origin { address: self.1.address, actor: Some(actor.into()) };
+        Self(Arc::clone(&self.0), origin)
+    }
+
+    /// The background task that gives audit events to the sink. It runs if the issuer has a sink, from its first event on
+    /// (or from the start, if the issuer was built on a Tokio runtime). It fails while the sink fails. Do not stop it:
+    /// it ends with the last clone of the issuer, after it has written all events.
+    #[must_use]
+    pub fn audit_writer(&self) -> &BackgroundTask {
+        self.0.audit.writer()
+    }
+
+    /// Records that something happened, for the audit log. Call it after the store has acknowledged the action. Never
+    /// waits. Address and actor are those of this handle.
+    pub(super) fn record(&self, kind: AuditKind, fill: impl FnOnce(&mut AuditEvent)) {
+        self.0.audit.record(kind, &self.1, fill);
+    }
+
+    pub(super) fn audit(&self) -> &Recorder {
+        &self.0.audit
     }
 
     /// The longest lifetime of a private token.

@@ -67,6 +67,7 @@
 extern crate self as tower_bearer_issuing;
 
 mod accounts;
+pub mod audit;
 mod claims;
 mod client;
 mod error;

@@ -7,7 +7,7 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 
-use super::TokenIssuer;
+use super::{TokenIssuer, audit::Origin};
 use tower_bearer::{
     BackgroundTask, UnixTime,
     claims::{Clock, Moment},
@@ -60,7 +60,8 @@ impl TokenIssuer {
             loop {
                 every.tick().await;
                 // Between the rounds the task does not keep the issuer alive.
-                let Some(issuer) = parts.upgrade().map(Self) else { return };
+                let Some(parts) = parts.upgrade() else { return };
+                let issuer = Self(parts, Origin::default());
                 match issuer.maintain().await {
                     Ok(()) => report.succeeded(),
                     Err(error) => report.failed(error.kind()),
@@ -71,7 +72,8 @@ impl TokenIssuer {
     }
 
     /// Does the maintenance once: writes when private tokens were last used, deletes rows that are no longer needed,
-    /// and forgets retired keys that are no longer needed. Call it also before a process ends.
+    /// forgets retired keys that are no longer needed, and writes the audit events that wait. Call it also before a
+    /// process ends.
     ///
     /// Deleted rows are lost for good, and revocations are among them. So a jump of the wall clock must not delete
     /// rows. The reference time is the earlier of these two, less one day:
@@ -83,9 +85,15 @@ impl TokenIssuer {
     /// behind at that moment, rows stay until a process starts with a better clock.
     ///
     /// # Errors
-    /// If the store fails. Last uses that were not written are kept for the next call. This also holds if the future
+    /// If the store or the audit sink fails. Last uses and events that were not written are kept for the next call. This also holds if the future
     /// is dropped before it ends.
     pub async fn maintain(&self) -> Result<(), StoreError> {
+        let kept_up = self.keep_up().await;
+        self.audit().report_omitted();
+        kept_up.and(self.audit().flush().await)
+    }
+
+    async fn keep_up(&self) -> Result<(), StoreError> {
         let (now, over) = (self.now(), self.over_by());
         self.keys().forget_expired(over);
         let mut uses = self.last_used().take();

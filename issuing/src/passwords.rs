@@ -118,7 +118,10 @@ impl<S: AccountStore> Passwords<S> {
                 }
                 Ok(account)
             }
-            _ => Err(AccountsError::NoActiveAccount),
+            (Some(StoredAccount { account, .. }), _) => {
+                Err(AccountsError::Rejected { subject: account.subject })
+            }
+            (None, _) => Err(AccountsError::NoActiveAccount),
         }
     }
 }

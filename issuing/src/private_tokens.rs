@@ -1,9 +1,10 @@
 //! Private tokens: create, list, rotate, revoke.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     ListQuery, PrivateToken, PrivateTokenError, PrivateTokenPage, TokenIssuer,
+    audit::AuditKind,
     claims::{ACCESS_TYP, ClaimsText, TokenType, private_id, random_id},
     issuer::{MayHaveRevoked, no_signature},
     store::{
@@ -50,6 +51,11 @@ impl TokenIssuer {
             let new = self.new_private(&caller.owner, name, date.iat, expires_at)?;
             match done(self.store().create_private(&caller, &new.record).await?)? {
                 Insertion::Done(token) => {
+                    self.record(AuditKind::TokenCreated, |event| {
+                        event.subject = Some(Arc::clone(&caller.owner.subject));
+                        event.token_id = Some(Arc::clone(&new.record.token_id));
+                        event.private_token_id = Some(token.id);
+                    });
                     let data = self.sign(&new.claims, ACCESS_TYP)?;
                     return Ok(CreatedPrivateToken { token, data });
                 }
@@ -118,6 +124,12 @@ impl TokenIssuer {
                 PrivateRotation::QuotaReached => return Err(self.too_many()),
                 PrivateRotation::Rotated { new: token, old } => {
                     self.revocation().apply(&old);
+                    self.record(AuditKind::TokenRotated, |event| {
+                        event.subject = Some(Arc::clone(&caller.owner.subject));
+                        event.token_id = Some(Arc::clone(old.thing().id()));
+                        event.private_token_id = Some(id);
+                        event.new_private_token_id = Some(token.id);
+                    });
                     let data = self.sign(&new.claims, ACCESS_TYP)?;
                     return Ok(CreatedPrivateToken { token, data });
                 }
@@ -138,7 +150,13 @@ impl TokenIssuer {
         let issuer = self.clone();
         self.to_the_end(async move {
             let denial = issuer.store().revoke_private(&caller, id, issuer.now()).await?;
-            issuer.revocation().apply(&done(denial)?.ok_or(PrivateTokenError::NotFound)?);
+            let denial = done(denial)?.ok_or(PrivateTokenError::NotFound)?;
+            issuer.revocation().apply(&denial);
+            issuer.record(AuditKind::TokenRevoked, |event| {
+                event.subject = Some(Arc::clone(&caller.owner.subject));
+                event.token_id = Some(Arc::clone(denial.thing().id()));
+                event.private_token_id = Some(id);
+            });
             Ok(())
         })
         .await

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{RevokeAllError, TokenIssuer, issuer::MayHaveRevoked, store::Owner};
+use super::{RevokeAllError, TokenIssuer, audit::AuditKind, issuer::MayHaveRevoked, store::Owner};
 use tower_bearer::{
     Authenticated, UnixTime,
     claims::DEFAULT_LEEWAY,
@@ -47,7 +47,9 @@ impl TokenIssuer {
     /// [`RevokeError::UnknownKey`] lists the ids and thumbprints of the keys that sign, are announced, or are retired.
     /// [`RevokeError::Unavailable`] if the store fails: this process rejects the tokens anyway.
     pub async fn revoke_key(&self, key: &str) -> Result<(), RevokeError> {
-        self.authenticator().revoke_key(self.name(), key).await
+        self.authenticator().revoke_key(self.name(), key).await?;
+        self.record(AuditKind::KeyRevoked, |event| event.key = Some(key.into()));
+        Ok(())
     }
 
     async fn revoke_owner(&self, owner: Owner, cut_off: UnixTime) -> Result<(), RevokeAllError> {
@@ -57,6 +59,7 @@ impl TokenIssuer {
         self.to_the_end(async move {
             let later = issuer.store().revoke_owner(&owner, cut_off, ends_by).await?;
             issuer.revocation().apply(&of_subject(&owner, ends_by, later));
+            issuer.record(AuditKind::AllRevoked, |event| event.subject = Some(owner.subject));
             Ok(())
         })
         .await

@@ -1,10 +1,11 @@
 //! Sessions: log in, refresh, log out.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     Account, AccountsError, ClientInfo, Credentials, LogOutError, LoginError, RefreshError,
     TokenIssuer,
+    audit::{AuditEvent, AuditKind},
     claims::{
         ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, REFRESH_TYP, RefreshClaims, TokenType, random_id,
         sha256,
@@ -73,7 +74,7 @@ impl TokenIssuer {
         credentials: &Credentials,
         client: &ClientInfo,
     ) -> Result<Login, LoginError> {
-        let outcome = self.try_to_log_in(credentials, client).await;
+        let outcome = self.for_client(client).try_to_log_in(credentials, client).await;
         telemetry::log_in_tried(&outcome);
         outcome
     }
@@ -85,7 +86,7 @@ impl TokenIssuer {
     ) -> Result<Login, LoginError> {
         let peer = client.address();
         if !self.accounts().is_well_formed(credentials) {
-            return Err(LoginError::NoActiveAccount);
+            return Err(self.login_failed(None));
         }
         let name = normalize_email(&credentials.username);
         let attempt = self.begin_attempt(&name, peer).await?;
@@ -128,7 +129,10 @@ impl TokenIssuer {
             self.throttle().learn(name, peer);
         }
         let begun = self.throttle().wait_and_begin(name, peer).await;
-        begun.map_err(|retry_after| LoginError::Throttled { retry_after })
+        begun.map_err(|retry_after| {
+            self.record(AuditKind::LoginThrottled, |_| {});
+            LoginError::Throttled { retry_after }
+        })
     }
 
     /// Begins a session for an account whose credentials were checked after `begun`. Makes the tokens only if a check
@@ -154,18 +158,26 @@ impl TokenIssuer {
         if self.was_cut_off_since(begun, &owner).await? {
             account = self.authenticate(credentials).await?;
             if account.subject != owner.subject {
-                return Err(LoginError::NoActiveAccount);
+                return Err(self.login_failed(Some(owner.subject)));
             }
         }
-        Ok(Login { account, tokens: self.pair(&session)? })
+        let tokens = self.pair(&session)?;
+        self.record(AuditKind::LoginSucceeded, |event| describe(event, &session.record));
+        Ok(Login { account, tokens })
     }
 
     async fn authenticate(&self, credentials: &Credentials) -> Result<Account, LoginError> {
         self.accounts().authenticate(credentials).await.map_err(|error| match error {
-            AccountsError::NoActiveAccount => LoginError::NoActiveAccount,
+            AccountsError::NoActiveAccount => self.login_failed(None),
+            AccountsError::Rejected { subject } => self.login_failed(Some(subject)),
             AccountsError::Busy => LoginError::Busy,
             AccountsError::Unavailable(error) => error.into(),
         })
+    }
+
+    fn login_failed(&self, subject: Option<Arc<str>>) -> LoginError {
+        self.record(AuditKind::LoginFailed, |event| event.subject = subject);
+        LoginError::NoActiveAccount
     }
 
     /// Whether the subject has a cut-off at `time` or later. A cut-off that is earlier by at most the leeway counts
@@ -206,7 +218,13 @@ impl TokenIssuer {
             return Err(RefreshError::NotValid);
         }
         let permit = self.refreshes().acquire(&used.sid).await;
-        let permit = permit.ok_or(RefreshError::Throttled { retry_after: A_MOMENT })?;
+        let permit = permit.ok_or_else(|| {
+            self.record(AuditKind::RefreshThrottled, |event| {
+                event.subject = Some((&*used.sub).into());
+                event.session_id = Some((&*used.sid).into());
+            });
+            RefreshError::Throttled { retry_after: A_MOMENT }
+        })?;
         // While this refresh waited, the token may have expired, or an earlier refresh may have found it dead.
         let now = self.now();
         if is_over(now) || !self.accounts().is_active(&used.sub).await? {
@@ -229,6 +247,7 @@ impl TokenIssuer {
                 let session = RevocationEntry::new(issuer.session(&used.sid), ends_by);
                 issuer.revocation().apply(&session);
             }
+            issuer.record_use(&outcome, &rotation.successor);
             let is_dead =
                 [RefreshUse::Unknown, RefreshUse::Revoked, RefreshUse::Reused].contains(&outcome);
             if is_dead {
@@ -247,6 +266,15 @@ impl TokenIssuer {
             return Err(RefreshError::NotValid);
         }
         Ok(Used::Renewed(self.pair(&next)?))
+    }
+
+    fn record_use(&self, outcome: &RefreshUse, token: &NewRefreshToken) {
+        let kind = match outcome {
+            RefreshUse::Rotated | RefreshUse::Repeated(_) => AuditKind::Refreshed,
+            RefreshUse::Reused => AuditKind::RefreshReused,
+            RefreshUse::Unknown | RefreshUse::Revoked => return,
+        };
+        self.record(kind, |event| describe(event, token));
     }
 
     /// Ends the session of the access token and the session of the refresh token, which are usually the same. The
@@ -273,7 +301,17 @@ impl TokenIssuer {
         let entries: Vec<RevocationEntry> = sessions.collect();
         entries.iter().for_each(|entry| self.revocation().apply(entry));
         let issuer = self.clone();
-        self.to_the_end(async move { Ok(issuer.store().deny(&entries).await?) }).await
+        self.to_the_end(async move {
+            issuer.store().deny(&entries).await?;
+            for entry in &entries {
+                issuer.record(AuditKind::LoggedOut, |event| {
+                    event.subject = Some(Arc::clone(&caller.owner.subject));
+                    event.session_id = Some(Arc::clone(entry.thing().id()));
+                });
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Makes and stores the first refresh token of a new session. The token is not signed yet.
@@ -363,6 +401,11 @@ enum Used {
 struct Refresh {
     claims: ClaimsText,
     record: NewRefreshToken,
+}
+
+fn describe(event: &mut AuditEvent, token: &NewRefreshToken) {
+    event.subject = Some(Arc::clone(&token.owner.subject));
+    event.session_id = Some(Arc::clone(&token.session_id));
 }
 
 impl MayHaveRevoked for LogOutError {

@@ -161,7 +161,9 @@ macro_rules! query {
             query = match value {
                 Value::Int(value) => query.bind(value),
                 Value::Text(value) => query.bind(value),
+                Value::NoText => query.bind(None::<String>),
                 Value::Bytes(value) => query.bind(value),
+                Value::NoBytes => query.bind(None::<Vec<u8>>),
             };
         }
         query

@@ -24,7 +24,9 @@ impl From<&'static str> for Sql {
 pub(crate) enum Value {
     Int(Option<i64>),
     Text(String),
+    NoText,
     Bytes(Vec<u8>),
+    NoBytes,
 }
 
 impl Value {
@@ -36,10 +38,20 @@ impl Value {
         Self::Text(text.to_owned())
     }
 
+    #[cfg(feature = "issuing")]
+    pub(crate) fn optional_text(text: Option<&str>) -> Self {
+        text.map_or(Self::NoText, Self::text)
+    }
+
     /// Ids and subjects are stored as bytes. A token may contain characters that PostgreSQL does not accept in texts,
     /// such as NUL, and bytes have no collation.
     pub(crate) fn id(text: &str) -> Self {
         Self::Bytes(text.as_bytes().to_vec())
+    }
+
+    #[cfg(feature = "issuing")]
+    pub(crate) fn optional_id(id: Option<&str>) -> Self {
+        id.map_or(Self::NoBytes, Self::id)
     }
 
     pub(crate) fn time(time: UnixTime) -> Self {
@@ -100,18 +112,32 @@ impl Row {
         column!(self, at)
     }
 
+    #[cfg(feature = "issuing")]
+    pub(crate) fn optional_text(&self, at: usize) -> Result<Option<String>, Failure> {
+        column!(self, at)
+    }
+
     pub(crate) fn bytes(&self, at: usize) -> Result<Vec<u8>, Failure> {
         column!(self, at)
     }
 
     pub(crate) fn id(&self, at: usize) -> Result<Arc<str>, Failure> {
-        let text = String::from_utf8(self.bytes(at)?).map_err(|_| Failure::UnreadableRow)?;
-        Ok(text.into())
+        to_id(self.bytes(at)?)
+    }
+
+    #[cfg(feature = "issuing")]
+    pub(crate) fn optional_id(&self, at: usize) -> Result<Option<Arc<str>>, Failure> {
+        let bytes: Option<Vec<u8>> = column!(self, at)?;
+        bytes.map(to_id).transpose()
     }
 
     pub(crate) fn hash(&self, at: usize) -> Result<[u8; 32], Failure> {
         self.bytes(at)?.try_into().map_err(|_| Failure::UnreadableRow)
     }
+}
+
+fn to_id(bytes: Vec<u8>) -> Result<Arc<str>, Failure> {
+    Ok(String::from_utf8(bytes).map_err(|_| Failure::UnreadableRow)?.into())
 }
 
 fn to_time(number: i64) -> Result<UnixTime, Failure> {

@@ -4,8 +4,13 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{IssuerParts, Settings, TokenIssuer, Verifying, verifying::policy};
 use crate::{
-    Accounts, SigningKeys, TokenStore, claims::ACCESS_LIFETIME, known_devices::KnownDevices,
-    last_used::LastUsed, refreshes::Refreshes, throttle::Throttle,
+    Accounts, SigningKeys, TokenStore,
+    audit::{AuditSink, Origin, Recorder},
+    claims::ACCESS_LIFETIME,
+    known_devices::KnownDevices,
+    last_used::LastUsed,
+    refreshes::Refreshes,
+    throttle::Throttle,
 };
 use tower_bearer::{
     BackgroundTask, ConfigError, RevocationCache,
@@ -30,6 +35,8 @@ pub struct TokenIssuerBuilder {
     accounts: Arc<dyn Accounts>,
     clock: Arc<dyn Clock>,
     revocation_bound: Duration,
+    audit_sink: Option<Arc<dyn AuditSink>>,
+    audit_retention: Duration,
     settings: Settings,
 }
 
@@ -49,6 +56,8 @@ impl TokenIssuerBuilder {
             accounts,
             clock: Arc::new(SystemClock::default()),
             revocation_bound: Duration::from_secs(30),
+            audit_sink: None,
+            audit_retention: 180 * DAY,
             settings: Settings {
                 refresh_lifetime: DAY,
                 max_private_lifetime: 366 * DAY,
@@ -130,12 +139,29 @@ impl TokenIssuerBuilder {
         self
     }
 
+    /// Gives audit events to this sink, for example to the [`TokenStore`] itself. Default: none. The module
+    /// [`audit`](crate::audit) says which events there are and what is guaranteed. With the feature `tracing`, events
+    /// are logged with and without a sink.
+    pub fn with_audit(mut self, sink: impl AuditSink) -> Self {
+        self.audit_sink = Some(Arc::new(sink));
+        self
+    }
+
+    /// Sets how long a sink keeps an audit event. Default: 180 days. A store deletes it up to a day later. It has no
+    /// effect on events that are already stored, and none without [`with_audit`](Self::with_audit). If an account is
+    /// deleted, its events are deleted with it.
+    pub fn with_audit_retention(mut self, retention: Duration) -> Self {
+        self.audit_retention = retention;
+        self
+    }
+
     /// Builds the issuer.
     ///
     /// # Errors
     /// For an empty name or audience. [`ConfigError::OutOfRange`] for a lifetime of less than a second or more than 100
-    /// years, an overlap of more than 100 years, a maximum of zero private tokens, a grace of more than 30 seconds, or
-    /// a retention of known devices of more than 100 years.
+    /// years, an overlap of more than 100 years, a maximum of zero private tokens, a grace of more than 30 seconds, a
+    /// retention of known devices of more than 100 years, or a retention of audit events of less than a second or more
+    /// than 100 years.
     pub fn build(self) -> Result<TokenIssuer, ConfigError> {
         let Settings {
             refresh_lifetime,
@@ -166,6 +192,17 @@ impl TokenIssuerBuilder {
         if known_device_retention > MAX_LIFETIME {
             return Err(ConfigError::OutOfRange("retention of known devices, up to 100 years"));
         }
+        if !lifetimes.contains(&self.audit_retention) {
+            return Err(ConfigError::OutOfRange(
+                "retention of audit events, 1 second to 100 years",
+            ));
+        }
+        let audit = Recorder::new(
+            Arc::clone(&self.name),
+            Arc::clone(&self.clock),
+            self.audit_retention,
+            self.audit_sink,
+        );
         let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
         let known_devices = KnownDevices::new(name, clock, known_device_retention);
         let revocation = RevocationCache::new(Arc::clone(&self.store), self.revocation_bound)
@@ -182,7 +219,7 @@ impl TokenIssuerBuilder {
             revocation,
         };
         let [authenticator, access_authenticator] = verifying.authenticators()?;
-        Ok(TokenIssuer(Arc::new(IssuerParts {
+        let parts = IssuerParts {
             start: Moment::of(&*self.clock),
             verifying,
             store: self.store,
@@ -194,7 +231,9 @@ impl TokenIssuerBuilder {
             maintenance: BackgroundTask::new("maintenance of the token issuer"),
             authenticator,
             access_authenticator,
-        })))
+            audit,
+        };
+        Ok(TokenIssuer(Arc::new(parts), Origin::default()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A token store in the memory of one process, for tests and demonstrations.
 
+mod audit;
 mod denials;
 mod rows;
 
@@ -10,6 +11,7 @@ use std::{
 };
 
 use self::{
+    audit::AuditRows,
     denials::DenialRows,
     rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
 };
@@ -50,6 +52,7 @@ struct State {
     keys: HashMap<String, [u8; 32]>,
     /// Until when each device is kept.
     devices: HashMap<[u8; 32], UnixTime>,
+    audit: AuditRows,
     /// The acknowledged state of each fleet, by its name.
     fleets: HashMap<String, Acknowledged>,
 }
@@ -281,7 +284,8 @@ impl State {
         for id in &over {
             self.devices.remove(id);
         }
-        swept + over.len()
+        swept += over.len();
+        swept + self.audit.sweep(limit - swept, now)
     }
 }
 
@@ -452,6 +456,11 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn it_is_a_token_store() {
         conformance::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn it_is_an_audit_log() {
+        conformance::check_audit(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
     }
 
     #[cfg(feature = "test-util")]

@@ -39,7 +39,9 @@ CREATE TABLE bearer_audit (
     details    TEXT COLLATE "C" NOT NULL,
     keep_until BIGINT NOT NULL
 );
+CREATE INDEX bearer_audit_newest ON bearer_audit (issuer, id);
 CREATE INDEX bearer_audit_subject ON bearer_audit (issuer, subject, id);
+CREATE INDEX bearer_audit_deleted ON bearer_audit (issuer, subject) WHERE event = 'account_deleted';
 CREATE INDEX bearer_audit_end ON bearer_audit (keep_until);
 
 -- The keys that have signed or may sign tokens of this database.

@@ -125,6 +125,27 @@ async fn sqlite_in_memory_keeps_every_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sqlite_keeps_audit_events() {
+    conformance::check_audit(async |clock| {
+        SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn postgres_keeps_audit_events() {
+    let server = server::Postgres::start();
+    let count = AtomicU32::new(0);
+    conformance::check_audit(async |clock| {
+        let name = format!("audit{}", count.fetch_add(1, Ordering::Relaxed));
+        let url = server.database(&name).await;
+        SqlStore::open(&url).await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sqlite_in_a_file_keeps_every_rule() {
     let directory = Directory::new();
     let count = AtomicU32::new(0);

@@ -11,7 +11,10 @@ use super::super::{
     outbox::{OLDEST, remove_sql},
     statement::Sql,
     sweep::{SWEEPS, sweep_sql},
-    token_store::private_tokens::page_sql,
+    token_store::{
+        audit::{deleted_sql, insert_sql},
+        private_tokens::page_sql,
+    },
 };
 use tower_bearer_issuing::store::{ListQuery, Page, SortBy};
 
@@ -39,14 +42,16 @@ fn statements(database: &Database) -> Vec<String> {
     assert!(all.iter().any(|text| text == LOOK_UP) && all.iter().any(|text| text == OLDEST));
     let count = all.len();
     all.retain(|text| !text.contains('{'));
-    // These three are added below.
-    assert_eq!(count - all.len(), 3, "a new text that is built at run time must be added below");
+    // These five are added below.
+    assert_eq!(count - all.len(), 5, "a new text that is built at run time must be added below");
     let search =
         database.sql_for(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0");
     let by_name = ListQuery::new().add_ordering(SortBy::Name, true);
     all.push(page_sql(&ListQuery::new(), search));
     all.push(page_sql(&by_name.with_page(Page::Last), ""));
     all.push(remove_sql(3));
+    all.push(deleted_sql(3));
+    all.push(insert_sql(2));
     all.extend(SWEEPS.iter().map(|(_, table, date, _)| sweep_sql(table, date, 9)));
     assert!(all.len() > 30, "{}", all.len());
     all
@@ -109,10 +114,14 @@ const MANY: [(&str, &str); 5] = [
 ];
 
 /// Further tables, which have few rows in practice. Here they have many, so that an index is useful.
-const MORE: [(&str, &str); 3] = [
+const MORE: [(&str, &str); 4] = [
     ("bearer_fleets (name, generation, count, hash, server)", "TEXT(n), 'g', 0, BYTES(n), 's'"),
     ("bearer_known_devices (id, keep_until)", "BYTES(n), 1000000 + n"),
     ("bearer_secrets (name, value)", "TEXT(n), BYTES(n)"),
+    (
+        "bearer_audit (issuer, at, event, subject, details, keep_until)",
+        "BYTES('i'), n, 'refreshed', BYTES(n % 1000), '{}', 1000000 + n",
+    ),
 ];
 
 async fn fill(store: &SqlStore) {

@@ -1,6 +1,7 @@
 //! The store of an issuer: sessions, private tokens, accounts and known devices.
 
 mod accounts;
+pub(crate) mod audit;
 mod cut_offs;
 pub(crate) mod private_tokens;
 mod sessions;

@@ -11,6 +11,7 @@
 //! The suite cannot check two requirements: that acknowledged data survives a crash, and that several processes see the
 //! same rows.
 
+mod audit_steps;
 mod devices;
 mod listing;
 mod private_token_steps;
@@ -24,12 +25,21 @@ use super::{
     Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation,
     RotatedPrivateToken, TokenStore,
 };
+use crate::audit::{AuditLog, AuditSink};
 use tower_bearer::revocation::outbox::Acknowledged;
 use tower_bearer::{
     UnixTime,
     claims::ManualClock,
     revocation::{Lookup, Revocable, RevocationEntry, Verdict},
 };
+
+/// Runs each rule on a new store.
+macro_rules! rules {
+    ($begin:expr; $($room:ident { $($rule:ident),+ $(,)? })+) => {$($(
+        let outcome = tokio::spawn($room::$rule($begin().await)).await;
+        assert!(outcome.is_ok(), "broken rule: {}", stringify!($rule).replace('_', " "));
+    )+)+};
+}
 
 /// Checks every rule of [`TokenStore`], each on a new store. `make` returns an empty store with the given clock.
 ///
@@ -42,13 +52,8 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
         let clock = ManualClock::at(NOW);
         Bench { store: Arc::new(make(clock.clone()).await), clock }
     };
-    macro_rules! rules {
-        ($($room:ident { $($rule:ident),+ $(,)? })+) => {$($(
-            let outcome = tokio::spawn($room::$rule(begin().await)).await;
-            assert!(outcome.is_ok(), "broken rule: {}", stringify!($rule).replace('_', " "));
-        )+)+};
-    }
     rules! {
+        begin;
         session_steps {
             a_refresh_token_is_used_once,
             of_many_uses_at_once_one_rotates,
@@ -114,6 +119,30 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             all_processes_get_the_key_that_was_kept_first,
             a_device_is_known_until_the_latest_time_that_was_noted,
             an_expired_device_is_swept_and_no_other,
+        }
+    }
+}
+
+/// Checks every rule of [`AuditSink`] and [`AuditLog`] for a token store that is both. Like [`check`].
+///
+/// # Panics
+/// If a rule is broken. The message names the rule.
+pub async fn check_audit<S: TokenStore + AuditSink + AuditLog>(
+    make: impl AsyncFn(ManualClock) -> S,
+) {
+    let begin = async || {
+        let clock = ManualClock::at(NOW);
+        Bench { store: Arc::new(make(clock.clone()).await), clock }
+    };
+    rules! {
+        begin;
+        audit_steps {
+            an_event_comes_back_as_it_was,
+            pages_of_events_add_up_and_new_events_do_not_shift_them,
+            events_of_others_are_not_listed,
+            the_events_of_a_deleted_account_are_deleted,
+            an_event_is_swept_after_its_time_and_no_other,
+            many_processes_record_at_once,
         }
     }
 }

@@ -1,0 +1,206 @@
+//! Stores and lists audit events.
+//!
+//! The events of a deleted account are deleted together with it. Other processes may still hold events about the
+//! account. So the event [`AuditKind::AccountDeleted`] deletes earlier events again, and later ones are not stored.
+
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
+
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    SqlStore,
+    database::Transaction,
+    statement::{Failure, Row, Sql, Value},
+};
+use tower_bearer::{BoxFuture, revocation::StoreError};
+use tower_bearer_issuing::{
+    audit::{AuditEvent, AuditKind, AuditLog, AuditPage, AuditQuery, AuditRecord, AuditSink},
+    store::Owner,
+};
+
+/// An arbitrary number. It must be the same in every process.
+const AUDIT_LOCK: i64 = 0x746f_7765_7262_6175;
+
+impl AuditSink for SqlStore {
+    fn record<'a>(&'a self, events: &'a [AuditEvent]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            // Between the question which accounts are deleted and the commit, no other process deletes one.
+            transaction.lock(vec![AUDIT_LOCK]).await?;
+            for of_issuer in events.chunk_by(|one, other| one.issuer == other.issuer) {
+                record(&mut transaction, of_issuer).await?;
+            }
+            Ok((transaction, ()))
+        }))
+    }
+}
+
+impl AuditLog for SqlStore {
+    fn list<'a>(&'a self, query: &'a AuditQuery) -> BoxFuture<'a, Result<AuditPage, StoreError>> {
+        Box::pin(async move {
+            let limit = usize::try_from(query.limit.max(1)).unwrap_or(usize::MAX);
+            let mut values = vec![
+                Value::id(&query.issuer),
+                Value::int(query.before.unwrap_or(i64::MAX)),
+                // One more shows whether there is a next page.
+                Value::limit(limit.saturating_add(1)),
+            ];
+            let sql = match &query.subject {
+                Some(subject) => {
+                    values.push(Value::id(subject));
+                    NEWEST_OF_SUBJECT
+                }
+                None => NEWEST,
+            };
+            let mut rows = self.database.read(sql, &values).await?;
+            let has_more = rows.len() > limit;
+            rows.truncate(limit);
+            let next = rows.last().filter(|_| has_more).map(|row| row.int(0)).transpose()?;
+            let records: Result<Vec<Option<AuditRecord>>, Failure> =
+                rows.iter().map(|row| read(&query.issuer, row)).collect();
+            Ok(AuditPage::new(records?.into_iter().flatten().collect(), next))
+        })
+    }
+}
+
+const NEWEST: &str = "
+    SELECT id, at, event, subject, address, details, keep_until FROM bearer_audit
+    WHERE issuer = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+const NEWEST_OF_SUBJECT: &str = "
+    SELECT id, at, event, subject, address, details, keep_until FROM bearer_audit
+    WHERE issuer = $1 AND subject = $4 AND id < $2 ORDER BY id DESC LIMIT $3";
+
+/// Deletes the events about an owner, except that the account was deleted.
+pub(super) async fn delete_events(
+    transaction: &mut Transaction,
+    owner: &Owner,
+) -> Result<(), Failure> {
+    let values = vec![
+        Value::id(&owner.issuer),
+        Value::id(&owner.subject),
+        Value::text(AuditKind::AccountDeleted.as_str()),
+    ];
+    while transaction.execute(DELETE, values.clone()).await? >= 1000 {}
+    Ok(())
+}
+
+/// A part of the events, so that an account with very many events does not exceed the timeout of a statement.
+const DELETE: &str = "
+    DELETE FROM bearer_audit WHERE id IN (
+        SELECT id FROM bearer_audit WHERE issuer = $1 AND subject = $2 AND event <> $3 LIMIT 1000)";
+
+/// Stores events of one issuer.
+async fn record(transaction: &mut Transaction, events: &[AuditEvent]) -> Result<(), Failure> {
+    let Some(AuditEvent { issuer, .. }) = events.first() else { return Ok(()) };
+    let mut deleted = deleted_before(transaction, events).await?;
+    for event in events.iter().filter(|event| event.kind == AuditKind::AccountDeleted) {
+        if let Some(subject) = &event.subject {
+            let owner = Owner::new(Arc::clone(issuer), Arc::clone(subject));
+            delete_events(transaction, &owner).await?;
+            deleted.insert(subject.as_bytes().to_vec());
+        }
+    }
+    let is_kept = |event: &&AuditEvent| match &event.subject {
+        Some(subject) => {
+            event.kind == AuditKind::AccountDeleted || !deleted.contains(subject.as_bytes())
+        }
+        None => true,
+    };
+    let kept: Vec<&AuditEvent> = events.iter().filter(is_kept).collect();
+    for some in kept.chunks(500) {
+        let values = some.iter().flat_map(|event| values(event)).collect();
+        transaction.execute(Sql::Built(insert_sql(some.len())), values).await?;
+    }
+    Ok(())
+}
+
+/// Returns which of the subjects were deleted earlier.
+async fn deleted_before(
+    transaction: &mut Transaction,
+    events: &[AuditEvent],
+) -> Result<HashSet<Vec<u8>>, Failure> {
+    let Some(AuditEvent { issuer, .. }) = events.first() else { return Ok(HashSet::new()) };
+    let subjects: HashSet<&Arc<str>> =
+        events.iter().filter_map(|event| event.subject.as_ref()).collect();
+    let subjects: Vec<Value> = subjects.into_iter().map(|subject| Value::id(subject)).collect();
+    let mut deleted = HashSet::new();
+    for some in subjects.chunks(500) {
+        let mut values = vec![Value::id(issuer)];
+        values.extend_from_slice(some);
+        let rows = transaction.fetch(Sql::Built(deleted_sql(some.len())), values).await?;
+        for row in &rows {
+            deleted.insert(row.bytes(0)?);
+        }
+    }
+    Ok(deleted)
+}
+
+/// The condition on the event is that of the index.
+pub(crate) fn deleted_sql(count: usize) -> String {
+    let places: Vec<String> = (2..=count + 1).map(|place| format!("${place}")).collect();
+    let places = places.join(", ");
+    format!(
+        "SELECT subject FROM bearer_audit
+         WHERE issuer = $1 AND event = 'account_deleted' AND subject IN ({places})"
+    )
+}
+
+/// For this number of events.
+pub(crate) fn insert_sql(count: usize) -> String {
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=7).map(|place| format!("${}", 7 * row + place)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..count).map(row).collect();
+    let rows = rows.join(", ");
+    format!(
+        "INSERT INTO bearer_audit (issuer, at, event, subject, address, details, keep_until) VALUES {rows}"
+    )
+}
+
+fn values(event: &AuditEvent) -> [Value; 7] {
+    [
+        Value::id(&event.issuer),
+        Value::time(event.at),
+        Value::text(event.kind.as_str()),
+        Value::optional_id(event.subject.as_deref()),
+        Value::optional_text(event.address.map(|address| address.to_string()).as_deref()),
+        Value::Text(Json::Object(details(event)).to_string()),
+        Value::time(event.keep_until),
+    ]
+}
+
+/// The fields that no statement searches.
+fn details(event: &AuditEvent) -> Map<String, Json> {
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(Json::from);
+    let fields = [
+        ("actor", text(&event.actor)),
+        ("session_id", text(&event.session_id)),
+        ("token_id", text(&event.token_id)),
+        ("private_token_id", event.private_token_id.map(Json::from)),
+        ("new_private_token_id", event.new_private_token_id.map(Json::from)),
+        ("key", text(&event.key)),
+        ("count", (event.count != 1).then(|| Json::from(event.count))),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Returns `None` for an event whose kind this version does not know.
+fn read(issuer: &Arc<str>, row: &Row) -> Result<Option<AuditRecord>, Failure> {
+    let Some(kind) = AuditKind::from_name(&row.text(2)?) else { return Ok(None) };
+    let details: Map<String, Json> =
+        serde_json::from_str(&row.text(5)?).map_err(|_| Failure::UnreadableRow)?;
+    let text = |name| details.get(name).and_then(Json::as_str).map(Arc::from);
+    let number = |name| details.get(name).and_then(Json::as_i64);
+    let mut event = AuditEvent::new(kind, Arc::clone(issuer), row.time(1)?);
+    event.subject = row.optional_id(3)?;
+    event.address = row.optional_text(4)?.and_then(|address| address.parse::<IpAddr>().ok());
+    event.keep_until = row.time(6)?;
+    event.actor = text("actor");
+    event.session_id = text("session_id");
+    event.token_id = text("token_id");
+    event.key = text("key");
+    event.private_token_id = number("private_token_id");
+    event.new_private_token_id = number("new_private_token_id");
+    event.count = details.get("count").and_then(Json::as_u64).unwrap_or(1);
+    Ok(Some(AuditRecord::new(row.int(0)?, event)))
+}
