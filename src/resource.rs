@@ -54,7 +54,7 @@ use http::{
 use serde::Serialize;
 use tower_service::Service;
 
-use crate::ConfigError;
+use crate::{ConfigError, scopes::is_scope_token};
 
 /// The path of the document of a resource without a path (RFC 9728 section 3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -231,12 +231,6 @@ fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Whether this is a scope-token (RFC 6749 section 3.3).
-pub(crate) fn is_scope_token(scope: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
-    !scope.is_empty() && scope.bytes().all(is_allowed)
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use crate::{ConfigError, resource::is_scope_token};
+use crate::ConfigError;
 
 /// The scopes that a route requires. An array or a list of strings is also one: all of its scopes are required.
 ///
@@ -163,6 +163,20 @@ impl ScopeHierarchy {
             next += 1;
         }
     }
+}
+
+/// Whether this is a scope-token (RFC 6749 section 3.3): at least one visible ASCII character, without `"` and `\`.
+///
+/// ```
+/// use tower_bearer::claims::is_scope_token;
+///
+/// assert!(is_scope_token("orders:read"));
+/// assert!(!is_scope_token("orders read"));
+/// ```
+#[must_use]
+pub fn is_scope_token(scope: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    !scope.is_empty() && scope.bytes().all(is_allowed)
 }
 
 fn checked(scope: &str) -> Result<Arc<str>, ConfigError> {

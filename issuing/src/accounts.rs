@@ -2,8 +2,11 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
+
+use super::scopes::ScopeSet;
 
 use tower_bearer::{BoxFuture, revocation::StoreError};
 
@@ -62,17 +65,25 @@ pub trait Accounts: Send + Sync + 'static {
         credentials: &'a Credentials,
     ) -> BoxFuture<'a, Result<Account, AccountsError>>;
 
-    /// Whether a subject's account exists and is active. The issuer asks this at each refresh, before the token is used
-    /// and again after it. If the answer is `false`, the issuer rejects the refresh. There is no default, because a
-    /// default without a check would let people who left refresh forever.
+    /// Returns the account of a subject, with the [scopes](Account::scopes) that it has now, if it exists and is active.
+    /// There is no default, because a default without a check would let people who left refresh forever.
     ///
-    /// Access tokens of an account that is closed or suspended live for the rest of their hour, and private tokens
-    /// until they expire. To end them, also call [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject).
+    /// The issuer asks this at the end of each log-in, at each refresh before the token is used and again after it, and
+    /// when private tokens are created or rotated. If the answer is `None`, or an account with another subject, the
+    /// issuer rejects the call. Of the account, only the scopes are used. It must be read after the call begins: from a
+    /// cache, an access token could get scopes that its owner has lost.
+    ///
+    /// Access tokens of an account that is closed or suspended, or has lost scopes, live for the rest of their hour, and
+    /// private tokens until they expire. To end them, also call
+    /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) after the change.
     ///
     /// # Errors
-    /// If the accounts are not available. The answer to the refresh is then 503. The token was not used, unless only
+    /// If the accounts are not available. The answer of the API is then 503. A refresh token was not used, unless only
     /// the second check failed.
-    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>>;
+    fn find_active<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Account>, StoreError>>;
 }
 
 impl<T: Accounts + ?Sized> Accounts for Arc<T> {
@@ -87,8 +98,11 @@ impl<T: Accounts + ?Sized> Accounts for Arc<T> {
         (**self).authenticate(credentials)
     }
 
-    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
-        (**self).is_active(subject)
+    fn find_active<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
+        (**self).find_active(subject)
     }
 }
 
@@ -115,31 +129,89 @@ pub enum AccountsError {
     Unavailable(#[source] StoreError),
 }
 
+/// The id of an account or a company, as the answer to a log-in shows it: a JSON number or a string.
+///
+/// ```
+/// use tower_bearer_issuing::AccountId;
+///
+/// assert_eq!(serde_json::to_string(&AccountId::from(7))?, "7");
+/// assert_eq!(serde_json::to_string(&AccountId::from("7"))?, r#""7""#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum AccountId {
+    /// A JSON number. JavaScript reads numbers above 2^53 as the nearest double.
+    Number(i64),
+    /// A JSON string, such as a UUID.
+    Text(String),
+}
+
+impl From<i64> for AccountId {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for AccountId {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for AccountId {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for AccountId {
+    /// Shows a number only: a string may be personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(_) => f.write_str("Text(..)"),
+        }
+    }
+}
+
 /// An account, as the answer to a log-in shows it.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Account {
     /// `sub` of its tokens. Never give it to another account, not even after this one is deleted.
     pub subject: Arc<str>,
-    /// Its number.
-    pub id: i64,
+    /// Its id.
+    pub id: AccountId,
     /// Its e-mail address.
     pub email: String,
     /// Its user name. Default: the e-mail address.
     pub username: String,
     /// The company that it belongs to.
-    pub company_id: Option<i64>,
+    pub company_id: Option<AccountId>,
     /// Whether the e-mail address was verified.
     pub is_verified: bool,
     /// Further data about the person, as a JSON object.
     pub profile: Map<String, Value>,
+    /// What it may do. Its access tokens have these scopes. The answer to a log-in does not show them.
+    pub scopes: ScopeSet,
 }
 
 impl Account {
-    /// An account whose subject is its number.
+    /// An account without scopes. Its subject is its id.
     #[must_use]
-    pub fn new(id: i64, email: impl Into<String>) -> Self {
-        let email = email.into();
+    pub fn new(id: impl Into<AccountId>, email: impl Into<String>) -> Self {
+        let (id, email) = (id.into(), email.into());
         Self {
             subject: id.to_string().into(),
             id,
@@ -148,12 +220,27 @@ impl Account {
             company_id: None,
             is_verified: false,
             profile: Map::new(),
+            scopes: ScopeSet::default(),
         }
+    }
+
+    /// Sets the subject. Default: the id.
+    #[must_use]
+    pub fn with_subject(mut self, subject: impl Into<Arc<str>>) -> Self {
+        self.subject = subject.into();
+        self
+    }
+
+    /// Sets the scopes. Default: none.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
     }
 }
 
 impl fmt::Debug for Account {
-    /// Shows the number only.
+    /// Shows the id only, and only if it is a number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account").field("id", &self.id).finish_non_exhaustive()
     }
@@ -207,7 +294,7 @@ pub trait AccountStore: Send + Sync + 'static {
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>>;
 
-    /// Replaces `old_hash` with a new hash of the same password. If the stored hash is no longer `old_hash`, this
+    /// Replaces a subject's `old_hash` with a new hash of the same password. If the stored hash is no longer `old_hash`, this
     /// changes nothing. Do not use it to change a password: after a changed password you must call
     /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject), after this call you need not.
     ///
@@ -215,7 +302,7 @@ pub trait AccountStore: Send + Sync + 'static {
     /// If the hash was not, or may not have been, replaced.
     fn replace_hash<'a>(
         &'a self,
-        account_id: i64,
+        subject: &'a str,
         old_hash: &'a str,
         new_hash: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
@@ -238,11 +325,11 @@ impl<T: AccountStore + ?Sized> AccountStore for Arc<T> {
 
     fn replace_hash<'a>(
         &'a self,
-        account_id: i64,
+        subject: &'a str,
         old_hash: &'a str,
         new_hash: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        (**self).replace_hash(account_id, old_hash, new_hash)
+        (**self).replace_hash(subject, old_hash, new_hash)
     }
 }
 
@@ -297,14 +384,14 @@ impl AccountStore for MemoryAccounts {
 
     fn replace_hash<'a>(
         &'a self,
-        account_id: i64,
+        subject: &'a str,
         old_hash: &'a str,
         new_hash: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let mut accounts = self.accounts();
         let found = accounts
             .values_mut()
-            .find(|stored| stored.account.id == account_id && stored.password_hash == old_hash);
+            .find(|stored| *stored.account.subject == *subject && stored.password_hash == old_hash);
         if let Some(stored) = found {
             stored.password_hash = new_hash.into();
         }

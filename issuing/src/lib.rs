@@ -14,7 +14,7 @@
 //!    gets the same successor. The issuer writes the claims of the successor again from its stored record, and signs
 //!    them again. Then the signature can differ (for example with ECDSA of aws-lc-rs, or after a key rotation). It is
 //!    still the same token, because its id and the hash of its claims identify it. At each use, the issuer checks that
-//!    the subject still has an [active account](Accounts::is_active).
+//!    the subject still has an [active account](Accounts::find_active).
 //! 5. **The next request in this process rejects a revoked token.** Other processes reject it within the staleness
 //!    bound of the [`RevocationCache`](tower_bearer::RevocationCache). The issuer acknowledges a revocation once the
 //!    store has it. If the store fails during a revocation, this process no longer trusts earlier answers of "not
@@ -81,6 +81,7 @@ mod rate;
 mod refreshes;
 mod revoking;
 pub mod router;
+pub mod scopes;
 mod sessions;
 mod signing_keys;
 pub mod store;
@@ -90,8 +91,8 @@ mod tests;
 mod throttle;
 
 pub use self::accounts::{
-    Account, AccountStore, Accounts, AccountsError, Credentials, MemoryAccounts, StoredAccount,
-    normalize_email,
+    Account, AccountId, AccountStore, Accounts, AccountsError, Credentials, MemoryAccounts,
+    StoredAccount, normalize_email,
 };
 pub use self::client::ClientInfo;
 pub use self::error::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};

@@ -114,7 +114,7 @@ impl<S: AccountStore> Passwords<S> {
             (Some(StoredAccount { account, is_active: true, .. }), Outcome::Right { better }) => {
                 if let Some(better) = better {
                     // If this fails, the old hash is still valid. The next log-in tries again.
-                    let _ = self.store.replace_hash(account.id, &stored, &better).await;
+                    let _ = self.store.replace_hash(&account.subject, &stored, &better).await;
                 }
                 Ok(account)
             }
@@ -138,10 +138,13 @@ impl<S: AccountStore> Accounts for Passwords<S> {
         Box::pin(self.open(credentials))
     }
 
-    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn find_active<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
         Box::pin(async move {
             let found = self.store.find_by_subject(subject).await?;
-            Ok(found.is_some_and(|stored| stored.is_active))
+            Ok(found.filter(|stored| stored.is_active).map(|stored| stored.account))
         })
     }
 }
@@ -319,9 +322,10 @@ mod tests {
         for (subject, is_active) in
             [("1", true), ("2", false), ("3", true), ("4", false), ("", false)]
         {
-            assert_eq!(passwords.is_active(subject).await.unwrap(), is_active, "{subject}");
+            let found = passwords.find_active(subject).await.unwrap();
+            assert_eq!(found.is_some(), is_active, "{subject}");
         }
-        assert!(Passwords::new(Nobody::default()).unwrap().is_active("1").await.is_err());
+        assert!(Passwords::new(Nobody::default()).unwrap().find_active("1").await.is_err());
     }
 
     #[tokio::test]
@@ -374,7 +378,7 @@ mod tests {
 
         fn replace_hash<'a>(
             &'a self,
-            _: i64,
+            _: &'a str,
             _: &'a str,
             _: &'a str,
         ) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -180,6 +180,15 @@ impl TokenIssuer {
         LoginError::NoActiveAccount
     }
 
+    /// The account of a subject as it is now. `None` if it is not active.
+    pub(super) async fn active_account(
+        &self,
+        subject: &str,
+    ) -> Result<Option<Account>, StoreError> {
+        let account = self.accounts().find_active(subject).await?;
+        Ok(account.filter(|account| *account.subject == *subject))
+    }
+
     /// Whether the subject has a cut-off at `time` or later. A cut-off that is earlier by at most the leeway counts
     /// too, because the clock that dated it may be behind.
     async fn was_cut_off_since(&self, time: UnixTime, owner: &Owner) -> Result<bool, StoreError> {
@@ -191,7 +200,7 @@ impl TokenIssuer {
     /// Exchanges a refresh token for new tokens. The refresh token is used up.
     ///
     /// If the token was used before, its session ends. Then the holder of the successor, the client or a thief, is
-    /// logged out. If the subject has no [active account](super::Accounts::is_active), there are no new tokens, and the
+    /// logged out. If the subject has no [active account](super::Accounts::find_active), there are no new tokens, and the
     /// refresh token stays unused. The issuer checks the account again after the store's step. So an account that was
     /// closed before the answer is sent gets no tokens, or only tokens that a later
     /// [`revoke_subject`](Self::revoke_subject) covers.
@@ -227,7 +236,7 @@ impl TokenIssuer {
         })?;
         // While this refresh waited, the token may have expired, or an earlier refresh may have found it dead.
         let now = self.now();
-        if is_over(now) || !self.accounts().is_active(&used.sub).await? {
+        if is_over(now) || self.active_account(&used.sub).await?.is_none() {
             return Err(RefreshError::NotValid);
         }
         let owner = self.owner(&used.sub);
@@ -262,7 +271,7 @@ impl TokenIssuer {
             RefreshUse::Unknown | RefreshUse::Revoked => return Err(RefreshError::NotValid),
         };
         // The account may have been closed since the first check, and its tokens may not have been revoked.
-        if !self.accounts().is_active(&owner.subject).await? {
+        if self.active_account(&owner.subject).await?.is_none() {
             return Err(RefreshError::NotValid);
         }
         Ok(Used::Renewed(self.pair(&next)?))
@@ -343,7 +352,8 @@ impl TokenIssuer {
         let jti = random_id().map_err(no_signature)?;
         let exp = iat + self.refresh_lifetime();
         let claims = self.claims(TokenType::Refresh, owner, [&jti, sid], [iat, exp])?;
-        let record = NewRefreshToken::new(owner.clone(), jti, sid, iat, exp, claims.hash());
+        let record = NewRefreshToken::new(owner.clone(), jti, sid, iat, exp, claims.hash())
+            .with_access_token_id(random_id().map_err(no_signature)?);
         Ok(Refresh { claims, record })
     }
 
@@ -362,7 +372,11 @@ impl TokenIssuer {
     /// cut-off that was written in between.
     fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
         let Refresh { claims, record } = refresh;
-        let jti = random_id().map_err(no_signature)?;
+        let jti = match &record.access_token_id {
+            Some(id) => Arc::clone(id),
+            // A repeat of a token that an earlier version issued.
+            None => random_id().map_err(no_signature)?.into(),
+        };
         let iat = record.issued_at;
         let exp = iat + ACCESS_LIFETIME;
         let ids = [&*jti, &*record.session_id];

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use tower_bearer::{UnixTime, revocation::StoreError};
+#[cfg(feature = "issuing")]
+use tower_bearer_issuing::scopes::ScopeSet;
 
 /// The text of a statement. Variable parts are bound as [`Value`]s. `$1`, `$2`, … work in both databases.
 #[derive(Clone)]
@@ -115,6 +117,11 @@ impl Row {
     #[cfg(feature = "issuing")]
     pub(crate) fn optional_text(&self, at: usize) -> Result<Option<String>, Failure> {
         column!(self, at)
+    }
+
+    #[cfg(feature = "issuing")]
+    pub(crate) fn scopes(&self, at: usize) -> Result<ScopeSet, Failure> {
+        ScopeSet::from_text(&self.text(at)?).map_err(|_| Failure::UnreadableRow)
     }
 
     pub(crate) fn bytes(&self, at: usize) -> Result<Vec<u8>, Failure> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 pub use self::clock::{Clock, ManualClock, Moment, SystemClock};
 pub use self::registered::{Audience, RegisteredClaims, Scopes};
 pub(crate) use self::registered::{ClaimsSet, Registered, Spans, Times};
+pub use crate::scopes::is_scope_token;
 
 /// The default leeway on `exp`, `nbf` and `iat`: 30 seconds.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);

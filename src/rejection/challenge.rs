@@ -4,7 +4,7 @@
 use http::HeaderValue;
 
 use super::{Answer, RejectionKind};
-use crate::{ConfigError, resource::is_scope_token};
+use crate::{ConfigError, scopes::is_scope_token};
 
 /// One challenge for each answer. It contains only settings of the service author, and nothing of a request.
 #[derive(Clone, Debug)]

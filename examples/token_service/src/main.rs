@@ -157,7 +157,7 @@ async fn add_demo_account(store: &SqlStore, settings: &Settings) -> Result<(), B
     if store.add_account(&account).await?.is_none()
         && let Some(there) = store.find_by_email(&normalize_email(&settings.demo_email)).await?
     {
-        store.replace_hash(there.account.id, &there.password_hash, &hash).await?;
+        store.replace_hash(&there.account.subject, &there.password_hash, &hash).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 #[cfg(feature = "openapi")]
 use crate::router::responses::{Coded, Detail};
 use crate::{
-    Credentials, Login, TokenPair,
+    AccountId, Credentials, Login, TokenPair,
     router::{
         Client, TokenApi,
         fields::Field,
@@ -143,11 +143,11 @@ impl RefreshTokenRequest {
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(super) struct LoggedIn {
-    id: i64,
+    id: AccountId,
     email: String,
     username: String,
     #[cfg_attr(feature = "openapi", schema(required = true))]
-    company_id: Option<i64>,
+    company_id: Option<AccountId>,
     token_access: String,
     access_token: String,
     refresh_token: String,

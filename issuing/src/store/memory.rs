@@ -315,6 +315,17 @@ impl TokenStore for MemoryTokenStore {
         done(self.state().called(caller, |state| state.private.list(&caller.owner, query, now)))
     }
 
+    fn find_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateToken>>> {
+        done(self.state().called(caller, |state| {
+            state.private.find(&caller.owner, id, now).map(PrivateRow::view)
+        }))
+    }
+
     fn rotate_private<'a>(
         &'a self,
         caller: &'a Caller,

@@ -87,6 +87,14 @@ pub trait TokenStore: Outbox {
         now: UnixTime,
     ) -> Step<'a, Called<Option<PrivateTokenPage>>>;
 
+    /// Finds a token that [`list_private`](Self::list_private) would list. `None` if the caller has no such token.
+    fn find_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateToken>>>;
+
     /// Puts a new token with the same name in the place of a token that [`list_private`](Self::list_private) would
     /// list. Revokes the old token from the earliest of these times: `rotation.old_dies_at`, its own expiry, or the end
     /// that an earlier rotation has set. The old token is listed until then, and

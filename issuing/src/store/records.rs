@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::claims::ACCESS_LIFETIME;
+use crate::{claims::ACCESS_LIFETIME, scopes::ScopeSet};
 use tower_bearer::{UnixTime, revocation::RevocationEntry};
 
 /// The owner of tokens: a subject of an issuer. The issuer is part of it, so that two issuers on one store cannot reach
@@ -40,10 +40,13 @@ pub struct NewRefreshToken {
     pub expires_at: UnixTime,
     /// SHA-256 of the claims as they are signed.
     pub hash: [u8; 32],
+    /// `jti` of the access token that is issued together with it. So the store can revoke that token. `None` for rows of
+    /// earlier versions.
+    pub access_token_id: Option<Arc<str>>,
 }
 
 impl NewRefreshToken {
-    /// A refresh token of a session.
+    /// A refresh token of a session, without an access token.
     #[must_use]
     pub fn new(
         owner: Owner,
@@ -60,7 +63,15 @@ impl NewRefreshToken {
             issued_at,
             expires_at,
             hash,
+            access_token_id: None,
         }
+    }
+
+    /// Sets the `jti` of the access token that is issued together with it. Default: none.
+    #[must_use]
+    pub fn with_access_token_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.access_token_id = Some(id.into());
+        self
     }
 
     /// The latest `exp` of the two tokens that are issued together: this refresh token, and an access token. After
@@ -212,12 +223,14 @@ pub struct NewPrivateToken {
     pub expires_at: UnixTime,
     /// SHA-256 of the claims as they are signed.
     pub hash: [u8; 32],
+    /// The scopes of the token. They never change.
+    pub scopes: ScopeSet,
     /// How many valid private tokens the owner may have at once. It is not stored.
     pub quota: u64,
 }
 
 impl NewPrivateToken {
-    /// A private token without a quota. In a [`RotatedPrivateToken`] the name has no effect: the successor gets the
+    /// A private token without scopes and without a quota. In a [`RotatedPrivateToken`] the name has no effect: the successor gets the
     /// name of the old token.
     #[must_use]
     pub fn new(
@@ -236,8 +249,16 @@ impl NewPrivateToken {
             issued_at,
             expires_at,
             hash,
+            scopes: ScopeSet::default(),
             quota: u64::MAX,
         }
+    }
+
+    /// Sets the scopes of the token. Default: none.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
     }
 
     /// Sets how many private tokens the owner may have after the step. If there would be more, the token is not stored.
@@ -267,10 +288,12 @@ pub struct PrivateToken {
     pub created_at: UnixTime,
     /// When it was last used, with a precision of a few minutes.
     pub last_used_at: Option<UnixTime>,
+    /// Its scopes. Tokens of earlier versions have none.
+    pub scopes: ScopeSet,
 }
 
 impl PrivateToken {
-    /// A token that was not used yet.
+    /// A token that was not used yet, without scopes.
     #[must_use]
     pub fn new(
         id: i64,
@@ -278,7 +301,15 @@ impl PrivateToken {
         created_at: UnixTime,
         expires_at: UnixTime,
     ) -> Self {
-        Self { id, name: name.into(), expires_at, created_at, last_used_at: None }
+        let (name, scopes) = (name.into(), ScopeSet::default());
+        Self { id, name, expires_at, created_at, last_used_at: None, scopes }
+    }
+
+    /// Sets the scopes. Default: none.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
+        self.scopes = scopes;
+        self
     }
 }
 

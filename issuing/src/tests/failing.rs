@@ -98,6 +98,7 @@ mute! {
     use_refresh(rotation: &'a RefreshRotation) -> RefreshUse;
     create_private(caller: &'a Caller, token: &'a NewPrivateToken) -> Called<Insertion<PrivateToken>>;
     list_private(caller: &'a Caller, query: &'a ListQuery, now: UnixTime) -> Called<Option<PrivateTokenPage>>;
+    find_private(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<PrivateToken>>;
     rotate_private(caller: &'a Caller, rotation: &'a RotatedPrivateToken) -> Called<PrivateRotation>;
     revoke_private(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<RevocationEntry>>;
     revoke_owner(owner: &'a Owner, now: UnixTime, tokens_expire_by: UnixTime) -> UnixTime;

@@ -110,6 +110,15 @@ impl TokenStore for Wire {
         self.held(&self.lists, self.store.list_private(caller, query, now))
     }
 
+    fn find_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateToken>>> {
+        self.through(self.store.find_private(caller, id, now))
+    }
+
     fn rotate_private<'a>(
         &'a self,
         caller: &'a Caller,

@@ -10,7 +10,9 @@ use crate::{
     statement::{Failure, Row, Value},
 };
 use tower_bearer::{BoxFuture, revocation::StoreError};
-use tower_bearer_issuing::{Account, AccountStore, StoredAccount, normalize_email};
+use tower_bearer_issuing::{
+    Account, AccountId, AccountStore, StoredAccount, normalize_email, scopes::ScopeSet,
+};
 
 /// A new account. The store assigns its number and its subject.
 #[derive(Clone)]
@@ -23,17 +25,19 @@ pub struct NewAccount {
     /// The user name.
     pub username: String,
     /// The company of the account.
-    pub company_id: Option<i64>,
+    pub company_id: Option<AccountId>,
     /// Whether the account may log in.
     pub is_active: bool,
     /// Whether the e-mail address was verified.
     pub is_verified: bool,
     /// Other data about the user, as a JSON object.
     pub profile: Map<String, Json>,
+    /// What the account may do.
+    pub scopes: ScopeSet,
 }
 
 impl NewAccount {
-    /// Returns an active account. Its user name is its e-mail address.
+    /// Returns an active account without scopes. Its user name is its e-mail address.
     #[must_use]
     pub fn new(email: impl Into<String>, password_hash: impl Into<String>) -> Self {
         let email = email.into();
@@ -45,6 +49,7 @@ impl NewAccount {
             is_active: true,
             is_verified: false,
             profile: Map::new(),
+            scopes: ScopeSet::default(),
         }
     }
 }
@@ -88,12 +93,12 @@ impl AccountStore for SqlStore {
 
     fn replace_hash<'a>(
         &'a self,
-        account_id: i64,
+        subject: &'a str,
         old_hash: &'a str,
         new_hash: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(self.database.step(move |mut transaction| async move {
-            replace(&mut transaction, account_id, old_hash, new_hash).await?;
+            replace(&mut transaction, subject, old_hash, new_hash).await?;
             Ok((transaction, ()))
         }))
     }
@@ -113,21 +118,25 @@ async fn find(
 }
 
 const FIND_BY_EMAIL: &str = "
-    SELECT id, subject, email, username, password_hash, company_id, is_active, is_verified, profile
+    SELECT id, subject, email, username, password_hash, is_active, is_verified, profile, scopes, company_id, company_text
     FROM bearer_accounts WHERE email_key = $1";
 const FIND_BY_SUBJECT: &str = "
-    SELECT id, subject, email, username, password_hash, company_id, is_active, is_verified, profile
+    SELECT id, subject, email, username, password_hash, is_active, is_verified, profile, scopes, company_id, company_text
     FROM bearer_accounts WHERE subject = $1";
 
 fn read_account(row: &Row) -> Result<StoredAccount, Failure> {
     let mut account = Account::new(row.int(0)?, row.text(2)?);
     account.subject = row.text(1)?.into();
     account.username = row.text(3)?;
-    account.company_id = row.optional_int(5)?;
-    account.is_verified = row.int(7)? != 0;
-    account.profile = serde_json::from_str(&row.text(8)?).map_err(|_| Failure::UnreadableRow)?;
+    account.is_verified = row.int(6)? != 0;
+    account.profile = serde_json::from_str(&row.text(7)?).map_err(|_| Failure::UnreadableRow)?;
+    account.scopes = row.scopes(8)?;
+    account.company_id = match row.optional_text(10)? {
+        Some(text) => Some(text.into()),
+        None => row.optional_int(9)?.map(AccountId::from),
+    };
     let mut stored = StoredAccount::new(account, row.text(4)?);
-    stored.is_active = row.int(6)? != 0;
+    stored.is_active = row.int(5)? != 0;
     Ok(stored)
 }
 
@@ -137,24 +146,32 @@ async fn insert(
     new: &NewAccount,
 ) -> Result<Option<Account>, Failure> {
     let email_key = normalize_email(&new.email);
+    let (company_number, company_text) = match &new.company_id {
+        None => (None, None),
+        Some(AccountId::Number(number)) => (Some(*number), None),
+        Some(AccountId::Text(text)) => (None, Some(&**text)),
+    };
     let values = vec![
         Value::Text(email_key),
         Value::text(&new.email),
         Value::text(&new.username),
         Value::text(&new.password_hash),
-        Value::int(new.company_id),
         Value::int(i64::from(new.is_active)),
         Value::int(i64::from(new.is_verified)),
         Value::Text(Json::Object(new.profile.clone()).to_string()),
+        Value::Text(new.scopes.to_string()),
+        Value::int(company_number),
+        Value::optional_text(company_text),
     ];
     let rows = transaction.fetch(INSERT, values).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let mut account = Account::new(row.int(0)?, &*new.email);
+    let id = row.int(0)?;
+    let mut account = Account::new(id, &*new.email).with_scopes(new.scopes.clone());
     account.username.clone_from(&new.username);
-    account.company_id = new.company_id;
+    account.company_id.clone_from(&new.company_id);
     account.is_verified = new.is_verified;
     account.profile.clone_from(&new.profile);
-    let values = vec![Value::int(account.id), Value::text(&account.subject)];
+    let values = vec![Value::int(id), Value::text(&account.subject)];
     transaction.execute(SET_SUBJECT, values).await?;
     Ok(Some(account))
 }
@@ -162,20 +179,22 @@ async fn insert(
 /// The address takes the place of the subject until the number is known, later in the transaction. It is unique too.
 const INSERT: &str = "
     INSERT INTO bearer_accounts
-        (subject, email_key, email, username, password_hash, company_id, is_active, is_verified, profile)
-    VALUES ('new ' || $1, $1, $2, $3, $4, $5, $6, $7, $8)
+        (subject, email_key, email, username, password_hash, is_active, is_verified, profile, scopes, company_id,
+         company_text)
+    VALUES ('new ' || $1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (email_key) DO NOTHING
     RETURNING id";
 const SET_SUBJECT: &str = "UPDATE bearer_accounts SET subject = $2 WHERE id = $1";
 
 async fn replace(
     transaction: &mut Transaction,
-    account_id: i64,
+    subject: &str,
     old_hash: &str,
     new_hash: &str,
 ) -> Result<(), Failure> {
-    let sql = "UPDATE bearer_accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
-    let values = vec![Value::int(account_id), Value::text(old_hash), Value::text(new_hash)];
+    let sql =
+        "UPDATE bearer_accounts SET password_hash = $3 WHERE subject = $1 AND password_hash = $2";
+    let values = vec![Value::text(subject), Value::text(old_hash), Value::text(new_hash)];
     transaction.execute(sql, values).await?;
     Ok(())
 }

@@ -52,6 +52,15 @@ impl TokenStore for SqlStore {
         Box::pin(async move { Ok(private_tokens::list(&self.database, caller, query, now).await?) })
     }
 
+    fn find_private<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateToken>>> {
+        Box::pin(async move { Ok(private_tokens::find(&self.database, caller, id, now).await?) })
+    }
+
     fn rotate_private<'a>(
         &'a self,
         caller: &'a Caller,

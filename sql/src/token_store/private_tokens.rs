@@ -170,16 +170,18 @@ async fn insert(
         Value::time(token.expires_at),
         Value::Bytes(token.hash.into()),
         Value::int(i64::MAX),
+        Value::Text(token.scopes.to_string()),
     ];
     let rows = transaction.fetch(INSERT, values).await?;
     let id = rows.first().ok_or(Failure::UnreadableRow)?.int(0)?;
-    Ok(PrivateToken::new(id, name, token.issued_at, token.expires_at))
+    let view = PrivateToken::new(id, name, token.issued_at, token.expires_at);
+    Ok(view.with_scopes(token.scopes.clone()))
 }
 
 const INSERT: &str = "
     INSERT INTO bearer_private_tokens
-        (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at, scopes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     RETURNING id";
 
 /// Lists tokens. The caller is looked up after the page was read: if the caller is not revoked then, it was not revoked
@@ -191,10 +193,34 @@ pub(super) async fn list(
     now: UnixTime,
 ) -> Result<Called<Option<PrivateTokenPage>>, Failure> {
     let page = page(database, &caller.owner, query, now).await?;
-    // The caller also counts as revoked if the entry starts later.
+    called(database, caller, page).await
+}
+
+/// Finds a listed token. The caller is looked up afterwards, as in [`list`].
+pub(super) async fn find(
+    database: &Database,
+    caller: &Caller,
+    id: i64,
+    now: UnixTime,
+) -> Result<Called<Option<PrivateToken>>, Failure> {
+    let owner = &caller.owner;
+    let values = of_owner(owner, [Value::int(id), Value::time(now), id_of_cut_off(owner)]);
+    let rows = database.read(FIND, &values).await?;
+    let token = rows.first().map(read_token).transpose()?.flatten();
+    called(database, caller, token).await
+}
+
+/// `read_token` expects a number in the first column.
+const FIND: &str = "
+    SELECT 0 + id, id, name, issued_at, expires_at, last_used_at, scopes FROM bearer_private_tokens
+    WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4
+      AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)";
+
+/// Returns what was read for a caller, unless the caller is revoked. An entry that starts later counts too.
+async fn called<T>(database: &Database, caller: &Caller, read: T) -> Result<Called<T>, Failure> {
     Ok(match look_up(database, &caller.lookup(), UnixTime::MAX).await? {
         Verdict::Revoked | Verdict::RevokedFrom(_) => Called::Revoked,
-        Verdict::NotRevoked => Called::Done(page),
+        Verdict::NotRevoked => Called::Done(read),
     })
 }
 
@@ -242,11 +268,12 @@ pub(crate) fn page_sql(query: &ListQuery, search: &str) -> String {
     let order = order(query);
     format!(
         "WITH found AS (
-             SELECT id, name, issued_at, expires_at, last_used_at FROM bearer_private_tokens
+             SELECT id, name, issued_at, expires_at, last_used_at, scopes FROM bearer_private_tokens
              WHERE issuer = $1 AND subject = $2 AND dies_at > $3
                AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1){search}
          )
-         SELECT total.number, page.id, page.name, page.issued_at, page.expires_at, page.last_used_at
+         SELECT total.number, page.id, page.name, page.issued_at, page.expires_at, page.last_used_at,
+                page.scopes
          FROM (SELECT count(*) AS number FROM found) AS total
          LEFT JOIN (SELECT * FROM found ORDER BY {order} LIMIT $5 OFFSET {offset}) AS page ON 1 = 1
          ORDER BY {order}"
@@ -258,6 +285,7 @@ fn read_token(row: &Row) -> Result<Option<PrivateToken>, Failure> {
     let Some(id) = row.optional_int(1)? else { return Ok(None) };
     let mut token = PrivateToken::new(id, row.text(2)?, row.time(3)?, row.time(4)?);
     token.last_used_at = row.optional_time(5)?;
+    token.scopes = row.scopes(6)?;
     Ok(Some(token))
 }
 

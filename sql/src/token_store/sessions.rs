@@ -152,6 +152,7 @@ fn read_token(row: &Row, template: &NewRefreshToken, id: &str) -> Result<FoundTo
     token.issued_at = row.time(2)?;
     token.expires_at = row.time(3)?;
     token.hash = row.hash(4)?;
+    token.access_token_id = row.optional_id(8)?;
     let used = match row.optional_time(5)? {
         Some(at) => Some((at, row.id(6)?)),
         None => None,
@@ -168,7 +169,7 @@ fn is_used_token(row: &FoundToken, rotation: &RefreshRotation) -> bool {
 }
 
 const FIND: &str = "
-    SELECT subject, session_id, issued_at, expires_at, hash, used_at, successor, dies_at
+    SELECT subject, session_id, issued_at, expires_at, hash, used_at, successor, dies_at, access_id
     FROM bearer_refresh_tokens WHERE issuer = $1 AND token_id = $2";
 
 async fn insert(transaction: &mut Transaction, token: &NewRefreshToken) -> Result<(), Failure> {
@@ -181,6 +182,7 @@ async fn insert(transaction: &mut Transaction, token: &NewRefreshToken) -> Resul
         Value::time(token.expires_at),
         Value::Bytes(token.hash.into()),
         Value::int(i64::MAX),
+        Value::optional_id(token.access_token_id.as_deref()),
     ];
     transaction.execute(INSERT, values).await?;
     Ok(())
@@ -188,5 +190,5 @@ async fn insert(transaction: &mut Transaction, token: &NewRefreshToken) -> Resul
 
 const INSERT: &str = "
     INSERT INTO bearer_refresh_tokens
-        (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at, access_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";

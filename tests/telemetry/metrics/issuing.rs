@@ -29,8 +29,12 @@ impl Accounts for Everybody {
         })
     }
 
-    fn is_active<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(std::future::ready(Ok(true)))
+    fn find_active<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
+        let account = Account::new(1, subject).with_subject(subject);
+        Box::pin(std::future::ready(Ok(Some(account))))
     }
 }
 

@@ -25,7 +25,10 @@ use super::{
     Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation,
     RotatedPrivateToken, TokenStore,
 };
-use crate::audit::{AuditLog, AuditSink};
+use crate::{
+    audit::{AuditLog, AuditSink},
+    scopes::ScopeSet,
+};
 use tower_bearer::revocation::outbox::Acknowledged;
 use tower_bearer::{
     UnixTime,
@@ -59,12 +62,15 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             of_many_uses_at_once_one_rotates,
             an_unknown_token_is_not_used,
             a_repeat_within_the_grace_gets_the_same_successor,
+            a_repeat_names_the_access_token_of_the_successor,
             of_many_uses_at_once_within_the_grace_all_get_one_successor,
             a_repeat_after_the_grace_or_after_the_successor_was_used_ends_the_session,
             sessions_do_not_touch_each_other,
         }
         private_token_steps {
             what_is_created_is_listed_as_it_was_given,
+            each_token_keeps_its_own_scopes,
+            a_token_is_found_as_long_as_it_is_listed,
             an_id_is_given_once,
             a_revoked_token_is_gone_and_refused,
             of_many_revocations_at_once_one_succeeds,
@@ -174,6 +180,10 @@ fn by(owner: Owner) -> Caller {
     Caller::new(owner, "caller", "session of the caller", NOW + 1000 * HOUR)
 }
 
+fn scopes(text: &str) -> ScopeSet {
+    ScopeSet::from_text(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn hash(token_id: &str) -> [u8; 32] {
     std::array::from_fn(|n| token_id.as_bytes().get(n).copied().unwrap_or(0))
 }
@@ -181,6 +191,7 @@ fn hash(token_id: &str) -> [u8; 32] {
 /// A refresh token that was issued now.
 fn refresh(owner: Owner, session: &str, token_id: &str) -> NewRefreshToken {
     NewRefreshToken::new(owner, token_id, session, NOW, NOW + HOUR, hash(token_id))
+        .with_access_token_id(format!("access token of {token_id}"))
 }
 
 /// The use of a refresh token now.
@@ -193,6 +204,7 @@ fn rotation(owner: Owner, session: &str, used: &str, successor: &str) -> Refresh
 fn private(owner: Owner, token_id: &str, name: &str) -> NewPrivateToken {
     let session = format!("session of {token_id}");
     NewPrivateToken::new(owner, token_id, session, name, [NOW, NOW + HOUR], hash(token_id))
+        .with_scopes(scopes("orders:read orders:write"))
 }
 
 fn rotated(owner: Owner, id: i64, successor: &str, dies_at: UnixTime) -> RotatedPrivateToken {

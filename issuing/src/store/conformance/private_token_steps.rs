@@ -1,9 +1,10 @@
 use super::{
-    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, entry, named, private, rotated, secs,
-    session, side_by_side, subject, token,
+    Bench, HOUR, ISSUER, NOW, ada, answered, bob, by, called, entry, named, private, rotated,
+    scopes, secs, session, side_by_side, subject, token,
 };
 use crate::store::{
-    Called, Caller, Insertion, ListQuery, Owner, PrivateRotation, PrivateToken, TokenStore,
+    Called, Caller, Insertion, ListQuery, Owner, PrivateRotation, PrivateToken,
+    RotatedPrivateToken, TokenStore,
 };
 use tower_bearer::{
     UnixTime,
@@ -23,12 +24,52 @@ impl<S: TokenStore> Bench<S> {
 
 pub(super) async fn what_is_created_is_listed_as_it_was_given<S: TokenStore>(bench: Bench<S>) {
     let created = bench.create(ada(), "p.1", "build server").await;
-    assert_eq!(created, PrivateToken::new(created.id, "build server", NOW, NOW + HOUR));
+    let expected = PrivateToken::new(created.id, "build server", NOW, NOW + HOUR);
+    assert_eq!(created, expected.with_scopes(scopes("orders:read orders:write")));
     let page = called(bench.store.list_private(&by(ada()), &ListQuery::new(), NOW).await);
     assert_eq!(page.map(|page| page.tokens), Some(vec![created]));
     for known_by in [token("p.1"), session("session of p.1"), subject("ada", NOW)] {
         assert!(!bench.is_refused(known_by).await);
     }
+}
+
+pub(super) async fn each_token_keeps_its_own_scopes<S: TokenStore>(bench: Bench<S>) {
+    let mut expected = Vec::new();
+    for (number, text) in ["", "a", "a b:* c"].into_iter().enumerate() {
+        let new = private(ada(), &format!("p.{number}"), "a").with_scopes(scopes(text));
+        let created = bench.create_token(new).await;
+        assert_eq!(created.scopes, scopes(text));
+        expected.push(created);
+    }
+    // A rotation takes the scopes of the successor, not those of the old token.
+    let rotation = rotated(ada(), expected[2].id, "p.new", NOW);
+    let successor = rotation.successor.clone().with_scopes(scopes("c"));
+    let rotation = RotatedPrivateToken { successor, ..rotation };
+    let outcome = called(bench.store.rotate_private(&by(ada()), &rotation).await);
+    let PrivateRotation::Rotated { new, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(new.scopes, scopes("c"));
+    expected[2] = new;
+    let page = called(bench.store.list_private(&by(ada()), &ListQuery::new(), NOW).await);
+    assert_eq!(page.map(|page| page.tokens), Some(expected));
+}
+
+pub(super) async fn a_token_is_found_as_long_as_it_is_listed<S: TokenStore>(bench: Bench<S>) {
+    let find =
+        async |owner: Owner, id, now| called(bench.store.find_private(&by(owner), id, now).await);
+    let token = bench.create(ada(), "p.1", "a").await;
+    assert_eq!(find(ada(), token.id, NOW).await, Some(token.clone()));
+    assert_eq!(find(ada(), token.id, NOW + HOUR).await, Some(token.clone()), "expired");
+    let namesake = Owner::new("https://other.example", "ada");
+    for (owner, id) in [(bob(), token.id), (namesake, token.id), (ada(), 0), (ada(), i64::MIN)] {
+        assert_eq!(find(owner, id, NOW).await, None);
+    }
+    bench.rotate(token.id, "p.2", NOW + secs(60)).await;
+    assert_eq!(find(ada(), token.id, NOW + secs(59)).await, Some(token.clone()));
+    assert_eq!(find(ada(), token.id, NOW + secs(60)).await, None);
+
+    let token = bench.create(ada(), "p.3", "a").await;
+    answered(bench.store.deny(&[entry(subject("ada", NOW), NOW + HOUR)]).await);
+    assert_eq!(find(ada(), token.id, NOW).await, None, "behind the cut-off");
 }
 
 pub(super) async fn an_id_is_given_once<S: TokenStore>(bench: Bench<S>) {
@@ -268,6 +309,8 @@ impl<S: TokenStore> Bench<S> {
         assert_eq!(created, Called::Revoked);
         let listed = answered(self.store.list_private(&caller, &ListQuery::new(), NOW).await);
         assert_eq!(listed, Called::Revoked);
+        let found = answered(self.store.find_private(&caller, id, NOW).await);
+        assert_eq!(found, Called::Revoked);
         let rotated = answered(self.store.rotate_private(&caller, &rotation).await);
         assert_eq!(rotated, Called::Revoked);
         let revoked = answered(self.store.revoke_private(&caller, id, NOW).await);

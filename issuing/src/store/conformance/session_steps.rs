@@ -75,6 +75,25 @@ pub(super) async fn a_repeat_within_the_grace_gets_the_same_successor<S: TokenSt
     assert_eq!(bench.use_with_grace("2", "3", NOW + secs(30)).await, RefreshUse::Rotated);
 }
 
+/// A row of an earlier version names none.
+pub(super) async fn a_repeat_names_the_access_token_of_the_successor<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    for (session, access_token_id) in [("s", None), ("t", Some("access".into()))] {
+        bench.open(ada(), session, &format!("{session}1")).await;
+        let successor = format!("{session}2");
+        let mut rotation = rotation(ada(), session, &format!("{session}1"), &successor);
+        rotation.successor.access_token_id.clone_from(&access_token_id);
+        assert_eq!(answered(bench.store.use_refresh(&rotation).await), RefreshUse::Rotated);
+        let mut repeat = rotation.clone().with_reuse_grace(secs(30));
+        repeat.successor = refresh(ada(), session, "x");
+        let RefreshUse::Repeated(kept) = answered(bench.store.use_refresh(&repeat).await) else {
+            panic!("it was not repeated")
+        };
+        assert_eq!(kept.access_token_id, access_token_id);
+    }
+}
+
 pub(super) async fn of_many_uses_at_once_within_the_grace_all_get_one_successor<S: TokenStore>(
     bench: Bench<S>,
 ) {

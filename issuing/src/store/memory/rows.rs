@@ -96,8 +96,9 @@ pub(super) struct PrivateRow {
 
 impl PrivateRow {
     pub(super) fn view(&self) -> PrivateToken {
-        let NewPrivateToken { name, issued_at, expires_at, .. } = &self.token;
-        let mut view = PrivateToken::new(self.id, Arc::clone(name), *issued_at, *expires_at);
+        let NewPrivateToken { name, issued_at, expires_at, scopes, .. } = &self.token;
+        let mut view = PrivateToken::new(self.id, Arc::clone(name), *issued_at, *expires_at)
+            .with_scopes(scopes.clone());
         view.last_used_at = self.last_used_at;
         view
     }

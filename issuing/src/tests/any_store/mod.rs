@@ -22,8 +22,8 @@ impl Accounts for Everybody {
         credentials: &'a Credentials,
     ) -> BoxFuture<'a, Result<Account, AccountsError>> {
         Box::pin(async {
-            let mut account = Account::new(1, credentials.username.as_str());
-            account.subject = credentials.username.as_str().into();
+            let name = credentials.username.as_str();
+            let account = Account::new(1, name).with_subject(name);
             match credentials.password.as_str() {
                 "right" => Ok(account),
                 "busy" => Err(AccountsError::Busy),
@@ -32,10 +32,15 @@ impl Accounts for Everybody {
         })
     }
 
-    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn find_active<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
+        let account = Account::new(1, subject).with_subject(subject);
         Box::pin(std::future::ready(match subject {
             "away" => Err(StoreError::timed_out()),
-            subject => Ok(subject != "gone"),
+            "gone" => Ok(None),
+            _ => Ok(Some(account)),
         }))
     }
 }

@@ -76,11 +76,15 @@ impl Accounts for Ada {
         })
     }
 
-    fn is_active<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn find_active<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
+        let account = Account::new(1, "ada@example.org").with_subject(subject);
         let is_active = self.password.lock().unwrap().is_some();
         Box::pin(async move {
             self.next_event().await;
-            Ok(is_active)
+            Ok(is_active.then_some(account))
         })
     }
 }
