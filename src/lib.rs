@@ -136,6 +136,7 @@ mod credential;
 pub mod explain;
 #[cfg(any(doc, all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 pub mod guide;
+pub mod health;
 mod issuer_policy;
 pub mod json;
 #[cfg(feature = "jwks")]

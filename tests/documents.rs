@@ -12,7 +12,7 @@ use std::{
 
 use tower_bearer::RejectionKind;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "DESIGN.md",
     "COMPARE.md",
@@ -21,7 +21,9 @@ const DOCUMENTS: [&str; 9] = [
     "CHANGELOG.md",
     "examples/README.md",
     "benches/README.md",
+    "examples/token_service/README.md",
     "operations/README.md",
+    "operations/token_service.md",
 ];
 
 fn root() -> PathBuf {

@@ -42,6 +42,15 @@ impl SqlStore {
         self
     }
 
+    /// Asks the database something trivial, on a connection for lookups. For health checks.
+    ///
+    /// # Errors
+    /// If the database does not answer, or no connection gets free within the wait timeout.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.database.look_up("SELECT 1", &[]).await?;
+        Ok(())
+    }
+
     /// Deletes at most `limit` rows that are obsolete at `now`, such as revocation entries of tokens that have expired.
     /// Returns how many it has deleted. Fewer than `limit` means that none is left.
     ///

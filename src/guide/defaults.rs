@@ -146,6 +146,9 @@
 //! | setting | default | why | changed by |
 //! |---|---|---|---|
 //! | the parts that a [`Collector`](crate::telemetry::Collector) reads | none until you add them | you own the parts | [`add_authenticator`](crate::telemetry::Collector::add_authenticator), [`add_revocation`](crate::telemetry::Collector::add_revocation), [`add_source`](crate::telemetry::Collector::add_source) for a `TokenIssuer`, `Pushes` or a `DenyList` |
+//! | parts of a [health check](crate::health::HealthChecks) | none until you add them | you own the parts | [`add_task`](crate::health::HealthChecks::add_task), [`add_part`](crate::health::HealthChecks::add_part), [`add_shared_part`](crate::health::HealthChecks::add_shared_part) |
+//! | a shared part that fails | reported, and the status of `/readyz` stays 200 | otherwise an outage of a database takes all replicas out of the load balancer, and clients get no answer | [`require_shared_parts`](crate::health::HealthChecks::require_shared_parts) |
+//! | the clock of health checks | the clock of the system | tests use another | [`with_clock`](crate::health::HealthChecks::with_clock) |
 //!
 //! # Defaults in code
 //!

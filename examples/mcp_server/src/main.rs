@@ -22,6 +22,7 @@ mod tools;
 
 use std::{env, error::Error, net::SocketAddr, process::ExitCode};
 
+use http_server::Limits;
 use tokio::net::TcpListener;
 use tower_bearer::{Authenticator, Issuer, ProtectedResource};
 
@@ -78,13 +79,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let url = resource.identifier().to_owned();
     let app = app::app(authenticator, resource, origins)?;
 
+    let stop = http_server::stop_signal()?;
     println!("listening on http://{address}");
     println!("the MCP server is {url}");
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async {
-            let _ = tokio::signal::ctrl_c().await;
-        })
-        .await?;
+    http_server::serve(listener, app, Limits::default(), stop).await;
     if let Some(keys) = keys {
         keys.task().shutdown().await;
     }

@@ -6,27 +6,30 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
 mod demo;
+mod metrics;
 mod settings;
+mod sharing;
 
 use std::{env, error::Error, net::SocketAddr, process::ExitCode, time::Duration};
 
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::StatusCode,
     routing::{get, post},
 };
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use http_server::Limits;
 use tokio::net::TcpListener;
 use tower_bearer::{
-    Authenticated, Authenticator, BearerLayer, RevocationCache,
-    jwks::RemoteJwks,
-    revocation::MemoryStore,
-    telemetry::{self, Collector},
+    Authenticated, Authenticator, BearerLayer, RevocationCache, health::HealthChecks,
+    jwks::RemoteJwks, telemetry::Collector,
 };
-use tower_bearer_redis::{Pushes, RedisStore};
 
-use self::settings::{Trusted, max_token_length, resource, setting, step_up};
+use self::{
+    metrics::Metrics,
+    settings::{Trusted, max_token_length, resource, setting, step_up},
+    sharing::{Sharing, initialise_redis, revocation},
+};
 
 const HELP: &str = "\
 resource_server: an API that only opens for a valid Bearer JWT
@@ -35,6 +38,8 @@ resource_server: an API that only opens for a valid Bearer JWT
   GET  /admin    for tokens with the scope `admin`
   GET  /transfer for tokens of a recent and strong log-in: see STEP_UP_ACR and STEP_UP_MAX_AGE
   POST /logout   revokes the token that it is called with
+  GET  /healthz  200 as long as the process answers
+  GET  /readyz   200, or 503 while this process cannot work; with one JSON entry for each part
 
 Settings, from the environment:
   OIDC_ISSUER    URL of the issuer, without /.well-known/...; its metadata name the address of its keys
@@ -105,14 +110,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let max_token_length = max_token_length()?;
 
     // The central part of the example: which issuer is trusted, what is revoked, and which routes are guarded.
-    let (revocation, pushes) = revocation().await?;
+    let (revocation, sharing) = revocation().await?;
     let authenticator = Authenticator::builder()
         .issuer(issuer)
         .with_max_token_length(max_token_length)
         .revocation(revocation.clone())
         .build()?;
     let collector = Collector::new().add_authenticator(&authenticator);
-    let collector = pushes.iter().fold(collector, |all, pushes| all.add_source(pushes.clone()));
+    let collector =
+        sharing.iter().fold(collector, |all, sharing| all.add_source(sharing.pushes.clone()));
     let mut layer = BearerLayer::new(authenticator);
     if let Some(resource) = &resource {
         layer = layer.with_resource(resource.clone());
@@ -137,11 +143,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     let app = app.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
 
+    let health = health(remote.as_ref(), sharing.as_ref());
+    let app = app.merge(health.into_router());
+
     let listener = listen("ADDR", &address).await?;
     let address = listener.local_addr()?;
+    let stop = http_server::stop_signal()?;
     println!("listening on http://{address}");
     if let Some(metrics) = metrics {
-        println!("metrics on http://{}/metrics", metrics.listener.local_addr()?);
+        println!("metrics on http://{}/metrics", metrics.address()?);
         tokio::spawn(metrics.serve(collector));
     }
     if let Some(keys) = &remote {
@@ -150,42 +160,30 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if let Some(demo) = demo {
         demo.print(address, resource.as_ref())?;
     }
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async {
-            let _ = tokio::signal::ctrl_c().await;
-        })
-        .await?;
+    http_server::serve(listener, app, Limits::default(), stop).await;
     if let Some(keys) = remote {
         keys.task().shutdown().await;
     }
-    if let Some(pushes) = pushes {
-        pushes.task().shutdown().await;
+    if let Some(sharing) = sharing {
+        sharing.pushes.task().shutdown().await;
     }
     Ok(())
 }
 
-/// The revocation cache. Without Redis it is for this process only. With Redis, a revocation in any process is pushed
-/// to all of them. If a push is lost, it is visible after the staleness bound at the latest.
-async fn revocation() -> Result<(RevocationCache, Option<Pushes>), Box<dyn Error>> {
-    let bound = Duration::from_secs(30);
-    let Some(url) = setting("REDIS_URL") else {
-        return Ok((RevocationCache::new(MemoryStore::new(), bound), None));
-    };
-    // The start fails if settings are wrong. It does not fail if Redis is temporarily unreachable.
-    let store = RedisStore::builder(&url).allow_unreachable_at_start().connect().await?;
-    match store.is_seeded().await {
-        Ok(true) => {}
-        Ok(false) => eprintln!(
-            "warning: Redis is empty, and requests get 503: see --initialise-redis in --help"
-        ),
-        Err(error) => {
-            eprintln!("warning: Redis cannot be asked, and requests get 503 until it can");
-            print_causes(error.source());
-        }
+/// The parts of this process, for `/readyz`. Without keys it can authenticate no request, but other replicas may have
+/// keys. All replicas share Redis.
+fn health(keys: Option<&RemoteJwks>, sharing: Option<&Sharing>) -> HealthChecks {
+    let mut checks = HealthChecks::new();
+    if let Some(keys) = keys.cloned() {
+        checks = checks.add_task(&keys.task()).add_part("keys", move || {
+            let is_usable = keys.health().is_usable();
+            async move { if is_usable { Ok(()) } else { Err("no_keys") } }
+        });
     }
-    let revocation = RevocationCache::new(store.clone(), bound);
-    let pushes = store.push_to(&revocation);
-    Ok((revocation, Some(pushes)))
+    match sharing {
+        Some(sharing) => sharing.add_to(checks),
+        None => checks,
+    }
 }
 
 async fn listen(setting: &str, address: &str) -> Result<TcpListener, Box<dyn Error>> {
@@ -194,56 +192,6 @@ async fn listen(setting: &str, address: &str) -> Result<TcpListener, Box<dyn Err
         .map_err(|_| format!("{setting} is not an address and port, such as 127.0.0.1:3000"))?;
     let listener = TcpListener::bind(address).await;
     Ok(listener.map_err(|error| format!("cannot listen on {address}: {error}"))?)
-}
-
-/// Metrics for Prometheus, on a separate address. Clients cannot reach it, so it needs no token.
-struct Metrics {
-    listener: TcpListener,
-    recorder: PrometheusHandle,
-}
-
-impl Metrics {
-    /// Installs the recorder. Call it before anything records.
-    async fn at(address: &str) -> Result<Self, Box<dyn Error>> {
-        let listener = listen("METRICS_ADDR", address).await?;
-        let look_ups = Matcher::Full("tower_bearer_revocation_look_up_seconds".to_owned());
-        let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(look_ups, &LOOK_UP_BUCKETS)?
-            .install_recorder()?;
-        telemetry::describe();
-        Ok(Self { listener, recorder })
-    }
-
-    async fn serve(self, collector: Collector) {
-        // Histograms keep every value until a scrape or a call of this function.
-        let upkeep = self.recorder.clone();
-        tokio::spawn(async move {
-            let mut every = tokio::time::interval(Duration::from_secs(5));
-            loop {
-                every.tick().await;
-                upkeep.run_upkeep();
-            }
-        });
-        let scrape = async move || {
-            collector.collect();
-            ([(CONTENT_TYPE, "text/plain; version=0.0.4")], self.recorder.render())
-        };
-        let app = Router::new().route("/metrics", get(scrape));
-        if let Err(error) = axum::serve(self.listener, app).await {
-            eprintln!("warning: no more metrics: {error}");
-        }
-    }
-}
-
-/// In seconds: from the time of a Redis on the same machine to the timeout.
-const LOOK_UP_BUCKETS: [f64; 12] =
-    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
-
-async fn initialise_redis() -> Result<(), Box<dyn Error>> {
-    let url = setting("REDIS_URL").ok_or("REDIS_URL is not set")?;
-    let is_new = RedisStore::connect(&url).await?.initialise().await?;
-    println!("{}", if is_new { "initialised" } else { "was initialised before" });
-    Ok(())
 }
 
 /// Until the keys are there, the layer answers 503 to tokens.

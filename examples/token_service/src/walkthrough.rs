@@ -5,16 +5,18 @@ use std::{fmt, net::SocketAddr};
 use serde_json::json;
 use tower_bearer::claims::{Clock, SystemClock};
 
-use crate::settings::Settings;
+use crate::{demo::DemoAccount, settings::Settings};
 
 pub(crate) struct Walkthrough<'a> {
     pub(crate) address: SocketAddr,
+    pub(crate) demo: &'a DemoAccount,
     pub(crate) settings: &'a Settings,
 }
 
 impl fmt::Display for Walkthrough<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { demo_email, issuer, audience, .. } = self.settings;
+        let Settings { issuer, audience, .. } = self.settings;
+        let email = &self.demo.email;
         let address = self.address;
         let (password, login) = (self.password(), self.login());
         let create = quoted(&json!({ "name": "ci", "expiration_time": in_days(30) }).to_string());
@@ -23,7 +25,7 @@ impl fmt::Display for Walkthrough<'_> {
         writeln!(
             f,
             r#"
-demo account: {demo_email}, password: {password}
+demo account: {email}, password: {password}
 tokens: iss={issuer} aud={audience}, keys at http://{address}/.well-known/jwks.json
 the API's document: http://{address}/
 
@@ -57,20 +59,20 @@ curl -si $API/me -H "Authorization: Bearer $NEW_TOKEN"; echo"#
 impl Walkthrough<'_> {
     /// A password that the operator chose may be used elsewhere, so it must not be printed.
     fn password(&self) -> &str {
-        match self.settings.has_own_password {
+        match self.demo.has_own_password {
             true => "the one in DEMO_PASSWORD, which these lines need, too",
-            false => &self.settings.demo_password,
+            false => &self.demo.password,
         }
     }
 
     /// The body of the log-in, as words for a shell. A password that is not printed comes from the shell's variable.
     fn login(&self) -> String {
-        let Settings { demo_email, demo_password, has_own_password, .. } = self.settings;
+        let DemoAccount { email, password, has_own_password } = self.demo;
         if !has_own_password {
-            let body = json!({ "username": demo_email, "password": demo_password });
+            let body = json!({ "username": email, "password": password });
             return quoted(&body.to_string());
         }
-        let begin = quoted(&format!(r#"{{"username":{},"password":""#, json!(demo_email)));
+        let begin = quoted(&format!(r#"{{"username":{},"password":""#, json!(email)));
         format!(r#"{begin}"$(printf %s "$DEMO_PASSWORD" | sed 's/[\\"]/\\&/g')"'"}}'"#)
     }
 }

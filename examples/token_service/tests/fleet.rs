@@ -20,7 +20,7 @@ use server::Server;
 
 fn example(redis: &Server) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_token_service"));
-    for name in ["OIDC_ISSUER", "JWKS_URL", "JWKS_FILE", "DATABASE_URL", "PUBLIC_URL", "KEY_FILE"] {
+    for name in ["DATABASE_URL", "DEMO", "PUBLIC_URL", "KEY_FILE"] {
         command.env_remove(name);
     }
     command.env("ADDR", "127.0.0.1:0").env("REDIS_URL", redis.url());

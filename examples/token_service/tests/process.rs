@@ -16,6 +16,11 @@ use std::{
 
 use serde_json::{Value, json};
 
+#[path = "process/operating.rs"]
+mod operating;
+#[path = "process/slow_clients.rs"]
+mod slow_clients;
+
 #[path = "../../../sql/src/tests/server.rs"]
 #[allow(dead_code, reason = "the store's tests also kill it")]
 mod postgres;
@@ -37,7 +42,7 @@ async fn a_client_written_from_the_documentation_uses_the_whole_api_on_postgres(
     let url = server.database("token_service").await;
     let directory = Directory::new("client-pg");
     // The directory belongs to the server's user. Other users may pass through it to the socket.
-    run_client(&Service::start(&directory, &[("DATABASE_URL", &url)]));
+    run_client(&Service::start(&directory, &[("DATABASE_URL", &url), ("DEMO", "1")]));
 }
 
 fn run_client(service: &Service) {
@@ -293,6 +298,7 @@ fn example(directory: &Directory) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_token_service"));
     for name in [
         "DATABASE_URL",
+        "DEMO",
         "KEY_FILE",
         "PUBLIC_URL",
         "ISSUER",
@@ -301,6 +307,7 @@ fn example(directory: &Directory) -> Command {
         "TRUSTED_PROXY_HEADER",
         "REFRESH_REUSE_GRACE",
         "REDIS_URL",
+        "READY_NEEDS_SHARED",
     ] {
         command.env_remove(name);
     }

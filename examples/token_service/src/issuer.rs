@@ -1,0 +1,71 @@
+//! The central part of the example: which key signs, where tokens and accounts are stored, and who may log in.
+
+use tower_bearer::BackgroundTask;
+use tower_bearer_issuing::{Passwords, TokenIssuer};
+use tower_bearer_redis::{OutboxRelay, Pushes, RedisStore};
+use tower_bearer_sql::SqlStore;
+
+use crate::{failure::Outcome, settings::Settings, signing_key};
+
+/// The issuer of this replica, and what it depends on.
+pub(crate) struct Replica {
+    pub(crate) issuer: TokenIssuer,
+    pub(crate) store: SqlStore,
+    pub(crate) sharing: Option<Sharing>,
+}
+
+/// The database is the source of truth. Redis notifies every replica at once. Redis may lose its data at any time.
+pub(crate) struct Sharing {
+    pub(crate) redis: RedisStore,
+    pub(crate) pushes: Pushes,
+    pub(crate) relay: BackgroundTask,
+}
+
+impl Replica {
+    pub(crate) async fn open(settings: &Settings) -> Outcome<Self> {
+        let store = SqlStore::open(&settings.database_url).await?;
+        let issuer = TokenIssuer::builder(
+            settings.issuer.as_str(),
+            settings.audience.as_str(),
+            signing_key::load_or_create(&settings.key_file)?,
+            store.clone(),
+            Passwords::new(store.clone())?,
+        );
+        let issuer = issuer
+            .with_revocation_bound(settings.revocation_bound)
+            .with_refresh_reuse_grace(settings.refresh_reuse_grace)
+            .build()?;
+        let sharing = match &settings.redis_url {
+            Some(url) => Some(Sharing::start(url, store.clone(), &issuer).await?),
+            None => None,
+        };
+        Ok(Self { issuer, store, sharing })
+    }
+
+    /// Stops the tasks. Call it after the server has stopped.
+    pub(crate) async fn close(self, maintenance: &BackgroundTask) -> Outcome {
+        maintenance.shutdown().await;
+        // Stores the uses of private tokens that are not stored yet.
+        self.issuer.maintain().await?;
+        if let Some(sharing) = self.sharing {
+            // The entries that it has not published yet stay in the database for the next start.
+            sharing.relay.shutdown().await;
+        }
+        Ok(())
+    }
+}
+
+impl Sharing {
+    async fn start(url: &str, store: SqlStore, issuer: &TokenIssuer) -> Outcome<Self> {
+        // The start fails if settings are wrong. It does not fail if Redis is temporarily unreachable.
+        let redis = RedisStore::builder(url).allow_unreachable_at_start().connect().await?;
+        if redis.is_seeded().await.is_err() {
+            eprintln!(
+                "warning: Redis cannot be asked, and revocations take up to the bound until it can"
+            );
+        }
+        let pushes = redis.push_to(issuer.revocation());
+        let relay = OutboxRelay::new(store, redis.clone()).spawn();
+        Ok(Self { redis, pushes, relay })
+    }
+}

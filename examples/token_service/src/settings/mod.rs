@@ -1,0 +1,121 @@
+//! The settings of the operator, and what is insecure about them.
+
+pub(crate) mod table;
+pub(crate) mod values;
+pub(crate) mod warnings;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::http::HeaderName;
+use http_server::Limits;
+
+use self::values::Values;
+use crate::failure::WrongSettings;
+
+pub(crate) struct Settings {
+    pub(crate) address: SocketAddr,
+    pub(crate) database_url: String,
+    pub(crate) key_file: PathBuf,
+    /// `None`: there is no demo account.
+    pub(crate) demo: Option<Demo>,
+    pub(crate) refresh_reuse_grace: Duration,
+    pub(crate) revocation_bound: Duration,
+    pub(crate) redis_url: Option<String>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) trusted_proxy_header: Option<HeaderName>,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) ready_needs_shared: bool,
+    pub(crate) limits: Limits,
+}
+
+pub(crate) struct Demo {
+    pub(crate) email: String,
+    /// `None`: each start makes a new one, which is printed.
+    pub(crate) password: Option<String>,
+}
+
+impl Settings {
+    pub(crate) fn from_values(values: &Values) -> Result<Self, WrongSettings> {
+        Self::parse(values).map_err(WrongSettings)
+    }
+
+    fn parse(values: &Values) -> Result<Self, String> {
+        let optional = |name| values.text(name).map(ToOwned::to_owned);
+        Ok(Self {
+            address: values.parsed(
+                "ADDR",
+                "an address and port, such as 127.0.0.1:3000",
+                |_: &SocketAddr| true,
+            )?,
+            database_url: with_scheme(
+                "DATABASE_URL",
+                values.text_or_default("DATABASE_URL"),
+                &["sqlite:", "postgres:", "postgresql:"],
+            )?,
+            key_file: values.text_or_default("KEY_FILE").into(),
+            demo: demo(values)?,
+            refresh_reuse_grace: values
+                .parsed(
+                    "REFRESH_REUSE_GRACE",
+                    "a whole number of seconds from 0 to 30",
+                    |seconds| *seconds <= 30,
+                )
+                .map(Duration::from_secs)?,
+            revocation_bound: seconds(values, "REVOCATION_BOUND")?,
+            redis_url: optional("REDIS_URL"),
+            public_url: optional("PUBLIC_URL")
+                .map(|url| with_scheme("PUBLIC_URL", url, &["http:", "https:"]))
+                .transpose()?,
+            trusted_proxy_header: optional("TRUSTED_PROXY_HEADER")
+                .map(|name| name.parse())
+                .transpose()
+                .map_err(
+                    |_| "TRUSTED_PROXY_HEADER is not a header name, such as X-Forwarded-For",
+                )?,
+            issuer: values.text_or_default("ISSUER"),
+            audience: values.text_or_default("AUDIENCE"),
+            ready_needs_shared: values.switch("READY_NEEDS_SHARED")?.unwrap_or(false),
+            limits: limits(values)?,
+        })
+    }
+}
+
+/// The demo is for a first try. So it is off as soon as the operator names a database.
+fn demo(values: &Values) -> Result<Option<Demo>, String> {
+    let is_on = values.switch("DEMO")?.unwrap_or_else(|| values.text("DATABASE_URL").is_none());
+    let password = values.text("DEMO_PASSWORD").map(ToOwned::to_owned);
+    Ok(is_on.then(|| Demo { email: values.text_or_default("DEMO_EMAIL"), password }))
+}
+
+fn limits(values: &Values) -> Result<Limits, String> {
+    Ok(Limits {
+        connections: values.parsed("MAX_CONNECTIONS", "a number of at least 1", |n| *n > 0)?,
+        first_request: positive_seconds(values, "FIRST_REQUEST_TIMEOUT")?,
+        idle: positive_seconds(values, "IDLE_TIMEOUT")?,
+        body_pause: positive_seconds(values, "BODY_TIMEOUT")?,
+        request: positive_seconds(values, "REQUEST_TIMEOUT")?,
+        shutdown: seconds(values, "SHUTDOWN_TIMEOUT")?,
+    })
+}
+
+fn seconds(values: &Values, name: &str) -> Result<Duration, String> {
+    let expected = "a whole number of seconds, such as 30";
+    values
+        .parsed::<u32>(name, expected, |_| true)
+        .map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+fn positive_seconds(values: &Values, name: &str) -> Result<Duration, String> {
+    let expected = "a whole number of seconds of at least 1, such as 30";
+    let seconds = values.parsed::<u32>(name, expected, |seconds| *seconds > 0)?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+/// The error does not repeat the URL, because the URL may contain a password.
+fn with_scheme(name: &str, url: String, schemes: &[&str]) -> Result<String, String> {
+    match schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        true => Ok(url),
+        false => Err(format!("{name} does not begin with {}", schemes.join(" or "))),
+    }
+}

@@ -1,0 +1,124 @@
+//! The commands, settings and health checks that an operator uses.
+
+use std::{
+    fs,
+    net::TcpListener,
+    process::{Command, Output},
+};
+
+use crate::{Directory, Service, example};
+
+/// Runs a command without settings of the environment, except these.
+fn run(directory: &Directory, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    let mut command = example(directory);
+    command.env_remove("DEMO_PASSWORD").env_remove("DEMO_EMAIL").env_remove("ADDR");
+    command.args(arguments).envs(settings.iter().copied()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn each_command_has_help_and_a_version() {
+    let directory = Directory::new("commands");
+    for command in [&[][..], &["serve"], &["check"]] {
+        for (flag, part) in [("--help", "Usage: token_service"), ("--version", "token_service")] {
+            let output = run(&directory, &[command, &[flag]].concat(), &[]);
+            assert_eq!(output.status.code(), Some(0), "{command:?} {flag}");
+            assert!(text(&output.stdout).contains(part), "{command:?} {flag}");
+        }
+    }
+    let mistake = run(&directory, &["serv"], &[]);
+    assert_eq!(mistake.status.code(), Some(2));
+    assert!(text(&mistake.stderr).contains("serve"));
+}
+
+#[test]
+fn check_shows_values_and_their_origin_and_no_secret() {
+    let directory = Directory::new("check");
+    let file = "revocation_bound = 7\nredis_url = \"rediss://:hunter2@cache.example\"\n";
+    fs::write(directory.0.join("settings.toml"), file).unwrap();
+    let settings = [
+        ("DATABASE_URL", "postgres://ada:hunter2@db.example/tokens"),
+        ("DEMO_PASSWORD", "hunter2"),
+        ("AUDIENCE", "api://orders"),
+    ];
+    let output = run(&directory, &["check", "--config", "settings.toml"], &settings);
+    assert_eq!(output.status.code(), Some(0));
+    let said = text(&output.stdout);
+    assert!(!said.contains("hunter2") && !said.contains("ada:"), "{said}");
+    for line in [
+        "ADDR: 127.0.0.1:3000 (default)",
+        "DATABASE_URL: postgres://db.example/tokens (environment)",
+        "REDIS_URL: rediss://cache.example (file)",
+        "REVOCATION_BOUND: 7 (file)",
+        "AUDIENCE: api://orders (environment)",
+        "DEMO_PASSWORD: set, not shown (environment)",
+        "warning: DATABASE_URL does not verify the server: add sslmode=verify-full and sslrootcert",
+    ] {
+        assert!(said.lines().any(|found| found == line), "{line}\n{said}");
+    }
+}
+
+#[test]
+fn an_unknown_setting_in_a_file_is_an_error_that_names_the_nearest() {
+    let directory = Directory::new("unknown");
+    fs::write(directory.0.join("settings.toml"), "redis_ulr = \"redis://:hunter2@h\"").unwrap();
+    let output = run(&directory, &["--config", "settings.toml"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("redis_ulr") && said.contains("redis_url"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn with_a_database_there_is_no_demo_account() {
+    let directory = Directory::new("no-demo");
+    let database = [("DATABASE_URL", "sqlite:own.db")];
+    let service = Service::start(&directory, &database);
+    let body = serde_json::json!({"username": crate::EMAIL, "password": crate::PASSWORD});
+    let answer = service.call("POST", "/api/v1/auth/login/", None, Some(body.clone()));
+    assert_eq!(answer.status, 401, "{}", answer.body);
+    drop(service);
+    let service = Service::start(&directory, &[database[0], ("DEMO", "1")]);
+    assert_eq!(service.call("POST", "/api/v1/auth/login/", None, Some(body)).status, 200);
+}
+
+#[test]
+fn tables_of_a_newer_version_end_the_start_with_code_3() {
+    let directory = Directory::new("newer");
+    drop(Service::start(&directory, &[]));
+    let sql = "UPDATE bearer_schema SET version = 999, major = 999";
+    let mut sqlite = Command::new("python3");
+    let script = "import sqlite3, sys\nwith sqlite3.connect('token_service.db') as db: db.execute(sys.argv[1])";
+    let output = sqlite.args(["-c", script, sql]).current_dir(&directory.0).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = run(&directory, &[], &[("ADDR", "127.0.0.1:0")]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("999"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn health_has_an_entry_for_each_part_and_redis_down_stays_ready() {
+    let directory = Directory::new("health");
+    // An address at which nothing listens.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let redis = format!("redis://:hunter2@{closed}");
+    for (needs_shared, status) in [("0", 200), ("1", 503)] {
+        let settings = [("REDIS_URL", redis.as_str()), ("READY_NEEDS_SHARED", needs_shared)];
+        let service = Service::start(&directory, &settings);
+        let live = service.call("GET", "/healthz", None, None);
+        assert_eq!((live.status, live.body.as_str()), (200, r#"{"status":"ok"}"#));
+        let ready = service.call("GET", "/readyz", None, None);
+        assert_eq!(ready.status, status, "{}", ready.body);
+        let parts = &ready.json()["parts"];
+        assert_eq!(parts["database"]["status"], "ok");
+        assert_eq!(parts["maintenance of the token issuer"]["status"], "ok");
+        assert_eq!(parts["redis"]["status"], "failing");
+        assert!(!ready.body.contains("hunter2") && !ready.body.contains("127.0.0.1"));
+    }
+    let service = Service::start(&directory, &[("READY_NEEDS_SHARED", "1")]);
+    let ready = service.call("GET", "/readyz", None, None);
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &"ok".into()));
+}
