@@ -75,6 +75,7 @@ mod database;
 mod entries;
 mod open;
 mod outbox;
+mod session_copy;
 mod statement;
 mod store;
 mod sweep;

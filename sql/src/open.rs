@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     connection::{LimitedPool, Pool},
     database::{Database, Transaction},
+    session_copy,
     statement::{Failure, Value},
 };
 use tower_bearer::revocation::StoreError;
@@ -306,20 +307,36 @@ mod postgres {
 
 /// The migrations for SQLite and for PostgreSQL, in order. Never change one; only add new ones. The version of a
 /// database is the number of migrations that it has run.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql")),
     (include_str!("schema/sqlite_2.sql"), include_str!("schema/postgres_2.sql")),
     (include_str!("schema/sqlite_3.sql"), include_str!("schema/postgres_3.sql")),
+    (include_str!("schema/sqlite_4.sql"), include_str!("schema/postgres_4.sql")),
 ];
 
-/// An arbitrary number. It must be the same in every process.
-const MIGRATION_LOCK: i64 = 0x746f_7765_7262_6561;
+/// The version with all new tables and columns. The next one needs the sessions of earlier versions, and copying them
+/// takes time.
+const TABLES: u64 = 3;
 
-/// Migrates the tables to the current version in one transaction. If several processes start together, one migrates and
-/// the others wait. A process that dies in the middle leaves nothing behind.
+/// An arbitrary number. It must be the same in every process.
+pub(crate) const MIGRATION_LOCK: i64 = 0x746f_7765_7262_6561;
+
+/// Migrates the tables to the current version. If several processes start together, one migrates and the others wait. A
+/// process that dies in the middle leaves nothing that the next one could not continue.
 ///
 /// If the tables are up to date, they are only read. So a role that must not create tables can open the store.
 async fn migrate(database: &Database) -> Result<(), OpenError> {
+    let known = MIGRATIONS.len() as u64;
+    if migrate_to(database, TABLES).await? < known {
+        session_copy::copy(database).await.map_err(OpenError::Unavailable)?;
+        migrate_to(database, known).await?;
+    }
+    Ok(())
+}
+
+/// Migrates the tables to this version in one transaction, and new tables to the current version. Returns the version
+/// after it.
+async fn migrate_to(database: &Database, target: u64) -> Result<u64, OpenError> {
     let mut transaction = database.begin().await?;
     // Making an index can take longer than any other step may take, and the other processes wait for it.
     transaction.without_timeouts().await?;
@@ -329,20 +346,37 @@ async fn migrate(database: &Database) -> Result<(), OpenError> {
     if found > known {
         return Err(OpenError::NewerSchema { found, known });
     }
+    if found >= target {
+        return Ok(found);
+    }
+    let target = if found == 0 { known } else { target };
     if found == 0 {
         transaction.run("CREATE TABLE bearer_schema (version BIGINT NOT NULL)").await?;
         transaction.run("INSERT INTO bearer_schema (version) VALUES (0)").await?;
     }
-    let missing = MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX));
-    for (sqlite, postgres) in missing {
+    let has_tables = found > 0 && has_tables(database, &mut transaction).await?;
+    for version in found + 1..=target {
+        // An operator has set the version to 2, to start an earlier version of the program.
+        if version == TABLES && has_tables {
+            continue;
+        }
+        let (sqlite, postgres) = MIGRATIONS[usize::try_from(version).unwrap_or(usize::MAX) - 1];
         transaction.run(database.sql_for(sqlite, postgres)).await?;
     }
-    if found < known {
-        let sql = "UPDATE bearer_schema SET version = $1";
-        transaction.execute(sql, vec![Value::count(known)]).await?;
-    }
+    let sql = "UPDATE bearer_schema SET version = $1";
+    transaction.execute(sql, vec![Value::count(target)]).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(target)
+}
+
+/// Returns whether the new tables and columns are there, whatever the version says.
+async fn has_tables(database: &Database, transaction: &mut Transaction) -> Result<bool, Failure> {
+    let sql = database.sql_for(
+        "SELECT name FROM pragma_table_info('bearer_schema') WHERE name = 'major'",
+        "SELECT 'major' FROM pg_attribute
+         WHERE attrelid = to_regclass('bearer_schema') AND attname = 'major' AND NOT attisdropped",
+    );
+    Ok(!transaction.fetch(sql, vec![]).await?.is_empty())
 }
 
 /// Returns the version of the tables, or 0 if there are none.

@@ -1,30 +1,18 @@
--- New tables come first, and changes of old tables last: a change locks its table until the migration ends, and other
--- processes use these tables meanwhile.
-
--- Log-ins, as their owners see them.
+-- Log-ins, as their owners see them. `session_copy.rs` adds the earlier ones.
 CREATE TABLE bearer_sessions (
     id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     issuer       BYTEA NOT NULL,
     session_id   BYTEA NOT NULL,
     subject      BYTEA NOT NULL,
     created_at   BIGINT NOT NULL,
-    -- `iat` of the latest refresh token, and its `exp`.
+    -- `iat` of the latest refresh token.
     last_used_at BIGINT NOT NULL,
+    -- The latest `exp` of its tokens. An access token lives for one hour.
     expires_at   BIGINT NOT NULL,
     user_agent   TEXT COLLATE "C",
-    dies_at      BIGINT NOT NULL,
     UNIQUE (issuer, session_id)
 );
-INSERT INTO bearer_sessions (issuer, session_id, subject, created_at, last_used_at, expires_at, dies_at)
-    SELECT issuer, session_id, subject, MIN(issued_at), MAX(issued_at), MAX(expires_at), MAX(dies_at)
-    FROM bearer_refresh_tokens AS token
-    -- Sessions that were revoked.
-    WHERE NOT EXISTS (
-        SELECT 1 FROM bearer_denials AS entry
-        WHERE entry.kind = 2 AND entry.issuer = token.issuer AND entry.name = token.session_id
-    )
-    GROUP BY issuer, session_id, subject;
-CREATE INDEX bearer_sessions_owner ON bearer_sessions (issuer, subject, id);
+CREATE INDEX bearer_sessions_owner ON bearer_sessions (issuer, subject, last_used_at);
 CREATE INDEX bearer_sessions_expiry ON bearer_sessions (expires_at);
 
 -- Who did what.
@@ -58,13 +46,18 @@ CREATE TABLE bearer_keys (
     PRIMARY KEY (issuer, thumbprint)
 );
 
-ALTER TABLE bearer_schema ADD COLUMN major BIGINT NOT NULL DEFAULT 1;
+-- A change of an old table locks it until the migration ends. Other processes use these tables meanwhile:
+-- 1. The changes come last, and none of them reads or writes rows.
+-- 2. They are in the order in which a step of another process locks the same tables, so that no deadlock is possible.
+-- 3. They wait for other sessions for a short time, because everything else waits behind them. If another session, such
+--    as a backup, keeps its locks for longer, the migration fails and changes nothing. Then it is to be tried again.
+SET LOCAL lock_timeout = 2000;
+-- `access_id` is the `jti` of the access token that was issued together with the refresh token.
+ALTER TABLE bearer_refresh_tokens ADD COLUMN access_id BYTEA;
+ALTER TABLE bearer_private_tokens ADD COLUMN scopes TEXT COLLATE "C" NOT NULL DEFAULT '';
+-- The account of the pair, as a keyed hash.
+ALTER TABLE bearer_known_devices ADD COLUMN account BYTEA;
 ALTER TABLE bearer_accounts
     ADD COLUMN scopes TEXT COLLATE "C" NOT NULL DEFAULT '',
     ADD COLUMN company_text TEXT COLLATE "C";
--- The account of the pair, as a keyed hash.
-ALTER TABLE bearer_known_devices ADD COLUMN account BYTEA;
-CREATE INDEX bearer_known_devices_account ON bearer_known_devices (account) WHERE account IS NOT NULL;
-ALTER TABLE bearer_private_tokens ADD COLUMN scopes TEXT COLLATE "C" NOT NULL DEFAULT '';
--- `jti` of the access token that was issued together with the refresh token.
-ALTER TABLE bearer_refresh_tokens ADD COLUMN access_id BYTEA;
+ALTER TABLE bearer_schema ADD COLUMN major BIGINT NOT NULL DEFAULT 1;
