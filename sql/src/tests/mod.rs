@@ -9,6 +9,7 @@ mod connections;
 mod crash;
 mod log_ins;
 mod many;
+mod older;
 mod opening;
 mod plans;
 mod processes;
