@@ -107,7 +107,7 @@ impl<T: Accounts + ?Sized> Accounts for Arc<T> {
 }
 
 /// Why credentials do not open an account.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum AccountsError {
     /// No active account has these credentials.
@@ -127,6 +127,18 @@ pub enum AccountsError {
     /// The accounts were not available.
     #[error("the accounts are not available")]
     Unavailable(#[source] StoreError),
+}
+
+impl fmt::Debug for AccountsError {
+    /// Does not show the subject.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoActiveAccount => f.write_str("NoActiveAccount"),
+            Self::Rejected { .. } => f.debug_struct("Rejected").finish_non_exhaustive(),
+            Self::Busy => f.write_str("Busy"),
+            Self::Unavailable(error) => f.debug_tuple("Unavailable").field(error).finish(),
+        }
+    }
 }
 
 /// The id of an account or a company, as the answer to a log-in shows it: a JSON number or a string.

@@ -32,6 +32,7 @@ const DEFAULT_WAITING: usize = 64;
 /// 2. **An unknown account, an inactive account and a wrong password cost the same**: one hash each. If no account is
 ///    found, or if its stored text is not an Argon2 hash, the password is compared with a dummy hash. (A hash with
 ///    other parameters costs what these parameters demand, until it is replaced.)
+///    Only the [audit log](crate::audit) shows whether the account exists ([`AccountsError::Rejected`]).
 /// 3. **Memory and threads are bounded**: [`with_limits`](Self::with_limits) sets how many hashes run at once, outside
 ///    the asynchronous threads, and how many wait. The next log-in gets [`AccountsError::Busy`].
 /// 4. **Input is bounded** before any hash or lookup. A log-in fails with [`AccountsError::NoActiveAccount`] if its
@@ -282,8 +283,27 @@ mod tests {
     async fn open(passwords: &Passwords<Arc<MemoryAccounts>>, email: &str, password: &str) -> bool {
         match passwords.authenticate(&Credentials::new(email, password)).await {
             Ok(_) => true,
-            Err(AccountsError::NoActiveAccount) => false,
+            Err(AccountsError::NoActiveAccount | AccountsError::Rejected { .. }) => false,
             Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_names_the_subject_for_the_audit_log_only() {
+        let passwords = passwords();
+        for (email, password, subject) in [
+            ("ada@example.org", "wrong", Some("1")),
+            ("gone@example.org", "right", Some("2")),
+            ("none@example.org", "!", Some("3")),
+            ("nobody@example.org", "right", None),
+        ] {
+            let outcome = passwords.authenticate(&Credentials::new(email, password)).await;
+            let error = outcome.unwrap_err();
+            assert_eq!(error.to_string(), AccountsError::NoActiveAccount.to_string());
+            match error {
+                AccountsError::Rejected { subject: named } => assert_eq!(Some(&*named), subject),
+                other => assert!(subject.is_none(), "{other:?}"),
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     private_tokens::checked_name,
     rate::Permit,
     router::{
-        TokenApi,
+        Client, TokenApi,
         date_time::DateTime,
         fields::Field,
         list_request::ListRequest,
@@ -34,12 +34,14 @@ use tower_bearer::{Authenticated, UnixTime};
 ))]
 pub(super) async fn create_private_token(
     State(api): State<Arc<TokenApi>>,
+    Client(client): Client,
     caller: Authenticated,
     Json(body): Json<NewPrivateToken>,
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
     let (name, expires_at) = body.check(&api.issuer)?;
     let _permit = api.limits.new_token(&caller).await?;
-    let created = api.issuer.create_private_token(&caller, &name, expires_at).await?;
+    let issuer = api.issuer.for_client(&client);
+    let created = issuer.create_private_token(&caller, &name, expires_at).await?;
     Ok((StatusCode::CREATED, Json(created.into())))
 }
 
@@ -80,13 +82,14 @@ pub(super) async fn list_private_tokens(
 ))]
 pub(super) async fn rotate_private_token(
     State(api): State<Arc<TokenApi>>,
+    Client(client): Client,
     caller: Authenticated,
     PrivateTokenId(id): PrivateTokenId,
     Json(body): Json<Rotation>,
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
     let (expires_at, overlap) = body.check(&api.issuer)?;
     let permit = api.limits.new_token(&caller).await?;
-    let issuer = api.issuer.clone();
+    let issuer = api.issuer.for_client(&client);
     let created = to_the_end(permit, async move {
         issuer.rotate_private_token(&caller, id, expires_at, overlap).await
     });
@@ -105,11 +108,12 @@ pub(super) async fn rotate_private_token(
 ))]
 pub(super) async fn revoke_private_token(
     State(api): State<Arc<TokenApi>>,
+    Client(client): Client,
     caller: Authenticated,
     PrivateTokenId(id): PrivateTokenId,
 ) -> Result<StatusCode, ApiError> {
     let permit = api.limits.revocation(&caller).await?;
-    let issuer = api.issuer.clone();
+    let issuer = api.issuer.for_client(&client);
     let revoked = to_the_end(permit, async move { issuer.revoke_private_token(&caller, id).await });
     revoked.await??;
     Ok(StatusCode::NO_CONTENT)

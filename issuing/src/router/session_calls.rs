@@ -55,9 +55,10 @@ pub(super) async fn login(
 ))]
 pub(super) async fn refresh(
     State(api): State<Arc<TokenApi>>,
+    Client(client): Client,
     Json(body): Json<RefreshTokenRequest>,
 ) -> Result<Json<Refreshed>, ApiError> {
-    let tokens = api.issuer.refresh(&body.into_token()?).await?;
+    let tokens = api.issuer.for_client(&client).refresh(&body.into_token()?).await?;
     Ok(Json(tokens.into()))
 }
 
@@ -72,10 +73,11 @@ pub(super) async fn refresh(
 ))]
 pub(super) async fn logout(
     State(api): State<Arc<TokenApi>>,
+    Client(client): Client,
     caller: Authenticated,
     Json(body): Json<RefreshTokenRequest>,
 ) -> Result<StatusCode, ApiError> {
-    api.issuer.log_out(&caller, &body.into_token()?).await?;
+    api.issuer.for_client(&client).log_out(&caller, &body.into_token()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -86,9 +88,10 @@ pub(super) async fn logout(
 ))]
 pub(super) async fn revoke_all(
     State(api): State<Arc<TokenApi>>,
+    Client(client): Client,
     caller: Authenticated,
 ) -> Result<StatusCode, ApiError> {
-    api.issuer.revoke_all(&caller).await?;
+    api.issuer.for_client(&client).revoke_all(&caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the issuer as a whole, on the memory store.
 
 mod any_store;
+mod auditing;
 mod failing;
 mod private_token_life;
 mod session_life;

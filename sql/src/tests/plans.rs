@@ -120,7 +120,7 @@ const MORE: [(&str, &str); 4] = [
     ("bearer_secrets (name, value)", "TEXT(n), BYTES(n)"),
     (
         "bearer_audit (issuer, at, event, subject, details, keep_until)",
-        "BYTES('i'), n, 'refreshed', BYTES(n % 1000), '{}', 1000000 + n",
+        "BYTES('i'), n, CASE WHEN n % 10 = 0 THEN 'account_deleted' ELSE 'refreshed' END, BYTES(n % 1000), '{}', 1000000 + n",
     ),
 ];
 
