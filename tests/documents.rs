@@ -11,6 +11,7 @@ use std::{
 };
 
 use tower_bearer::RejectionKind;
+use tower_bearer_issuing::audit::AuditKind;
 
 const DOCUMENTS: [&str; 11] = [
     "README.md",
@@ -274,7 +275,8 @@ fn is_setter(source: &str) -> bool {
 }
 
 /// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.
-const VALUES: [&str; 9] = [
+const VALUES: [&str; 10] = [
+    "AuditQuery",
     "Caller",
     "Fetched",
     "ListQuery",
@@ -405,6 +407,17 @@ fn the_page_on_rejections_explains_every_kind() {
         assert_eq!(*answer, expected, "{kind:?}");
         assert!(cause.len() > 15 && remedy.len() > 15, "{kind:?} has a cause and a remedy");
     }
+}
+
+#[test]
+fn the_page_about_auditing_has_every_kind_of_event() {
+    let text = read("src/guide/audit.rs");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | `"));
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.split(" | ").collect()).collect();
+    let documented: Vec<&str> = rows.iter().map(|row| row[0].trim_end_matches('`')).collect();
+    let kinds: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(documented, kinds, "the rows are the kinds, in the order of the enum");
+    assert!(rows.iter().all(|row| row.len() == 3 && row[1].len() > 15));
 }
 
 /// The folders with code of this repository, those of other members included.

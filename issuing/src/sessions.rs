@@ -91,7 +91,7 @@ impl TokenIssuer {
         let name = normalize_email(&credentials.username);
         let attempt = self.begin_attempt(&name, peer).await?;
         let begun = self.now();
-        let account = match self.authenticate(credentials).await {
+        let account = match self.authenticate(credentials, AuditKind::LoginFailed).await {
             Ok(account) => account,
             // This attempt still counts, because it failed.
             Err(LoginError::NoActiveAccount) => return Err(LoginError::NoActiveAccount),
@@ -156,7 +156,7 @@ impl TokenIssuer {
         let owner = self.owner(&account.subject);
         let session = self.open_session(&owner, client).await?;
         if self.was_cut_off_since(begun, &owner).await? {
-            account = self.authenticate(credentials).await?;
+            account = self.authenticate(credentials, AuditKind::LoginFailed).await?;
             if account.subject != owner.subject {
                 return Err(self.login_failed(Some(owner.subject)));
             }
@@ -166,13 +166,24 @@ impl TokenIssuer {
         Ok(Login { account, tokens })
     }
 
-    async fn authenticate(&self, credentials: &Credentials) -> Result<Account, LoginError> {
-        self.accounts().authenticate(credentials).await.map_err(|error| match error {
-            AccountsError::NoActiveAccount => self.login_failed(None),
-            AccountsError::Rejected { subject } => self.login_failed(Some(subject)),
-            AccountsError::Busy => LoginError::Busy,
-            AccountsError::Unavailable(error) => error.into(),
-        })
+    /// Checks credentials. If they are wrong, records an event of the kind `refused`.
+    pub(super) async fn authenticate(
+        &self,
+        credentials: &Credentials,
+        refused: AuditKind,
+    ) -> Result<Account, LoginError> {
+        let error = match self.accounts().authenticate(credentials).await {
+            Ok(account) => return Ok(account),
+            Err(error) => error,
+        };
+        let subject = match error {
+            AccountsError::NoActiveAccount => None,
+            AccountsError::Rejected { subject } => Some(subject),
+            AccountsError::Busy => return Err(LoginError::Busy),
+            AccountsError::Unavailable(error) => return Err(error.into()),
+        };
+        self.record(refused, |event| event.subject = subject);
+        Err(LoginError::NoActiveAccount)
     }
 
     fn login_failed(&self, subject: Option<Arc<str>>) -> LoginError {

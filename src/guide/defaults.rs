@@ -116,6 +116,9 @@
 //! | log-ins of one account at once | 5 run and 16 wait, as long as those before them may succeed; more are 429 | parallel jobs log in to one account | cannot be changed |
 //! | refreshes of one session at once | 1 runs and 16 wait; more are 429 | replays of a stolen token must not keep the store busy | cannot be changed |
 //! | networks from which an account was logged in to | kept for 90 days as keyed hashes | an attack on an account must not lock its owner out on any replica | `tower_bearer_issuing::TokenIssuerBuilder::with_known_device_retention` |
+//! | the audit log | none; with the feature `tracing` the log of the process | only you can choose where events are kept | `tower_bearer_issuing::TokenIssuerBuilder::with_audit` |
+//! | audit events in a sink | kept for 180 days | incidents are often found months later | `tower_bearer_issuing::TokenIssuerBuilder::with_audit_retention` |
+//! | reading audit events with the operator API | not possible | the API cannot know where the events are | `tower_bearer_issuing::TokenApi::with_audit_log` |
 //! | private tokens of a subject | 1 000 that are valid at once; one more is 400 | a stolen log-in must not fill the database | `tower_bearer_issuing::TokenIssuerBuilder::with_max_private_tokens` |
 //! | new private tokens | 30 at once for a subject, then one in 10 seconds | each writes a row that stays | `tower_bearer_issuing::TokenApi::with_private_token_rate` |
 //! | the address of the client, by which log-ins are limited | that of the connection | a client can write any header itself | `tower_bearer_issuing::TokenApi::with_peer_address` |

@@ -8,6 +8,7 @@
 //! | [`revocation`] | what revocation promises, how the three modes keep the promise, and what they cost |
 //! | [`deployments`] | one revocation, followed through every deployment, with its failures |
 //! | [`revocation_store`] | your own revocation store: its rules, dates, streams, and the conformance suite |
+//! | [`audit`] | the audit log of the issuer: every event, what is guaranteed, floods |
 //! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, MCP servers, policies for each route, and how to move here |
 //!
 //! The [front page](crate) has a diagram of a request's path. [`Authenticator`](crate::Authenticator#checks) has the
@@ -17,6 +18,7 @@
 //! better), `SECURITY.md` (what is promised, and what is not) and `CONTRIBUTING.md` (a map, a glossary, recipes, and
 //! how each claim is checked).
 
+pub mod audit;
 pub mod defaults;
 pub mod deployments;
 pub mod how_to;

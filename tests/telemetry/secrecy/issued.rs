@@ -10,11 +10,14 @@ use tower_bearer::{
 };
 use tower_bearer_issuing::{
     Account, ClientInfo, Credentials, LoginError, MemoryAccounts, Passwords, StoredAccount,
-    TokenIssuer, hash_password, store::MemoryTokenStore,
+    TokenIssuer,
+    audit::{AuditLog, AuditQuery},
+    hash_password,
+    store::MemoryTokenStore,
 };
 
 use super::{
-    hidden::hidden,
+    hidden::{Hidden, hidden},
     marked::{EMAIL, LOG, SUBJECT},
 };
 
@@ -27,13 +30,15 @@ async fn log_ins_refreshes_and_log_outs_leave_nothing_behind() {
     let mut account = Account::new(7, EMAIL);
     account.subject = SUBJECT.into();
     accounts.insert(StoredAccount::new(account, hash_password(PASSWORD).unwrap()));
+    let store = MemoryTokenStore::new();
     let issuer = TokenIssuer::builder(
         "https://issuer.example",
         "api://orders",
         SigningKey::generate(Algorithm::ES256).unwrap(),
-        MemoryTokenStore::new(),
+        store.clone(),
         Passwords::new(accounts).unwrap(),
     )
+    .with_audit(store.clone())
     .build()
     .unwrap();
     let collector = Collector::new().add_source(issuer.clone());
@@ -59,8 +64,8 @@ async fn log_ins_refreshes_and_log_outs_leave_nothing_behind() {
         assert_eq!(refused.kind(), RejectionKind::Revoked);
     }
 
-    let all = tokens.iter().flat_map(|pair| [&*pair.access_token, &*pair.refresh_token]);
-    let mut hidden = hidden(all);
+    let all = || tokens.iter().flat_map(|pair| [&*pair.access_token, &*pair.refresh_token]);
+    let mut hidden = hidden(all());
     hidden.add(PASSWORD);
     ids.iter().for_each(|id| hidden.add(id));
     hidden.add_token(&private.data);
@@ -71,4 +76,21 @@ async fn log_ins_refreshes_and_log_outs_leave_nothing_behind() {
     }
     hidden.assert_not_in(&metrics);
     hidden.assert_not_in(&LOG.text());
+
+    // Audit events name the subject and ids, and nothing else.
+    let mut secrets = Hidden::default();
+    [PASSWORD, EMAIL].iter().for_each(|secret| secrets.add(secret));
+    all().chain([&*private.data]).for_each(|token| secrets.add_token(token));
+    let audit = LOG.audit();
+    for kind in ["login_succeeded", "login_failed", "login_throttled", "refresh_reused"] {
+        assert!(audit.contains(&format!("audit: {kind} issuer=")), "{audit}");
+    }
+    assert!(audit.contains(SUBJECT) && ids.iter().all(|id| audit.contains(id)), "{audit}");
+    secrets.assert_not_in(&audit);
+    issuer.maintain().await.unwrap();
+    let query = AuditQuery::new("https://issuer.example").with_subject(SUBJECT).with_limit(1000);
+    let page = store.list(&query).await.unwrap();
+    assert!(page.records.len() > 5);
+    hidden.assert_not_printed(&query);
+    hidden.assert_not_printed(&page);
 }

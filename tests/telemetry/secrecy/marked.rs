@@ -47,14 +47,29 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// Everything that was logged, except audit events.
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+        self.lines(|line| !is_audit(line))
+    }
+
+    /// The audit events. Only they may name subjects, sessions and tokens.
+    pub(crate) fn audit(&self) -> String {
+        self.lines(is_audit)
+    }
+
+    fn lines(&self, is_wanted: impl Fn(&str) -> bool) -> String {
+        let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
+        text.split_inclusive('\n').filter(|line| is_wanted(line)).collect()
     }
 
     /// Every metric so far, with its labels.
     pub(crate) fn metrics(&self) -> String {
         format!("{:?}", self.metrics.get().unwrap().snapshot())
     }
+}
+
+fn is_audit(line: &str) -> bool {
+    line.contains(" INFO tower_bearer::audit: ")
 }
 
 impl io::Write for Log {
