@@ -16,6 +16,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+#[path = "process/clients.rs"]
+mod clients;
 #[path = "process/operating.rs"]
 mod operating;
 #[path = "process/slow_clients.rs"]
