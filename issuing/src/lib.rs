@@ -75,6 +75,7 @@ mod issuer;
 mod known_devices;
 mod last_used;
 mod maintenance;
+mod managed_accounts;
 mod passwords;
 mod private_tokens;
 mod rate;
@@ -97,6 +98,10 @@ pub use self::accounts::{
 pub use self::client::ClientInfo;
 pub use self::error::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};
 pub use self::issuer::{TokenIssuer, TokenIssuerBuilder};
+pub use self::managed_accounts::{
+    AccountChange, AccountOutcome, AccountPage, AccountQuery, AccountUpdate, ListedAccount,
+    ManagedAccounts, NewAccount,
+};
 pub use self::passwords::{HashingFailed, MAX_EMAIL, MAX_PASSWORD, Passwords, hash_password};
 pub use self::private_tokens::CreatedPrivateToken;
 pub use self::router::TokenApi;

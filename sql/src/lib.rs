@@ -7,7 +7,7 @@
 //!   [`RevocationStore`](tower_bearer::revocation::RevocationStore) and an
 //!   [`Outbox`](tower_bearer::revocation::outbox::Outbox). This needs no other feature than `postgres` or `sqlite`.
 //! * **An issuer** also stores sessions, private tokens and accounts: with the feature `issuing`, `SqlStore` is a
-//!   `TokenStore` and an `AccountStore` of `tower-bearer-issuing`.
+//!   `TokenStore`, an `AccountStore` and a `ManagedAccounts` of `tower-bearer-issuing`.
 //!
 //! Both can share one database, because the tables are the same.
 //!
@@ -86,8 +86,6 @@ mod token_store;
 
 pub use self::open::{OpenError, SqlStoreOptions};
 pub use self::store::SqlStore;
-#[cfg(feature = "issuing")]
-pub use self::token_store::NewAccount;
 
 /// Compiles the examples of the README.
 #[cfg(all(doctest, feature = "issuing"))]

@@ -1,5 +1,6 @@
 //! A token store in the memory of one process, for tests and demonstrations.
 
+mod accounts;
 mod audit;
 mod denials;
 mod rows;
@@ -11,6 +12,7 @@ use std::{
 };
 
 use self::{
+    accounts::AccountRows,
     audit::AuditRows,
     denials::DenialRows,
     rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
@@ -30,7 +32,7 @@ use tower_bearer::{
     },
 };
 
-/// Keeps everything in memory, for tests and demonstrations. Clones share it.
+/// Keeps tokens and accounts in memory, for tests and demonstrations. Clones share it.
 ///
 /// All data is lost when the process ends. Then refresh tokens no longer work, private tokens are not listed any more,
 /// and **revoked tokens are valid again until they expire**.
@@ -47,6 +49,7 @@ struct State {
     refresh: RefreshRows,
     private: PrivateRows,
     denials: DenialRows,
+    accounts: AccountRows,
     outbox: BTreeMap<i64, RevocationEntry>,
     last_entry: i64,
     keys: HashMap<String, [u8; 32]>,
@@ -96,8 +99,8 @@ impl MemoryTokenStore {
 }
 
 impl State {
-    /// Ends the rows, stores the entry, and adds it to the outbox, in one step.
-    fn deny(&mut self, mut entry: RevocationEntry) {
+    /// Ends the rows, stores the entry, and adds it to the outbox, in one step. Returns the entry as it was stored.
+    fn deny(&mut self, mut entry: RevocationEntry) -> RevocationEntry {
         let (issuer, id) = (Arc::clone(entry.thing().issuer()), Arc::clone(entry.thing().id()));
         let latest_expiry = match entry.thing().kind() {
             RevocableKind::Token => {
@@ -135,7 +138,8 @@ impl State {
         }
         self.denials.insert(&entry);
         self.last_entry += 1;
-        self.outbox.insert(self.last_entry, entry);
+        self.outbox.insert(self.last_entry, entry.clone());
+        entry
     }
 
     /// The owner's cut-off, if a row issued at `issued_at` is not later than it.
@@ -231,17 +235,17 @@ impl State {
         Some(denial)
     }
 
-    fn revoke_owner(
+    /// Revokes all tokens that an owner was issued so far.
+    fn cut_off(
         &mut self,
         owner: &Owner,
         now: UnixTime,
         tokens_expire_by: UnixTime,
-    ) -> UnixTime {
+    ) -> RevocationEntry {
         let [issued_at, _] = self.latest_of(owner);
         let cut_off = now.max(issued_at).max(self.denials.cut_off(owner).unwrap_or_default());
         let subject = Revocable::subject(Arc::clone(&owner.issuer), Arc::clone(&owner.subject));
-        self.deny(RevocationEntry::new(subject, tokens_expire_by).with_cut_off(cut_off));
-        cut_off
+        self.deny(RevocationEntry::new(subject, tokens_expire_by).with_cut_off(cut_off))
     }
 
     fn outbox_done(&mut self, ids: &[i64], acknowledged: &Acknowledged) -> bool {
@@ -351,11 +355,11 @@ impl TokenStore for MemoryTokenStore {
         now: UnixTime,
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime> {
-        done(self.step(|state| state.revoke_owner(owner, now, tokens_expire_by)))
+        done(self.step(|state| state.cut_off(owner, now, tokens_expire_by).cut_off()))
     }
 
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
-        self.step(|state| denials.iter().cloned().for_each(|denial| state.deny(denial)));
+        self.step(|state| denials.iter().cloned().for_each(|denial| drop(state.deny(denial))));
         done(())
     }
 

@@ -4,18 +4,14 @@ use std::error::Error as _;
 
 use serde_json::json;
 
-use super::{
-    super::{NewAccount, SqlStore},
-    NOW, caller, create, entry, listed, private,
-};
+use super::{super::SqlStore, NOW, caller, create, entry, listed, private};
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
     UnixTime,
     revocation::{Lookup, Revocable, RevocationStore, StoreError, Verdict},
 };
 use tower_bearer_issuing::{
-    AccountStore,
-    scopes::ScopeSet,
+    AccountStore, ManagedAccounts, NewAccount, scopes::ScopeSet,
     store::{ListQuery, Page, TokenStore},
 };
 

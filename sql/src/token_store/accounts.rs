@@ -1,9 +1,11 @@
 //! Stores accounts with their password hashes.
 
-use std::fmt;
+use serde_json::Value as Json;
 
-use serde_json::{Map, Value as Json};
-
+use super::{
+    cut_offs::{lock_of_owner, revoke_owner},
+    private_tokens::is_revoked,
+};
 use crate::{
     SqlStore,
     database::{Database, Transaction},
@@ -11,70 +13,10 @@ use crate::{
 };
 use tower_bearer::{BoxFuture, revocation::StoreError};
 use tower_bearer_issuing::{
-    Account, AccountId, AccountStore, StoredAccount, normalize_email, scopes::ScopeSet,
+    Account, AccountChange, AccountId, AccountOutcome, AccountPage, AccountQuery, AccountStore,
+    AccountUpdate, ListedAccount, ManagedAccounts, NewAccount, StoredAccount, normalize_email,
+    store::{Owner, Step},
 };
-
-/// A new account. The store assigns its number and its subject.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct NewAccount {
-    /// The e-mail address. No other account may have it. Addresses are compared as [`normalize_email`] describes.
-    pub email: String,
-    /// The password hash, as a PHC string: `$argon2id$v=19$...`.
-    pub password_hash: String,
-    /// The user name.
-    pub username: String,
-    /// The company of the account.
-    pub company_id: Option<AccountId>,
-    /// Whether the account may log in.
-    pub is_active: bool,
-    /// Whether the e-mail address was verified.
-    pub is_verified: bool,
-    /// Other data about the user, as a JSON object.
-    pub profile: Map<String, Json>,
-    /// What the account may do.
-    pub scopes: ScopeSet,
-}
-
-impl NewAccount {
-    /// Returns an active account without scopes. Its user name is its e-mail address.
-    #[must_use]
-    pub fn new(email: impl Into<String>, password_hash: impl Into<String>) -> Self {
-        let email = email.into();
-        Self {
-            username: email.clone(),
-            email,
-            password_hash: password_hash.into(),
-            company_id: None,
-            is_active: true,
-            is_verified: false,
-            profile: Map::new(),
-            scopes: ScopeSet::default(),
-        }
-    }
-}
-
-impl fmt::Debug for NewAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewAccount").finish_non_exhaustive()
-    }
-}
-
-impl SqlStore {
-    /// Adds an account. If an account has this e-mail address already, returns `None` and changes nothing. So you can
-    /// repeat the call.
-    ///
-    /// # Errors
-    /// If the account was not added, or may not have been added.
-    pub async fn add_account(&self, account: &NewAccount) -> Result<Option<Account>, StoreError> {
-        self.database
-            .step(move |mut transaction| async move {
-                let answer = insert(&mut transaction, account).await?;
-                Ok((transaction, answer))
-            })
-            .await
-    }
-}
 
 impl AccountStore for SqlStore {
     fn find_by_email<'a>(
@@ -100,6 +42,26 @@ impl AccountStore for SqlStore {
         Box::pin(self.database.step(move |mut transaction| async move {
             replace(&mut transaction, subject, old_hash, new_hash).await?;
             Ok((transaction, ()))
+        }))
+    }
+}
+
+impl ManagedAccounts for SqlStore {
+    fn add_account<'a>(&'a self, account: &'a NewAccount) -> Step<'a, Option<Account>> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            let answer = insert(&mut transaction, account).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
+    fn list_accounts<'a>(&'a self, query: &'a AccountQuery) -> Step<'a, AccountPage> {
+        Box::pin(async move { Ok(list(&self.database, query).await?) })
+    }
+
+    fn change_account<'a>(&'a self, update: &'a AccountUpdate) -> Step<'a, AccountOutcome> {
+        Box::pin(self.database.revoking_step(move |mut transaction| async move {
+            let answer = change(&mut transaction, update).await?;
+            Ok((transaction, answer))
         }))
     }
 }
@@ -198,3 +160,99 @@ async fn replace(
     transaction.execute(sql, values).await?;
     Ok(())
 }
+
+/// Reads one account more than the limit, to know whether there are more.
+async fn list(database: &Database, query: &AccountQuery) -> Result<AccountPage, Failure> {
+    let search = query.search.as_deref().map(normalize_email).unwrap_or_default();
+    // PostgreSQL has no NUL in texts.
+    if database.is_postgres() && search.contains('\0') {
+        return Ok(AccountPage::new(Vec::new(), None));
+    }
+    let limit = query.limit.max(1) as usize;
+    let values = [Value::int(query.after), Value::Text(search), Value::limit(limit + 1)];
+    let rows = database.read(database.sql_for(LIST_SQLITE, LIST_POSTGRES), &values).await?;
+    let mut accounts = Vec::with_capacity(rows.len().min(limit));
+    let mut last = None;
+    for row in rows.iter().take(limit) {
+        let StoredAccount { account, is_active, .. } = read_account(row)?;
+        last = Some(row.int(0)?);
+        accounts.push(ListedAccount::new(account, is_active));
+    }
+    Ok(AccountPage::new(accounts, last.filter(|_| rows.len() > limit)))
+}
+
+/// An empty search text is at position 1 of every address.
+const LIST_SQLITE: &str = "
+    SELECT id, subject, email, username, password_hash, is_active, is_verified, profile, scopes, company_id, company_text
+    FROM bearer_accounts WHERE id > $1 AND instr(email_key, $2) > 0 ORDER BY id LIMIT $3";
+const LIST_POSTGRES: &str = "
+    SELECT id, subject, email, username, password_hash, is_active, is_verified, profile, scopes, company_id, company_text
+    FROM bearer_accounts WHERE id > $1 AND strpos(email_key, $2) > 0 ORDER BY id LIMIT $3";
+
+/// Makes the change and its revocations, under the lock of the owner. So no token of the owner is issued in between.
+async fn change(
+    transaction: &mut Transaction,
+    update: &AccountUpdate,
+) -> Result<AccountOutcome, Failure> {
+    let owner = &update.owner;
+    transaction.lock(vec![lock_of_owner(owner)]).await?;
+    if let Some(caller) = &update.caller
+        && is_revoked(transaction, caller).await?
+    {
+        return Ok(AccountOutcome::CallerRevoked);
+    }
+    // PostgreSQL has no NUL in texts.
+    if owner.subject.contains('\0') {
+        return Ok(AccountOutcome::NotFound);
+    }
+    let subject = Value::text(&owner.subject);
+    let changed = match &update.change {
+        AccountChange::ChangePassword { old_hash, new_hash } => {
+            let values = vec![subject.clone(), Value::text(old_hash), Value::text(new_hash)];
+            transaction.execute(CHANGE_PASSWORD, values).await?
+        }
+        AccountChange::SetPassword { new_hash } => {
+            transaction.execute(SET_PASSWORD, vec![subject.clone(), Value::text(new_hash)]).await?
+        }
+        AccountChange::Close => {
+            transaction.execute(SET_ACTIVE, vec![subject.clone(), Value::int(0)]).await?
+        }
+        AccountChange::Reopen => {
+            transaction.execute(SET_ACTIVE, vec![subject.clone(), Value::int(1)]).await?
+        }
+        AccountChange::Delete => transaction.execute(DELETE, vec![subject.clone()]).await?,
+    };
+    if changed == 0 {
+        let exists = !transaction.fetch(FIND_BY_SUBJECT, vec![subject]).await?.is_empty();
+        return Ok(if exists { AccountOutcome::OtherPassword } else { AccountOutcome::NotFound });
+    }
+    if !update.change.ends_all_tokens() {
+        return Ok(AccountOutcome::Changed(Vec::new()));
+    }
+    let entry = revoke_owner(transaction, owner, update.now, update.tokens_expire_by).await?;
+    if update.change == AccountChange::Delete {
+        delete_tokens(transaction, owner).await?;
+    }
+    Ok(AccountOutcome::Changed(vec![entry]))
+}
+
+const CHANGE_PASSWORD: &str = "
+    UPDATE bearer_accounts SET password_hash = $3
+    WHERE subject = $1 AND password_hash = $2 AND is_active = 1";
+const SET_PASSWORD: &str = "UPDATE bearer_accounts SET password_hash = $2 WHERE subject = $1";
+const SET_ACTIVE: &str = "UPDATE bearer_accounts SET is_active = $2 WHERE subject = $1";
+const DELETE: &str = "DELETE FROM bearer_accounts WHERE subject = $1";
+
+/// Deletes the tokens of an owner. They were revoked before, and the entry of that revocation stays.
+async fn delete_tokens(transaction: &mut Transaction, owner: &Owner) -> Result<(), Failure> {
+    for sql in DELETE_TOKENS {
+        let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
+        transaction.execute(sql, values).await?;
+    }
+    Ok(())
+}
+
+pub(crate) const DELETE_TOKENS: [&str; 2] = [
+    "DELETE FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2",
+    "DELETE FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2",
+];

@@ -13,13 +13,13 @@ use tower_bearer::{
 };
 use tower_bearer_issuing::store::Owner;
 
-/// Revokes all tokens that an owner was issued so far, and returns the cut-off.
+/// Revokes all tokens that an owner was issued so far, and returns the revocation entry.
 pub(super) async fn revoke_owner(
     transaction: &mut Transaction,
     owner: &Owner,
     now: UnixTime,
     tokens_expire_by: UnixTime,
-) -> Result<UnixTime, Failure> {
+) -> Result<RevocationEntry, Failure> {
     transaction.lock(vec![lock_of_owner(owner)]).await?;
     let earlier = cut_off(transaction, owner).await?;
     let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
@@ -30,7 +30,7 @@ pub(super) async fn revoke_owner(
         entry.cover_tokens_until(latest_expiry);
     }
     record(transaction, &entry).await?;
-    Ok(cut_off)
+    Ok(entry)
 }
 
 /// Returns the owner's cut-off, if a row issued at `issued_at` would be behind it. Call it under the owner's lock.

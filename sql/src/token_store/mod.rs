@@ -6,7 +6,6 @@ mod cut_offs;
 pub(crate) mod private_tokens;
 mod sessions;
 
-pub use self::accounts::NewAccount;
 use super::{
     SqlStore,
     database::{Database, Transaction},
@@ -91,9 +90,9 @@ impl TokenStore for SqlStore {
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime> {
         Box::pin(self.database.revoking_step(move |mut transaction| async move {
-            let answer =
+            let entry =
                 cut_offs::revoke_owner(&mut transaction, owner, now, tokens_expire_by).await?;
-            Ok((transaction, answer))
+            Ok((transaction, entry.cut_off()))
         }))
     }
 

@@ -87,7 +87,10 @@ pub(super) async fn revoke(
 
 /// Returns whether the caller's access token is revoked, also if the entry starts later. Call it under the owner's
 /// lock, so that no cut-off is written between this check and the following statements.
-async fn is_revoked(transaction: &mut Transaction, caller: &Caller) -> Result<bool, Failure> {
+pub(super) async fn is_revoked(
+    transaction: &mut Transaction,
+    caller: &Caller,
+) -> Result<bool, Failure> {
     let lookup = caller.lookup();
     let lookup = EntryLookup::new(lookup.things(), lookup.issued_at());
     let rows = transaction.fetch(LOOK_UP, lookup.values()).await?;

@@ -1,0 +1,148 @@
+//! The accounts of the memory store.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use super::{MemoryTokenStore, State, done};
+use crate::{
+    Account, AccountChange, AccountOutcome, AccountPage, AccountQuery, AccountStore, AccountUpdate,
+    ListedAccount, ManagedAccounts, NewAccount, StoredAccount, normalize_email,
+    store::{Owner, Step},
+};
+
+/// The accounts by their numbers. A number is never used again.
+#[derive(Default)]
+pub(super) struct AccountRows {
+    rows: BTreeMap<i64, StoredAccount>,
+    last_id: i64,
+}
+
+impl AccountRows {
+    fn by_email(&self, email: &str) -> Option<&StoredAccount> {
+        self.rows.values().find(|stored| normalize_email(&stored.account.email) == email)
+    }
+
+    fn by_subject(&self, subject: &str) -> Option<&StoredAccount> {
+        self.rows.values().find(|stored| *stored.account.subject == *subject)
+    }
+
+    fn by_subject_mut(&mut self, subject: &str) -> Option<&mut StoredAccount> {
+        self.rows.values_mut().find(|stored| *stored.account.subject == *subject)
+    }
+
+    fn add(&mut self, new: &NewAccount) -> Option<Account> {
+        if self.by_email(&normalize_email(&new.email)).is_some() {
+            return None;
+        }
+        self.last_id += 1;
+        let mut account = Account::new(self.last_id, &*new.email).with_scopes(new.scopes.clone());
+        account.username.clone_from(&new.username);
+        account.company_id.clone_from(&new.company_id);
+        account.is_verified = new.is_verified;
+        account.profile.clone_from(&new.profile);
+        let mut stored = StoredAccount::new(account.clone(), &*new.password_hash);
+        stored.is_active = new.is_active;
+        self.rows.insert(self.last_id, stored);
+        Some(account)
+    }
+
+    fn list(&self, query: &AccountQuery) -> AccountPage {
+        let search = query.search.as_deref().map(normalize_email);
+        let matches = |stored: &StoredAccount| {
+            let email = normalize_email(&stored.account.email);
+            search.as_deref().is_none_or(|search| email.contains(search))
+        };
+        let limit = query.limit.max(1) as usize;
+        let after = (Bound::Excluded(query.after), Bound::Unbounded);
+        let mut found = self.rows.range(after).filter(|(_, stored)| matches(stored));
+        let page: Vec<_> = found.by_ref().take(limit).collect();
+        let next = page.last().map(|(id, _)| **id).filter(|_| found.next().is_some());
+        let listed = page.into_iter().map(|(_, StoredAccount { account, is_active, .. })| {
+            ListedAccount::new(account.clone(), *is_active)
+        });
+        AccountPage::new(listed.collect(), next)
+    }
+
+    /// Makes the change, without its revocations. Returns the outcome if there is nothing to revoke.
+    fn change(&mut self, update: &AccountUpdate) -> Option<AccountOutcome> {
+        let Some(stored) = self.by_subject_mut(&update.owner.subject) else {
+            return Some(AccountOutcome::NotFound);
+        };
+        match &update.change {
+            AccountChange::ChangePassword { old_hash, new_hash } => {
+                if !stored.is_active || stored.password_hash != *old_hash {
+                    return Some(AccountOutcome::OtherPassword);
+                }
+                stored.password_hash.clone_from(new_hash);
+            }
+            AccountChange::SetPassword { new_hash } => stored.password_hash.clone_from(new_hash),
+            AccountChange::Close => stored.is_active = false,
+            AccountChange::Reopen => stored.is_active = true,
+            AccountChange::Delete => {
+                self.rows.retain(|_, stored| *stored.account.subject != *update.owner.subject);
+            }
+        }
+        (!update.change.ends_all_tokens()).then(|| AccountOutcome::Changed(Vec::new()))
+    }
+}
+
+impl State {
+    fn change_account(&mut self, update: &AccountUpdate) -> AccountOutcome {
+        let lookup = update.caller.as_ref().map(crate::store::Caller::lookup);
+        if lookup.is_some_and(|lookup| self.denials.denied_from(&lookup).is_some()) {
+            return AccountOutcome::CallerRevoked;
+        }
+        if let Some(outcome) = self.accounts.change(update) {
+            return outcome;
+        }
+        let owner = &update.owner;
+        let entry = self.cut_off(owner, update.now, update.tokens_expire_by);
+        if update.change == AccountChange::Delete {
+            self.delete_tokens(owner);
+        }
+        AccountOutcome::Changed(vec![entry])
+    }
+
+    /// Deletes the tokens of an owner. They were revoked before.
+    fn delete_tokens(&mut self, owner: &Owner) {
+        self.refresh.sweep(usize::MAX, |row| row.token.owner == *owner);
+        self.private.sweep(usize::MAX, |row| row.token.owner == *owner);
+    }
+}
+
+impl AccountStore for MemoryTokenStore {
+    fn find_by_email<'a>(&'a self, email: &'a str) -> Step<'a, Option<StoredAccount>> {
+        done(self.state().accounts.by_email(email).cloned())
+    }
+
+    fn find_by_subject<'a>(&'a self, subject: &'a str) -> Step<'a, Option<StoredAccount>> {
+        done(self.state().accounts.by_subject(subject).cloned())
+    }
+
+    fn replace_hash<'a>(
+        &'a self,
+        subject: &'a str,
+        old_hash: &'a str,
+        new_hash: &'a str,
+    ) -> Step<'a, ()> {
+        let mut state = self.state();
+        let found = state.accounts.by_subject_mut(subject);
+        if let Some(stored) = found.filter(|stored| stored.password_hash == old_hash) {
+            stored.password_hash = new_hash.into();
+        }
+        done(())
+    }
+}
+
+impl ManagedAccounts for MemoryTokenStore {
+    fn add_account<'a>(&'a self, account: &'a NewAccount) -> Step<'a, Option<Account>> {
+        done(self.state().accounts.add(account))
+    }
+
+    fn list_accounts<'a>(&'a self, query: &'a AccountQuery) -> Step<'a, AccountPage> {
+        done(self.state().accounts.list(query))
+    }
+
+    fn change_account<'a>(&'a self, update: &'a AccountUpdate) -> Step<'a, AccountOutcome> {
+        done(self.step(|state| state.change_account(update)))
+    }
+}
