@@ -275,7 +275,9 @@ fn is_setter(source: &str) -> bool {
 }
 
 /// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.
-const VALUES: [&str; 10] = [
+const VALUES: [&str; 12] = [
+    "AccountQuery",
+    "AccountUpdate",
     "AuditQuery",
     "Caller",
     "Fetched",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::NewPasswordError;
 use tower_bearer::revocation::StoreError;
 
 /// Why a log-in failed.
@@ -117,4 +118,70 @@ pub enum RevokeAllError {
     /// The store was not available: 503. This process rejects the tokens.
     #[error("the revocation is not stored: the store is not available. Try again")]
     Unavailable(#[from] StoreError),
+}
+
+/// Why a call about an account failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccountError {
+    /// The issuer does not manage accounts.
+    #[error("accounts are not managed: call `TokenIssuerBuilder::with_managed_accounts`")]
+    NotManaged,
+    /// No account has this subject.
+    #[error("no account has this subject")]
+    NotFound,
+    /// The e-mail address is empty, is longer than [`MAX_EMAIL`](crate::MAX_EMAIL), or contains a NUL.
+    #[error("not an e-mail address: expected 1 to 320 bytes without a NUL")]
+    InvalidEmail,
+    /// Another account has this e-mail address.
+    #[error("another account has this e-mail address")]
+    EmailTaken,
+    /// The new password breaks a rule.
+    #[error(transparent)]
+    NewPassword(#[from] NewPasswordError),
+    /// The store was not available, or too many passwords are being hashed.
+    #[error("the account cannot be changed now: the store is not available. Try again")]
+    Unavailable(#[from] StoreError),
+}
+
+/// Why a password was not changed by its owner.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangePasswordError {
+    /// The issuer does not manage accounts: 404.
+    #[error("accounts are not managed: call `TokenIssuerBuilder::with_managed_accounts`")]
+    NotManaged,
+    /// The Bearer token is not an access token of this issuer, or it has expired or was revoked, or its account is not
+    /// active: 401.
+    #[error("the token is not a valid access token of this issuer")]
+    NotAccess,
+    /// The old password is wrong: 400.
+    #[error("the old password is wrong")]
+    WrongPassword,
+    /// The new password breaks a rule: 400.
+    #[error(transparent)]
+    NewPassword(#[from] NewPasswordError),
+    /// Too many wrong passwords: 429. The old password was not checked.
+    #[error("too many attempts: try again in {} s", retry_after.as_secs())]
+    Throttled {
+        /// When to try again, in whole seconds.
+        retry_after: Duration,
+    },
+    /// Too many passwords are being checked, or the hash of the password changed several times meanwhile: 503.
+    #[error("too many passwords are being checked: try again later")]
+    Busy,
+    /// Accounts or store were not available: 503. The password may have been changed.
+    #[error("the password cannot be changed now: accounts or store are not available")]
+    Unavailable(#[from] StoreError),
+}
+
+impl From<LoginError> for ChangePasswordError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::NoActiveAccount => Self::WrongPassword,
+            LoginError::Throttled { retry_after } => Self::Throttled { retry_after },
+            LoginError::Busy => Self::Busy,
+            LoginError::Unavailable(error) => Self::Unavailable(error),
+        }
+    }
 }

@@ -16,6 +16,8 @@ use super::{
     known_devices::KnownDevices,
     last_used::LastUsed,
     maintenance::over_by,
+    managed_accounts::ManagedAccounts,
+    new_passwords::NewHashes,
     refreshes::Refreshes,
     store::{Caller, Owner},
     throttle::Throttle,
@@ -41,6 +43,8 @@ pub(super) struct IssuerParts {
     verifying: Verifying,
     store: Arc<dyn TokenStore>,
     accounts: Arc<dyn Accounts>,
+    managed_accounts: Option<Arc<dyn ManagedAccounts>>,
+    new_hashes: NewHashes,
     settings: Settings,
     throttle: Throttle,
     known_devices: KnownDevices,
@@ -246,6 +250,14 @@ impl TokenIssuer {
 
     pub(super) fn accounts(&self) -> &dyn Accounts {
         &*self.0.accounts
+    }
+
+    pub(super) fn managed_accounts(&self) -> Option<&Arc<dyn ManagedAccounts>> {
+        self.0.managed_accounts.as_ref()
+    }
+
+    pub(super) fn new_hashes(&self) -> &NewHashes {
+        &self.0.new_hashes
     }
 
     pub(super) fn throttle(&self) -> &Throttle {

@@ -66,6 +66,7 @@
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 extern crate self as tower_bearer_issuing;
 
+mod account_calls;
 mod accounts;
 pub mod audit;
 mod claims;
@@ -76,6 +77,7 @@ mod known_devices;
 mod last_used;
 mod maintenance;
 mod managed_accounts;
+mod new_passwords;
 mod passwords;
 mod private_tokens;
 mod rate;
@@ -91,17 +93,22 @@ pub mod telemetry;
 mod tests;
 mod throttle;
 
+pub use self::account_calls::PasswordChange;
 pub use self::accounts::{
     Account, AccountId, AccountStore, Accounts, AccountsError, Credentials, MemoryAccounts,
     StoredAccount, normalize_email,
 };
 pub use self::client::ClientInfo;
-pub use self::error::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};
+pub use self::error::{
+    AccountError, ChangePasswordError, LogOutError, LoginError, PrivateTokenError, RefreshError,
+    RevokeAllError,
+};
 pub use self::issuer::{TokenIssuer, TokenIssuerBuilder};
 pub use self::managed_accounts::{
     AccountChange, AccountOutcome, AccountPage, AccountQuery, AccountUpdate, ListedAccount,
     ManagedAccounts, NewAccount,
 };
+pub use self::new_passwords::{MIN_PASSWORD, NewPasswordError, check_new_password};
 pub use self::passwords::{HashingFailed, MAX_EMAIL, MAX_PASSWORD, Passwords, hash_password};
 pub use self::private_tokens::CreatedPrivateToken;
 pub use self::router::TokenApi;

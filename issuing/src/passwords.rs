@@ -175,7 +175,7 @@ pub fn hash_password(password: impl Into<String>) -> Result<String, HashingFaile
 #[non_exhaustive]
 pub struct HashingFailed;
 
-fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
+pub(super) fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| argon2::password_hash::Error::Crypto)?;
     Argon2::default().hash_password_with_salt(password, &salt).map(|hash| hash.to_string())

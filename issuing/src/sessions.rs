@@ -115,7 +115,7 @@ impl TokenIssuer {
 
     /// Lets an attempt through, or rejects it. Before it rejects, it waits for attempts in progress, and asks the store
     /// whether another process has seen the account log in from this address.
-    async fn begin_attempt(
+    pub(super) async fn begin_attempt(
         &self,
         name: &str,
         peer: Option<IpAddr>,

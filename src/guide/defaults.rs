@@ -112,6 +112,8 @@
 //! | the staleness bound of its revocation | 30 seconds for other processes, none in the same process | | `tower_bearer_issuing::TokenIssuerBuilder::with_revocation_bound` |
 //! | leeway on its own `exp` | none | its lifetime is exact, and issuer and verifier have the same clock | `tower_bearer_issuing::TokenIssuer::policy` for verifiers elsewhere |
 //! | password hashes | Argon2id, 19 MiB, 2 passes; as many at once as there are processors, 4 at most, and 64 wait | OWASP recommends these; the limits keep log-ins from using all memory | `tower_bearer_issuing::Passwords::with_limits` |
+//! | new passwords | 8 characters or more and 1024 bytes at most, neither the e-mail address nor the old password | NIST SP 800-63B; rules about kinds of characters make passwords easier to guess | cannot be changed |
+//! | management of accounts, `POST password/` | off | the accounts may be elsewhere | `tower_bearer_issuing::TokenIssuerBuilder::with_managed_accounts` |
 //! | failed log-ins | 5 at once for an account and then one in 10 seconds; 20 for an address and then one in 3 seconds | it slows down password guessing | cannot be changed |
 //! | log-ins of one account at once | 5 run and 16 wait, as long as those before them may succeed; more are 429 | parallel jobs log in to one account | cannot be changed |
 //! | refreshes of one session at once | 1 runs and 16 wait; more are 429 | replays of a stolen token must not keep the store busy | cannot be changed |

@@ -145,7 +145,7 @@
 //!
 //! | # | threat | answer | test |
 //! |---|---|---|---|
-//! | 76 | a log-in, refresh or token creation is in progress while its subject is revoked | 401: a log-in counts from the moment its credentials were read, and nothing that it created is valid | `issuing/src/tests/mod.rs` `with_the_memory_store_nothing_survives_a_revocation`, `sql/src/tests/log_ins.rs` `nothing_survives_a_revocation` |
+//! | 76 | a log-in, refresh or token creation is in progress while its subject is revoked | 401: a log-in counts from the moment its credentials were read, and nothing that it created is valid | `issuing/src/tests/mod.rs` `with_the_memory_store_nothing_survives_a_revocation`, `sql/src/tests/log_ins.rs` `nothing_survives_a_revocation`, `a_changed_account_ends_its_tokens` |
 //! | 77 | a dead refresh token is replayed thousands of times, dropped calls while the database stalls, half a million tokens of one owner | revocation still succeeds within its time limit | `sql/src/tests/replays.rs` `replays_of_a_used_refresh_token_block_no_revocation`, `sql/src/tests/connections.rs` `dropped_calls_never_exceed_the_pools`, `sql/src/tests/many.rs` `postgres_revokes_half_a_million_rows_at_once` |
 //! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `tests/keys/discovery.rs` `an_issuer_elsewhere_does_not_send`, `src/jwks/local_address.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
 //!

@@ -4,11 +4,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{IssuerParts, Settings, TokenIssuer, Verifying, verifying::policy};
 use crate::{
-    Accounts, SigningKeys, TokenStore,
+    Accounts, ManagedAccounts, SigningKeys, TokenStore,
     audit::{AuditSink, Origin, Recorder},
     claims::ACCESS_LIFETIME,
     known_devices::KnownDevices,
     last_used::LastUsed,
+    new_passwords::NewHashes,
     refreshes::Refreshes,
     throttle::Throttle,
 };
@@ -33,6 +34,7 @@ pub struct TokenIssuerBuilder {
     keys: SigningKeys,
     store: Arc<dyn TokenStore>,
     accounts: Arc<dyn Accounts>,
+    managed_accounts: Option<Arc<dyn ManagedAccounts>>,
     clock: Arc<dyn Clock>,
     revocation_bound: Duration,
     audit_sink: Option<Arc<dyn AuditSink>>,
@@ -54,6 +56,7 @@ impl TokenIssuerBuilder {
             keys,
             store,
             accounts,
+            managed_accounts: None,
             clock: Arc::new(SystemClock::default()),
             revocation_bound: Duration::from_secs(30),
             audit_sink: None,
@@ -67,6 +70,41 @@ impl TokenIssuerBuilder {
                 known_device_retention: 90 * DAY,
             },
         }
+    }
+
+    /// Lets the issuer add, list and change the accounts of `accounts`, and serves `POST password/`. It must be the same
+    /// store as that of the tokens, so that a change and its revocations are one step. The [`Accounts`] of the issuer
+    /// must check the passwords of the same store, like [`Passwords`](crate::Passwords). By default the issuer does not
+    /// manage accounts, `POST password/` is 404, and you change accounts as
+    /// [`Accounts::authenticate`] describes.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_bearer::{Algorithm, RejectionKind, jws::SigningKey};
+    /// use tower_bearer_issuing::{
+    ///     Credentials, NewAccount, Passwords, TokenIssuer, hash_password, store::MemoryTokenStore,
+    /// };
+    ///
+    /// let store = MemoryTokenStore::new();
+    /// let (name, key) = ("https://issuer.example", SigningKey::generate(Algorithm::ES256)?);
+    /// let passwords = Passwords::new(store.clone())?;
+    /// let issuer = TokenIssuer::builder(name, "api://orders", key, store.clone(), passwords)
+    ///     .with_managed_accounts(store)
+    ///     .build()?;
+    /// let hash = hash_password("a long one")?;
+    /// let ada = issuer.add_account(&NewAccount::new("ada@example.org", hash)).await?;
+    ///
+    /// let login = issuer.log_in(&Credentials::new("ada@example.org", "a long one"), None).await?;
+    /// issuer.close_account(&ada.subject).await?;
+    /// let refused = issuer.authenticator().authenticate(&login.tokens.access_token).await;
+    /// assert_eq!(refused.unwrap_err().kind(), RejectionKind::Revoked);
+    /// # Ok(()) }
+    /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
+    /// ```
+    pub fn with_managed_accounts(mut self, accounts: impl ManagedAccounts) -> Self {
+        self.managed_accounts = Some(Arc::new(accounts));
+        self
     }
 
     /// Sets the clock. Default: [`SystemClock`]. Give the store the same clock.
@@ -224,6 +262,8 @@ impl TokenIssuerBuilder {
             verifying,
             store: self.store,
             accounts: self.accounts,
+            managed_accounts: self.managed_accounts,
+            new_hashes: NewHashes::new(),
             settings: self.settings,
             throttle: Throttle::new(self.clock),
             known_devices,

@@ -50,8 +50,8 @@ impl SubjectLimits {
         }
     }
 
-    /// Waits until the caller may list.
-    pub(super) async fn list(&self, caller: &Authenticated) -> Result<Permit, ApiError> {
+    /// Waits until the caller may list, or change its password.
+    pub(super) async fn call(&self, caller: &Authenticated) -> Result<Permit, ApiError> {
         self.calls.acquire(self.hash(caller)).await.ok_or(TOO_MANY_CALLS)
     }
 

@@ -1,10 +1,10 @@
-//! The HTTP API of an issuer, as an axum router: log in, refresh, log out, private tokens.
+//! The HTTP API of an issuer, as an axum router: log in, refresh, log out, private tokens, password.
 //!
 //! 1. **Each path answers with and without a slash at its end**, never by a redirect.
-//! 2. **Private tokens, `revoke_all/` and `logout/` accept access tokens only.** Every other request gets the answer of
-//!    [`TokenIssuer::access_layer`], before the method and the body are checked. The token is checked again after the
-//!    body was read, and the store checks it in the same step in which it writes. A token that was revoked or has
-//!    expired in the meantime changes nothing.
+//! 2. **Private tokens, `revoke_all/`, `logout/` and `password/` accept access tokens only.** Every other request gets
+//!    the answer of [`TokenIssuer::access_layer`], before the method and the body are checked. The token is checked
+//!    again after the body was read, and the store checks it in the same step in which it writes. A token that was
+//!    revoked or has expired in the meantime changes nothing.
 //! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](tower_bearer::json). The router
 //!    answers 413 to a longer body, 415 to another media type, and 400 to malformed JSON. An empty body counts as an
 //!    object without members. Unknown members are ignored.
@@ -64,6 +64,7 @@
 //! The router answers 401 at once, before it reads the body. A client that still sends may lose its connection. Your
 //! service must set timeouts for slow clients: put tower-http's `TimeoutLayer` around it.
 
+mod account_calls;
 mod body;
 mod date_time;
 mod fields;
@@ -186,6 +187,7 @@ impl TokenApi {
     /// The router, for `nest("/api/v1/auth", ...)` or another prefix.
     pub fn into_router(self) -> Router {
         let layer = self.layer.clone();
+        let manages_accounts = self.issuer.manages_accounts();
         let api = Arc::new(self);
         let endpoint = |methods: MethodRouter<Arc<Self>>, allow: &'static str| {
             let methods =
@@ -195,7 +197,7 @@ impl TokenApi {
         // The layer is around the methods, so that a request without a token does not learn which methods exist. It is
         // a service, because axum adds `Allow` to the answers of a method router that has no such method.
         let guarded = |methods, allow| any_service(layer.layer(endpoint(methods, allow)));
-        let routes = [
+        let mut routes = vec![
             ("/login", endpoint(post(session_calls::login), "POST, OPTIONS")),
             ("/refresh", endpoint(post(session_calls::refresh), "POST, OPTIONS")),
             ("/logout", guarded(post(session_calls::logout), "POST, OPTIONS")),
@@ -217,6 +219,10 @@ impl TokenApi {
                 guarded(post(private_token_calls::rotate_private_token), "POST, OPTIONS"),
             ),
         ];
+        if manages_accounts {
+            let change_password = guarded(post(account_calls::change_password), "POST, OPTIONS");
+            routes.push(("/password", change_password));
+        }
         let mut router = Router::new();
         for (path, methods) in routes {
             router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);

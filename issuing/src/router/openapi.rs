@@ -13,7 +13,7 @@ use utoipa::{
 };
 
 use super::{
-    TokenApi, private_token_calls,
+    TokenApi, account_calls, private_token_calls,
     responses::{Coded, Detail, FieldErrors},
     session_calls,
 };
@@ -37,6 +37,7 @@ impl TokenApi {
         session_calls::refresh,
         session_calls::logout,
         session_calls::revoke_all,
+        account_calls::change_password,
         private_token_calls::create_private_token,
         private_token_calls::list_private_tokens,
         private_token_calls::rotate_private_token,
@@ -47,6 +48,7 @@ impl TokenApi {
     modifiers(&Common),
     tags(
         (name = "sessions", description = "Log in, refresh, log out"),
+        (name = "accounts", description = "Change the password, if the service manages accounts"),
         (name = "private tokens", description = "Long-living tokens for backends and automation"),
     )
 )]
@@ -116,6 +118,7 @@ fn example(path: &str, has_body: bool, status: &str) -> Option<Value> {
     Some(match (status, path) {
         ("400", "/login/") => json!({"username": REQUIRED, "password": REQUIRED}),
         ("400", "/refresh/" | "/logout/") => json!({"refresh_token": REQUIRED}),
+        ("400", "/password/") => json!({"password": REQUIRED, "new_password": REQUIRED}),
         ("400", "/private_tokens/") if has_body => {
             json!({"name": REQUIRED, "expiration_time": REQUIRED})
         }
@@ -134,7 +137,7 @@ fn example(path: &str, has_body: bool, status: &str) -> Option<Value> {
         ("404", _) => json!({"detail": "Not found."}),
         ("413", _) => json!({"detail": "Request body is larger than 65536 bytes."}),
         ("415", _) => json!({"detail": "Unsupported media type \"text/plain\" in request."}),
-        ("429", "/login/") => {
+        ("429", "/login/" | "/password/") => {
             json!({"detail": "Request was throttled. Expected available in 10 seconds."})
         }
         ("429", _) => json!({"detail": "Request was throttled. Expected available in 1 second."}),

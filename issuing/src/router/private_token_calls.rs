@@ -61,7 +61,7 @@ pub(super) async fn list_private_tokens(
     caller: Authenticated,
     request: ListRequest,
 ) -> Result<Json<Listed>, ApiError> {
-    let _permit = api.limits.list(&caller).await?;
+    let _permit = api.limits.call(&caller).await?;
     let page = api.issuer.list_private_tokens(&caller, &request.query).await?;
     let [next, previous] = request.links(&page)?;
     let results = page.tokens.into_iter().map(ListedToken::from).collect();
@@ -120,7 +120,7 @@ pub(super) async fn revoke_private_token(
 }
 
 /// Runs a call to its end, even if the client closes the connection. The call keeps its permit until then.
-async fn to_the_end<T: Send + 'static>(
+pub(super) async fn to_the_end<T: Send + 'static>(
     permit: Permit,
     call: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, ApiError> {

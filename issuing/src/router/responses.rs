@@ -12,7 +12,10 @@ use http::{
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::{LogOutError, LoginError, PrivateTokenError, RefreshError, RevokeAllError};
+use crate::{
+    ChangePasswordError, LogOutError, LoginError, MAX_PASSWORD, MIN_PASSWORD, NewPasswordError,
+    PrivateTokenError, RefreshError, RevokeAllError,
+};
 use tower_bearer::{Rejection, RejectionKind, json::JsonError};
 
 /// A JSON body: of an answer, or as an extractor, of a request.
@@ -166,6 +169,40 @@ impl From<RevokeAllError> for ApiError {
             RevokeAllError::NotAccess => Self::NOT_ACCESS,
             RevokeAllError::Unavailable(_) => Self::UNAVAILABLE,
         }
+    }
+}
+
+impl From<ChangePasswordError> for ApiError {
+    fn from(error: ChangePasswordError) -> Self {
+        match error {
+            ChangePasswordError::NotManaged => Self::NotFound,
+            ChangePasswordError::NotAccess => Self::NOT_ACCESS,
+            ChangePasswordError::WrongPassword => {
+                FieldErrors::of("password", "Invalid password.").into()
+            }
+            ChangePasswordError::NewPassword(error) => {
+                FieldErrors::of("new_password", new_password_message(error)).into()
+            }
+            ChangePasswordError::Throttled { retry_after } => Self::Throttled { retry_after },
+            ChangePasswordError::Busy | ChangePasswordError::Unavailable(_) => Self::UNAVAILABLE,
+        }
+    }
+}
+
+/// The texts of Django's validators, if it has the rule.
+fn new_password_message(error: NewPasswordError) -> Cow<'static, str> {
+    match error {
+        NewPasswordError::TooShort => format!(
+            "This password is too short. It must contain at least {MIN_PASSWORD} characters."
+        )
+        .into(),
+        NewPasswordError::TooLong => {
+            format!("This password is too long. It must contain at most {MAX_PASSWORD} bytes.")
+                .into()
+        }
+        NewPasswordError::ContainsNul => "Null characters are not allowed.".into(),
+        NewPasswordError::IsEmail => "The password is too similar to the email address.".into(),
+        NewPasswordError::IsOld => "The new password must differ from the old one.".into(),
     }
 }
 

@@ -478,6 +478,11 @@ mod tests {
         conformance::check_audit(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn it_keeps_the_rules_of_managed_accounts() {
+        conformance::check_accounts(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+    }
+
     #[cfg(feature = "test-util")]
     #[tokio::test]
     async fn it_is_a_revocation_store() {

@@ -10,9 +10,10 @@ mod waiting;
 
 use std::time::Duration;
 
-use self::any_store::{DAY, Everybody, ISSUER, NOW, overtaken, refusal, replicas};
+use self::any_store::{DAY, Everybody, ISSUER, NOW, account_changes, overtaken, refusal, replicas};
 use super::{
-    ClientInfo, Credentials, TokenIssuer, TokenIssuerBuilder, TokenPair, store::MemoryTokenStore,
+    ClientInfo, Credentials, PasswordChange, TokenIssuer, TokenIssuerBuilder, TokenPair,
+    store::MemoryTokenStore,
 };
 use tower_bearer::{Algorithm, Authenticated, claims::ManualClock, jws::SigningKey};
 
@@ -28,6 +29,11 @@ async fn with_the_memory_store_nothing_survives_a_revocation() {
 #[tokio::test]
 async fn with_the_memory_store_known_devices_are_shared() {
     replicas::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_memory_store_a_changed_account_ends_its_tokens() {
+    account_changes::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
 }
 
 fn builder(clock: &ManualClock) -> TokenIssuerBuilder {
@@ -61,6 +67,9 @@ fn every_call_can_be_made_from_a_handler() {
         is_send(&issuer.revoke_private_token(access, 0));
         is_send(&issuer.revoke_all(access));
         is_send(&issuer.revoke_subject(""));
+        is_send(&issuer.change_password(access, &PasswordChange::new("", ""), None));
+        is_send(&issuer.set_password("", ""));
+        is_send(&issuer.close_account(""));
         is_send(&issuer.revoke_key(""));
         is_send(&issuer.maintain());
     }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
+use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -13,8 +14,8 @@ use tower_bearer::{
     revocation::StoreError,
 };
 use tower_bearer_issuing::{
-    Account, Accounts, AccountsError, Credentials, TokenApi, TokenIssuer, TokenIssuerBuilder,
-    store::MemoryTokenStore,
+    Account, Accounts, AccountsError, Credentials, ManagedAccounts, NewAccount, TokenApi,
+    TokenIssuer, TokenIssuerBuilder, store::MemoryTokenStore,
 };
 
 use crate::wire::Wire;
@@ -66,6 +67,15 @@ impl Accounts for People {
     }
 }
 
+/// Adds accounts until Ada is 7 and Bob is 8. Their hashes have no effect, because `People` checks the passwords.
+fn add_accounts(store: &MemoryTokenStore) {
+    for name in ["1", "2", "3", "4", "5", "6", "ada", "bob"] {
+        let account = NewAccount::new(format!("{name}@example.org"), "!");
+        let added = store.add_account(&account).now_or_never();
+        added.unwrap().unwrap().unwrap();
+    }
+}
+
 pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) issuer: TokenIssuer,
@@ -83,10 +93,13 @@ impl Api {
         service: impl FnOnce(TokenApi) -> TokenApi,
     ) -> Self {
         let clock = ManualClock::at(UnixTime::from_secs(NOW));
-        let wire = Wire::new(MemoryTokenStore::new().with_clock(clock.clone()));
+        let store = MemoryTokenStore::new().with_clock(clock.clone());
+        add_accounts(&store);
+        let wire = Wire::new(store.clone());
         let key = SigningKey::generate(Algorithm::ES256).unwrap();
         let builder =
-            TokenIssuer::builder("https://issuer.example", "api", key, wire.clone(), People);
+            TokenIssuer::builder("https://issuer.example", "api", key, wire.clone(), People)
+                .with_managed_accounts(store);
         let issuer = operator(builder.with_clock(clock.clone())).build().unwrap();
         let me = async |user: Authenticated| user.registered().subject().unwrap_or("").to_owned();
         let router = Router::new()

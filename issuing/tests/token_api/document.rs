@@ -141,6 +141,19 @@ async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() 
         observed.see(everything, call, "POST").await;
     }
 
+    let passwords = |password| json!({"password": password, "new_password": "a new password"});
+    let password = "/password/";
+    for token in [None, Some("not b64"), Some("a.b.c")] {
+        observed.see(password, Call::new(Method::POST, password).token(token), "POST").await;
+    }
+    let changer = observed.api.log_in("ada").await.access;
+    let change = || Call::new(Method::POST, password).token(Some(&changer));
+    for (content_type, body) in bodies {
+        observed.see(password, change().body(content_type, *body), "POST").await;
+    }
+    observed.see(password, change().json(&passwords("right")), "POST").await;
+    let changer = observed.api.log_in("ada").await.access;
+
     let ada = observed.api.log_in("bob").await;
     let other = json!({"refresh_token": observed.api.log_in("bob").await.refresh});
     let wire = observed.api.wire.clone();
@@ -166,7 +179,13 @@ async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() 
     drop(held);
 
     let refresh = json!({"refresh_token": ada.refresh});
+    for _ in 0..6 {
+        let call = Call::new(Method::POST, password).token(Some(&ada.access));
+        observed.see(password, call.json(&passwords("wrong")), "POST").await;
+    }
     observed.api.wire.cut();
+    let call = Call::new(Method::POST, password).token(Some(&changer));
+    observed.see(password, call.json(&passwords("busy")), "POST").await;
     observed.see("/login/", Call::new(Method::POST, "/login/").json(&login), "POST").await;
     observed.see("/refresh/", Call::new(Method::POST, "/refresh/").json(&refresh), "POST").await;
     observed
@@ -205,6 +224,7 @@ async fn required_and_nullable_fields_of_requests_are_documented() {
         ("/login/", "Login"),
         ("/refresh/", "RefreshToken"),
         ("/logout/", "RefreshToken"),
+        ("/password/", "Passwords"),
         ("/private_tokens/", "NewPrivateToken"),
         ("/private_tokens/1/rotate/", "Rotation"),
     ] {

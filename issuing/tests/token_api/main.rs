@@ -8,6 +8,7 @@ mod hosts;
 mod limits_of_subjects;
 mod login;
 mod methods;
+mod password_api;
 mod private_token_api;
 mod revocation_api;
 mod session_api;

@@ -11,6 +11,7 @@ async fn other_methods_are_405_and_name_those_that_are_allowed() {
         ("/refresh", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/logout", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/revoke_all", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
+        ("/password", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/private_tokens", "GET, POST, HEAD, OPTIONS", "PUT,PATCH,DELETE,FOO"),
         ("/private_tokens/1", "DELETE, OPTIONS", "GET,HEAD,POST,PUT,PATCH"),
         ("/private_tokens/1/rotate", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
@@ -37,7 +38,8 @@ async fn other_methods_are_405_and_name_those_that_are_allowed() {
 #[tokio::test]
 async fn who_may_not_enter_is_not_told_what_there_is() {
     let api = Api::new();
-    for path in ["/logout/", "/revoke_all/", "/private_tokens/", "/private_tokens/1/"] {
+    for path in ["/logout/", "/revoke_all/", "/password/", "/private_tokens/", "/private_tokens/1/"]
+    {
         for method in [Method::GET, Method::POST, Method::PUT, Method::OPTIONS, Method::DELETE] {
             api.call(Call::new(method, path)).await.is_not_authenticated();
         }

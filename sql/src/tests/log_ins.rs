@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{
     SqlStore,
-    any_store::{overtaken, replicas},
+    any_store::{account_changes, overtaken, replicas},
 };
 
 mod sqlite {
-    use super::{super::Directory, AtomicU32, Ordering, SqlStore, overtaken, replicas};
+    use super::{
+        super::Directory, AtomicU32, Ordering, SqlStore, account_changes, overtaken, replicas,
+    };
 
     #[tokio::test(flavor = "multi_thread")]
     async fn nothing_survives_a_revocation() {
@@ -22,6 +24,13 @@ mod sqlite {
         replicas::check(async |clock| open(&directory, &count).await.with_clock(clock)).await;
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_changed_account_ends_its_tokens() {
+        let (directory, count) = (Directory::new(), AtomicU32::new(0));
+        account_changes::check(async |clock| open(&directory, &count).await.with_clock(clock))
+            .await;
+    }
+
     async fn open(directory: &Directory, count: &AtomicU32) -> SqlStore {
         let file = format!("{}.db", count.fetch_add(1, Ordering::Relaxed));
         SqlStore::open(&directory.url(&file)).await.unwrap()
@@ -29,7 +38,10 @@ mod sqlite {
 }
 
 mod postgres {
-    use super::{super::server::Postgres, AtomicU32, Ordering, SqlStore, overtaken, replicas};
+    use super::{
+        super::server::Postgres, AtomicU32, Ordering, SqlStore, account_changes, overtaken,
+        replicas,
+    };
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs postgres"]
@@ -45,6 +57,14 @@ mod postgres {
         let server = Postgres::start();
         let count = AtomicU32::new(0);
         replicas::check(async |clock| open(&server, &count).await.with_clock(clock)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs postgres"]
+    async fn a_changed_account_ends_its_tokens() {
+        let server = Postgres::start();
+        let count = AtomicU32::new(0);
+        account_changes::check(async |clock| open(&server, &count).await.with_clock(clock)).await;
     }
 
     async fn open(server: &Postgres, count: &AtomicU32) -> SqlStore {

@@ -119,10 +119,9 @@ impl Drop for Directory {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_in_memory_keeps_every_rule() {
-    conformance::check(async |clock| {
-        SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock)
-    })
-    .await;
+    let open = async |clock| SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock);
+    conformance::check(open).await;
+    conformance::check_accounts(open).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,11 +149,12 @@ async fn postgres_keeps_audit_events() {
 async fn sqlite_in_a_file_keeps_every_rule() {
     let directory = Directory::new();
     let count = AtomicU32::new(0);
-    conformance::check(async |clock| {
+    let open = async |clock| {
         let file = format!("{}.db", count.fetch_add(1, Ordering::Relaxed));
         SqlStore::open(&directory.url(&file)).await.unwrap().with_clock(clock)
-    })
-    .await;
+    };
+    conformance::check(&open).await;
+    conformance::check_accounts(&open).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,10 +162,11 @@ async fn sqlite_in_a_file_keeps_every_rule() {
 async fn postgres_keeps_every_rule() {
     let server = server::Postgres::start();
     let count = AtomicU32::new(0);
-    conformance::check(async |clock| {
+    let open = async |clock| {
         let name = format!("rule{}", count.fetch_add(1, Ordering::Relaxed));
         let url = server.database(&name).await;
         SqlStore::open(&url).await.unwrap().with_clock(clock)
-    })
-    .await;
+    };
+    conformance::check(&open).await;
+    conformance::check_accounts(&open).await;
 }

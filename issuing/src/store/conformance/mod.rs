@@ -11,6 +11,7 @@
 //! The suite cannot check two requirements: that acknowledged data survives a crash, and that several processes see the
 //! same rows.
 
+mod account_steps;
 mod audit_steps;
 mod devices;
 mod listing;
@@ -20,6 +21,8 @@ mod session_steps;
 mod upkeep;
 
 use std::{sync::Arc, time::Duration};
+
+use crate::ManagedAccounts;
 
 use super::{
     Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation,
@@ -36,10 +39,11 @@ use tower_bearer::{
     revocation::{Lookup, Revocable, RevocationEntry, Verdict},
 };
 
-/// Runs each rule on a new store.
+/// Runs each rule on a new store, and names a broken rule.
 macro_rules! rules {
-    ($begin:expr; $($room:ident { $($rule:ident),+ $(,)? })+) => {$($(
-        let outcome = tokio::spawn($room::$rule($begin().await)).await;
+    ($make:ident; $($room:ident { $($rule:ident),+ $(,)? })+) => {$($(
+        let bench = Bench::begin(&$make).await;
+        let outcome = tokio::spawn($room::$rule(bench)).await;
         assert!(outcome.is_ok(), "broken rule: {}", stringify!($rule).replace('_', " "));
     )+)+};
 }
@@ -51,12 +55,8 @@ macro_rules! rules {
 /// # Panics
 /// If a rule is broken. The message names the rule.
 pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
-    let begin = async || {
-        let clock = ManualClock::at(NOW);
-        Bench { store: Arc::new(make(clock.clone()).await), clock }
-    };
     rules! {
-        begin;
+        make;
         session_steps {
             a_refresh_token_is_used_once,
             of_many_uses_at_once_one_rotates,
@@ -136,12 +136,8 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
 pub async fn check_audit<S: TokenStore + AuditSink + AuditLog>(
     make: impl AsyncFn(ManualClock) -> S,
 ) {
-    let begin = async || {
-        let clock = ManualClock::at(NOW);
-        Bench { store: Arc::new(make(clock.clone()).await), clock }
-    };
     rules! {
-        begin;
+        make;
         audit_steps {
             an_event_comes_back_as_it_was,
             pages_of_events_add_up_and_new_events_do_not_shift_them,
@@ -149,6 +145,30 @@ pub async fn check_audit<S: TokenStore + AuditSink + AuditLog>(
             the_events_of_a_deleted_account_are_deleted,
             an_event_is_swept_after_its_time_and_no_other,
             many_processes_record_at_once,
+        }
+    }
+}
+
+/// Checks every rule of [`ManagedAccounts`], each on a new store. [`check`] checks the rules of [`TokenStore`].
+///
+/// # Panics
+/// If a rule is broken. The message names the rule.
+pub async fn check_accounts<S>(make: impl AsyncFn(ManualClock) -> S)
+where
+    S: TokenStore + ManagedAccounts,
+{
+    rules! {
+        make;
+        account_steps {
+            an_address_has_one_account,
+            accounts_are_listed_once_and_in_parts,
+            a_hash_is_replaced_only_while_it_is_the_old_one,
+            of_many_changes_of_a_password_at_once_one_succeeds,
+            a_change_ends_every_earlier_token_of_its_account,
+            a_reopened_account_gets_no_old_token_back,
+            a_deleted_account_leaves_only_its_revocation,
+            a_revoked_caller_changes_no_account,
+            no_session_that_begins_during_a_change_survives_it,
         }
     }
 }
@@ -233,6 +253,11 @@ fn subject(subject: &str, issued_at: UnixTime) -> Named {
 }
 
 impl<S: TokenStore> Bench<S> {
+    async fn begin(make: &impl AsyncFn(ManualClock) -> S) -> Self {
+        let clock = ManualClock::at(NOW);
+        Self { store: Arc::new(make(clock.clone()).await), clock }
+    }
+
     async fn create(&self, owner: Owner, token_id: &str, name: &str) -> PrivateToken {
         self.create_token(private(owner, token_id, name)).await
     }
