@@ -1,14 +1,14 @@
 //! Adds, lists and changes the accounts of an issuer.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
 use super::{
     Account, AccountChange, AccountError, AccountOutcome, AccountPage, AccountQuery, AccountUpdate,
-    ChangePasswordError, Credentials, LoginError, MAX_EMAIL, ManagedAccounts, NewAccount,
-    NewPasswordError, StoredAccount, TokenIssuer, check_new_password, normalize_email,
-    store::Caller,
+    ChangePasswordError, ClientInfo, Credentials, LoginError, MAX_EMAIL, ManagedAccounts,
+    NewAccount, NewPasswordError, StoredAccount, TokenIssuer, check_new_password, normalize_email,
+    scopes::ScopeSet, store::Caller,
 };
 use tower_bearer::{
     Authenticated,
@@ -87,7 +87,7 @@ impl TokenIssuer {
     /// it has to log in again.
     ///
     /// The old password is checked like that of a log-in: it costs the same, and a wrong one counts for the same
-    /// limits. `peer` is the client's address, as for [`log_in`](Self::log_in). The rules for the new password are those
+    /// limits. `client` has the client's address, as for [`log_in`](Self::log_in). The rules for the new password are those
     /// of [`check_new_password`], and it must differ from the old one.
     ///
     /// Of two changes at once one succeeds.
@@ -99,7 +99,7 @@ impl TokenIssuer {
         &self,
         access: &Authenticated<C>,
         change: &PasswordChange,
-        peer: Option<IpAddr>,
+        client: &ClientInfo,
     ) -> Result<(), ChangePasswordError> {
         let accounts = self.managed_accounts().ok_or(ChangePasswordError::NotManaged)?;
         let caller = self.caller(access).ok_or(ChangePasswordError::NotAccess)?;
@@ -108,7 +108,7 @@ impl TokenIssuer {
             let stored = found.filter(|stored| stored.is_active);
             let stored = stored.ok_or(ChangePasswordError::NotAccess)?;
             change.check(&stored.account)?;
-            self.check_password(&stored, &change.password, peer).await?;
+            self.check_password(&stored, &change.password, client).await?;
             let new_hash = self.new_hashes().hash(&change.new_password).await?;
             let old_hash = stored.password_hash;
             let change = AccountChange::ChangePassword { old_hash, new_hash };
@@ -157,6 +157,17 @@ impl TokenIssuer {
         self.change_as_operator(subject, AccountChange::Reopen).await
     }
 
+    /// Gives an account these scopes. If it loses scopes, its access tokens that were issued before are revoked, and so
+    /// are the private tokens that hold a lost scope. Its sessions stay: the next refresh gives an access token with the
+    /// scopes that are left. In rare cases more is revoked than that: see [`LostScopes`](crate::store::LostScopes).
+    /// Gaining scopes revokes nothing.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], [`AccountError::NotManaged`] or [`AccountError::Unavailable`].
+    pub async fn set_scopes(&self, subject: &str, scopes: ScopeSet) -> Result<(), AccountError> {
+        self.change_as_operator(subject, AccountChange::SetScopes(scopes)).await
+    }
+
     /// Deletes an account. Every session and every private token of it ends and is deleted with it. Only the revocation
     /// entry stays until every token has expired.
     ///
@@ -171,7 +182,7 @@ impl TokenIssuer {
         &self,
         stored: &StoredAccount,
         password: &Zeroizing<String>,
-        peer: Option<IpAddr>,
+        client: &ClientInfo,
     ) -> Result<(), ChangePasswordError> {
         let StoredAccount { account, .. } = stored;
         let mut credentials = Credentials::new(&*account.email, "");
@@ -179,7 +190,8 @@ impl TokenIssuer {
         if !self.accounts().is_well_formed(&credentials) {
             return Err(ChangePasswordError::WrongPassword);
         }
-        let attempt = self.begin_attempt(&normalize_email(&account.email), peer).await?;
+        let attempt =
+            self.begin_attempt(&normalize_email(&account.email), client.address()).await?;
         match self.authenticate(&credentials).await {
             Ok(found) if found.subject == account.subject => {
                 attempt.succeeded();

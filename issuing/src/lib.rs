@@ -58,6 +58,18 @@
 //! ```
 //!
 //! The issuer needs a Tokio runtime. Call [`spawn_maintenance`](TokenIssuer::spawn_maintenance) in each process.
+//!
+//! # What revokes what
+//!
+//! The table is about tokens that were issued before. A token that stays is valid until it expires. The test
+//! `revocation_table` does what each row says on every store, and asks two replicas about each column.
+//!
+#![doc = include_str!("what_is_revoked.md")]
+//!
+//! With [`with_managed_accounts`](TokenIssuerBuilder::with_managed_accounts), a change of an account and its
+//! revocations are one step. If the accounts are elsewhere, call [`revoke_subject`](TokenIssuer::revoke_subject) after
+//! each change that ends tokens. A log-in or refresh that is in progress during a change gets 401, or tokens that the
+//! change has revoked.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -75,6 +87,7 @@ mod error;
 mod issuer;
 mod known_devices;
 mod last_used;
+mod lost_scopes;
 mod maintenance;
 mod managed_accounts;
 mod new_passwords;

@@ -235,6 +235,10 @@ pub enum AccountChange {
     Close,
     /// A closed account may log in again. Tokens that were revoked stay revoked.
     Reopen,
+    /// Gives the account these scopes. If it loses scopes, access tokens that were issued before are revoked, and so are
+    /// private tokens that hold a lost scope ([`LostScopes`](crate::store::LostScopes)). Refresh tokens stay. Gaining
+    /// scopes revokes nothing.
+    SetScopes(ScopeSet),
     /// Ends all tokens, and deletes the account with its sessions and private tokens. The revocation entry stays until
     /// every token has expired. Another account can get the e-mail address, but not the subject.
     Delete,
@@ -248,7 +252,7 @@ impl AccountChange {
             Self::ChangePassword { .. } | Self::SetPassword { .. } | Self::Close | Self::Delete => {
                 true
             }
-            Self::Reopen => false,
+            Self::Reopen | Self::SetScopes(_) => false,
         }
     }
 }
@@ -332,6 +336,7 @@ impl fmt::Debug for AccountChange {
             Self::SetPassword { .. } => "SetPassword(..)",
             Self::Close => "Close",
             Self::Reopen => "Reopen",
+            Self::SetScopes(_) => "SetScopes(..)",
             Self::Delete => "Delete",
         })
     }

@@ -115,14 +115,26 @@ pub(crate) async fn revoke(
         RevocableKind::Token | RevocableKind::Key => None,
     });
     transaction.lock(locks.collect()).await?;
+    write_entries(transaction, entries).await?;
+    Ok(())
+}
+
+/// Ends the rows that the entries concern, and writes the entries. Returns them as they are stored. The caller holds the
+/// locks under which tokens of subjects and sessions are issued.
+pub(crate) async fn write_entries(
+    transaction: &mut Transaction,
+    entries: &[RevocationEntry],
+) -> Result<Vec<RevocationEntry>, Failure> {
+    let mut stored = Vec::with_capacity(entries.len());
     for entry in entries {
         let mut entry = entry.clone();
         if let Some(latest_expiry) = end_rows(transaction, &entry).await? {
             entry.cover_tokens_until(latest_expiry);
         }
         record(transaction, &entry).await?;
+        stored.push(entry);
     }
-    Ok(())
+    Ok(stored)
 }
 
 /// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the tokens that the entry

@@ -83,7 +83,8 @@ impl TokenIssuerBuilder {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use tower_bearer::{Algorithm, RejectionKind, jws::SigningKey};
     /// use tower_bearer_issuing::{
-    ///     Credentials, NewAccount, Passwords, TokenIssuer, hash_password, store::MemoryTokenStore,
+    ///     ClientInfo, Credentials, NewAccount, Passwords, TokenIssuer, hash_password,
+    ///     store::MemoryTokenStore,
     /// };
     ///
     /// let store = MemoryTokenStore::new();
@@ -95,7 +96,8 @@ impl TokenIssuerBuilder {
     /// let hash = hash_password("a long one")?;
     /// let ada = issuer.add_account(&NewAccount::new("ada@example.org", hash)).await?;
     ///
-    /// let login = issuer.log_in(&Credentials::new("ada@example.org", "a long one"), None).await?;
+    /// let credentials = Credentials::new("ada@example.org", "a long one");
+    /// let login = issuer.log_in(&credentials, &ClientInfo::new()).await?;
     /// issuer.close_account(&ada.subject).await?;
     /// let refused = issuer.authenticator().authenticate(&login.tokens.access_token).await;
     /// assert_eq!(refused.unwrap_err().kind(), RejectionKind::Revoked);

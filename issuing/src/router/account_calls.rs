@@ -12,7 +12,7 @@ use crate::router::responses::Detail;
 use crate::{
     PasswordChange,
     router::{
-        ClientAddress, TokenApi,
+        Client, TokenApi,
         fields::Field,
         private_token_calls::to_the_end,
         responses::{ApiError, FieldErrors, Json},
@@ -33,14 +33,14 @@ use tower_bearer::Authenticated;
 pub(super) async fn change_password(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
-    ClientAddress(address): ClientAddress,
+    Client(client): Client,
     Json(body): Json<Passwords>,
 ) -> Result<StatusCode, ApiError> {
     let change = body.into_change()?;
     let permit = api.limits.call(&caller).await?;
     let issuer = api.issuer.clone();
     let changed =
-        to_the_end(permit, async move { issuer.change_password(&caller, &change, address).await });
+        to_the_end(permit, async move { issuer.change_password(&caller, &change, &client).await });
     changed.await??;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -40,6 +40,7 @@ pub use self::records::{
     RefreshRotation, RefreshUse, RotatedPrivateToken, Session, TokenUse,
 };
 pub use self::session_list::{SessionPage, SessionQuery, SessionSortBy};
+pub use crate::lost_scopes::LostScopes;
 use tower_bearer::{
     BoxFuture, UnixTime,
     revocation::{Lookup, Revocable, RevocationEntry, StoreError, outbox::Outbox},

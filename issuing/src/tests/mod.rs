@@ -67,7 +67,7 @@ fn every_call_can_be_made_from_a_handler() {
         is_send(&issuer.revoke_private_token(access, 0));
         is_send(&issuer.revoke_all(access));
         is_send(&issuer.revoke_subject(""));
-        is_send(&issuer.change_password(access, &PasswordChange::new("", ""), None));
+        is_send(&issuer.change_password(access, &PasswordChange::new("", ""), &ClientInfo::new()));
         is_send(&issuer.set_password("", ""));
         is_send(&issuer.close_account(""));
         is_send(&issuer.revoke_key(""));

@@ -11,7 +11,8 @@ use tower_bearer::{
     revocation::{Lookup, Revocable, RevocationStore, StoreError, Verdict},
 };
 use tower_bearer_issuing::{
-    AccountStore, ManagedAccounts, NewAccount, scopes::ScopeSet,
+    AccountStore, ManagedAccounts, NewAccount,
+    scopes::ScopeSet,
     store::{ListQuery, Page, TokenStore},
 };
 

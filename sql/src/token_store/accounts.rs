@@ -3,19 +3,21 @@
 use serde_json::Value as Json;
 
 use super::{
-    cut_offs::{lock_of_owner, revoke_owner},
+    cut_offs::{id_of_cut_off, lock_of_owner, revoke_owner},
     private_tokens::is_revoked,
 };
 use crate::{
     SqlStore,
     database::{Database, Transaction},
+    entries::write_entries,
     statement::{Failure, Row, Value},
 };
 use tower_bearer::{BoxFuture, revocation::StoreError};
 use tower_bearer_issuing::{
     Account, AccountChange, AccountId, AccountOutcome, AccountPage, AccountQuery, AccountStore,
     AccountUpdate, ListedAccount, ManagedAccounts, NewAccount, StoredAccount, normalize_email,
-    store::{Owner, Step},
+    scopes::ScopeSet,
+    store::{LostScopes, Owner, Step},
 };
 
 impl AccountStore for SqlStore {
@@ -170,7 +172,7 @@ async fn list(database: &Database, query: &AccountQuery) -> Result<AccountPage, 
     }
     let limit = query.limit.max(1) as usize;
     let values = [Value::int(query.after), Value::Text(search), Value::limit(limit + 1)];
-    let rows = database.read(database.sql_for(LIST_SQLITE, LIST_POSTGRES), &values).await?;
+    let rows = database.read(LIST, &values).await?;
     let mut accounts = Vec::with_capacity(rows.len().min(limit));
     let mut last = None;
     for row in rows.iter().take(limit) {
@@ -181,13 +183,11 @@ async fn list(database: &Database, query: &AccountQuery) -> Result<AccountPage, 
     Ok(AccountPage::new(accounts, last.filter(|_| rows.len() > limit)))
 }
 
-/// An empty search text is at position 1 of every address.
-const LIST_SQLITE: &str = "
+/// Both databases find no difference if the search text is not in the address.
+const LIST: &str = "
     SELECT id, subject, email, username, password_hash, is_active, is_verified, profile, scopes, company_id, company_text
-    FROM bearer_accounts WHERE id > $1 AND instr(email_key, $2) > 0 ORDER BY id LIMIT $3";
-const LIST_POSTGRES: &str = "
-    SELECT id, subject, email, username, password_hash, is_active, is_verified, profile, scopes, company_id, company_text
-    FROM bearer_accounts WHERE id > $1 AND strpos(email_key, $2) > 0 ORDER BY id LIMIT $3";
+    FROM bearer_accounts WHERE id > $1 AND ($2 = '' OR replace(email_key, $2, '') <> email_key)
+    ORDER BY id LIMIT $3";
 
 /// Makes the change and its revocations, under the lock of the owner. So no token of the owner is issued in between.
 async fn change(
@@ -220,6 +220,7 @@ async fn change(
         AccountChange::Reopen => {
             transaction.execute(SET_ACTIVE, vec![subject.clone(), Value::int(1)]).await?
         }
+        AccountChange::SetScopes(scopes) => return set_scopes(transaction, update, scopes).await,
         AccountChange::Delete => transaction.execute(DELETE, vec![subject.clone()]).await?,
     };
     if changed == 0 {
@@ -242,6 +243,69 @@ const CHANGE_PASSWORD: &str = "
 const SET_PASSWORD: &str = "UPDATE bearer_accounts SET password_hash = $2 WHERE subject = $1";
 const SET_ACTIVE: &str = "UPDATE bearer_accounts SET is_active = $2 WHERE subject = $1";
 const DELETE: &str = "DELETE FROM bearer_accounts WHERE subject = $1";
+
+/// Replaces the scopes of an account, and revokes the tokens that hold a lost one. The owner's lock keeps tokens from
+/// being issued in between. A session that ends needs no lock of its own: a refresh holds both.
+async fn set_scopes(
+    transaction: &mut Transaction,
+    update: &AccountUpdate,
+    scopes: &ScopeSet,
+) -> Result<AccountOutcome, Failure> {
+    let owner = &update.owner;
+    let rows = transaction.fetch(SCOPES, vec![Value::text(&owner.subject)]).await?;
+    let Some(row) = rows.first() else { return Ok(AccountOutcome::NotFound) };
+    let old = row.scopes(0)?;
+    let values = vec![Value::text(&owner.subject), Value::Text(scopes.to_string())];
+    transaction.execute(SET_SCOPES, values).await?;
+    let Some(lost) = LostScopes::of(update, &old, scopes) else {
+        return Ok(AccountOutcome::Changed(Vec::new()));
+    };
+    let lost = with_tokens(transaction, update, lost).await?;
+    let entries = match lost.entries() {
+        Some(entries) => write_entries(transaction, &entries).await?,
+        None => {
+            let AccountUpdate { now, tokens_expire_by, .. } = update;
+            vec![revoke_owner(transaction, owner, *now, *tokens_expire_by).await?]
+        }
+    };
+    Ok(AccountOutcome::Changed(entries))
+}
+
+const SCOPES: &str = "SELECT scopes FROM bearer_accounts WHERE subject = $1";
+const SET_SCOPES: &str = "UPDATE bearer_accounts SET scopes = $2 WHERE subject = $1";
+
+/// Adds the tokens of the owner that may be valid.
+async fn with_tokens(
+    transaction: &mut Transaction,
+    update: &AccountUpdate,
+    mut lost: LostScopes,
+) -> Result<LostScopes, Failure> {
+    let owner = &update.owner;
+    let of_owner = |date| {
+        let limit = Value::limit(LostScopes::MOST_READ + 1);
+        let owner = [Value::id(&owner.issuer), Value::id(&owner.subject)];
+        owner.into_iter().chain([Value::time(date), id_of_cut_off(&update.owner), limit]).collect()
+    };
+    let earliest = LostScopes::issued_after(update.now);
+    for row in transaction.fetch(RECENT_REFRESH, of_owner(earliest)).await? {
+        lost.add_refresh(row.id(0)?, row.time(1)?, row.optional_id(2)?);
+    }
+    for row in transaction.fetch(PRIVATE, of_owner(update.now)).await? {
+        lost.add_private(row.id(0)?, row.time(1)?, &row.scopes(2)?);
+    }
+    Ok(lost)
+}
+
+const RECENT_REFRESH: &str = "
+    SELECT session_id, issued_at, access_id FROM bearer_refresh_tokens
+    WHERE issuer = $1 AND subject = $2 AND issued_at > $3
+      AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)
+    LIMIT $5";
+const PRIVATE: &str = "
+    SELECT token_id, expires_at, scopes FROM bearer_private_tokens
+    WHERE issuer = $1 AND subject = $2 AND dies_at > $3 AND scopes <> ''
+      AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)
+    LIMIT $5";
 
 /// Deletes the tokens of an owner. They were revoked before, and the entry of that revocation stays.
 async fn delete_tokens(transaction: &mut Transaction, owner: &Owner) -> Result<(), Failure> {

@@ -1,10 +1,12 @@
 use super::{
-    Bench, ISSUER, NOW, answered, by, private, refresh, rotation, secs, side_by_side, subject,
+    Bench, ISSUER, NOW, answered, by, private, refresh, rotation, secs, session, side_by_side,
+    subject, token,
 };
 use crate::{
     Account, AccountChange, AccountOutcome, AccountQuery, AccountUpdate, ManagedAccounts,
     NewAccount, StoredAccount,
-    store::{Insertion, NewRefreshToken, Owner, RefreshUse, TokenStore},
+    scopes::ScopeSet,
+    store::{Insertion, LostScopes, NewRefreshToken, Owner, RefreshUse, TokenStore},
 };
 use tower_bearer::{
     UnixTime,
@@ -48,7 +50,7 @@ impl<S: TokenStore + ManagedAccounts> Bench<S> {
 
     async fn open_at(&self, owner: Owner, id: &str, issued_at: UnixTime) -> Insertion<()> {
         let first = NewRefreshToken { issued_at, ..refresh(owner, id, id) };
-        answered(self.store.open_session(&first).await)
+        answered(self.store.open_session(&first.into()).await)
     }
 
     async fn use_refresh(&self, owner: Owner, session: &str, used: &str) -> RefreshUse {
@@ -283,7 +285,7 @@ where
             if n == 8 {
                 return store.change_account(&close).await.map(|_| ());
             }
-            store.open_session(&first).await.map(|_| ())
+            store.open_session(&first.into()).await.map(|_| ())
         }
     })
     .await;
@@ -292,4 +294,111 @@ where
         let used = bench.use_refresh(owner.clone(), &id, &id).await;
         assert!(matches!(used, RefreshUse::Revoked | RefreshUse::Unknown), "{used:?}");
     }
+}
+
+fn scopes(text: &str) -> ScopeSet {
+    ScopeSet::from_text(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl<S: TokenStore + ManagedAccounts> Bench<S> {
+    async fn add_with_scopes(&self, text: &str) -> Account {
+        let mut new = NewAccount::new("ada@example.org", OLD);
+        new.scopes = scopes(text);
+        match answered(self.store.add_account(&new).await) {
+            Some(account) => account,
+            None => panic!("it is new"),
+        }
+    }
+
+    async fn set_scopes(&self, account: &Account, text: &str) -> Vec<RevocationEntry> {
+        changed(self.change(account, AccountChange::SetScopes(scopes(text))).await)
+    }
+
+    /// Stores a refresh token that was issued together with the access token `access {id}`.
+    async fn open_with_access(&self, owner: Owner, session: &str, id: &str, issued_at: UnixTime) {
+        let first = NewRefreshToken { issued_at, ..refresh(owner, session, id) };
+        let first = first.with_access_token_id(format!("access {id}"));
+        let opened = answered(self.store.open_session(&first.into()).await);
+        assert_eq!(opened, Insertion::Done(()));
+    }
+}
+
+pub(super) async fn a_lost_scope_ends_access_tokens_and_those_that_hold_it<S>(bench: Bench<S>)
+where
+    S: TokenStore + ManagedAccounts,
+{
+    let ada = bench.add_with_scopes("a b").await;
+    for (session, issued_at) in [("1", NOW), ("2", NOW - secs(3600))] {
+        bench.open_with_access(owner(&ada), session, session, issued_at).await;
+    }
+    let long_ago = LostScopes::issued_after(NOW);
+    bench.open_with_access(owner(&ada), "3", "3", long_ago).await;
+    for held in ["a", "b", "a b", ""] {
+        let token = private(owner(&ada), &format!("private {held}"), held);
+        bench.create_token(token.with_scopes(scopes(held))).await;
+    }
+    assert_eq!(bench.set_scopes(&ada, "a b c").await, [], "more scopes revoke nothing");
+    assert_eq!(bench.set_scopes(&ada, "c b a").await, []);
+    let in_outbox = answered(bench.store.outbox(1000).await).len();
+    let entries = bench.set_scopes(&ada, "b").await;
+    let new = answered(bench.store.outbox(1000).await).into_iter().skip(in_outbox);
+    let new: Vec<_> = new.map(|new| new.revocation).collect();
+    assert_eq!(new, entries, "what was written is answered and in the outbox");
+
+    let lost = ["access 1", "access 2", "private a", "private a b"];
+    for id in lost {
+        assert!(bench.is_refused(token(id)).await, "{id}");
+    }
+    assert_eq!(entries.len(), lost.len());
+    for id in ["access 3", "private b", "private "] {
+        assert!(!bench.is_refused(token(id)).await, "{id}");
+    }
+    assert_eq!(bench.listed(owner(&ada), NOW).await.len(), 2);
+    assert!(!bench.is_refused(subject(&ada.subject, NOW)).await);
+    for session in ["1", "2", "3"] {
+        let used = bench.use_refresh(owner(&ada), session, session).await;
+        assert_eq!(used, RefreshUse::Rotated, "refresh tokens stay");
+    }
+    let stored = bench.stored(&ada).await.map(|stored| stored.account.scopes);
+    assert_eq!(stored, Some(scopes("b")));
+}
+
+pub(super) async fn a_session_of_unknown_or_many_access_tokens_ends<S>(bench: Bench<S>)
+where
+    S: TokenStore + ManagedAccounts,
+{
+    let ada = bench.add_with_scopes("a").await;
+    let earlier = refresh(owner(&ada), "of an earlier version", "earlier");
+    let earlier = NewRefreshToken { access_token_id: None, ..earlier };
+    answered(bench.store.open_session(&earlier.into()).await);
+    for n in 0..101 {
+        bench.open_with_access(owner(&ada), "many", &format!("many {n}"), NOW).await;
+    }
+    bench.open_with_access(owner(&ada), "one", "one", NOW).await;
+    assert_eq!(bench.set_scopes(&ada, "").await.len(), 3);
+    for ended in ["of an earlier version", "many"] {
+        assert!(bench.is_refused(session(ended)).await, "{ended}");
+    }
+    assert!(!bench.is_refused(session("one")).await);
+    assert!(bench.is_refused(token("access one")).await);
+    let used = bench.use_refresh(owner(&ada), "many", "many 0").await;
+    assert_eq!(used, RefreshUse::Revoked);
+}
+
+pub(super) async fn too_many_revocations_are_one_cut_off<S>(bench: Bench<S>)
+where
+    S: TokenStore + ManagedAccounts,
+{
+    let ada = bench.add_with_scopes("a b").await;
+    for n in 0..1001 {
+        let id = format!("{n}");
+        bench.open_with_access(owner(&ada), &id, &id, NOW).await;
+    }
+    let entries = bench.set_scopes(&ada, "a").await;
+    let things: Vec<_> = entries.iter().map(|entry| entry.thing().clone()).collect();
+    assert_eq!(things, [Revocable::subject(ISSUER, &*ada.subject)]);
+    assert!(bench.is_refused(subject(&ada.subject, NOW)).await);
+    // What was revoked by the cut-off is not revoked again.
+    bench.open_with_access(owner(&ada), "new", "new", NOW + secs(1)).await;
+    assert_eq!(bench.set_scopes(&ada, "").await.len(), 1);
 }

@@ -169,6 +169,9 @@ where
             a_deleted_account_leaves_only_its_revocation,
             a_revoked_caller_changes_no_account,
             no_session_that_begins_during_a_change_survives_it,
+            a_lost_scope_ends_access_tokens_and_those_that_hold_it,
+            a_session_of_unknown_or_many_access_tokens_ends,
+            too_many_revocations_are_one_cut_off,
         }
     }
 }

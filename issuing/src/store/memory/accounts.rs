@@ -1,13 +1,14 @@
 //! The accounts of the memory store.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{MemoryTokenStore, State, done};
 use crate::{
     Account, AccountChange, AccountOutcome, AccountPage, AccountQuery, AccountStore, AccountUpdate,
     ListedAccount, ManagedAccounts, NewAccount, StoredAccount, normalize_email,
-    store::{Owner, Step},
+    store::{Caller, LostScopes, Owner, Step},
 };
+use tower_bearer::revocation::RevocationEntry;
 
 /// The accounts by their numbers. A number is never used again.
 #[derive(Default)]
@@ -62,17 +63,22 @@ impl AccountRows {
         AccountPage::new(listed.collect(), next)
     }
 
-    /// Makes the change, without its revocations. Returns the outcome if there is nothing to revoke.
-    fn change(&mut self, update: &AccountUpdate) -> Option<AccountOutcome> {
+    /// Makes the change, without its revocations. Returns the outcome if nothing was changed.
+    fn change(&mut self, update: &AccountUpdate) -> Result<Revoke, AccountOutcome> {
         let Some(stored) = self.by_subject_mut(&update.owner.subject) else {
-            return Some(AccountOutcome::NotFound);
+            return Err(AccountOutcome::NotFound);
         };
         match &update.change {
             AccountChange::ChangePassword { old_hash, new_hash } => {
                 if !stored.is_active || stored.password_hash != *old_hash {
-                    return Some(AccountOutcome::OtherPassword);
+                    return Err(AccountOutcome::OtherPassword);
                 }
                 stored.password_hash.clone_from(new_hash);
+            }
+            AccountChange::SetScopes(scopes) => {
+                let old = std::mem::replace(&mut stored.account.scopes, scopes.clone());
+                let lost = LostScopes::of(update, &old, scopes);
+                return Ok(lost.map_or(Revoke::Nothing, Revoke::Scopes));
             }
             AccountChange::SetPassword { new_hash } => stored.password_hash.clone_from(new_hash),
             AccountChange::Close => stored.is_active = false,
@@ -81,25 +87,58 @@ impl AccountRows {
                 self.rows.retain(|_, stored| *stored.account.subject != *update.owner.subject);
             }
         }
-        (!update.change.ends_all_tokens()).then(|| AccountOutcome::Changed(Vec::new()))
+        Ok(if update.change.ends_all_tokens() { Revoke::Everything } else { Revoke::Nothing })
     }
+}
+
+/// What a change revokes.
+enum Revoke {
+    Nothing,
+    Everything,
+    Scopes(LostScopes),
 }
 
 impl State {
     fn change_account(&mut self, update: &AccountUpdate) -> AccountOutcome {
-        let lookup = update.caller.as_ref().map(crate::store::Caller::lookup);
+        let lookup = update.caller.as_ref().map(Caller::lookup);
         if lookup.is_some_and(|lookup| self.denials.denied_from(&lookup).is_some()) {
             return AccountOutcome::CallerRevoked;
         }
-        if let Some(outcome) = self.accounts.change(update) {
-            return outcome;
-        }
-        let owner = &update.owner;
-        let entry = self.cut_off(owner, update.now, update.tokens_expire_by);
+        let entries = match self.accounts.change(update) {
+            Err(outcome) => return outcome,
+            Ok(Revoke::Nothing) => Vec::new(),
+            Ok(Revoke::Everything) => vec![self.revoke_everything(update)],
+            Ok(Revoke::Scopes(lost)) => self.revoke_scopes(update, lost),
+        };
         if update.change == AccountChange::Delete {
-            self.delete_tokens(owner);
+            self.delete_tokens(&update.owner);
         }
-        AccountOutcome::Changed(vec![entry])
+        AccountOutcome::Changed(entries)
+    }
+
+    fn revoke_everything(&mut self, update: &AccountUpdate) -> RevocationEntry {
+        self.cut_off(&update.owner, update.now, update.tokens_expire_by)
+    }
+
+    fn revoke_scopes(
+        &mut self,
+        update: &AccountUpdate,
+        mut lost: LostScopes,
+    ) -> Vec<RevocationEntry> {
+        let AccountUpdate { owner, now, .. } = update;
+        let cut_off = self.denials.cut_off(owner).unwrap_or_default();
+        let earliest = LostScopes::issued_after(*now).max(cut_off);
+        for token in self.refresh.of_owner(owner).filter(|token| token.issued_at > earliest) {
+            let access_token_id = token.access_token_id.clone();
+            lost.add_refresh(Arc::clone(&token.session_id), token.issued_at, access_token_id);
+        }
+        for token in self.private.listed(owner, *now) {
+            lost.add_private(Arc::clone(&token.token_id), token.expires_at, &token.scopes);
+        }
+        match lost.entries() {
+            Some(entries) => entries.into_iter().map(|entry| self.deny(entry)).collect(),
+            None => vec![self.revoke_everything(update)],
+        }
     }
 
     /// Deletes the tokens of an owner. They were revoked before.

@@ -37,6 +37,10 @@ impl RefreshRows {
         self.0.get(&(Arc::clone(issuer), Arc::clone(id)))
     }
 
+    pub(super) fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = &NewRefreshToken> {
+        self.0.values().map(|row| &row.token).filter(|token| token.owner == *owner)
+    }
+
     pub(super) fn mark_used(
         &mut self,
         issuer: &Arc<str>,
@@ -132,6 +136,15 @@ impl PrivateRows {
         for row in self.rows.values_mut().filter(|row| concerned(&row.token)) {
             row.dies_at = UnixTime::EPOCH;
         }
+    }
+
+    /// The tokens that an owner sees.
+    pub(super) fn listed(
+        &self,
+        owner: &Owner,
+        now: UnixTime,
+    ) -> impl Iterator<Item = &NewPrivateToken> {
+        self.rows.values().filter(move |row| row.is_listed(owner, now)).map(|row| &row.token)
     }
 
     pub(super) fn end_token(&mut self, issuer: &Arc<str>, id: &Arc<str>, from: UnixTime) {

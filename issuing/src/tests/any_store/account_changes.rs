@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -16,14 +15,18 @@ use tower_bearer::{
 };
 use tower_bearer_issuing::{
     Account, AccountError, AccountQuery, AccountStore, Accounts, AccountsError,
-    ChangePasswordError, Credentials, LoginError, ManagedAccounts, NewAccount, NewPasswordError,
-    PasswordChange, Passwords, RefreshError, TokenIssuer, TokenPair, TokenStore, hash_password,
+    ChangePasswordError, ClientInfo, Credentials, LoginError, ManagedAccounts, NewAccount,
+    NewPasswordError, PasswordChange, Passwords, RefreshError, TokenIssuer, TokenPair, TokenStore,
+    hash_password,
 };
 
 const EMAIL: &str = "Ada@example.org";
 const OLD: &str = "the old password";
 const NEW: &str = "a new password";
-const PEER: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
+
+fn client() -> ClientInfo {
+    ClientInfo::new().with_address([192, 0, 2, 1])
+}
 
 /// Runs every test, each on an empty store.
 pub(crate) async fn check<S: TokenStore + ManagedAccounts + Clone>(
@@ -77,9 +80,12 @@ impl<S: AccountStore> Accounts for Slow<S> {
         })
     }
 
-    fn is_active<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn find_active<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
         Box::pin(async move {
-            let answer = self.passwords.is_active(subject).await;
+            let answer = self.passwords.find_active(subject).await;
             self.next_event().await;
             answer
         })
@@ -126,7 +132,7 @@ impl<S: TokenStore + ManagedAccounts + Clone> Bench<S> {
     }
 
     async fn log_in(&self, password: &str) -> Result<TokenPair, LoginError> {
-        let login = self.here.log_in(&Credentials::new(EMAIL, password), PEER).await;
+        let login = self.here.log_in(&Credentials::new(EMAIL, password), &client()).await;
         login.map(|login| login.tokens)
     }
 
@@ -135,7 +141,7 @@ impl<S: TokenStore + ManagedAccounts + Clone> Bench<S> {
     }
 
     async fn change(&self, access: &Authenticated, new: &str) -> Result<(), ChangePasswordError> {
-        self.here.change_password(access, &PasswordChange::new(OLD, new), PEER).await
+        self.here.change_password(access, &PasswordChange::new(OLD, new), &client()).await
     }
 
     async fn is_dead(&self, token: &str) -> bool {
@@ -209,7 +215,8 @@ where
     let tokens = bench.log_in(NEW).await.unwrap();
     assert_eq!(refusal(&bench.there, &tokens.access_token).await, None, "in the same second");
     // The token that made the change cannot make another one.
-    let again = bench.here.change_password(&access, &PasswordChange::new(NEW, OLD), PEER).await;
+    let again =
+        bench.here.change_password(&access, &PasswordChange::new(NEW, OLD), &client()).await;
     assert!(matches!(again, Err(ChangePasswordError::NotAccess)));
 }
 
@@ -248,9 +255,9 @@ where
 {
     let (one, other) = (bench.log_in(OLD).await.unwrap(), bench.log_in(OLD).await.unwrap());
     let (one, other) = (bench.access(&one).await, bench.access(&other).await);
-    let there = PasswordChange::new(OLD, "another new one");
+    let (there, client) = (PasswordChange::new(OLD, "another new one"), client());
     let (here, there) =
-        tokio::join!(bench.change(&one, NEW), bench.there.change_password(&other, &there, None));
+        tokio::join!(bench.change(&one, NEW), bench.there.change_password(&other, &there, &client));
     assert_ne!(here.is_ok(), there.is_ok());
     for failed in [&here, &there].into_iter().filter_map(|outcome| outcome.as_ref().err()) {
         let is_late =
@@ -268,7 +275,7 @@ where
     let access = bench.access(&bench.log_in(OLD).await.unwrap()).await;
     let wrong = PasswordChange::new("not the old one", NEW);
     for attempt in 0..5 {
-        let changed = bench.here.change_password(&access, &wrong, PEER).await;
+        let changed = bench.here.change_password(&access, &wrong, &client()).await;
         assert!(matches!(changed, Err(ChangePasswordError::WrongPassword)), "{attempt}");
     }
     let throttled = bench.change(&access, NEW).await;
@@ -328,9 +335,11 @@ where
     let store = bench.store.clone();
     let issuer = TokenIssuer::builder(ISSUER, "api", key, store, Arc::clone(&bench.accounts));
     let issuer = issuer.with_clock(ManualClock::at(NOW)).build().unwrap();
-    let tokens = issuer.log_in(&Credentials::new(EMAIL, OLD), None).await.unwrap().tokens;
+    let tokens =
+        issuer.log_in(&Credentials::new(EMAIL, OLD), &ClientInfo::new()).await.unwrap().tokens;
     let access = issuer.authenticator().authenticate(&tokens.access_token).await.unwrap();
-    let changed = issuer.change_password(&access, &PasswordChange::new(OLD, NEW), None).await;
+    let changed =
+        issuer.change_password(&access, &PasswordChange::new(OLD, NEW), &ClientInfo::new()).await;
     assert!(matches!(changed, Err(ChangePasswordError::NotManaged)));
     let closed = issuer.close_account(&bench.ada.subject).await;
     assert!(matches!(closed, Err(AccountError::NotManaged)));

@@ -1,0 +1,111 @@
+//! Decides what a store revokes when an account loses scopes.
+//!
+//! 1. **Access tokens that may still be valid are revoked**, whatever scopes they have: a store knows only the `jti` of
+//!    each. Their refresh tokens stay, and the next refresh gives an access token with the scopes that are left.
+//! 2. **A session ends as a whole** if it has too many of these access tokens, or one whose `jti` is not known, because
+//!    an earlier version issued it.
+//! 3. **Private tokens that hold a lost scope are revoked.** Others stay.
+//! 4. **The work is bounded**: if too much had to be revoked one by one, everything that was issued to the owner is
+//!    revoked by one cut-off.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use super::{AccountUpdate, claims::ACCESS_LIFETIME, scopes::ScopeSet, store::Owner};
+use tower_bearer::{
+    UnixTime,
+    revocation::{KEEP_AFTER_EXPIRY, Revocable, RevocationEntry},
+};
+
+/// How many access tokens of one session are revoked one by one.
+const OF_ONE_SESSION: usize = 100;
+
+/// How many entries one change writes.
+const ENTRIES: usize = 1000;
+
+/// Tells a store what to revoke when an account loses scopes: give it the tokens of the owner, then ask for the
+/// [`entries`](Self::entries).
+pub struct LostScopes {
+    owner: Owner,
+    lost: ScopeSet,
+    sessions_expire_by: UnixTime,
+    sessions: BTreeMap<Arc<str>, Vec<Option<(Arc<str>, UnixTime)>>>,
+    private: Vec<(Arc<str>, UnixTime)>,
+}
+
+impl LostScopes {
+    /// The maximum number of refresh tokens, and of private tokens, that a store needs to read: with more of them,
+    /// [`entries`](Self::entries) is `None`.
+    pub const MOST_READ: usize = 10_000;
+
+    /// The scopes that an account loses, if it had `old` and `update` gives it `new`. `None` if it loses none.
+    #[must_use]
+    pub fn of(update: &AccountUpdate, old: &ScopeSet, new: &ScopeSet) -> Option<Self> {
+        let lost = old.only(|scope| !new.contains(scope));
+        (!lost.is_empty()).then(|| Self {
+            owner: update.owner.clone(),
+            lost,
+            sessions_expire_by: update.tokens_expire_by,
+            sessions: BTreeMap::new(),
+            private: Vec::new(),
+        })
+    }
+
+    /// The store gives all refresh tokens of the owner that were issued after this time, used ones included. Access
+    /// tokens that were issued with earlier ones have expired, by every clock.
+    #[must_use]
+    pub fn issued_after(now: UnixTime) -> UnixTime {
+        now - (ACCESS_LIFETIME + KEEP_AFTER_EXPIRY)
+    }
+
+    /// Adds a refresh token: its session, its `iat`, and its [`access_token_id`](crate::store::NewRefreshToken::access_token_id).
+    pub fn add_refresh(
+        &mut self,
+        session_id: Arc<str>,
+        issued_at: UnixTime,
+        access_token_id: Option<Arc<str>>,
+    ) {
+        let access = access_token_id.map(|id| (id, issued_at + ACCESS_LIFETIME));
+        self.sessions.entry(session_id).or_default().push(access);
+    }
+
+    /// Adds a private token that has not ended: its `jti`, its `exp` and its scopes.
+    pub fn add_private(&mut self, token_id: Arc<str>, expires_at: UnixTime, scopes: &ScopeSet) {
+        if !scopes.intersection(&self.lost).is_empty() {
+            self.private.push((token_id, expires_at));
+        }
+    }
+
+    /// The revocation entries that the change requires. `None` if there are too many: then the store revokes everything
+    /// that was issued to the owner.
+    #[must_use]
+    pub fn entries(&self) -> Option<Vec<RevocationEntry>> {
+        let issuer = || Arc::clone(&self.owner.issuer);
+        let read: usize = self.sessions.values().map(Vec::len).sum();
+        if read > Self::MOST_READ || self.private.len() > ENTRIES {
+            return None;
+        }
+        let token = |(id, expires_at): &(Arc<str>, UnixTime)| {
+            RevocationEntry::new(Revocable::token(issuer(), Arc::clone(id)), *expires_at)
+        };
+        let mut entries: Vec<RevocationEntry> = self.private.iter().map(token).collect();
+        for (session_id, tokens) in &self.sessions {
+            let known: Vec<_> = tokens.iter().flatten().collect();
+            if known.len() == tokens.len() && known.len() <= OF_ONE_SESSION {
+                entries.extend(known.into_iter().map(token));
+            } else {
+                let session = Revocable::session(issuer(), Arc::clone(session_id));
+                entries.push(RevocationEntry::new(session, self.sessions_expire_by));
+            }
+            if entries.len() > ENTRIES {
+                return None;
+            }
+        }
+        Some(entries)
+    }
+}
+
+impl fmt::Debug for LostScopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LostScopes").finish_non_exhaustive()
+    }
+}
