@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{
+    audit::delete_events,
     cut_offs::{id_of_cut_off, lock_of_owner, revoke_owner},
     private_tokens::is_revoked,
 };
@@ -233,6 +234,7 @@ async fn change(
     let entry = revoke_owner(transaction, owner, update.now, update.tokens_expire_by).await?;
     if update.change == AccountChange::Delete {
         delete_tokens(transaction, owner).await?;
+        delete_events(transaction, owner).await?;
     }
     Ok(AccountOutcome::Changed(vec![entry]))
 }

@@ -111,7 +111,7 @@ impl State {
             Ok(Revoke::Scopes(lost)) => self.revoke_scopes(update, lost),
         };
         if update.change == AccountChange::Delete {
-            self.delete_tokens(&update.owner);
+            self.delete_data(&update.owner);
         }
         AccountOutcome::Changed(entries)
     }
@@ -141,10 +141,11 @@ impl State {
         }
     }
 
-    /// Deletes the tokens of an owner. They were revoked before.
-    fn delete_tokens(&mut self, owner: &Owner) {
+    /// Deletes the tokens and the audit events of an owner. The tokens were revoked before.
+    fn delete_data(&mut self, owner: &Owner) {
         self.refresh.sweep(usize::MAX, |row| row.token.owner == *owner);
         self.private.sweep(usize::MAX, |row| row.token.owner == *owner);
+        self.audit.delete_of(owner);
     }
 }
 
