@@ -1,7 +1,9 @@
 //! The demo account, for a first try.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use tower_bearer_issuing::{AccountStore, ManagedAccounts, NewAccount, hash_password, normalize_email};
+use tower_bearer_issuing::{
+    AccountStore, ManagedAccounts, NewAccount, hash_password, normalize_email,
+};
 use tower_bearer_sql::SqlStore;
 
 use crate::{failure::Outcome, settings::Demo};

@@ -32,6 +32,7 @@ impl Replica {
             Passwords::new(store.clone())?,
         );
         let issuer = issuer
+            .with_managed_accounts(store.clone())
             .with_revocation_bound(settings.revocation_bound)
             .with_refresh_reuse_grace(settings.refresh_reuse_grace)
             .build()?;
