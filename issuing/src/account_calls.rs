@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 use super::{
     Account, AccountChange, AccountError, AccountOutcome, AccountPage, AccountQuery, AccountUpdate,
     ChangePasswordError, ClientInfo, Credentials, LoginError, MAX_EMAIL, ManagedAccounts,
-    NewAccount, NewPasswordError, StoredAccount, TokenIssuer, check_new_password, normalize_email,
-    scopes::ScopeSet, store::Caller,
+    NewAccount, NewPasswordError, StoredAccount, TokenIssuer, audit::AuditKind, check_new_password,
+    normalize_email, scopes::ScopeSet, store::Caller,
 };
 use tower_bearer::{
     Authenticated,
@@ -72,7 +72,12 @@ impl TokenIssuer {
         if email.is_empty() || email.len() > MAX_EMAIL || email.contains('\0') {
             return Err(AccountError::InvalidEmail);
         }
-        self.managed()?.add_account(account).await?.ok_or(AccountError::EmailTaken)
+        let added = self.managed()?.add_account(account).await?;
+        let added = added.ok_or(AccountError::EmailTaken)?;
+        self.record(AuditKind::AccountAdded, |event| {
+            event.subject = Some(Arc::clone(&added.subject));
+        });
+        Ok(added)
     }
 
     /// A part of the list of accounts.
@@ -96,6 +101,15 @@ impl TokenIssuer {
     /// See [`ChangePasswordError`]. Nothing has changed then, with one exception: after
     /// [`ChangePasswordError::Unavailable`] the password may have been changed.
     pub async fn change_password<C>(
+        &self,
+        access: &Authenticated<C>,
+        change: &PasswordChange,
+        client: &ClientInfo,
+    ) -> Result<(), ChangePasswordError> {
+        self.for_client(client).try_to_change_password(access, change, client).await
+    }
+
+    async fn try_to_change_password<C>(
         &self,
         access: &Authenticated<C>,
         change: &PasswordChange,
@@ -192,7 +206,7 @@ impl TokenIssuer {
         }
         let attempt =
             self.begin_attempt(&normalize_email(&account.email), client.address()).await?;
-        match self.authenticate(&credentials).await {
+        match self.authenticate(&credentials, AuditKind::PasswordRejected).await {
             Ok(found) if found.subject == account.subject => {
                 attempt.succeeded();
                 Ok(())
@@ -232,11 +246,13 @@ impl TokenIssuer {
             .with_tokens_expiring_by(self.keep_cut_off_until(cut_off));
         update.caller = caller.cloned();
         let (issuer, accounts) = (self.clone(), Arc::clone(accounts));
+        let kind = audited_as(&update.change);
         self.to_the_end(async move {
             let outcome = accounts.change_account(&update).await?;
             if let AccountOutcome::Changed(entries) = &outcome {
                 entries.iter().for_each(|entry| issuer.revocation().apply(entry));
                 issuer.store_if_unknown(entries).await?;
+                issuer.record(kind, |event| event.subject = Some(update.owner.subject));
             }
             Ok(outcome)
         })
@@ -256,5 +272,17 @@ impl TokenIssuer {
 
     fn managed(&self) -> Result<&Arc<dyn ManagedAccounts>, AccountError> {
         self.managed_accounts().ok_or(AccountError::NotManaged)
+    }
+}
+
+fn audited_as(change: &AccountChange) -> AuditKind {
+    match change {
+        AccountChange::ChangePassword { .. } | AccountChange::SetPassword { .. } => {
+            AuditKind::PasswordChanged
+        }
+        AccountChange::Close => AuditKind::AccountClosed,
+        AccountChange::Reopen => AuditKind::AccountReopened,
+        AccountChange::SetScopes(_) => AuditKind::ScopesChanged,
+        AccountChange::Delete => AuditKind::AccountDeleted,
     }
 }
