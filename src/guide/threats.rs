@@ -164,5 +164,7 @@
 //!   leaks** cannot be detected here. Revoke the key:
 //!   [`Authenticator::revoke_key`](crate::Authenticator::revoke_key).
 //! * **Plain HTTP** shows every token to the network. TLS is the responsibility of the server.
+//! * **Slow clients** can keep connections open without sending a request, so the layer never sees them. The server needs
+//!   timeouts and a limit of connections. `axum::serve` has none; the example `http_server` has them.
 //! * **Floods** of any kind use CPU time: a forged RS256 token costs a signature check. Put limits by address in front
 //!   of this layer, and limits by user behind it.
