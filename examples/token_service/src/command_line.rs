@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
-use crate::{failure::EXIT_CODES, settings::table};
+use crate::{account_commands::AccountCommand, failure::EXIT_CODES, settings::table};
 
 /// Issues tokens: log-in, refresh, private tokens, revocation
 #[derive(Parser)]
@@ -21,6 +21,11 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Answers requests until SIGTERM or ctrl-c. This is the default
     Serve,
+    /// Adds, lists and changes accounts
+    Account {
+        #[command(subcommand)]
+        command: AccountCommand,
+    },
     /// Prints the settings without secrets, and warnings about insecure ones
     Check,
 }

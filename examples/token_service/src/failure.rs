@@ -11,7 +11,7 @@ pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  the command has done its work; the service was stopped by SIGTERM or ctrl-c
-  1  a failure that may pass, such as a database that cannot be reached
+  1  the command failed; this may pass, such as a database that cannot be reached
   2  wrong arguments or settings
   3  an operator must act before a restart can help: the database has tables of a newer version,
      or a signing key is missing";

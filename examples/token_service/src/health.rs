@@ -10,8 +10,10 @@ pub(crate) fn checks(
     settings: &Settings,
 ) -> HealthChecks {
     let store = replica.store.clone();
-    let mut checks =
-        HealthChecks::new().add_task(maintenance).add_shared_part("database", move || {
+    let mut checks = HealthChecks::new()
+        .add_task(maintenance)
+        .add_task(replica.issuer.audit_writer())
+        .add_shared_part("database", move || {
             let store = store.clone();
             async move { store.ping().await.map_err(|error| error.kind()) }
         });

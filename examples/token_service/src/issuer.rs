@@ -1,7 +1,7 @@
 //! The central part of the example: which key signs, where tokens and accounts are stored, and who may log in.
 
-use tower_bearer::BackgroundTask;
-use tower_bearer_issuing::{Passwords, TokenIssuer};
+use tower_bearer::{Algorithm, BackgroundTask, jws::SigningKey};
+use tower_bearer_issuing::{Passwords, SigningKeys, TokenIssuer, TokenIssuerBuilder};
 use tower_bearer_redis::{OutboxRelay, Pushes, RedisStore};
 use tower_bearer_sql::SqlStore;
 
@@ -23,19 +23,9 @@ pub(crate) struct Sharing {
 
 impl Replica {
     pub(crate) async fn open(settings: &Settings) -> Outcome<Self> {
-        let store = SqlStore::open(&settings.database_url).await?;
-        let issuer = TokenIssuer::builder(
-            settings.issuer.as_str(),
-            settings.audience.as_str(),
-            signing_key::load_or_create(&settings.key_file)?,
-            store.clone(),
-            Passwords::new(store.clone())?,
-        );
-        let issuer = issuer
-            .with_managed_accounts(store.clone())
-            .with_revocation_bound(settings.revocation_bound)
-            .with_refresh_reuse_grace(settings.refresh_reuse_grace)
-            .build()?;
+        let store = open_store(settings).await?;
+        let key = signing_key::load_or_create(&settings.key_file)?;
+        let issuer = builder(settings, key, &store)?.build()?;
         let sharing = match &settings.redis_url {
             Some(url) => Some(Sharing::start(url, store.clone(), &issuer).await?),
             None => None,
@@ -46,7 +36,7 @@ impl Replica {
     /// Stops the tasks. Call it after the server has stopped.
     pub(crate) async fn close(self, maintenance: &BackgroundTask) -> Outcome {
         maintenance.shutdown().await;
-        // Stores the uses of private tokens that are not stored yet.
+        // Stores the uses of private tokens and the audit events that are not stored yet.
         self.issuer.maintain().await?;
         if let Some(sharing) = self.sharing {
             // The entries that it has not published yet stay in the database for the next start.
@@ -69,4 +59,35 @@ impl Sharing {
         let relay = OutboxRelay::new(store, redis.clone()).spawn();
         Ok(Self { redis, pushes, relay })
     }
+}
+
+/// An issuer for commands that change accounts. It never signs, so its key is not stored, and it needs no key of the
+/// service.
+pub(crate) fn for_commands(settings: &Settings, store: &SqlStore) -> Outcome<TokenIssuer> {
+    let key = SigningKey::generate(Algorithm::ES256)?;
+    Ok(builder(settings, key, store)?.build()?.by_operator("token_service account"))
+}
+
+pub(crate) async fn open_store(settings: &Settings) -> Outcome<SqlStore> {
+    Ok(SqlStore::open(&settings.database_url).await?)
+}
+
+fn builder(
+    settings: &Settings,
+    keys: impl Into<SigningKeys>,
+    store: &SqlStore,
+) -> Outcome<TokenIssuerBuilder> {
+    let issuer = TokenIssuer::builder(
+        settings.issuer.as_str(),
+        settings.audience.as_str(),
+        keys,
+        store.clone(),
+        Passwords::new(store.clone())?,
+    );
+    Ok(issuer
+        .with_managed_accounts(store.clone())
+        .with_audit(store.clone())
+        .with_audit_retention(settings.audit_retention)
+        .with_revocation_bound(settings.revocation_bound)
+        .with_refresh_reuse_grace(settings.refresh_reuse_grace))
 }

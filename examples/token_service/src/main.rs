@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
+mod account_commands;
 mod api_document;
 mod check;
 mod command_line;
@@ -46,6 +47,7 @@ async fn run(line: CommandLine) -> Outcome {
     let settings = Settings::from_values(&values)?;
     match line.into_command() {
         Command::Serve => service::run(&settings).await,
+        Command::Account { command } => account_commands::run(command, &settings).await,
         Command::Check => {
             check::print(&values, &settings);
             Ok(())

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 #[path = "process/clients.rs"]
 mod clients;
+#[path = "process/commands.rs"]
+mod commands;
 #[path = "process/operating.rs"]
 mod operating;
 #[path = "process/slow_clients.rs"]
@@ -310,6 +312,7 @@ fn example(directory: &Directory) -> Command {
         "REFRESH_REUSE_GRACE",
         "REDIS_URL",
         "READY_NEEDS_SHARED",
+        "ACCOUNT_PASSWORD",
     ] {
         command.env_remove(name);
     }

@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) key_file: PathBuf,
     /// `None`: there is no demo account.
     pub(crate) demo: Option<Demo>,
+    pub(crate) audit_retention: Duration,
     pub(crate) refresh_reuse_grace: Duration,
     pub(crate) revocation_bound: Duration,
     pub(crate) redis_url: Option<String>,
@@ -55,6 +56,11 @@ impl Settings {
             )?,
             key_file: values.text_or_default("KEY_FILE").into(),
             demo: demo(values)?,
+            audit_retention: values
+                .parsed("AUDIT_RETENTION_DAYS", "a number of days from 1 to 36500", |days: &u64| {
+                    (1..=36_500).contains(days)
+                })
+                .map(|days| Duration::from_secs(days * 24 * 60 * 60))?,
             refresh_reuse_grace: values
                 .parsed(
                     "REFRESH_REUSE_GRACE",

@@ -80,6 +80,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
          use ends the session",
     ),
     setting(
+        "AUDIT_RETENTION_DAYS",
+        "180",
+        "how long audit events stay in the database: log-ins, revocations, changes of accounts",
+    ),
+    setting(
         "DEMO",
         "1 without DATABASE_URL, otherwise 0",
         "1: each start adds the demo account and sets its password; 0: there is no demo account",

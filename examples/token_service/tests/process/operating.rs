@@ -22,7 +22,9 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn each_command_has_help_and_a_version() {
     let directory = Directory::new("commands");
-    for command in [&[][..], &["serve"], &["check"]] {
+    for command in
+        [&[][..], &["serve"], &["account"], &["account", "add"], &["account", "delete"], &["check"]]
+    {
         for (flag, part) in [("--help", "Usage: token_service"), ("--version", "token_service")] {
             let output = run(&directory, &[command, &[flag]].concat(), &[]);
             assert_eq!(output.status.code(), Some(0), "{command:?} {flag}");
@@ -116,6 +118,7 @@ fn health_has_an_entry_for_each_part_and_redis_down_stays_ready() {
         assert_eq!(parts["database"]["status"], "ok");
         assert_eq!(parts["maintenance of the token issuer"]["status"], "ok");
         assert_eq!(parts["redis"]["status"], "failing");
+        assert!(parts.as_object().unwrap().len() > 5, "{}", ready.body);
         assert!(!ready.body.contains("hunter2") && !ready.body.contains("127.0.0.1"));
     }
     let service = Service::start(&directory, &[("READY_NEEDS_SHARED", "1")]);

@@ -1,0 +1,116 @@
+//! The commands of an operator beside a running service, and the runbook.
+
+use std::{
+    env,
+    path::Path,
+    process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{Directory, Service, example};
+
+/// Every shell sees changes of the commands after a second.
+const SETTINGS: [(&str, &str); 3] =
+    [("DATABASE_URL", "sqlite:own.db"), ("REVOCATION_BOUND", "1"), ("ISSUER", "https://i.example")];
+
+/// Runs a line as an operator types it.
+fn shell(directory: &Directory, line: &str, settings: &[(&str, &str)]) -> Output {
+    let program = example(directory);
+    let folder = Path::new(program.get_program()).parent().unwrap();
+    let path = format!("{}:{}", folder.display(), env::var("PATH").unwrap());
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", line]).current_dir(&directory.0);
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.env("PATH", path).envs(settings.iter().copied()).output().unwrap()
+}
+
+/// Runs a line that must succeed. Returns what it prints.
+fn succeed(directory: &Directory, line: &str) -> String {
+    let output = shell(directory, line, &SETTINGS);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{line}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fail(directory: &Directory, line: &str, code: i32) -> String {
+    let output = shell(directory, line, &SETTINGS);
+    assert_eq!(output.status.code(), Some(code), "{line}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn log_in(service: &Service, password: &str) -> (u16, String) {
+    let body = json!({"username": "bob@example.org", "password": password});
+    let answer = service.call("POST", "/api/v1/auth/login/", None, Some(body));
+    let access = match answer.status {
+        200 => answer.json()["access_token"].as_str().unwrap().to_owned(),
+        _ => String::new(),
+    };
+    (answer.status, access)
+}
+
+fn becomes(service: &Service, token: &str, status: u16) {
+    let begin = Instant::now();
+    while service.me(token) != status {
+        assert!(begin.elapsed() < Duration::from_secs(30), "never {status}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn accounts_are_added_changed_and_deleted_while_the_service_runs() {
+    let directory = Directory::new("accounts");
+    let service = Service::start(&directory, &SETTINGS);
+    let add =
+        "token_service account add bob@example.org --scope orders:read --scope b <<<'first one'";
+    succeed(&directory, add);
+    assert!(fail(&directory, add, 1).contains("e-mail"));
+    let list = succeed(&directory, "token_service account list BOB");
+    assert!(list.ends_with("\tbob@example.org\tactive\tb orders:read\n"), "{list}");
+    let (status, first) = log_in(&service, "first one");
+    assert_eq!((status, service.me(&first)), (200, 200));
+
+    succeed(
+        &directory,
+        "ACCOUNT_PASSWORD='second one' token_service account password bob@example.org",
+    );
+    becomes(&service, &first, 401);
+    assert_eq!(log_in(&service, "first one").0, 401);
+    let (_, second) = log_in(&service, "second one");
+    assert_eq!(service.me(&second), 200);
+
+    succeed(&directory, "token_service account close bob@example.org");
+    becomes(&service, &second, 401);
+    assert_eq!(log_in(&service, "second one").0, 401);
+    succeed(&directory, "token_service account reopen bob@example.org");
+    assert_eq!(service.me(&second), 401);
+    assert_eq!(log_in(&service, "second one").0, 200);
+
+    succeed(&directory, "token_service account scopes bob@example.org orders:read");
+    let list = succeed(&directory, "token_service account list");
+    assert!(list.ends_with("\tactive\torders:read\n"), "{list}");
+
+    let mistake = fail(&directory, "token_service account delete bob@example.org", 2);
+    assert!(mistake.contains("--yes"), "{mistake}");
+    succeed(&directory, "token_service account delete bob@example.org --yes");
+    assert_eq!(succeed(&directory, "token_service account list"), "");
+    let unknown = fail(&directory, "token_service account close bob@example.org", 1);
+    assert!(unknown.contains("bob@example.org"), "{unknown}");
+}
+
+#[test]
+fn a_password_is_not_an_argument_and_has_rules() {
+    let directory = Directory::new("passwords");
+    let add = "token_service account add bob@example.org";
+    fail(&directory, &format!("{add} --password secret"), 2);
+    fail(&directory, &format!("{add} </dev/null"), 1);
+    fail(&directory, &format!("{add} <<<short"), 1);
+    assert_eq!(succeed(&directory, "token_service account list"), "");
+}
