@@ -185,3 +185,18 @@ impl From<LoginError> for ChangePasswordError {
         }
     }
 }
+
+/// Why a token was not revoked for its holder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevokeTokenError {
+    /// The client has presented too many strings that are not valid tokens: 429.
+    #[error("too many strings that are not valid tokens: try again in {} s", retry_after.as_secs())]
+    Throttled {
+        /// When to try again, in whole seconds.
+        retry_after: Duration,
+    },
+    /// The store was not available: 503. The token may be valid.
+    #[error("the revocation is not stored: the store is not available. Try again")]
+    Unavailable(#[from] StoreError),
+}

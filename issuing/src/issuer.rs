@@ -19,12 +19,13 @@ use super::{
     managed_accounts::ManagedAccounts,
     new_passwords::NewHashes,
     refreshes::Refreshes,
+    revoking_by_holder::RevocationsByHolders,
     store::{Caller, Owner},
     throttle::Throttle,
 };
 use tower_bearer::{
     Authenticated, Authenticator, AuthenticatorBuilder, BackgroundTask, BearerLayer, Issuer,
-    RevocationCache, UnixTime,
+    Rejection, RejectionKind, RevocationCache, UnixTime,
     claims::{Clock, Moment},
     jws::{SigningFailed, SigningKey},
     revocation::{KEEP_AFTER_EXPIRY, StoreError},
@@ -49,6 +50,7 @@ pub(super) struct IssuerParts {
     throttle: Throttle,
     known_devices: KnownDevices,
     refreshes: Refreshes,
+    by_holders: RevocationsByHolders,
     maintenance: BackgroundTask,
     /// For access and private tokens.
     authenticator: Authenticator,
@@ -154,9 +156,15 @@ impl TokenIssuer {
         BearerLayer::new(self.authenticator())
     }
 
-    /// Accepts access tokens only, not private tokens.
-    pub(crate) fn access_authenticator(&self) -> &Authenticator {
-        &self.0.access_authenticator
+    /// Checks the caller of the router again, after it has sent its body. One of the two authenticators has accepted
+    /// the caller before.
+    pub(crate) async fn recheck(&self, caller: &Authenticated) -> Result<(), Rejection> {
+        match self.0.access_authenticator.recheck(caller).await {
+            Err(rejection) if rejection.kind() == RejectionKind::OtherVerifier => {
+                self.0.authenticator.recheck(caller).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// Lets access tokens through, but not private tokens. Use it for paths that a leaked private token must not reach.
@@ -270,6 +278,10 @@ impl TokenIssuer {
 
     pub(super) fn refreshes(&self) -> &Refreshes {
         &self.0.refreshes
+    }
+
+    pub(super) fn by_holders(&self) -> &RevocationsByHolders {
+        &self.0.by_holders
     }
 
     pub(super) fn maintenance(&self) -> &BackgroundTask {
@@ -413,6 +425,6 @@ impl tower_bearer::telemetry::MetricSource for TokenIssuer {
     /// Reports the issuer's authenticators, which its layers and its router use.
     fn report(&self, metrics: &mut tower_bearer::telemetry::Metrics) {
         self.authenticator().report(metrics);
-        self.access_authenticator().report(metrics);
+        self.0.access_authenticator.report(metrics);
     }
 }

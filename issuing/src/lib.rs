@@ -80,10 +80,12 @@ extern crate self as tower_bearer_issuing;
 
 mod account_calls;
 mod accounts;
+mod administration;
 pub mod audit;
 mod claims;
 mod client;
 mod error;
+mod introspection;
 mod issuer;
 mod known_devices;
 mod last_used;
@@ -96,6 +98,7 @@ mod private_tokens;
 mod rate;
 mod refreshes;
 mod revoking;
+mod revoking_by_holder;
 pub mod router;
 pub mod scopes;
 mod sessions;
@@ -114,7 +117,7 @@ pub use self::accounts::{
 pub use self::client::ClientInfo;
 pub use self::error::{
     AccountError, ChangePasswordError, LogOutError, LoginError, PrivateTokenError, RefreshError,
-    RevokeAllError,
+    RevokeAllError, RevokeTokenError,
 };
 pub use self::issuer::{TokenIssuer, TokenIssuerBuilder};
 pub use self::managed_accounts::{

@@ -204,7 +204,7 @@ struct Private {
 }
 
 /// The outcome of a step. [`PrivateTokenError::NotAccess`] if the caller's access token was revoked in the meantime.
-fn done<T>(called: Called<T>) -> Result<T, PrivateTokenError> {
+pub(super) fn done<T>(called: Called<T>) -> Result<T, PrivateTokenError> {
     called.done().ok_or(PrivateTokenError::NotAccess)
 }
 

@@ -355,7 +355,7 @@ impl TokenIssuer {
         }
     }
 
-    fn session(&self, sid: &str) -> Revocable {
+    pub(super) fn session(&self, sid: &str) -> Revocable {
         Revocable::session(self.name(), sid)
     }
 
@@ -401,7 +401,7 @@ impl TokenIssuer {
     }
 
     /// The claims of a refresh token of this issuer, and their hash. The times in the claims are not checked.
-    fn read_refresh(&self, token: &str) -> Option<(RefreshClaims, [u8; 32])> {
+    pub(super) fn read_refresh(&self, token: &str) -> Option<(RefreshClaims, [u8; 32])> {
         if token.len() > MAX_LENGTH {
             return None;
         }

@@ -125,6 +125,7 @@
 //! | new private tokens | 30 at once for a subject, then one in 10 seconds | each writes a row that stays | `tower_bearer_issuing::TokenApi::with_private_token_rate` |
 //! | the address of the client, by which log-ins are limited | that of the connection | a client can write any header itself | `tower_bearer_issuing::TokenApi::with_peer_address` |
 //! | links | begin with `http` and the request's host | | `tower_bearer_issuing::TokenApi::with_public_url` |
+//! | scopes in the issuer's metadata | `introspect` and `tokens:admin` | the API requires these; only you know the others | `tower_bearer_issuing::TokenApi::with_supported_scopes` |
 //! | realm, and bodies of rejections | the same as those of the layer | | `tower_bearer_issuing::TokenApi::with_realm`, `tower_bearer_issuing::TokenApi::with_responder` |
 //! | connections to the database | 10; a step waits up to 5 seconds for one | | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_wait_timeout` |
 //! | the clocks | the clock of the system | tests use others | `tower_bearer_issuing::TokenIssuerBuilder::with_clock`, `tower_bearer_issuing::store::MemoryTokenStore::with_clock`, `tower_bearer_sql::SqlStore::with_clock` |

@@ -13,13 +13,14 @@ use std::{
 use super::root;
 
 /// Variables, and the word for what each names in `#[ignore = "needs ..."]`.
-const NEEDS: [(&str, &str); 6] = [
+const NEEDS: [(&str, &str); 7] = [
     ("REDIS_SERVER", "redis-server"),
     ("POSTGRES_BIN", "postgres"),
     ("OIDC_PROVIDER_DIR", "oidc-provider"),
     ("PYJWT_PYTHON", "pyjwt"),
     ("PROMETHEUS_BIN", "prometheus"),
     ("MCP_CLIENT_DIR", "the MCP client"),
+    ("JOSE_DIR", "jose"),
 ];
 
 type Needs = BTreeSet<&'static str>;

@@ -35,6 +35,7 @@ The service answers these:
   /api/v1/auth/...        the token API
   /api/v1/me              the claims of the token that it is called with
   /.well-known/jwks.json  the public keys
+  /.well-known/oauth-authorization-server  what the issuer offers, if ISSUER is an https URL
   /openapi.json, /        the document of the API, as JSON and as a page
   /healthz, /readyz       whether the process answers, and which of its parts work";
 

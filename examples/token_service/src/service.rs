@@ -57,6 +57,7 @@ fn app(replica: &Replica, settings: &Settings) -> Outcome<Router> {
     Ok(Router::new()
         .route("/api/v1/me", get(me))
         .route_layer(issuer.layer())
+        .merge(api.metadata_router("/api/v1/auth"))
         .nest("/api/v1/auth", api.into_router())
         .merge(issuer.jwks_router())
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "detail": "Not found." }))))

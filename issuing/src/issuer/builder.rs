@@ -11,6 +11,7 @@ use crate::{
     last_used::LastUsed,
     new_passwords::NewHashes,
     refreshes::Refreshes,
+    revoking_by_holder::RevocationsByHolders,
     throttle::Throttle,
 };
 use tower_bearer::{
@@ -270,6 +271,7 @@ impl TokenIssuerBuilder {
             throttle: Throttle::new(self.clock),
             known_devices,
             refreshes: Refreshes::new(),
+            by_holders: RevocationsByHolders::new(),
             maintenance: BackgroundTask::new("maintenance of the token issuer"),
             authenticator,
             access_authenticator,

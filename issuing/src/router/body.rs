@@ -1,4 +1,4 @@
-//! Reads the body of a request: a JSON object of at most 64 KiB.
+//! Reads the body of a request, of at most 64 KiB: a JSON object. [`form`](super::form) reads the other kind.
 
 use std::{fmt, future::poll_fn, marker::PhantomData, pin::Pin, sync::Arc};
 
@@ -38,19 +38,27 @@ impl<T: DeserializeOwned> FromRequest<Arc<TokenApi>> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Arc<TokenApi>) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let content = read(body).await;
-        if let Some(caller) = parts.extensions.get::<Authenticated>() {
-            api.issuer.access_authenticator().recheck(caller).await?;
-        }
-        let content = content?;
+        let (content_type, content) = receive(request, api).await?;
         if content.is_empty() {
             return parse(b"{}");
         }
-        let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-        check_content_type(content_type.unwrap_or_default())?;
+        check_media_type(&content_type, b"application/json")?;
         parse(&content)
     }
+}
+
+/// Reads the whole body of a request, and checks the caller again. Returns the content type and the content.
+pub(super) async fn receive(
+    request: Request,
+    api: &TokenApi,
+) -> Result<(Vec<u8>, Zeroizing<Vec<u8>>), ApiError> {
+    let (parts, body) = request.into_parts();
+    let content = read(body).await;
+    if let Some(caller) = parts.extensions.get::<Authenticated>() {
+        api.issuer.recheck(caller).await?;
+    }
+    let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_vec());
+    Ok((content_type.unwrap_or_default(), content?))
 }
 
 /// Reads the body. The content is wiped after it was parsed, because it may hold a password. If the client names the
@@ -72,10 +80,11 @@ async fn read(mut body: Body) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     if length > LIMIT { Err(ApiError::BodyTooLarge(LIMIT)) } else { Ok(content) }
 }
 
-/// Accepts `application/json` with any parameters: JSON has one encoding (RFC 8259 section 8.1).
-fn check_content_type(content_type: &[u8]) -> Result<(), ApiError> {
+/// Accepts one media type with any parameters: JSON has one encoding (RFC 8259 section 8.1), and so has a form (RFC
+/// 6749 appendix B).
+pub(super) fn check_media_type(content_type: &[u8], expected: &[u8]) -> Result<(), ApiError> {
     let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    if media_type.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+    if media_type.trim_ascii().eq_ignore_ascii_case(expected) {
         return Ok(());
     }
     Err(ApiError::UnsupportedMediaType(String::from_utf8_lossy(content_type).into_owned()))

@@ -10,7 +10,9 @@ use crate::TokenIssuer;
 
 /// Five minutes keep load away from the service, and are short enough for a key that is announced minutes before it
 /// signs.
-const CACHE: &str = "public, max-age=300";
+pub(super) const CACHE: &str = "public, max-age=300";
+
+pub(super) const PATH: &str = "/.well-known/jwks.json";
 
 impl TokenIssuer {
     /// A router for `/.well-known/jwks.json`: the public keys. Clients may cache them for five minutes. Add it at the
@@ -26,6 +28,6 @@ impl TokenIssuer {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static(CACHE));
             response
         };
-        Router::new().route("/.well-known/jwks.json", get(jwks))
+        Router::new().route(PATH, get(jwks))
     }
 }

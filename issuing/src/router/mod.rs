@@ -7,7 +7,8 @@
 //!    revoked or has expired in the meantime changes nothing.
 //! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](tower_bearer::json). The router
 //!    answers 413 to a longer body, 415 to another media type, and 400 to malformed JSON. An empty body counts as an
-//!    object without members. Unknown members are ignored.
+//!    object without members. Unknown members are ignored. The bodies of `revoke/` and `introspect/` are forms, with
+//!    the same limit. A missing or repeated parameter is `{"error":"invalid_request"}` (RFC 6749 section 5.2).
 //! 4. **One answer names all wrong fields**: `{"field": ["..."]}`. Nothing is written then.
 //! 5. **Caches keep no answer**, except the public keys.
 //! 6. **A client cannot choose its address or host.** Its address is that of the connection
@@ -17,7 +18,13 @@
 //! 7. **One subject cannot keep the store from others.** Few calls of a subject run at once, and a few more wait. New
 //!    private tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)). The router
 //!    answers 429 to further calls. Revocations have separate limits, which no other call uses up.
-//! 8. **If the store, the accounts or the keys are not available, the answer is 503** with `Retry-After`.
+//! 8. **Who presents a token to `revoke/` may revoke it** (RFC 7009), and no other string is an error. Only strings that
+//!    are not valid tokens are limited, by address ([`TokenIssuer::revoke_token`]).
+//! 9. **`introspect/` says what the layer of this issuer does** (RFC 7662), and never why. The caller needs an access or
+//!    private token with the scope `introspect`.
+//! 10. **`admin/*` is for access tokens with the scope `tokens:admin`**, never for private tokens. Each use is an audit
+//!     event.
+//! 11. **If the store, the accounts or the keys are not available, the answer is 503** with `Retry-After`.
 //!
 //! ```
 //! # use tower_bearer::{Algorithm, jws::SigningKey};
@@ -58,25 +65,29 @@
 //! * Passwords keep the white space around them. Django removes it by default.
 //! * A repeated member is rejected. In Django the last one counts. Lone surrogates, more than 32 levels and dates
 //!   without an offset are rejected, too. The text after "JSON parse error - " differs from Python's.
-//! * The API reads only JSON. It answers 415 to forms. It ignores `Accept`. It answers 204 with `Allow` to `OPTIONS`.
+//! * The API reads JSON, and forms only where OAuth defines them. It answers 415 to other media types. It ignores `Accept`. It answers 204 with `Allow` to `OPTIONS`.
 //! * A path `private_tokens/{id}/` without a number gets 404 after authentication, not before it.
 //!
 //! The router answers 401 at once, before it reads the body. A client that still sends may lose its connection. Your
 //! service must set timeouts for slow clients: put tower-http's `TimeoutLayer` around it.
 
 mod account_calls;
+mod admin_calls;
 mod body;
 mod date_time;
 mod fields;
+mod form;
 mod jwks;
 mod limits;
 mod list_request;
+mod metadata;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod private_token_calls;
 mod public_url;
 mod responses;
 mod session_calls;
+mod standard_calls;
 
 use std::{
     convert::Infallible,
@@ -106,15 +117,24 @@ use self::{
     public_url::PublicUrl,
     responses::{ApiError, Rejected},
 };
-use super::{ClientInfo, TokenIssuer, rate::Limit};
-use tower_bearer::{BearerLayer, ConfigError, RejectionKind, rejection::Responder};
+use super::{
+    ClientInfo, TokenIssuer,
+    rate::Limit,
+    scopes::{INTROSPECT, TOKENS_ADMIN},
+};
+use tower_bearer::{BearerLayer, ConfigError, Rejection, RejectionKind, rejection::Responder};
 
 /// The HTTP API of an issuer, with the settings of the service. The [module](self) lists the rules.
 #[must_use = "an API does nothing until `into_router`"]
 pub struct TokenApi {
     issuer: TokenIssuer,
+    /// Accepts access tokens only.
     layer: BearerLayer,
+    /// Accepts private tokens, too.
+    introspection_layer: BearerLayer,
     public_url: Option<PublicUrl>,
+    /// For the metadata.
+    supported_scopes: Vec<String>,
     peer_address: Arc<PeerAddress>,
     limits: SubjectLimits,
 }
@@ -128,7 +148,9 @@ impl TokenApi {
             issuer: issuer.clone(),
             // A client chooses its content type, but no route here is gRPC.
             layer: issuer.access_layer().with_grpc_answers(false),
+            introspection_layer: issuer.layer().with_grpc_answers(false),
             public_url: None,
+            supported_scopes: [INTROSPECT, TOKENS_ADMIN].map(str::to_owned).into(),
             peer_address: Arc::new(connection_address),
             limits: SubjectLimits::new(Arc::clone(issuer.clock())),
         }
@@ -174,13 +196,18 @@ impl TokenApi {
     /// # Errors
     /// See [`BearerLayer::with_realm`].
     pub fn with_realm(mut self, realm: impl AsRef<str>) -> Result<Self, ConfigError> {
-        self.layer = self.layer.with_realm(realm)?;
+        self.layer = self.layer.with_realm(&realm)?;
+        self.introspection_layer = self.introspection_layer.with_realm(realm)?;
         Ok(self)
     }
 
     /// Lets `responder` write the answers to invalid tokens and the answer 503, like [`BearerLayer::with_responder`].
     pub fn with_responder(mut self, responder: impl Responder) -> Self {
-        self.layer = self.layer.with_responder(responder);
+        let responder = Arc::new(responder);
+        let respond =
+            move |rejection: &Rejection, request: &Parts| responder.respond(rejection, request);
+        self.layer = self.layer.with_responder(respond.clone());
+        self.introspection_layer = self.introspection_layer.with_responder(respond);
         self
     }
 
@@ -188,6 +215,7 @@ impl TokenApi {
     pub fn into_router(self) -> Router {
         let layer = self.layer.clone();
         let manages_accounts = self.issuer.manages_accounts();
+        let introspection_layer = self.introspection_layer.clone();
         let api = Arc::new(self);
         let endpoint = |methods: MethodRouter<Arc<Self>>, allow: &'static str| {
             let methods =
@@ -197,10 +225,26 @@ impl TokenApi {
         // The layer is around the methods, so that a request without a token does not learn which methods exist. It is
         // a service, because axum adds `Allow` to the answers of a method router that has no such method.
         let guarded = |methods, allow| any_service(layer.layer(endpoint(methods, allow)));
+        let is_admin = layer.require_scopes([TOKENS_ADMIN]);
+        let admin =
+            |methods, allow| any_service(layer.layer(is_admin.layer(endpoint(methods, allow))));
+        let introspect = endpoint(post(standard_calls::introspect), "POST, OPTIONS");
+        let introspect = introspection_layer.require_scopes([INTROSPECT]).layer(introspect);
         let mut routes = vec![
             ("/login", endpoint(post(session_calls::login), "POST, OPTIONS")),
             ("/refresh", endpoint(post(session_calls::refresh), "POST, OPTIONS")),
             ("/logout", guarded(post(session_calls::logout), "POST, OPTIONS")),
+            (
+                "/admin/private_tokens",
+                admin(get(admin_calls::list_private_tokens_of), "GET, HEAD, OPTIONS"),
+            ),
+            (
+                "/admin/private_tokens/{id}",
+                admin(delete(admin_calls::revoke_private_token_of_any), "DELETE, OPTIONS"),
+            ),
+            ("/admin/revoke", admin(post(admin_calls::revoke_for_operator), "POST, OPTIONS")),
+            ("/revoke", endpoint(post(standard_calls::revoke), "POST, OPTIONS")),
+            ("/introspect", any_service(introspection_layer.layer(introspect))),
             ("/revoke_all", guarded(post(session_calls::revoke_all), "POST, OPTIONS")),
             (
                 "/private_tokens",

@@ -13,9 +13,9 @@ use utoipa::{
 };
 
 use super::{
-    TokenApi, account_calls, private_token_calls,
-    responses::{Coded, Detail, FieldErrors},
-    session_calls,
+    TokenApi, account_calls, admin_calls, private_token_calls,
+    responses::{Coded, Detail, FieldErrors, OAuthError},
+    session_calls, standard_calls,
 };
 
 impl TokenApi {
@@ -42,14 +42,21 @@ impl TokenApi {
         private_token_calls::list_private_tokens,
         private_token_calls::rotate_private_token,
         private_token_calls::revoke_private_token,
+        standard_calls::revoke,
+        standard_calls::introspect,
+        admin_calls::list_private_tokens_of,
+        admin_calls::revoke_private_token_of_any,
+        admin_calls::revoke_for_operator,
     ),
-    components(schemas(Coded, Detail, FieldErrors)),
+    components(schemas(Coded, Detail, FieldErrors, OAuthError)),
     security(("access_token" = [])),
     modifiers(&Common),
     tags(
         (name = "sessions", description = "Log in, refresh, log out"),
         (name = "accounts", description = "Change the password, if the service manages accounts"),
         (name = "private tokens", description = "Long-living tokens for backends and automation"),
+        (name = "standard endpoints", description = "OAuth 2.0: revocation (RFC 7009), introspection (RFC 7662)"),
+        (name = "operators", description = "The tokens of others, for access tokens with the scope `tokens:admin`"),
     )
 )]
 struct Document;
@@ -83,7 +90,12 @@ impl Modify for Common {
                 }
                 if operation.request_body.is_some() {
                     add(operation, StatusCode::PAYLOAD_TOO_LARGE, "More than 64 KiB", "Detail");
-                    add(operation, StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not JSON", "Detail");
+                    add(
+                        operation,
+                        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                        "Another media type",
+                        "Detail",
+                    );
                 }
                 add_examples(path, operation);
             }
@@ -122,8 +134,13 @@ fn example(path: &str, has_body: bool, status: &str) -> Option<Value> {
         ("400", "/private_tokens/") if has_body => {
             json!({"name": REQUIRED, "expiration_time": REQUIRED})
         }
+        ("400", "/admin/private_tokens/") => json!({"subject": REQUIRED}),
+        ("400", "/admin/revoke/") => {
+            json!({"non_field_errors": ["Name exactly one of subject, session and key."]})
+        }
         ("400", "/private_tokens/") => json!({"q": ["Null characters are not allowed."]}),
         ("400", "/private_tokens/{id}/rotate/") => json!({"expiration_time": REQUIRED}),
+        ("400", "/revoke/" | "/introspect/") => json!({"error": "invalid_request"}),
         ("400", _) => json!({
             "code": "bad_authorization_header",
             "detail": "The request must carry exactly one well-formed Bearer credential.",
@@ -133,12 +150,21 @@ fn example(path: &str, has_body: bool, status: &str) -> Option<Value> {
             "code": "no_active_account",
         }),
         ("401", _) => json!({"code": "token_not_valid", "detail": "Token is invalid or expired"}),
-        ("404", "/private_tokens/") => json!({"detail": "Invalid page."}),
+        ("403", _) => json!({
+            "code": "permission_denied",
+            "detail": "You do not have permission to perform this action.",
+        }),
+        ("404", "/private_tokens/" | "/admin/private_tokens/") => {
+            json!({"detail": "Invalid page."})
+        }
         ("404", _) => json!({"detail": "Not found."}),
         ("413", _) => json!({"detail": "Request body is larger than 65536 bytes."}),
         ("415", _) => json!({"detail": "Unsupported media type \"text/plain\" in request."}),
         ("429", "/login/" | "/password/") => {
             json!({"detail": "Request was throttled. Expected available in 10 seconds."})
+        }
+        ("429", "/revoke/") => {
+            json!({"detail": "Request was throttled. Expected available in 3 seconds."})
         }
         ("429", _) => json!({"detail": "Request was throttled. Expected available in 1 second."}),
         ("503", _) => json!({

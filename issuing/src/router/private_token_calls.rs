@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "openapi")]
 use crate::router::{list_request::ListParameters, responses::Detail};
 use crate::{
-    CreatedPrivateToken, PrivateToken, TokenIssuer,
+    CreatedPrivateToken, PrivateToken, PrivateTokenPage, TokenIssuer,
     private_tokens::checked_name,
     rate::Permit,
     router::{
@@ -63,9 +63,8 @@ pub(super) async fn list_private_tokens(
 ) -> Result<Json<Listed>, ApiError> {
     let _permit = api.limits.call(&caller).await?;
     let page = api.issuer.list_private_tokens(&caller, &request.query).await?;
-    let [next, previous] = request.links(&page)?;
-    let results = page.tokens.into_iter().map(ListedToken::from).collect();
-    Ok(Json(Listed { count: page.count, next, previous, results }))
+    let links = request.links(&page)?;
+    Ok(Json(Listed::new(page, links)))
 }
 
 /// Replace a private token by a new one, at once or with an overlap.
@@ -133,7 +132,7 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 }
 
 /// The number in the path. If it is not a number, the answer is 404.
-pub(super) struct PrivateTokenId(i64);
+pub(super) struct PrivateTokenId(pub(super) i64);
 
 impl<S: Send + Sync> FromRequestParts<S> for PrivateTokenId {
     type Rejection = ApiError;
@@ -241,6 +240,13 @@ pub(super) struct Listed {
     #[cfg_attr(feature = "openapi", schema(required = true))]
     previous: Option<String>,
     results: Vec<ListedToken>,
+}
+
+impl Listed {
+    pub(super) fn new(page: PrivateTokenPage, [next, previous]: [Option<String>; 2]) -> Self {
+        let results = page.tokens.into_iter().map(ListedToken::from).collect();
+        Self { count: page.count, next, previous, results }
+    }
 }
 
 #[derive(Serialize)]

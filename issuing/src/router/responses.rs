@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     ChangePasswordError, LogOutError, LoginError, MAX_PASSWORD, MIN_PASSWORD, NewPasswordError,
-    PrivateTokenError, RefreshError, RevokeAllError,
+    PrivateTokenError, RefreshError, RevokeAllError, RevokeTokenError,
 };
 use tower_bearer::{Rejection, RejectionKind, json::JsonError};
 
@@ -46,8 +46,10 @@ pub(super) enum ApiError {
     BrokenBody,
     /// The body is longer than this number of bytes.
     BodyTooLarge(usize),
-    /// The body has this media type, which is not JSON.
+    /// The body has this media type, which is not the one that the call reads.
     UnsupportedMediaType(String),
+    /// A parameter of a form is missing or repeated.
+    InvalidRequest,
     /// A link is needed, but the request does not name a valid host.
     InvalidHost,
     NotFound,
@@ -85,6 +87,9 @@ impl IntoResponse for ApiError {
                 let text = format!("Unsupported media type \"{name}\" in request.");
                 Detail::with(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
             }
+            Self::InvalidRequest => {
+                (StatusCode::BAD_REQUEST, Json(OAuthError::INVALID_REQUEST)).into_response()
+            }
             Self::InvalidHost => Detail::with(StatusCode::BAD_REQUEST, "Invalid Host header."),
             Self::NotFound => Detail::with(StatusCode::NOT_FOUND, "Not found."),
             Self::InvalidPage => Detail::with(StatusCode::NOT_FOUND, "Invalid page."),
@@ -110,7 +115,7 @@ impl ApiError {
     pub(super) const UNAVAILABLE: Self = Self::Rejected(RejectionKind::RevocationUnavailable);
 
     /// The token is not an access token, or has expired or was revoked: 401.
-    const NOT_ACCESS: Self = Self::Rejected(RejectionKind::WrongTokenUse);
+    pub(super) const NOT_ACCESS: Self = Self::Rejected(RejectionKind::WrongTokenUse);
 }
 
 /// Marks a response that [`answer_rejections`](super::answer_rejections) replaces. It is in the extensions of the
@@ -168,6 +173,15 @@ impl From<RevokeAllError> for ApiError {
         match error {
             RevokeAllError::NotAccess => Self::NOT_ACCESS,
             RevokeAllError::Unavailable(_) => Self::UNAVAILABLE,
+        }
+    }
+}
+
+impl From<RevokeTokenError> for ApiError {
+    fn from(error: RevokeTokenError) -> Self {
+        match error {
+            RevokeTokenError::Throttled { retry_after } => Self::Throttled { retry_after },
+            RevokeTokenError::Unavailable(_) => Self::UNAVAILABLE,
         }
     }
 }
@@ -331,4 +345,16 @@ impl Coded {
         detail: "No active account found with the given credentials",
         code: "no_active_account",
     };
+}
+
+/// An error of a standard endpoint (RFC 6749 section 5.2).
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct OAuthError {
+    #[cfg_attr(feature = "openapi", schema(example = "invalid_request"))]
+    error: &'static str,
+}
+
+impl OAuthError {
+    const INVALID_REQUEST: Self = Self { error: "invalid_request" };
 }

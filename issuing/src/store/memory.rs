@@ -235,6 +235,17 @@ impl State {
         Some(denial)
     }
 
+    fn revoke_private_of_any(
+        &mut self,
+        issuer: &Arc<str>,
+        id: i64,
+        now: UnixTime,
+    ) -> Option<(Arc<str>, RevocationEntry)> {
+        let owner = self.private.owner_of(id).filter(|owner| owner.issuer == *issuer)?;
+        let denial = self.revoke_private(&owner, id, now)?;
+        Some((owner.subject, denial))
+    }
+
     /// Revokes all tokens that an owner was issued so far.
     fn cut_off(
         &mut self,
@@ -330,6 +341,17 @@ impl TokenStore for MemoryTokenStore {
         }))
     }
 
+    fn list_private_of<'a>(
+        &'a self,
+        caller: &'a Caller,
+        subject: &'a str,
+        query: &'a ListQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
+        let owner = Owner::new(Arc::clone(&caller.owner.issuer), subject);
+        done(self.state().called(caller, |state| state.private.list(&owner, query, now)))
+    }
+
     fn rotate_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -346,6 +368,18 @@ impl TokenStore for MemoryTokenStore {
     ) -> Step<'a, Called<Option<RevocationEntry>>> {
         done(self.step(|state| {
             state.called(caller, |state| state.revoke_private(&caller.owner, id, now))
+        }))
+    }
+
+    fn revoke_private_of_any<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<(Arc<str>, RevocationEntry)>>> {
+        done(self.step(|state| {
+            let issuer = &caller.owner.issuer;
+            state.called(caller, |state| state.revoke_private_of_any(issuer, id, now))
         }))
     }
 

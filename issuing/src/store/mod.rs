@@ -96,6 +96,16 @@ pub trait TokenStore: Outbox {
         now: UnixTime,
     ) -> Step<'a, Called<Option<PrivateToken>>>;
 
+    /// Like [`list_private`](Self::list_private), but lists the tokens of another subject of the caller's issuer. The
+    /// issuer has checked that the caller may see them.
+    fn list_private_of<'a>(
+        &'a self,
+        caller: &'a Caller,
+        subject: &'a str,
+        query: &'a ListQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>>;
+
     /// Puts a new token with the same name in the place of a token that [`list_private`](Self::list_private) would
     /// list. Revokes the old token from the earliest of these times: `rotation.old_dies_at`, its own expiry, or the end
     /// that an earlier rotation has set. The old token is listed until then, and
@@ -121,6 +131,15 @@ pub trait TokenStore: Outbox {
         id: i64,
         now: UnixTime,
     ) -> Step<'a, Called<Option<RevocationEntry>>>;
+
+    /// Like [`revoke_private`](Self::revoke_private), but revokes a token of any subject of the caller's issuer, and
+    /// also returns that subject. The issuer has checked that the caller may do that.
+    fn revoke_private_of_any<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<(Arc<str>, RevocationEntry)>>>;
 
     /// Revokes all tokens that were issued to an owner so far: at `now` or before, and also tokens that a clock ahead
     /// of the caller's has dated later.

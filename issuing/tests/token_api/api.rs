@@ -10,12 +10,15 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use tower_bearer::{
-    Algorithm, Authenticated, BoxFuture, UnixTime, claims::ManualClock, jws::SigningKey,
+    Algorithm, Authenticated, BoxFuture, UnixTime,
+    claims::{Clock as _, ManualClock},
+    jws::SigningKey,
     revocation::StoreError,
 };
 use tower_bearer_issuing::{
     Account, Accounts, AccountsError, Credentials, ManagedAccounts, NewAccount, TokenApi,
-    TokenIssuer, TokenIssuerBuilder, store::MemoryTokenStore,
+    TokenIssuer, TokenIssuerBuilder, TokenStore as _,
+    store::{MemoryTokenStore, Owner},
 };
 
 use crate::wire::Wire;
@@ -28,6 +31,8 @@ pub(crate) const NOT_VALID: &str =
 
 pub(crate) const NOT_AUTHENTICATED: &str =
     r#"{"code":"not_authenticated","detail":"Authentication credentials were not provided."}"#;
+
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) const NOT_FOUND: &str = r#"{"detail":"Not found."}"#;
 
@@ -81,6 +86,8 @@ pub(crate) struct Api {
     pub(crate) issuer: TokenIssuer,
     pub(crate) clock: ManualClock,
     pub(crate) wire: Wire,
+    /// The key with which the issuer signs.
+    pub(crate) key: SigningKey,
 }
 
 impl Api {
@@ -97,9 +104,14 @@ impl Api {
         add_accounts(&store);
         let wire = Wire::new(store.clone());
         let key = SigningKey::generate(Algorithm::ES256).unwrap();
-        let builder =
-            TokenIssuer::builder("https://issuer.example", "api", key, wire.clone(), People)
-                .with_managed_accounts(store);
+        let builder = TokenIssuer::builder(
+            "https://issuer.example",
+            "api",
+            key.clone(),
+            wire.clone(),
+            People,
+        )
+        .with_managed_accounts(store);
         let issuer = operator(builder.with_clock(clock.clone())).build().unwrap();
         let me = async |user: Authenticated| user.registered().subject().unwrap_or("").to_owned();
         let router = Router::new()
@@ -107,7 +119,7 @@ impl Api {
             .route_layer(issuer.layer())
             .nest("/api/v1/auth", service(TokenApi::new(&issuer)).into_router())
             .merge(issuer.jwks_router());
-        Self { router, issuer, clock, wire }
+        Self { router, issuer, clock, wire, key }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -172,6 +184,56 @@ impl Api {
 
     pub(crate) async fn count(&self, access: &str) -> u64 {
         self.get("/private_tokens/", access).await.json()["count"].as_u64().unwrap()
+    }
+
+    /// The claims of a token that the issuer could have made.
+    pub(crate) fn claims(&self, token_type: &str) -> Value {
+        json!({
+            "iss": "https://issuer.example", "sub": "7", "aud": "api", "jti": "signed",
+            "sid": "signed", "iat": self.now(), "exp": self.now() + 3600, "token_type": token_type,
+        })
+    }
+
+    /// A token that the issuer has signed, with other claims than its own tokens.
+    pub(crate) fn sign(&self, typ: &str, other_claims: Value) -> String {
+        let mut claims = self.claims("access");
+        for (name, value) in other_claims.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        self.key.sign(typ, &claims.to_string()).unwrap()
+    }
+
+    /// An access token of a service that may introspect.
+    pub(crate) fn introspector(&self) -> String {
+        let jti = format!("robot-{}", self.now());
+        let claims = json!({"sub": "robot", "jti": jti, "sid": "robot", "scope": "a introspect"});
+        self.sign("at+jwt", claims)
+    }
+
+    /// An access token of an operator.
+    pub(crate) fn operator(&self) -> String {
+        let claims =
+            json!({"sub": "root", "jti": "root", "sid": "root", "scope": "a tokens:admin"});
+        self.sign("at+jwt", claims)
+    }
+
+    /// The second of the clock.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now().as_secs()
+    }
+
+    /// A date this many seconds from now.
+    pub(crate) fn date(&self, seconds: u64) -> String {
+        let time = i64::try_from(self.now() + seconds).unwrap();
+        jiff::Timestamp::from_second(time).unwrap().to_string()
+    }
+
+    /// Another process revokes a subject: the store knows it, and this process does not.
+    pub(crate) async fn revoke_elsewhere(&self, subject: &str) {
+        let owner = Owner::new("https://issuer.example", subject);
+        let now = self.clock.now();
+        let ends_by = now + Duration::from_secs(86_400);
+        self.wire.revoke_owner(&owner, now, ends_by).await.unwrap();
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -242,6 +304,32 @@ impl<'a> Call<'a> {
         }
         request.body(Body::from(self.body.to_vec())).unwrap()
     }
+}
+
+/// Sends a call whose body waits until something has happened.
+pub(crate) async fn slowly(
+    api: &Api,
+    path: &str,
+    token: &str,
+    content_type: &str,
+    body: String,
+    event: impl AsyncFnOnce(),
+) -> Answer {
+    let (send, sent) = tokio::sync::oneshot::channel::<String>();
+    let body_stream = futures_util::stream::once(sent);
+    let request = Request::post(format!("/api/v1/auth{path}"))
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, content_type)
+        .body(Body::from_stream(body_stream))
+        .unwrap();
+    let call = api.send(request);
+    let rest = async {
+        // The token was let through, and the body is waited for.
+        tokio::task::yield_now().await;
+        event().await;
+        send.send(body).unwrap();
+    };
+    tokio::join!(call, rest).0
 }
 
 pub(crate) struct Answer {

@@ -1,18 +1,24 @@
 use http::Method;
+use serde_json::json;
 
 use crate::api::{Api, Call, NOT_FOUND};
 
 #[tokio::test]
 async fn other_methods_are_405_and_name_those_that_are_allowed() {
     let api = Api::new();
-    let access = api.log_in("ada").await.access;
+    let access = api.sign("at+jwt", json!({"scope": "introspect tokens:admin"}));
     for (path, allow, methods) in [
         ("/login", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE,TRACE,FOO"),
         ("/refresh", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/logout", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/revoke_all", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/password", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
+        ("/revoke", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE,TRACE,FOO"),
+        ("/introspect", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/private_tokens", "GET, POST, HEAD, OPTIONS", "PUT,PATCH,DELETE,FOO"),
+        ("/admin/private_tokens", "GET, HEAD, OPTIONS", "POST,PUT,PATCH,DELETE"),
+        ("/admin/private_tokens/1", "DELETE, OPTIONS", "GET,HEAD,POST,PUT,PATCH"),
+        ("/admin/revoke", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/private_tokens/1", "DELETE, OPTIONS", "GET,HEAD,POST,PUT,PATCH"),
         ("/private_tokens/1/rotate", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
     ] {
@@ -38,8 +44,15 @@ async fn other_methods_are_405_and_name_those_that_are_allowed() {
 #[tokio::test]
 async fn who_may_not_enter_is_not_told_what_there_is() {
     let api = Api::new();
-    for path in ["/logout/", "/revoke_all/", "/password/", "/private_tokens/", "/private_tokens/1/"]
-    {
+    for path in [
+        "/logout/",
+        "/revoke_all/",
+        "/password/",
+        "/introspect/",
+        "/admin/revoke/",
+        "/private_tokens/",
+        "/private_tokens/1/",
+    ] {
         for method in [Method::GET, Method::POST, Method::PUT, Method::OPTIONS, Method::DELETE] {
             api.call(Call::new(method, path)).await.is_not_authenticated();
         }

@@ -1,8 +1,7 @@
-use axum::body::Body;
-use http::{Method, Request, StatusCode};
-use serde_json::{Value, json};
+use http::{Method, StatusCode};
+use serde_json::json;
 
-use crate::api::{Answer, Api, Call, NOT_FOUND};
+use crate::api::{Api, Call, NOT_FOUND, slowly};
 
 #[tokio::test]
 async fn a_token_that_was_revoked_by_id_is_refused_by_the_very_next_request() {
@@ -115,31 +114,6 @@ async fn access_tokens_live_for_one_hour_and_private_ones_until_they_expire() {
     api.me(&private).await.is_token_not_valid();
 }
 
-/// Sends a call whose body waits until something has happened.
-async fn slowly(
-    api: &Api,
-    path: &str,
-    access: &str,
-    body: Value,
-    event: impl AsyncFnOnce(),
-) -> Answer {
-    let (send, sent) = tokio::sync::oneshot::channel::<String>();
-    let body_stream = futures_util::stream::once(sent);
-    let request = Request::post(format!("/api/v1/auth{path}"))
-        .header("authorization", format!("Bearer {access}"))
-        .header("content-type", "application/json")
-        .body(Body::from_stream(body_stream))
-        .unwrap();
-    let call = api.send(request);
-    let rest = async {
-        // The token was let through, and the body is waited for.
-        tokio::task::yield_now().await;
-        event().await;
-        send.send(body.to_string()).unwrap();
-    };
-    tokio::join!(call, rest).0
-}
-
 #[tokio::test]
 async fn the_end_of_an_access_token_is_reported_before_errors_of_the_body() {
     for call in ["/private_tokens/", "/private_tokens/1/rotate/", "/logout/"] {
@@ -147,7 +121,9 @@ async fn the_end_of_an_access_token_is_reported_before_errors_of_the_body() {
             let api = Api::new();
             let ada = api.log_in("ada").await;
             let end = async || api.advance(3600);
-            slowly(&api, call, &ada.access, body, end).await.is_token_not_valid();
+            slowly(&api, call, &ada.access, "application/json", body.to_string(), end)
+                .await
+                .is_token_not_valid();
         }
     }
 }
@@ -174,7 +150,9 @@ async fn an_access_token_that_ends_while_the_body_is_sent_does_nothing() {
                     api.advance(3600);
                 }
             };
-            slowly(&api, call, &ada.access, body, end).await.is_token_not_valid();
+            slowly(&api, call, &ada.access, "application/json", body.to_string(), end)
+                .await
+                .is_token_not_valid();
             let again = api.log_in("ada").await;
             assert_eq!(api.count(&again.access).await, 1, "{call}");
         }

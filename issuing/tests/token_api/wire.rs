@@ -119,6 +119,16 @@ impl TokenStore for Wire {
         self.through(self.store.find_private(caller, id, now))
     }
 
+    fn list_private_of<'a>(
+        &'a self,
+        caller: &'a Caller,
+        subject: &'a str,
+        query: &'a ListQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
+        self.held(&self.lists, self.store.list_private_of(caller, subject, query, now))
+    }
+
     fn rotate_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -136,6 +146,15 @@ impl TokenStore for Wire {
         self.held(&self.revocations, self.store.revoke_private(caller, id, now))
     }
 
+    fn revoke_private_of_any<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<(Arc<str>, RevocationEntry)>>> {
+        self.held(&self.revocations, self.store.revoke_private_of_any(caller, id, now))
+    }
+
     fn revoke_owner<'a>(
         &'a self,
         owner: &'a Owner,
@@ -146,7 +165,11 @@ impl TokenStore for Wire {
     }
 
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
-        self.through(self.store.deny(denials))
+        if self.is_cut.load(SeqCst) {
+            // The step is not taken, unlike the other steps of a cut wire.
+            return Box::pin(std::future::ready(Err(StoreError::new("connection refused"))));
+        }
+        self.store.deny(denials)
     }
 
     fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize> {

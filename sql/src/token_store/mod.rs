@@ -6,6 +6,8 @@ mod cut_offs;
 pub(crate) mod private_tokens;
 mod sessions;
 
+use std::sync::Arc;
+
 use super::{
     SqlStore,
     database::{Database, Transaction},
@@ -60,6 +62,19 @@ impl TokenStore for SqlStore {
         Box::pin(async move { Ok(private_tokens::find(&self.database, caller, id, now).await?) })
     }
 
+    fn list_private_of<'a>(
+        &'a self,
+        caller: &'a Caller,
+        subject: &'a str,
+        query: &'a ListQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<PrivateTokenPage>>> {
+        Box::pin(async move {
+            let owner = Owner::new(Arc::clone(&caller.owner.issuer), subject);
+            Ok(private_tokens::list_of(&self.database, caller, &owner, query, now).await?)
+        })
+    }
+
     fn rotate_private<'a>(
         &'a self,
         caller: &'a Caller,
@@ -79,6 +94,18 @@ impl TokenStore for SqlStore {
     ) -> Step<'a, Called<Option<RevocationEntry>>> {
         Box::pin(self.database.revoking_step(move |mut transaction| async move {
             let answer = private_tokens::revoke(&mut transaction, caller, id, now).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
+    fn revoke_private_of_any<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<(Arc<str>, RevocationEntry)>>> {
+        Box::pin(self.database.revoking_step(move |mut transaction| async move {
+            let answer = private_tokens::revoke_of_any(&mut transaction, caller, id, now).await?;
             Ok((transaction, answer))
         }))
     }

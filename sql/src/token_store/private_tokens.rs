@@ -85,6 +85,35 @@ pub(super) async fn revoke(
     Ok(Called::Done(Some(denial)))
 }
 
+/// Revokes a token of any owner of the caller's issuer. Also returns the subject.
+pub(super) async fn revoke_of_any(
+    transaction: &mut Transaction,
+    caller: &Caller,
+    id: i64,
+    now: UnixTime,
+) -> Result<Called<Option<(Arc<str>, RevocationEntry)>>, Failure> {
+    let issuer = &caller.owner.issuer;
+    // The number and the owner of a row never change, so they can be read before the lock is taken.
+    let rows = transaction.fetch(OWNER, vec![Value::id(issuer), Value::int(id)]).await?;
+    let owner = match rows.first() {
+        Some(row) => Some(Owner::new(Arc::clone(issuer), row.id(0)?)),
+        None => None,
+    };
+    let owners = owner.iter().chain([&caller.owner]);
+    transaction.lock(owners.map(lock_of_owner).collect()).await?;
+    if is_revoked(transaction, caller).await? {
+        return Ok(Called::Revoked);
+    }
+    let Some(owner) = owner else { return Ok(Called::Done(None)) };
+    let Some((denial, _)) = end(transaction, &owner, id, UnixTime::EPOCH, now).await? else {
+        return Ok(Called::Done(None));
+    };
+    record(transaction, &denial).await?;
+    Ok(Called::Done(Some((owner.subject, denial))))
+}
+
+const OWNER: &str = "SELECT subject FROM bearer_private_tokens WHERE issuer = $1 AND id = $2";
+
 /// Returns whether the caller's access token is revoked, also if the entry starts later. Call it under the owner's
 /// lock, so that no cut-off is written between this check and the following statements.
 pub(super) async fn is_revoked(
@@ -195,7 +224,18 @@ pub(super) async fn list(
     query: &ListQuery,
     now: UnixTime,
 ) -> Result<Called<Option<PrivateTokenPage>>, Failure> {
-    let page = page(database, &caller.owner, query, now).await?;
+    list_of(database, caller, &caller.owner, query, now).await
+}
+
+/// Lists the tokens of an owner for a caller, who may be another subject.
+pub(super) async fn list_of(
+    database: &Database,
+    caller: &Caller,
+    owner: &Owner,
+    query: &ListQuery,
+    now: UnixTime,
+) -> Result<Called<Option<PrivateTokenPage>>, Failure> {
+    let page = page(database, owner, query, now).await?;
     called(database, caller, page).await
 }
 

@@ -82,6 +82,8 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             an_overlap_does_not_outlive_the_token_nor_an_earlier_end,
             an_expired_token_is_listed,
             a_revoked_caller_does_nothing,
+            an_operator_reaches_every_subject_of_the_own_issuer,
+            of_many_operators_at_once_one_revokes,
             no_more_than_the_quota_is_created_at_once,
             only_good_tokens_count_for_the_quota,
             a_rotation_keeps_to_twice_the_quota,

@@ -240,6 +240,65 @@ pub(super) async fn a_revoked_caller_does_nothing<S: TokenStore>(bench: Bench<S>
     assert!(!bench.is_refused(token("p.1")).await);
 }
 
+pub(super) async fn an_operator_reaches_every_subject_of_the_own_issuer<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    let (one, other) =
+        (bench.create(ada(), "p.1", "a").await.id, bench.create(ada(), "p.2", "b").await.id);
+    let (operator, stranger) = (by(bob()), by(Owner::new("https://other.example", "ada")));
+    let all = ListQuery::new();
+    let listed = async |caller: &Caller, subject: &str| {
+        let page = called(bench.store.list_private_of(caller, subject, &all, NOW).await);
+        let page = page.unwrap_or_else(|| panic!("no first page"));
+        page.tokens.iter().map(|token| token.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&operator, "ada").await, [one, other]);
+    assert!(listed(&operator, "bob").await.is_empty());
+    assert!(listed(&stranger, "ada").await.is_empty(), "another issuer");
+
+    let revoke = async |caller: &Caller, id| {
+        called(bench.store.revoke_private_of_any(caller, id, NOW).await)
+    };
+    assert_eq!(revoke(&stranger, one).await, None, "another issuer");
+    for none in [0, -1, i64::MAX, i64::MIN] {
+        assert_eq!(revoke(&operator, none).await, None);
+    }
+    assert!(bench.outbox().await.is_empty());
+    let (subject_of_one, denial) = revoke(&operator, one).await.unwrap_or_else(|| panic!("none"));
+    assert_eq!((&*subject_of_one, named(&denial)), ("ada", token("p.1")));
+    assert_eq!(denial.starts_at(), UnixTime::EPOCH);
+    assert!(bench.is_refused(token("p.1")).await && !bench.is_refused(token("p.2")).await);
+    assert_eq!(listed(&operator, "ada").await, [other]);
+    assert_eq!(revoke(&operator, one).await, None, "twice");
+    assert_eq!(bench.outbox().await, [token("p.1")]);
+
+    let operator = Caller::new(bob(), "gone", "gone", NOW);
+    answered(bench.store.deny(&[entry(token("gone"), NOW + HOUR)]).await);
+    let revoked = answered(bench.store.revoke_private_of_any(&operator, other, NOW).await);
+    assert_eq!(revoked, Called::Revoked);
+    let unknown = answered(bench.store.revoke_private_of_any(&operator, 0, NOW).await);
+    assert_eq!(unknown, Called::Revoked);
+    let listed = answered(bench.store.list_private_of(&operator, "ada", &all, NOW).await);
+    assert_eq!(listed, Called::Revoked);
+    assert!(!bench.is_refused(token("p.2")).await);
+}
+
+pub(super) async fn of_many_operators_at_once_one_revokes<S: TokenStore>(bench: Bench<S>) {
+    let id = bench.create(ada(), "p.1", "a").await.id;
+    let answers = side_by_side(&bench.store, |store, number| async move {
+        // The owner and an operator at the same time.
+        if number % 2 == 0 {
+            let revoked = store.revoke_private_of_any(&by(bob()), id, NOW).await;
+            revoked.map(|called| called.done().flatten().map(|(_, entry)| entry))
+        } else {
+            store.revoke_private(&by(ada()), id, NOW).await.map(|called| called.done().flatten())
+        }
+    })
+    .await;
+    assert_eq!(answers.into_iter().flatten().count(), 1);
+    assert_eq!(bench.outbox().await, [token("p.1")]);
+}
+
 pub(super) async fn no_more_than_the_quota_is_created_at_once<S: TokenStore>(bench: Bench<S>) {
     let answers = side_by_side(&bench.store, |store, n| async move {
         let new = private(ada(), &format!("p.{n}"), "a").with_quota(5);

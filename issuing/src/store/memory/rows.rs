@@ -132,6 +132,10 @@ impl PrivateRows {
         self.rows.get(&id).filter(|row| row.is_listed(owner, now))
     }
 
+    pub(super) fn owner_of(&self, id: i64) -> Option<Owner> {
+        self.rows.get(&id).map(|row| row.token.owner.clone())
+    }
+
     pub(super) fn end(&mut self, concerned: impl Fn(&NewPrivateToken) -> bool) {
         for row in self.rows.values_mut().filter(|row| concerned(&row.token)) {
             row.dies_at = UnixTime::EPOCH;

@@ -1,0 +1,168 @@
+//! The operator API: the private tokens of a subject, and revocation of whatever an operator names.
+
+use std::sync::Arc;
+
+use ::axum::extract::{FromRequestParts, State};
+use form_urlencoded::parse;
+use http::{StatusCode, request::Parts};
+use serde::Deserialize;
+
+use super::{
+    Client, TokenApi,
+    fields::{Field, FieldType},
+    list_request::ListRequest,
+    private_token_calls::{Listed, PrivateTokenId, to_the_end},
+    responses::{ApiError, FieldErrors, Json},
+};
+#[cfg(feature = "openapi")]
+use super::{
+    list_request::ListParameters,
+    responses::{Coded, Detail},
+};
+use crate::administration::{OperatorError, OperatorTarget};
+use tower_bearer::Authenticated;
+
+/// List the private tokens of a subject, as the subject sees them. The caller needs the scope `tokens:admin`.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/admin/private_tokens/", tag = "operators",
+    params(("subject" = String, Query, description = "`sub` of the tokens"), ListParameters),
+    responses(
+        (status = 200, description = "A page of tokens", body = Listed),
+        (status = 400, description = "No `subject`, or NUL in `subject` or `q`", body = FieldErrors),
+        (status = 403, description = "The access token lacks the scope `tokens:admin`", body = Coded),
+        (status = 404, description = "No such page", body = Detail),
+        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+    )
+))]
+pub(super) async fn list_private_tokens_of(
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    Client(client): Client,
+    OfSubject(subject): OfSubject,
+    request: ListRequest,
+) -> Result<Json<Listed>, ApiError> {
+    let _permit = api.limits.call(&caller).await?;
+    let page = api.issuer.list_for_operator(&caller, &client, &subject, &request.query).await?;
+    let links = request.links(&page)?;
+    Ok(Json(Listed::new(page, links)))
+}
+
+/// Revoke a private token of any subject. The caller needs the scope `tokens:admin`.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    delete, path = "/admin/private_tokens/{id}/", tag = "operators",
+    params(("id" = i64, Path, description = "The number of the token")),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = 403, description = "The access token lacks the scope `tokens:admin`", body = Coded),
+        (status = 404, description = "There is no such token, or it was revoked before", body = Detail),
+        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+    )
+))]
+pub(super) async fn revoke_private_token_of_any(
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    Client(client): Client,
+    PrivateTokenId(id): PrivateTokenId,
+) -> Result<StatusCode, ApiError> {
+    let permit = api.limits.revocation(&caller).await?;
+    let issuer = api.issuer.clone();
+    let revoked = to_the_end(permit, async move {
+        issuer.revoke_private_token_for_operator(&caller, &client, id).await
+    });
+    revoked.await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Revoke all tokens of a subject, of a session or of a key. The body names exactly one of them. The caller needs the
+/// scope `tokens:admin`.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/admin/revoke/", tag = "operators",
+    request_body = OperatorRevocation,
+    responses(
+        (status = 204, description = "Every such token that was issued before now is revoked. A subject or session without tokens is not an error"),
+        (status = 400, description = "Not exactly one member, or an unknown key", body = FieldErrors),
+        (status = 403, description = "The access token lacks the scope `tokens:admin`", body = Coded),
+        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+    )
+))]
+pub(super) async fn revoke_for_operator(
+    State(api): State<Arc<TokenApi>>,
+    caller: Authenticated,
+    Client(client): Client,
+    Json(body): Json<OperatorRevocation>,
+) -> Result<StatusCode, ApiError> {
+    let target = body.into_target()?;
+    let permit = api.limits.revocation(&caller).await?;
+    let issuer = api.issuer.clone();
+    let revoked =
+        to_the_end(
+            permit,
+            async move { issuer.revoke_for_operator(&caller, &client, &target).await },
+        );
+    revoked.await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The parameter `subject` of the query. If it is repeated, the last one counts.
+pub(super) struct OfSubject(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for OfSubject {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let subject = query.filter(|(name, _)| name == "subject").last();
+        let subject = subject.map_or(Field::Missing, |(_, text)| match String::from_text(&text) {
+            Ok(subject) => Field::Value(subject),
+            Err(message) => Field::Wrong(message),
+        });
+        let mut errors = FieldErrors::default();
+        subject.required("subject", &mut errors).map(Self).ok_or_else(|| errors.into())
+    }
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct OperatorRevocation {
+    /// `sub`: all tokens that were issued to it before now.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
+    #[serde(default)]
+    subject: Field<String>,
+    /// `sid`: all tokens of the session.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
+    #[serde(default)]
+    session: Field<String>,
+    /// The id (`kid`) or the thumbprint of a key: all access and private tokens that it signed, also later.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
+    #[serde(default)]
+    key: Field<String>,
+}
+
+impl OperatorRevocation {
+    fn into_target(self) -> Result<OperatorTarget, FieldErrors> {
+        let fields = [&self.subject, &self.session, &self.key];
+        let named = fields.into_iter().filter(|field| !field.is_missing()).count();
+        let mut errors = FieldErrors::default();
+        let subject = self.subject.optional("subject", &mut errors).map(OperatorTarget::Subject);
+        let session = self.session.optional("session", &mut errors).map(OperatorTarget::Session);
+        let key = self.key.optional("key", &mut errors).map(OperatorTarget::Key);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let target = subject.or(session).or(key).filter(|_| named == 1);
+        target
+            .ok_or_else(|| FieldErrors::of_request("Name exactly one of subject, session and key."))
+    }
+}
+
+impl From<OperatorError> for ApiError {
+    fn from(error: OperatorError) -> Self {
+        match error {
+            OperatorError::NotAccess => Self::NOT_ACCESS,
+            OperatorError::UnknownKey => {
+                FieldErrors::of("key", "This issuer has no such key.").into()
+            }
+            OperatorError::Unavailable => Self::UNAVAILABLE,
+        }
+    }
+}
