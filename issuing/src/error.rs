@@ -108,6 +108,24 @@ pub enum PrivateTokenError {
     Unavailable(#[from] StoreError),
 }
 
+/// Why a call about the list of sessions failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The Bearer token is not an access token of this issuer, or it has expired or was revoked: 401.
+    #[error("the token is not a valid access token of this issuer")]
+    NotAccess,
+    /// The caller has no such session: 404.
+    #[error("the subject has no such session")]
+    NotFound,
+    /// The list has no such page: 404.
+    #[error("the list has no such page")]
+    InvalidPage,
+    /// The store was not available: 503. The session may have been revoked.
+    #[error("sessions cannot be managed now: the store is not available. Try again")]
+    Unavailable(#[from] StoreError),
+}
+
 /// Why the tokens of a subject were not all revoked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -9,9 +9,12 @@
 //!    network, does not use up both. An attacker with hundreds of networks can use up both. Then a replica that has not
 //!    seen the owner yet rejects her.
 //! 4. **Stored as HMAC-SHA256** of issuer, account and network, under a random key that the replicas share through the
-//!    store. Anyone with that key and the table can test a guessed pair of account and network.
+//!    store. Anyone with that key and the table can test a guessed pair of account and network. A second HMAC, of the
+//!    subject, is stored with it ([`device_account`]).
 //! 5. **Kept until the retention has passed** since the last log-in from that network, within a day. After that
-//!    [`maintain`](super::TokenIssuer::maintain) deletes it. It is not deleted earlier if the account is closed.
+//!    [`maintain`](super::TokenIssuer::maintain) deletes it. It is not deleted earlier if the account is closed. It is
+//!    deleted with the account, by the second HMAC. Earlier versions wrote no second HMAC. Such a row gets one at the next
+//!    log-in from that network, or expires within the retention.
 
 use std::{
     fmt,
@@ -28,14 +31,12 @@ use zeroize::Zeroizing;
 use super::{
     TokenStore,
     rate::{ConcurrencyLimits, Counter, Counters, Limit},
+    store::{DEVICE_KEY, Owner, device_account},
     throttle::network_of,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tower_bearer::{UnixTime, claims::Clock};
-
-/// The name of the shared key in the store.
-const KEY: &str = "known-devices";
 
 /// The limit on lookups for one network or one account.
 const BY_ONE: Limit = Limit { at_once: 10, interval_ms: 5_000 };
@@ -95,8 +96,14 @@ impl KnownDevices {
         store.knows_device(&device, self.now()).await.unwrap_or(false)
     }
 
-    /// Notes that the account logged in from this network.
-    pub(super) async fn note(&self, store: &dyn TokenStore, account: &str, peer: IpAddr) {
+    /// Notes that the account of this owner logged in from this network.
+    pub(super) async fn note(
+        &self,
+        store: &dyn TokenStore,
+        owner: &Owner,
+        account: &str,
+        peer: IpAddr,
+    ) {
         if self.retention.as_secs() == 0 {
             return;
         }
@@ -108,7 +115,9 @@ impl KnownDevices {
             return;
         }
         // If this fails, the next log-in from this network tries again.
-        if store.note_device(&device, now + self.retention).await.is_ok() {
+        let Some(key) = self.key.get() else { return };
+        let account = device_account(key, owner);
+        if store.note_device(&device, &account, now + self.retention).await.is_ok() {
             self.written.insert(device, now);
         }
     }
@@ -156,7 +165,7 @@ impl Budget {
 async fn shared_key(store: &dyn TokenStore) -> Result<Zeroizing<[u8; 32]>, ()> {
     let mut candidate = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *candidate).map_err(|_| ())?;
-    store.shared_key(KEY, &candidate).await.map(Zeroizing::new).map_err(|_| ())
+    store.shared_key(DEVICE_KEY, &candidate).await.map(Zeroizing::new).map_err(|_| ())
 }
 
 impl fmt::Debug for KnownDevices {

@@ -101,6 +101,7 @@ mod revoking;
 mod revoking_by_holder;
 pub mod router;
 pub mod scopes;
+mod session_list;
 mod sessions;
 mod signing_keys;
 pub mod store;
@@ -117,7 +118,7 @@ pub use self::accounts::{
 pub use self::client::ClientInfo;
 pub use self::error::{
     AccountError, ChangePasswordError, LogOutError, LoginError, PrivateTokenError, RefreshError,
-    RevokeAllError, RevokeTokenError,
+    RevokeAllError, RevokeTokenError, SessionError,
 };
 pub use self::issuer::{TokenIssuer, TokenIssuerBuilder};
 pub use self::managed_accounts::{

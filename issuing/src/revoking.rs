@@ -37,6 +37,31 @@ impl TokenIssuer {
         self.revoke_owner(self.owner(subject), self.now()).await
     }
 
+    /// Revokes everything that was issued to a subject before now, and deletes what the store knows of the subject:
+    /// sessions with their user agents, refresh tokens, private tokens, known devices and audit events. Call it if you
+    /// delete an account that this crate does not keep. Delete the account first, so that a log-in is not possible any
+    /// more. Never give its subject to another account.
+    ///
+    /// Revocation entries stay until the tokens have expired, and the audit log keeps the event that the account was
+    /// deleted. A log-in that is in progress meanwhile fails, but it can
+    /// leave a row of a session, which is deleted after its expiry.
+    ///
+    /// # Errors
+    /// [`RevokeAllError::Unavailable`] if the store fails. This process rejects the tokens anyway.
+    pub async fn delete_personal_data(&self, subject: &str) -> Result<(), RevokeAllError> {
+        let (owner, now) = (self.owner(subject), self.now());
+        let ends_by = self.keep_cut_off_until(now);
+        self.revocation().apply(&of_subject(&owner, ends_by, now));
+        let issuer = self.clone();
+        self.to_the_end(async move {
+            let later = issuer.store().delete_personal_data(&owner, now, ends_by).await?;
+            issuer.revocation().apply(&of_subject(&owner, ends_by, later));
+            issuer.record(AuditKind::AccountDeleted, |event| event.subject = Some(owner.subject));
+            Ok(())
+        })
+        .await
+    }
+
     /// Revokes every access and private token that one of the issuer's keys signed, by the key's id or thumbprint. Call
     /// it for a stolen key. [Rotate](Self::rotate_key) first: the current signing key can be revoked too, and then new
     /// tokens are rejected at once.

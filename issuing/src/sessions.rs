@@ -108,7 +108,8 @@ impl TokenIssuer {
         }
         let login = opened?;
         if let Some(peer) = peer {
-            self.known_devices().note(self.store(), &name, peer).await;
+            let owner = self.owner(&login.account.subject);
+            self.known_devices().note(self.store(), &owner, &name, peer).await;
         }
         Ok(login)
     }

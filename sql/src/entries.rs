@@ -137,7 +137,7 @@ pub(crate) async fn write_entries(
     Ok(stored)
 }
 
-/// Ends the rows of a token, and the private token of a session. Returns the latest expiry of the tokens that the entry
+/// Ends the rows of a token, and the private token or the row of a session. Returns the latest expiry of the tokens that the entry
 /// ends: the entry must be kept at least as long. This includes private tokens although their rows are ended, because
 /// verifiers look up revocation entries only.
 ///
@@ -160,7 +160,9 @@ async fn end_rows(
             latest(&expiry, &[0])
         }
         RevocableKind::Session => {
-            transaction.execute(END_SESSION, values.clone()).await?;
+            for sql in END_SESSION {
+                transaction.execute(sql, values.clone()).await?;
+            }
             latest(&transaction.fetch(LATEST_OF_SESSION, values).await?, &[0, 1])
         }
         RevocableKind::Subject => {
@@ -185,8 +187,10 @@ const END_TOKEN: [&str; 2] = [
     "UPDATE bearer_private_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
 ];
 /// A private token does not share its session with other tokens.
-const END_SESSION: &str = "
-    UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0";
+const END_SESSION: [&str; 2] = [
+    "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
+    "DELETE FROM bearer_sessions WHERE issuer = $1 AND session_id = $2",
+];
 const EXPIRY_OF_PRIVATE: &str =
     "SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND token_id = $2";
 const LATEST_OF_SESSION: &str = "

@@ -43,7 +43,7 @@ type ReadId = fn(&Row) -> Result<Value, Failure>;
 /// Rows are found in the order of the date, which has an index. In a different order, each sweep would read the whole
 /// table, under SQLite's one lock. A separate statement deletes them: a query planner that does not know how many rows
 /// a limit will find may read the whole table to delete them.
-pub(crate) const SWEEPS: [(&str, &str, &str, ReadId); 7] = [
+pub(crate) const SWEEPS: [(&str, &str, &str, ReadId); 8] = [
     (
         "SELECT id FROM bearer_refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
         "bearer_refresh_tokens",
@@ -62,6 +62,12 @@ pub(crate) const SWEEPS: [(&str, &str, &str, ReadId); 7] = [
          ORDER BY dies_at LIMIT $2",
         "bearer_private_tokens",
         "dies_at",
+        |row| row.int(0).map(Value::int),
+    ),
+    (
+        "SELECT id FROM bearer_sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2",
+        "bearer_sessions",
+        "expires_at",
         |row| row.int(0).map(Value::int),
     ),
     (

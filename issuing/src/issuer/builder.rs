@@ -164,8 +164,8 @@ impl TokenIssuerBuilder {
     ///
     /// The store keeps keyed hashes of account and network (an IPv4 address, or the /64 of an IPv6 address). Each pair
     /// is written at most about once a day, so it can expire up to a day earlier than the setting.
-    /// [`maintain`](TokenIssuer::maintain) deletes expired pairs. If an account is closed or deleted, its pairs stay
-    /// until they expire. A change of the setting does not affect pairs that are already stored. Without client
+    /// [`maintain`](TokenIssuer::maintain) deletes expired pairs. If an account is closed, its pairs stay until they
+    /// expire. If it is deleted, they are deleted with it. A change of the setting does not affect pairs that are already stored. Without client
     /// addresses nothing is stored.
     pub fn with_known_device_retention(mut self, retention: Duration) -> Self {
         self.settings.known_device_retention = retention;

@@ -11,7 +11,7 @@ use super::{
     Client, TokenApi,
     fields::{Field, FieldType},
     list_request::ListRequest,
-    private_token_calls::{Listed, PrivateTokenId, to_the_end},
+    private_token_calls::{Listed, PathId, to_the_end},
     responses::{ApiError, FieldErrors, Json},
 };
 #[cfg(feature = "openapi")]
@@ -19,7 +19,10 @@ use super::{
     list_request::ListParameters,
     responses::{Coded, Detail},
 };
-use crate::administration::{OperatorError, OperatorTarget};
+use crate::{
+    ListQuery,
+    administration::{OperatorError, OperatorTarget},
+};
 use tower_bearer::Authenticated;
 
 /// List the private tokens of a subject, as the subject sees them. The caller needs the scope `tokens:admin`.
@@ -39,11 +42,11 @@ pub(super) async fn list_private_tokens_of(
     caller: Authenticated,
     Client(client): Client,
     OfSubject(subject): OfSubject,
-    request: ListRequest,
+    request: ListRequest<ListQuery>,
 ) -> Result<Json<Listed>, ApiError> {
     let _permit = api.limits.call(&caller).await?;
     let page = api.issuer.list_for_operator(&caller, &client, &subject, &request.query).await?;
-    let links = request.links(&page)?;
+    let links = request.links(page.count, page.number)?;
     Ok(Json(Listed::new(page, links)))
 }
 
@@ -62,7 +65,7 @@ pub(super) async fn revoke_private_token_of_any(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
     Client(client): Client,
-    PrivateTokenId(id): PrivateTokenId,
+    PathId(id): PathId,
 ) -> Result<StatusCode, ApiError> {
     let permit = api.limits.revocation(&caller).await?;
     let issuer = api.issuer.clone();

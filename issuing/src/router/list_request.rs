@@ -10,13 +10,13 @@ use super::{
     TokenApi, public_url,
     responses::{ApiError, FieldErrors},
 };
-use crate::{ListQuery, Page, PrivateTokenPage, SortBy};
+use crate::{ListQuery, Page, SessionQuery, SessionSortBy, SortBy};
 
-/// The default number of tokens on a page, and the maximum.
+/// The default number of items on a page, and the maximum.
 const PAGE_SIZE: u32 = 20;
 const MAX_PAGE_SIZE: u32 = 100;
 
-/// The query of a list.
+/// The parameters of a list. A list of sessions has no `q`.
 #[derive(Default)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
@@ -50,38 +50,84 @@ impl ListParameters {
         parameters
     }
 
-    fn into_query(self) -> Result<ListQuery, ApiError> {
-        let page = page(&self.page.unwrap_or_default()).ok_or(ApiError::InvalidPage)?;
-        let size = self.page_size.and_then(|size| page_size(&size)).unwrap_or(PAGE_SIZE);
-        let mut query = ListQuery::new().with_page(page).with_page_size(size);
-        if let Some(text) = self.q.filter(|text| !text.is_empty()) {
-            if text.contains('\0') {
-                return Err(FieldErrors::of("q", "Null characters are not allowed.").into());
-            }
-            query = query.with_search(text);
+    fn page(&self) -> Result<Page, ApiError> {
+        page(self.page.as_deref().unwrap_or_default()).ok_or(ApiError::InvalidPage)
+    }
+
+    fn page_size(&self) -> u32 {
+        self.page_size.as_deref().and_then(page_size).unwrap_or(PAGE_SIZE)
+    }
+
+    fn ordering<B: PartialEq>(&self, by: impl Fn(&str) -> Option<B>) -> Vec<(B, bool)> {
+        ordering(self.ordering.as_deref().unwrap_or_default(), by)
+    }
+}
+
+/// A query that parameters ask for.
+pub(super) trait FromParameters: Sized {
+    fn from_parameters(parameters: ListParameters) -> Result<Self, ApiError>;
+
+    fn page_size(&self) -> u32;
+}
+
+impl FromParameters for ListQuery {
+    fn from_parameters(parameters: ListParameters) -> Result<Self, ApiError> {
+        let page = parameters.page()?;
+        let mut query = Self::new().with_page(page).with_page_size(parameters.page_size());
+        query.ordering = parameters.ordering(|name| match name {
+            "id" => Some(SortBy::Id),
+            "name" => Some(SortBy::Name),
+            "expiration_time" => Some(SortBy::ExpiresAt),
+            "created_at" => Some(SortBy::CreatedAt),
+            "last_used_at" => Some(SortBy::LastUsedAt),
+            _ => None,
+        });
+        let Some(text) = parameters.q.filter(|text| !text.is_empty()) else { return Ok(query) };
+        if text.contains('\0') {
+            return Err(FieldErrors::of("q", "Null characters are not allowed.").into());
         }
-        for (by, descending) in ordering(&self.ordering.unwrap_or_default()) {
-            query = query.add_ordering(by, descending);
-        }
+        Ok(query.with_search(text))
+    }
+
+    fn page_size(&self) -> u32 {
+        self.page_size
+    }
+}
+
+impl FromParameters for SessionQuery {
+    fn from_parameters(parameters: ListParameters) -> Result<Self, ApiError> {
+        let page = parameters.page()?;
+        let mut query = Self::new().with_page(page).with_page_size(parameters.page_size());
+        query.ordering = parameters.ordering(|name| match name {
+            "id" => Some(SessionSortBy::Id),
+            "created_at" => Some(SessionSortBy::CreatedAt),
+            "last_used_at" => Some(SessionSortBy::LastUsedAt),
+            "expires_at" => Some(SessionSortBy::ExpiresAt),
+            _ => None,
+        });
         Ok(query)
+    }
+
+    fn page_size(&self) -> u32 {
+        self.page_size
     }
 }
 
 /// The page that a request asks for.
-pub(super) struct ListRequest {
-    pub(super) query: ListQuery,
+pub(super) struct ListRequest<Q> {
+    pub(super) query: Q,
     /// The query as the client wrote it.
     parameters: String,
     /// The URL of the list without its query; `None` if the request does not name a valid host.
     url: Option<String>,
 }
 
-impl FromRequestParts<Arc<TokenApi>> for ListRequest {
+impl<Q: FromParameters> FromRequestParts<Arc<TokenApi>> for ListRequest<Q> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<TokenApi>) -> Result<Self, ApiError> {
         let parameters = parts.uri.query().unwrap_or_default().to_owned();
-        let query = ListParameters::parse(&parameters).into_query()?;
+        let query = Q::from_parameters(ListParameters::parse(&parameters))?;
         let base = match &api.public_url {
             Some(url) => Some(url.to_string()),
             None => public_url::of_request(&parts.uri, &parts.headers),
@@ -96,10 +142,11 @@ impl FromRequestParts<Arc<TokenApi>> for ListRequest {
     }
 }
 
-impl ListRequest {
-    /// The URLs of the next page and the previous one.
-    pub(super) fn links(&self, page: &PrivateTokenPage) -> Result<[Option<String>; 2], ApiError> {
-        let [next, previous] = neighbours(&self.parameters, &self.query, page);
+impl<Q: FromParameters> ListRequest<Q> {
+    /// The URLs of the page after page `number` of `count` items, and of the page before it.
+    pub(super) fn links(&self, count: u64, number: u64) -> Result<[Option<String>; 2], ApiError> {
+        let size = self.query.page_size();
+        let [next, previous] = neighbours(&self.parameters, size, count, number);
         Ok([self.link(next)?, self.link(previous)?])
     }
 
@@ -112,10 +159,10 @@ impl ListRequest {
 
 /// The query strings of the next page and the previous one. The other parameters stay, in the order of their names. The
 /// link to the first page has no `page` parameter.
-fn neighbours(query: &str, list: &ListQuery, page: &PrivateTokenPage) -> [Option<String>; 2] {
-    let seen = page.number.saturating_mul(u64::from(list.page_size));
-    let next = (seen < page.count).then(|| with_page(query, page.number.saturating_add(1)));
-    let previous = (page.number > 1).then(|| with_page(query, page.number - 1));
+fn neighbours(query: &str, page_size: u32, count: u64, number: u64) -> [Option<String>; 2] {
+    let seen = number.saturating_mul(u64::from(page_size));
+    let next = (seen < count).then(|| with_page(query, number.saturating_add(1)));
+    let previous = (number > 1).then(|| with_page(query, number - 1));
     [next, previous]
 }
 
@@ -158,21 +205,14 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// Fields that are separated by commas, with `-` for descending order. Unknown fields are ignored.
-fn ordering(text: &str) -> Vec<(SortBy, bool)> {
+fn ordering<B: PartialEq>(text: &str, by: impl Fn(&str) -> Option<B>) -> Vec<(B, bool)> {
     let mut fields = Vec::new();
     for part in text.split(',').map(str::trim) {
         let (name, descending) = match part.strip_prefix('-') {
             Some(name) => (name, true),
             None => (part, false),
         };
-        let by = match name {
-            "id" => SortBy::Id,
-            "name" => SortBy::Name,
-            "expiration_time" => SortBy::ExpiresAt,
-            "created_at" => SortBy::CreatedAt,
-            "last_used_at" => SortBy::LastUsedAt,
-            _ => continue,
-        };
+        let Some(by) = by(name) else { continue };
         // A repeated field changes nothing, so it is left out. This bounds the length of the SQL statement.
         if fields.iter().all(|(other, _)| *other != by) {
             fields.push((by, descending));
@@ -186,7 +226,7 @@ mod tests {
     use super::*;
 
     fn query(text: &str) -> ListQuery {
-        ListParameters::parse(text).into_query().unwrap()
+        ListQuery::from_parameters(ListParameters::parse(text)).unwrap()
     }
 
     #[test]
@@ -203,7 +243,7 @@ mod tests {
         assert_eq!(query("page=last").page, Page::Last);
         assert_eq!(query("page=").page, Page::Number(1));
         for bad in ["page=x", "page=-1", "page=1.5", "page=%FF"] {
-            let error = ListParameters::parse(bad).into_query().err();
+            let error = ListQuery::from_parameters(ListParameters::parse(bad)).err();
             assert!(matches!(error, Some(ApiError::InvalidPage)), "{bad}");
         }
     }
@@ -218,13 +258,16 @@ mod tests {
     fn unknown_and_repeated_orderings_are_ignored() {
         let ordering = query("ordering=-name,password,,id,name,--id").ordering;
         assert_eq!(ordering, [(SortBy::Name, true), (SortBy::Id, false)]);
+        let parameters =
+            ListParameters::parse("ordering=-expires_at,name,subject,created_at&q=%00");
+        let ordering = SessionQuery::from_parameters(parameters).unwrap().ordering;
+        assert_eq!(ordering, [(SessionSortBy::ExpiresAt, true), (SessionSortBy::CreatedAt, false)]);
     }
 
     #[test]
     fn links_keep_the_other_parameters_and_escape_them() {
         let text = "q=%26a%3D%22%3C%C3%A9&page=2&page_size=1&x=2&x=1";
-        let page = PrivateTokenPage::new(3, 2, Vec::new());
-        let [next, previous] = neighbours(text, &query(text), &page);
+        let [next, previous] = neighbours(text, 1, 3, 2);
         assert_eq!(next.unwrap(), "page=3&page_size=1&q=%26a%3D%22%3C%C3%A9&x=2&x=1");
         assert_eq!(previous.unwrap(), "page_size=1&q=%26a%3D%22%3C%C3%A9&x=2&x=1");
     }

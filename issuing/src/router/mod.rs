@@ -1,10 +1,10 @@
 //! The HTTP API of an issuer, as an axum router: log in, refresh, log out, private tokens, password.
 //!
 //! 1. **Each path answers with and without a slash at its end**, never by a redirect.
-//! 2. **Private tokens, `revoke_all/`, `logout/` and `password/` accept access tokens only.** Every other request gets
-//!    the answer of [`TokenIssuer::access_layer`], before the method and the body are checked. The token is checked
-//!    again after the body was read, and the store checks it in the same step in which it writes. A token that was
-//!    revoked or has expired in the meantime changes nothing.
+//! 2. **Private tokens, sessions, `revoke_all/`, `logout/` and `password/` accept access tokens only.** Every other
+//!    request gets the answer of [`TokenIssuer::access_layer`], before the method and the body are checked. The token is
+//!    checked again after the body was read, and the store checks it in the same step in which it writes. A token that
+//!    was revoked or has expired in the meantime changes nothing.
 //! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](tower_bearer::json). The router
 //!    answers 413 to a longer body, 415 to another media type, and 400 to malformed JSON. An empty body counts as an
 //!    object without members. Unknown members are ignored. The bodies of `revoke/` and `introspect/` are forms, with
@@ -87,6 +87,7 @@ mod private_token_calls;
 mod public_url;
 mod responses;
 mod session_calls;
+mod session_list_calls;
 mod standard_calls;
 
 use std::{
@@ -246,6 +247,11 @@ impl TokenApi {
             ("/revoke", endpoint(post(standard_calls::revoke), "POST, OPTIONS")),
             ("/introspect", any_service(introspection_layer.layer(introspect))),
             ("/revoke_all", guarded(post(session_calls::revoke_all), "POST, OPTIONS")),
+            ("/sessions", guarded(get(session_list_calls::list_sessions), "GET, HEAD, OPTIONS")),
+            (
+                "/sessions/{id}",
+                guarded(delete(session_list_calls::revoke_session), "DELETE, OPTIONS"),
+            ),
             (
                 "/private_tokens",
                 guarded(

@@ -15,7 +15,7 @@ use utoipa::{
 use super::{
     TokenApi, account_calls, admin_calls, private_token_calls,
     responses::{Coded, Detail, FieldErrors, OAuthError},
-    session_calls, standard_calls,
+    session_calls, session_list_calls, standard_calls,
 };
 
 impl TokenApi {
@@ -38,6 +38,8 @@ impl TokenApi {
         session_calls::logout,
         session_calls::revoke_all,
         account_calls::change_password,
+        session_list_calls::list_sessions,
+        session_list_calls::revoke_session,
         private_token_calls::create_private_token,
         private_token_calls::list_private_tokens,
         private_token_calls::rotate_private_token,
@@ -52,7 +54,7 @@ impl TokenApi {
     security(("access_token" = [])),
     modifiers(&Common),
     tags(
-        (name = "sessions", description = "Log in, refresh, log out"),
+        (name = "sessions", description = "Log in, refresh, log out, list and revoke log-ins"),
         (name = "accounts", description = "Change the password, if the service manages accounts"),
         (name = "private tokens", description = "Long-living tokens for backends and automation"),
         (name = "standard endpoints", description = "OAuth 2.0: revocation (RFC 7009), introspection (RFC 7662)"),
@@ -154,7 +156,7 @@ fn example(path: &str, has_body: bool, status: &str) -> Option<Value> {
             "code": "permission_denied",
             "detail": "You do not have permission to perform this action.",
         }),
-        ("404", "/private_tokens/" | "/admin/private_tokens/") => {
+        ("404", "/private_tokens/" | "/sessions/" | "/admin/private_tokens/") => {
             json!({"detail": "Invalid page."})
         }
         ("404", _) => json!({"detail": "Not found."}),

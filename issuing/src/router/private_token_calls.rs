@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "openapi")]
 use crate::router::{list_request::ListParameters, responses::Detail};
 use crate::{
-    CreatedPrivateToken, PrivateToken, PrivateTokenPage, TokenIssuer,
+    CreatedPrivateToken, ListQuery, PrivateToken, PrivateTokenPage, TokenIssuer,
     private_tokens::checked_name,
     rate::Permit,
     router::{
@@ -59,11 +59,11 @@ pub(super) async fn create_private_token(
 pub(super) async fn list_private_tokens(
     State(api): State<Arc<TokenApi>>,
     caller: Authenticated,
-    request: ListRequest,
+    request: ListRequest<ListQuery>,
 ) -> Result<Json<Listed>, ApiError> {
     let _permit = api.limits.call(&caller).await?;
     let page = api.issuer.list_private_tokens(&caller, &request.query).await?;
-    let links = request.links(&page)?;
+    let links = request.links(page.count, page.number)?;
     Ok(Json(Listed::new(page, links)))
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn rotate_private_token(
     State(api): State<Arc<TokenApi>>,
     Client(client): Client,
     caller: Authenticated,
-    PrivateTokenId(id): PrivateTokenId,
+    PathId(id): PathId,
     Json(body): Json<Rotation>,
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
     let (expires_at, overlap) = body.check(&api.issuer)?;
@@ -109,7 +109,7 @@ pub(super) async fn revoke_private_token(
     State(api): State<Arc<TokenApi>>,
     Client(client): Client,
     caller: Authenticated,
-    PrivateTokenId(id): PrivateTokenId,
+    PathId(id): PathId,
 ) -> Result<StatusCode, ApiError> {
     let permit = api.limits.revocation(&caller).await?;
     let issuer = api.issuer.for_client(&client);
@@ -132,9 +132,9 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 }
 
 /// The number in the path. If it is not a number, the answer is 404.
-pub(super) struct PrivateTokenId(pub(super) i64);
+pub(super) struct PathId(pub(super) i64);
 
-impl<S: Send + Sync> FromRequestParts<S> for PrivateTokenId {
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {

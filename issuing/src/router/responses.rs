@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     ChangePasswordError, LogOutError, LoginError, MAX_PASSWORD, MIN_PASSWORD, NewPasswordError,
-    PrivateTokenError, RefreshError, RevokeAllError, RevokeTokenError,
+    PrivateTokenError, RefreshError, RevokeAllError, RevokeTokenError, SessionError,
 };
 use tower_bearer::{Rejection, RejectionKind, json::JsonError};
 
@@ -199,6 +199,17 @@ impl From<ChangePasswordError> for ApiError {
             }
             ChangePasswordError::Throttled { retry_after } => Self::Throttled { retry_after },
             ChangePasswordError::Busy | ChangePasswordError::Unavailable(_) => Self::UNAVAILABLE,
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::NotAccess => Self::NOT_ACCESS,
+            SessionError::NotFound => Self::NotFound,
+            SessionError::InvalidPage => Self::InvalidPage,
+            SessionError::Unavailable(_) => Self::UNAVAILABLE,
         }
     }
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod denials;
 mod rows;
+mod sessions;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,11 +17,13 @@ use self::{
     audit::AuditRows,
     denials::DenialRows,
     rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
+    sessions::SessionRows,
 };
 use super::{
     Called, Caller, Insertion, ListQuery, NewPrivateToken, NewRefreshToken, NewSession, Owner,
     PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
-    RotatedPrivateToken, Step, TokenStore, TokenUse,
+    RotatedPrivateToken, Session, SessionPage, SessionQuery, SessionSortBy, Step, TokenStore,
+    TokenUse,
 };
 use tower_bearer::{
     BoxFuture, UnixTime,
@@ -48,16 +51,21 @@ pub struct MemoryTokenStore {
 struct State {
     refresh: RefreshRows,
     private: PrivateRows,
+    sessions: SessionRows,
     denials: DenialRows,
     accounts: AccountRows,
     outbox: BTreeMap<i64, RevocationEntry>,
     last_entry: i64,
     keys: HashMap<String, [u8; 32]>,
-    /// Until when each device is kept.
-    devices: HashMap<[u8; 32], UnixTime>,
+    devices: HashMap<[u8; 32], Device>,
     audit: AuditRows,
     /// The acknowledged state of each fleet, by its name.
     fleets: HashMap<String, Acknowledged>,
+}
+
+struct Device {
+    account: [u8; 32],
+    keep_until: UnixTime,
 }
 
 impl MemoryTokenStore {
@@ -122,6 +130,7 @@ impl State {
                 let [_, private] = self.private.latest_of(is_private);
                 self.refresh.end(is_concerned);
                 self.private.end(is_private);
+                self.sessions.end(&issuer, &id);
                 refresh.max(private)
             }
             RevocableKind::Subject => {
@@ -155,11 +164,13 @@ impl State {
         Called::Done(step(self))
     }
 
-    fn open_session(&mut self, NewSession { first, .. }: &NewSession) -> Insertion<()> {
+    fn open_session(&mut self, new: &NewSession) -> Insertion<()> {
+        let first = &new.first;
         if let Some(cut_off) = self.in_the_way(&first.owner, first.issued_at) {
             return Insertion::CutOff(cut_off);
         }
         self.refresh.insert(first.clone());
+        self.sessions.begin(new);
         Insertion::Done(())
     }
 
@@ -176,8 +187,10 @@ impl State {
             return RefreshUse::Revoked;
         }
         let Some((at, next)) = row.used.clone() else {
+            let begun = row.token.issued_at;
             self.refresh.mark_used(&successor.owner.issuer, used, *now, &successor.token_id);
             self.refresh.insert(successor.clone());
+            self.sessions.refreshed(successor, begun);
             return RefreshUse::Rotated;
         };
         let next = self.refresh.get(&successor.owner.issuer, &next);
@@ -287,6 +300,7 @@ impl State {
         let mut swept = self.refresh.sweep(limit, |row| is_over(row.token.expires_at));
         let is_ended = |row: &PrivateRow| is_over(row.token.expires_at.min(row.dies_at));
         swept += self.private.sweep(limit - swept, is_ended);
+        swept += self.sessions.sweep(limit - swept, is_over);
         swept += self.denials.sweep(limit - swept, now);
         let over = self.outbox.iter().filter(|(_, entry)| entry.obsolete_after() < now);
         let over: Vec<i64> = over.map(|(id, _)| *id).take(limit - swept).collect();
@@ -294,7 +308,7 @@ impl State {
             self.outbox.remove(id);
         }
         swept += over.len();
-        let over = self.devices.iter().filter(|(_, keep_until)| **keep_until < now);
+        let over = self.devices.iter().filter(|(_, device)| device.keep_until < now);
         let over: Vec<[u8; 32]> = over.map(|(id, _)| *id).take(limit - swept).collect();
         for id in &over {
             self.devices.remove(id);
@@ -383,6 +397,29 @@ impl TokenStore for MemoryTokenStore {
         }))
     }
 
+    fn list_sessions<'a>(
+        &'a self,
+        caller: &'a Caller,
+        query: &'a SessionQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<SessionPage>>> {
+        done(self.state().called(caller, |state| state.list_sessions(caller, query, now)))
+    }
+
+    fn revoke_session<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>> {
+        done(self.step(|state| {
+            state.called(caller, |state| {
+                state.revoke_session(&caller.owner, id, now, tokens_expire_by)
+            })
+        }))
+    }
+
     fn revoke_owner<'a>(
         &'a self,
         owner: &'a Owner,
@@ -390,6 +427,19 @@ impl TokenStore for MemoryTokenStore {
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime> {
         done(self.step(|state| state.cut_off(owner, now, tokens_expire_by).cut_off()))
+    }
+
+    fn delete_personal_data<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime> {
+        done(self.step(|state| {
+            let entry = state.cut_off(owner, now, tokens_expire_by);
+            state.delete_personal_data(owner);
+            entry.cut_off()
+        }))
     }
 
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
@@ -413,15 +463,21 @@ impl TokenStore for MemoryTokenStore {
         done(*self.state().keys.entry(name.to_owned()).or_insert(*candidate))
     }
 
-    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
+    fn note_device<'a>(
+        &'a self,
+        device: &'a [u8; 32],
+        account: &'a [u8; 32],
+        keep_until: UnixTime,
+    ) -> Step<'a, ()> {
         let mut state = self.state();
-        let kept = state.devices.entry(*device).or_insert(keep_until);
-        *kept = keep_until.max(*kept);
+        let new = Device { account: *account, keep_until };
+        let kept = state.devices.entry(*device).or_insert(new);
+        (kept.account, kept.keep_until) = (*account, keep_until.max(kept.keep_until));
         done(())
     }
 
     fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool> {
-        done(self.state().devices.get(device).is_some_and(|keep_until| *keep_until >= now))
+        done(self.state().devices.get(device).is_some_and(|device| device.keep_until >= now))
     }
 }
 

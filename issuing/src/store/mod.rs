@@ -10,7 +10,8 @@
 //!    other processes. An entry is removed in the same step in which the store keeps what the fleet has acknowledged
 //!    ([`Acknowledged`](tower_bearer::revocation::outbox::Acknowledged)).
 //! 3. **A revocation of a token, session or subject ends the rows that it concerns**: from then on, these refresh
-//!    tokens are [`RefreshUse::Revoked`], and these private tokens are not listed, and no method finds them.
+//!    tokens are [`RefreshUse::Revoked`], and these private tokens and sessions are not listed, and no method finds
+//!    them.
 //! 4. **Nothing is issued at or before a cut-off**: a row whose `issued_at` is not later than its owner's cut-off is
 //!    rejected with the cut-off ([`Insertion::CutOff`]). Then the issuer tries again with a later date.
 //! 5. **Tokens are never stored**, only their ids and the SHA-256 of their claims.
@@ -26,6 +27,7 @@
 #[cfg(any(test, feature = "test-util"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod conformance;
+mod devices;
 mod list;
 mod memory;
 mod records;
@@ -33,6 +35,7 @@ mod session_list;
 
 use std::{fmt, sync::Arc};
 
+pub use self::devices::{DEVICE_KEY, device_account};
 pub use self::list::{ListQuery, Page, PrivateTokenPage, SortBy, fold};
 pub use self::memory::MemoryTokenStore;
 pub use self::records::{
@@ -62,6 +65,9 @@ pub trait TokenStore: Outbox {
     /// Uses a refresh token once. The first call puts `rotation.successor` in its place. No later call does.
     ///
     /// [`RefreshUse`] explains the answers. The store gives the first answer that applies, from the top of that list.
+    /// With [`RefreshUse::Rotated`] the session is now last used at `successor.issued_at`. If a version of the store
+    /// without a list of sessions has begun the session, the session is on the list from now on.
+    ///
     /// With [`RefreshUse::Reused`] the step has revoked the session until `rotation.session_expires_by`.
     fn use_refresh<'a>(&'a self, rotation: &'a RefreshRotation) -> Step<'a, RefreshUse>;
 
@@ -141,6 +147,29 @@ pub trait TokenStore: Outbox {
         now: UnixTime,
     ) -> Step<'a, Called<Option<(Arc<str>, RevocationEntry)>>>;
 
+    /// One page of the caller's sessions, with the count of all. Both are from the same moment. The caller's own session
+    /// is marked ([`Session::is_current`]).
+    ///
+    /// Left out are sessions that were revoked, whose latest refresh token was issued at the owner's cut-off or before,
+    /// or that have expired at `now`. `None` if the page does not exist. The first page always exists.
+    fn list_sessions<'a>(
+        &'a self,
+        caller: &'a Caller,
+        query: &'a SessionQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<SessionPage>>>;
+
+    /// Revokes a session that [`list_sessions`](Self::list_sessions) would list at `now`, also the caller's own, until
+    /// `tokens_expire_by`. Returns the revocation entry. Returns `None` if the caller has no such session. This does
+    /// not distinguish another owner's session from a session that has ended.
+    fn revoke_session<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>>;
+
     /// Revokes all tokens that were issued to an owner so far: at `now` or before, and also tokens that a clock ahead
     /// of the caller's has dated later.
     ///
@@ -157,6 +186,19 @@ pub trait TokenStore: Outbox {
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime>;
 
+    /// Revokes like [`revoke_owner`](Self::revoke_owner), and deletes every row with data of the owner, in one step:
+    /// sessions with their user agents, refresh tokens, private tokens, and known devices that were noted with the
+    /// owner's [`device_account`]. A store that keeps audit events deletes those of the owner too. Revocation entries
+    /// stay, because they are needed until the owner's tokens have expired: the entry of the owner has the subject.
+    ///
+    /// Returns the cut-off.
+    fn delete_personal_data<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime>;
+
     /// Writes several revocation entries in one step, each like
     /// [`RevocationStore::revoke`](tower_bearer::revocation::RevocationStore::revoke). The rows that they concern end.
     /// The row of a revoked token ends at the start of the entry. An entry about a subject, a session or a private
@@ -165,7 +207,7 @@ pub trait TokenStore: Outbox {
 
     /// Deletes up to `limit` rows that are no longer needed. Tokens are no longer needed
     /// [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after their expiry. For private tokens this
-    /// also applies to the end that a revocation or a rotation has set. Revocation entries, outbox entries and known
+    /// also applies to the end that a revocation or a rotation has set. The same margin applies to sessions. Revocation entries, outbox entries and known
     /// devices are deleted when they are obsolete. Returns how many rows were deleted. Fewer than `limit` means that
     /// none is left.
     fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize>;
@@ -177,8 +219,14 @@ pub trait TokenStore: Outbox {
     fn shared_key<'a>(&'a self, name: &'a str, candidate: &'a [u8; 32]) -> Step<'a, [u8; 32]>;
 
     /// Keeps `device` until `keep_until`, or until a later time that was recorded before. A device is the keyed hash of
-    /// an account and a network from which that account logged in.
-    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()>;
+    /// an account and a network from which that account logged in. `account` is the [`device_account`] of its owner.
+    /// The latest one is kept.
+    fn note_device<'a>(
+        &'a self,
+        device: &'a [u8; 32],
+        account: &'a [u8; 32],
+        keep_until: UnixTime,
+    ) -> Step<'a, ()>;
 
     /// Whether `device` was recorded and is kept at `now`. This is one indexed read.
     fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool>;

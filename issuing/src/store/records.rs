@@ -133,18 +133,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// The session that `new` began, with its number. It is not the caller's.
+    /// A session of an unknown client. It is not the caller's.
     #[must_use]
-    pub fn new(id: i64, new: &NewSession) -> Self {
-        let NewSession { first, user_agent } = new;
-        Self {
-            id,
-            created_at: first.issued_at,
-            last_used_at: first.issued_at,
-            expires_at: first.session_expires_at(),
-            user_agent: user_agent.clone(),
-            is_current: false,
-        }
+    pub fn new(
+        id: i64,
+        created_at: UnixTime,
+        last_used_at: UnixTime,
+        expires_at: UnixTime,
+    ) -> Self {
+        Self { id, created_at, last_used_at, expires_at, user_agent: None, is_current: false }
     }
 }
 

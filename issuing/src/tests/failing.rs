@@ -15,7 +15,7 @@ use crate::{
     store::{
         Called, Caller, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken, NewSession, Owner,
         PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
-        RotatedPrivateToken, Step, TokenStore, TokenUse,
+        RotatedPrivateToken, SessionPage, SessionQuery, Step, TokenStore, TokenUse,
     },
 };
 use tower_bearer::{
@@ -82,12 +82,17 @@ macro_rules! mute {
                 self.lost(|| self.store.touch(uses))
             }
 
-            fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
+            fn note_device<'a>(
+                &'a self,
+                device: &'a [u8; 32],
+                account: &'a [u8; 32],
+                keep_until: UnixTime,
+            ) -> Step<'a, ()> {
                 self.noted.fetch_add(1, Ordering::Relaxed);
                 if self.is_forgetful.load(Ordering::Relaxed) {
                     return Box::pin(std::future::ready(Err(StoreError::timed_out())));
                 }
-                self.lost(|| self.store.note_device(device, keep_until))
+                self.lost(|| self.store.note_device(device, account, keep_until))
             }
         }
     };
@@ -103,6 +108,9 @@ mute! {
     rotate_private(caller: &'a Caller, rotation: &'a RotatedPrivateToken) -> Called<PrivateRotation>;
     revoke_private(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<RevocationEntry>>;
     revoke_private_of_any(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<(Arc<str>, RevocationEntry)>>;
+    list_sessions(caller: &'a Caller, query: &'a SessionQuery, now: UnixTime) -> Called<Option<SessionPage>>;
+    revoke_session(caller: &'a Caller, id: i64, now: UnixTime, by: UnixTime) -> Called<Option<RevocationEntry>>;
+    delete_personal_data(owner: &'a Owner, now: UnixTime, by: UnixTime) -> UnixTime;
     revoke_owner(owner: &'a Owner, now: UnixTime, tokens_expire_by: UnixTime) -> UnixTime;
     deny(denials: &'a [RevocationEntry]) -> ();
     shared_key(name: &'a str, candidate: &'a [u8; 32]) -> [u8; 32];

@@ -179,6 +179,9 @@ async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() 
     let ada = observed.api.log_in("ada").await;
     let (id, _) = observed.api.create(&ada.access, "ci").await;
     let (one, rotate) = (format!("/private_tokens/{id}/"), format!("/private_tokens/{id}/rotate/"));
+    let other = observed.api.log_in("ada").await.access;
+    let sessions = observed.api.get("/sessions/", &other).await.json();
+    let session = format!("/sessions/{}/", sessions["results"][0]["id"]);
     let refresh = json!({"refresh_token": ada.refresh});
     let new = json!({"name": "x", "expiration_time": expiry});
     let overlap = json!({"expiration_time": expiry, "overlap_seconds": 60});
@@ -192,6 +195,10 @@ async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() 
         ("POST", "/private_tokens/{id}/rotate/", "/private_tokens/0/rotate/", &overlap),
         ("DELETE", "/private_tokens/{id}/", &*one, &nothing),
         ("DELETE", "/private_tokens/{id}/", &*one, &nothing),
+        ("GET", "/sessions/", "/sessions/", &nothing),
+        ("GET", "/sessions/", "/sessions/?page=9", &nothing),
+        ("DELETE", "/sessions/{id}/", &*session, &nothing),
+        ("DELETE", "/sessions/{id}/", &*session, &nothing),
         ("POST", "/logout/", "/logout/", &refresh),
     ];
     // The last call ends the session, so all that is refused comes first.
@@ -347,14 +354,23 @@ async fn members_of_answers_that_are_always_there_are_documented_as_required() {
     let access = login["access_token"].as_str().unwrap();
     api.create(access, "ci").await;
     let list = api.get("/private_tokens/", access).await.json();
+    let sessions = api.get("/sessions/", access).await.json();
     let document = document();
-    for (schema, answer) in
-        [("LoggedIn", &login), ("Listed", &list), ("ListedToken", &list["results"][0])]
-    {
+    for (schema, answer) in [
+        ("LoggedIn", &login),
+        ("Listed", &list),
+        ("ListedToken", &list["results"][0]),
+        ("ListedSessions", &sessions),
+        ("ListedSession", &sessions["results"][0]),
+    ] {
         let required = &document["components"]["schemas"][schema]["required"];
         assert_eq!(names(answer), names(required), "{schema}");
     }
-    for (schema, member) in [("LoggedIn", "company_id"), ("ListedToken", "last_used_at")] {
+    for (schema, member) in [
+        ("LoggedIn", "company_id"),
+        ("ListedToken", "last_used_at"),
+        ("ListedSession", "user_agent"),
+    ] {
         let property = &document["components"]["schemas"][schema]["properties"][member];
         assert!(property["type"].as_array().unwrap().contains(&json!("null")), "{property}");
     }

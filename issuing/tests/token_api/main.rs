@@ -16,4 +16,5 @@ mod password_api;
 mod private_token_api;
 mod revocation_api;
 mod session_api;
+mod session_list_api;
 mod wire;

@@ -15,6 +15,8 @@ async fn other_methods_are_405_and_name_those_that_are_allowed() {
         ("/password", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/revoke", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE,TRACE,FOO"),
         ("/introspect", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
+        ("/sessions", "GET, HEAD, OPTIONS", "POST,PUT,PATCH,DELETE,FOO"),
+        ("/sessions/1", "DELETE, OPTIONS", "GET,HEAD,POST,PUT,PATCH"),
         ("/private_tokens", "GET, POST, HEAD, OPTIONS", "PUT,PATCH,DELETE,FOO"),
         ("/admin/private_tokens", "GET, HEAD, OPTIONS", "POST,PUT,PATCH,DELETE"),
         ("/admin/private_tokens/1", "DELETE, OPTIONS", "GET,HEAD,POST,PUT,PATCH"),
@@ -50,6 +52,8 @@ async fn who_may_not_enter_is_not_told_what_there_is() {
         "/password/",
         "/introspect/",
         "/admin/revoke/",
+        "/sessions/",
+        "/sessions/1/",
         "/private_tokens/",
         "/private_tokens/1/",
     ] {

@@ -14,7 +14,7 @@ use tower_bearer::{
     },
 };
 use tower_bearer_issuing::{
-    ListQuery, PrivateToken, PrivateTokenPage, TokenStore,
+    ListQuery, PrivateToken, PrivateTokenPage, SessionPage, SessionQuery, TokenStore,
     store::{
         Called, Caller, Insertion, MemoryTokenStore, NewPrivateToken, NewSession, Owner,
         PrivateRotation, RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenUse,
@@ -155,6 +155,26 @@ impl TokenStore for Wire {
         self.held(&self.revocations, self.store.revoke_private_of_any(caller, id, now))
     }
 
+    fn list_sessions<'a>(
+        &'a self,
+        caller: &'a Caller,
+        query: &'a SessionQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<SessionPage>>> {
+        self.held(&self.lists, self.store.list_sessions(caller, query, now))
+    }
+
+    fn revoke_session<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>> {
+        let step = self.store.revoke_session(caller, id, now, tokens_expire_by);
+        self.held(&self.revocations, step)
+    }
+
     fn revoke_owner<'a>(
         &'a self,
         owner: &'a Owner,
@@ -162,6 +182,15 @@ impl TokenStore for Wire {
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime> {
         self.through(self.store.revoke_owner(owner, now, tokens_expire_by))
+    }
+
+    fn delete_personal_data<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime> {
+        self.through(self.store.delete_personal_data(owner, now, tokens_expire_by))
     }
 
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
@@ -184,8 +213,13 @@ impl TokenStore for Wire {
         self.through(self.store.shared_key(name, candidate))
     }
 
-    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
-        self.through(self.store.note_device(device, keep_until))
+    fn note_device<'a>(
+        &'a self,
+        device: &'a [u8; 32],
+        account: &'a [u8; 32],
+        keep_until: UnixTime,
+    ) -> Step<'a, ()> {
+        self.through(self.store.note_device(device, account, keep_until))
     }
 
     fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool> {

@@ -15,6 +15,7 @@ mod plans;
 mod processes;
 mod replays;
 mod server;
+mod sessions;
 mod stored_texts;
 
 use std::{

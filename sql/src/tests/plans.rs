@@ -14,9 +14,10 @@ use super::super::{
     token_store::{
         audit::{deleted_sql, insert_sql},
         private_tokens::page_sql,
+        session_list,
     },
 };
-use tower_bearer_issuing::store::{ListQuery, Page, SortBy};
+use tower_bearer_issuing::store::{ListQuery, Page, SessionQuery, SessionSortBy, SortBy};
 
 /// Returns every string in the source of this module that is a statement about its tables, and the statements that are
 /// built at run time.
@@ -42,13 +43,16 @@ fn statements(database: &Database) -> Vec<String> {
     assert!(all.iter().any(|text| text == LOOK_UP) && all.iter().any(|text| text == OLDEST));
     let count = all.len();
     all.retain(|text| !text.contains('{'));
-    // These five are added below.
-    assert_eq!(count - all.len(), 5, "a new text that is built at run time must be added below");
+    // These six are added below.
+    assert_eq!(count - all.len(), 6, "a new text that is built at run time must be added below");
     let search =
         database.sql_for(" AND instr(name_folded, $7) > 0", " AND strpos(name_folded, $7) > 0");
     let by_name = ListQuery::new().add_ordering(SortBy::Name, true);
     all.push(page_sql(&ListQuery::new(), search));
     all.push(page_sql(&by_name.with_page(Page::Last), ""));
+    let by_use = SessionQuery::new().add_ordering(SessionSortBy::LastUsedAt, true);
+    all.push(session_list::page_sql(&SessionQuery::new()));
+    all.push(session_list::page_sql(&by_use.with_page(Page::Last)));
     all.push(remove_sql(3));
     all.push(deleted_sql(3));
     all.push(insert_sql(2));
@@ -90,7 +94,7 @@ fn parameters(sql: &str) -> usize {
 }
 
 /// Many rows of many owners, sessions and dates. Few have expired, and most of the outbox is not in force.
-const MANY: [(&str, &str); 5] = [
+const MANY: [(&str, &str); 6] = [
     (
         "bearer_refresh_tokens (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at)",
         "BYTES('i'), BYTES(n), BYTES(n % 1000), BYTES(n % 7000), n, 1000000 + n, BYTES(n), 9223372036854775807",
@@ -98,6 +102,10 @@ const MANY: [(&str, &str); 5] = [
     (
         "bearer_private_tokens (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at)",
         "BYTES('i'), BYTES(n), BYTES(n % 1000), BYTES(n), 'a', 'a', n, 1000000 + n, BYTES(n), 9223372036854775807",
+    ),
+    (
+        "bearer_sessions (issuer, session_id, subject, created_at, last_used_at, expires_at)",
+        "BYTES('i'), BYTES(n), BYTES(n % 1000), n, n, 1000000 + n",
     ),
     (
         "bearer_denials (id, kind, issuer, name, starts_at, cut_off, keep_until)",
@@ -116,7 +124,7 @@ const MANY: [(&str, &str); 5] = [
 /// Further tables, which have few rows in practice. Here they have many, so that an index is useful.
 const MORE: [(&str, &str); 4] = [
     ("bearer_fleets (name, generation, count, hash, server)", "TEXT(n), 'g', 0, BYTES(n), 's'"),
-    ("bearer_known_devices (id, keep_until)", "BYTES(n), 1000000 + n"),
+    ("bearer_known_devices (id, account, keep_until)", "BYTES(n), BYTES(n % 7000), 1000000 + n"),
     ("bearer_secrets (name, value)", "TEXT(n), BYTES(n)"),
     (
         "bearer_audit (issuer, at, event, subject, details, keep_until)",
@@ -177,7 +185,9 @@ async fn sqlite_finds_all_rows_by_an_index() {
                 let is_scan = line.starts_with("SCAN bearer_") || line.starts_with("SCAN d ");
                 assert!(!is_scan && !line.ends_with("(issuer=?)"), "{sql}: {lines:#?}");
             }
-            let by_cut_off = lines.iter().any(|line| line.contains("issued_at>?"));
+            let by_cut_off = lines
+                .iter()
+                .any(|line| line.contains("issued_at>?") || line.contains("last_used_at>?"));
             assert!(by_cut_off || !is_about_all_of_an_owner(&sql), "{sql}: {lines:#?}");
         }
         analyze(&store).await;
@@ -186,7 +196,8 @@ async fn sqlite_finds_all_rows_by_an_index() {
 
 /// Tokens before the cut-off must cost nothing.
 fn is_about_all_of_an_owner(sql: &str) -> bool {
-    sql.contains("count(*)") && sql.contains("bearer_private_tokens")
+    sql.contains("count(*)")
+        && ["bearer_private_tokens", "bearer_sessions"].iter().any(|table| sql.contains(table))
 }
 
 #[tokio::test]
@@ -214,7 +225,8 @@ async fn postgres_finds_all_rows_by_an_index() {
             .map(|words| plan.lines().filter(|l| words.split('|').any(|w| l.contains(w))).count());
         assert_eq!(scans, conditions, "an index is read as a whole: {sql}: {plan}");
         assert!(!plan.contains("Index Cond: (issuer = $1)\n"), "{sql}: {plan}");
-        let by_cut_off = plan.contains("(issued_at > COALESCE(");
+        let by_cut_off = ["issued_at", "last_used_at"].map(|date| format!("({date} > COALESCE("));
+        let by_cut_off = by_cut_off.iter().any(|condition| plan.contains(condition));
         assert!(by_cut_off || !is_about_all_of_an_owner(&sql), "{sql}: {plan}");
     }
 }

@@ -3,8 +3,8 @@
 use serde_json::Value as Json;
 
 use super::{
-    audit::delete_events,
     cut_offs::{id_of_cut_off, lock_of_owner, revoke_owner},
+    personal_data::delete_personal_data,
     private_tokens::is_revoked,
 };
 use crate::{
@@ -18,7 +18,7 @@ use tower_bearer_issuing::{
     Account, AccountChange, AccountId, AccountOutcome, AccountPage, AccountQuery, AccountStore,
     AccountUpdate, ListedAccount, ManagedAccounts, NewAccount, StoredAccount, normalize_email,
     scopes::ScopeSet,
-    store::{LostScopes, Owner, Step},
+    store::{LostScopes, Step},
 };
 
 impl AccountStore for SqlStore {
@@ -233,8 +233,7 @@ async fn change(
     }
     let entry = revoke_owner(transaction, owner, update.now, update.tokens_expire_by).await?;
     if update.change == AccountChange::Delete {
-        delete_tokens(transaction, owner).await?;
-        delete_events(transaction, owner).await?;
+        delete_personal_data(transaction, owner).await?;
     }
     Ok(AccountOutcome::Changed(vec![entry]))
 }
@@ -308,17 +307,3 @@ const PRIVATE: &str = "
     WHERE issuer = $1 AND subject = $2 AND dies_at > $3 AND scopes <> ''
       AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)
     LIMIT $5";
-
-/// Deletes the tokens of an owner. They were revoked before, and the entry of that revocation stays.
-async fn delete_tokens(transaction: &mut Transaction, owner: &Owner) -> Result<(), Failure> {
-    for sql in DELETE_TOKENS {
-        let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
-        transaction.execute(sql, values).await?;
-    }
-    Ok(())
-}
-
-pub(crate) const DELETE_TOKENS: [&str; 2] = [
-    "DELETE FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2",
-    "DELETE FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2",
-];

@@ -3,7 +3,10 @@
 mod accounts;
 pub(crate) mod audit;
 mod cut_offs;
+mod paging;
+pub(crate) mod personal_data;
 pub(crate) mod private_tokens;
+pub(crate) mod session_list;
 mod sessions;
 
 use std::sync::Arc;
@@ -17,14 +20,14 @@ use super::{
 use tower_bearer::{UnixTime, revocation::RevocationEntry};
 use tower_bearer_issuing::store::{
     Called, Caller, Insertion, ListQuery, NewPrivateToken, NewSession, Owner, PrivateRotation,
-    PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, Step,
-    TokenStore, TokenUse,
+    PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, SessionPage,
+    SessionQuery, Step, TokenStore, TokenUse,
 };
 
 impl TokenStore for SqlStore {
     fn open_session<'a>(&'a self, new: &'a NewSession) -> Step<'a, Insertion<()>> {
         Box::pin(self.database.step(move |mut transaction| async move {
-            let answer = sessions::open(&mut transaction, &new.first).await?;
+            let answer = sessions::open(&mut transaction, new).await?;
             Ok((transaction, answer))
         }))
     }
@@ -110,6 +113,29 @@ impl TokenStore for SqlStore {
         }))
     }
 
+    fn list_sessions<'a>(
+        &'a self,
+        caller: &'a Caller,
+        query: &'a SessionQuery,
+        now: UnixTime,
+    ) -> Step<'a, Called<Option<SessionPage>>> {
+        Box::pin(async move { Ok(session_list::list(&self.database, caller, query, now).await?) })
+    }
+
+    fn revoke_session<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: i64,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, Called<Option<RevocationEntry>>> {
+        Box::pin(self.database.revoking_step(move |mut transaction| async move {
+            let answer =
+                session_list::revoke(&mut transaction, caller, id, now, tokens_expire_by).await?;
+            Ok((transaction, answer))
+        }))
+    }
+
     fn revoke_owner<'a>(
         &'a self,
         owner: &'a Owner,
@@ -119,6 +145,20 @@ impl TokenStore for SqlStore {
         Box::pin(self.database.revoking_step(move |mut transaction| async move {
             let entry =
                 cut_offs::revoke_owner(&mut transaction, owner, now, tokens_expire_by).await?;
+            Ok((transaction, entry.cut_off()))
+        }))
+    }
+
+    fn delete_personal_data<'a>(
+        &'a self,
+        owner: &'a Owner,
+        now: UnixTime,
+        tokens_expire_by: UnixTime,
+    ) -> Step<'a, UnixTime> {
+        Box::pin(self.database.step(move |mut transaction| async move {
+            let entry =
+                cut_offs::revoke_owner(&mut transaction, owner, now, tokens_expire_by).await?;
+            personal_data::delete_personal_data(&mut transaction, owner).await?;
             Ok((transaction, entry.cut_off()))
         }))
     }
@@ -148,9 +188,14 @@ impl TokenStore for SqlStore {
         }))
     }
 
-    fn note_device<'a>(&'a self, device: &'a [u8; 32], keep_until: UnixTime) -> Step<'a, ()> {
+    fn note_device<'a>(
+        &'a self,
+        device: &'a [u8; 32],
+        account: &'a [u8; 32],
+        keep_until: UnixTime,
+    ) -> Step<'a, ()> {
         Box::pin(self.database.step(move |mut transaction| async move {
-            note_device(&mut transaction, device, keep_until).await?;
+            note_device(&mut transaction, device, account, keep_until).await?;
             Ok((transaction, ()))
         }))
     }
@@ -180,17 +225,21 @@ const FIND_KEY: &str = "SELECT value FROM bearer_secrets WHERE name = $1";
 async fn note_device(
     transaction: &mut Transaction,
     device: &[u8; 32],
+    account: &[u8; 32],
     keep_until: UnixTime,
 ) -> Result<(), Failure> {
-    let values = vec![Value::Bytes(device.into()), Value::time(keep_until)];
+    let values =
+        vec![Value::Bytes(device.into()), Value::Bytes(account.into()), Value::time(keep_until)];
     transaction.execute(KEEP_DEVICE, values).await?;
     Ok(())
 }
 
 const KEEP_DEVICE: &str = "
-    INSERT INTO bearer_known_devices (id, keep_until) VALUES ($1, $2)
-    ON CONFLICT (id) DO UPDATE SET keep_until = excluded.keep_until
-    WHERE excluded.keep_until > bearer_known_devices.keep_until";
+    INSERT INTO bearer_known_devices (id, account, keep_until) VALUES ($1, $2, $3)
+    ON CONFLICT (id) DO UPDATE SET
+        account = excluded.account,
+        keep_until = CASE WHEN excluded.keep_until > bearer_known_devices.keep_until
+                          THEN excluded.keep_until ELSE bearer_known_devices.keep_until END";
 
 async fn knows_device(
     database: &Database,

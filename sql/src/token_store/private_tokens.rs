@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::cut_offs::{blocking_cut_off, id_of_cut_off, lock_of_owner};
+use super::{
+    cut_offs::{blocking_cut_off, id_of_cut_off, lock_of_owner},
+    paging,
+};
 use crate::{
     database::{Database, Transaction},
     entries::{EntryLookup, LOOK_UP, look_up, record},
@@ -13,8 +16,8 @@ use tower_bearer::{
     revocation::{Revocable, RevocationEntry, Verdict},
 };
 use tower_bearer_issuing::store::{
-    Called, Caller, Insertion, ListQuery, NewPrivateToken, Owner, Page, PrivateRotation,
-    PrivateToken, PrivateTokenPage, RotatedPrivateToken, SortBy, TokenUse, fold,
+    Called, Caller, Insertion, ListQuery, NewPrivateToken, Owner, PrivateRotation, PrivateToken,
+    PrivateTokenPage, RotatedPrivateToken, SortBy, TokenUse, fold,
 };
 
 pub(crate) async fn create(
@@ -180,7 +183,7 @@ const COUNT_VALID: &str = "
           AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)
         LIMIT $5) AS valid";
 
-fn of_owner<const N: usize>(owner: &Owner, more: [Value; N]) -> Vec<Value> {
+pub(super) fn of_owner<const N: usize>(owner: &Owner, more: [Value; N]) -> Vec<Value> {
     let mut values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
     values.extend(more);
     values
@@ -275,13 +278,8 @@ async fn page(
     now: UnixTime,
 ) -> Result<Option<PrivateTokenPage>, Failure> {
     let search = query.search.as_deref().map(fold);
-    let size = u64::from(query.page_size.max(1));
-    let before = match query.page {
-        Page::Number(number) => number.saturating_sub(1).saturating_mul(size),
-        Page::Last => 0,
-    };
-    let dates = [Value::time(now), id_of_cut_off(owner), Value::count(size), Value::count(before)];
-    let mut values = of_owner(owner, dates);
+    let mut values = of_owner(owner, [Value::time(now), id_of_cut_off(owner)]);
+    values.extend(paging::bounds(query.page, query.page_size));
     let search = match search {
         None => "",
         // PostgreSQL has no NUL in texts, so no name contains this text.
@@ -301,26 +299,20 @@ async fn page(
 
 /// `search` is a condition, or empty.
 pub(crate) fn page_sql(query: &ListQuery, search: &str) -> String {
-    let offset = match query.page {
-        Page::Number(_) => "$6",
-        // $6 is 0 here. It is in the statement because every parameter must be used.
-        Page::Last => {
-            "$6 + (SELECT CASE WHEN count(*) > 0 THEN (count(*) - 1) / $5 * $5 ELSE 0 END FROM found)"
-        }
+    let found = format!(
+        "SELECT id, name, issued_at, expires_at, last_used_at, scopes FROM bearer_private_tokens
+         WHERE issuer = $1 AND subject = $2 AND dies_at > $3
+           AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1){search}"
+    );
+    let column = |by: &SortBy| match by {
+        SortBy::Id => "id",
+        SortBy::Name => "name",
+        SortBy::ExpiresAt => "expires_at",
+        SortBy::CreatedAt => "issued_at",
+        SortBy::LastUsedAt => "last_used_at",
     };
-    let order = order(query);
-    format!(
-        "WITH found AS (
-             SELECT id, name, issued_at, expires_at, last_used_at, scopes FROM bearer_private_tokens
-             WHERE issuer = $1 AND subject = $2 AND dies_at > $3
-               AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1){search}
-         )
-         SELECT total.number, page.id, page.name, page.issued_at, page.expires_at, page.last_used_at,
-                page.scopes
-         FROM (SELECT count(*) AS number FROM found) AS total
-         LEFT JOIN (SELECT * FROM found ORDER BY {order} LIMIT $5 OFFSET {offset}) AS page ON 1 = 1
-         ORDER BY {order}"
-    )
+    let ordering = query.ordering.iter().map(|(by, descending)| (column(by), *descending));
+    paging::page_sql(&found, ordering, query.page)
 }
 
 /// Returns `None` for the row of an empty page, which has only the count.
@@ -330,32 +322,6 @@ fn read_token(row: &Row) -> Result<Option<PrivateToken>, Failure> {
     token.last_used_at = row.optional_time(5)?;
     token.scopes = row.scopes(6)?;
     Ok(Some(token))
-}
-
-/// Uses every column once. A repeated column would have no effect on the order, and this way a request cannot make the
-/// text long.
-fn order(query: &ListQuery) -> String {
-    let mut columns: Vec<&str> = Vec::new();
-    let mut order = String::new();
-    for (by, descending) in query.ordering.iter().chain([&(SortBy::Id, false)]) {
-        let column = match by {
-            SortBy::Id => "id",
-            SortBy::Name => "name",
-            SortBy::ExpiresAt => "expires_at",
-            SortBy::CreatedAt => "issued_at",
-            SortBy::LastUsedAt => "last_used_at",
-        };
-        if columns.contains(&column) {
-            continue;
-        }
-        if !columns.is_empty() {
-            order.push_str(", ");
-        }
-        columns.push(column);
-        order.push_str(column);
-        order.push_str(if *descending { " DESC NULLS LAST" } else { " ASC NULLS FIRST" });
-    }
-    order
 }
 
 /// Updates tokens in sorted order, so that two calls with the same tokens do not deadlock.

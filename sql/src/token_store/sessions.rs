@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::cut_offs::{blocking_cut_off, lock_of_owner, subject_of};
+use super::{
+    cut_offs::{blocking_cut_off, lock_of_owner, subject_of},
+    session_list,
+};
 use crate::{
     database::{Database, Transaction},
     entries::{EntryLookup, LOOK_UP, lock_of, revoke},
@@ -12,17 +15,21 @@ use tower_bearer::{
     UnixTime,
     revocation::{Revocable, RevocationEntry, StoreError},
 };
-use tower_bearer_issuing::store::{Insertion, NewRefreshToken, RefreshRotation, RefreshUse};
+use tower_bearer_issuing::store::{
+    Insertion, NewRefreshToken, NewSession, RefreshRotation, RefreshUse,
+};
 
 pub(super) async fn open(
     transaction: &mut Transaction,
-    first: &NewRefreshToken,
+    new: &NewSession,
 ) -> Result<Insertion<()>, Failure> {
+    let first = &new.first;
     transaction.lock(vec![lock_of_owner(&first.owner)]).await?;
     if let Some(cut_off) = blocking_cut_off(transaction, &first.owner, first.issued_at).await? {
         return Ok(Insertion::CutOff(cut_off));
     }
     insert(transaction, first).await?;
+    session_list::begin(transaction, new).await?;
     Ok(Insertion::Done(()))
 }
 
@@ -92,6 +99,7 @@ async fn rotate(
         ];
         transaction.execute(MARK_USED, values).await?;
         insert(transaction, successor).await?;
+        session_list::refreshed(transaction, successor).await?;
         return Ok(RefreshUse::Rotated);
     };
     if rotation.reuse_grace.as_secs() > 0

@@ -18,17 +18,17 @@ pub(super) async fn a_device_is_known_until_the_latest_time_that_was_noted<S: To
     let device = [7; 32];
     let knows = async |now| answered(bench.store.knows_device(&device, now).await);
     assert!(!knows(NOW).await);
-    answered(bench.store.note_device(&device, NOW + secs(10)).await);
-    answered(bench.store.note_device(&device, NOW + secs(5)).await);
+    answered(bench.store.note_device(&device, &[1; 32], NOW + secs(10)).await);
+    answered(bench.store.note_device(&device, &[1; 32], NOW + secs(5)).await);
     assert!(knows(NOW + secs(10)).await && !knows(NOW + secs(11)).await);
-    answered(bench.store.note_device(&device, NOW + secs(20)).await);
+    answered(bench.store.note_device(&device, &[1; 32], NOW + secs(20)).await);
     assert!(knows(NOW + secs(20)).await && !knows(NOW + secs(21)).await);
     assert!(!answered(bench.store.knows_device(&[8; 32], NOW).await), "and no other");
 }
 
 pub(super) async fn an_expired_device_is_swept_and_no_other<S: TokenStore>(bench: Bench<S>) {
     for n in 0..3 {
-        answered(bench.store.note_device(&[n; 32], NOW + secs(n.into())).await);
+        answered(bench.store.note_device(&[n; 32], &[1; 32], NOW + secs(n.into())).await);
     }
     assert_eq!(answered(bench.store.sweep(NOW + secs(2), 1).await), 1);
     assert_eq!(answered(bench.store.sweep(NOW + secs(2), 10).await), 1);

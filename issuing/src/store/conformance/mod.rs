@@ -17,6 +17,7 @@ mod devices;
 mod listing;
 mod private_token_steps;
 mod revocation_steps;
+mod session_list;
 mod session_steps;
 mod upkeep;
 
@@ -122,6 +123,17 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             private_tokens_that_have_ended_are_swept_before_they_expire,
             a_sweep_keeps_to_its_limit,
             the_latest_use_counts,
+        }
+        session_list {
+            a_session_is_listed_as_it_began_and_as_it_was_refreshed,
+            an_unknown_user_agent_is_none,
+            sessions_that_have_ended_are_not_listed,
+            a_session_ends_at_the_cut_off_of_its_owner,
+            a_session_expires_with_its_last_token,
+            sessions_are_ordered_and_paged,
+            nobody_reaches_the_session_of_another,
+            of_many_ends_of_a_session_at_once_one_succeeds,
+            personal_data_is_deleted_and_everything_revoked,
         }
         devices {
             all_processes_get_the_key_that_was_kept_first,

@@ -6,7 +6,7 @@ use super::{MemoryTokenStore, State, done};
 use crate::{
     Account, AccountChange, AccountOutcome, AccountPage, AccountQuery, AccountStore, AccountUpdate,
     ListedAccount, ManagedAccounts, NewAccount, StoredAccount, normalize_email,
-    store::{Caller, LostScopes, Owner, Step},
+    store::{Caller, LostScopes, Step},
 };
 use tower_bearer::revocation::RevocationEntry;
 
@@ -111,7 +111,7 @@ impl State {
             Ok(Revoke::Scopes(lost)) => self.revoke_scopes(update, lost),
         };
         if update.change == AccountChange::Delete {
-            self.delete_data(&update.owner);
+            self.delete_personal_data(&update.owner);
         }
         AccountOutcome::Changed(entries)
     }
@@ -139,13 +139,6 @@ impl State {
             Some(entries) => entries.into_iter().map(|entry| self.deny(entry)).collect(),
             None => vec![self.revoke_everything(update)],
         }
-    }
-
-    /// Deletes the tokens and the audit events of an owner. The tokens were revoked before.
-    fn delete_data(&mut self, owner: &Owner) {
-        self.refresh.sweep(usize::MAX, |row| row.token.owner == *owner);
-        self.private.sweep(usize::MAX, |row| row.token.owner == *owner);
-        self.audit.delete_of(owner);
     }
 }
 

@@ -65,6 +65,10 @@ impl RefreshRows {
         }
     }
 
+    pub(super) fn delete_of(&mut self, owner: &Owner) {
+        self.0.retain(|_, row| row.token.owner != *owner);
+    }
+
     /// The latest `issued_at` and the latest `expires_at` of these rows.
     pub(super) fn latest_of(&self, concerned: impl Fn(&NewRefreshToken) -> bool) -> [UnixTime; 2] {
         let rows = self.0.values().filter(|row| concerned(&row.token));
@@ -155,6 +159,12 @@ impl PrivateRows {
         if let Some(row) = self.named(issuer, id) {
             row.dies_at = row.dies_at.min(from);
         }
+    }
+
+    pub(super) fn delete_of(&mut self, owner: &Owner) {
+        self.rows.retain(|_, row| row.token.owner != *owner);
+        let rows = &self.rows;
+        self.by_name.retain(|_, id| rows.contains_key(id));
     }
 
     pub(super) fn touch(&mut self, issuer: &Arc<str>, id: &Arc<str>, at: UnixTime) {
