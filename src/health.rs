@@ -68,7 +68,7 @@ pub struct HealthChecks {
     parts: Vec<Arc<Part>>,
     requires_shared_parts: bool,
     clock: Arc<dyn Clock>,
-    last: Mutex<Option<(Moment, Shared<BoxFuture<'static, Arc<HealthReport>>>)>>,
+    last: Mutex<Option<(Moment, Run)>>,
 }
 
 struct Part {
@@ -81,6 +81,9 @@ enum Check {
     Own(CheckFunction),
     Shared(CheckFunction),
 }
+
+/// A run of all checks, which several probes drive.
+type Run = Shared<BoxFuture<'static, Arc<HealthReport>>>;
 
 type CheckFunction = Box<dyn Fn() -> BoxFuture<'static, PartResult> + Send + Sync>;
 
@@ -178,7 +181,7 @@ impl HealthChecks {
     }
 
     /// The run that answers a probe. If its probe goes away, other probes continue it.
-    fn current_run(&self) -> Shared<BoxFuture<'static, Arc<HealthReport>>> {
+    fn current_run(&self) -> Run {
         let now = Moment::of(&*self.clock);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((begin, run)) = &*last

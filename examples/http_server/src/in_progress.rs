@@ -91,6 +91,7 @@ impl HttpBody for Sending {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the clock of Tokio is paused")]
 mod tests {
     use tokio::time::{Instant, sleep};
 

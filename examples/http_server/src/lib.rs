@@ -145,6 +145,10 @@ fn http() -> Builder<TokioExecutor> {
     http
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the system does not report when a file handle is free"
+)]
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {

@@ -5,6 +5,7 @@
 
 #[path = "../../../../tests/common/mod.rs"]
 mod common;
+mod health;
 mod resource;
 mod server;
 mod step_up;

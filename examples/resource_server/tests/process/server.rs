@@ -41,7 +41,7 @@ pub(crate) fn example() -> Command {
 
 /// A running server. It is killed at the end of the test.
 pub(crate) struct Server {
-    process: Child,
+    pub(crate) process: Child,
     pub(crate) address: String,
     pub(crate) output: BufReader<std::process::ChildStdout>,
 }
