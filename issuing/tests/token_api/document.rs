@@ -274,6 +274,10 @@ async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() 
     drop(held);
 
     let refresh = json!({"refresh_token": ada.refresh});
+    // The calls that waited end first, so that they do not use up the limit of the subject.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
     for _ in 0..6 {
         let call = Call::new(Method::POST, password).token(Some(&ada.access));
         observed.see(password, call.json(&passwords("wrong")), "POST").await;
