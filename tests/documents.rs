@@ -275,16 +275,22 @@ fn is_setter(source: &str) -> bool {
 }
 
 /// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.
-const VALUES: [&str; 12] = [
+const VALUES: [&str; 18] = [
+    "Account",
     "AccountQuery",
     "AccountUpdate",
     "AuditQuery",
     "Caller",
+    "ClientInfo",
     "Fetched",
     "ListQuery",
     "NewPrivateToken",
+    "NewRefreshToken",
+    "NewSession",
+    "PrivateToken",
     "RefreshRotation",
     "RevocationEntry",
+    "SessionQuery",
     "StoreError",
     "TestIssuer",
     "TestToken",
