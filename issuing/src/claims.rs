@@ -6,7 +6,12 @@ use base64_simd::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use sha2::{Digest, Sha256};
-use tower_bearer::jws::{SigningFailed, SigningKey};
+
+use super::scopes::ScopeSet;
+use tower_bearer::{
+    UnixTime,
+    jws::{SigningFailed, SigningKey},
+};
 
 /// `typ` of access and private tokens (RFC 9068 section 2.1).
 pub(super) const ACCESS_TYP: &str = "at+jwt";
@@ -28,7 +33,49 @@ pub(super) enum TokenType {
     Refresh,
 }
 
-/// Serialized in this order, so that equal claims have equal text.
+/// What a token is for, with the claims that not every token has.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    Access {
+        scopes: &'a ScopeSet,
+        /// The time of the log-in. `None` if the session is older than this claim.
+        auth_time: Option<UnixTime>,
+    },
+    Private {
+        scopes: &'a ScopeSet,
+    },
+    Refresh {
+        auth_time: Option<UnixTime>,
+    },
+}
+
+impl Purpose<'_> {
+    pub(super) fn token_type(self) -> TokenType {
+        match self {
+            Self::Access { .. } => TokenType::Access,
+            Self::Private { .. } => TokenType::Private,
+            Self::Refresh { .. } => TokenType::Refresh,
+        }
+    }
+
+    /// `None` for a refresh token.
+    pub(super) fn scopes(&self) -> Option<&ScopeSet> {
+        match self {
+            Self::Access { scopes, .. } | Self::Private { scopes } => Some(scopes),
+            Self::Refresh { .. } => None,
+        }
+    }
+
+    pub(super) fn auth_time(self) -> Option<UnixTime> {
+        match self {
+            Self::Access { auth_time, .. } | Self::Refresh { auth_time } => auth_time,
+            Self::Private { .. } => None,
+        }
+    }
+}
+
+/// Serialized in this order, so that equal claims have equal text. The last four are optional. Earlier versions did not
+/// write them, and without them the text is the same as then.
 #[derive(Serialize)]
 pub(super) struct Claims<'a> {
     pub(super) iss: &'a str,
@@ -39,6 +86,14 @@ pub(super) struct Claims<'a> {
     pub(super) iat: u64,
     pub(super) exp: u64,
     pub(super) token_type: TokenType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) auth_time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) amr: Option<[&'static str; 1]>,
 }
 
 impl Claims<'_> {
@@ -86,6 +141,8 @@ pub(super) struct RefreshClaims {
     pub(super) iat: u64,
     pub(super) exp: u64,
     pub(super) token_type: TokenType,
+    /// Tokens of earlier versions have none.
+    pub(super) auth_time: Option<u64>,
 }
 
 /// An id of 144 random bits from the operating system, as 24 characters.

@@ -67,7 +67,9 @@ pub enum LogOutError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivateTokenError {
-    /// The Bearer token is not an access token of this issuer, or it has expired or was revoked: 401.
+    /// The Bearer token is not an access token of this issuer, or it has expired or was revoked, or its account is not
+    /// active: 401. The same for a private token that [may not](super::TokenIssuerBuilder::allow_private_token_management)
+    /// manage private tokens.
     #[error("the token is not a valid access token of this issuer")]
     NotAccess,
     /// The name is blank: 400.
@@ -88,6 +90,20 @@ pub enum PrivateTokenError {
         /// The operator's maximum lifetime.
         maximum: Duration,
     },
+    /// The expiry is later than that of the private token that makes the call: 400.
+    #[error("the expiry is later than that of the private token that makes the call")]
+    ExpiryAfterCaller,
+    /// A scope that the owner does not have, that the private token that makes the call does not have, or that the
+    /// operator does not allow: 400.
+    #[error(
+        "a scope is not available: expected scopes that the account has and this token may give"
+    )]
+    ScopeNotAvailable,
+    /// The private token that makes the call has fewer scopes than the one that it would rotate: 403.
+    #[error(
+        "the private token that makes the call lacks a scope of the token that it would rotate"
+    )]
+    MoreScopesThanCaller,
     /// The caller has as many private tokens as the operator allows: 400. For a rotation with an overlap, the limit is
     /// twice as many.
     #[error(

@@ -12,7 +12,7 @@ use self::verifying::Verifying;
 use super::{
     Accounts, ClientInfo, SigningKeys, TokenStore,
     audit::{AuditEvent, AuditKind, Origin, Recorder},
-    claims::{ACCESS_LIFETIME, Claims, ClaimsText, TokenType, token_type},
+    claims::{ACCESS_LIFETIME, Claims, ClaimsText, Purpose, TokenType, token_type},
     known_devices::KnownDevices,
     last_used::LastUsed,
     maintenance::over_by,
@@ -56,6 +56,9 @@ pub(super) struct IssuerParts {
     authenticator: Authenticator,
     /// For access tokens only.
     access_authenticator: Authenticator,
+    /// For access tokens, and for private tokens that may manage private tokens. `None` if the operator does not allow
+    /// such tokens.
+    manager_authenticator: Option<Authenticator>,
     audit: Recorder,
 }
 
@@ -74,6 +77,7 @@ struct Settings {
     max_private_tokens: u32,
     reuse_grace: Duration,
     known_device_retention: Duration,
+    allows_private_token_management: bool,
 }
 
 impl TokenIssuer {
@@ -156,15 +160,27 @@ impl TokenIssuer {
         BearerLayer::new(self.authenticator())
     }
 
-    /// Checks the caller of the router again, after it has sent its body. One of the two authenticators has accepted
-    /// the caller before.
+    /// Checks the caller of the router again, after it has sent its body, with the authenticator that has accepted it.
     pub(crate) async fn recheck(&self, caller: &Authenticated) -> Result<(), Rejection> {
-        match self.0.access_authenticator.recheck(caller).await {
-            Err(rejection) if rejection.kind() == RejectionKind::OtherVerifier => {
-                self.0.authenticator.recheck(caller).await
+        let mut outcome = self.0.access_authenticator.recheck(caller).await;
+        for other in [&self.0.authenticator, self.manager_authenticator()] {
+            match outcome {
+                Err(rejection) if rejection.kind() == RejectionKind::OtherVerifier => {
+                    outcome = other.recheck(caller).await;
+                }
+                decided => return decided,
             }
-            outcome => outcome,
         }
+        outcome
+    }
+
+    /// Accepts the tokens that may manage private tokens.
+    pub(crate) fn manager_authenticator(&self) -> &Authenticator {
+        self.0.manager_authenticator.as_ref().unwrap_or(&self.0.access_authenticator)
+    }
+
+    pub(super) fn allows_private_token_management(&self) -> bool {
+        self.0.settings.allows_private_token_management
     }
 
     /// Lets access tokens through, but not private tokens. Use it for paths that a leaked private token must not reach.
@@ -318,11 +334,20 @@ impl TokenIssuer {
     /// The token must have been verified under this issuer's own [`policy`](Self::policy). Another policy can have the
     /// same issuer name and other keys.
     pub(super) fn caller<C>(&self, access: &Authenticated<C>) -> Option<Caller> {
+        self.caller_of_type(TokenType::Access, access)
+    }
+
+    /// Like [`caller`](Self::caller), for a token of this type.
+    pub(super) fn caller_of_type<C>(
+        &self,
+        expected: TokenType,
+        access: &Authenticated<C>,
+    ) -> Option<Caller> {
         let claims = access.registered();
-        let is_access = self.0.verifying.policy.has_accepted(access)
-            && token_type(claims.as_json()) == Some(TokenType::Access)
+        let is_valid = self.0.verifying.policy.has_accepted(access)
+            && token_type(claims.as_json()) == Some(expected)
             && self.now() < claims.expires_at();
-        if !is_access {
+        if !is_valid {
             return None;
         }
         let owner = self.owner(claims.subject()?);
@@ -353,7 +378,7 @@ impl TokenIssuer {
 
     pub(super) fn claims(
         &self,
-        token_type: TokenType,
+        purpose: Purpose<'_>,
         owner: &Owner,
         [jti, sid]: [&str; 2],
         times: [UnixTime; 2],
@@ -361,7 +386,27 @@ impl TokenIssuer {
         let aud = &*self.0.verifying.audience;
         let (iss, sub) = (&*owner.issuer, &*owner.subject);
         let [iat, exp] = times.map(UnixTime::as_secs);
-        Claims { iss, sub, aud, jti, sid, iat, exp, token_type }.to_text().map_err(no_signature)
+        let token_type = purpose.token_type();
+        let scope = purpose.scopes().filter(|scopes| !scopes.is_empty()).map(ToString::to_string);
+        let client_id = purpose.scopes().map(|_| &*self.0.verifying.client_id);
+        let auth_time = purpose.auth_time().map(UnixTime::as_secs);
+        // Every log-in is by a password (RFC 8176 section 2).
+        let amr = (token_type == TokenType::Access).then_some(["pwd"]);
+        let claims = Claims {
+            iss,
+            sub,
+            aud,
+            jti,
+            sid,
+            iat,
+            exp,
+            token_type,
+            scope,
+            client_id,
+            auth_time,
+            amr,
+        };
+        claims.to_text().map_err(no_signature)
     }
 
     pub(super) fn sign(&self, claims: &ClaimsText, typ: &str) -> Result<String, StoreError> {
@@ -426,5 +471,8 @@ impl tower_bearer::telemetry::MetricSource for TokenIssuer {
     fn report(&self, metrics: &mut tower_bearer::telemetry::Metrics) {
         self.authenticator().report(metrics);
         self.0.access_authenticator.report(metrics);
+        if let Some(authenticator) = &self.0.manager_authenticator {
+            authenticator.report(metrics);
+        }
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! 1. **Access tokens live for one hour.** A private token lives until the expiry that its owner chose. The operator
 //!    sets the lifetime of refresh tokens. The kinds never mix: refresh tokens have another `typ`, each kind has its
-//!    `token_type`, and calls that manage tokens accept only access tokens.
+//!    `token_type`, and calls that manage tokens accept only access tokens, unless the operator
+//!    [allows more](TokenIssuerBuilder::allow_private_token_management).
 //! 2. **Ids are random**: 144 bits from the operating system for `jti` and `sid`. Each private token has its own `sid`,
 //!    so a log-out does not end it.
 //! 3. **Tokens are not stored**, only the SHA-256 of their claims.
@@ -92,6 +93,7 @@ mod last_used;
 mod lost_scopes;
 mod maintenance;
 mod managed_accounts;
+mod managing;
 mod new_passwords;
 mod passwords;
 mod private_tokens;

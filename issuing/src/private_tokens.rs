@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     ListQuery, PrivateToken, PrivateTokenError, PrivateTokenPage, TokenIssuer,
     audit::AuditKind,
-    claims::{ACCESS_TYP, ClaimsText, TokenType, private_id, random_id},
+    claims::{ACCESS_TYP, ClaimsText, Purpose, private_id, random_id},
     issuer::{MayHaveRevoked, no_signature},
-    store::{
-        Called, Caller, Insertion, NewPrivateToken, Owner, PrivateRotation, RotatedPrivateToken,
-    },
+    managing::Manager,
+    scopes::ScopeSet,
+    store::{Called, Insertion, NewPrivateToken, Owner, PrivateRotation, RotatedPrivateToken},
 };
 use tower_bearer::{Authenticated, UnixTime};
 
@@ -33,7 +33,8 @@ impl fmt::Debug for CreatedPrivateToken {
 }
 
 impl TokenIssuer {
-    /// Creates a private token that expires at `expires_at`. White space around the name is removed.
+    /// Creates a private token that expires at `expires_at`. White space around the name is removed. The token has all
+    /// scopes of its owner, except the [reserved](super::scopes::RESERVED) ones.
     ///
     /// # Errors
     /// See [`PrivateTokenError`]. No token is kept then.
@@ -43,12 +44,39 @@ impl TokenIssuer {
         name: &str,
         expires_at: UnixTime,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
-        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        self.create(access, name, expires_at, None).await
+    }
+
+    /// Like [`create_private_token`](Self::create_private_token), with these scopes. The owner must have them now.
+    ///
+    /// # Errors
+    /// See [`PrivateTokenError`]. No token is kept then.
+    pub async fn create_private_token_with_scopes<C>(
+        &self,
+        access: &Authenticated<C>,
+        name: &str,
+        expires_at: UnixTime,
+        scopes: &ScopeSet,
+    ) -> Result<CreatedPrivateToken, PrivateTokenError> {
+        self.create(access, name, expires_at, Some(scopes)).await
+    }
+
+    async fn create<C>(
+        &self,
+        access: &Authenticated<C>,
+        name: &str,
+        expires_at: UnixTime,
+        scopes: Option<&ScopeSet>,
+    ) -> Result<CreatedPrivateToken, PrivateTokenError> {
+        let manager = self.manager(access).await?;
         let name = checked_name(name)?;
         self.check_expiry(expires_at)?;
+        manager.check_expiry(expires_at)?;
+        let scopes = self.scopes_for_new(&manager, scopes).await?;
+        let caller = manager.caller;
         let mut date = self.date();
         loop {
-            let new = self.new_private(&caller.owner, name, date.iat, expires_at)?;
+            let new = self.new_private(&caller.owner, name, [date.iat, expires_at], &scopes)?;
             match done(self.store().create_private(&caller, &new.record).await?)? {
                 Insertion::Done(token) => {
                     self.record(AuditKind::TokenCreated, |event| {
@@ -74,12 +102,13 @@ impl TokenIssuer {
         access: &Authenticated<C>,
         query: &ListQuery,
     ) -> Result<PrivateTokenPage, PrivateTokenError> {
-        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        let caller = self.manager(access).await?.caller;
         let page = self.store().list_private(&caller, query, self.now()).await?;
         done(page)?.ok_or(PrivateTokenError::InvalidPage)
     }
 
-    /// Creates a new private token with the same name. The old token ends at once, or after `overlap`. The overlap is
+    /// Creates a new private token with the same name, and with the scopes of the old one that the owner still has. The
+    /// old token ends at once, or after `overlap`. The overlap is
     /// at most the operator's maximum (one day by default), and the old token never outlives its own expiry. During the
     /// overlap the list still shows the old token, with its original expiry.
     ///
@@ -98,24 +127,30 @@ impl TokenIssuer {
         expires_at: UnixTime,
         overlap: Duration,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
-        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        let manager = self.manager(access).await?;
         self.check_expiry(expires_at)?;
+        manager.check_expiry(expires_at)?;
         let overlap = overlap.min(self.max_overlap());
         let issuer = self.clone();
-        self.to_the_end(async move { issuer.rotate(&caller, id, expires_at, overlap).await }).await
+        self.to_the_end(async move { issuer.rotate(&manager, id, expires_at, overlap).await }).await
     }
 
     async fn rotate(
         &self,
-        caller: &Caller,
+        manager: &Manager,
         id: i64,
         exp: UnixTime,
         overlap: Duration,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
+        let caller = &manager.caller;
+        // The scopes of a token never change, so they may be read before the step.
+        let old = done(self.store().find_private(caller, id, self.now()).await?)?;
+        let old = old.ok_or(PrivateTokenError::NotFound)?;
+        let scopes = self.scopes_after_rotation(manager, &old.scopes).await?;
         let mut date = self.date();
         loop {
             let now = self.now();
-            let new = self.new_private(&caller.owner, "", date.iat, exp)?;
+            let new = self.new_private(&caller.owner, "", [date.iat, exp], &scopes)?;
             let dies_at = now + overlap;
             let rotation = RotatedPrivateToken::new(id, new.record, dies_at, now);
             match done(self.store().rotate_private(caller, &rotation).await?)? {
@@ -146,7 +181,7 @@ impl TokenIssuer {
         access: &Authenticated<C>,
         id: i64,
     ) -> Result<(), PrivateTokenError> {
-        let caller = self.caller(access).ok_or(PrivateTokenError::NotAccess)?;
+        let caller = self.manager(access).await?.caller;
         let issuer = self.clone();
         self.to_the_end(async move {
             let denial = issuer.store().revoke_private(&caller, id, issuer.now()).await?;
@@ -181,17 +216,18 @@ impl TokenIssuer {
         &self,
         owner: &Owner,
         name: &str,
-        iat: UnixTime,
-        exp: UnixTime,
+        [iat, exp]: [UnixTime; 2],
+        scopes: &ScopeSet,
     ) -> Result<Private, PrivateTokenError> {
         // If there is a cut-off of the current second, the token is dated a second later.
         if exp <= iat {
             return Err(PrivateTokenError::ExpiryPast);
         }
         let (jti, sid) = (private_id().map_err(no_signature)?, random_id().map_err(no_signature)?);
-        let claims = self.claims(TokenType::Private, owner, [&jti, &sid], [iat, exp])?;
+        let claims = self.claims(Purpose::Private { scopes }, owner, [&jti, &sid], [iat, exp])?;
         let hash = claims.hash();
         let record = NewPrivateToken::new(owner.clone(), jti, sid, name, [iat, exp], hash)
+            .with_scopes(scopes.clone())
             .with_quota(self.max_private_tokens().into());
         Ok(Private { claims, record })
     }

@@ -7,12 +7,13 @@ use super::{
     TokenIssuer,
     audit::{AuditEvent, AuditKind},
     claims::{
-        ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, REFRESH_TYP, RefreshClaims, TokenType, random_id,
-        sha256,
+        ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, Purpose, REFRESH_TYP, RefreshClaims, TokenType,
+        random_id, sha256,
     },
     issuer::{MayHaveRevoked, no_signature},
     normalize_email,
     revoking::subject,
+    scopes::ScopeSet,
     store::{Insertion, NewRefreshToken, NewSession, Owner, RefreshRotation, RefreshUse},
     throttle::Attempt,
 };
@@ -147,6 +148,9 @@ impl TokenIssuer {
     /// 2. The cut-off is written before the session. Then `was_cut_off_since` finds it, if clocks differ by less than
     ///    the leeway. The credentials are checked once more, which is after the change. The session's date is later
     ///    than that cut-off, so a user with the right password can log in within the same second.
+    ///
+    /// The access token has the scopes that the account has after the session was stored. A change of the scopes that
+    /// comes later finds the session, and revokes the access token.
     async fn open(
         &self,
         credentials: &Credentials,
@@ -155,14 +159,18 @@ impl TokenIssuer {
         begun: UnixTime,
     ) -> Result<Login, LoginError> {
         let owner = self.owner(&account.subject);
-        let session = self.open_session(&owner, client).await?;
+        let session = self.open_session(&owner, client, begun).await?;
         if self.was_cut_off_since(begun, &owner).await? {
             account = self.authenticate(credentials, AuditKind::LoginFailed).await?;
             if account.subject != owner.subject {
                 return Err(self.login_failed(Some(owner.subject)));
             }
         }
-        let tokens = self.pair(&session)?;
+        let Some(now) = self.active_account(&owner.subject).await? else {
+            return Err(self.login_failed(Some(owner.subject)));
+        };
+        account.scopes = now.scopes;
+        let tokens = self.pair(&session, &account.scopes)?;
         self.record(AuditKind::LoginSucceeded, |event| describe(event, &session.record));
         Ok(Login { account, tokens })
     }
@@ -252,9 +260,10 @@ impl TokenIssuer {
             return Err(RefreshError::NotValid);
         }
         let owner = self.owner(&used.sub);
+        let auth_time = used.auth_time.map(UnixTime::from_secs);
         // If clocks differ, the successor must not have an earlier date than the used token. Otherwise a cut-off could
         // lie between the two.
-        let successor = self.new_refresh(&owner, &used.sid, now.max(iat))?;
+        let successor = self.new_refresh(&owner, &used.sid, now.max(iat), auth_time)?;
         let ends_by = self.session_ends_by(now);
         let rotation =
             RefreshRotation::new(used.jti, used_hash, successor.record.clone(), now, ends_by)
@@ -278,15 +287,16 @@ impl TokenIssuer {
         });
         let next = match step.await? {
             RefreshUse::Rotated => successor,
-            RefreshUse::Repeated(record) => self.again(record)?.ok_or(RefreshError::NotValid)?,
+            RefreshUse::Repeated(record) => {
+                self.again(record, auth_time)?.ok_or(RefreshError::NotValid)?
+            }
             RefreshUse::Reused => return Ok(Used::Reused),
             RefreshUse::Unknown | RefreshUse::Revoked => return Err(RefreshError::NotValid),
         };
-        // The account may have been closed since the first check, and its tokens may not have been revoked.
-        if self.active_account(&owner.subject).await?.is_none() {
-            return Err(RefreshError::NotValid);
-        }
-        Ok(Used::Renewed(self.pair(&next)?))
+        // The account may have been closed since the first check, and its tokens may not have been revoked. It may also
+        // have lost scopes before the store knew of the new access token.
+        let account = self.active_account(&owner.subject).await?.ok_or(RefreshError::NotValid)?;
+        Ok(Used::Renewed(self.pair(&next, &account.scopes)?))
     }
 
     fn record_use(&self, outcome: &RefreshUse, token: &NewRefreshToken) {
@@ -340,11 +350,12 @@ impl TokenIssuer {
         &self,
         owner: &Owner,
         client: &ClientInfo,
+        auth_time: UnixTime,
     ) -> Result<Refresh, StoreError> {
         let sid = random_id().map_err(no_signature)?;
         let mut date = self.date();
         loop {
-            let first = self.new_refresh(owner, &sid, date.iat)?;
+            let first = self.new_refresh(owner, &sid, date.iat, Some(auth_time))?;
             let new = NewSession::new(first.record.clone()).with_user_agent(client.user_agent());
             match self.store().open_session(&new).await? {
                 Insertion::Done(()) => return Ok(first),
@@ -360,30 +371,41 @@ impl TokenIssuer {
         Revocable::session(self.name(), sid)
     }
 
-    fn new_refresh(&self, owner: &Owner, sid: &str, iat: UnixTime) -> Result<Refresh, StoreError> {
+    fn new_refresh(
+        &self,
+        owner: &Owner,
+        sid: &str,
+        iat: UnixTime,
+        auth_time: Option<UnixTime>,
+    ) -> Result<Refresh, StoreError> {
         let jti = random_id().map_err(no_signature)?;
         let exp = iat + self.refresh_lifetime();
-        let claims = self.claims(TokenType::Refresh, owner, [&jti, sid], [iat, exp])?;
+        let purpose = Purpose::Refresh { auth_time };
+        let claims = self.claims(purpose, owner, [&jti, sid], [iat, exp])?;
         let record = NewRefreshToken::new(owner.clone(), jti, sid, iat, exp, claims.hash())
             .with_access_token_id(random_id().map_err(no_signature)?);
-        Ok(Refresh { claims, record })
+        Ok(Refresh { claims, record, auth_time })
     }
 
     /// Restores a refresh token that was issued before, from its stored record. The claims are the same, and will get a
     /// new signature. `None` if the issuer would write other claims now.
-    fn again(&self, record: NewRefreshToken) -> Result<Option<Refresh>, StoreError> {
+    fn again(
+        &self,
+        record: NewRefreshToken,
+        auth_time: Option<UnixTime>,
+    ) -> Result<Option<Refresh>, StoreError> {
         let ids = [&*record.token_id, &*record.session_id];
         let times = [record.issued_at, record.expires_at];
-        let claims = self.claims(TokenType::Refresh, &record.owner, ids, times)?;
-        Ok((claims.hash() == record.hash).then_some(Refresh { claims, record }))
+        let claims = self.claims(Purpose::Refresh { auth_time }, &record.owner, ids, times)?;
+        Ok((claims.hash() == record.hash).then_some(Refresh { claims, record, auth_time }))
     }
 
     /// Signs a refresh token and an access token of the same session.
     ///
     /// Both have the date that the store compared with the subject's cut-off. With a later date they could escape a
     /// cut-off that was written in between.
-    fn pair(&self, refresh: &Refresh) -> Result<TokenPair, StoreError> {
-        let Refresh { claims, record } = refresh;
+    fn pair(&self, refresh: &Refresh, scopes: &ScopeSet) -> Result<TokenPair, StoreError> {
+        let Refresh { claims, record, auth_time } = refresh;
         let jti = match &record.access_token_id {
             Some(id) => Arc::clone(id),
             // A repeat of a token that an earlier version issued.
@@ -392,7 +414,8 @@ impl TokenIssuer {
         let iat = record.issued_at;
         let exp = iat + ACCESS_LIFETIME;
         let ids = [&*jti, &*record.session_id];
-        let access = self.claims(TokenType::Access, &record.owner, ids, [iat, exp])?;
+        let purpose = Purpose::Access { scopes, auth_time: *auth_time };
+        let access = self.claims(purpose, &record.owner, ids, [iat, exp])?;
         Ok(TokenPair {
             access_token: self.sign(&access, ACCESS_TYP)?,
             refresh_token: self.sign(claims, REFRESH_TYP)?,
@@ -427,6 +450,8 @@ enum Used {
 struct Refresh {
     claims: ClaimsText,
     record: NewRefreshToken,
+    /// The time of the log-in. `None` if the session is older than this claim.
+    auth_time: Option<UnixTime>,
 }
 
 fn describe(event: &mut AuditEvent, token: &NewRefreshToken) {

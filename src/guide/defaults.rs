@@ -123,6 +123,10 @@
 //! | reading audit events with the operator API | not possible | the API cannot know where the events are | `tower_bearer_issuing::TokenApi::with_audit_log` |
 //! | private tokens of a subject | 1 000 that are valid at once; one more is 400 | a stolen log-in must not fill the database | `tower_bearer_issuing::TokenIssuerBuilder::with_max_private_tokens` |
 //! | new private tokens | 30 at once for a subject, then one in 10 seconds | each writes a row that stays | `tower_bearer_issuing::TokenApi::with_private_token_rate` |
+//! | scopes of a private token | those that its owner has, except `private_tokens`, `introspect` and `tokens:admin` | existing clients do not name scopes, and a token that can do more than its use requires must be asked for | `POST private_tokens/` with `scopes` |
+//! | private tokens that manage private tokens | rejected | a leaked private token must not give others | `tower_bearer_issuing::TokenIssuerBuilder::allow_private_token_management` |
+//! | `client_id` | the issuer's name | RFC 9068 section 2.2 requires it, and the client is the issuer's own log-in | `tower_bearer_issuing::TokenIssuerBuilder::with_client_id` |
+//! | the answer to a log-in | has the field names of the API that the router replaces | | `tower_bearer_issuing::TokenApi::with_login_response` |
 //! | the address of the client, by which log-ins are limited | that of the connection | a client can write any header itself | `tower_bearer_issuing::TokenApi::with_peer_address` |
 //! | links | begin with `http` and the request's host | | `tower_bearer_issuing::TokenApi::with_public_url` |
 //! | scopes in the issuer's metadata | `introspect` and `tokens:admin` | the API requires these; only you know the others | `tower_bearer_issuing::TokenApi::with_supported_scopes` |

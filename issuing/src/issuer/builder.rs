@@ -32,6 +32,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 pub struct TokenIssuerBuilder {
     name: Arc<str>,
     audience: Arc<str>,
+    client_id: Arc<str>,
     keys: SigningKeys,
     store: Arc<dyn TokenStore>,
     accounts: Arc<dyn Accounts>,
@@ -52,6 +53,7 @@ impl TokenIssuerBuilder {
         accounts: Arc<dyn Accounts>,
     ) -> Self {
         Self {
+            client_id: Arc::clone(&name),
             name,
             audience,
             keys,
@@ -69,6 +71,7 @@ impl TokenIssuerBuilder {
                 max_private_tokens: 1000,
                 reuse_grace: Duration::ZERO,
                 known_device_retention: 90 * DAY,
+                allows_private_token_management: false,
             },
         }
     }
@@ -113,6 +116,31 @@ impl TokenIssuerBuilder {
     /// Sets the clock. Default: [`SystemClock`]. Give the store the same clock.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets `client_id` (RFC 9068 section 2.2) of access and private tokens: which client asked for the token. All
+    /// clients of this issuer have the same. Default: the issuer's name, because the client is the issuer's own log-in.
+    /// No subject should have the same text (RFC 9068 section 5).
+    pub fn with_client_id(mut self, client_id: impl Into<Arc<str>>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
+    /// Lets private tokens with the scope [`private_tokens`](crate::scopes::PRIVATE_TOKENS) manage the private tokens
+    /// of their owner: create, list, rotate and revoke. Default: only access tokens can, and no private token is created
+    /// with this scope.
+    ///
+    /// Allow it for automation that cannot log in. A leaked token with this scope can list and revoke all private tokens
+    /// of its owner. It can gain little:
+    ///
+    /// 1. Its owner must have the scope, too. Without it, the token manages nothing.
+    /// 2. A token that it creates cannot have a scope that it lacks. It cannot rotate a token that has one.
+    /// 3. A token that it creates or rotates cannot expire later than it does. So it cannot extend its own power.
+    /// 4. It cannot log out, revoke all tokens or change the password. Once it is rotated, it manages nothing, even
+    ///    during the overlap.
+    pub fn allow_private_token_management(mut self) -> Self {
+        self.settings.allows_private_token_management = true;
         self
     }
 
@@ -211,6 +239,7 @@ impl TokenIssuerBuilder {
             max_private_tokens,
             reuse_grace,
             known_device_retention,
+            allows_private_token_management,
         } = self.settings;
         let lifetimes = Duration::from_secs(1)..=MAX_LIFETIME;
         if !lifetimes.contains(&refresh_lifetime) {
@@ -244,6 +273,9 @@ impl TokenIssuerBuilder {
             self.audit_retention,
             self.audit_sink,
         );
+        if self.client_id != self.name && !is_client_id(&self.client_id) {
+            return Err(ConfigError::OutOfRange("client id, 1 or more visible ASCII characters"));
+        }
         let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
         let known_devices = KnownDevices::new(name, clock, known_device_retention);
         let revocation = RevocationCache::new(Arc::clone(&self.store), self.revocation_bound)
@@ -254,12 +286,16 @@ impl TokenIssuerBuilder {
             policy: policy(&self.name, &self.audience, &self.keys, longest_lifetime),
             name: self.name,
             audience: self.audience,
+            client_id: self.client_id,
             keys: self.keys,
             clock: Arc::clone(&self.clock),
             longest_lifetime,
             revocation,
         };
         let [authenticator, access_authenticator] = verifying.authenticators()?;
+        let manager_authenticator = allows_private_token_management
+            .then(|| verifying.manager_authenticator())
+            .transpose()?;
         let parts = IssuerParts {
             start: Moment::of(&*self.clock),
             verifying,
@@ -275,10 +311,16 @@ impl TokenIssuerBuilder {
             maintenance: BackgroundTask::new("maintenance of the token issuer"),
             authenticator,
             access_authenticator,
+            manager_authenticator,
             audit,
         };
         Ok(TokenIssuer(Arc::new(parts), Origin::default()))
     }
+}
+
+/// RFC 6749 appendix A.1.
+fn is_client_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 impl fmt::Debug for TokenIssuerBuilder {

@@ -8,16 +8,21 @@ use crate::{
     SigningKeys,
     claims::{ACCESS_TYP, TokenType, is_private_id, token_type},
     last_used::LastUsed,
+    scopes::PRIVATE_TOKENS,
 };
 use tower_bearer::{
     Authenticator, AuthenticatorBuilder, CheckError, ConfigError, Issuer, RevocationCache,
     VerifiedToken, claims::Clock,
 };
 
+/// In bytes. Few calls use these tokens, so a small cache is enough.
+const SMALL_CACHE: u64 = 1024 * 1024;
+
 /// The parts that verify tokens. Signing uses some of them too.
 pub(super) struct Verifying {
     pub(super) name: Arc<str>,
     pub(super) audience: Arc<str>,
+    pub(super) client_id: Arc<str>,
     /// Built once. Its number distinguishes this issuer's tokens from others.
     pub(super) policy: Issuer,
     pub(super) keys: SigningKeys,
@@ -65,14 +70,28 @@ impl Verifying {
             })
     }
 
+    /// An authenticator for access tokens, and for private tokens that may manage private tokens.
+    pub(super) fn manager_authenticator(&self) -> Result<Authenticator, ConfigError> {
+        self.authenticator_builder()
+            .with_token_cache_capacity(SMALL_CACHE)
+            .add_pure_check(|token: &VerifiedToken| match kind_of(token) {
+                Some(TokenType::Access) => Ok(()),
+                Some(TokenType::Private)
+                    if token.registered().scopes().contains(PRIVATE_TOKENS) =>
+                {
+                    Ok(())
+                }
+                _ => Err(CheckError::Rejected),
+            })
+            .build()
+    }
+
     /// One authenticator for access and private tokens, and one for access tokens only.
     pub(super) fn authenticators(&self) -> Result<[Authenticator; 2], ConfigError> {
-        // Few calls use these tokens, so a small cache is enough.
-        const ACCESS_CACHE: u64 = 1024 * 1024;
         let both = self.authenticator_builder().build()?;
         let access = self
             .authenticator_builder()
-            .with_token_cache_capacity(ACCESS_CACHE)
+            .with_token_cache_capacity(SMALL_CACHE)
             .add_pure_check(|token| match kind_of(token) {
                 Some(TokenType::Access) => Ok(()),
                 _ => Err(CheckError::Rejected),

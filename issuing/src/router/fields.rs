@@ -18,6 +18,7 @@ const NULL: &str = "This field may not be null.";
 const BLANK: &str = "This field may not be blank.";
 const NUL: &str = "Null characters are not allowed.";
 const NOT_A_STRING: &str = "Not a valid string.";
+const NOT_A_LIST: &str = "Expected a list of items.";
 const NOT_AN_INTEGER: &str = "A valid integer is required.";
 const NEGATIVE: &str = "Ensure this value is greater than or equal to 0.";
 
@@ -68,6 +69,14 @@ pub(super) trait FieldType: Sized {
 
     fn from_integer(_: u64) -> Result<Self, &'static str> {
         Err(Self::WRONG_TYPE)
+    }
+
+    /// Reads an array. This must read every element.
+    fn from_array<'de, A: SeqAccess<'de>>(
+        mut elements: A,
+    ) -> Result<Result<Self, &'static str>, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Err(Self::WRONG_TYPE))
     }
 
     /// Reads a number that is negative, larger than a `u64`, or written with a point or an exponent.
@@ -133,6 +142,28 @@ impl FieldType for u64 {
     }
 }
 
+/// An array of texts, of which the first wrong one counts.
+impl FieldType for Vec<String> {
+    const WRONG_TYPE: &'static str = NOT_A_LIST;
+
+    fn from_array<'de, A: SeqAccess<'de>>(
+        mut elements: A,
+    ) -> Result<Result<Self, &'static str>, A::Error> {
+        let mut texts = Ok(Self::new());
+        while let Some(element) = elements.next_element::<Field<String>>()? {
+            texts = match (texts, element) {
+                (Ok(mut texts), Field::Value(text)) => {
+                    texts.push(text);
+                    Ok(texts)
+                }
+                (Ok(_), Field::Wrong(message)) => Err(message),
+                (texts, _) => texts,
+            };
+        }
+        Ok(texts)
+    }
+}
+
 impl<'de, T: FieldType> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FieldVisitor(PhantomData))
@@ -183,9 +214,8 @@ impl<'de, T: FieldType> Visitor<'de> for FieldVisitor<T> {
         Ok(Field::Wrong(T::WRONG_TYPE))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Field<T>, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::Wrong(T::WRONG_TYPE))
+    fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<Field<T>, A::Error> {
+        Self::field(T::from_array(elements)?)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Field<T>, A::Error> {

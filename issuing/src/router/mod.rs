@@ -4,7 +4,9 @@
 //! 2. **Private tokens, sessions, `revoke_all/`, `logout/` and `password/` accept access tokens only.** Every other
 //!    request gets the answer of [`TokenIssuer::access_layer`], before the method and the body are checked. The token is
 //!    checked again after the body was read, and the store checks it in the same step in which it writes. A token that
-//!    was revoked or has expired in the meantime changes nothing.
+//!    was revoked or has expired in the meantime changes nothing. If the operator
+//!    [allows it](crate::TokenIssuerBuilder::allow_private_token_management), private tokens with the scope
+//!    `private_tokens` can manage private tokens, too.
 //! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](tower_bearer::json). The router
 //!    answers 413 to a longer body, 415 to another media type, and 400 to malformed JSON. An empty body counts as an
 //!    object without members. Unknown members are ignored. The bodies of `revoke/` and `introspect/` are forms, with
@@ -80,6 +82,7 @@ mod form;
 mod jwks;
 mod limits;
 mod list_request;
+mod login_response;
 mod metadata;
 #[cfg(feature = "openapi")]
 mod openapi;
@@ -111,6 +114,7 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, USER_AGENT, WWW_AUTHENTICATE},
     request::Parts,
 };
+use serde_json::Value;
 use tower_layer::Layer as _;
 
 use self::{
@@ -119,7 +123,7 @@ use self::{
     responses::{ApiError, Rejected},
 };
 use super::{
-    ClientInfo, TokenIssuer,
+    ClientInfo, Login, TokenIssuer,
     rate::Limit,
     scopes::{INTROSPECT, TOKENS_ADMIN},
 };
@@ -133,12 +137,17 @@ pub struct TokenApi {
     layer: BearerLayer,
     /// Accepts private tokens, too.
     introspection_layer: BearerLayer,
+    /// Accepts the tokens that may manage private tokens.
+    managers: BearerLayer,
+    login_response: Option<Arc<LoginResponse>>,
     public_url: Option<PublicUrl>,
     /// For the metadata.
     supported_scopes: Vec<String>,
     peer_address: Arc<PeerAddress>,
     limits: SubjectLimits,
 }
+
+type LoginResponse = dyn Fn(&Login) -> Value + Send + Sync;
 
 type PeerAddress = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
@@ -150,6 +159,9 @@ impl TokenApi {
             // A client chooses its content type, but no route here is gRPC.
             layer: issuer.access_layer().with_grpc_answers(false),
             introspection_layer: issuer.layer().with_grpc_answers(false),
+            managers: BearerLayer::new(issuer.manager_authenticator().clone())
+                .with_grpc_answers(false),
+            login_response: None,
             public_url: None,
             supported_scopes: [INTROSPECT, TOKENS_ADMIN].map(str::to_owned).into(),
             peer_address: Arc::new(connection_address),
@@ -197,9 +209,50 @@ impl TokenApi {
     /// # Errors
     /// See [`BearerLayer::with_realm`].
     pub fn with_realm(mut self, realm: impl AsRef<str>) -> Result<Self, ConfigError> {
-        self.layer = self.layer.with_realm(&realm)?;
+        let realm = realm.as_ref();
+        self.layer = self.layer.with_realm(realm)?;
         self.introspection_layer = self.introspection_layer.with_realm(realm)?;
+        self.managers = self.managers.with_realm(realm)?;
         Ok(self)
+    }
+
+    /// Lets this function write the body of the answer to a log-in, from the account and its tokens. By default the body
+    /// has the field names of the API that this router replaces. The status stays 200. In the OpenAPI document, replace
+    /// the schema `LoggedIn`, too:
+    ///
+    /// ```
+    /// # use serde_json::json;
+    /// # use tower_bearer_issuing::{TokenApi, TokenIssuer};
+    /// # fn api(issuer: &TokenIssuer) -> TokenApi {
+    /// TokenApi::new(issuer).with_login_response(|login| {
+    ///     json!({
+    ///         "user": login.account.id,
+    ///         "access_token": login.tokens.access_token,
+    ///         "refresh_token": login.tokens.refresh_token,
+    ///     })
+    /// })
+    /// # }
+    /// # #[cfg(feature = "openapi")]
+    /// # fn document() -> utoipa::openapi::OpenApi {
+    /// use utoipa::openapi::schema::{ObjectBuilder, Type};
+    ///
+    /// let mut document = TokenApi::openapi();
+    /// let text = || ObjectBuilder::new().schema_type(Type::String);
+    /// let schema = ObjectBuilder::new()
+    ///     .property("user", ObjectBuilder::new().schema_type(Type::Integer))
+    ///     .property("access_token", text())
+    ///     .property("refresh_token", text());
+    /// let components = document.components.get_or_insert_default();
+    /// components.schemas.insert("LoggedIn".into(), schema.into());
+    /// # document
+    /// # }
+    /// ```
+    pub fn with_login_response(
+        mut self,
+        write: impl Fn(&Login) -> Value + Send + Sync + 'static,
+    ) -> Self {
+        self.login_response = Some(Arc::new(write));
+        self
     }
 
     /// Lets `responder` write the answers to invalid tokens and the answer 503, like [`BearerLayer::with_responder`].
@@ -208,13 +261,14 @@ impl TokenApi {
         let respond =
             move |rejection: &Rejection, request: &Parts| responder.respond(rejection, request);
         self.layer = self.layer.with_responder(respond.clone());
-        self.introspection_layer = self.introspection_layer.with_responder(respond);
+        self.introspection_layer = self.introspection_layer.with_responder(respond.clone());
+        self.managers = self.managers.with_responder(respond);
         self
     }
 
     /// The router, for `nest("/api/v1/auth", ...)` or another prefix.
     pub fn into_router(self) -> Router {
-        let layer = self.layer.clone();
+        let (layer, managers) = (self.layer.clone(), self.managers.clone());
         let manages_accounts = self.issuer.manages_accounts();
         let introspection_layer = self.introspection_layer.clone();
         let api = Arc::new(self);
@@ -231,6 +285,7 @@ impl TokenApi {
             |methods, allow| any_service(layer.layer(is_admin.layer(endpoint(methods, allow))));
         let introspect = endpoint(post(standard_calls::introspect), "POST, OPTIONS");
         let introspect = introspection_layer.require_scopes([INTROSPECT]).layer(introspect);
+        let managed = |methods, allow| any_service(managers.layer(endpoint(methods, allow)));
         let mut routes = vec![
             ("/login", endpoint(post(session_calls::login), "POST, OPTIONS")),
             ("/refresh", endpoint(post(session_calls::refresh), "POST, OPTIONS")),
@@ -254,7 +309,7 @@ impl TokenApi {
             ),
             (
                 "/private_tokens",
-                guarded(
+                managed(
                     get(private_token_calls::list_private_tokens)
                         .post(private_token_calls::create_private_token),
                     "GET, POST, HEAD, OPTIONS",
@@ -262,11 +317,11 @@ impl TokenApi {
             ),
             (
                 "/private_tokens/{id}",
-                guarded(delete(private_token_calls::revoke_private_token), "DELETE, OPTIONS"),
+                managed(delete(private_token_calls::revoke_private_token), "DELETE, OPTIONS"),
             ),
             (
                 "/private_tokens/{id}/rotate",
-                guarded(post(private_token_calls::rotate_private_token), "POST, OPTIONS"),
+                managed(post(private_token_calls::rotate_private_token), "POST, OPTIONS"),
             ),
         ];
         if manages_accounts {

@@ -28,7 +28,8 @@ impl TokenApi {
 }
 
 /// Every path also answers without the slash at its end. Tokens are JWTs. Access and private tokens are sent as
-/// `Authorization: Bearer <token>`. The calls here accept access tokens only.
+/// `Authorization: Bearer <token>`. The calls here accept access tokens only. If the operator allows it, those about
+/// private tokens also accept private tokens with the scope `private_tokens`.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Token API"),

@@ -7,9 +7,12 @@ use http::{StatusCode, request::Parts};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "openapi")]
-use crate::router::{list_request::ListParameters, responses::Detail};
+use crate::router::{
+    list_request::ListParameters,
+    responses::{Coded, Detail},
+};
 use crate::{
-    CreatedPrivateToken, ListQuery, PrivateToken, PrivateTokenPage, TokenIssuer,
+    CreatedPrivateToken, ListQuery, PrivateToken, PrivateTokenError, PrivateTokenPage, TokenIssuer,
     private_tokens::checked_name,
     rate::Permit,
     router::{
@@ -19,6 +22,7 @@ use crate::{
         list_request::ListRequest,
         responses::{ApiError, FieldErrors, Json},
     },
+    scopes::ScopeSet,
 };
 use tower_bearer::{Authenticated, UnixTime};
 
@@ -38,10 +42,16 @@ pub(super) async fn create_private_token(
     caller: Authenticated,
     Json(body): Json<NewPrivateToken>,
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
-    let (name, expires_at) = body.check(&api.issuer)?;
+    let new = body.check(&api.issuer)?;
     let _permit = api.limits.new_token(&caller).await?;
     let issuer = api.issuer.for_client(&client);
-    let created = issuer.create_private_token(&caller, &name, expires_at).await?;
+    let CheckedToken { name, expires_at, scopes } = &new;
+    let created = match scopes {
+        Some(scopes) => {
+            issuer.create_private_token_with_scopes(&caller, name, *expires_at, scopes).await?
+        }
+        None => issuer.create_private_token(&caller, name, *expires_at).await?,
+    };
     Ok((StatusCode::CREATED, Json(created.into())))
 }
 
@@ -75,6 +85,7 @@ pub(super) async fn list_private_tokens(
     responses(
         (status = 201, description = "The new token, shown only here, under the same name", body = Created),
         (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = FieldErrors),
+        (status = 403, description = "The caller is a private token that lacks a scope of this token", body = Coded),
         (status = 404, description = "The caller has no such token", body = Detail),
         (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
     )
@@ -154,21 +165,41 @@ pub(super) struct NewPrivateToken {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = DateTime))]
     #[serde(default)]
     expiration_time: Field<DateTime>,
+    /// Scopes that the account has now. Without this member: all of them, except `private_tokens`, `introspect` and
+    /// `tokens:admin`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false, example = json!(["orders:read"])))]
+    #[serde(default)]
+    scopes: Field<Vec<String>>,
+}
+
+struct CheckedToken {
+    name: String,
+    expires_at: UnixTime,
+    scopes: Option<ScopeSet>,
 }
 
 impl NewPrivateToken {
-    fn check(self, issuer: &TokenIssuer) -> Result<(String, UnixTime), FieldErrors> {
+    fn check(self, issuer: &TokenIssuer) -> Result<CheckedToken, FieldErrors> {
         let mut errors = FieldErrors::default();
         let name = self.name.required("name", &mut errors);
         if let Some(name) = &name {
             errors.add_if_wrong(checked_name(name));
         }
         let expires_at = checked_expiry(self.expiration_time, issuer, &mut errors);
+        let scopes = checked_scopes(self.scopes, &mut errors);
         match (name, expires_at) {
-            (Some(name), Some(expires_at)) if errors.is_empty() => Ok((name, expires_at)),
+            (Some(name), Some(expires_at)) if errors.is_empty() => {
+                Ok(CheckedToken { name, expires_at, scopes })
+            }
             _ => Err(errors),
         }
     }
+}
+
+/// The set of scopes, if each can be a scope.
+fn checked_scopes(field: Field<Vec<String>>, errors: &mut FieldErrors) -> Option<ScopeSet> {
+    let scopes = ScopeSet::new(field.optional("scopes", errors)?);
+    errors.add_if_wrong(scopes.map_err(|_| PrivateTokenError::ScopeNotAvailable))
 }
 
 #[derive(Deserialize)]
@@ -206,7 +237,7 @@ fn checked_expiry(
     Some(expires_at)
 }
 
-/// A new private token. `data` is the token itself.
+/// A new private token. `data` is the token itself. `scopes` is left out if there are none.
 // In the order of the API's documentation.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -216,6 +247,9 @@ pub(super) struct Created {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     expiration_time: DateTime,
     data: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<String>>,
 }
 
 impl From<CreatedPrivateToken> for Created {
@@ -225,8 +259,14 @@ impl From<CreatedPrivateToken> for Created {
             name: token.name.to_string(),
             expiration_time: DateTime(token.expires_at),
             data,
+            scopes: texts(&token.scopes),
         }
     }
+}
+
+/// `None` if there is no scope. Then the member is left out, and the answer is that of earlier versions.
+fn texts(scopes: &ScopeSet) -> Option<Vec<String>> {
+    (!scopes.is_empty()).then(|| scopes.iter().map(str::to_owned).collect())
 }
 
 #[derive(Serialize)]
@@ -260,6 +300,9 @@ pub(super) struct ListedToken {
     created_at: DateTime,
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = true, format = DateTime))]
     last_used_at: Option<DateTime>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<String>>,
 }
 
 impl From<PrivateToken> for ListedToken {
@@ -270,6 +313,7 @@ impl From<PrivateToken> for ListedToken {
             expiration_time: DateTime(token.expires_at),
             created_at: DateTime(token.created_at),
             last_used_at: token.last_used_at.map(DateTime),
+            scopes: texts(&token.scopes),
         }
     }
 }

@@ -243,6 +243,9 @@ impl From<PrivateTokenError> for ApiError {
                     format!("No more than {maximum} private tokens are allowed. Revoke one first.");
                 FieldErrors::of_request(message).into()
             }
+            PrivateTokenError::MoreScopesThanCaller => {
+                Self::Rejected(RejectionKind::PermissionDenied)
+            }
             PrivateTokenError::NotFound => Self::NotFound,
             PrivateTokenError::InvalidPage => Self::InvalidPage,
             _ => Self::UNAVAILABLE,
@@ -261,6 +264,10 @@ fn field_error(error: &PrivateTokenError) -> Option<(&'static str, Cow<'static, 
         PrivateTokenError::ExpiryPast => {
             ("expiration_time", "Ensure this datetime is in the future.")
         }
+        PrivateTokenError::ExpiryAfterCaller => {
+            ("expiration_time", "Ensure this datetime is not later than the expiry of this token.")
+        }
+        PrivateTokenError::ScopeNotAvailable => ("scopes", SCOPE_NOT_AVAILABLE),
         PrivateTokenError::ExpiryTooFar { maximum } => {
             let seconds = maximum.as_secs();
             let (count, unit) =
@@ -272,6 +279,9 @@ fn field_error(error: &PrivateTokenError) -> Option<(&'static str, Cow<'static, 
     };
     Some((field, message.into()))
 }
+
+/// The same for every reason, so that nobody learns which scopes exist.
+const SCOPE_NOT_AVAILABLE: &str = "Ensure this account has each of these scopes.";
 
 /// One day in seconds.
 const DAY: u64 = 24 * 60 * 60;
@@ -307,12 +317,16 @@ impl FieldErrors {
         self.0.is_empty()
     }
 
-    /// Adds the error if there is one and it is about a field.
-    pub(super) fn add_if_wrong<T>(&mut self, checked: Result<T, PrivateTokenError>) {
-        if let Err(error) = checked
-            && let Some((field, message)) = field_error(&error)
-        {
-            self.add(field, message);
+    /// The checked value. Adds the error if there is one and it is about a field.
+    pub(super) fn add_if_wrong<T>(&mut self, checked: Result<T, PrivateTokenError>) -> Option<T> {
+        match checked {
+            Ok(value) => Some(value),
+            Err(error) => {
+                if let Some((field, message)) = field_error(&error) {
+                    self.add(field, message);
+                }
+                None
+            }
         }
     }
 }

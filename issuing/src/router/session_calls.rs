@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use ::axum::extract::State;
+use ::axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 #[cfg(feature = "openapi")]
 use crate::router::responses::{Coded, Detail};
 use crate::{
-    AccountId, Credentials, Login, TokenPair,
+    Credentials,
     router::{
         Client, TokenApi,
         fields::Field,
+        login_response::{LoggedIn, Refreshed},
         responses::{ApiError, FieldErrors, Json},
     },
 };
@@ -36,9 +39,12 @@ pub(super) async fn login(
     State(api): State<Arc<TokenApi>>,
     Client(client): Client,
     Json(body): Json<LoginRequest>,
-) -> Result<Json<LoggedIn>, ApiError> {
+) -> Result<Response, ApiError> {
     let login = api.issuer.log_in(&body.into_credentials()?, &client).await?;
-    Ok(Json(login.into()))
+    Ok(match &api.login_response {
+        Some(write) => Json(write(&login)).into_response(),
+        None => Json(LoggedIn::from(login)).into_response(),
+    })
 }
 
 /// Exchange a refresh token for new tokens. It can be used once.
@@ -138,57 +144,5 @@ impl RefreshTokenRequest {
     fn into_token(self) -> Result<String, FieldErrors> {
         let mut errors = FieldErrors::default();
         self.refresh_token.required("refresh_token", &mut errors).ok_or(errors)
-    }
-}
-
-/// The account and its tokens. `token_access` and `access_token` are the same.
-// In the order of the API's documentation.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(super) struct LoggedIn {
-    id: AccountId,
-    email: String,
-    username: String,
-    #[cfg_attr(feature = "openapi", schema(required = true))]
-    company_id: Option<AccountId>,
-    token_access: String,
-    access_token: String,
-    refresh_token: String,
-    is_verified: bool,
-    profile: Map<String, Value>,
-}
-
-impl From<Login> for LoggedIn {
-    fn from(Login { account, tokens }: Login) -> Self {
-        Self {
-            id: account.id,
-            email: account.email,
-            username: account.username,
-            company_id: account.company_id,
-            token_access: tokens.access_token.clone(),
-            access_token: tokens.access_token,
-            refresh_token: tokens.refresh_token,
-            is_verified: account.is_verified,
-            profile: account.profile,
-        }
-    }
-}
-
-/// New tokens. `token_access` and `access_token` are the same.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub(super) struct Refreshed {
-    token_access: String,
-    access_token: String,
-    refresh_token: String,
-}
-
-impl From<TokenPair> for Refreshed {
-    fn from(tokens: TokenPair) -> Self {
-        Self {
-            token_access: tokens.access_token.clone(),
-            access_token: tokens.access_token,
-            refresh_token: tokens.refresh_token,
-        }
     }
 }

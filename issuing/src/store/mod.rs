@@ -15,7 +15,8 @@
 //! 4. **Nothing is issued at or before a cut-off**: a row whose `issued_at` is not later than its owner's cut-off is
 //!    rejected with the cut-off ([`Insertion::CutOff`]). Then the issuer tries again with a later date.
 //! 5. **Tokens are never stored**, only their ids and the SHA-256 of their claims.
-//! 6. **A revoked caller changes nothing**: a step on behalf of an access token ([`Caller`]) returns
+//! 6. **A revoked caller changes nothing**: a step on behalf of an access token, or of a private token that may manage
+//!    others ([`Caller`]), returns
 //!    [`Called::Revoked`] if the token is revoked at the moment of the step, by its id (also if the entry starts
 //!    later), session, key, or a cut-off of its subject. The step must check this again, because the layer's answer may
 //!    be as old as the staleness bound, and a slow client can delay the body for any time.
@@ -232,7 +233,7 @@ pub trait TokenStore: Outbox {
     fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool>;
 }
 
-/// The access token with which an owner calls. Earlier checks of this token may be outdated by the time of the step. So
+/// The access token with which an owner calls, or a private token that may manage others. Earlier checks of this token may be outdated by the time of the step. So
 /// the step checks the revocation entries of that moment again.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -252,7 +253,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// An access token of an owner, in a session.
+    /// A token of an owner, in a session.
     #[must_use]
     pub fn new(
         owner: Owner,
@@ -305,7 +306,7 @@ impl fmt::Debug for Caller {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Called<T> {
-    /// The caller's access token is revoked: by its id, session, key, or a cut-off of its subject. Nothing was done.
+    /// The caller's token is revoked: by its id, session, key, or a cut-off of its subject. Nothing was done.
     Revoked,
     /// The step's outcome.
     Done(T),

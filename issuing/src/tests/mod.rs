@@ -3,8 +3,11 @@
 mod any_store;
 mod auditing;
 mod failing;
+mod managing;
 mod private_token_life;
+mod scopes;
 mod session_life;
+mod staff;
 mod verification;
 mod waiting;
 
@@ -62,6 +65,7 @@ fn every_call_can_be_made_from_a_handler() {
         is_send(&issuer.refresh(""));
         is_send(&issuer.log_out(access, ""));
         is_send(&issuer.create_private_token(access, "", NOW));
+        is_send(&issuer.create_private_token_with_scopes(access, "", NOW, &Default::default()));
         is_send(&issuer.list_private_tokens(access, &super::ListQuery::new()));
         is_send(&issuer.rotate_private_token(access, 0, NOW, Duration::ZERO));
         is_send(&issuer.revoke_private_token(access, 0));
@@ -85,6 +89,9 @@ fn settings_outside_of_their_limits_are_refused() {
     assert!(grace(30) && !grace(31));
     assert!(builder(&clock).with_refresh_lifetime(Duration::ZERO).build().is_err());
     assert!(builder(&clock).with_max_private_lifetime(Duration::MAX).build().is_err());
+    for client_id in ["", "a\nb", "\u{e9}"] {
+        assert!(builder(&clock).with_client_id(client_id).build().is_err(), "{client_id:?}");
+    }
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     let store = MemoryTokenStore::new();
     assert!(TokenIssuer::builder(ISSUER, "", key, store, Everybody).build().is_err());

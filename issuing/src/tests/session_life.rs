@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::{DAY, Everybody, ISSUER, NOW, builder, issuer, log_in, refusal, secs};
+use super::{
+    DAY, Everybody, ISSUER, NOW, builder, issuer, log_in, refusal, secs,
+    staff::{Staff, State},
+};
 use crate::{
     ClientInfo, Credentials, LogOutError, LoginError, RefreshError, TokenIssuer,
     store::MemoryTokenStore,
@@ -134,16 +137,23 @@ async fn only_a_living_refresh_token_refreshes() {
 
 #[tokio::test]
 async fn who_has_no_active_account_any_more_does_not_refresh() {
-    let (issuer, _) = issuer();
-    let (gone, _) = log_in(&issuer, "gone").await;
-    let refused = issuer.refresh(&gone.refresh_token).await;
-    assert!(matches!(refused, Err(RefreshError::NotValid)));
-    let (away, _) = log_in(&issuer, "away").await;
+    let clock = ManualClock::at(NOW);
+    let staff = Staff::with_scopes("");
+    let issuer = staff.issuer(&clock).build().unwrap();
+    let (tokens, _) = log_in(&issuer, "ada").await;
+    staff.set(State::Away);
     for _ in 0..2 {
-        let unknown = issuer.refresh(&away.refresh_token).await;
+        let unknown = issuer.refresh(&tokens.refresh_token).await;
         assert!(matches!(unknown, Err(RefreshError::Unavailable(_))), "and it is not used");
     }
-    assert_eq!(refusal(&issuer, &away.access_token).await, None);
+    for state in [State::Closed, State::AnotherSubject] {
+        staff.set(state);
+        let refused = issuer.refresh(&tokens.refresh_token).await;
+        assert!(matches!(refused, Err(RefreshError::NotValid)), "and it is not used");
+    }
+    assert_eq!(refusal(&issuer, &tokens.access_token).await, None);
+    staff.set_scopes("");
+    issuer.refresh(&tokens.refresh_token).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! A service with the router on a memory store, and requests to it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, routing::get};
 use futures_util::FutureExt;
@@ -18,6 +21,7 @@ use tower_bearer::{
 use tower_bearer_issuing::{
     Account, Accounts, AccountsError, Credentials, ManagedAccounts, NewAccount, TokenApi,
     TokenIssuer, TokenIssuerBuilder, TokenStore as _,
+    scopes::ScopeSet,
     store::{MemoryTokenStore, Owner},
 };
 
@@ -37,7 +41,11 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) const NOT_FOUND: &str = r#"{"detail":"Not found."}"#;
 
 /// Ada is 7, Bob is 8, their password is `right`; `busy` and `away` are states of the service.
-struct People;
+#[derive(Clone, Default)]
+struct People {
+    /// What all of them may do.
+    scopes: Arc<Mutex<ScopeSet>>,
+}
 
 impl Accounts for People {
     fn authenticate<'a>(
@@ -67,7 +75,8 @@ impl Accounts for People {
         &'a self,
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
-        let account = Account::new(7, subject).with_subject(subject);
+        let scopes = self.scopes.lock().unwrap().clone();
+        let account = Account::new(7, subject).with_subject(subject).with_scopes(scopes);
         Box::pin(std::future::ready(Ok(Some(account))))
     }
 }
@@ -84,6 +93,8 @@ fn add_accounts(store: &MemoryTokenStore) {
 pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) issuer: TokenIssuer,
+    people: People,
+    store: MemoryTokenStore,
     pub(crate) clock: ManualClock,
     pub(crate) wire: Wire,
     /// The key with which the issuer signs.
@@ -104,22 +115,37 @@ impl Api {
         add_accounts(&store);
         let wire = Wire::new(store.clone());
         let key = SigningKey::generate(Algorithm::ES256).unwrap();
-        let builder = TokenIssuer::builder(
-            "https://issuer.example",
-            "api",
-            key.clone(),
-            wire.clone(),
-            People,
-        )
-        .with_managed_accounts(store);
+        Self::serve((People::default(), key, store, wire), clock, operator, service)
+    }
+
+    /// Another process on the same store.
+    pub(crate) fn restart(
+        &self,
+        operator: impl FnOnce(TokenIssuerBuilder) -> TokenIssuerBuilder,
+    ) -> Self {
+        let parts = (self.people.clone(), self.key.clone(), self.store.clone(), self.wire.clone());
+        Self::serve(parts, self.clock.clone(), operator, |api| api)
+    }
+
+    fn serve(
+        (people, key, store, wire): (People, SigningKey, MemoryTokenStore, Wire),
+        clock: ManualClock,
+        operator: impl FnOnce(TokenIssuerBuilder) -> TokenIssuerBuilder,
+        service: impl FnOnce(TokenApi) -> TokenApi,
+    ) -> Self {
+        let (name, accounts) = ("https://issuer.example", people.clone());
+        let builder = TokenIssuer::builder(name, "api", key.clone(), wire.clone(), accounts)
+            .with_managed_accounts(store.clone());
         let issuer = operator(builder.with_clock(clock.clone())).build().unwrap();
         let me = async |user: Authenticated| user.registered().subject().unwrap_or("").to_owned();
+        let orders = get(me).layer(issuer.layer().and_require_scopes(["orders:read"]));
         let router = Router::new()
             .route("/api/v1/me", get(me))
             .route_layer(issuer.layer())
+            .route("/api/v1/orders", orders)
             .nest("/api/v1/auth", service(TokenApi::new(&issuer)).into_router())
             .merge(issuer.jwks_router());
-        Self { router, issuer, clock, wire, key }
+        Self { router, issuer, people, key, store, clock, wire }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -160,9 +186,23 @@ impl Api {
         self.call(Call::new(Method::DELETE, path).token(Some(token))).await
     }
 
+    /// Gives everybody these scopes, and no others.
+    pub(crate) fn grant(&self, scopes: &str) {
+        *self.people.scopes.lock().unwrap() = ScopeSet::from_text(scopes).unwrap();
+    }
+
     /// The protected endpoint of the service itself.
     pub(crate) async fn me(&self, token: &str) -> Answer {
-        let request = Request::get("/api/v1/me")
+        self.get_service("/api/v1/me", token).await
+    }
+
+    /// An endpoint of the service that requires the scope `orders:read`.
+    pub(crate) async fn orders(&self, token: &str) -> Answer {
+        self.get_service("/api/v1/orders", token).await
+    }
+
+    async fn get_service(&self, path: &str, token: &str) -> Answer {
+        let request = Request::get(path)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .body(Body::empty());
         self.send(request.unwrap()).await
@@ -176,6 +216,16 @@ impl Api {
     /// A private token of a name, for a day: its number and itself.
     pub(crate) async fn create(&self, access: &str, name: &str) -> (i64, String) {
         let body = json!({"name": name, "expiration_time": "2027-01-16T08:00:00Z"});
+        let answer = self.post("/private_tokens/", Some(access), body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        let created = answer.json();
+        (created["id"].as_i64().unwrap(), created["data"].as_str().unwrap().into())
+    }
+
+    /// A private token with these scopes, for a day: its number and itself.
+    pub(crate) async fn create_with(&self, access: &str, scopes: Value) -> (i64, String) {
+        let body =
+            json!({"name": "x", "expiration_time": "2027-01-16T08:00:00Z", "scopes": scopes});
         let answer = self.post("/private_tokens/", Some(access), body).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
         let created = answer.json();

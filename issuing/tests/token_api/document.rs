@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use serde_json::{Value, json};
-use tower_bearer_issuing::TokenApi;
+use tower_bearer_issuing::{TokenApi, TokenIssuerBuilder};
 
 use crate::api::{Api, Call, FORM};
 
@@ -147,7 +147,8 @@ impl Observed {
 
 #[tokio::test]
 async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() {
-    let mut observed = Observed { api: Api::new(), seen: Seen::new(), bodies: BTreeMap::new() };
+    let api = Api::build(TokenIssuerBuilder::allow_private_token_management, |api| api);
+    let mut observed = Observed { api, seen: Seen::new(), bodies: BTreeMap::new() };
     let expiry = "2027-01-16T08:00:00Z";
     let login = json!({"username": "ada@example.org", "password": "right"});
     let wrong = json!({"username": "eve@example.org", "password": "wrong"});
@@ -201,6 +202,13 @@ async fn the_document_has_exactly_the_statuses_and_error_bodies_of_the_router() 
         ("DELETE", "/sessions/{id}/", &*session, &nothing),
         ("POST", "/logout/", "/logout/", &refresh),
     ];
+    observed.api.grant("orders:read private_tokens");
+    let strong = observed.api.create_with(&ada.access, json!(["orders:read"])).await.0;
+    let manager = observed.api.create_with(&ada.access, json!(["private_tokens"])).await.1;
+    let rotate_strong = format!("/private_tokens/{strong}/rotate/");
+    let call = Call::new(Method::POST, &rotate_strong).token(Some(&manager)).json(&overlap);
+    observed.see("/private_tokens/{id}/rotate/", call, "POST").await;
+
     // The last call ends the session, so all that is refused comes first.
     for (method, template, path, _) in &calls {
         let call = || Call::new(method.parse().unwrap(), path);
@@ -370,14 +378,17 @@ async fn members_of_answers_that_are_always_there_are_documented_as_required() {
         let required = &document["components"]["schemas"][schema]["required"];
         assert_eq!(names(answer), names(required), "{schema}");
     }
-    for (schema, member) in [
-        ("LoggedIn", "company_id"),
-        ("ListedToken", "last_used_at"),
-        ("ListedSession", "user_agent"),
-    ] {
-        let property = &document["components"]["schemas"][schema]["properties"][member];
+    let schemas = &document["components"]["schemas"];
+    for (schema, member) in [("ListedToken", "last_used_at"), ("ListedSession", "user_agent")] {
+        let property = &schemas[schema]["properties"][member];
         assert!(property["type"].as_array().unwrap().contains(&json!("null")), "{property}");
     }
+    // A number, a string or null.
+    let company = &schemas["LoggedIn"]["properties"]["company_id"]["oneOf"];
+    assert!(company.as_array().unwrap().contains(&json!({"type": "null"})), "{company}");
+    let id = schemas["AccountId"]["oneOf"].as_array().unwrap();
+    let types: Vec<&Value> = id.iter().map(|kind| &kind["type"]).collect();
+    assert_eq!(types, ["integer", "string"]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod operators;
 mod password_api;
 mod private_token_api;
 mod revocation_api;
+mod scopes_api;
 mod session_api;
 mod session_list_api;
 mod wire;

@@ -18,7 +18,7 @@ use tower_bearer::{
 };
 use tower_bearer_issuing::{
     Account, Accounts, AccountsError, ClientInfo, Credentials, LoginError, PrivateTokenError,
-    RefreshError, TokenIssuer, TokenPair, TokenStore,
+    RefreshError, TokenIssuer, TokenPair, TokenStore, scopes::ScopeSet,
 };
 
 /// Runs every test, each on an empty store.
@@ -34,6 +34,8 @@ pub(crate) async fn check<S: TokenStore + Clone>(make: impl AsyncFn(ManualClock)
     a_right_password_is_let_in_behind_the_cut_off(begin(0).await).await;
     a_revocation_during_the_second_check_reaches_the_session(begin(0).await).await;
     a_refresh_for_an_account_that_was_closed_fails(begin(0).await).await;
+    a_scope_that_is_lost_during_a_log_in_is_not_signed(begin(0).await).await;
+    a_scope_that_is_lost_during_a_refresh_is_not_signed(begin(0).await).await;
     a_refresh_that_is_overtaken_gives_nothing_valid(begin(0).await).await;
     no_private_token_is_made_for_a_revoked_caller(begin(0).await).await;
 }
@@ -43,6 +45,7 @@ type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// One account, `ada`. A question about it reads its state at once, and is answered after the next event.
 struct Ada {
     password: Mutex<Option<&'static str>>,
+    scopes: Mutex<&'static str>,
     events: Mutex<VecDeque<Event>>,
     checks: AtomicUsize,
 }
@@ -51,6 +54,11 @@ impl Ada {
     /// `None` closes the account.
     fn set_password(&self, password: Option<&'static str>) {
         *self.password.lock().unwrap() = password;
+    }
+
+    fn account(&self, subject: &str) -> Account {
+        let scopes = ScopeSet::from_text(*self.scopes.lock().unwrap()).unwrap();
+        Account::new(1, "ada@example.org").with_subject(subject).with_scopes(scopes)
     }
 
     async fn next_event(&self) {
@@ -68,10 +76,9 @@ impl Accounts for Ada {
     ) -> BoxFuture<'a, Result<Account, AccountsError>> {
         self.checks.fetch_add(1, Ordering::SeqCst);
         let is_right = *self.password.lock().unwrap() == Some(credentials.password.as_str());
+        let account = self.account("ada");
         Box::pin(async move {
             self.next_event().await;
-            let mut account = Account::new(1, "ada@example.org");
-            account.subject = "ada".into();
             is_right.then_some(account).ok_or(AccountsError::NoActiveAccount)
         })
     }
@@ -80,7 +87,7 @@ impl Accounts for Ada {
         &'a self,
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<Account>, StoreError>> {
-        let account = Account::new(1, "ada@example.org").with_subject(subject);
+        let account = self.account(subject);
         let is_active = self.password.lock().unwrap().is_some();
         Box::pin(async move {
             self.next_event().await;
@@ -101,6 +108,7 @@ impl Bench {
     fn new<S: TokenStore + Clone>(store: S, clock: ManualClock, seconds_behind: u64) -> Self {
         let ada = Arc::new(Ada {
             password: Mutex::new(Some("old")),
+            scopes: Mutex::new("a b"),
             events: Mutex::default(),
             checks: AtomicUsize::new(0),
         });
@@ -120,6 +128,19 @@ impl Bench {
             ada.set_password(password);
             there.revoke_subject("ada").await.unwrap();
         }));
+    }
+
+    /// At the next question about the account, it loses the scope `b`.
+    fn next_loses_b(&self) {
+        let ada = Arc::clone(&self.ada);
+        self.ada.events.lock().unwrap().push_back(Box::pin(async move {
+            *ada.scopes.lock().unwrap() = "a";
+        }));
+    }
+
+    async fn scopes(&self, tokens: &TokenPair) -> String {
+        let access = self.here.authenticator().authenticate(&tokens.access_token).await.unwrap();
+        access.scopes().iter().collect::<Vec<_>>().join(" ")
     }
 
     async fn log_in(&self, password: &str) -> Result<TokenPair, LoginError> {
@@ -170,6 +191,19 @@ async fn a_refresh_for_an_account_that_was_closed_fails(bench: Bench) {
     bench.ada.events.lock().unwrap().push_back(close);
     let refreshed = bench.here.refresh(&tokens.refresh_token).await;
     assert!(matches!(refreshed, Err(RefreshError::NotValid)));
+}
+
+async fn a_scope_that_is_lost_during_a_log_in_is_not_signed(bench: Bench) {
+    assert_eq!(bench.scopes(&bench.log_in("old").await.unwrap()).await, "a b");
+    bench.next_loses_b();
+    assert_eq!(bench.scopes(&bench.log_in("old").await.unwrap()).await, "a");
+}
+
+async fn a_scope_that_is_lost_during_a_refresh_is_not_signed(bench: Bench) {
+    let tokens = bench.log_in("old").await.unwrap();
+    bench.next_loses_b();
+    let tokens = bench.here.refresh(&tokens.refresh_token).await.unwrap();
+    assert_eq!(bench.scopes(&tokens).await, "a");
 }
 
 async fn a_refresh_that_is_overtaken_gives_nothing_valid(bench: Bench) {
