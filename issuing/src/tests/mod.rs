@@ -13,7 +13,9 @@ mod waiting;
 
 use std::time::Duration;
 
-use self::any_store::{DAY, Everybody, ISSUER, NOW, account_changes, overtaken, refusal, replicas};
+use self::any_store::{
+    DAY, Everybody, ISSUER, NOW, account_changes, overtaken, refusal, replicas, revocation_table,
+};
 use super::{
     ClientInfo, Credentials, PasswordChange, TokenIssuer, TokenIssuerBuilder, TokenPair,
     store::MemoryTokenStore,
@@ -32,6 +34,11 @@ async fn with_the_memory_store_nothing_survives_a_revocation() {
 #[tokio::test]
 async fn with_the_memory_store_known_devices_are_shared() {
     replicas::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_memory_store_the_table_of_revocations_is_right() {
+    revocation_table::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

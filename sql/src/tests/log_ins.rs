@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{
     SqlStore,
-    any_store::{account_changes, overtaken, replicas},
+    any_store::{account_changes, overtaken, replicas, revocation_table},
 };
 
 mod sqlite {
     use super::{
         super::Directory, AtomicU32, Ordering, SqlStore, account_changes, overtaken, replicas,
+        revocation_table,
     };
 
     #[tokio::test(flavor = "multi_thread")]
@@ -31,6 +32,13 @@ mod sqlite {
             .await;
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_table_of_revocations_is_right() {
+        let (directory, count) = (Directory::new(), AtomicU32::new(0));
+        revocation_table::check(async |clock| open(&directory, &count).await.with_clock(clock))
+            .await;
+    }
+
     async fn open(directory: &Directory, count: &AtomicU32) -> SqlStore {
         let file = format!("{}.db", count.fetch_add(1, Ordering::Relaxed));
         SqlStore::open(&directory.url(&file)).await.unwrap()
@@ -40,7 +48,7 @@ mod sqlite {
 mod postgres {
     use super::{
         super::server::Postgres, AtomicU32, Ordering, SqlStore, account_changes, overtaken,
-        replicas,
+        replicas, revocation_table,
     };
 
     #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +73,14 @@ mod postgres {
         let server = Postgres::start();
         let count = AtomicU32::new(0);
         account_changes::check(async |clock| open(&server, &count).await.with_clock(clock)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs postgres"]
+    async fn the_table_of_revocations_is_right() {
+        let server = Postgres::start();
+        let count = AtomicU32::new(0);
+        revocation_table::check(async |clock| open(&server, &count).await.with_clock(clock)).await;
     }
 
     async fn open(server: &Postgres, count: &AtomicU32) -> SqlStore {

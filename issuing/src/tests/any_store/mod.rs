@@ -3,6 +3,7 @@
 pub(crate) mod account_changes;
 pub(crate) mod overtaken;
 pub(crate) mod replicas;
+pub(crate) mod revocation_table;
 
 use std::time::Duration;
 
