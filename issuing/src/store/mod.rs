@@ -53,6 +53,9 @@ use tower_bearer::{
 /// The answer of a store: the future of one step.
 pub type Step<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
+/// The subject of a private token that was revoked, and the revocation entry of the token.
+pub type RevokedPrivateToken = (Arc<str>, RevocationEntry);
+
 /// Stores sessions, private tokens, revocations and the outbox. The rules are in the list of the [module](self).
 ///
 /// An error means that the step was not, or may not have been, taken. With [`StoreError::with_nothing_written`] the
@@ -146,7 +149,7 @@ pub trait TokenStore: Outbox {
         caller: &'a Caller,
         id: i64,
         now: UnixTime,
-    ) -> Step<'a, Called<Option<(Arc<str>, RevocationEntry)>>>;
+    ) -> Step<'a, Called<Option<RevokedPrivateToken>>>;
 
     /// One page of the caller's sessions, with the count of all. Both are from the same moment. The caller's own session
     /// is marked ([`Session::is_current`]).
