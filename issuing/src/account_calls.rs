@@ -182,8 +182,8 @@ impl TokenIssuer {
         self.change_as_operator(subject, AccountChange::SetScopes(scopes)).await
     }
 
-    /// Deletes an account. Every session and every private token of it ends and is deleted with it. Only the revocation
-    /// entry stays until every token has expired.
+    /// Deletes an account. Every session and every private token of it ends and is deleted with it, and so are its known
+    /// devices and its audit events. The revocation entry stays until every token has expired.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::NotManaged`] or [`AccountError::Unavailable`].
