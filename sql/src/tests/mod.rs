@@ -5,6 +5,7 @@
 
 #[path = "../../../issuing/src/tests/any_store/mod.rs"]
 mod any_store;
+mod audit_rows;
 mod connections;
 mod crash;
 mod log_ins;

@@ -1,0 +1,100 @@
+//! The rows of audit events that an issuer causes.
+
+use std::time::Duration;
+
+use super::{
+    Directory, ISSUER, NOW, SqlStore,
+    any_store::{DAY, Everybody},
+    server::Postgres,
+};
+use tower_bearer::{Algorithm, claims::ManualClock, jws::SigningKey};
+use tower_bearer_issuing::{
+    ClientInfo, Credentials, TokenIssuer,
+    audit::{AuditKind, AuditLog, AuditQuery},
+};
+
+const WRONG: &str = "wr0ng~p4ssword";
+const UNKNOWN: &str = "typed.into.the.wrong.field@example.org";
+
+/// Every column of every row, as text.
+async fn rows(store: &SqlStore) -> Vec<String> {
+    let columns = store.database.sql_for(
+        "CAST(issuer AS TEXT), CAST(subject AS TEXT)",
+        "convert_from(issuer, 'UTF8'), convert_from(subject, 'UTF8')",
+    );
+    let sql = format!("SELECT event, details, address, {columns} FROM bearer_audit ORDER BY id");
+    let rows = store.database.read(crate::statement::Sql::Built(sql), &[]).await.unwrap();
+    let text = |row: &crate::statement::Row| {
+        let columns = (0..5).map(|at| row.optional_text(at).unwrap().unwrap_or_default());
+        columns.collect::<Vec<_>>().join(" ")
+    };
+    rows.iter().map(text).collect()
+}
+
+/// Checks the rows in the database that `open` opens.
+async fn check(open: impl AsyncFn() -> SqlStore) {
+    let (store, clock) = (open().await, ManualClock::at(NOW));
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let issuer = TokenIssuer::builder(ISSUER, "api", key, store.clone(), Everybody)
+        .with_audit(store.clone())
+        .with_clock(clock.clone())
+        .build()
+        .unwrap();
+    let client = ClientInfo::new().with_address([192, 0, 2, 7]);
+    let log_in = async |name: &str, password: &str| {
+        let credentials = Credentials::new(name, password);
+        issuer.log_in(&credentials, &client).await.map(|login| login.tokens)
+    };
+    log_in(UNKNOWN, WRONG).await.unwrap_err();
+    let tokens = log_in("ada", "right").await.unwrap();
+    let next = issuer.refresh(&tokens.refresh_token).await.unwrap();
+    let access = issuer.authenticator().authenticate(&next.access_token).await.unwrap();
+    let created = issuer.create_private_token(&access, "a name", NOW + DAY).await.unwrap();
+    issuer.refresh(&tokens.refresh_token).await.unwrap_err();
+    issuer.maintain().await.unwrap();
+
+    let other = open().await;
+    let rows = rows(&other).await;
+    let kinds: Vec<&str> = rows.iter().filter_map(|row| row.split(' ').next()).collect();
+    let expected = [
+        AuditKind::LoginFailed,
+        AuditKind::LoginSucceeded,
+        AuditKind::Refreshed,
+        AuditKind::TokenCreated,
+        AuditKind::RefreshReused,
+    ];
+    assert_eq!(kinds, expected.map(AuditKind::as_str));
+    let rows = rows.join("\n");
+    assert!(rows.contains("192.0.2.7") && rows.contains("ada"), "{rows}");
+    let tokens = [&tokens, &next].map(|pair| [&pair.access_token, &pair.refresh_token]);
+    let parts = tokens.as_flattened().iter().flat_map(|token| token.split('.'));
+    for secret in parts.chain(created.data.split('.')).chain([WRONG, "right", UNKNOWN]) {
+        assert!(!rows.contains(secret), "{secret} is in {rows}");
+    }
+
+    // Rows are kept for the retention, and a day longer.
+    let count = async || {
+        let query = AuditQuery::new(ISSUER).with_limit(100);
+        AuditLog::list(&other, &query).await.unwrap().records.len()
+    };
+    clock.advance(181 * DAY);
+    issuer.maintain().await.unwrap();
+    assert_eq!(count().await, 5);
+    clock.advance(Duration::from_secs(1));
+    issuer.maintain().await.unwrap();
+    assert_eq!(count().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_keeps_events_without_secrets_until_their_time() {
+    let directory = Directory::new();
+    check(async || SqlStore::open(&directory.url("tokens.db")).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn postgres_keeps_events_without_secrets_until_their_time() {
+    let server = Postgres::start();
+    let url = server.database("audit_rows").await;
+    check(async || SqlStore::open(&url).await.unwrap()).await;
+}
