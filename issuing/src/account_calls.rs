@@ -251,8 +251,9 @@ impl TokenIssuer {
             let outcome = accounts.change_account(&update).await?;
             if let AccountOutcome::Changed(entries) = &outcome {
                 entries.iter().for_each(|entry| issuer.revocation().apply(entry));
+                let subject = Arc::clone(&update.owner.subject);
+                issuer.record(kind, |event| event.subject = Some(subject));
                 issuer.store_if_unknown(entries).await?;
-                issuer.record(kind, |event| event.subject = Some(update.owner.subject));
             }
             Ok(outcome)
         })

@@ -10,7 +10,9 @@ use std::{slice, sync::Arc};
 
 use super::{
     ClientInfo, ListQuery, PrivateTokenError, PrivateTokenPage, RevokeAllError, TokenIssuer,
-    audit::AuditKind, private_tokens::done, store::Caller,
+    audit::{AuditKind, AuditLog, AuditPage, AuditQuery},
+    private_tokens::done,
+    store::Caller,
 };
 use tower_bearer::{
     Authenticated,
@@ -98,6 +100,23 @@ impl TokenIssuer {
             OperatorTarget::Session(session) => Ok(issuer.revoke_any_session(session).await?),
             OperatorTarget::Key(key) => Ok(issuer.revoke_key(key).await?),
         }
+    }
+
+    /// A page of an audit log. That an operator has read it is an event, too.
+    pub(super) async fn audit_for_operator(
+        &self,
+        access: &Authenticated,
+        client: &ClientInfo,
+        log: &dyn AuditLog,
+        query: &AuditQuery,
+    ) -> Result<AuditPage, OperatorError> {
+        let (issuer, caller) = self.operator(access, client).ok_or(OperatorError::NotAccess)?;
+        if issuer.store().look_up(&caller.lookup()).await? != Verdict::NotRevoked {
+            return Err(OperatorError::NotAccess);
+        }
+        let page = log.list(query).await?;
+        issuer.record(AuditKind::OperatorRead, |event| event.subject.clone_from(&query.subject));
+        Ok(page)
     }
 
     async fn revoke_any_session(&self, session_id: &str) -> Result<(), StoreError> {

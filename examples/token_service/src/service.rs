@@ -47,7 +47,7 @@ pub(crate) async fn run(settings: &Settings) -> Outcome {
 /// An endpoint that needs tokens, and the API that issues the tokens.
 fn app(replica: &Replica, settings: &Settings) -> Outcome<Router> {
     let issuer = &replica.issuer;
-    let mut api = TokenApi::new(issuer);
+    let mut api = TokenApi::new(issuer).with_audit_log(replica.store.clone());
     if let Some(url) = &settings.public_url {
         api = api.with_public_url(url)?;
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::{ListQuery, Page, SessionQuery, SessionSortBy, SortBy};
 
 /// The default number of items on a page, and the maximum.
-const PAGE_SIZE: u32 = 20;
+pub(super) const PAGE_SIZE: u32 = 20;
 const MAX_PAGE_SIZE: u32 = 100;
 
 /// The parameters of a list. A list of sessions has no `q`.
@@ -192,13 +192,13 @@ fn page(text: &str) -> Option<Page> {
 }
 
 /// Ignores invalid sizes. Lowers large ones to the maximum.
-fn page_size(text: &str) -> Option<u32> {
+pub(super) fn page_size(text: &str) -> Option<u32> {
     let size = number(text).filter(|size| *size > 0)?;
     Some(u32::try_from(size).unwrap_or(MAX_PAGE_SIZE).min(MAX_PAGE_SIZE))
 }
 
 /// A number that is too large counts as the largest `u64`.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))

@@ -75,6 +75,7 @@
 
 mod account_calls;
 mod admin_calls;
+mod audit_calls;
 mod body;
 mod date_time;
 mod fields;
@@ -124,6 +125,7 @@ use self::{
 };
 use super::{
     ClientInfo, Login, TokenIssuer,
+    audit::AuditLog,
     rate::Limit,
     scopes::{INTROSPECT, TOKENS_ADMIN},
 };
@@ -145,6 +147,7 @@ pub struct TokenApi {
     supported_scopes: Vec<String>,
     peer_address: Arc<PeerAddress>,
     limits: SubjectLimits,
+    audit_log: Option<Arc<dyn AuditLog>>,
 }
 
 type LoginResponse = dyn Fn(&Login) -> Value + Send + Sync;
@@ -166,6 +169,7 @@ impl TokenApi {
             supported_scopes: [INTROSPECT, TOKENS_ADMIN].map(str::to_owned).into(),
             peer_address: Arc::new(connection_address),
             limits: SubjectLimits::new(Arc::clone(issuer.clock())),
+            audit_log: None,
         }
     }
 
@@ -201,6 +205,14 @@ impl TokenApi {
     pub fn with_private_token_rate(mut self, at_once: u32, interval: Duration) -> Self {
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         self.limits.new_token_rate = Limit { at_once: at_once.max(1).into(), interval_ms };
+        self
+    }
+
+    /// Lets operators read this audit log with `GET admin/audit/`. Give it the sink of
+    /// [`with_audit`](crate::TokenIssuerBuilder::with_audit), if that is also a log. Default: none, and the router
+    /// answers 404.
+    pub fn with_audit_log(mut self, log: impl AuditLog) -> Self {
+        self.audit_log = Some(Arc::new(log));
         self
     }
 
@@ -298,6 +310,7 @@ impl TokenApi {
                 "/admin/private_tokens/{id}",
                 admin(delete(admin_calls::revoke_private_token_of_any), "DELETE, OPTIONS"),
             ),
+            ("/admin/audit", admin(get(audit_calls::list_audit_events), "GET, HEAD, OPTIONS")),
             ("/admin/revoke", admin(post(admin_calls::revoke_for_operator), "POST, OPTIONS")),
             ("/revoke", endpoint(post(standard_calls::revoke), "POST, OPTIONS")),
             ("/introspect", any_service(introspection_layer.layer(introspect))),

@@ -13,7 +13,7 @@ use utoipa::{
 };
 
 use super::{
-    TokenApi, account_calls, admin_calls, private_token_calls,
+    TokenApi, account_calls, admin_calls, audit_calls, private_token_calls,
     responses::{Coded, Detail, FieldErrors, OAuthError},
     session_calls, session_list_calls, standard_calls,
 };
@@ -48,6 +48,7 @@ impl TokenApi {
         standard_calls::revoke,
         standard_calls::introspect,
         admin_calls::list_private_tokens_of,
+        audit_calls::list_audit_events,
         admin_calls::revoke_private_token_of_any,
         admin_calls::revoke_for_operator,
     ),
@@ -137,6 +138,7 @@ fn example(path: &str, has_body: bool, status: &str) -> Option<Value> {
         ("400", "/private_tokens/") if has_body => {
             json!({"name": REQUIRED, "expiration_time": REQUIRED})
         }
+        ("400", "/admin/audit/") => json!({"subject": ["Null characters are not allowed."]}),
         ("400", "/admin/private_tokens/") => json!({"subject": REQUIRED}),
         ("400", "/admin/revoke/") => {
             json!({"non_field_errors": ["Name exactly one of subject, session and key."]})
@@ -157,7 +159,7 @@ fn example(path: &str, has_body: bool, status: &str) -> Option<Value> {
             "code": "permission_denied",
             "detail": "You do not have permission to perform this action.",
         }),
-        ("404", "/private_tokens/" | "/sessions/" | "/admin/private_tokens/") => {
+        ("404", "/private_tokens/" | "/sessions/" | "/admin/private_tokens/" | "/admin/audit/") => {
             json!({"detail": "Invalid page."})
         }
         ("404", _) => json!({"detail": "Not found."}),

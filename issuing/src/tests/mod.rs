@@ -2,6 +2,7 @@
 
 mod any_store;
 mod auditing;
+mod every_event;
 mod failing;
 mod managing;
 mod private_token_life;

@@ -135,15 +135,17 @@ impl Api {
     ) -> Self {
         let (name, accounts) = ("https://issuer.example", people.clone());
         let builder = TokenIssuer::builder(name, "api", key.clone(), wire.clone(), accounts)
-            .with_managed_accounts(store.clone());
+            .with_managed_accounts(store.clone())
+            .with_audit(store.clone());
         let issuer = operator(builder.with_clock(clock.clone())).build().unwrap();
         let me = async |user: Authenticated| user.registered().subject().unwrap_or("").to_owned();
         let orders = get(me).layer(issuer.layer().and_require_scopes(["orders:read"]));
+        let api = TokenApi::new(&issuer).with_audit_log(store.clone());
         let router = Router::new()
             .route("/api/v1/me", get(me))
             .route_layer(issuer.layer())
             .route("/api/v1/orders", orders)
-            .nest("/api/v1/auth", service(TokenApi::new(&issuer)).into_router())
+            .nest("/api/v1/auth", service(api).into_router())
             .merge(issuer.jwks_router());
         Self { router, issuer, people, key, store, clock, wire }
     }

@@ -78,10 +78,15 @@ impl Observed {
         let (id, _) = self.api.create(&ada.access, "ci").await;
         let one = format!("/admin/private_tokens/{id}/");
         let (list, revoke) = ("/admin/private_tokens/", "/admin/revoke/");
+        let audit = "/admin/audit/";
+        self.api.issuer.maintain().await.unwrap();
         let calls = [
             ("GET", list, "/admin/private_tokens/?subject=7"),
             ("GET", list, "/admin/private_tokens/?subject=7&page=9"),
             ("GET", list, list),
+            ("GET", audit, audit),
+            ("GET", audit, "/admin/audit/?before=x"),
+            ("GET", audit, "/admin/audit/?subject=%00"),
             ("DELETE", "/admin/private_tokens/{id}/", &*one),
             ("DELETE", "/admin/private_tokens/{id}/", &*one),
             ("POST", revoke, revoke),
@@ -105,6 +110,7 @@ impl Observed {
     async fn see_every_operator_call(&mut self, operator: &str) {
         for (method, template, path) in [
             ("GET", "/admin/private_tokens/", "/admin/private_tokens/?subject=7"),
+            ("GET", "/admin/audit/", "/admin/audit/"),
             ("DELETE", "/admin/private_tokens/{id}/", "/admin/private_tokens/1/"),
             ("POST", "/admin/revoke/", "/admin/revoke/"),
         ] {

@@ -1,6 +1,7 @@
 //! The token API as a client meets it, over the router: complete answers, both forms of each path, every bad input.
 
 mod api;
+mod audit_api;
 mod bad_input;
 mod connections;
 mod document;

@@ -20,6 +20,7 @@ async fn other_methods_are_405_and_name_those_that_are_allowed() {
         ("/private_tokens", "GET, POST, HEAD, OPTIONS", "PUT,PATCH,DELETE,FOO"),
         ("/admin/private_tokens", "GET, HEAD, OPTIONS", "POST,PUT,PATCH,DELETE"),
         ("/admin/private_tokens/1", "DELETE, OPTIONS", "GET,HEAD,POST,PUT,PATCH"),
+        ("/admin/audit", "GET, HEAD, OPTIONS", "POST,PUT,PATCH,DELETE"),
         ("/admin/revoke", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
         ("/private_tokens/1", "DELETE, OPTIONS", "GET,HEAD,POST,PUT,PATCH"),
         ("/private_tokens/1/rotate", "POST, OPTIONS", "GET,HEAD,PUT,PATCH,DELETE"),
