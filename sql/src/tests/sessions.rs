@@ -8,7 +8,7 @@ use super::{
 };
 use tower_bearer::{Algorithm, UnixTime, claims::ManualClock, jws::SigningKey};
 use tower_bearer_issuing::{
-    ClientInfo, Credentials, TokenIssuer,
+    ClientInfo, Credentials, NewAccount, TokenIssuer,
     store::{Owner, RefreshUse, SessionPage, SessionQuery, TokenStore},
 };
 
@@ -96,6 +96,31 @@ async fn nothing_of_a_person_is_left_but_the_revocation(store: SqlStore) {
     assert!(issuer.authenticator().authenticate(&tokens.access_token).await.is_err());
 }
 
+async fn a_deleted_account_leaves_no_personal_data(store: SqlStore) {
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let clock = ManualClock::at(NOW);
+    let store = store.with_clock(clock.clone());
+    let issuer = TokenIssuer::builder(ISSUER, "api", key, store.clone(), Everybody)
+        .with_clock(clock)
+        .with_managed_accounts(store.clone())
+        .build()
+        .unwrap();
+    let new = NewAccount::new("person@example.org", "$argon2id$");
+    let subject = issuer.add_account(&new).await.unwrap().subject;
+    let client = ClientInfo::new().with_address([192, 0, 2, 77]).with_user_agent("agent-77");
+    issuer.log_in(&Credentials::new(&*subject, "right"), &client).await.unwrap();
+    assert_eq!(tables_with(&store, "person@example.org").await, ["bearer_accounts"]);
+    issuer.delete_account(&subject).await.unwrap();
+    for text in ["person@example.org", "agent-77"] {
+        assert!(tables_with(&store, text).await.is_empty(), "{text}");
+    }
+    let tables = ["accounts", "sessions", "refresh_tokens", "known_devices"];
+    for table in tables.map(|table| format!("bearer_{table}")) {
+        assert_eq!(count(&store, &table).await, 0, "{table}");
+    }
+    assert_eq!(count(&store, "bearer_denials").await, 1);
+}
+
 async fn sessions(store: &SqlStore, owner: &Owner, now: UnixTime) -> SessionPage {
     let mut caller = caller();
     caller.owner = owner.clone();
@@ -146,6 +171,7 @@ async fn every_row_of_an_owner_is_deleted(store: SqlStore) {
 async fn sqlite_keeps_the_rows_of_sessions_and_people() {
     let open = async || SqlStore::open("sqlite::memory:").await.unwrap();
     nothing_of_a_person_is_left_but_the_revocation(open().await).await;
+    a_deleted_account_leaves_no_personal_data(open().await).await;
     a_refresh_lists_the_session_of_an_older_replica(open().await).await;
     every_row_of_an_owner_is_deleted(open().await).await;
 }
@@ -157,6 +183,7 @@ async fn postgres_keeps_the_rows_of_sessions_and_people() {
     let open =
         async |name: &str| SqlStoreOptions::new().open(&server.database(name).await).await.unwrap();
     nothing_of_a_person_is_left_but_the_revocation(open("person").await).await;
+    a_deleted_account_leaves_no_personal_data(open("account").await).await;
     a_refresh_lists_the_session_of_an_older_replica(open("older").await).await;
     every_row_of_an_owner_is_deleted(open("many").await).await;
 }
