@@ -28,9 +28,13 @@ pub struct LostScopes {
     owner: Owner,
     lost: ScopeSet,
     sessions_expire_by: UnixTime,
-    sessions: BTreeMap<Arc<str>, Vec<Option<(Arc<str>, UnixTime)>>>,
-    private: Vec<(Arc<str>, UnixTime)>,
+    /// The access tokens of each session. `None` for a token whose `jti` is not known.
+    sessions: BTreeMap<Arc<str>, Vec<Option<TokenToRevoke>>>,
+    private: Vec<TokenToRevoke>,
 }
+
+/// `jti` and `exp`.
+type TokenToRevoke = (Arc<str>, UnixTime);
 
 impl LostScopes {
     /// The maximum number of refresh tokens, and of private tokens, that a store needs to read: with more of them,
@@ -84,7 +88,7 @@ impl LostScopes {
         if read > Self::MOST_READ || self.private.len() > ENTRIES {
             return None;
         }
-        let token = |(id, expires_at): &(Arc<str>, UnixTime)| {
+        let token = |(id, expires_at): &TokenToRevoke| {
             RevocationEntry::new(Revocable::token(issuer(), Arc::clone(id)), *expires_at)
         };
         let mut entries: Vec<RevocationEntry> = self.private.iter().map(token).collect();

@@ -98,6 +98,10 @@ impl Queue {
 
     /// Writes events as they come. It can be dropped at any time: an event leaves the queue only after the sink has
     /// accepted it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "after a failure the writer waits before it tries again"
+    )]
     pub(super) async fn run(self: Arc<Self>, report: BackgroundTask) {
         let mut pause = PAUSE;
         loop {

@@ -199,7 +199,7 @@ async fn cause(kind: AuditKind, bench: &Bench) {
         }
         AuditKind::KeyRevoked => {
             let key = issuer.keys().active();
-            issuer.revoke_key(&key.verifying_key().thumbprint()).await.unwrap();
+            issuer.revoke_key(key.verifying_key().thumbprint()).await.unwrap();
         }
         AuditKind::EventsLost => {
             for _ in 0..=QUEUE {

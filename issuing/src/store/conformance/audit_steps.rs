@@ -127,7 +127,7 @@ pub(super) async fn the_events_of_a_deleted_account_are_deleted<S: Log>(bench: B
             about("ada", AuditKind::Refreshed),
         ])
         .await;
-    assert_eq!(bench.events("ada").await, [deleted.clone()]);
+    assert_eq!(bench.events("ada").await, std::slice::from_ref(&deleted));
     // Another process had these events in its queue.
     bench.record(&[about("ada", AuditKind::Refreshed), about("bob", AuditKind::Refreshed)]).await;
     assert_eq!(bench.events("ada").await, [deleted]);
