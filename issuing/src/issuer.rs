@@ -202,10 +202,13 @@ impl TokenIssuer {
 
     /// Signs with `next` from now on. Tokens that the old key signed stay valid until they expire. The old key verifies
     /// for the longest lifetime of all issued tokens, refresh tokens included, and [`KEEP_AFTER_EXPIRY`] longer.
+    ///
+    /// It has no lasting effect on the keys of a [`KeyDirectory`](crate::KeyDirectory), which has its own calls.
     pub fn rotate_key(&self, next: SigningKey) {
         let longest = self.longest_lifetime().max(self.refresh_lifetime());
         let thumbprint = |key: &SigningKey| Some(key.verifying_key().thumbprint().into());
-        let [new, old] = [thumbprint(&next), thumbprint(&self.0.verifying.keys.active())];
+        let old = self.0.verifying.keys.active(self.now());
+        let [new, old] = [thumbprint(&next), old.as_ref().and_then(thumbprint)];
         self.0.verifying.keys.rotate(next, self.now() + longest + KEEP_AFTER_EXPIRY);
         if new != old {
             self.record(AuditKind::KeyAdded, |event| event.key = new);
@@ -410,7 +413,10 @@ impl TokenIssuer {
     }
 
     pub(super) fn sign(&self, claims: &ClaimsText, typ: &str) -> Result<String, StoreError> {
-        claims.sign(&self.0.verifying.keys.active(), typ).map_err(no_signature)
+        let key = self.0.verifying.keys.active(self.now());
+        // The keys of a directory are prolonged by its task. No token may outlive its key.
+        let key = key.ok_or_else(|| StoreError::new("no signing key is available"))?;
+        claims.sign(&key, typ).map_err(no_signature)
     }
 
     /// Runs steps on their own task until they end, even if the client hangs up. If they fail and may have revoked

@@ -88,6 +88,7 @@ mod client;
 mod error;
 mod introspection;
 mod issuer;
+mod key_directory;
 mod known_devices;
 mod last_used;
 mod lost_scopes;
@@ -123,6 +124,10 @@ pub use self::error::{
     RevokeAllError, RevokeTokenError, SessionError,
 };
 pub use self::issuer::{TokenIssuer, TokenIssuerBuilder};
+pub use self::key_directory::{
+    CompromisedKey, DirectoryKeys, FileProblem, KeyDirectory, KeyDirectoryError, KeyState,
+    ListedKey, RetiredKey,
+};
 pub use self::managed_accounts::{
     AccountChange, AccountOutcome, AccountPage, AccountQuery, AccountUpdate, ListedAccount,
     ManagedAccounts, NewAccount,

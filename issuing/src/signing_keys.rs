@@ -2,10 +2,11 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
-use tower_bearer::{Key, KeySet, KeySetHandle, UnixTime, jws::SigningKey};
+use tower_bearer::{BackgroundTask, Key, KeySet, KeySetHandle, UnixTime, jws::SigningKey};
 
 /// The key that signs now, the keys that will sign later, and the keys that signed before. Clones share them.
 ///
@@ -15,6 +16,9 @@ use tower_bearer::{Key, KeySet, KeySetHandle, UnixTime, jws::SigningKey};
 ///    cache that document for minutes. [`announce`](Self::announce) the next key at least that long before it signs.
 /// 4. **Nothing is remembered across a restart**: after a restart, pass the retired keys that are still needed to
 ///    [`retire`](Self::retire).
+///
+/// For several replicas, or for keys that survive a restart, use a [`KeyDirectory`](crate::KeyDirectory). It gives such
+/// keys and keeps them up to date.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))] {
@@ -36,10 +40,42 @@ pub struct SigningKeys(Arc<KeyRing>);
 struct KeyRing {
     keys: Mutex<Keys>,
     handle: KeySetHandle,
+    managed: Option<Managed>,
+}
+
+/// The task does not keep the keys alive, so it ends with their last clone.
+impl Drop for KeyRing {
+    fn drop(&mut self) {
+        if let Some(managed) = &self.managed {
+            managed.task.stop();
+        }
+    }
+}
+
+/// What keeps the keys up to date.
+pub(super) struct Managed {
+    /// The only issuer that may sign with the keys.
+    pub(super) issuer: Arc<str>,
+    /// The longest lifetime of a token for which a key stays published.
+    pub(super) longest_lifetime: Duration,
+    pub(super) task: BackgroundTask,
+}
+
+/// All keys of an issuer at one moment.
+#[derive(Default)]
+pub(super) struct PublishedKeys {
+    /// `None` if no key may sign.
+    pub(super) active: Option<SigningKey>,
+    /// The last second at which `active` may sign.
+    pub(super) signs_before: UnixTime,
+    /// The keys that do not sign now.
+    pub(super) others: Vec<SigningKey>,
 }
 
 struct Keys {
-    active: SigningKey,
+    active: Option<SigningKey>,
+    /// The last second at which `active` may sign.
+    signs_before: UnixTime,
     announced: Vec<SigningKey>,
     retired: Vec<Retired>,
 }
@@ -56,15 +92,39 @@ impl SigningKeys {
     /// Makes a set in which this key signs.
     #[must_use]
     pub fn new(active: SigningKey) -> Self {
-        let handle = KeySetHandle::new(active.verifying_key().into());
-        let keys = Keys { active, announced: Vec::new(), retired: Vec::new() };
-        Self(Arc::new(KeyRing { keys: Mutex::new(keys), handle }))
+        let signs_before = UnixTime::MAX;
+        Self::of(PublishedKeys { active: Some(active), signs_before, others: Vec::new() }, None)
+    }
+
+    /// Keys that a background task keeps up to date.
+    pub(super) fn managed(published: PublishedKeys, managed: Managed) -> Self {
+        Self::of(published, Some(managed))
+    }
+
+    fn of(published: PublishedKeys, managed: Option<Managed>) -> Self {
+        let keys = Keys::of(published);
+        let handle = KeySetHandle::new(keys.key_set());
+        Self(Arc::new(KeyRing { keys: Mutex::new(keys), handle, managed }))
+    }
+
+    /// Replaces all keys in one step.
+    pub(super) fn publish(&self, published: PublishedKeys) {
+        self.change(|keys| *keys = Keys::of(published));
+    }
+
+    pub(super) fn downgrade(&self) -> WeakSigningKeys {
+        WeakSigningKeys(Arc::downgrade(&self.0))
+    }
+
+    /// What keeps the keys up to date. `None` if only calls change them.
+    pub(super) fn manager(&self) -> Option<&Managed> {
+        self.0.managed.as_ref()
     }
 
     /// Publishes a key that will sign later. A key that already signs or is announced does not change.
     pub fn announce(&self, next: SigningKey) {
         self.change(|keys| {
-            let mut known = std::iter::once(&keys.active).chain(&keys.announced);
+            let mut known = keys.active.iter().chain(&keys.announced);
             if !known.any(|key| key.key_id() == next.key_id()) {
                 keys.announced.push(next);
             }
@@ -79,10 +139,11 @@ impl SigningKeys {
         self.change(|keys| {
             keys.announced.retain(|key| key.key_id() != next.key_id());
             keys.retired.retain(|retired| retired.key.key_id() != Some(next.key_id()));
-            let old = std::mem::replace(&mut keys.active, next);
-            if old.key_id() != keys.active.key_id() {
-                keys.retired.push(Retired::new(&old, keep_until));
-            }
+            let id = next.key_id().to_owned();
+            let old = keys.active.replace(next);
+            keys.retired.extend(
+                old.filter(|old| old.key_id() != id).map(|old| Retired::new(&old, keep_until)),
+            );
         });
     }
 
@@ -90,7 +151,7 @@ impl SigningKeys {
     /// retired, or that this process retired before a restart. It has no effect on the key that signs now.
     pub fn retire(&self, key: &SigningKey, keep_until: UnixTime) {
         self.change(|keys| {
-            if key.key_id() != keys.active.key_id() {
+            if keys.active.as_ref().is_none_or(|active| active.key_id() != key.key_id()) {
                 keys.retired.retain(|retired| retired.key.key_id() != Some(key.key_id()));
                 keys.retired.push(Retired::new(key, keep_until));
             }
@@ -115,29 +176,50 @@ impl SigningKeys {
     #[must_use]
     pub fn jwks_json(&self) -> String {
         let keys = self.keys();
-        let signing = std::iter::once(&keys.active).chain(&keys.announced);
+        let signing = keys.active.iter().chain(&keys.announced);
         let jwks = signing.filter_map(SigningKey::public_jwk_json);
         let retired = keys.retired.iter().filter_map(|retired| retired.jwk.clone());
         let jwks: Vec<String> = jwks.chain(retired).collect();
         format!(r#"{{"keys":[{}]}}"#, jwks.join(","))
     }
 
-    /// The key that signs now.
-    pub(super) fn active(&self) -> SigningKey {
-        self.keys().active.clone()
+    /// The key that signs at `now`. `None` if no key may sign then.
+    pub(super) fn active(&self, now: UnixTime) -> Option<SigningKey> {
+        let keys = self.keys();
+        keys.active.clone().filter(|_| now <= keys.signs_before)
     }
 
     /// Changes the keys, and the key set of the verifiers, in one step.
     fn change(&self, change: impl FnOnce(&mut Keys)) {
         let mut keys = self.keys();
         change(&mut keys);
-        let signing = std::iter::once(&keys.active).chain(&keys.announced);
-        let retired = keys.retired.iter().map(|retired| retired.key.clone());
-        self.0.handle.replace(KeySet::new(signing.map(SigningKey::verifying_key).chain(retired)));
+        self.0.handle.replace(keys.key_set());
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
         self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Keys {
+    fn of(published: PublishedKeys) -> Self {
+        let PublishedKeys { active, signs_before, others } = published;
+        Self { active, signs_before, announced: others, retired: Vec::new() }
+    }
+
+    /// The keys that verify.
+    fn key_set(&self) -> KeySet {
+        let signing = self.active.iter().chain(&self.announced).map(SigningKey::verifying_key);
+        KeySet::new(signing.chain(self.retired.iter().map(|retired| retired.key.clone())))
+    }
+}
+
+/// Does not keep the keys alive.
+pub(super) struct WeakSigningKeys(Weak<KeyRing>);
+
+impl WeakSigningKeys {
+    pub(super) fn upgrade(&self) -> Option<SigningKeys> {
+        self.0.upgrade().map(SigningKeys)
     }
 }
 

@@ -43,6 +43,16 @@ impl Pool {
         }
     }
 
+    /// Closes all connections. Waits until each is closed.
+    pub(crate) async fn close(&self) {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.pool.close().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.pool.close().await,
+        }
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
         match self {
             #[cfg(feature = "sqlite")]

@@ -49,7 +49,8 @@
 //! 4. **A lookup is one indexed query**: one round trip, on a connection that is only for lookups (SQLite in memory: on
 //!    its only connection). It sees what any process has committed before the query was sent.
 //! 5. **Opening the store creates the tables, or migrates them to the current version.** One process at a time does
-//!    this. The store rejects tables of a newer version. The names of the tables begin with `bearer_`, so they can be
+//!    this. [`SqlStore::migrate`] does only that. The store uses tables of a newer version as they are, and rejects
+//!    them if their major version is newer. The names of the tables begin with `bearer_`, so they can be
 //!    in a database with other tables.
 //!
 //! Caveats:
@@ -84,7 +85,7 @@ mod tests;
 #[cfg(feature = "issuing")]
 mod token_store;
 
-pub use self::open::{OpenError, SqlStoreOptions};
+pub use self::open::{Migration, OpenError, SqlStoreOptions};
 pub use self::store::SqlStore;
 
 /// Compiles the examples of the README.

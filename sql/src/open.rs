@@ -14,31 +14,62 @@ use tower_bearer::revocation::StoreError;
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct SqlStoreOptions {
-    max_connections: u32,
+    max_connections: Option<u32>,
+    lookup_connections: Option<u32>,
+    revocation_connections: u32,
     wait_timeout: Duration,
 }
 
 impl SqlStoreOptions {
-    /// Default settings: 10 connections besides those for lookups and revocations, and a wait timeout of 5 seconds.
+    /// Default settings. With PostgreSQL, a store has at most 4 connections: 2 for everything, 1 for revocations and 1
+    /// for lookups. A step waits up to 5 seconds for a connection.
     pub fn new() -> Self {
-        Self { max_connections: 10, wait_timeout: Duration::from_secs(5) }
+        Self {
+            max_connections: None,
+            lookup_connections: None,
+            revocation_connections: 1,
+            wait_timeout: Duration::from_secs(5),
+        }
     }
 
-    /// Sets how many connections there are at most for everything but lookups and revocations. Default: 10. Values
-    /// below 1 are set to 1, values above 1000 to 1000.
+    /// Sets how many connections there are at most for everything but lookups and revocations. Default: 2 with
+    /// PostgreSQL, 10 with SQLite. Values below 1 are set to 1, values above 1000 to 1000.
     ///
     /// A store and its clones have at most these connections, whatever their callers do:
     ///
-    /// * PostgreSQL: this many, 2 that are only for steps that revoke, and 4 that are only for lookups. By default 16.
-    ///   Each is a backend of the server: the `max_connections` of the server must be enough for all processes.
-    /// * SQLite: 1 that writes, one less than this many (but at least 1) that read, and 4 that are only for lookups. By
-    ///   default 14. A step that revokes waits for at most one other write, however many others wait.
+    /// * PostgreSQL: this many, those [for revocations](Self::with_revocation_connections) and those
+    ///   [for lookups](Self::with_lookup_connections). By default 2 + 1 + 1 = 4. Each is a backend of the server.
+    ///   **N processes need N times their sum**, and during a rolling update the old and the new processes count. The
+    ///   server has `max_connections` less `superuser_reserved_connections`: by default 100 - 3 = 97. So 20 processes
+    ///   need 80 by default, and 17 are left for a rolling update, a migration and your own tools.
+    /// * SQLite: 1 that writes, one less than this many (but at least 1) that read, and those for lookups. A step that
+    ///   revokes waits for at most one other write, however many others wait.
     /// * SQLite in memory: 1 for everything, and 1 that keeps the database in memory.
+    ///
+    /// A connection is made when it is needed, and closed after 10 minutes without use (PostgreSQL).
     ///
     /// If a server cannot be reached, it may keep a connection for longer than the store does. The store waits for an
     /// answer for four times the [wait timeout](Self::with_wait_timeout) plus one second.
     pub fn with_max_connections(mut self, connections: u32) -> Self {
-        self.max_connections = connections.clamp(1, 1000);
+        self.max_connections = Some(connections.clamp(1, 1000));
+        self
+    }
+
+    /// Sets how many connections are only for lookups, so that requests with tokens are answered while lists and writes
+    /// keep the other connections busy. Default: 1 with PostgreSQL, 4 with SQLite. Values below 1 are set to 1, values
+    /// above 1000 to 1000. It has no effect for SQLite in memory.
+    ///
+    /// A lookup is one round trip, and the `RevocationCache` asks once for each token within its staleness bound. Add
+    /// connections if the network is slow and there are many tokens.
+    pub fn with_lookup_connections(mut self, connections: u32) -> Self {
+        self.lookup_connections = Some(connections.clamp(1, 1000));
+        self
+    }
+
+    /// Sets how many connections of PostgreSQL are only for steps that revoke. Default: 1. Values below 1 are set to 1,
+    /// values above 1000 to 1000. It has no effect for SQLite, which has one writer.
+    pub fn with_revocation_connections(mut self, connections: u32) -> Self {
+        self.revocation_connections = connections.clamp(1, 1000);
         self
     }
 
@@ -75,11 +106,15 @@ pub enum OpenError {
          postgres://user:password@host/database"
     )]
     Url,
-    /// A newer version of this crate has made the tables. Nothing was changed.
+    /// A newer version of this crate has made the tables, and changed them so that this one cannot use them. Nothing
+    /// was changed.
     #[error(
-        "the tables have version {found}, and this build supports versions up to {known}: update tower-bearer-sql"
+        "the tables have version {major}.{found}, and this build supports versions up to {KNOWN_MAJOR}.{known}: update \
+         tower-bearer-sql"
     )]
     NewerSchema {
+        /// The major version of the tables. It is higher than that of this build.
+        major: u64,
         /// The version of the tables.
         found: u64,
         /// The latest version that this build supports.
@@ -98,20 +133,32 @@ impl From<Failure> for OpenError {
 
 /// Opens the database of this URL, and creates its tables or migrates them to the current version.
 pub(crate) async fn open(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
-    let database = match url.split_once(':') {
-        #[cfg(feature = "sqlite")]
-        Some(("sqlite", path)) => sqlite::connect(url, path, options).await?,
-        #[cfg(feature = "postgres")]
-        Some(("postgres" | "postgresql", _)) => postgres::connect(url, options)?,
-        _ => return Err(OpenError::UnknownDatabase),
-    };
+    let database = connect(url, options).await?;
     migrate(&database).await?;
     Ok(database)
 }
 
-/// How many connections are only for lookups. So requests with tokens are still answered when lists and writes keep the
-/// other connections busy.
-const LOOKUP_CONNECTIONS: u32 = 4;
+/// Migrates the tables of this URL on one connection, and closes it.
+pub(crate) async fn migrate_only(
+    url: &str,
+    options: SqlStoreOptions,
+) -> Result<Migration, OpenError> {
+    // Pools connect when a connection is needed, and a migration needs one.
+    let database = connect(url, options.with_max_connections(1)).await?;
+    let migration = migrate(&database).await;
+    database.writers.close().await;
+    migration
+}
+
+async fn connect(url: &str, options: SqlStoreOptions) -> Result<Database, OpenError> {
+    match url.split_once(':') {
+        #[cfg(feature = "sqlite")]
+        Some(("sqlite", path)) => sqlite::connect(url, path, options).await,
+        #[cfg(feature = "postgres")]
+        Some(("postgres" | "postgresql", _)) => postgres::connect(url, options),
+        _ => Err(OpenError::UnknownDatabase),
+    }
+}
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
@@ -129,10 +176,13 @@ mod sqlite {
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     };
 
-    use super::{
-        Database, Failure, LOOKUP_CONNECTIONS, LimitedPool, OpenError, Pool, SqlStoreOptions,
-    };
+    use super::{Database, Failure, LimitedPool, OpenError, Pool, SqlStoreOptions};
     use crate::database::Retries;
+
+    /// How many connections there are by default for everything but lookups, and for lookups. They are only file
+    /// handles of this process.
+    const CONNECTIONS: u32 = 10;
+    const LOOKUP_CONNECTIONS: u32 = 4;
 
     pub(super) async fn connect(
         url: &str,
@@ -182,8 +232,10 @@ mod sqlite {
         Ok(Database {
             writers: single(),
             revokers: single(),
-            readers: readers(options.max_connections.saturating_sub(1).max(1)),
-            lookups: readers(LOOKUP_CONNECTIONS),
+            readers: readers(
+                options.max_connections.unwrap_or(CONNECTIONS).saturating_sub(1).max(1),
+            ),
+            lookups: readers(options.lookup_connections.unwrap_or(LOOKUP_CONNECTIONS)),
             wait_timeout,
             new_entries: Arc::default(),
             _kept_open: is_memory.then(|| Arc::new(Mutex::new(first)) as _),
@@ -249,10 +301,12 @@ mod postgres {
         postgres::PgConnectOptions,
     };
 
-    use super::{Database, LOOKUP_CONNECTIONS, LimitedPool, OpenError, Pool, SqlStoreOptions};
+    use super::{Database, LimitedPool, OpenError, Pool, SqlStoreOptions};
 
-    /// How many connections are only for steps that revoke.
-    const REVOCATION_CONNECTIONS: u32 = 2;
+    /// How many connections there are by default for everything but lookups and revocations, and for lookups. With one
+    /// for revocations there are 4: so 20 processes fit the default limit of the server, which is 100.
+    const CONNECTIONS: u32 = 2;
+    const LOOKUP_CONNECTIONS: u32 = 1;
 
     /// A connection that was idle for this long is pinged before it is used. One that was used more recently is not,
     /// which saves a round trip.
@@ -292,12 +346,12 @@ mod postgres {
             let pool = pool.clone().max_connections(size).connect_lazy_with(settings.clone());
             Pool::Postgres(LimitedPool::new(pool, size, options.wait_timeout))
         };
-        let for_all = limited(options.max_connections);
+        let for_all = limited(options.max_connections.unwrap_or(CONNECTIONS));
         Ok(Database {
             writers: for_all.clone(),
-            revokers: limited(REVOCATION_CONNECTIONS),
+            revokers: limited(options.revocation_connections),
             readers: for_all,
-            lookups: limited(LOOKUP_CONNECTIONS),
+            lookups: limited(options.lookup_connections.unwrap_or(LOOKUP_CONNECTIONS)),
             wait_timeout: options.wait_timeout,
             new_entries: Arc::default(),
             _kept_open: None,
@@ -318,25 +372,41 @@ const MIGRATIONS: [(&str, &str); 4] = [
 /// takes time.
 const TABLES: u64 = 3;
 
+/// The major version of the tables that this build can use. Tables of a later version and the same major version have
+/// only additions. A new migration that an older version cannot live with also raises `bearer_schema.major`.
+const KNOWN_MAJOR: u64 = 1;
+
 /// An arbitrary number. It must be the same in every process.
 pub(crate) const MIGRATION_LOCK: i64 = 0x746f_7765_7262_6561;
+
+/// What a migration has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Migration {
+    /// The version of the tables before. 0 if there were none.
+    pub from: u64,
+    /// The version of the tables now. It is higher than that of this build if a newer one has migrated them.
+    pub to: u64,
+}
 
 /// Migrates the tables to the current version. If several processes start together, one migrates and the others wait. A
 /// process that dies in the middle leaves nothing that the next one could not continue.
 ///
-/// If the tables are up to date, they are only read. So a role that must not create tables can open the store.
-async fn migrate(database: &Database) -> Result<(), OpenError> {
+/// If the tables are up to date, they are only read. So a role that must not create tables can open the store. Tables of
+/// a later version with the same major version are used as they are.
+async fn migrate(database: &Database) -> Result<Migration, OpenError> {
     let known = MIGRATIONS.len() as u64;
-    if migrate_to(database, TABLES).await? < known {
-        session_copy::copy(database).await.map_err(OpenError::Unavailable)?;
-        migrate_to(database, known).await?;
+    let migration = migrate_to(database, TABLES).await?;
+    if migration.to >= known {
+        return Ok(migration);
     }
-    Ok(())
+    session_copy::copy(database).await.map_err(OpenError::Unavailable)?;
+    let Migration { to, .. } = migrate_to(database, known).await?;
+    Ok(Migration { from: migration.from, to })
 }
 
-/// Migrates the tables to this version in one transaction, and new tables to the current version. Returns the version
-/// after it.
-async fn migrate_to(database: &Database, target: u64) -> Result<u64, OpenError> {
+/// Migrates the tables to this version in one transaction, and new tables to the current version.
+async fn migrate_to(database: &Database, target: u64) -> Result<Migration, OpenError> {
     let mut transaction = database.begin().await?;
     // Making an index can take longer than any other step may take, and the other processes wait for it.
     transaction.without_timeouts().await?;
@@ -344,10 +414,13 @@ async fn migrate_to(database: &Database, target: u64) -> Result<u64, OpenError> 
     let found = version(database, &mut transaction).await?;
     let known = MIGRATIONS.len() as u64;
     if found > known {
-        return Err(OpenError::NewerSchema { found, known });
+        return match major(&mut transaction).await? {
+            KNOWN_MAJOR => Ok(Migration { from: found, to: found }),
+            major => Err(OpenError::NewerSchema { major, found, known }),
+        };
     }
     if found >= target {
-        return Ok(found);
+        return Ok(Migration { from: found, to: found });
     }
     let target = if found == 0 { known } else { target };
     if found == 0 {
@@ -366,7 +439,7 @@ async fn migrate_to(database: &Database, target: u64) -> Result<u64, OpenError> 
     let sql = "UPDATE bearer_schema SET version = $1";
     transaction.execute(sql, vec![Value::count(target)]).await?;
     transaction.commit().await?;
-    Ok(target)
+    Ok(Migration { from: found, to: target })
 }
 
 /// Returns whether the new tables and columns are there, whatever the version says.
@@ -389,5 +462,11 @@ async fn version(database: &Database, transaction: &mut Transaction) -> Result<u
         return Ok(0);
     }
     let rows = transaction.fetch("SELECT version FROM bearer_schema", vec![]).await?;
+    rows.first().ok_or(Failure::UnreadableRow)?.count(0)
+}
+
+/// Returns the major version of tables of a later version. Tables have it from version 3 on.
+async fn major(transaction: &mut Transaction) -> Result<u64, Failure> {
+    let rows = transaction.fetch("SELECT major FROM bearer_schema", vec![]).await?;
     rows.first().ok_or(Failure::UnreadableRow)?.count(0)
 }

@@ -5,7 +5,7 @@ use std::{fmt, slice, sync::Arc};
 use super::{
     database::Database,
     entries,
-    open::{self, OpenError, SqlStoreOptions},
+    open::{self, Migration, OpenError, SqlStoreOptions},
     outbox, sweep,
 };
 use tower_bearer::{
@@ -33,6 +33,27 @@ impl SqlStore {
     /// If the URL or the tables are not for this build, or the database cannot be reached.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         SqlStoreOptions::new().open(url).await
+    }
+
+    /// Creates the tables of this URL, or migrates them to the current version, and closes the database. It has no
+    /// statement timeout. [`open`](Self::open) does the same, so this is only needed if replicas must not wait for a
+    /// migration, or if their database role may not change tables. Run it with a role that may.
+    ///
+    /// Several calls at the same time, and replicas that start meanwhile, wait for the first. A replica that runs keeps
+    /// working. If the tables are newer than this build, nothing is changed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use tower_bearer_sql::SqlStore;
+    /// let migration = SqlStore::migrate("sqlite::memory:").await?;
+    /// assert_eq!((migration.from, migration.to), (0, 4));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The same as [`open`](Self::open).
+    pub async fn migrate(url: &str) -> Result<Migration, OpenError> {
+        SqlStoreOptions::new().migrate(url).await
     }
 
     /// Sets the clock that decides which revocation entries are in force. Default: [`SystemClock`].
@@ -109,6 +130,15 @@ impl SqlStoreOptions {
     pub async fn open(self, url: &str) -> Result<SqlStore, OpenError> {
         let database = open::open(url, self).await?;
         Ok(SqlStore { database, clock: Arc::new(SystemClock::default()) })
+    }
+
+    /// Migrates the tables of this URL with these settings; see [`SqlStore::migrate`]. The numbers of connections have
+    /// no effect: a migration has one.
+    ///
+    /// # Errors
+    /// The same as [`SqlStore::open`].
+    pub async fn migrate(self, url: &str) -> Result<Migration, OpenError> {
+        open::migrate_only(url, self).await
     }
 }
 

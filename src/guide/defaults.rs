@@ -131,8 +131,15 @@
 //! | links | begin with `http` and the request's host | | `tower_bearer_issuing::TokenApi::with_public_url` |
 //! | scopes in the issuer's metadata | `introspect` and `tokens:admin` | the API requires these; only you know the others | `tower_bearer_issuing::TokenApi::with_supported_scopes` |
 //! | realm, and bodies of rejections | the same as those of the layer | | `tower_bearer_issuing::TokenApi::with_realm`, `tower_bearer_issuing::TokenApi::with_responder` |
-//! | connections to the database | 10; a step waits up to 5 seconds for one | | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_wait_timeout` |
-//! | the clocks | the clock of the system | tests use others | `tower_bearer_issuing::TokenIssuerBuilder::with_clock`, `tower_bearer_issuing::store::MemoryTokenStore::with_clock`, `tower_bearer_sql::SqlStore::with_clock` |
+//! | connections to the database | PostgreSQL: 2 for everything, 1 for revocations, 1 for lookups; SQLite: 10 and 4 for lookups; a step waits up to 5 seconds for one | with 4 connections each, 20 replicas fit the default limit of PostgreSQL (97 of 100); lists and writes cannot use up the connections for revocations and lookups | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_revocation_connections`, `tower_bearer_sql::SqlStoreOptions::with_lookup_connections`, `tower_bearer_sql::SqlStoreOptions::with_wait_timeout` |
+//! | signing keys | those that you pass; or a key directory, whose first key is made at the first start | | `tower_bearer_issuing::KeyDirectory` |
+//! | algorithm of new keys in a directory | ES256 | every library verifies it | `tower_bearer_issuing::KeyDirectory::with_algorithm` |
+//! | how long a new key is published before it signs | 2 hours, and not less than twice the interval in which replicas read the directory; the very first key signs at once | `RemoteJwks` fetches keys after 1 hour at the latest | `tower_bearer_issuing::KeyDirectory::with_publication` |
+//! | how often a replica reads the key directory | every 10 seconds | a replaced key should not sign for long | `tower_bearer_issuing::KeyDirectory::with_refresh_interval` |
+//! | how long a key is published after its last use | 366 days and 6 minutes | the longest lifetime of a private token | `tower_bearer_issuing::KeyDirectory::with_longest_lifetime` |
+//! | a key file from before the key directory | none | | `tower_bearer_issuing::KeyDirectory::with_earlier_key_file` |
+//! | key files that other users can read, and a directory that they can write to | not used (Unix) | whoever can read a key can sign any token | `tower_bearer_issuing::KeyDirectory::allow_readable_by_others` |
+//! | the clocks | the clock of the system | tests use others | `tower_bearer_issuing::TokenIssuerBuilder::with_clock`, `tower_bearer_issuing::KeyDirectory::with_clock`, `tower_bearer_issuing::store::MemoryTokenStore::with_clock`, `tower_bearer_sql::SqlStore::with_clock` |
 //!
 //! # How rejections look
 //!

@@ -150,6 +150,16 @@
 //! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `tests/keys/discovery.rs` `an_issuer_elsewhere_does_not_send`, `src/jwks/local_address.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
 //! | 85 | a leaked private token mints tokens: with more scopes, with a longer life, by rotating a stronger token, after its revocation | 401 unless operator and owner allow it; then it gives no scope that it lacks and no expiry later than its own, and the store checks in the step that it is not revoked | `issuing/src/tests/managing.rs` `a_manager_gives_no_scope_that_it_lacks`, `issuing/src/tests/managing.rs` `a_manager_gives_no_expiry_later_than_its_own`, `issuing/src/tests/managing.rs` `a_manager_does_not_rotate_a_token_with_more_scopes` |
 //!
+//! # The issuer's own keys
+//!
+//! | threat | answer | test |
+//! |---|---|---|
+//! | a thief has a signing key | `keys retire --compromised`: one step of the store ends the key and revokes it. Every replica rejects its tokens within the staleness bound, and no replica uses it again, even if the file comes back | `issuing/src/tests/any_store/keys.rs` `no_token_of_a_compromised_key_is_accepted_after_the_bound` |
+//! | a directory that is empty or not mounted makes a replica create its own key, and the fleet splits | a replica does not start without a key with which the database was used, and creates none | `issuing/src/tests/any_store/keys.rs` `a_replica_does_not_start_without_a_key_that_was_used`, `issuing/src/tests/any_store/keys.rs` `no_first_key_is_created_for_a_database_with_tokens` |
+//! | other users of the machine can read a key file, or replace files | such a file is not used, and a directory that others can write to is an error. The group may read: Kubernetes mounts secrets so | `issuing/src/key_directory/tests.rs` `files_that_others_can_read_or_write_are_not_used` |
+//! | somebody puts a key file or a symbolic link into the directory | the store has no record of that key, so it neither signs nor verifies. A link to a known key is followed | `issuing/src/key_directory/tests.rs` `a_key_without_a_record_neither_signs_nor_verifies` |
+//! | a file is half written, huge, or a pipe | it is not used, and the last good keys stay | `issuing/src/key_directory/tests.rs` `a_bad_file_keeps_the_last_good_keys` |
+//!
 //! # Metadata and challenges
 //!
 //! | # | threat | answer | shown by |
@@ -163,7 +173,8 @@
 //!   to a key (DPoP, mTLS) need a check of that proof in front of this layer.
 //! * **A secret that can be guessed** (row 8), **an issuer that signs what it should not**, and **a private key that
 //!   leaks** cannot be detected here. Revoke the key:
-//!   [`Authenticator::revoke_key`](crate::Authenticator::revoke_key).
+//!   [`Authenticator::revoke_key`](crate::Authenticator::revoke_key), or
+//!   `tower_bearer_issuing::KeyDirectory::retire_compromised` for keys of your own issuer.
 //! * **Plain HTTP** shows every token to the network. TLS is the responsibility of the server.
 //! * **Slow clients** can keep connections open without sending a request, so the layer never sees them. The server needs
 //!   timeouts and a limit of connections. `axum::serve` has none; the example `http_server` has them.

@@ -230,7 +230,8 @@ impl TokenIssuerBuilder {
     /// For an empty name or audience. [`ConfigError::OutOfRange`] for a lifetime of less than a second or more than 100
     /// years, an overlap of more than 100 years, a maximum of zero private tokens, a grace of more than 30 seconds, a
     /// retention of known devices of more than 100 years, or a retention of audit events of less than a second or more
-    /// than 100 years.
+    /// than 100 years. Also for keys of a [`KeyDirectory`](crate::KeyDirectory) that belongs to another
+    /// issuer, or whose longest lifetime is shorter than that of a token.
     pub fn build(self) -> Result<TokenIssuer, ConfigError> {
         let Settings {
             refresh_lifetime,
@@ -275,6 +276,20 @@ impl TokenIssuerBuilder {
         );
         if self.client_id != self.name && !is_client_id(&self.client_id) {
             return Err(ConfigError::OutOfRange("client id, 1 or more visible ASCII characters"));
+        }
+        if let Some(manager) = self.keys.manager() {
+            if manager.issuer != self.name {
+                return Err(ConfigError::OutOfRange(
+                    "issuer of the key directory, the name of this issuer",
+                ));
+            }
+            if manager.longest_lifetime
+                < refresh_lifetime.max(max_private_lifetime).max(ACCESS_LIFETIME)
+            {
+                return Err(ConfigError::OutOfRange(
+                    "longest lifetime of the key directory, at least that of refresh and private tokens",
+                ));
+            }
         }
         let (name, clock) = (Arc::clone(&self.name), Arc::clone(&self.clock));
         let known_devices = KnownDevices::new(name, clock, known_device_retention);

@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod denials;
+mod keys;
 mod rows;
 mod sessions;
 
@@ -16,6 +17,7 @@ use self::{
     accounts::AccountRows,
     audit::AuditRows,
     denials::DenialRows,
+    keys::KeyRecords,
     rows::{PrivateRow, PrivateRows, RefreshRow, RefreshRows},
     sessions::SessionRows,
 };
@@ -58,6 +60,7 @@ struct State {
     last_entry: i64,
     keys: HashMap<String, [u8; 32]>,
     devices: HashMap<[u8; 32], Device>,
+    key_records: KeyRecords,
     audit: AuditRows,
     /// The acknowledged state of each fleet, by its name.
     fleets: HashMap<String, Acknowledged>,
@@ -561,6 +564,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn it_is_a_token_store() {
         conformance::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+        conformance::check_keys(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

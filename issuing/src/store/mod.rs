@@ -29,6 +29,7 @@
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod conformance;
 mod devices;
+pub(crate) mod keys;
 mod list;
 mod memory;
 mod records;
@@ -37,6 +38,7 @@ mod session_list;
 use std::{fmt, sync::Arc};
 
 pub use self::devices::{DEVICE_KEY, device_account};
+pub use self::keys::{KeyChange, KeyDecision, KeyOutcome, KeyRecord, KeyStore, signing_key};
 pub use self::list::{ListQuery, Page, PrivateTokenPage, SortBy, fold};
 pub use self::memory::MemoryTokenStore;
 pub use self::records::{

@@ -198,7 +198,7 @@ async fn cause(kind: AuditKind, bench: &Bench) {
             issuer.rotate_key(SigningKey::generate(Algorithm::ES256).unwrap());
         }
         AuditKind::KeyRevoked => {
-            let key = issuer.keys().active();
+            let key = issuer.keys().active(issuer.now()).unwrap();
             issuer.revoke_key(key.verifying_key().thumbprint()).await.unwrap();
         }
         AuditKind::EventsLost => {

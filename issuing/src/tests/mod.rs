@@ -1,6 +1,6 @@
 //! Tests of the issuer as a whole, on the memory store.
 
-mod any_store;
+pub(crate) mod any_store;
 mod auditing;
 mod every_event;
 mod failing;
@@ -12,10 +12,11 @@ mod staff;
 mod verification;
 mod waiting;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use self::any_store::{
-    DAY, Everybody, ISSUER, NOW, account_changes, overtaken, refusal, replicas, revocation_table,
+    DAY, Everybody, ISSUER, NOW, account_changes, keys, overtaken, refusal, replicas,
+    revocation_table,
 };
 use super::{
     ClientInfo, Credentials, PasswordChange, TokenIssuer, TokenIssuerBuilder, TokenPair,
@@ -45,6 +46,16 @@ async fn with_the_memory_store_the_table_of_revocations_is_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_memory_store_a_changed_account_ends_its_tokens() {
     account_changes::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_memory_store_replicas_share_keys() {
+    let stores = Mutex::new(BTreeMap::new());
+    keys::check(async |number, clock| {
+        let new = || MemoryTokenStore::new().with_clock(clock);
+        stores.lock().unwrap().entry(number).or_insert_with(new).clone()
+    })
+    .await;
 }
 
 fn builder(clock: &ManualClock) -> TokenIssuerBuilder {

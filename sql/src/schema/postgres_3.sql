@@ -38,9 +38,9 @@ CREATE TABLE bearer_keys (
     thumbprint     TEXT COLLATE "C" NOT NULL,
     added_at       BIGINT NOT NULL,
     signs_from     BIGINT NOT NULL,
-    -- When a newer key took over, or the key was retired.
+    -- When the key was retired.
     signs_until    BIGINT,
-    -- Until when a token signed with the key can be valid.
+    -- Until when a token signed with the key can be valid. 0 if the key has not signed.
     needed_until   BIGINT NOT NULL,
     is_compromised BIGINT NOT NULL,
     PRIMARY KEY (issuer, thumbprint)

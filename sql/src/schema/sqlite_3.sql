@@ -38,9 +38,9 @@ CREATE TABLE bearer_keys (
     thumbprint     TEXT NOT NULL,
     added_at       INTEGER NOT NULL,
     signs_from     INTEGER NOT NULL,
-    -- When a newer key took over, or the key was retired.
+    -- When the key was retired.
     signs_until    INTEGER,
-    -- Until when a token signed with the key can be valid.
+    -- Until when a token signed with the key can be valid. 0 if the key has not signed.
     needed_until   INTEGER NOT NULL,
     is_compromised INTEGER NOT NULL,
     PRIMARY KEY (issuer, thumbprint)

@@ -124,6 +124,7 @@ async fn sqlite_in_memory_keeps_every_rule() {
     let open = async |clock| SqlStore::open("sqlite::memory:").await.unwrap().with_clock(clock);
     conformance::check(open).await;
     conformance::check_accounts(open).await;
+    conformance::check_keys(open).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,6 +158,7 @@ async fn sqlite_in_a_file_keeps_every_rule() {
     };
     conformance::check(&open).await;
     conformance::check_accounts(&open).await;
+    conformance::check_keys(&open).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,4 +173,29 @@ async fn postgres_keeps_every_rule() {
     };
     conformance::check(&open).await;
     conformance::check_accounts(&open).await;
+    conformance::check_keys(&open).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_on_sqlite_share_keys() {
+    let directory = Directory::new();
+    any_store::keys::check(async |number, clock| {
+        let url = directory.url(&format!("{number}.db"));
+        SqlStore::open(&url).await.unwrap().with_clock(clock)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn replicas_on_postgres_share_keys() {
+    let server = server::Postgres::start();
+    let mut urls = Vec::new();
+    for number in 0..10 {
+        urls.push(server.database(&format!("keys{number}")).await);
+    }
+    any_store::keys::check(async |number, clock| {
+        SqlStore::open(&urls[number]).await.unwrap().with_clock(clock)
+    })
+    .await;
 }

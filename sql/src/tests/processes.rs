@@ -52,7 +52,8 @@ on_each_database! {
     dropped_steps_leave_nothing_behind
     the_next_step_does_not_commit_what_a_dropped_step_left
     a_step_that_did_not_begin_reports_that_nothing_was_written
-    a_newer_schema_is_rejected_and_not_changed
+    only_a_newer_major_schema_is_rejected
+    a_migration_opens_nothing_and_can_be_repeated
     new_entries_go_to_the_store_that_has_written_them
     entries_that_are_removed_as_a_seeding_begins_are_in_its_denials
     entries_are_removed_or_the_server_changes_but_never_both
@@ -295,12 +296,40 @@ async fn entries_are_removed_or_the_server_changes_but_never_both(url: &str) {
     }
 }
 
-async fn a_newer_schema_is_rejected_and_not_changed(url: &str) {
+async fn only_a_newer_major_schema_is_rejected(url: &str) {
     let store = SqlStore::open(url).await.unwrap();
-    let mut transaction = store.database.begin().await.unwrap();
-    transaction.run("UPDATE bearer_schema SET version = 99").await.unwrap();
-    transaction.commit().await.unwrap();
-    let refusal = SqlStore::open(url).await.unwrap_err();
-    assert!(matches!(refusal, OpenError::NewerSchema { found: 99, known: 4 }), "{refusal:?}");
-    assert_eq!(listed(&store).await.len(), 0);
+    let set = async |sql| {
+        let mut transaction = store.database.begin().await.unwrap();
+        transaction.run(sql).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    set("UPDATE bearer_schema SET version = 99").await;
+    let newer = SqlStore::open(url).await.unwrap();
+    create(&newer, "beside a newer version").await;
+    let migration = SqlStore::migrate(url).await.unwrap();
+    assert_eq!((migration.from, migration.to), (99, 99), "it is not changed");
+
+    set("UPDATE bearer_schema SET major = 2").await;
+    for refusal in [SqlStore::open(url).await.map(|_| ()), SqlStore::migrate(url).await.map(|_| ())]
+    {
+        let refusal = refusal.unwrap_err();
+        let is_rejected =
+            matches!(refusal, OpenError::NewerSchema { major: 2, found: 99, known: 4 });
+        assert!(is_rejected, "{refusal:?}");
+    }
+    assert_eq!(listed(&newer).await.len(), 1, "a store that is open keeps working");
+}
+
+async fn a_migration_opens_nothing_and_can_be_repeated(url: &str) {
+    let migrations = futures_util::future::join_all((0..4).map(|_| SqlStore::migrate(url))).await;
+    let from: Vec<u64> = migrations.into_iter().map(|done| done.unwrap().from).collect();
+    assert_eq!(from.iter().filter(|from| **from == 0).count(), 1, "one has migrated: {from:?}");
+    assert_eq!(SqlStore::migrate(url).await.unwrap().from, 4);
+    if url.starts_with("postgres") {
+        let store = one_connection(url).await;
+        let others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+                      AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        assert!(store.database.read(others, &[]).await.unwrap().is_empty());
+    }
+    create(&SqlStore::open(url).await.unwrap(), "after").await;
 }

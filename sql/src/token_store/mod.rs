@@ -3,6 +3,7 @@
 mod accounts;
 pub(crate) mod audit;
 mod cut_offs;
+mod keys;
 mod paging;
 pub(crate) mod personal_data;
 pub(crate) mod private_tokens;

@@ -14,6 +14,7 @@
 mod account_steps;
 mod audit_steps;
 mod devices;
+mod key_steps;
 mod listing;
 mod private_token_steps;
 mod revocation_steps;
@@ -26,8 +27,8 @@ use std::{sync::Arc, time::Duration};
 use crate::ManagedAccounts;
 
 use super::{
-    Called, Caller, NewPrivateToken, NewRefreshToken, Owner, PrivateToken, RefreshRotation,
-    RotatedPrivateToken, TokenStore,
+    Called, Caller, KeyStore, NewPrivateToken, NewRefreshToken, Owner, PrivateToken,
+    RefreshRotation, RotatedPrivateToken, TokenStore,
 };
 use crate::{
     audit::{AuditLog, AuditSink},
@@ -139,6 +140,25 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             all_processes_get_the_key_that_was_kept_first,
             a_device_is_known_until_the_latest_time_that_was_noted,
             an_expired_device_is_swept_and_no_other,
+        }
+    }
+}
+
+/// Checks every rule of [`KeyStore`], each on a new store, like [`check`].
+///
+/// # Panics
+/// If a rule is broken. The message names the rule.
+pub async fn check_keys<S: TokenStore + KeyStore>(make: impl AsyncFn(ManualClock) -> S) {
+    rules! {
+        make;
+        key_steps {
+            a_record_comes_back_as_it_was_written,
+            issuers_have_separate_keys,
+            of_many_first_keys_at_once_one_is_recorded,
+            no_first_key_is_recorded_beside_tokens,
+            a_use_prolongs_a_key_and_never_shortens_it,
+            of_two_signers_only_one_is_retired,
+            a_compromised_key_is_revoked_in_the_same_step,
         }
     }
 }

@@ -33,6 +33,10 @@ impl RefreshRows {
         self.0.insert(name, RefreshRow { token, used: None, dies_at: UnixTime::MAX });
     }
 
+    pub(super) fn has_any_of(&self, issuer: &str) -> bool {
+        self.0.keys().any(|(of, _)| **of == *issuer)
+    }
+
     pub(super) fn get(&self, issuer: &Arc<str>, id: &Arc<str>) -> Option<&RefreshRow> {
         self.0.get(&(Arc::clone(issuer), Arc::clone(id)))
     }
@@ -130,6 +134,10 @@ impl PrivateRows {
         self.by_name.insert((Arc::clone(&token.owner.issuer), Arc::clone(&token.token_id)), id);
         let row = PrivateRow { id, token, last_used_at: None, dies_at: UnixTime::MAX };
         self.rows.entry(id).or_insert(row)
+    }
+
+    pub(super) fn has_any_of(&self, issuer: &str) -> bool {
+        self.by_name.keys().any(|(of, _)| **of == *issuer)
     }
 
     pub(super) fn find(&self, owner: &Owner, id: i64, now: UnixTime) -> Option<&PrivateRow> {

@@ -1,0 +1,393 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use super::{DirectoryKeys, FileProblem, KeyDirectory, KeyDirectoryError, KeyState};
+use crate::{
+    ClientInfo, Credentials, LoginError, TokenIssuer,
+    store::MemoryTokenStore,
+    tests::any_store::{DAY, Everybody, ISSUER, NOW},
+};
+use tower_bearer::{Algorithm, ConfigError, claims::ManualClock, jws::SigningKey};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A directory and a store for one test.
+struct Bench {
+    path: PathBuf,
+    clock: ManualClock,
+    store: MemoryTokenStore,
+}
+
+impl Bench {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("key-directory-{}-{number}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        let clock = ManualClock::at(NOW);
+        let store = MemoryTokenStore::new().with_clock(clock.clone());
+        Self { path, clock, store }
+    }
+
+    fn directory(&self) -> KeyDirectory {
+        KeyDirectory::new(&self.path, ISSUER).with_clock(self.clock.clone())
+    }
+
+    async fn open(&self) -> DirectoryKeys {
+        self.directory().open(self.store.clone()).await.unwrap()
+    }
+
+    fn issuer(&self, keys: &DirectoryKeys) -> TokenIssuer {
+        TokenIssuer::builder(ISSUER, "api", keys.signing_keys(), self.store.clone(), Everybody)
+            .with_clock(self.clock.clone())
+            .build()
+            .unwrap()
+    }
+
+    /// The states of all keys, in their order.
+    async fn states(&self) -> Vec<KeyState> {
+        let listed = self.directory().list(&self.store).await.unwrap();
+        listed.iter().map(|key| key.state).collect()
+    }
+
+    /// Puts a new key into the directory, in a file that only its owner can read.
+    fn write_key(&self, name: &str) -> SigningKey {
+        let key = SigningKey::generate(Algorithm::ES256).unwrap();
+        self.write(name, key.to_pkcs8_pem().unwrap().as_bytes());
+        key
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let path = self.path.join(name);
+        fs::write(&path, bytes).unwrap();
+        set_mode(&path, 0o600);
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) {}
+
+/// The `kid` of the key that signs.
+fn signer(keys: &DirectoryKeys, bench: &Bench) -> Option<String> {
+    let active = keys.signing_keys().active(bench.directory().now());
+    active.map(|key| key.key_id().to_owned())
+}
+
+#[tokio::test]
+async fn the_first_key_signs_at_once_and_the_next_after_its_publication() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let added = bench.directory().add(&bench.store).await.unwrap();
+    assert_eq!(added.signs_from, NOW + 2 * HOUR);
+    assert_eq!(bench.states().await, [KeyState::Signs, KeyState::Announced]);
+    bench.clock.advance(2 * HOUR - Duration::from_secs(1));
+    keys.refresh().await;
+    assert!(keys.signing_keys().jwks_json().contains(&*added.thumbprint));
+    assert_eq!(signer(&keys, &bench), Some(first.clone()));
+    bench.clock.advance(Duration::from_secs(1));
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench).as_deref(), Some(&*added.thumbprint));
+    assert!(keys.signing_keys().jwks_json().contains(&first));
+    assert_eq!(bench.states().await, [KeyState::Verifies, KeyState::Signs]);
+}
+
+#[tokio::test]
+async fn a_publication_is_not_shorter_than_two_refreshes() {
+    let bench = Bench::new();
+    bench.open().await;
+    let directory = bench.directory().with_publication(Duration::ZERO).with_refresh_interval(HOUR);
+    assert_eq!(directory.add(&bench.store).await.unwrap().signs_from, NOW + 2 * HOUR);
+}
+
+#[tokio::test]
+async fn the_only_signer_is_not_retired() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let retire = async |key: &str| bench.directory().retire(&bench.store, key).await;
+    let error = retire(&first).await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::OnlySigner { next: None }), "{error:?}");
+    let next = bench.directory().add(&bench.store).await.unwrap();
+    let error = retire(&first).await.unwrap_err();
+    let starts = KeyDirectoryError::OnlySigner { next: Some(next.signs_from) };
+    assert_eq!(error.to_string(), starts.to_string());
+
+    // An announced key has signed nothing.
+    assert!(retire(&next.thumbprint).await.unwrap().is_file_deleted);
+    let next = bench.directory().add(&bench.store).await.unwrap();
+    bench.clock.advance(2 * HOUR);
+    keys.refresh().await;
+    let retired = retire(&format!("{first}.pem")).await.unwrap();
+    assert!(!retired.is_file_deleted && retired.record.needed_until > NOW + 366 * DAY);
+    assert_eq!(retire(&first).await.unwrap(), retired, "again");
+    bench.clock.advance(368 * DAY);
+    assert!(retire(&first).await.unwrap().is_file_deleted);
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench).as_deref(), Some(&*next.thumbprint));
+    let error = retire("unknown").await.unwrap_err();
+    assert!(error.to_string().contains(&first), "the error lists the keys: {error}");
+}
+
+#[tokio::test]
+async fn the_key_before_a_retired_key_signs_again() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let next = bench.directory().add(&bench.store).await.unwrap().thumbprint;
+    bench.clock.advance(2 * HOUR);
+    keys.refresh().await;
+    let token = bench
+        .issuer(&keys)
+        .log_in(&Credentials::new("ada", "right"), &ClientInfo::new())
+        .await
+        .unwrap();
+    bench.directory().retire(&bench.store, &next).await.unwrap();
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench), Some(first));
+    let issuer = bench.issuer(&keys);
+    assert!(issuer.authenticator().authenticate(&token.tokens.access_token).await.is_ok());
+    assert_eq!(bench.states().await, [KeyState::Signs, KeyState::Verifies]);
+}
+
+#[tokio::test]
+async fn an_announced_key_replaces_a_compromised_one_at_once() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let next = bench.directory().add(&bench.store).await.unwrap().thumbprint;
+    let retired = bench.directory().retire_compromised(&bench.store, &first).await.unwrap();
+    assert_eq!(retired.replacement.unwrap().thumbprint, next);
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench).as_deref(), Some(&*next));
+    assert!(!keys.signing_keys().jwks_json().contains(&first));
+    assert_eq!(fs::read_dir(&bench.path).unwrap().count(), 1, "no unused file is left");
+    // The key that signs now is not changed.
+    let again = bench.directory().retire_compromised(&bench.store, &first).await.unwrap();
+    assert_eq!(again.replacement, None);
+    let unknown = bench.directory().retire_compromised(&bench.store, "unknown").await.unwrap_err();
+    assert!(matches!(unknown, KeyDirectoryError::UnknownKey { .. }), "{unknown:?}");
+    assert_eq!(fs::read_dir(&bench.path).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_even_if_no_file_can_be_written() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let unusable = bench.path.join(format!("{first}.pem"));
+    let directory = KeyDirectory::new(unusable, ISSUER).with_clock(bench.clock.clone());
+    let error = directory.retire_compromised(&bench.store, &first).await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::Io { .. }), "{error:?}");
+    assert_eq!(bench.states().await, [KeyState::Compromised]);
+    keys.refresh().await;
+    assert_eq!(keys.task().health().last_error, Some("no_signing_key"));
+    assert_eq!(signer(&keys, &bench), None);
+    assert!(keys.signing_keys().handle().snapshot().is_empty());
+    let error = bench.directory().open(bench.store.clone()).await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::NoSigningKey), "{error:?}");
+    let added = bench.directory().add(&bench.store).await.unwrap();
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench).as_deref(), Some(&*added.thumbprint), "it signs at once");
+}
+
+#[tokio::test]
+async fn a_key_without_a_record_neither_signs_nor_verifies() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let planted = bench.write_key("planted.pem");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("planted.pem", bench.path.join("0.pem")).unwrap();
+    keys.refresh().await;
+    let keys_now = [keys, bench.open().await];
+    for keys in keys_now {
+        assert_eq!(signer(&keys, &bench).as_ref(), Some(&first));
+        assert!(!keys.signing_keys().jwks_json().contains(planted.key_id()));
+        assert_eq!(keys.signing_keys().handle().snapshot().len(), 1);
+        assert!(keys.task().health().is_ok(), "the file is harmless");
+    }
+    assert!(bench.states().await.contains(&KeyState::Unknown));
+}
+
+#[tokio::test]
+async fn a_bad_file_keeps_the_last_good_keys() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let file = bench.path.join(format!("{first}.pem"));
+    let good = fs::read(&file).unwrap();
+    let huge = vec![b'\n'; 70_000];
+    let bad: [(&[u8], &str); 3] = [
+        (&good[..good.len() / 2], "key_file_malformed"),
+        (b"", "key_file_malformed"),
+        (&huge, "key_file_unreadable"),
+    ];
+    for (bytes, kind) in bad {
+        fs::write(&file, bytes).unwrap();
+        keys.refresh().await;
+        assert_eq!(signer(&keys, &bench).as_ref(), Some(&first));
+        assert_eq!(keys.signing_keys().handle().snapshot().len(), 1);
+        let health = keys.task().health();
+        assert!(health.last_error == Some("key_file_missing") || health.last_error == Some(kind));
+        let error = bench.directory().open(bench.store.clone()).await.unwrap_err();
+        assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+    }
+    fs::write(&file, good).unwrap();
+    // A folder and a file that is not a key are reported, and the keys are used.
+    fs::create_dir(bench.path.join("folder.pem")).unwrap();
+    keys.refresh().await;
+    assert_eq!(keys.task().health().last_error, Some("key_file_unreadable"));
+    fs::remove_dir(bench.path.join("folder.pem")).unwrap();
+    keys.refresh().await;
+    assert!(keys.task().health().is_ok());
+    // The directory itself is gone: the keys that were read before are used.
+    fs::remove_dir_all(&bench.path).unwrap();
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench), Some(first));
+    assert!(!keys.task().health().is_ok());
+}
+
+#[tokio::test]
+async fn the_first_key_is_never_guessed() {
+    let bench = Bench::new();
+    fs::create_dir(&bench.path).unwrap();
+    let open = async || bench.directory().open(bench.store.clone()).await;
+    bench.write("broken.pem", b"-----BEGIN PRIVATE KEY-----\n");
+    let error = open().await.unwrap_err();
+    let KeyDirectoryError::UnusableFile { problem, .. } = error else { panic!("{error:?}") };
+    assert_eq!(problem, FileProblem::NotAKey);
+    fs::remove_file(bench.path.join("broken.pem")).unwrap();
+    let [one, _] = ["one.pem", "two.pem"].map(|name| bench.write_key(name));
+    let error = open().await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::SeveralFirstKeys { count: 2, .. }), "{error:?}");
+    fs::remove_file(bench.path.join("two.pem")).unwrap();
+    assert_eq!(signer(&open().await.unwrap(), &bench).as_deref(), Some(one.key_id()));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_that_others_can_read_or_write_are_not_used() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let file = bench.path.join(format!("{}.pem", signer(&keys, &bench).unwrap()));
+    let open = async || bench.directory().open(bench.store.clone()).await;
+    let mode = |path: &Path| {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode(&bench.path), mode(&file)), (0o700, 0o600));
+    for bad in [0o644, 0o604, 0o602, 0o620, 0o666] {
+        set_mode(&file, bad);
+        let error = open().await.unwrap_err();
+        assert!(error.to_string().contains("chmod 600"), "{bad:o}: {error}");
+        let allowed = bench.directory().allow_readable_by_others();
+        assert!(allowed.open(bench.store.clone()).await.is_ok(), "{bad:o}");
+    }
+    for good in [0o600, 0o400, 0o440, 0o640] {
+        set_mode(&file, good);
+        assert!(open().await.is_ok(), "{good:o}");
+    }
+    set_mode(&bench.path, 0o777);
+    let error = open().await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::WritableByOthers { .. }), "{error:?}");
+    // As Kubernetes mounts a secret: links to files in a directory whose name begins with a dot.
+    set_mode(&bench.path, 0o755);
+    let hidden = bench.path.join("..data");
+    fs::create_dir(&hidden).unwrap();
+    fs::rename(&file, hidden.join("key")).unwrap();
+    std::os::unix::fs::symlink("..data/key", &file).unwrap();
+    assert!(open().await.is_ok());
+    set_mode(&hidden.join("key"), 0o644);
+    assert!(open().await.is_err(), "the permissions of the target count");
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_refresh_stops_signing_after_a_day() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let issuer = bench.issuer(&keys);
+    let log_in =
+        async || issuer.log_in(&Credentials::new("ada", "right"), &ClientInfo::new()).await;
+    bench.clock.advance(DAY);
+    log_in().await.unwrap();
+    bench.clock.advance(Duration::from_secs(1));
+    assert!(matches!(log_in().await, Err(LoginError::Unavailable(_))));
+    keys.refresh().await;
+    log_in().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_issuer_does_not_take_keys_that_are_published_too_shortly() {
+    let bench = Bench::new();
+    let open = async |directory: KeyDirectory| directory.open(bench.store.clone()).await.unwrap();
+    let build = |keys: &DirectoryKeys, name: &str| {
+        TokenIssuer::builder(name, "api", keys.signing_keys(), bench.store.clone(), Everybody)
+            .with_clock(bench.clock.clone())
+            .with_max_private_lifetime(30 * DAY)
+            .build()
+    };
+    let keys = open(bench.directory().with_longest_lifetime(30 * DAY)).await;
+    assert!(build(&keys, ISSUER).is_ok());
+    assert!(matches!(build(&keys, "https://other.example"), Err(ConfigError::OutOfRange(_))));
+    let keys = open(bench.directory().with_longest_lifetime(29 * DAY)).await;
+    assert!(matches!(build(&keys, ISSUER), Err(ConfigError::OutOfRange(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_reads_the_directory_until_the_keys_are_dropped() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let added = bench.directory().add(&bench.store).await.unwrap();
+    let signing_keys = keys.signing_keys();
+    let task = keys.task().clone();
+    drop(keys);
+    assert!(!signing_keys.jwks_json().contains(&*added.thumbprint));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    while !signing_keys.jwks_json().contains(&*added.thumbprint) {
+        tokio::task::yield_now().await;
+    }
+    assert!(task.health().is_ok());
+    drop(signing_keys);
+    while task.health().is_running {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn keys_of_every_algorithm_are_read() {
+    let algorithms = [
+        Algorithm::ES256,
+        Algorithm::EdDSA,
+        #[cfg(feature = "aws-lc-rs")]
+        Algorithm::RS256,
+    ];
+    for algorithm in algorithms {
+        let bench = Bench::new();
+        let first = signer(&bench.open().await, &bench).unwrap();
+        let added = bench.directory().with_algorithm(algorithm).add(&bench.store).await.unwrap();
+        let keys = bench.open().await;
+        let jwks = keys.signing_keys().jwks_json();
+        assert!(jwks.contains(&first) && jwks.contains(&*added.thumbprint), "{algorithm:?}");
+    }
+    let bench = Bench::new();
+    let error = bench.directory().with_algorithm(Algorithm::HS256).add(&bench.store).await;
+    assert!(matches!(error, Err(KeyDirectoryError::Key(_))), "a secret cannot be published");
+}
