@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
-use crate::{account_commands::AccountCommand, failure::EXIT_CODES, settings::table};
+use crate::{
+    account_commands::AccountCommand, failure::EXIT_CODES, key_commands::KeyCommand,
+    settings::table,
+};
 
 /// Issues tokens: log-in, refresh, private tokens, revocation
 #[derive(Parser)]
@@ -21,6 +24,13 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Answers requests until SIGTERM or ctrl-c. This is the default
     Serve,
+    /// Creates or migrates the tables of the database, without a statement timeout. Nothing else
+    Migrate,
+    /// Adds, lists and retires signing keys
+    Keys {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// Adds, lists and changes accounts
     Account {
         #[command(subcommand)]

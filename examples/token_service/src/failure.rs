@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt, process::ExitCode};
 
+use tower_bearer_issuing::KeyDirectoryError;
 use tower_bearer_sql::OpenError;
 
 /// What a command returns.
@@ -42,10 +43,22 @@ fn exit_code(error: &(dyn Error + 'static)) -> u8 {
     if error.is::<WrongSettings>() {
         return 2;
     }
-    let needs_operator = causes(error).any(|cause| {
-        matches!(cause.downcast_ref::<OpenError>(), Some(OpenError::NewerSchema { .. }))
-    });
-    if needs_operator { 3 } else { 1 }
+    if causes(error).any(needs_operator) { 3 } else { 1 }
+}
+
+fn needs_operator(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::NewerSchema { .. }))
+        || matches!(
+            error.downcast_ref(),
+            Some(
+                KeyDirectoryError::MissingKeys { .. }
+                    | KeyDirectoryError::TokensWithoutKey { .. }
+                    | KeyDirectoryError::SeveralFirstKeys { .. }
+                    | KeyDirectoryError::WritableByOthers { .. }
+                    | KeyDirectoryError::UnusableFile { .. }
+                    | KeyDirectoryError::NoSigningKey
+            )
+        )
 }
 
 /// The error, its cause, the cause of that, and so on.

@@ -11,6 +11,7 @@ pub(crate) fn checks(
 ) -> HealthChecks {
     let store = replica.store.clone();
     let mut checks = HealthChecks::new()
+        .add_task(replica.keys.task())
         .add_task(maintenance)
         .add_task(replica.issuer.audit_writer())
         .add_shared_part("database", move || {

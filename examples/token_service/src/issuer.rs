@@ -1,16 +1,19 @@
 //! The central part of the example: which key signs, where tokens and accounts are stored, and who may log in.
 
 use tower_bearer::{Algorithm, BackgroundTask, jws::SigningKey};
-use tower_bearer_issuing::{Passwords, SigningKeys, TokenIssuer, TokenIssuerBuilder};
+use tower_bearer_issuing::{
+    DirectoryKeys, KeyDirectory, Passwords, SigningKeys, TokenIssuer, TokenIssuerBuilder,
+};
 use tower_bearer_redis::{OutboxRelay, Pushes, RedisStore};
 use tower_bearer_sql::SqlStore;
 
-use crate::{failure::Outcome, settings::Settings, signing_key};
+use crate::{failure::Outcome, settings::Settings};
 
 /// The issuer of this replica, and what it depends on.
 pub(crate) struct Replica {
     pub(crate) issuer: TokenIssuer,
     pub(crate) store: SqlStore,
+    pub(crate) keys: DirectoryKeys,
     pub(crate) sharing: Option<Sharing>,
 }
 
@@ -24,13 +27,13 @@ pub(crate) struct Sharing {
 impl Replica {
     pub(crate) async fn open(settings: &Settings) -> Outcome<Self> {
         let store = open_store(settings).await?;
-        let key = signing_key::load_or_create(&settings.key_file)?;
-        let issuer = builder(settings, key, &store)?.build()?;
+        let keys = key_directory(settings).open(store.clone()).await?;
+        let issuer = builder(settings, keys.signing_keys(), &store)?.build()?;
         let sharing = match &settings.redis_url {
             Some(url) => Some(Sharing::start(url, store.clone(), &issuer).await?),
             None => None,
         };
-        Ok(Self { issuer, store, sharing })
+        Ok(Self { issuer, store, keys, sharing })
     }
 
     /// Stops the tasks. Call it after the server has stopped.
@@ -38,6 +41,7 @@ impl Replica {
         maintenance.shutdown().await;
         // Stores the uses of private tokens and the audit events that are not stored yet.
         self.issuer.maintain().await?;
+        self.keys.task().shutdown().await;
         if let Some(sharing) = self.sharing {
             // The entries that it has not published yet stay in the database for the next start.
             sharing.relay.shutdown().await;
@@ -69,7 +73,13 @@ pub(crate) fn for_commands(settings: &Settings, store: &SqlStore) -> Outcome<Tok
 }
 
 pub(crate) async fn open_store(settings: &Settings) -> Outcome<SqlStore> {
-    Ok(SqlStore::open(&settings.database_url).await?)
+    Ok(settings.database.open(&settings.database_url).await?)
+}
+
+pub(crate) fn key_directory(settings: &Settings) -> KeyDirectory {
+    KeyDirectory::new(&settings.key_dir, settings.issuer.as_str())
+        .with_publication(settings.key_publication)
+        .with_earlier_key_file(&settings.key_file)
 }
 
 fn builder(

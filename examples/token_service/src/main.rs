@@ -12,11 +12,11 @@ mod demo;
 mod failure;
 mod health;
 mod issuer;
+mod key_commands;
 mod page;
 mod peer;
 mod service;
 mod settings;
-mod signing_key;
 mod walkthrough;
 
 use std::process::ExitCode;
@@ -47,10 +47,23 @@ async fn run(line: CommandLine) -> Outcome {
     let settings = Settings::from_values(&values)?;
     match line.into_command() {
         Command::Serve => service::run(&settings).await,
+        Command::Migrate => migrate(&settings).await,
+        Command::Keys { command } => key_commands::run(command, &settings).await,
         Command::Account { command } => account_commands::run(command, &settings).await,
         Command::Check => {
             check::print(&values, &settings);
             Ok(())
         }
     }
+}
+
+async fn migrate(settings: &Settings) -> Outcome {
+    let migration = settings.database.migrate(&settings.database_url).await?;
+    match migration.from == migration.to {
+        true => println!("the tables have version {}, nothing to do", migration.to),
+        false => {
+            println!("migrated the tables from version {} to {}", migration.from, migration.to)
+        }
+    }
+    Ok(())
 }

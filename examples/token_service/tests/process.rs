@@ -169,17 +169,19 @@ fn a_stop_signal_lets_requests_finish_and_stores_token_uses() {
 fn only_the_owner_can_read_the_key_and_damage_is_reported() {
     let directory = Directory::new("key");
     let service = Service::start(&directory, &[]);
-    let key = directory.0.join("token_service.pem");
-    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-    let files = fs::read_dir(&directory.0).unwrap().map(|file| file.unwrap().file_name());
-    assert!(files.into_iter().all(|name| !name.to_string_lossy().contains(".pem.")));
+    let keys = directory.0.join("token_service_keys");
+    let files = fs::read_dir(&keys).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<PathBuf> = files.collect();
+    let [key] = &files[..] else { panic!("{files:?}") };
+    assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
     drop(service);
 
-    fs::write(&key, "no key").unwrap();
+    fs::write(key, "damaged").unwrap();
     let output = example(&directory).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("KEY_FILE token_service.pem") && !said.contains("no key\n"), "{said}");
+    let name = key.file_name().unwrap().to_str().unwrap();
+    assert!(said.contains(name) && !said.contains("damaged"), "{said}");
 }
 
 #[test]
@@ -188,7 +190,12 @@ fn files_that_a_killed_process_left_do_not_prevent_a_start() {
     let program = example(&directory);
     // The process keeps its id when it becomes the service.
     let mut shell = Command::new("sh");
-    shell.args(["-c", "touch token_service.pem.$$ && exec \"$0\""]).arg(program.get_program());
+    shell
+        .args([
+            "-c",
+            "mkdir -m 700 token_service_keys && touch token_service_keys/.$$.pem && exec \"$0\"",
+        ])
+        .arg(program.get_program());
     shell
         .current_dir(&directory.0)
         .envs(program.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
@@ -303,6 +310,7 @@ fn example(directory: &Directory) -> Command {
     for name in [
         "DATABASE_URL",
         "DEMO",
+        "KEY_DIR",
         "KEY_FILE",
         "PUBLIC_URL",
         "ISSUER",

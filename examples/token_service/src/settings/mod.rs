@@ -8,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use http_server::Limits;
+use tower_bearer_sql::SqlStoreOptions;
 
 use self::values::Values;
 use crate::failure::WrongSettings;
@@ -15,7 +16,11 @@ use crate::failure::WrongSettings;
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
     pub(crate) database_url: String,
+    /// Connections and timeouts of the database.
+    pub(crate) database: SqlStoreOptions,
+    pub(crate) key_dir: PathBuf,
     pub(crate) key_file: PathBuf,
+    pub(crate) key_publication: Duration,
     /// `None`: there is no demo account.
     pub(crate) demo: Option<Demo>,
     pub(crate) audit_retention: Duration,
@@ -54,7 +59,10 @@ impl Settings {
                 values.text_or_default("DATABASE_URL"),
                 &["sqlite:", "postgres:", "postgresql:"],
             )?,
+            database: database(values)?,
+            key_dir: values.text_or_default("KEY_DIR").into(),
             key_file: values.text_or_default("KEY_FILE").into(),
+            key_publication: seconds(values, "KEY_PUBLICATION")?,
             demo: demo(values)?,
             audit_retention: values
                 .parsed("AUDIT_RETENTION_DAYS", "a number of days from 1 to 36500", |days: &u64| {
@@ -92,6 +100,29 @@ fn demo(values: &Values) -> Result<Option<Demo>, String> {
     let is_on = values.switch("DEMO")?.unwrap_or_else(|| values.text("DATABASE_URL").is_none());
     let password = values.text("DEMO_PASSWORD").map(ToOwned::to_owned);
     Ok(is_on.then(|| Demo { email: values.text_or_default("DEMO_EMAIL"), password }))
+}
+
+fn database(values: &Values) -> Result<SqlStoreOptions, String> {
+    let count = |name| match values.text(name) {
+        Some(_) => values.parsed(name, "a number from 1 to 1000", is_count).map(Some),
+        None => Ok(None),
+    };
+    let wait = positive_seconds(values, "DATABASE_WAIT_TIMEOUT")?;
+    let mut options = SqlStoreOptions::new().with_wait_timeout(wait);
+    if let Some(connections) = count("DATABASE_CONNECTIONS")? {
+        options = options.with_max_connections(connections);
+    }
+    if let Some(connections) = count("DATABASE_LOOKUP_CONNECTIONS")? {
+        options = options.with_lookup_connections(connections);
+    }
+    if let Some(connections) = count("DATABASE_REVOCATION_CONNECTIONS")? {
+        options = options.with_revocation_connections(connections);
+    }
+    Ok(options)
+}
+
+fn is_count(count: &u32) -> bool {
+    (1..=1000).contains(count)
 }
 
 fn limits(values: &Values) -> Result<Limits, String> {

@@ -44,9 +44,42 @@ pub(crate) const SETTINGS: &[Setting] = &[
     )
     .shown_as(Shown::Url),
     setting(
+        "DATABASE_CONNECTIONS",
+        "2 with PostgreSQL, 10 with SQLite",
+        "how many connections there are at most for everything but lookups and revocations",
+    ),
+    setting(
+        "DATABASE_LOOKUP_CONNECTIONS",
+        "1 with PostgreSQL, 4 with SQLite",
+        "how many more connections are only for lookups",
+    ),
+    setting(
+        "DATABASE_REVOCATION_CONNECTIONS",
+        "1",
+        "how many more connections are only for revocations; only PostgreSQL has them",
+    ),
+    setting(
+        "DATABASE_WAIT_TIMEOUT",
+        "5",
+        "seconds for which a request waits for a connection, and then for locks",
+    ),
+    setting(
+        "KEY_DIR",
+        "token_service_keys",
+        "the directory of the signing keys, which all replicas share; the first replica creates \
+         the first key in it",
+    ),
+    setting(
         "KEY_FILE",
         "token_service.pem",
-        "the signing key, PKCS#8 PEM; it is created if it does not exist",
+        "the signing key of an earlier version; it is copied into `KEY_DIR` if the database knows \
+         no key yet",
+    ),
+    setting(
+        "KEY_PUBLICATION",
+        "7200",
+        "seconds for which a new key is published before it signs; at least twice the time after \
+         which other services fetch the keys again",
     ),
     setting("ISSUER", "token_service", "the `iss` of the tokens"),
     setting("AUDIENCE", "api://demo", "the `aud` of the tokens"),

@@ -9,7 +9,7 @@ const LONG_BOUND: u64 = 300;
 
 /// One sentence for each problem: what is insecure, and what to set.
 pub(crate) fn of(settings: &Settings) -> Vec<String> {
-    let checks = [demo, issuer, proxy, key_file, sqlite_replicas, database_tls, redis_tls, bound];
+    let checks = [demo, issuer, proxy, key_dir, sqlite_replicas, database_tls, redis_tls, bound];
     checks.into_iter().filter_map(|check| check(settings)).collect()
 }
 
@@ -40,10 +40,10 @@ fn proxy(settings: &Settings) -> Option<String> {
     })
 }
 
-fn key_file(settings: &Settings) -> Option<String> {
-    let path = &settings.key_file;
+fn key_dir(settings: &Settings) -> Option<String> {
+    let path = &settings.key_dir;
     is_open_to_others(path)
-        .then(|| format!("other users can read {}: run chmod go-rwx on it", path.display()))
+        .then(|| format!("other users can open KEY_DIR {}: run chmod go-rwx on it", path.display()))
 }
 
 fn sqlite_replicas(settings: &Settings) -> Option<String> {
@@ -169,7 +169,7 @@ mod tests {
                 "rediss://",
             ),
             (&[("REVOCATION_BOUND", "301")], "REVOCATION_BOUND"),
-            (&[("KEY_FILE", "/")], "chmod go-rwx"),
+            (&[("KEY_DIR", "/")], "chmod go-rwx"),
         ] {
             let found = warnings(settings);
             assert_eq!(found.len(), 1, "{settings:?}: {found:?}");

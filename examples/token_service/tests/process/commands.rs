@@ -1,8 +1,8 @@
 //! The commands of an operator beside a running service, and the runbook.
 
 use std::{
-    env,
-    path::Path,
+    env, fs,
+    path::{Path, PathBuf},
     process::{Command, Output},
     thread,
     time::{Duration, Instant},
@@ -11,6 +11,8 @@ use std::{
 use serde_json::json;
 
 use crate::{Directory, Service, example};
+
+const RUNBOOK: &str = include_str!("../../../../operations/token_service.md");
 
 /// Every shell sees changes of the commands after a second.
 const SETTINGS: [(&str, &str); 3] =
@@ -65,6 +67,24 @@ fn becomes(service: &Service, token: &str, status: u16) {
 }
 
 #[test]
+fn every_command_of_the_runbook_works_as_written() {
+    let directory = Directory::new("runbook");
+    fs::write(directory.0.join("password.txt"), "correct horse battery\n").unwrap();
+    let service = Service::start(&directory, &SETTINGS);
+    let blocks = RUNBOOK.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let lines: Vec<&str> = blocks.flat_map(str::lines).collect();
+    assert!(lines.len() > 10, "{lines:?}");
+    for line in lines {
+        let keys = succeed(&directory, "token_service keys list");
+        let signing = keys.lines().find(|line| line.contains("\tsigns\t")).unwrap();
+        let thumbprint = signing.split('\t').next().unwrap();
+        let line =
+            line.replace("127.0.0.1:3000", &service.address).replace("THUMBPRINT", thumbprint);
+        succeed(&directory, &line);
+    }
+}
+
+#[test]
 fn accounts_are_added_changed_and_deleted_while_the_service_runs() {
     let directory = Directory::new("accounts");
     let service = Service::start(&directory, &SETTINGS);
@@ -113,4 +133,57 @@ fn a_password_is_not_an_argument_and_has_rules() {
     fail(&directory, &format!("{add} </dev/null"), 1);
     fail(&directory, &format!("{add} <<<short"), 1);
     assert_eq!(succeed(&directory, "token_service account list"), "");
+}
+
+fn key_files(directory: &Directory) -> Vec<PathBuf> {
+    let files = fs::read_dir(directory.0.join("token_service_keys")).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+#[test]
+fn without_its_key_the_service_exits_with_code_3_and_makes_no_other() {
+    let directory = Directory::new("missing-key");
+    succeed(&directory, "token_service account add bob@example.org <<<'first one'");
+    let service = Service::start(&directory, &SETTINGS);
+    assert_eq!(log_in(&service, "first one").0, 200);
+    drop(service);
+    let files = key_files(&directory);
+    let [file] = &files[..] else { panic!("{files:?}") };
+    fs::rename(file, directory.0.join("elsewhere.pem")).unwrap();
+    let said = fail(&directory, "token_service serve", 3);
+    let name = file.file_stem().unwrap().to_str().unwrap();
+    assert!(said.contains(name), "{said}");
+    assert_eq!(key_files(&directory), Vec::<PathBuf>::new());
+
+    fs::rename(directory.0.join("elsewhere.pem"), file).unwrap();
+    assert_eq!(log_in(&Service::start(&directory, &SETTINGS), "first one").0, 200);
+}
+
+#[test]
+fn tokens_of_a_compromised_key_end_and_a_new_key_signs() {
+    let directory = Directory::new("compromised");
+    succeed(&directory, "token_service account add bob@example.org <<<'first one'");
+    let service = Service::start(&directory, &SETTINGS);
+    let (_, access) = log_in(&service, "first one");
+    let list = succeed(&directory, "token_service keys list");
+    let thumbprint = list.split('\t').next().unwrap();
+    assert!(
+        fail(&directory, &format!("token_service keys retire {thumbprint}"), 1)
+            .contains("no other key")
+    );
+    succeed(&directory, &format!("token_service keys retire --compromised {thumbprint}"));
+    becomes(&service, &access, 401);
+    drop(service);
+    let service = Service::start(&directory, &SETTINGS);
+    let (status, access) = log_in(&service, "first one");
+    assert_eq!((status, service.me(&access)), (200, 200));
+}
+
+#[test]
+fn migrate_creates_the_tables_once() {
+    let directory = Directory::new("migrate");
+    let first = succeed(&directory, "token_service migrate");
+    assert!(first.contains("migrated"), "{first}");
+    let second = succeed(&directory, "token_service migrate");
+    assert!(second.contains("nothing to do"), "{second}");
 }

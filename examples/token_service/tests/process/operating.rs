@@ -22,9 +22,17 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn each_command_has_help_and_a_version() {
     let directory = Directory::new("commands");
-    for command in
-        [&[][..], &["serve"], &["account"], &["account", "add"], &["account", "delete"], &["check"]]
-    {
+    for command in [
+        &[][..],
+        &["serve"],
+        &["migrate"],
+        &["keys"],
+        &["keys", "retire"],
+        &["account"],
+        &["account", "add"],
+        &["account", "delete"],
+        &["check"],
+    ] {
         for (flag, part) in [("--help", "Usage: token_service"), ("--version", "token_service")] {
             let output = run(&directory, &[command, &[flag]].concat(), &[]);
             assert_eq!(output.status.code(), Some(0), "{command:?} {flag}");
