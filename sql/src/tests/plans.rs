@@ -177,7 +177,7 @@ async fn sqlite_finds_all_rows_by_an_index() {
     fill(&store).await;
     // The plans must be good without ANALYZE and after it.
     for _ in 0..2 {
-        for sql in statements(&store.database) {
+        for sql in statements(&store.database).into_iter().filter(|sql| !is_small(sql)) {
             let explain = Sql::Built(format!("EXPLAIN QUERY PLAN {sql}"));
             let rows = store.database.read(explain, &[]).await.unwrap();
             let lines: Vec<String> = rows.iter().map(|row| row.text(3).unwrap()).collect();
@@ -192,6 +192,11 @@ async fn sqlite_finds_all_rows_by_an_index() {
         }
         analyze(&store).await;
     }
+}
+
+/// An issuer has a few keys, and a replica needs all of them. Other statements read one entry of an index.
+fn is_small(sql: &str) -> bool {
+    sql.contains("FROM bearer_keys WHERE issuer = $1") || sql.ends_with("issued_at LIMIT 1")
 }
 
 /// Tokens before the cut-off must cost nothing.
@@ -212,7 +217,7 @@ async fn postgres_finds_all_rows_by_an_index() {
     let mut transaction = store.database.begin().await.unwrap();
     // Plans for any values, because PostgreSQL does not always plan a prepared statement again.
     transaction.run("SET LOCAL plan_cache_mode = force_generic_plan").await.unwrap();
-    for (number, sql) in all.into_iter().enumerate() {
+    for (number, sql) in all.into_iter().filter(|sql| !is_small(sql)).enumerate() {
         let prepare = Sql::Built(format!("PREPARE p{number} AS {sql}"));
         transaction.execute(prepare, vec![]).await.unwrap();
         let nulls = vec!["NULL"; parameters(&sql)].join(", ");

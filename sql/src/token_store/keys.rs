@@ -97,6 +97,6 @@ const WRITE: &str = "
         is_compromised = excluded.is_compromised";
 /// Each reads one entry of an index.
 const ANY_TOKEN: [&str; 2] = [
-    "SELECT id FROM bearer_refresh_tokens WHERE issuer = $1 LIMIT 1",
-    "SELECT id FROM bearer_private_tokens WHERE issuer = $1 LIMIT 1",
+    "SELECT id FROM bearer_refresh_tokens WHERE issuer = $1 ORDER BY subject, issued_at LIMIT 1",
+    "SELECT id FROM bearer_private_tokens WHERE issuer = $1 ORDER BY subject, issued_at LIMIT 1",
 ];
