@@ -171,8 +171,10 @@ macro_rules! query {
             query = match value {
                 Value::Int(value) => query.bind(value),
                 Value::Text(value) => query.bind(value),
+                #[cfg(feature = "issuing")]
                 Value::NoText => query.bind(None::<String>),
                 Value::Bytes(value) => query.bind(value),
+                #[cfg(feature = "issuing")]
                 Value::NoBytes => query.bind(None::<Vec<u8>>),
             };
         }

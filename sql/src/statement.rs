@@ -26,8 +26,10 @@ impl From<&'static str> for Sql {
 pub(crate) enum Value {
     Int(Option<i64>),
     Text(String),
+    #[cfg(feature = "issuing")]
     NoText,
     Bytes(Vec<u8>),
+    #[cfg(feature = "issuing")]
     NoBytes,
 }
 
