@@ -268,6 +268,7 @@ fn help_is_printed_and_mistakes_exit_with_code_2() {
         (&[], "PUBLIC_URL", "ftp://x"),
         (&[], "TRUSTED_PROXY_HEADER", "no header"),
         (&[], "DATABASE_URL", "mysql://x"),
+        (&[], "LOG", "verbose"),
     ] {
         let mistake = run(argument, (name, value));
         let said = String::from_utf8(mistake.stderr).unwrap();
@@ -320,6 +321,7 @@ fn example(directory: &Directory) -> Command {
         "REFRESH_REUSE_GRACE",
         "REDIS_URL",
         "READY_NEEDS_SHARED",
+        "LOG",
         "ACCOUNT_PASSWORD",
     ] {
         command.env_remove(name);

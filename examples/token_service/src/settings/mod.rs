@@ -11,7 +11,7 @@ use http_server::Limits;
 use tower_bearer_sql::SqlStoreOptions;
 
 use self::values::Values;
-use crate::failure::WrongSettings;
+use crate::{failure::WrongSettings, log::LogFilter};
 
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) audience: String,
     pub(crate) ready_needs_shared: bool,
     pub(crate) limits: Limits,
+    pub(crate) log: LogFilter,
 }
 
 pub(crate) struct Demo {
@@ -91,6 +92,11 @@ impl Settings {
             audience: values.text_or_default("AUDIENCE"),
             ready_needs_shared: values.switch("READY_NEEDS_SHARED")?.unwrap_or(false),
             limits: limits(values)?,
+            log: values.parsed(
+                "LOG",
+                "a level with levels of targets, such as warn,tower_bearer=info",
+                |_| true,
+            )?,
         })
     }
 }

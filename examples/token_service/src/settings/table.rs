@@ -154,6 +154,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "10",
         "seconds that running requests may take after SIGTERM or ctrl-c",
     ),
+    setting(
+        "LOG",
+        "warn,tower_bearer=info",
+        "what is logged on standard error: a level (off, error, warn, info, debug, trace), and \
+         levels of targets; audit events have the target tower_bearer::audit and the level info; \
+         other libraries are never logged below info",
+    ),
 ];
 
 /// The list of settings for `--help`.

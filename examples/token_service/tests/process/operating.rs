@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::Read as _,
     net::TcpListener,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use crate::{Directory, Service, example};
@@ -132,4 +133,29 @@ fn health_has_an_entry_for_each_part_and_redis_down_stays_ready() {
     let service = Service::start(&directory, &[("READY_NEEDS_SHARED", "1")]);
     let ready = service.call("GET", "/readyz", None, None);
     assert_eq!((ready.status, &ready.json()["status"]), (200, &"ok".into()));
+}
+
+/// What the service writes to standard error during a log-in, and the access token.
+fn logged(directory: &Directory, settings: &[(&str, &str)]) -> (String, String) {
+    let mut command = example(directory);
+    command.envs(settings.iter().copied()).stderr(Stdio::piped());
+    let mut service = Service::run(command);
+    let access = service.log_in();
+    let mut log = service.process.stderr.take().unwrap();
+    drop(service);
+    let mut said = String::new();
+    log.read_to_string(&mut said).unwrap();
+    (said, access)
+}
+
+#[test]
+fn the_log_has_audit_events_and_no_secret() {
+    let directory = Directory::new("log");
+    let (said, access) = logged(&directory, &[("LOG", "trace")]);
+    assert!(!said.contains(&access) && !said.contains(crate::PASSWORD), "{said}");
+    let (said, _) = logged(&directory, &[]);
+    let line = said.lines().find(|line| line.contains("tower_bearer::audit")).expect("an event");
+    assert!(line.contains("login") && line.contains("127.0.0.1"), "{line}");
+    let (said, _) = logged(&directory, &[("LOG", "warn")]);
+    assert!(!said.contains("tower_bearer"), "{said}");
 }
