@@ -51,6 +51,9 @@ fn app(replica: &Replica, settings: &Settings) -> Outcome<Router> {
     if let Some(url) = &settings.public_url {
         api = api.with_public_url(url)?;
     }
+    if let Some(scopes) = &settings.supported_scopes {
+        api = api.with_supported_scopes(scopes.iter())?;
+    }
     if let Some(header) = settings.trusted_proxy_header.clone() {
         api = api.with_peer_address(move |parts| peer::address(parts, &header));
     }

@@ -269,6 +269,12 @@ fn help_is_printed_and_mistakes_exit_with_code_2() {
         (&[], "TRUSTED_PROXY_HEADER", "no header"),
         (&[], "DATABASE_URL", "mysql://x"),
         (&[], "LOG", "verbose"),
+        (&[], "CLIENT_ID", "\u{e9}"),
+        (&[], "SUPPORTED_SCOPES", "a \"b"),
+        (&[], "REFRESH_LIFETIME", "0"),
+        (&[], "MAX_PRIVATE_TOKEN_DAYS", "36501"),
+        (&[], "MAX_ROTATION_OVERLAP", "-1"),
+        (&[], "ALLOW_PRIVATE_TOKEN_MANAGEMENT", "yes"),
     ] {
         let mistake = run(argument, (name, value));
         let said = String::from_utf8(mistake.stderr).unwrap();
@@ -322,6 +328,12 @@ fn example(directory: &Directory) -> Command {
         "REDIS_URL",
         "READY_NEEDS_SHARED",
         "LOG",
+        "CLIENT_ID",
+        "SUPPORTED_SCOPES",
+        "REFRESH_LIFETIME",
+        "MAX_PRIVATE_TOKEN_DAYS",
+        "MAX_ROTATION_OVERLAP",
+        "ALLOW_PRIVATE_TOKEN_MANAGEMENT",
         "ACCOUNT_PASSWORD",
     ] {
         command.env_remove(name);

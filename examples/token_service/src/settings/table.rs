@@ -83,6 +83,33 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("ISSUER", "token_service", "the `iss` of the tokens"),
     setting("AUDIENCE", "api://demo", "the `aud` of the tokens"),
+    setting("CLIENT_ID", "the value of ISSUER", "the `client_id` of the tokens"),
+    setting(
+        "SUPPORTED_SCOPES",
+        "introspect and tokens:admin",
+        "the scopes in the metadata of the issuer, separated by spaces; no effect on tokens",
+    ),
+    setting(
+        "REFRESH_LIFETIME",
+        "86400",
+        "seconds for which a refresh token is valid; each refresh gives a new one",
+    ),
+    setting(
+        "MAX_PRIVATE_TOKEN_DAYS",
+        "366",
+        "how many days away the expiry of a private token may be; if you lower it, earlier tokens \
+         that live longer are rejected",
+    ),
+    setting(
+        "MAX_ROTATION_OVERLAP",
+        "86400",
+        "seconds for which a private token may stay valid after its rotation; with 0 it ends at once",
+    ),
+    setting(
+        "ALLOW_PRIVATE_TOKEN_MANAGEMENT",
+        "0",
+        "1: private tokens with the scope private_tokens manage the private tokens of their owner",
+    ),
     setting(
         "PUBLIC_URL",
         "http and the host of the request",

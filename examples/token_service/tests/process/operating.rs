@@ -7,6 +7,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::json;
+
 use crate::{Directory, Service, example};
 
 /// Runs a command without settings of the environment, except these.
@@ -158,4 +161,68 @@ fn the_log_has_audit_events_and_no_secret() {
     assert!(line.contains("login") && line.contains("127.0.0.1"), "{line}");
     let (said, _) = logged(&directory, &[("LOG", "warn")]);
     assert!(!said.contains("tower_bearer"), "{said}");
+}
+
+#[test]
+fn settings_of_tokens_reach_the_issuer() {
+    let directory = Directory::new("tokens");
+    let settings = [
+        ("ISSUER", "https://i.example"),
+        ("CLIENT_ID", "shop app"),
+        ("SUPPORTED_SCOPES", "orders:read orders:write"),
+        ("REFRESH_LIFETIME", "60"),
+        ("MAX_PRIVATE_TOKEN_DAYS", "1000"),
+        ("MAX_ROTATION_OVERLAP", "0"),
+    ];
+    let service = Service::start(&directory, &settings);
+    let metadata =
+        service.call("GET", "/.well-known/oauth-authorization-server", None, None).json();
+    assert_eq!(metadata["scopes_supported"], json!(["orders:read", "orders:write"]));
+    let body = json!({"username": crate::EMAIL, "password": crate::PASSWORD});
+    let login = service.call("POST", "/api/v1/auth/login/", None, Some(body)).json();
+    let access = login["access_token"].as_str().unwrap();
+    let claims = service.call("GET", "/api/v1/me", Some(access), None).json();
+    assert_eq!(claims["client_id"], "shop app");
+    let refresh = claims_of(login["refresh_token"].as_str().unwrap());
+    assert_eq!(refresh["exp"].as_u64().unwrap() - refresh["iat"].as_u64().unwrap(), 60);
+
+    let create = |days: i64| {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        let body = json!({"name": "ci", "expiration_time": at.to_string()});
+        service.call("POST", "/api/v1/auth/private_tokens/", Some(access), Some(body))
+    };
+    // The key directory keeps keys for this long, too. Otherwise the start fails.
+    assert_eq!((create(999).status, create(1001).status), (201, 400));
+    let (id, token) = service.create(access);
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(48);
+    let body = json!({"expiration_time": at.to_string(), "overlap_seconds": 3600});
+    let path = format!("/api/v1/auth/private_tokens/{id}/rotate/");
+    assert_eq!(service.call("POST", &path, Some(access), Some(body)).status, 201);
+    assert_eq!(service.me(&token), 401);
+}
+
+/// The claims of a token, which are not verified.
+fn claims_of(token: &str) -> serde_json::Value {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}
+
+#[test]
+fn private_tokens_manage_private_tokens_only_if_that_is_allowed() {
+    for (allowed, status) in [("0", 400), ("1", 201)] {
+        let directory = Directory::new(&format!("managing-{allowed}"));
+        let settings =
+            [("DATABASE_URL", "sqlite:own.db"), ("ALLOW_PRIVATE_TOKEN_MANAGEMENT", allowed)];
+        let add = ["account", "add", crate::EMAIL, "--scope", "private_tokens"];
+        let password = [("ACCOUNT_PASSWORD", crate::PASSWORD), settings[0]];
+        assert!(run(&directory, &add, &password).status.success());
+        let service = Service::start(&directory, &settings);
+        let access = service.log_in();
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+        let body =
+            json!({"name": "ci", "expiration_time": at.to_string(), "scopes": ["private_tokens"]});
+        let path = "/api/v1/auth/private_tokens/";
+        let created = service.call("POST", path, Some(&access), Some(body));
+        assert_eq!(created.status, status, "{}", created.body);
+    }
 }
