@@ -226,3 +226,12 @@ fn private_tokens_manage_private_tokens_only_if_that_is_allowed() {
         assert_eq!(created.status, status, "{}", created.body);
     }
 }
+
+#[test]
+fn the_unit_of_systemd_does_not_restart_after_wrong_settings() {
+    const UNIT: &str = include_str!("../../token_service.service");
+    let lines: Vec<&str> = UNIT.lines().collect();
+    assert!(lines.contains(&"RestartPreventExitStatus=2 3"));
+    // Its exit code does not count for RestartPreventExitStatus.
+    assert!(!lines.iter().any(|line| line.starts_with("ExecStartPre")));
+}
