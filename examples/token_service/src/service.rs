@@ -23,7 +23,7 @@ pub(crate) async fn run(settings: &Settings) -> Outcome {
     }
     let replica = Replica::open(settings).await?;
     let demo = match &settings.demo {
-        Some(demo) => Some(DemoAccount::add(&replica.store, demo).await?),
+        Some(demo) => Some(DemoAccount::add(&replica.issuer, &replica.store, demo).await?),
         None => None,
     };
     let listener = TcpListener::bind(settings.address)

@@ -269,6 +269,7 @@ fn help_is_printed_and_mistakes_exit_with_code_2() {
         (&[], "TRUSTED_PROXY_HEADER", "no header"),
         (&[], "DATABASE_URL", "mysql://x"),
         (&[], "LOG", "verbose"),
+        (&[], "DEMO_PASSWORD", "short"),
         (&[], "CLIENT_ID", "\u{e9}"),
         (&[], "SUPPORTED_SCOPES", "a \"b"),
         (&[], "REFRESH_LIFETIME", "0"),

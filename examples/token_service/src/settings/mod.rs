@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use http_server::Limits;
-use tower_bearer_issuing::scopes::ScopeSet;
+use tower_bearer_issuing::{check_new_password, scopes::ScopeSet};
 use tower_bearer_sql::SqlStoreOptions;
 
 use self::values::Values;
@@ -121,8 +121,15 @@ impl Settings {
 /// The demo is for a first try. So it is off as soon as the operator names a database.
 fn demo(values: &Values) -> Result<Option<Demo>, String> {
     let is_on = values.switch("DEMO")?.unwrap_or_else(|| values.text("DATABASE_URL").is_none());
+    if !is_on {
+        return Ok(None);
+    }
+    let email = values.text_or_default("DEMO_EMAIL");
     let password = values.text("DEMO_PASSWORD").map(ToOwned::to_owned);
-    Ok(is_on.then(|| Demo { email: values.text_or_default("DEMO_EMAIL"), password }))
+    if let Some(password) = &password {
+        check_new_password(password, &email).map_err(|error| format!("DEMO_PASSWORD: {error}"))?;
+    }
+    Ok(Some(Demo { email, password }))
 }
 
 fn database(values: &Values) -> Result<SqlStoreOptions, String> {

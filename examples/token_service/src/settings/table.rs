@@ -153,7 +153,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "DEMO_PASSWORD",
         "a new one at each start, which is printed",
-        "the password of the demo account; it is not printed",
+        "the password of the demo account, at least 8 characters; it is not printed; if it is not \
+         the same as before, all sessions and private tokens of the account end",
     )
     .shown_as(Shown::Secret),
     setting(

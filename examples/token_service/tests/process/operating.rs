@@ -55,7 +55,7 @@ fn check_shows_values_and_their_origin_and_no_secret() {
     fs::write(directory.0.join("settings.toml"), file).unwrap();
     let settings = [
         ("DATABASE_URL", "postgres://ada:hunter2@db.example/tokens"),
-        ("DEMO_PASSWORD", "hunter2"),
+        ("DEMO_PASSWORD", "hunter2hunter2"),
         ("AUDIENCE", "api://orders"),
     ];
     let output = run(&directory, &["check", "--config", "settings.toml"], &settings);
@@ -234,4 +234,23 @@ fn the_unit_of_systemd_does_not_restart_after_wrong_settings() {
     assert!(lines.contains(&"RestartPreventExitStatus=2 3"));
     // Its exit code does not count for RestartPreventExitStatus.
     assert!(!lines.iter().any(|line| line.starts_with("ExecStartPre")));
+}
+
+#[test]
+fn another_demo_password_ends_the_tokens_of_the_one_before() {
+    let directory = Directory::new("demo-password");
+    let service = Service::start(&directory, &[]);
+    let access = service.log_in();
+    let (_, private) = service.create(&access);
+    drop(service);
+    let service = Service::start(&directory, &[]);
+    assert_eq!((service.me(&access), service.me(&private)), (200, 200));
+    drop(service);
+    let service = Service::start(&directory, &[("DEMO_PASSWORD", "another password")]);
+    assert_eq!((service.me(&access), service.me(&private)), (401, 401));
+    let log_in = |password| {
+        let body = json!({"username": crate::EMAIL, "password": password});
+        service.call("POST", "/api/v1/auth/login/", None, Some(body)).status
+    };
+    assert_eq!((log_in(crate::PASSWORD), log_in("another password")), (401, 200));
 }
