@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{Directory, Service, example};
 
-const RUNBOOK: &str = include_str!("../../../../operations/token_service.md");
+pub(super) const RUNBOOK: &str = include_str!("../../../../operations/token_service.md");
 
 /// Every shell sees changes of the commands after a second.
 const SETTINGS: [(&str, &str); 3] =
