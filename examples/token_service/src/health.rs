@@ -1,6 +1,11 @@
 //! The parts of this replica, for `/readyz`.
 
-use tower_bearer::{BackgroundTask, health::HealthChecks};
+use std::future::ready;
+
+use tower_bearer::{
+    BackgroundTask,
+    health::{HealthChecks, PartResult},
+};
 
 use crate::{issuer::Replica, settings::Settings};
 
@@ -10,7 +15,9 @@ pub(crate) fn checks(
     settings: &Settings,
 ) -> HealthChecks {
     let store = replica.store.clone();
+    let keys = replica.keys.task().clone();
     let mut checks = HealthChecks::new()
+        .add_part("keys", move || ready(can_sign(&keys)))
         .add_task(replica.keys.task())
         .add_task(maintenance)
         .add_task(replica.issuer.audit_writer())
@@ -35,4 +42,14 @@ pub(crate) fn checks(
         );
     }
     if settings.ready_needs_shared { checks.require_shared_parts() } else { checks }
+}
+
+/// Whether this replica has a key that may sign now. Its task reports this kind of failure if it has none, for example
+/// because the file of the key is only on the machine of another replica. Other failures leave it the last good keys.
+fn can_sign(task: &BackgroundTask) -> PartResult {
+    const NO_KEY: &str = "no_signing_key";
+    match task.health().last_error {
+        Some(NO_KEY) => Err(NO_KEY),
+        _ => Ok(()),
+    }
 }

@@ -1,5 +1,7 @@
 //! The central part of the example: which key signs, where tokens and accounts are stored, and who may log in.
 
+use std::time::Duration;
+
 use tower_bearer::{Algorithm, BackgroundTask, jws::SigningKey};
 use tower_bearer_issuing::{
     DirectoryKeys, KeyDirectory, Passwords, SigningKeys, TokenIssuer, TokenIssuerBuilder,
@@ -79,7 +81,14 @@ pub(crate) async fn open_store(settings: &Settings) -> Outcome<SqlStore> {
 pub(crate) fn key_directory(settings: &Settings) -> KeyDirectory {
     KeyDirectory::new(&settings.key_dir, settings.issuer.as_str())
         .with_publication(settings.key_publication)
+        .with_longest_lifetime(longest_lifetime(settings))
         .with_earlier_key_file(&settings.key_file)
+}
+
+/// That of any token. Access tokens live for an hour.
+fn longest_lifetime(settings: &Settings) -> Duration {
+    let hour = Duration::from_secs(60 * 60);
+    settings.refresh_lifetime.max(settings.max_private_lifetime).max(hour)
 }
 
 fn builder(
@@ -94,10 +103,20 @@ fn builder(
         store.clone(),
         Passwords::new(store.clone())?,
     );
-    Ok(issuer
+    let mut issuer = issuer
         .with_managed_accounts(store.clone())
         .with_audit(store.clone())
         .with_audit_retention(settings.audit_retention)
         .with_revocation_bound(settings.revocation_bound)
-        .with_refresh_reuse_grace(settings.refresh_reuse_grace))
+        .with_refresh_reuse_grace(settings.refresh_reuse_grace)
+        .with_refresh_lifetime(settings.refresh_lifetime)
+        .with_max_private_lifetime(settings.max_private_lifetime)
+        .with_max_overlap(settings.max_rotation_overlap);
+    if let Some(id) = &settings.client_id {
+        issuer = issuer.with_client_id(id.as_str());
+    }
+    if settings.allows_private_token_management {
+        issuer = issuer.allow_private_token_management();
+    }
+    Ok(issuer)
 }

@@ -13,6 +13,7 @@ mod failure;
 mod health;
 mod issuer;
 mod key_commands;
+mod log;
 mod page;
 mod peer;
 mod service;
@@ -45,7 +46,11 @@ async fn main() -> ExitCode {
 async fn run(line: CommandLine) -> Outcome {
     let values = Values::read(line.config.as_deref()).map_err(WrongSettings)?;
     let settings = Settings::from_values(&values)?;
-    match line.into_command() {
+    let command = line.into_command();
+    if !matches!(command, Command::Check) {
+        log::start(&settings.log)?;
+    }
+    match command {
         Command::Serve => service::run(&settings).await,
         Command::Migrate => migrate(&settings).await,
         Command::Keys { command } => key_commands::run(command, &settings).await,

@@ -23,7 +23,7 @@ pub(crate) async fn run(settings: &Settings) -> Outcome {
     }
     let replica = Replica::open(settings).await?;
     let demo = match &settings.demo {
-        Some(demo) => Some(DemoAccount::add(&replica.store, demo).await?),
+        Some(demo) => Some(DemoAccount::add(&replica.issuer, &replica.store, demo).await?),
         None => None,
     };
     let listener = TcpListener::bind(settings.address)
@@ -50,6 +50,9 @@ fn app(replica: &Replica, settings: &Settings) -> Outcome<Router> {
     let mut api = TokenApi::new(issuer).with_audit_log(replica.store.clone());
     if let Some(url) = &settings.public_url {
         api = api.with_public_url(url)?;
+    }
+    if let Some(scopes) = &settings.supported_scopes {
+        api = api.with_supported_scopes(scopes.iter())?;
     }
     if let Some(header) = settings.trusted_proxy_header.clone() {
         api = api.with_peer_address(move |parts| peer::address(parts, &header));

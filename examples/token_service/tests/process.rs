@@ -268,6 +268,14 @@ fn help_is_printed_and_mistakes_exit_with_code_2() {
         (&[], "PUBLIC_URL", "ftp://x"),
         (&[], "TRUSTED_PROXY_HEADER", "no header"),
         (&[], "DATABASE_URL", "mysql://x"),
+        (&[], "LOG", "verbose"),
+        (&[], "DEMO_PASSWORD", "short"),
+        (&[], "CLIENT_ID", "\u{e9}"),
+        (&[], "SUPPORTED_SCOPES", "a \"b"),
+        (&[], "REFRESH_LIFETIME", "0"),
+        (&[], "MAX_PRIVATE_TOKEN_DAYS", "36501"),
+        (&[], "MAX_ROTATION_OVERLAP", "-1"),
+        (&[], "ALLOW_PRIVATE_TOKEN_MANAGEMENT", "yes"),
     ] {
         let mistake = run(argument, (name, value));
         let said = String::from_utf8(mistake.stderr).unwrap();
@@ -320,6 +328,13 @@ fn example(directory: &Directory) -> Command {
         "REFRESH_REUSE_GRACE",
         "REDIS_URL",
         "READY_NEEDS_SHARED",
+        "LOG",
+        "CLIENT_ID",
+        "SUPPORTED_SCOPES",
+        "REFRESH_LIFETIME",
+        "MAX_PRIVATE_TOKEN_DAYS",
+        "MAX_ROTATION_OVERLAP",
+        "ALLOW_PRIVATE_TOKEN_MANAGEMENT",
         "ACCOUNT_PASSWORD",
     ] {
         command.env_remove(name);

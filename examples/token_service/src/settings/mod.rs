@@ -8,10 +8,15 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use http_server::Limits;
+use tower_bearer_issuing::{check_new_password, scopes::ScopeSet};
 use tower_bearer_sql::SqlStoreOptions;
 
 use self::values::Values;
-use crate::failure::WrongSettings;
+use crate::{failure::WrongSettings, log::LogFilter};
+
+const DAY: u64 = 24 * 60 * 60;
+/// The issuer takes at most a century.
+const MOST_DAYS: u64 = 36_500;
 
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
@@ -24,6 +29,10 @@ pub(crate) struct Settings {
     /// `None`: there is no demo account.
     pub(crate) demo: Option<Demo>,
     pub(crate) audit_retention: Duration,
+    pub(crate) refresh_lifetime: Duration,
+    pub(crate) max_private_lifetime: Duration,
+    pub(crate) max_rotation_overlap: Duration,
+    pub(crate) allows_private_token_management: bool,
     pub(crate) refresh_reuse_grace: Duration,
     pub(crate) revocation_bound: Duration,
     pub(crate) redis_url: Option<String>,
@@ -31,8 +40,13 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxy_header: Option<HeaderName>,
     pub(crate) issuer: String,
     pub(crate) audience: String,
+    /// `None`: the name of the issuer.
+    pub(crate) client_id: Option<String>,
+    /// `None`: those that the token API requires.
+    pub(crate) supported_scopes: Option<ScopeSet>,
     pub(crate) ready_needs_shared: bool,
     pub(crate) limits: Limits,
+    pub(crate) log: LogFilter,
 }
 
 pub(crate) struct Demo {
@@ -64,11 +78,13 @@ impl Settings {
             key_file: values.text_or_default("KEY_FILE").into(),
             key_publication: seconds(values, "KEY_PUBLICATION")?,
             demo: demo(values)?,
-            audit_retention: values
-                .parsed("AUDIT_RETENTION_DAYS", "a number of days from 1 to 36500", |days: &u64| {
-                    (1..=36_500).contains(days)
-                })
-                .map(|days| Duration::from_secs(days * 24 * 60 * 60))?,
+            audit_retention: days(values, "AUDIT_RETENTION_DAYS")?,
+            refresh_lifetime: seconds_from(1, values, "REFRESH_LIFETIME")?,
+            max_private_lifetime: days(values, "MAX_PRIVATE_TOKEN_DAYS")?,
+            max_rotation_overlap: seconds_from(0, values, "MAX_ROTATION_OVERLAP")?,
+            allows_private_token_management: values
+                .switch("ALLOW_PRIVATE_TOKEN_MANAGEMENT")?
+                .unwrap_or(false),
             refresh_reuse_grace: values
                 .parsed(
                     "REFRESH_REUSE_GRACE",
@@ -89,8 +105,15 @@ impl Settings {
                 )?,
             issuer: values.text_or_default("ISSUER"),
             audience: values.text_or_default("AUDIENCE"),
+            client_id: client_id(values)?,
+            supported_scopes: supported_scopes(values)?,
             ready_needs_shared: values.switch("READY_NEEDS_SHARED")?.unwrap_or(false),
             limits: limits(values)?,
+            log: values.parsed(
+                "LOG",
+                "a level with levels of targets, such as warn,tower_bearer=info",
+                |_| true,
+            )?,
         })
     }
 }
@@ -98,8 +121,15 @@ impl Settings {
 /// The demo is for a first try. So it is off as soon as the operator names a database.
 fn demo(values: &Values) -> Result<Option<Demo>, String> {
     let is_on = values.switch("DEMO")?.unwrap_or_else(|| values.text("DATABASE_URL").is_none());
+    if !is_on {
+        return Ok(None);
+    }
+    let email = values.text_or_default("DEMO_EMAIL");
     let password = values.text("DEMO_PASSWORD").map(ToOwned::to_owned);
-    Ok(is_on.then(|| Demo { email: values.text_or_default("DEMO_EMAIL"), password }))
+    if let Some(password) = &password {
+        check_new_password(password, &email).map_err(|error| format!("DEMO_PASSWORD: {error}"))?;
+    }
+    Ok(Some(Demo { email, password }))
 }
 
 fn database(values: &Values) -> Result<SqlStoreOptions, String> {
@@ -134,6 +164,31 @@ fn limits(values: &Values) -> Result<Limits, String> {
         request: positive_seconds(values, "REQUEST_TIMEOUT")?,
         shutdown: seconds(values, "SHUTDOWN_TIMEOUT")?,
     })
+}
+
+fn client_id(values: &Values) -> Result<Option<String>, String> {
+    let is_visible = |id: &str| id.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    match values.text("CLIENT_ID") {
+        Some(id) if !is_visible(id) => Err("CLIENT_ID is not visible ASCII characters".to_owned()),
+        id => Ok(id.map(ToOwned::to_owned)),
+    }
+}
+
+fn supported_scopes(values: &Values) -> Result<Option<ScopeSet>, String> {
+    let scopes = values.text("SUPPORTED_SCOPES").map(ScopeSet::from_text).transpose();
+    scopes.map_err(|error| format!("SUPPORTED_SCOPES is not scopes separated by spaces: {error}"))
+}
+
+fn days(values: &Values, name: &str) -> Result<Duration, String> {
+    let expected = format!("a number of days from 1 to {MOST_DAYS}");
+    let days = values.parsed(name, &expected, |days| (1..=MOST_DAYS).contains(days))?;
+    Ok(Duration::from_secs(days * DAY))
+}
+
+fn seconds_from(least: u64, values: &Values, name: &str) -> Result<Duration, String> {
+    let range = least..=MOST_DAYS * DAY;
+    let expected = format!("a whole number of seconds from {least} to {}", range.end());
+    values.parsed(name, &expected, |seconds| range.contains(seconds)).map(Duration::from_secs)
 }
 
 fn seconds(values: &Values, name: &str) -> Result<Duration, String> {

@@ -83,6 +83,33 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("ISSUER", "token_service", "the `iss` of the tokens"),
     setting("AUDIENCE", "api://demo", "the `aud` of the tokens"),
+    setting("CLIENT_ID", "the value of ISSUER", "the `client_id` of the tokens"),
+    setting(
+        "SUPPORTED_SCOPES",
+        "introspect and tokens:admin",
+        "the scopes in the metadata of the issuer, separated by spaces; no effect on tokens",
+    ),
+    setting(
+        "REFRESH_LIFETIME",
+        "86400",
+        "seconds for which a refresh token is valid; each refresh gives a new one",
+    ),
+    setting(
+        "MAX_PRIVATE_TOKEN_DAYS",
+        "366",
+        "how many days away the expiry of a private token may be; if you lower it, earlier tokens \
+         that live longer are rejected",
+    ),
+    setting(
+        "MAX_ROTATION_OVERLAP",
+        "86400",
+        "seconds for which a private token may stay valid after its rotation; with 0 it ends at once",
+    ),
+    setting(
+        "ALLOW_PRIVATE_TOKEN_MANAGEMENT",
+        "0",
+        "1: private tokens with the scope private_tokens manage the private tokens of their owner",
+    ),
     setting(
         "PUBLIC_URL",
         "http and the host of the request",
@@ -126,7 +153,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "DEMO_PASSWORD",
         "a new one at each start, which is printed",
-        "the password of the demo account; it is not printed",
+        "the password of the demo account, at least 8 characters; it is not printed; if it is not \
+         the same as before, all sessions and private tokens of the account end",
     )
     .shown_as(Shown::Secret),
     setting(
@@ -153,6 +181,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "SHUTDOWN_TIMEOUT",
         "10",
         "seconds that running requests may take after SIGTERM or ctrl-c",
+    ),
+    setting(
+        "LOG",
+        "warn,tower_bearer=info",
+        "what is logged on standard error: a level (off, error, warn, info, debug, trace), and \
+         levels of targets; audit events have the target tower_bearer::audit and the level info; \
+         other libraries are never logged below info",
     ),
 ];
 

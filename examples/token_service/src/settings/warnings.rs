@@ -7,9 +7,23 @@ use super::Settings;
 /// A staleness bound above this is longer than most clients wait for a revocation to matter.
 const LONG_BOUND: u64 = 300;
 
+/// `RemoteJwks` of tower-bearer fetches keys again after an hour at the latest.
+const SHORT_PUBLICATION: u64 = 2 * 60 * 60;
+
 /// One sentence for each problem: what is insecure, and what to set.
 pub(crate) fn of(settings: &Settings) -> Vec<String> {
-    let checks = [demo, issuer, proxy, key_dir, sqlite_replicas, database_tls, redis_tls, bound];
+    let checks = [
+        demo,
+        issuer,
+        public_url,
+        proxy,
+        key_dir,
+        publication,
+        sqlite_replicas,
+        database_tls,
+        redis_tls,
+        bound,
+    ];
     checks.into_iter().filter_map(|check| check(settings)).collect()
 }
 
@@ -31,9 +45,19 @@ fn issuer(settings: &Settings) -> Option<String> {
     })
 }
 
+fn public_url(settings: &Settings) -> Option<String> {
+    let rest = settings.public_url.as_ref()?.strip_prefix("http://")?;
+    (!is_loopback(host(rest))).then(|| {
+        "PUBLIC_URL is an http URL: an attacker on the network can read tokens; use https"
+            .to_owned()
+    })
+}
+
 fn proxy(settings: &Settings) -> Option<String> {
-    let (_, rest) = settings.public_url.as_ref()?.split_once("://")?;
-    (settings.trusted_proxy_header.is_none() && !is_loopback(host(rest))).then(|| {
+    let url = settings.public_url.as_ref().and_then(|url| url.split_once("://"));
+    let is_public = url.is_some_and(|(_, rest)| !is_loopback(host(rest)))
+        || !settings.address.ip().is_loopback();
+    (settings.trusted_proxy_header.is_none() && is_public).then(|| {
         "TRUSTED_PROXY_HEADER is not set: behind a proxy all clients have its address, and one \
          client that guesses passwords can lock out all others"
             .to_owned()
@@ -44,6 +68,15 @@ fn key_dir(settings: &Settings) -> Option<String> {
     let path = &settings.key_dir;
     is_open_to_others(path)
         .then(|| format!("other users can open KEY_DIR {}: run chmod go-rwx on it", path.display()))
+}
+
+fn publication(settings: &Settings) -> Option<String> {
+    (settings.key_publication.as_secs() < SHORT_PUBLICATION).then(|| {
+        format!(
+            "KEY_PUBLICATION is under {SHORT_PUBLICATION} seconds: services that fetch keys once an \
+             hour may reject the tokens of a new key"
+        )
+    })
 }
 
 fn sqlite_replicas(settings: &Settings) -> Option<String> {
@@ -154,10 +187,20 @@ mod tests {
     fn each_insecure_setting_causes_its_warning() {
         const PG: &str = "postgres://user:secret@db.example/tokens";
         for (settings, part) in [
-            (&[("ADDR", "0.0.0.0:80")][..], "the demo account"),
+            (
+                &[("ADDR", "0.0.0.0:80"), ("TRUSTED_PROXY_HEADER", "X-Real-IP")][..],
+                "the demo account",
+            ),
+            (&[("ADDR", "0.0.0.0:80"), ("DEMO", "0")], "TRUSTED_PROXY_HEADER"),
+            (&[("ADDR", "[2001:db8::1]:80"), ("DEMO", "0")], "TRUSTED_PROXY_HEADER"),
             (&[("DEMO", "1"), ("DATABASE_URL", "postgres:///tokens")], "the demo account"),
             (&[("ISSUER", "http://issuer.example")], "ISSUER"),
             (&[("PUBLIC_URL", "https://api.example")], "TRUSTED_PROXY_HEADER"),
+            (
+                &[("PUBLIC_URL", "http://api.example"), ("TRUSTED_PROXY_HEADER", "X-Real-IP")],
+                "PUBLIC_URL",
+            ),
+            (&[("KEY_PUBLICATION", "7199")], "KEY_PUBLICATION"),
             (&[("DEMO", "0"), ("REDIS_URL", "redis://127.0.0.1")], "SQLite"),
             (&[("DATABASE_URL", PG)], "sslmode=verify-full"),
             (&[("DATABASE_URL", "postgres:///tokens?host=db.example")], "sslmode=verify-full"),
@@ -186,6 +229,8 @@ mod tests {
             &[("DATABASE_URL", "postgres:///tokens"), ("REDIS_URL", "rediss://cache.example")],
             &[("ISSUER", "http://localhost:3000/auth")],
             &[("ISSUER", "https://issuer.example")],
+            &[("PUBLIC_URL", "http://localhost:8080")],
+            &[("KEY_PUBLICATION", "7200"), ("ADDR", "[::1]:80")],
             &[("PUBLIC_URL", "https://api.example"), ("TRUSTED_PROXY_HEADER", "X-Real-IP")],
         ] {
             assert_eq!(warnings(settings), Vec::<String>::new(), "{settings:?}");

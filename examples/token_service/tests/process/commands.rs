@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{Directory, Service, example};
 
-const RUNBOOK: &str = include_str!("../../../../operations/token_service.md");
+pub(super) const RUNBOOK: &str = include_str!("../../../../operations/token_service.md");
 
 /// Every shell sees changes of the commands after a second.
 const SETTINGS: [(&str, &str); 3] =
@@ -177,6 +177,29 @@ fn tokens_of_a_compromised_key_end_and_a_new_key_signs() {
     let service = Service::start(&directory, &SETTINGS);
     let (status, access) = log_in(&service, "first one");
     assert_eq!((status, service.me(&access)), (200, 200));
+}
+
+#[test]
+fn a_replica_without_a_key_that_signs_is_not_ready() {
+    let directory = Directory::new("no-signer");
+    let service = Service::start(&directory, &SETTINGS);
+    let ready = service.call("GET", "/readyz", None, None);
+    assert_eq!((ready.status, &ready.json()["parts"]["keys"]["status"]), (200, &json!("ok")));
+    // The new key is only in the directory of another machine.
+    let list = succeed(&directory, "cp -a token_service_keys other; token_service keys list");
+    let thumbprint = list.split('\t').next().unwrap();
+    succeed(
+        &directory,
+        &format!("KEY_DIR=other token_service keys retire --compromised {thumbprint}"),
+    );
+    let begin = Instant::now();
+    while service.call("GET", "/readyz", None, None).status == 200 {
+        assert!(begin.elapsed() < Duration::from_secs(30), "never 503");
+        thread::sleep(Duration::from_millis(200));
+    }
+    let parts = service.call("GET", "/readyz", None, None).json();
+    assert_eq!(parts["parts"]["keys"]["status"], "failing", "{parts}");
+    assert_eq!(parts["parts"]["database"]["status"], "ok", "{parts}");
 }
 
 #[test]
