@@ -7,7 +7,8 @@ use std::{
 
 use super::{DirectoryKeys, FileProblem, KeyDirectory, KeyDirectoryError, KeyState};
 use crate::{
-    ClientInfo, Credentials, LoginError, TokenIssuer,
+    ClientInfo, Credentials, ListQuery, LoginError, PrivateTokenError, RefreshError, SessionQuery,
+    TokenIssuer,
     store::MemoryTokenStore,
     tests::any_store::{DAY, Everybody, ISSUER, NOW},
 };
@@ -16,14 +17,14 @@ use tower_bearer::{Algorithm, ConfigError, claims::ManualClock, jws::SigningKey}
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A directory and a store for one test.
-struct Bench {
+pub(super) struct Bench {
     path: PathBuf,
-    clock: ManualClock,
-    store: MemoryTokenStore,
+    pub(super) clock: ManualClock,
+    pub(super) store: MemoryTokenStore,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -34,11 +35,11 @@ impl Bench {
         Self { path, clock, store }
     }
 
-    fn directory(&self) -> KeyDirectory {
+    pub(super) fn directory(&self) -> KeyDirectory {
         KeyDirectory::new(&self.path, ISSUER).with_clock(self.clock.clone())
     }
 
-    async fn open(&self) -> DirectoryKeys {
+    pub(super) async fn open(&self) -> DirectoryKeys {
         self.directory().open(self.store.clone()).await.unwrap()
     }
 
@@ -85,7 +86,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn set_mode(_: &Path, _: u32) {}
 
 /// The `kid` of the key that signs.
-fn signer(keys: &DirectoryKeys, bench: &Bench) -> Option<String> {
+pub(super) fn signer(keys: &DirectoryKeys, bench: &Bench) -> Option<String> {
     let active = keys.signing_keys().active(bench.directory().now());
     active.map(|key| key.key_id().to_owned())
 }
@@ -332,6 +333,38 @@ async fn a_replica_that_does_not_refresh_stops_signing_after_a_day() {
     assert!(matches!(log_in().await, Err(LoginError::Unavailable(_))));
     keys.refresh().await;
     log_in().await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_signing_key_nothing_is_written() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let issuer = bench.issuer(&keys);
+    let (credentials, client) = (Credentials::new("ada", "right"), ClientInfo::new());
+    bench.clock.advance(DAY - HOUR / 2);
+    let tokens = issuer.log_in(&credentials, &client).await.unwrap().tokens;
+    let access = issuer.authenticator().authenticate(&tokens.access_token).await.unwrap();
+    let expiry = NOW + 30 * DAY;
+    let private = issuer.create_private_token(&access, "one", expiry).await.unwrap();
+    bench.clock.advance(HOUR / 2 + Duration::from_secs(1));
+
+    let log_in = issuer.log_in(&credentials, &client).await;
+    assert!(matches!(log_in, Err(LoginError::Unavailable(_))), "{log_in:?}");
+    let refreshed = issuer.refresh(&tokens.refresh_token).await;
+    assert!(matches!(refreshed, Err(RefreshError::Unavailable(_))), "{refreshed:?}");
+    let created = issuer.create_private_token(&access, "two", expiry).await;
+    assert!(matches!(created, Err(PrivateTokenError::Unavailable(_))), "{created:?}");
+    let rotate = || issuer.rotate_private_token(&access, private.token.id, expiry, Duration::ZERO);
+    let rotated = rotate().await;
+    assert!(matches!(rotated, Err(PrivateTokenError::Unavailable(_))), "{rotated:?}");
+    let sessions = issuer.list_sessions(&access, &SessionQuery::new()).await.unwrap();
+    let listed = issuer.list_private_tokens(&access, &ListQuery::new()).await.unwrap();
+    assert_eq!((sessions.count, listed.count), (1, 1));
+    assert!(issuer.authenticator().authenticate(&private.data).await.is_ok());
+
+    keys.refresh().await;
+    issuer.refresh(&tokens.refresh_token).await.expect("the token was not used up");
+    rotate().await.expect("the token was not rotated");
 }
 
 #[tokio::test]
