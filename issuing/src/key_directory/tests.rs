@@ -210,6 +210,59 @@ async fn a_key_is_revoked_even_if_no_file_can_be_written() {
 }
 
 #[tokio::test]
+async fn an_old_key_that_is_not_published_does_not_replace_a_compromised_one() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let next = bench.directory().add(&bench.store).await.unwrap().thumbprint;
+    let unwritable = bench.directory().with_algorithm(Algorithm::HS256);
+    bench.clock.advance(2 * HOUR);
+    keys.refresh().await;
+    bench.clock.advance(400 * DAY);
+    keys.refresh().await;
+    assert_eq!(bench.states().await, [KeyState::Expired, KeyState::Signs]);
+    let error = unwritable.retire_compromised(&bench.store, &next).await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::Key(_)), "{error:?}");
+    assert!(bench.states().await.contains(&KeyState::Compromised));
+}
+
+#[tokio::test]
+async fn a_published_key_is_left_if_no_new_key_can_be_written() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let next = bench.directory().add(&bench.store).await.unwrap().thumbprint;
+    bench.clock.advance(2 * HOUR);
+    keys.refresh().await;
+    let unwritable = bench.directory().with_algorithm(Algorithm::HS256);
+    let retired = unwritable.retire_compromised(&bench.store, &next).await.unwrap();
+    assert_eq!(retired.replacement, None);
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench), Some(first));
+}
+
+#[tokio::test]
+async fn the_longest_durations_do_not_overflow() {
+    let bench = Bench::new();
+    let longest = || {
+        bench
+            .directory()
+            .with_refresh_interval(Duration::MAX)
+            .with_publication(Duration::MAX)
+            .with_longest_lifetime(Duration::MAX)
+    };
+    let keys = longest().open(bench.store.clone()).await.unwrap();
+    let first = signer(&keys, &bench).unwrap();
+    let added = longest().add(&bench.store).await.unwrap();
+    assert!(added.signs_from > NOW + 36_500 * DAY);
+    longest().retire_compromised(&bench.store, &first).await.unwrap();
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench).as_deref(), Some(&*added.thumbprint));
+    assert!(
+        bench.directory().with_refresh_interval(12 * HOUR).open(bench.store.clone()).await.is_ok()
+    );
+}
+
+#[tokio::test]
 async fn a_key_without_a_record_neither_signs_nor_verifies() {
     let bench = Bench::new();
     let keys = bench.open().await;
@@ -306,9 +359,11 @@ async fn files_that_others_can_read_or_write_are_not_used() {
         set_mode(&file, good);
         assert!(open().await.is_ok(), "{good:o}");
     }
-    set_mode(&bench.path, 0o777);
-    let error = open().await.unwrap_err();
-    assert!(matches!(error, KeyDirectoryError::WritableByOthers { .. }), "{error:?}");
+    for bad in [0o777, 0o775, 0o770, 0o702] {
+        set_mode(&bench.path, bad);
+        let error = open().await.unwrap_err();
+        assert!(matches!(error, KeyDirectoryError::WritableByOthers { .. }), "{bad:o}: {error:?}");
+    }
     // As Kubernetes mounts a secret: links to files in a directory whose name begins with a dot.
     set_mode(&bench.path, 0o755);
     let hidden = bench.path.join("..data");
