@@ -412,11 +412,12 @@ impl TokenIssuer {
         claims.to_text().map_err(no_signature)
     }
 
-    pub(super) fn sign(&self, claims: &ClaimsText, typ: &str) -> Result<String, StoreError> {
-        let key = self.0.verifying.keys.active(self.now());
+    /// The key that signs now. Call this before a step of the store and sign afterwards with this key. Otherwise, a step
+    /// could use up a token and no key could sign its successor.
+    pub(super) fn signer(&self) -> Result<SigningKey, StoreError> {
         // The keys of a directory are prolonged by its task. No token may outlive its key.
-        let key = key.ok_or_else(|| StoreError::new("no signing key is available"))?;
-        claims.sign(&key, typ).map_err(no_signature)
+        let key = self.0.verifying.keys.active(self.now());
+        key.ok_or_else(|| StoreError::new("no signing key is available").with_nothing_written())
     }
 
     /// Runs steps on their own task until they end, even if the client hangs up. If they fail and may have revoked

@@ -24,6 +24,9 @@ use tower_bearer::{
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
+/// Sums of times that are not longer cannot overflow.
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
 /// Private keys as PEM files (PKCS#8) in one directory, for any number of replicas. A store has a record of each key.
 ///
 /// 1. **The store decides which key signs** ([`KeyRecord`](crate::store::KeyRecord)). A file whose key has no record is
@@ -41,7 +44,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// 6. **If a file cannot be read, or the store does not answer, a running replica keeps its last good keys.** The task
 ///    reports it in its health.
 /// 7. **Other users must not be able to read a key file or write to the directory.** Such files are not used. The group
-///    may read them: Kubernetes mounts secrets so. Symbolic links are followed, and the permissions of their targets
+///    may read them, because Kubernetes mounts secrets so, but not write. Symbolic links are followed, and the permissions of their targets
 ///    count. Permissions are checked on Unix only.
 ///
 /// ```
@@ -109,32 +112,33 @@ impl KeyDirectory {
     }
 
     /// Sets how often a replica reads the records and the files. Default: every 10 seconds. Values below 1 second are
-    /// set to 1 second.
+    /// set to 1 second, and values above 12 hours to 12 hours: a replica must prolong the use of a key within that time.
     ///
     /// A replica signs with a key for up to this long after the key was retired. After a compromised key was replaced,
     /// replicas that have not read the new key yet reject its tokens for up to this long.
     pub fn with_refresh_interval(mut self, interval: Duration) -> Self {
-        self.refresh_interval = interval.max(Duration::from_secs(1));
+        self.refresh_interval = interval.clamp(Duration::from_secs(1), 12 * HOUR);
         self
     }
 
     /// Sets how long a new key is published before it signs. Default: 2 hours. It is never less than twice the
-    /// [refresh interval](Self::with_refresh_interval) of replicas.
+    /// [refresh interval](Self::with_refresh_interval) of replicas. Values above 100 years are set to 100 years.
     ///
     /// Choose at least twice the longest time after which a verifier of your tokens fetches the key set again.
     /// `RemoteJwks` of `tower-bearer` fetches it after one hour at the latest. It has no effect on the very first key,
     /// which signs at once.
     pub fn with_publication(mut self, publication: Duration) -> Self {
-        self.publication = publication;
+        self.publication = publication.min(CENTURY);
         self
     }
 
     /// Sets the longest lifetime of a token that the issuer signs. Default: 366 days, the default maximum of private
     /// tokens. `TokenIssuerBuilder::build` fails if a lifetime of the issuer is longer.
+    /// Values above 100 years are set to 100 years.
     ///
     /// A key stays published for this long after its last use.
     pub fn with_longest_lifetime(mut self, lifetime: Duration) -> Self {
-        self.longest_lifetime = lifetime;
+        self.longest_lifetime = lifetime.min(CENTURY);
         self
     }
 
@@ -148,8 +152,8 @@ impl KeyDirectory {
         self
     }
 
-    /// Uses key files that other users can read, and a directory to which other users can write. Default: such files
-    /// are not used.
+    /// Uses key files that other users can read, and a directory to which the group or other users can write. Default:
+    /// such files are not used.
     ///
     /// **Whoever can read a key file can sign any token.** Use this only where permissions have no meaning, for example
     /// on a volume that is mounted into one container only.

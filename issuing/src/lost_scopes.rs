@@ -8,7 +8,7 @@
 //! 4. **The work is bounded**: if too much had to be revoked one by one, everything that was issued to the owner is
 //!    revoked by one cut-off.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::{AccountUpdate, claims::ACCESS_LIFETIME, scopes::ScopeSet, store::Owner};
 use tower_bearer::{
@@ -22,6 +22,9 @@ const OF_ONE_SESSION: usize = 100;
 /// How many entries one change writes.
 const ENTRIES: usize = 1000;
 
+/// How far the clock of the host on which an operator changes an account may be ahead of the clocks of the issuers.
+const WRONG_CLOCK: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Tells a store what to revoke when an account loses scopes: give it the tokens of the owner, then ask for the
 /// [`entries`](Self::entries).
 pub struct LostScopes {
@@ -31,6 +34,8 @@ pub struct LostScopes {
     /// The access tokens of each session. `None` for a token whose `jti` is not known.
     sessions: BTreeMap<Arc<str>, Vec<Option<TokenToRevoke>>>,
     private: Vec<TokenToRevoke>,
+    /// How many private tokens the store has given, with and without a lost scope.
+    read_private: usize,
 }
 
 /// `jti` and `exp`.
@@ -51,14 +56,15 @@ impl LostScopes {
             sessions_expire_by: update.tokens_expire_by,
             sessions: BTreeMap::new(),
             private: Vec::new(),
+            read_private: 0,
         })
     }
 
     /// The store gives all refresh tokens of the owner that were issued after this time, used ones included. Access
-    /// tokens that were issued with earlier ones have expired, by every clock.
+    /// tokens that were issued with earlier ones have expired, even if the clock of this host is a day ahead.
     #[must_use]
     pub fn issued_after(now: UnixTime) -> UnixTime {
-        now - (ACCESS_LIFETIME + KEEP_AFTER_EXPIRY)
+        now - (ACCESS_LIFETIME + KEEP_AFTER_EXPIRY + WRONG_CLOCK)
     }
 
     /// Adds a refresh token: its session, its `iat`, and its [`access_token_id`](crate::store::NewRefreshToken::access_token_id).
@@ -74,6 +80,7 @@ impl LostScopes {
 
     /// Adds a private token that has not ended: its `jti`, its `exp` and its scopes.
     pub fn add_private(&mut self, token_id: Arc<str>, expires_at: UnixTime, scopes: &ScopeSet) {
+        self.read_private += 1;
         if !scopes.intersection(&self.lost).is_empty() {
             self.private.push((token_id, expires_at));
         }
@@ -85,7 +92,7 @@ impl LostScopes {
     pub fn entries(&self) -> Option<Vec<RevocationEntry>> {
         let issuer = || Arc::clone(&self.owner.issuer);
         let read: usize = self.sessions.values().map(Vec::len).sum();
-        if read > Self::MOST_READ || self.private.len() > ENTRIES {
+        if read.max(self.read_private) > Self::MOST_READ || self.private.len() > ENTRIES {
             return None;
         }
         let token = |(id, expires_at): &TokenToRevoke| {
@@ -111,5 +118,35 @@ impl LostScopes {
 impl fmt::Debug for LostScopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LostScopes").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AccountChange;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+    fn scopes(text: &str) -> ScopeSet {
+        ScopeSet::from_text(text).unwrap()
+    }
+
+    #[test]
+    fn a_store_that_stops_reading_private_tokens_revokes_everything() {
+        let update = AccountUpdate::new(Owner::new("iss", "ada"), AccountChange::Close, NOW);
+        let mut lost = LostScopes::of(&update, &scopes("a b"), &scopes("b")).unwrap();
+        for n in 0..LostScopes::MOST_READ {
+            lost.add_private(n.to_string().into(), NOW, &scopes("b"));
+        }
+        assert_eq!(lost.entries(), Some(vec![]));
+        lost.add_private("one more".into(), NOW, &scopes("b"));
+        assert_eq!(lost.entries(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_a_day_ahead_covers_all_access_tokens() {
+        let ahead = NOW + WRONG_CLOCK;
+        assert!(LostScopes::issued_after(ahead) < NOW - ACCESS_LIFETIME);
     }
 }

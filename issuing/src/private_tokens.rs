@@ -73,7 +73,7 @@ impl TokenIssuer {
         self.check_expiry(expires_at)?;
         manager.check_expiry(expires_at)?;
         let scopes = self.scopes_for_new(&manager, scopes).await?;
-        let caller = manager.caller;
+        let (caller, key) = (manager.caller, self.signer()?);
         let mut date = self.date();
         loop {
             let new = self.new_private(&caller.owner, name, [date.iat, expires_at], &scopes)?;
@@ -84,7 +84,7 @@ impl TokenIssuer {
                         event.token_id = Some(Arc::clone(&new.record.token_id));
                         event.private_token_id = Some(token.id);
                     });
-                    let data = self.sign(&new.claims, ACCESS_TYP)?;
+                    let data = new.claims.sign(&key, ACCESS_TYP).map_err(no_signature)?;
                     return Ok(CreatedPrivateToken { token, data });
                 }
                 Insertion::CutOff(cut_off) => date.go_behind(cut_off, self)?,
@@ -147,6 +147,7 @@ impl TokenIssuer {
         let old = done(self.store().find_private(caller, id, self.now()).await?)?;
         let old = old.ok_or(PrivateTokenError::NotFound)?;
         let scopes = self.scopes_after_rotation(manager, &old.scopes).await?;
+        let key = self.signer()?;
         let mut date = self.date();
         loop {
             let now = self.now();
@@ -165,7 +166,7 @@ impl TokenIssuer {
                         event.private_token_id = Some(id);
                         event.new_private_token_id = Some(token.id);
                     });
-                    let data = self.sign(&new.claims, ACCESS_TYP)?;
+                    let data = new.claims.sign(&key, ACCESS_TYP).map_err(no_signature)?;
                     return Ok(CreatedPrivateToken { token, data });
                 }
             }

@@ -20,6 +20,7 @@ use super::{
 use tower_bearer::{
     Authenticated, UnixTime,
     claims::DEFAULT_LEEWAY,
+    jws::SigningKey,
     revocation::{Lookup, Revocable, RevocationEntry, StoreError, Verdict},
 };
 
@@ -159,6 +160,7 @@ impl TokenIssuer {
         begun: UnixTime,
     ) -> Result<Login, LoginError> {
         let owner = self.owner(&account.subject);
+        let key = self.signer()?;
         let session = self.open_session(&owner, client, begun).await?;
         if self.was_cut_off_since(begun, &owner).await? {
             account = self.authenticate(credentials, AuditKind::LoginFailed).await?;
@@ -170,7 +172,7 @@ impl TokenIssuer {
             return Err(self.login_failed(Some(owner.subject)));
         };
         account.scopes = now.scopes;
-        let tokens = self.pair(&session, &account.scopes)?;
+        let tokens = self.pair(&session, &account.scopes, &key)?;
         self.record(AuditKind::LoginSucceeded, |event| describe(event, &session.record));
         Ok(Login { account, tokens })
     }
@@ -259,6 +261,7 @@ impl TokenIssuer {
         if is_over(now) || self.active_account(&used.sub).await?.is_none() {
             return Err(RefreshError::NotValid);
         }
+        let key = self.signer()?;
         let owner = self.owner(&used.sub);
         let auth_time = used.auth_time.map(UnixTime::from_secs);
         // If clocks differ, the successor must not have an earlier date than the used token. Otherwise a cut-off could
@@ -296,7 +299,7 @@ impl TokenIssuer {
         // The account may have been closed since the first check, and its tokens may not have been revoked. It may also
         // have lost scopes before the store knew of the new access token.
         let account = self.active_account(&owner.subject).await?.ok_or(RefreshError::NotValid)?;
-        Ok(Used::Renewed(self.pair(&next, &account.scopes)?))
+        Ok(Used::Renewed(self.pair(&next, &account.scopes, &key)?))
     }
 
     fn record_use(&self, outcome: &RefreshUse, token: &NewRefreshToken) {
@@ -404,7 +407,12 @@ impl TokenIssuer {
     ///
     /// Both have the date that the store compared with the subject's cut-off. With a later date they could escape a
     /// cut-off that was written in between.
-    fn pair(&self, refresh: &Refresh, scopes: &ScopeSet) -> Result<TokenPair, StoreError> {
+    fn pair(
+        &self,
+        refresh: &Refresh,
+        scopes: &ScopeSet,
+        key: &SigningKey,
+    ) -> Result<TokenPair, StoreError> {
         let Refresh { claims, record, auth_time } = refresh;
         let jti = match &record.access_token_id {
             Some(id) => Arc::clone(id),
@@ -417,8 +425,8 @@ impl TokenIssuer {
         let purpose = Purpose::Access { scopes, auth_time: *auth_time };
         let access = self.claims(purpose, &record.owner, ids, [iat, exp])?;
         Ok(TokenPair {
-            access_token: self.sign(&access, ACCESS_TYP)?,
-            refresh_token: self.sign(claims, REFRESH_TYP)?,
+            access_token: access.sign(key, ACCESS_TYP).map_err(no_signature)?,
+            refresh_token: claims.sign(key, REFRESH_TYP).map_err(no_signature)?,
             access_expires_at: exp,
             refresh_expires_at: record.expires_at,
         })

@@ -370,7 +370,7 @@ const MIGRATIONS: [(&str, &str); 4] = [
 
 /// The version with all new tables and columns. The next one needs the sessions of earlier versions, and copying them
 /// takes time.
-const TABLES: u64 = 3;
+pub(crate) const TABLES: u64 = 3;
 
 /// The major version of the tables that this build can use. Tables of a later version and the same major version have
 /// only additions. A new migration that an older version cannot live with also raises `bearer_schema.major`.
@@ -453,7 +453,10 @@ async fn has_tables(database: &Database, transaction: &mut Transaction) -> Resul
 }
 
 /// Returns the version of the tables, or 0 if there are none.
-async fn version(database: &Database, transaction: &mut Transaction) -> Result<u64, Failure> {
+pub(crate) async fn version(
+    database: &Database,
+    transaction: &mut Transaction,
+) -> Result<u64, Failure> {
     let exists = database.sql_for(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = 'bearer_schema'",
         "SELECT 'bearer_schema' WHERE to_regclass('bearer_schema') IS NOT NULL",

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     database::{Database, Transaction},
-    open::MIGRATION_LOCK,
+    open::{self, MIGRATION_LOCK},
     statement::{Failure, Value},
 };
 use tower_bearer::revocation::StoreError;
@@ -26,7 +26,7 @@ pub(crate) async fn copy(database: &Database) -> Result<(), StoreError> {
     loop {
         let begin = Instant::now();
         let step = database.step(move |mut transaction| async move {
-            let last = copy_some(&mut transaction, after).await?;
+            let last = copy_some(database, &mut transaction, after).await?;
             Ok((transaction, last))
         });
         let Some(last) = step.await? else { return Ok(()) };
@@ -37,10 +37,18 @@ pub(crate) async fn copy(database: &Database) -> Result<(), StoreError> {
     }
 }
 
-/// Copies the sessions of the next tokens by their number. Returns the last number, or `None` if there are no more.
-async fn copy_some(transaction: &mut Transaction, after: i64) -> Result<Option<i64>, Failure> {
+/// Copies the sessions of the next tokens by their number. Returns the last number, or `None` if there are no more, or if
+/// another process has finished the migration. Revoked sessions were removed then, and must not be copied again.
+async fn copy_some(
+    database: &Database,
+    transaction: &mut Transaction,
+    after: i64,
+) -> Result<Option<i64>, Failure> {
     transaction.without_timeouts().await?;
     transaction.lock(vec![MIGRATION_LOCK]).await?;
+    if open::version(database, transaction).await? > open::TABLES {
+        return Ok(None);
+    }
     let values = vec![Value::int(after), Value::limit(TOKENS)];
     let rows = transaction.fetch(LAST, values).await?;
     let Some(last) = rows.first().ok_or(Failure::UnreadableRow)?.optional_int(0)? else {

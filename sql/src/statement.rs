@@ -213,8 +213,11 @@ impl Failure {
     /// Returns a fixed name for logs and metrics.
     fn label(&self) -> &'static str {
         match self {
-            Self::Rejected { .. } => "refused",
             Self::BrokenConnection(_) => "broken",
+            _ if self.is_broken() => "broken",
+            _ if self.is_conflict() => "conflict",
+            // The same as `audit::REFUSED` of `tower-bearer-issuing`.
+            Self::Rejected { .. } => "refused",
             Self::NoFreeConnection => "no_connection",
             Self::UnreadableRow => "unreadable",
             Self::Ended => "over",

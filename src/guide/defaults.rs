@@ -138,7 +138,7 @@
 //! | how often a replica reads the key directory | every 10 seconds | a replaced key should not sign for long | `tower_bearer_issuing::KeyDirectory::with_refresh_interval` |
 //! | how long a key is published after its last use | 366 days and 6 minutes | the longest lifetime of a private token | `tower_bearer_issuing::KeyDirectory::with_longest_lifetime` |
 //! | a key file from before the key directory | none | | `tower_bearer_issuing::KeyDirectory::with_earlier_key_file` |
-//! | key files that other users can read, and a directory that they can write to | not used (Unix) | whoever can read a key can sign any token | `tower_bearer_issuing::KeyDirectory::allow_readable_by_others` |
+//! | key files that other users can read, and a directory that they or the group can write to | not used (Unix) | whoever can read a key can sign any token | `tower_bearer_issuing::KeyDirectory::allow_readable_by_others` |
 //! | the clocks | the clock of the system | tests use others | `tower_bearer_issuing::TokenIssuerBuilder::with_clock`, `tower_bearer_issuing::KeyDirectory::with_clock`, `tower_bearer_issuing::store::MemoryTokenStore::with_clock`, `tower_bearer_sql::SqlStore::with_clock` |
 //!
 //! # How rejections look

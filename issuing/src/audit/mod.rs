@@ -14,7 +14,7 @@
 //!    twice.
 //! 4. **Events can be lost, but not silently.** If the queue is full, new events are lost. They are counted in
 //!    `tower_bearer_audit_events_total`, a warning is logged, and the sink gets an event [`AuditKind::EventsLost`] with
-//!    their number. Events that wait when a process is killed are lost without a trace. At a regular end,
+//!    their number. An event that the sink [refuses](REFUSED) while it accepts others is lost too. Events that wait when a process is killed are lost without a trace. At a regular end,
 //!    [`TokenIssuer::maintain`](crate::TokenIssuer::maintain) writes them all.
 //! 5. **Clients cannot fill the log.** Anyone can cause [`AuditKind::LoginFailed`], [`AuditKind::LoginThrottled`] and
 //!    [`AuditKind::RefreshThrottled`]. Of each kind, a process records 30 at once and then 12 in a minute. A client with
@@ -56,7 +56,7 @@ mod recorder;
 use std::{fmt, sync::Arc};
 
 pub use self::event::{AuditEvent, AuditKind};
-pub use self::queue::QUEUE;
+pub use self::queue::{QUEUE, REFUSED};
 pub(crate) use self::recorder::{Origin, Recorder};
 use tower_bearer::{BoxFuture, revocation::StoreError};
 
@@ -69,7 +69,9 @@ pub trait AuditSink: Send + Sync + 'static {
     /// seconds.
     ///
     /// # Errors
-    /// If the events were not, or may not have been, kept. The issuer then calls again with the same events.
+    /// If the events were not, or may not have been, kept. The issuer then calls again with the same events. If the
+    /// [kind](StoreError::kind) of the error is [`REFUSED`], it gives each event alone. Events that are refused while
+    /// others are accepted are lost.
     fn record<'a>(&'a self, events: &'a [AuditEvent]) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 

@@ -18,6 +18,9 @@ use tower_bearer::{BackgroundTask, UnixTime, claims::Clock, revocation::StoreErr
 /// How many events wait for the sink at most. Further events are lost.
 pub const QUEUE: usize = 10_000;
 
+/// The [kind](StoreError::kind) of the error of a sink that answers, and does not accept these events.
+pub const REFUSED: &str = "refused";
+
 /// How many events the sink gets at once.
 const BATCH: usize = 100;
 
@@ -64,6 +67,15 @@ struct Waiting {
     is_closed: bool,
 }
 
+impl Waiting {
+    /// Counts lost events. Returns whether they are the first since the sink last accepted events.
+    fn lose(&mut self, count: u64) -> bool {
+        let is_first = self.lost == 0;
+        self.lost = self.lost.saturating_add(count);
+        is_first
+    }
+}
+
 impl Queue {
     pub(super) fn new(stamp: Stamp, sink: Arc<dyn AuditSink>) -> Self {
         Self {
@@ -84,8 +96,7 @@ impl Queue {
             self.changed.notify_one();
             return;
         }
-        let is_first = waiting.lost == 0;
-        waiting.lost = waiting.lost.saturating_add(event.count);
+        let is_first = waiting.lose(event.count);
         drop(waiting);
         telemetry::audit_lost(event.count, is_first);
     }
@@ -144,20 +155,72 @@ impl Queue {
         if batch.is_empty() {
             return Ok(0);
         }
-        match timeout(TIMEOUT, self.sink.record(&batch)).await {
-            Ok(outcome) => outcome?,
-            Err(_) => return Err(StoreError::timed_out()),
+        match self.give(&batch).await {
+            Err(error) if error.kind() == REFUSED && batch.len() > 1 => {
+                self.write_one_by_one(&batch, error).await?;
+            }
+            outcome => {
+                outcome?;
+                self.forget(0, batch.len());
+            }
         }
-        telemetry::audit_written(batch.len());
-        self.forget(batch.len());
         Ok(batch.len())
     }
 
-    /// Removes the oldest events. If events were lost, there is room now for an event with their number.
-    fn forget(&self, count: usize) {
+    async fn give(&self, events: &[AuditEvent]) -> Result<(), StoreError> {
+        match timeout(TIMEOUT, self.sink.record(events)).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(StoreError::timed_out()),
+        }
+        telemetry::audit_written(events.len());
+        Ok(())
+    }
+
+    /// Gives each of the oldest events to the sink alone. An event that is refused while others are accepted is lost, so
+    /// that it does not block them. If the sink refuses all, the reason is probably not in the events, and they wait.
+    async fn write_one_by_one(
+        &self,
+        batch: &[AuditEvent],
+        error: StoreError,
+    ) -> Result<(), StoreError> {
+        let mut refused = 0;
+        for event in batch {
+            match self.give(std::slice::from_ref(event)).await {
+                Ok(()) => self.forget(refused, 1),
+                Err(error) if error.kind() == REFUSED => refused += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        if refused == batch.len() {
+            return Err(error);
+        }
+        if refused > 0 {
+            self.lose_oldest(refused);
+        }
+        Ok(())
+    }
+
+    fn lose_oldest(&self, count: usize) {
         let mut waiting = self.waiting();
         let count = count.min(waiting.events.len());
-        waiting.events.drain(..count);
+        let lost =
+            waiting.events.drain(..count).map(|event| event.count).fold(0, u64::saturating_add);
+        let is_first = waiting.lose(lost);
+        self.note_lost(&mut waiting);
+        drop(waiting);
+        telemetry::audit_lost(lost, is_first);
+    }
+
+    /// Removes events that the sink has accepted: this many after the oldest `skipped`.
+    fn forget(&self, skipped: usize, count: usize) {
+        let mut waiting = self.waiting();
+        let end = (skipped + count).min(waiting.events.len());
+        waiting.events.drain(skipped.min(end)..end);
+        self.note_lost(&mut waiting);
+    }
+
+    /// Adds an event with the number of lost events. The sink works, so there is room now.
+    fn note_lost(&self, waiting: &mut Waiting) {
         if waiting.lost > 0 {
             let mut event = self.stamp.event(AuditKind::EventsLost);
             event.count = std::mem::take(&mut waiting.lost);

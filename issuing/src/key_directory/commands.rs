@@ -6,7 +6,9 @@ use super::{
     KeyDirectory, KeyDirectoryError,
     files::{self, Files},
 };
-use crate::store::{KeyChange, KeyOutcome, KeyRecord, KeyStore, signing_key};
+use crate::store::{
+    KeyChange, KeyOutcome, KeyRecord, KeyStore, keys::has_other_signer, signing_key,
+};
 use tower_bearer::{UnixTime, jws::SigningKey};
 
 /// How long the revocation of a compromised key is kept at least. A thief chooses the lifetime of the tokens that he
@@ -169,7 +171,8 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// [`KeyDirectoryError::UnknownKey`] lists the keys, and nothing was changed. If a file cannot be written or deleted
-    /// ([`KeyDirectoryError::Io`]), the key was revoked. [Add](Self::add) a key then if none can sign.
+    /// ([`KeyDirectoryError::Io`]), the key was revoked. [Add](Self::add) a key then if none can sign. It is no error
+    /// that a new key cannot be written if another published key can sign.
     pub async fn retire_compromised(
         &self,
         store: &dyn KeyStore,
@@ -179,6 +182,11 @@ impl KeyDirectory {
         // The file must be there before the record, because replicas look for it. If it cannot be written, the revocation
         // does not wait for that.
         let new = self.create_file().await;
+        // A key that was not published before does not count as one that is left: verifiers may not know it.
+        let before = match &new {
+            Ok(_) => Vec::new(),
+            Err(_) => store.keys(&self.issuer).await.unwrap_or_default(),
+        };
         let new_id = new.as_ref().ok().map(|(key, _)| Arc::<str>::from(key.key_id()));
         let change = KeyChange::RetireCompromised {
             thumbprint: thumbprint.into(),
@@ -207,7 +215,8 @@ impl KeyDirectory {
         };
         self.delete_files_of(&record.thumbprint).await?;
         if let Err(error) = new
-            && signing_key(&store.keys(&self.issuer).await?, now).is_none()
+            && replacement.is_none()
+            && !has_other_signer(&before, &record.thumbprint, now)
         {
             return Err(error);
         }

@@ -15,9 +15,9 @@ pub enum KeyDirectoryError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// Other users can write to the directory.
+    /// The group or other users can write to the directory.
     #[error(
-        "other users can write to the key directory {}: remove that permission (chmod o-w)",
+        "the group or other users can write to the key directory {}: remove that permission (chmod go-w)",
         path.display()
     )]
     WritableByOthers {

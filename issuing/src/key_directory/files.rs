@@ -100,7 +100,7 @@ fn is_open_to_others(metadata: &fs::Metadata) -> bool {
 #[cfg(unix)]
 fn is_writable_by_others(metadata: &fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o002 != 0
+    metadata.permissions().mode() & 0o022 != 0
 }
 
 #[cfg(not(unix))]

@@ -149,6 +149,8 @@ struct Problems {
 impl Replica {
     async fn refresh(&self, keys: &SigningKeys) -> Option<&'static str> {
         let records = match self.records().await {
+            // Records are never deleted, so the table was emptied or is another one.
+            Ok(records) if records.is_empty() => return Some("no_key_records"),
             Ok(records) => records,
             Err(error) => return Some(error.kind()),
         };
@@ -181,12 +183,9 @@ impl Replica {
             }
         }
         let mut published = PublishedKeys::default();
-        if let Some(record) = signing_key_of(available.into_iter(), now) {
+        if let Some((record, needed_until)) = self.signer(available, now, &mut problems).await {
             published.active = loaded.get(&record.thumbprint).cloned();
-            let prolonged = self.prolong(record, now).await;
-            problems.first = prolonged.as_ref().err().map(StoreError::kind);
-            published.signs_before =
-                prolonged.unwrap_or(record.needed_until) - self.needed_after_use();
+            published.signs_before = needed_until - self.needed_after_use();
         }
         let active = published.active.as_ref().map(SigningKey::key_id);
         let others = loaded.values().filter(|key| Some(key.key_id()) != active);
@@ -194,6 +193,33 @@ impl Replica {
         published.others.sort_unstable_by(|one, other| one.key_id().cmp(other.key_id()));
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = loaded;
         (published, problems)
+    }
+
+    /// The key that signs, and until when its record keeps it. If the record of the newest key cannot be prolonged, the
+    /// key before it signs, as long as its own record lets it.
+    async fn signer<'a>(
+        &self,
+        mut available: Vec<&'a KeyRecord>,
+        now: UnixTime,
+        problems: &mut Problems,
+    ) -> Option<(&'a KeyRecord, UnixTime)> {
+        let newest = signing_key_of(available.iter().copied(), now)?;
+        let mut next = Some(newest);
+        while let Some(record) = next {
+            let error = match self.prolong(record, now).await {
+                Ok(needed_until) => return Some((record, needed_until)),
+                Err(error) => error,
+            };
+            problems.first = problems.first.or(Some(error.kind()));
+            if record.needed_until >= now + self.needed_after_use() {
+                return Some((record, record.needed_until));
+            }
+            available.retain(|other| other.thumbprint != record.thumbprint);
+            let earlier = available.iter().copied().filter(|other| other.may_sign(now));
+            next = signing_key_of(earlier, now);
+        }
+        // Its time is over, so it does not sign until its record can be prolonged.
+        Some((newest, newest.needed_until))
     }
 
     fn key(&self, thumbprint: &Arc<str>, files: &Files) -> Option<SigningKey> {
@@ -376,5 +402,49 @@ impl fmt::Debug for DirectoryKeys {
             .field("keys", &self.keys)
             .field("task", &self.task)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests {
+    use super::{super::tests::Bench, *};
+    use crate::{key_directory::tests::signer, store::MemoryTokenStore};
+
+    #[tokio::test]
+    async fn the_key_before_one_that_cannot_be_prolonged_signs() {
+        let bench = Bench::new();
+        let keys = bench.open().await;
+        let first = signer(&keys, &bench).unwrap();
+        let next = bench.directory().add(&bench.store).await.unwrap().thumbprint;
+        bench.clock.advance(bench.directory().publication());
+        let replica = &keys.replica;
+        let (before, files) = (replica.records().await.unwrap(), replica.files().await.unwrap());
+        assert_eq!(
+            signing_key_of(before.iter(), replica.directory.now()).unwrap().thumbprint,
+            next
+        );
+        bench.directory().retire(&bench.store, &next).await.unwrap();
+        // The records were read before the key ended, so its use cannot be recorded.
+        let (published, problems) = replica.publish(&before, &files).await;
+        assert!(problems.first.is_some());
+        keys.keys.publish(published);
+        assert_eq!(signer(&keys, &bench), Some(first));
+    }
+
+    #[tokio::test]
+    async fn an_empty_table_keeps_the_last_good_keys() {
+        let bench = Bench::new();
+        let keys = bench.open().await;
+        let first = signer(&keys, &bench).unwrap();
+        let other = Replica {
+            directory: bench.directory(),
+            store: Arc::new(MemoryTokenStore::new()),
+            loaded: Mutex::default(),
+        };
+        let emptied = DirectoryKeys { replica: Arc::new(other), ..keys.clone() };
+        emptied.refresh().await;
+        assert_eq!(keys.task().health().last_error, Some("no_key_records"));
+        assert_eq!(signer(&keys, &bench), Some(first));
+        assert_eq!(keys.signing_keys().handle().snapshot().len(), 1);
     }
 }

@@ -7,7 +7,8 @@ use std::{
 
 use super::{DirectoryKeys, FileProblem, KeyDirectory, KeyDirectoryError, KeyState};
 use crate::{
-    ClientInfo, Credentials, LoginError, TokenIssuer,
+    ClientInfo, Credentials, ListQuery, LoginError, PrivateTokenError, RefreshError, SessionQuery,
+    TokenIssuer,
     store::MemoryTokenStore,
     tests::any_store::{DAY, Everybody, ISSUER, NOW},
 };
@@ -16,14 +17,14 @@ use tower_bearer::{Algorithm, ConfigError, claims::ManualClock, jws::SigningKey}
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A directory and a store for one test.
-struct Bench {
+pub(super) struct Bench {
     path: PathBuf,
-    clock: ManualClock,
-    store: MemoryTokenStore,
+    pub(super) clock: ManualClock,
+    pub(super) store: MemoryTokenStore,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -34,11 +35,11 @@ impl Bench {
         Self { path, clock, store }
     }
 
-    fn directory(&self) -> KeyDirectory {
+    pub(super) fn directory(&self) -> KeyDirectory {
         KeyDirectory::new(&self.path, ISSUER).with_clock(self.clock.clone())
     }
 
-    async fn open(&self) -> DirectoryKeys {
+    pub(super) async fn open(&self) -> DirectoryKeys {
         self.directory().open(self.store.clone()).await.unwrap()
     }
 
@@ -85,7 +86,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn set_mode(_: &Path, _: u32) {}
 
 /// The `kid` of the key that signs.
-fn signer(keys: &DirectoryKeys, bench: &Bench) -> Option<String> {
+pub(super) fn signer(keys: &DirectoryKeys, bench: &Bench) -> Option<String> {
     let active = keys.signing_keys().active(bench.directory().now());
     active.map(|key| key.key_id().to_owned())
 }
@@ -209,6 +210,59 @@ async fn a_key_is_revoked_even_if_no_file_can_be_written() {
 }
 
 #[tokio::test]
+async fn an_old_key_that_is_not_published_does_not_replace_a_compromised_one() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let next = bench.directory().add(&bench.store).await.unwrap().thumbprint;
+    let unwritable = bench.directory().with_algorithm(Algorithm::HS256);
+    bench.clock.advance(2 * HOUR);
+    keys.refresh().await;
+    bench.clock.advance(400 * DAY);
+    keys.refresh().await;
+    assert_eq!(bench.states().await, [KeyState::Expired, KeyState::Signs]);
+    let error = unwritable.retire_compromised(&bench.store, &next).await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::Key(_)), "{error:?}");
+    assert!(bench.states().await.contains(&KeyState::Compromised));
+}
+
+#[tokio::test]
+async fn a_published_key_is_left_if_no_new_key_can_be_written() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    let next = bench.directory().add(&bench.store).await.unwrap().thumbprint;
+    bench.clock.advance(2 * HOUR);
+    keys.refresh().await;
+    let unwritable = bench.directory().with_algorithm(Algorithm::HS256);
+    let retired = unwritable.retire_compromised(&bench.store, &next).await.unwrap();
+    assert_eq!(retired.replacement, None);
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench), Some(first));
+}
+
+#[tokio::test]
+async fn the_longest_durations_do_not_overflow() {
+    let bench = Bench::new();
+    let longest = || {
+        bench
+            .directory()
+            .with_refresh_interval(Duration::MAX)
+            .with_publication(Duration::MAX)
+            .with_longest_lifetime(Duration::MAX)
+    };
+    let keys = longest().open(bench.store.clone()).await.unwrap();
+    let first = signer(&keys, &bench).unwrap();
+    let added = longest().add(&bench.store).await.unwrap();
+    assert!(added.signs_from > NOW + 36_500 * DAY);
+    longest().retire_compromised(&bench.store, &first).await.unwrap();
+    keys.refresh().await;
+    assert_eq!(signer(&keys, &bench).as_deref(), Some(&*added.thumbprint));
+    assert!(
+        bench.directory().with_refresh_interval(12 * HOUR).open(bench.store.clone()).await.is_ok()
+    );
+}
+
+#[tokio::test]
 async fn a_key_without_a_record_neither_signs_nor_verifies() {
     let bench = Bench::new();
     let keys = bench.open().await;
@@ -305,9 +359,11 @@ async fn files_that_others_can_read_or_write_are_not_used() {
         set_mode(&file, good);
         assert!(open().await.is_ok(), "{good:o}");
     }
-    set_mode(&bench.path, 0o777);
-    let error = open().await.unwrap_err();
-    assert!(matches!(error, KeyDirectoryError::WritableByOthers { .. }), "{error:?}");
+    for bad in [0o777, 0o775, 0o770, 0o702] {
+        set_mode(&bench.path, bad);
+        let error = open().await.unwrap_err();
+        assert!(matches!(error, KeyDirectoryError::WritableByOthers { .. }), "{bad:o}: {error:?}");
+    }
     // As Kubernetes mounts a secret: links to files in a directory whose name begins with a dot.
     set_mode(&bench.path, 0o755);
     let hidden = bench.path.join("..data");
@@ -332,6 +388,38 @@ async fn a_replica_that_does_not_refresh_stops_signing_after_a_day() {
     assert!(matches!(log_in().await, Err(LoginError::Unavailable(_))));
     keys.refresh().await;
     log_in().await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_signing_key_nothing_is_written() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let issuer = bench.issuer(&keys);
+    let (credentials, client) = (Credentials::new("ada", "right"), ClientInfo::new());
+    bench.clock.advance(DAY - HOUR / 2);
+    let tokens = issuer.log_in(&credentials, &client).await.unwrap().tokens;
+    let access = issuer.authenticator().authenticate(&tokens.access_token).await.unwrap();
+    let expiry = NOW + 30 * DAY;
+    let private = issuer.create_private_token(&access, "one", expiry).await.unwrap();
+    bench.clock.advance(HOUR / 2 + Duration::from_secs(1));
+
+    let log_in = issuer.log_in(&credentials, &client).await;
+    assert!(matches!(log_in, Err(LoginError::Unavailable(_))), "{log_in:?}");
+    let refreshed = issuer.refresh(&tokens.refresh_token).await;
+    assert!(matches!(refreshed, Err(RefreshError::Unavailable(_))), "{refreshed:?}");
+    let created = issuer.create_private_token(&access, "two", expiry).await;
+    assert!(matches!(created, Err(PrivateTokenError::Unavailable(_))), "{created:?}");
+    let rotate = || issuer.rotate_private_token(&access, private.token.id, expiry, Duration::ZERO);
+    let rotated = rotate().await;
+    assert!(matches!(rotated, Err(PrivateTokenError::Unavailable(_))), "{rotated:?}");
+    let sessions = issuer.list_sessions(&access, &SessionQuery::new()).await.unwrap();
+    let listed = issuer.list_private_tokens(&access, &ListQuery::new()).await.unwrap();
+    assert_eq!((sessions.count, listed.count), (1, 1));
+    assert!(issuer.authenticator().authenticate(&private.data).await.is_ok());
+
+    keys.refresh().await;
+    issuer.refresh(&tokens.refresh_token).await.expect("the token was not used up");
+    rotate().await.expect("the token was not rotated");
 }
 
 #[tokio::test]

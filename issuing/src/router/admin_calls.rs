@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     Client, TokenApi,
-    fields::{Field, FieldType},
+    fields::{Field, FieldType, Id},
     list_request::ListRequest,
     private_token_calls::{Listed, PathId, to_the_end},
     responses::{ApiError, FieldErrors, Json},
@@ -31,7 +31,7 @@ use tower_bearer::Authenticated;
     params(("subject" = String, Query, description = "`sub` of the tokens"), ListParameters),
     responses(
         (status = 200, description = "A page of tokens", body = Listed),
-        (status = 400, description = "No `subject`, or NUL in `subject` or `q`", body = FieldErrors),
+        (status = 400, description = "No `subject`, a `subject` of more than 1000 bytes, or NUL in `subject` or `q`", body = FieldErrors),
         (status = 403, description = "The access token lacks the scope `tokens:admin`", body = Coded),
         (status = 404, description = "No such page", body = Detail),
         (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
@@ -83,7 +83,7 @@ pub(super) async fn revoke_private_token_of_any(
     request_body = OperatorRevocation,
     responses(
         (status = 204, description = "Every such token that was issued before now is revoked. A subject or session without tokens is not an error"),
-        (status = 400, description = "Not exactly one member, or an unknown key", body = FieldErrors),
+        (status = 400, description = "Not exactly one member, a member of more than 1000 bytes, or an unknown key", body = FieldErrors),
         (status = 403, description = "The access token lacks the scope `tokens:admin`", body = Coded),
         (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
     )
@@ -115,12 +115,13 @@ impl<S: Send + Sync> FromRequestParts<S> for OfSubject {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let query = parse(parts.uri.query().unwrap_or_default().as_bytes());
         let subject = query.filter(|(name, _)| name == "subject").last();
-        let subject = subject.map_or(Field::Missing, |(_, text)| match String::from_text(&text) {
+        let subject = subject.map_or(Field::Missing, |(_, text)| match Id::from_text(&text) {
             Ok(subject) => Field::Value(subject),
             Err(message) => Field::Wrong(message),
         });
         let mut errors = FieldErrors::default();
-        subject.required("subject", &mut errors).map(Self).ok_or_else(|| errors.into())
+        let subject = subject.required("subject", &mut errors);
+        subject.map(|Id(subject)| Self(subject)).ok_or_else(|| errors.into())
     }
 }
 
@@ -130,15 +131,15 @@ pub(super) struct OperatorRevocation {
     /// `sub`: all tokens that were issued to it before now.
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     #[serde(default)]
-    subject: Field<String>,
+    subject: Field<Id>,
     /// `sid`: all tokens of the session.
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     #[serde(default)]
-    session: Field<String>,
+    session: Field<Id>,
     /// The id (`kid`) or the thumbprint of a key: all access and private tokens that it signed, also later.
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     #[serde(default)]
-    key: Field<String>,
+    key: Field<Id>,
 }
 
 impl OperatorRevocation {
@@ -146,12 +147,15 @@ impl OperatorRevocation {
         let fields = [&self.subject, &self.session, &self.key];
         let named = fields.into_iter().filter(|field| !field.is_missing()).count();
         let mut errors = FieldErrors::default();
-        let subject = self.subject.optional("subject", &mut errors).map(OperatorTarget::Subject);
-        let session = self.session.optional("session", &mut errors).map(OperatorTarget::Session);
-        let key = self.key.optional("key", &mut errors).map(OperatorTarget::Key);
+        let subject = self.subject.optional("subject", &mut errors);
+        let session = self.session.optional("session", &mut errors);
+        let key = self.key.optional("key", &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
+        let subject = subject.map(|Id(subject)| OperatorTarget::Subject(subject));
+        let session = session.map(|Id(session)| OperatorTarget::Session(session));
+        let key = key.map(|Id(key)| OperatorTarget::Key(key));
         let target = subject.or(session).or(key).filter(|_| named == 1);
         target
             .ok_or_else(|| FieldErrors::of_request("Name exactly one of subject, session and key."))

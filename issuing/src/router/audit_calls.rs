@@ -12,6 +12,7 @@ use super::responses::{Coded, Detail};
 use super::{
     Client, TokenApi,
     date_time::DateTime,
+    fields::Id,
     list_request::{PAGE_SIZE, number, page_size},
     public_url,
     responses::{ApiError, FieldErrors, Json},
@@ -29,7 +30,7 @@ use tower_bearer::Authenticated;
     ),
     responses(
         (status = 200, description = "A page of events", body = ListedEvents),
-        (status = 400, description = "NUL in `subject`", body = FieldErrors),
+        (status = 400, description = "NUL or more than 1000 bytes in `subject`", body = FieldErrors),
         (status = 403, description = "The access token lacks the scope `tokens:admin`", body = Coded),
         (status = 404, description = "`before` is not a number, or the service does not offer the audit log", body = Detail),
         (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
@@ -89,8 +90,8 @@ impl FromRequestParts<Arc<TokenApi>> for AuditRequest {
                 _ => {}
             }
         }
-        if query.subject.as_ref().is_some_and(|subject| subject.contains('\0')) {
-            return Err(FieldErrors::of("subject", "Null characters are not allowed.").into());
+        if let Some(problem) = query.subject.as_deref().and_then(Id::problem) {
+            return Err(FieldErrors::of("subject", problem).into());
         }
         let base = match &api.public_url {
             Some(url) => Some(url.to_string()),

@@ -17,6 +17,7 @@ const REQUIRED: &str = "This field is required.";
 const NULL: &str = "This field may not be null.";
 const BLANK: &str = "This field may not be blank.";
 const NUL: &str = "Null characters are not allowed.";
+const TOO_LONG: &str = "Ensure this field has no more than 1000 bytes.";
 const NOT_A_STRING: &str = "Not a valid string.";
 const NOT_A_LIST: &str = "Expected a list of items.";
 const NOT_AN_INTEGER: &str = "A valid integer is required.";
@@ -91,6 +92,32 @@ impl FieldType for String {
 
     fn from_text(text: &str) -> Result<Self, &'static str> {
         not_blank(text.trim()).map(str::to_owned)
+    }
+}
+
+/// A subject, or the id of a session or a key. It keeps the white space around it, because it must be the same as in
+/// the tokens.
+pub(super) struct Id(pub(super) String);
+
+impl Id {
+    /// Longer ids do not fit into the indexes of a database.
+    const MAX_BYTES: usize = 1000;
+
+    /// What is wrong with an id. `None` if nothing is.
+    pub(super) fn problem(text: &str) -> Option<&'static str> {
+        if text.len() > Self::MAX_BYTES {
+            return Some(TOO_LONG);
+        }
+        text.contains('\0').then_some(NUL)
+    }
+}
+
+impl FieldType for Id {
+    const WRONG_TYPE: &'static str = NOT_A_STRING;
+
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        let text = not_blank(text)?;
+        Self::problem(text).map_or_else(|| Ok(Self(text.to_owned())), Err)
     }
 }
 

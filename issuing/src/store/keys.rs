@@ -291,7 +291,7 @@ fn compromised(key: &KeyRecord, now: UnixTime) -> KeyRecord {
 }
 
 /// Whether another key can sign at `now` without a new publication.
-fn has_other_signer(records: &[KeyRecord], thumbprint: &str, now: UnixTime) -> bool {
+pub(crate) fn has_other_signer(records: &[KeyRecord], thumbprint: &str, now: UnixTime) -> bool {
     records.iter().any(|key| {
         *key.thumbprint != *thumbprint && key.may_sign(now) && key.is_published(records, now)
     })

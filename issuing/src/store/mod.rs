@@ -192,10 +192,14 @@ pub trait TokenStore: Outbox {
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime>;
 
-    /// Revokes like [`revoke_owner`](Self::revoke_owner), and deletes every row with data of the owner, in one step:
+    /// Revokes like [`revoke_owner`](Self::revoke_owner), and deletes every row with data of the owner:
     /// sessions with their user agents, refresh tokens, private tokens, and known devices that were noted with the
     /// owner's [`device_account`]. A store that keeps audit events deletes those of the owner too. Revocation entries
     /// stay, because they are needed until the owner's tokens have expired: the entry of the owner has the subject.
+    ///
+    /// The deletion can take long, so a store may revoke in an earlier step. The step that deletes revokes again if a
+    /// token was issued in between, because that token loses its row. If only the deletion fails, the error must not state that
+    /// nothing was written.
     ///
     /// Returns the cut-off.
     fn delete_personal_data<'a>(

@@ -18,7 +18,7 @@ use tower_bearer::{
 use super::{ISSUER, NOW, any_store::Everybody, builder, log_in, secs};
 use crate::{
     ClientInfo, Credentials, TokenIssuer,
-    audit::{AuditEvent, AuditKind, AuditLog, AuditQuery, AuditSink, QUEUE},
+    audit::{AuditEvent, AuditKind, AuditLog, AuditQuery, AuditSink, QUEUE, REFUSED},
     store::MemoryTokenStore,
 };
 
@@ -28,6 +28,8 @@ struct Sink {
     events: Arc<Mutex<Vec<AuditEvent>>>,
     failures: Arc<AtomicU32>,
     hangs: Arc<AtomicU32>,
+    /// The sink refuses calls with an event of this kind.
+    refuses: Arc<Mutex<Option<AuditKind>>>,
 }
 
 impl Sink {
@@ -53,6 +55,10 @@ impl AuditSink for Sink {
             }
             if take(&self.failures) {
                 return Err(StoreError::new("the sink is down"));
+            }
+            let refused = *self.refuses.lock().unwrap();
+            if events.iter().any(|event| Some(event.kind) == refused) {
+                return Err(StoreError::of_kind(REFUSED, "a bad event"));
             }
             self.events.lock().unwrap().extend_from_slice(events);
             Ok(())
@@ -148,6 +154,28 @@ async fn events_beyond_the_queue_are_lost_and_their_number_is_recorded() {
     assert_eq!(kinds[..QUEUE], [AuditKind::OperatorRead; QUEUE]);
     assert_eq!(kinds[QUEUE..], [AuditKind::EventsLost]);
     assert_eq!(events[QUEUE].count, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_the_sink_refuses_does_not_block_others() {
+    let (issuer, _, sink) = with_sink();
+    *sink.refuses.lock().unwrap() = Some(AuditKind::AllRevoked);
+    let (_, access) = log_in(&issuer, "ada").await;
+    issuer.revoke_all(&access).await.unwrap();
+    log_in(&issuer, "ada").await;
+    issuer.maintain().await.unwrap();
+    issuer.maintain().await.unwrap();
+    let accepted = [AuditKind::LoginSucceeded, AuditKind::LoginSucceeded, AuditKind::EventsLost];
+    assert_eq!(sink.kinds(), accepted);
+    assert_eq!(sink.events()[2].count, 1);
+
+    // If every event is refused, the reason is not in one of them: they wait.
+    issuer.record(AuditKind::AllRevoked, |_| {});
+    issuer.record(AuditKind::AllRevoked, |_| {});
+    issuer.maintain().await.unwrap_err();
+    *sink.refuses.lock().unwrap() = None;
+    issuer.maintain().await.unwrap();
+    assert_eq!(sink.kinds()[3..], [AuditKind::AllRevoked, AuditKind::AllRevoked]);
 }
 
 #[tokio::test]

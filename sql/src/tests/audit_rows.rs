@@ -10,7 +10,7 @@ use super::{
 use tower_bearer::{Algorithm, claims::ManualClock, jws::SigningKey};
 use tower_bearer_issuing::{
     ClientInfo, Credentials, TokenIssuer,
-    audit::{AuditKind, AuditLog, AuditQuery},
+    audit::{AuditEvent, AuditKind, AuditLog, AuditQuery, AuditSink as _},
 };
 
 const WRONG: &str = "wr0ng~p4ssword";
@@ -71,6 +71,19 @@ async fn check(open: impl AsyncFn() -> SqlStore) {
     for secret in parts.chain(created.data.split('.')).chain([WRONG, "right", UNKNOWN]) {
         assert!(!rows.contains(secret), "{secret} is in {rows}");
     }
+
+    // Texts that do not fit into an index or are far too long do not stop the writer.
+    let mut long = AuditEvent::new(AuditKind::AllRevoked, "another issuer", NOW);
+    let mut text = String::from("a");
+    text.extend((0..100_000_u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()));
+    long.subject = Some(text.as_str().into());
+    long.session_id = Some(text.as_str().into());
+    store.record(&[long]).await.unwrap();
+    let page = AuditLog::list(&other, &AuditQuery::new("another issuer")).await.unwrap();
+    let event = &page.records[0].event;
+    assert_eq!((event.kind, &event.subject), (AuditKind::AllRevoked, &None));
+    let session = event.session_id.as_deref().unwrap();
+    assert!(text.starts_with(session) && (997..=1000).contains(&session.len()));
 
     // Rows are kept for the retention, and a day longer.
     let count = async || {

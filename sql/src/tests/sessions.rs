@@ -6,7 +6,12 @@ use super::{
     any_store::Everybody,
     caller, owner, refresh, rotation, secs,
 };
-use tower_bearer::{Algorithm, UnixTime, claims::ManualClock, jws::SigningKey};
+use tower_bearer::{
+    Algorithm, UnixTime,
+    claims::ManualClock,
+    jws::SigningKey,
+    revocation::{Lookup, Revocable, RevocationStore as _, Verdict},
+};
 use tower_bearer_issuing::{
     ClientInfo, Credentials, NewAccount, TokenIssuer,
     store::{Owner, RefreshUse, SessionPage, SessionQuery, TokenStore},
@@ -167,6 +172,21 @@ async fn every_row_of_an_owner_is_deleted(store: SqlStore) {
     assert_eq!(count(&store, "bearer_refresh_tokens").await, 0);
 }
 
+/// A deletion that fails leaves the revocation, and does not claim that nothing was written.
+async fn a_person_is_revoked_before_the_rows_are_deleted(store: SqlStore) {
+    store.open_session(&refresh("s", "first").into()).await.unwrap();
+    let mut transaction = store.database.begin().await.unwrap();
+    transaction.execute("DROP TABLE bearer_known_devices", vec![]).await.unwrap();
+    transaction.execute("DROP TABLE bearer_secrets", vec![]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let error = store.delete_personal_data(&owner(), NOW, NOW + HOUR).await.unwrap_err();
+    assert!(!error.is_nothing_written());
+    assert_eq!(count(&store, "bearer_refresh_tokens").await, 1);
+    let subject = Revocable::subject(ISSUER, &*owner().subject);
+    let verdict = store.look_up(&Lookup::new([subject], NOW)).await.unwrap();
+    assert_eq!(verdict, Verdict::Revoked);
+}
+
 #[tokio::test]
 async fn sqlite_keeps_the_rows_of_sessions_and_people() {
     let open = async || SqlStore::open("sqlite::memory:").await.unwrap();
@@ -174,6 +194,7 @@ async fn sqlite_keeps_the_rows_of_sessions_and_people() {
     a_deleted_account_leaves_no_personal_data(open().await).await;
     a_refresh_lists_the_session_of_an_older_replica(open().await).await;
     every_row_of_an_owner_is_deleted(open().await).await;
+    a_person_is_revoked_before_the_rows_are_deleted(open().await).await;
 }
 
 #[tokio::test]
@@ -186,4 +207,5 @@ async fn postgres_keeps_the_rows_of_sessions_and_people() {
     a_deleted_account_leaves_no_personal_data(open("account").await).await;
     a_refresh_lists_the_session_of_an_older_replica(open("older").await).await;
     every_row_of_an_owner_is_deleted(open("many").await).await;
+    a_person_is_revoked_before_the_rows_are_deleted(open("broken").await).await;
 }

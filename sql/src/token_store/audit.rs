@@ -162,17 +162,32 @@ fn values(event: &AuditEvent) -> [Value; 7] {
         Value::id(&event.issuer),
         Value::time(event.at),
         Value::text(event.kind.as_str()),
-        Value::optional_id(event.subject.as_deref()),
+        Value::optional_id(event.subject.as_deref().filter(|subject| fits(subject))),
         Value::optional_text(event.address.map(|address| address.to_string()).as_deref()),
         Value::Text(Json::Object(details(event)).to_string()),
         Value::time(event.keep_until),
     ]
 }
 
-/// The fields that no statement searches.
+/// The longest text of an event, in bytes. PostgreSQL indexes at most 2704 bytes of a row.
+const MAX_TEXT: usize = 1000;
+
+fn fits(text: &str) -> bool {
+    text.len() <= MAX_TEXT
+}
+
+/// The beginning of a text, if it is too long.
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
+}
+
+/// The fields that no statement searches. A subject that is too long is left out, and only its length is kept. The
+/// events of a deleted account are found by their subjects, so a part of one must not be anywhere else.
 fn details(event: &AuditEvent) -> Map<String, Json> {
-    let text = |text: &Option<Arc<str>>| text.as_deref().map(Json::from);
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(|text| Json::from(shortened(text)));
+    let long_subject = event.subject.as_deref().filter(|subject| !fits(subject));
     let fields = [
+        ("subject_bytes", long_subject.map(|subject| Json::from(subject.len()))),
         ("actor", text(&event.actor)),
         ("session_id", text(&event.session_id)),
         ("token_id", text(&event.token_id)),

@@ -33,6 +33,19 @@ pub(super) async fn revoke_owner(
     Ok(entry)
 }
 
+/// Returns whether the owner has a row that was issued after this time. Until the end of the transaction, nothing is
+/// issued to the owner.
+pub(super) async fn has_tokens_after(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    time: UnixTime,
+) -> Result<bool, Failure> {
+    transaction.lock(vec![lock_of_owner(owner)]).await?;
+    let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
+    let rows = transaction.fetch(LATEST_OF_OWNER, values).await?;
+    Ok(latest(&rows, &[0, 1])?.is_some_and(|latest| latest > time))
+}
+
 /// Returns the owner's cut-off, if a row issued at `issued_at` would be behind it. Call it under the owner's lock.
 pub(super) async fn blocking_cut_off(
     transaction: &mut Transaction,

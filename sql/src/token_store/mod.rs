@@ -18,7 +18,10 @@ use super::{
     entries,
     statement::{Failure, Value},
 };
-use tower_bearer::{UnixTime, revocation::RevocationEntry};
+use tower_bearer::{
+    UnixTime,
+    revocation::{RevocationEntry, StoreError},
+};
 use tower_bearer_issuing::store::{
     Called, Caller, Insertion, ListQuery, NewPrivateToken, NewSession, Owner, PrivateRotation,
     PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, SessionPage,
@@ -156,12 +159,23 @@ impl TokenStore for SqlStore {
         now: UnixTime,
         tokens_expire_by: UnixTime,
     ) -> Step<'a, UnixTime> {
-        Box::pin(self.database.step(move |mut transaction| async move {
-            let entry =
-                cut_offs::revoke_owner(&mut transaction, owner, now, tokens_expire_by).await?;
-            personal_data::delete_personal_data(&mut transaction, owner).await?;
-            Ok((transaction, entry.cut_off()))
-        }))
+        Box::pin(async move {
+            // The revocation waits neither for other writes nor for the end of a long deletion.
+            let revoked = self.revoke_owner(owner, now, tokens_expire_by).await?;
+            let deleted = self.database.step(move |mut transaction| async move {
+                let mut cut_off = revoked;
+                // A token may have been issued since then, and its row is about to be deleted.
+                if cut_offs::has_tokens_after(&mut transaction, owner, revoked).await? {
+                    let by = tokens_expire_by;
+                    cut_off =
+                        cut_offs::revoke_owner(&mut transaction, owner, now, by).await?.cut_off();
+                }
+                personal_data::delete_personal_data(&mut transaction, owner).await?;
+                Ok((transaction, cut_off))
+            });
+            // Even if this step wrote nothing, the first one did.
+            deleted.await.map_err(|error| StoreError::of_kind(error.kind(), error))
+        })
     }
 
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
