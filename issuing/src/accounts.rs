@@ -151,7 +151,6 @@ impl fmt::Debug for AccountsError {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum AccountId {
     /// A JSON number. JavaScript reads numbers above 2^53 as the nearest double.

@@ -12,16 +12,28 @@ use crate::{AccountId, Login, TokenPair};
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(super) struct LoggedIn {
+    #[cfg_attr(feature = "openapi", schema(value_type = AccountIdSchema))]
     id: AccountId,
     email: String,
     username: String,
-    #[cfg_attr(feature = "openapi", schema(required = true))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<AccountIdSchema>, required = true))]
     company_id: Option<AccountId>,
     token_access: String,
     access_token: String,
     refresh_token: String,
     is_verified: bool,
     profile: Map<String, Value>,
+}
+
+/// A JSON number or a JSON string. It is separate from [`AccountId`], so that the public API has no types of utoipa.
+#[cfg(feature = "openapi")]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = AccountId)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum AccountIdSchema {
+    Number(i64),
+    Text(String),
 }
 
 impl From<Login> for LoggedIn {
