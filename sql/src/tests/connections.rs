@@ -270,7 +270,8 @@ async fn run_other_tasks() {
 }
 
 /// A storm of log-ins, requests with new tokens, and revocations at once. With 4 connections all of them are answered.
-/// The printed times compare the defaults with more connections.
+/// The printed times compare the defaults with more connections. The wait timeout is long, because the machine of a test
+/// may be busy.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn a_storm_is_answered_with_four_connections() {
@@ -286,7 +287,7 @@ async fn a_storm_is_answered_with_four_connections() {
         ),
     ] {
         let url = server.database(name).await;
-        let store = options.open(&url).await.unwrap();
+        let store = options.with_wait_timeout(Duration::from_secs(60)).open(&url).await.unwrap();
         let named = format!("{url}&application_name=observer");
         let mut observer = sqlx::PgConnection::connect(&named).await.unwrap();
         let [log_ins, lookups, revocations] = storm(&store).await;
