@@ -57,7 +57,8 @@ pub trait Accounts: Send + Sync + 'static {
     /// credentials succeeds, even if it was already in progress. Without that call, a log-in that was in progress
     /// succeeds.
     ///
-    /// Unknown users, inactive users and wrong passwords must get the same answer, [`AccountsError::NoActiveAccount`] or
+    /// Unknown users, inactive users and wrong passwords must get the same answer, [`AccountsError::NoActiveAccount`]
+    /// or
     /// [`AccountsError::Rejected`].
     /// They should also cost the same, so that a client that measures times does not learn who has an account.
     fn authenticate<'a>(
@@ -65,7 +66,8 @@ pub trait Accounts: Send + Sync + 'static {
         credentials: &'a Credentials,
     ) -> BoxFuture<'a, Result<Account, AccountsError>>;
 
-    /// Returns the account of a subject, with the [scopes](Account::scopes) that it has now, if it exists and is active.
+    /// Returns the account of a subject, with the [scopes](Account::scopes) that it has now, if it exists and is
+    /// active.
     /// There is no default, because a default without a check would let people who left refresh forever.
     ///
     /// The issuer asks this at the end of each log-in, at each refresh before the token is used and again after it, and
@@ -73,7 +75,8 @@ pub trait Accounts: Send + Sync + 'static {
     /// issuer rejects the call. Of the account, only the scopes are used. It must be read after the call begins: from a
     /// cache, an access token could get scopes that its owner has lost.
     ///
-    /// Access tokens of an account that is closed or suspended, or has lost scopes, live for the rest of their hour, and
+    /// Access tokens of an account that is closed or suspended, or has lost scopes, live for the rest of their hour,
+    /// and
     /// private tokens until they expire. To end them, also call
     /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) after the change.
     ///
@@ -113,8 +116,10 @@ pub enum AccountsError {
     /// No active account has these credentials.
     #[error("no active account has these credentials")]
     NoActiveAccount,
-    /// The same as [`NoActiveAccount`](Self::NoActiveAccount), if an account has the user name, but it is inactive or has
-    /// another password. The client gets the same answer. Only the audit event contains the subject. Return it only if a
+    /// The same as [`NoActiveAccount`](Self::NoActiveAccount), if an account has the user name, but it is inactive or
+    /// has
+    /// another password. The client gets the same answer. Only the audit event contains the subject. Return it only if
+    /// a
     /// client cannot tell the difference by the time that the answer takes.
     #[error("no active account has these credentials")]
     Rejected {
@@ -305,7 +310,8 @@ pub trait AccountStore: Send + Sync + 'static {
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>>;
 
-    /// Replaces a subject's `old_hash` with a new hash of the same password. If the stored hash is no longer `old_hash`, this
+    /// Replaces a subject's `old_hash` with a new hash of the same password. If the stored hash is no longer
+    /// `old_hash`, this
     /// changes nothing. Do not use it to change a password: after a changed password you must call
     /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject), after this call you need not.
     ///

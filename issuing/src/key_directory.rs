@@ -44,7 +44,8 @@ const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 /// 6. **If a file cannot be read, or the store does not answer, a running replica keeps its last good keys.** The task
 ///    reports it in its health.
 /// 7. **Other users must not be able to read a key file or write to the directory.** Such files are not used. The group
-///    may read them, because Kubernetes mounts secrets so, but not write. Symbolic links are followed, and the permissions of their targets
+///    may read them, because Kubernetes mounts secrets so, but not write. Symbolic links are followed, and the
+///    permissions of their targets
 ///    count. Permissions are checked on Unix only.
 ///
 /// ```
@@ -112,7 +113,8 @@ impl KeyDirectory {
     }
 
     /// Sets how often a replica reads the records and the files. Default: every 10 seconds. Values below 1 second are
-    /// set to 1 second, and values above 12 hours to 12 hours: a replica must prolong the use of a key within that time.
+    /// set to 1 second, and values above 12 hours to 12 hours: a replica must prolong the use of a key within that
+    /// time.
     ///
     /// A replica signs with a key for up to this long after the key was retired. After a compromised key was replaced,
     /// replicas that have not read the new key yet reject its tokens for up to this long.

@@ -67,7 +67,8 @@ impl LostScopes {
         now - (ACCESS_LIFETIME + KEEP_AFTER_EXPIRY + WRONG_CLOCK)
     }
 
-    /// Adds a refresh token: its session, its `iat`, and its [`access_token_id`](crate::store::NewRefreshToken::access_token_id).
+    /// Adds a refresh token: its session, its `iat`, and its
+    /// [`access_token_id`](crate::store::NewRefreshToken::access_token_id).
     pub fn add_refresh(
         &mut self,
         session_id: Arc<str>,

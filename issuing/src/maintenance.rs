@@ -85,7 +85,8 @@ impl TokenIssuer {
     /// behind at that moment, rows stay until a process starts with a better clock.
     ///
     /// # Errors
-    /// If the store or the audit sink fails. Last uses and events that were not written are kept for the next call. This also holds if the future
+    /// If the store or the audit sink fails. Last uses and events that were not written are kept for the next call.
+    /// This also holds if the future
     /// is dropped before it ends.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         let kept_up = self.keep_up().await;

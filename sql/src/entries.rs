@@ -119,7 +119,8 @@ pub(crate) async fn revoke(
     Ok(())
 }
 
-/// Ends the rows that the entries concern, and writes the entries. Returns them as they are stored. The caller holds the
+/// Ends the rows that the entries concern, and writes the entries. Returns them as they are stored. The caller holds
+/// the
 /// locks under which tokens of subjects and sessions are issued.
 pub(crate) async fn write_entries(
     transaction: &mut Transaction,
@@ -137,7 +138,8 @@ pub(crate) async fn write_entries(
     Ok(stored)
 }
 
-/// Ends the rows of a token, and the private token or the row of a session. Returns the latest expiry of the tokens that the entry
+/// Ends the rows of a token, and the private token or the row of a session. Returns the latest expiry of the tokens
+/// that the entry
 /// ends: the entry must be kept at least as long. This includes private tokens although their rows are ended, because
 /// verifiers look up revocation entries only.
 ///

@@ -392,7 +392,8 @@ pub struct Migration {
 /// Migrates the tables to the current version. If several processes start together, one migrates and the others wait. A
 /// process that dies in the middle leaves nothing that the next one could not continue.
 ///
-/// If the tables are up to date, they are only read. So a role that must not create tables can open the store. Tables of
+/// If the tables are up to date, they are only read. So a role that must not create tables can open the store. Tables
+/// of
 /// a later version with the same major version are used as they are.
 async fn migrate(database: &Database) -> Result<Migration, OpenError> {
     let known = MIGRATIONS.len() as u64;

@@ -40,7 +40,8 @@ macro_rules! kinds {
 kinds! {
     /// A user logged in: a session began.
     LoginSucceeded => "login_succeeded",
-    /// Credentials were wrong, or the account is unknown or inactive. The event has a subject if an account has the user
+    /// Credentials were wrong, or the account is unknown or inactive. The event has a subject if an account has the
+    /// user
     /// name and [`Accounts`](crate::Accounts) reports it ([`AccountsError::Rejected`](crate::AccountsError::Rejected)).
     LoginFailed => "login_failed",
     /// There were too many attempts to log in. The credentials were not checked.
@@ -51,7 +52,8 @@ kinds! {
     RefreshReused => "refresh_reused",
     /// There were too many refreshes of one session at once.
     RefreshThrottled => "refresh_throttled",
-    /// A user logged out: a session was revoked. If the two tokens of the request belong to different sessions, there is
+    /// A user logged out: a session was revoked. If the two tokens of the request belong to different sessions, there
+    /// is
     /// an event for each.
     LoggedOut => "logged_out",
     /// A session was revoked, by its owner or an operator.

@@ -14,10 +14,12 @@
 //!    twice.
 //! 4. **Events can be lost, but not silently.** If the queue is full, new events are lost. They are counted in
 //!    `tower_bearer_audit_events_total`, a warning is logged, and the sink gets an event [`AuditKind::EventsLost`] with
-//!    their number. An event that the sink [refuses](REFUSED) while it accepts others is lost too. Events that wait when a process is killed are lost without a trace. At a regular end,
+//!    their number. An event that the sink [refuses](REFUSED) while it accepts others is lost too. Events that wait
+//!    when a process is killed are lost without a trace. At a regular end,
 //!    [`TokenIssuer::maintain`](crate::TokenIssuer::maintain) writes them all.
 //! 5. **Clients cannot fill the log.** Anyone can cause [`AuditKind::LoginFailed`], [`AuditKind::LoginThrottled`] and
-//!    [`AuditKind::RefreshThrottled`]. Of each kind, a process records 30 at once and then 12 in a minute. A client with
+//!    [`AuditKind::RefreshThrottled`]. Of each kind, a process records 30 at once and then 12 in a minute. A client
+//!    with
 //!    tokens can cause [`AuditKind::Refreshed`] and [`AuditKind::TokenRevokedByHolder`] often. Of each kind, a process
 //!    records 30 at once for each subject, and then one in a minute. Further events are counted. The next round of
 //!    [`maintain`](crate::TokenIssuer::maintain) records one event for them, without subject and address, with their
@@ -118,7 +120,8 @@ impl AuditPage {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditRecord {
-    /// Its number. Later records of a log have greater numbers. Replicas write at the same time, so the order of numbers
+    /// Its number. Later records of a log have greater numbers. Replicas write at the same time, so the order of
+    /// numbers
     /// and the order of [`at`](AuditEvent::at) can differ by moments.
     pub id: i64,
     /// The event.

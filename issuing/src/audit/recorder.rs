@@ -1,4 +1,5 @@
-//! Takes the events of an issuer: samples those that clients can cause at will, logs them, and queues them for the sink.
+//! Takes the events of an issuer: samples those that clients can cause at will, logs them, and queues them for the
+//! sink.
 
 use std::{
     collections::HashMap,

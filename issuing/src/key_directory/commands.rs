@@ -170,7 +170,8 @@ impl KeyDirectory {
     /// To wait would mean that nobody can log in.
     ///
     /// # Errors
-    /// [`KeyDirectoryError::UnknownKey`] lists the keys, and nothing was changed. If a file cannot be written or deleted
+    /// [`KeyDirectoryError::UnknownKey`] lists the keys, and nothing was changed. If a file cannot be written or
+    /// deleted
     /// ([`KeyDirectoryError::Io`]), the key was revoked. [Add](Self::add) a key then if none can sign. It is no error
     /// that a new key cannot be written if another published key can sign.
     pub async fn retire_compromised(

@@ -2,7 +2,8 @@
 //!
 //! 1. **Each path answers with and without a slash at its end**, never by a redirect.
 //! 2. **Private tokens, sessions, `revoke_all/`, `logout/` and `password/` accept access tokens only.** Every other
-//!    request gets the answer of [`TokenIssuer::access_layer`], before the method and the body are checked. The token is
+//!    request gets the answer of [`TokenIssuer::access_layer`], before the method and the body are checked. The token
+//!    is
 //!    checked again after the body was read, and the store checks it in the same step in which it writes. A token that
 //!    was revoked or has expired in the meantime changes nothing. If the operator
 //!    [allows it](crate::TokenIssuerBuilder::allow_private_token_management), private tokens with the scope
@@ -20,9 +21,11 @@
 //! 7. **One subject cannot keep the store from others.** Few calls of a subject run at once, and a few more wait. New
 //!    private tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)). The router
 //!    answers 429 to further calls. Revocations have separate limits, which no other call uses up.
-//! 8. **Who presents a token to `revoke/` may revoke it** (RFC 7009), and no other string is an error. Only strings that
+//! 8. **Who presents a token to `revoke/` may revoke it** (RFC 7009), and no other string is an error. Only strings
+//!    that
 //!    are not valid tokens are limited, by address ([`TokenIssuer::revoke_token`]).
-//! 9. **`introspect/` says what the layer of this issuer does** (RFC 7662), and never why. The caller needs an access or
+//! 9. **`introspect/` says what the layer of this issuer does** (RFC 7662), and never why. The caller needs an access
+//!    or
 //!    private token with the scope `introspect`.
 //! 10. **`admin/*` is for access tokens with the scope `tokens:admin`**, never for private tokens. Each use is an audit
 //!     event.
@@ -67,7 +70,8 @@
 //! * Passwords keep the white space around them. Django removes it by default.
 //! * A repeated member is rejected. In Django the last one counts. Lone surrogates, more than 32 levels and dates
 //!   without an offset are rejected, too. The text after "JSON parse error - " differs from Python's.
-//! * The API reads JSON, and forms only where OAuth defines them. It answers 415 to other media types. It ignores `Accept`. It answers 204 with `Allow` to `OPTIONS`.
+//! * The API reads JSON, and forms only where OAuth defines them. It answers 415 to other media types. It ignores
+//!   `Accept`. It answers 204 with `Allow` to `OPTIONS`.
 //! * A path `private_tokens/{id}/` without a number gets 404 after authentication, not before it.
 //!
 //! The router answers 401 at once, before it reads the body. A client that still sends may lose its connection. Your
@@ -228,7 +232,8 @@ impl TokenApi {
         Ok(self)
     }
 
-    /// Lets this function write the body of the answer to a log-in, from the account and its tokens. By default the body
+    /// Lets this function write the body of the answer to a log-in, from the account and its tokens. By default the
+    /// body
     /// has the field names of the API that this router replaces. The status stays 200. In the OpenAPI document, replace
     /// the schema `LoggedIn`, too:
     ///

@@ -6,7 +6,8 @@
 //!    again, as long as it is still published.
 //! 3. **A key is published from the moment it is added** until the last token that it signed has expired
 //!    ([`KeyRecord::is_published`]).
-//! 4. **A replica first prolongs [`KeyRecord::needed_until`], and then signs** ([`KeyChange::Use`]). So the record never
+//! 4. **A replica first prolongs [`KeyRecord::needed_until`], and then signs** ([`KeyChange::Use`]). So the record
+//!    never
 //!    ends before a token that the key signed, whatever the settings of each replica are.
 //! 5. **A compromised key never signs or verifies again.** The change that records it also revokes the key.
 
@@ -46,7 +47,8 @@ pub struct KeyRecord {
     pub signs_from: UnixTime,
     /// The first second at which the key may not sign any more, because it was retired. `None` if it was not retired.
     pub signs_until: Option<UnixTime>,
-    /// The last second at which a token that the key signed can be valid. [`UnixTime::EPOCH`] if the key has not signed.
+    /// The last second at which a token that the key signed can be valid. [`UnixTime::EPOCH`] if the key has not
+    /// signed.
     pub needed_until: UnixTime,
     /// Whether somebody else may have the key.
     pub is_compromised: bool,
@@ -99,7 +101,8 @@ impl KeyRecord {
 
 /// The record of the key that signs at `now`: of those that may sign, the one that started last.
 ///
-/// If no key has started, the one that starts first signs. So a replica whose clock is a little behind can use the first
+/// If no key has started, the one that starts first signs. So a replica whose clock is a little behind can use the
+/// first
 /// key. `None` if every key is retired or compromised.
 #[must_use]
 pub fn signing_key(records: &[KeyRecord], now: UnixTime) -> Option<&KeyRecord> {

@@ -40,7 +40,8 @@ pub struct NewRefreshToken {
     pub expires_at: UnixTime,
     /// SHA-256 of the claims as they are signed.
     pub hash: [u8; 32],
-    /// `jti` of the access token that is issued together with it. So the store can revoke that token. `None` for rows of
+    /// `jti` of the access token that is issued together with it. So the store can revoke that token. `None` for rows
+    /// of
     /// earlier versions.
     pub access_token_id: Option<Arc<str>>,
 }
@@ -227,7 +228,8 @@ pub struct NewPrivateToken {
 }
 
 impl NewPrivateToken {
-    /// A private token without scopes and without a quota. In a [`RotatedPrivateToken`] the name has no effect: the successor gets the
+    /// A private token without scopes and without a quota. In a [`RotatedPrivateToken`] the name has no effect: the
+    /// successor gets the
     /// name of the old token.
     #[must_use]
     pub fn new(

@@ -216,7 +216,7 @@ async fn a_manager_without_permission_of_its_owner_manages_nothing() {
 }
 
 #[tokio::test]
-async fn a_revoked_manager_manages_nothing_although_nobody_asked_the_layer_again() {
+async fn a_revoked_manager_manages_nothing_before_the_next_lookup() {
     let registered = |bench: &Bench| {
         let claims = bench.manager.registered();
         [claims.token_id(), claims.session_id()].map(|id| id.unwrap().to_owned())

@@ -1,4 +1,5 @@
-//! The operator API: only an access token with the scope `tokens:admin` gets in, and what it revokes is revoked at once.
+//! The operator API: only an access token with the scope `tokens:admin` gets in, and what it revokes is revoked at
+//! once.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};

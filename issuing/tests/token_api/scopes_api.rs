@@ -141,7 +141,7 @@ async fn a_private_token_manages_only_if_operator_and_owner_allow_it() {
 }
 
 #[tokio::test]
-async fn without_permission_a_managing_token_gets_the_answer_of_every_private_token() {
+async fn without_permission_a_manager_is_a_private_token_like_others() {
     let allowed = Api::build(TokenIssuerBuilder::allow_private_token_management, |api| api);
     allowed.grant("private_tokens");
     let ada = allowed.log_in("ada").await;

@@ -1,4 +1,5 @@
-//! Clients as integrators write them, in Python and in PHP, against the process and against a router under two prefixes.
+//! Clients as integrators write them, in Python and in PHP, against the process and against a router under two
+//! prefixes.
 
 use std::process::Command;
 
