@@ -1,16 +1,15 @@
 //! Health checks for load balancers and operators: is the process alive, is this replica ready, which part fails?
 //!
 //! 1. **Liveness** (`/healthz`) is 200 as long as the process answers. It checks nothing else. A restart does not
-//!    repair
-//!    a database, so an outage must not restart the process.
+//!    repair a database, so an outage must not restart the process.
 //! 2. **Readiness** (`/readyz`) has one entry for each part. It is 503 only if this replica lacks something that the
 //!    others can have: its keys, or one of its own tasks that has stopped.
 //! 3. **A shared part**, such as a database, fails for all replicas at once. It is reported as failing, and the status
 //!    stays 200: if all replicas left the load balancer, clients would get no response at all instead of a documented
 //!    503. [`HealthChecks::require_shared_parts`] changes that.
 //! 4. **Checks run at most once a second**, however many probes there are. Probes at the same time share one run. A
-//!    check
-//!    that takes longer than half a second has failed, so that a probe with a timeout of one second gets its answer.
+//!    check that takes longer than half a second has failed, so that a probe with a timeout of one second gets its
+//!    answer.
 //! 5. **Nothing secret is reported.** A failure is a fixed word, such as that of
 //!    [`StoreError::kind`](crate::revocation::StoreError::kind). The names of the parts are visible to everyone who can
 //!    reach the path, so serve it where clients cannot reach it, or let the proxy hide it.
@@ -102,8 +101,7 @@ impl HealthChecks {
     }
 
     /// Adds a background task under its [name](BackgroundTask::name). If it does not run, this replica is not ready,
-    /// and
-    /// the error is `not_running`. If it runs and its last attempt failed, it is reported as failing, like a shared
+    /// and the error is `not_running`. If it runs and its last attempt failed, it is reported as failing, like a shared
     /// part.
     #[must_use]
     pub fn add_task(self, task: &BackgroundTask) -> Self {
@@ -165,8 +163,7 @@ impl HealthChecks {
     }
 
     /// A router with `/healthz` and `/readyz`, which answer JSON. Merge it into the router of your service, outside of
-    /// the
-    /// layer: probes have no token.
+    /// the layer: probes have no token.
     #[cfg(feature = "axum")]
     #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
     pub fn into_router<S: Clone + Send + Sync + 'static>(self) -> axum::Router<S> {

@@ -93,8 +93,7 @@ impl TokenIssuer {
     ///
     /// The old password is checked like that of a log-in: it costs the same, and a wrong one counts for the same
     /// limits. `client` has the client's address, as for [`log_in`](Self::log_in). The rules for the new password are
-    /// those
-    /// of [`check_new_password`], and it must differ from the old one.
+    /// those of [`check_new_password`], and it must differ from the old one.
     ///
     /// Of two changes at once one succeeds.
     ///
@@ -174,8 +173,7 @@ impl TokenIssuer {
 
     /// Gives an account these scopes. If it loses scopes, its access tokens that were issued before are revoked, and so
     /// are the private tokens that hold a lost scope. Its sessions stay: the next refresh gives an access token with
-    /// the
-    /// scopes that are left. In rare cases more is revoked than that: see [`LostScopes`](crate::store::LostScopes).
+    /// the scopes that are left. In rare cases more is revoked than that: see [`LostScopes`](crate::store::LostScopes).
     /// Gaining scopes revokes nothing.
     ///
     /// # Errors
@@ -185,8 +183,7 @@ impl TokenIssuer {
     }
 
     /// Deletes an account. Every session and every private token of it ends and is deleted with it, and so are its
-    /// known
-    /// devices and its audit events. The revocation entry stays until every token has expired.
+    /// known devices and its audit events. The revocation entry stays until every token has expired.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::NotManaged`] or [`AccountError::Unavailable`].

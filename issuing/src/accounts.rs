@@ -58,8 +58,7 @@ pub trait Accounts: Send + Sync + 'static {
     /// succeeds.
     ///
     /// Unknown users, inactive users and wrong passwords must get the same answer, [`AccountsError::NoActiveAccount`]
-    /// or
-    /// [`AccountsError::Rejected`].
+    /// or [`AccountsError::Rejected`].
     /// They should also cost the same, so that a client that measures times does not learn who has an account.
     fn authenticate<'a>(
         &'a self,
@@ -67,8 +66,7 @@ pub trait Accounts: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Account, AccountsError>>;
 
     /// Returns the account of a subject, with the [scopes](Account::scopes) that it has now, if it exists and is
-    /// active.
-    /// There is no default, because a default without a check would let people who left refresh forever.
+    /// active. There is no default, because a default without a check would let people who left refresh forever.
     ///
     /// The issuer asks this at the end of each log-in, at each refresh before the token is used and again after it, and
     /// when private tokens are created or rotated. If the answer is `None`, or an account with another subject, the
@@ -76,8 +74,7 @@ pub trait Accounts: Send + Sync + 'static {
     /// cache, an access token could get scopes that its owner has lost.
     ///
     /// Access tokens of an account that is closed or suspended, or has lost scopes, live for the rest of their hour,
-    /// and
-    /// private tokens until they expire. To end them, also call
+    /// and private tokens until they expire. To end them, also call
     /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject) after the change.
     ///
     /// # Errors
@@ -117,10 +114,8 @@ pub enum AccountsError {
     #[error("no active account has these credentials")]
     NoActiveAccount,
     /// The same as [`NoActiveAccount`](Self::NoActiveAccount), if an account has the user name, but it is inactive or
-    /// has
-    /// another password. The client gets the same answer. Only the audit event contains the subject. Return it only if
-    /// a
-    /// client cannot tell the difference by the time that the answer takes.
+    /// has another password. The client gets the same answer. Only the audit event contains the subject. Return it only
+    /// if a client cannot tell the difference by the time that the answer takes.
     #[error("no active account has these credentials")]
     Rejected {
         /// `sub` of the account.
@@ -311,8 +306,7 @@ pub trait AccountStore: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Option<StoredAccount>, StoreError>>;
 
     /// Replaces a subject's `old_hash` with a new hash of the same password. If the stored hash is no longer
-    /// `old_hash`, this
-    /// changes nothing. Do not use it to change a password: after a changed password you must call
+    /// `old_hash`, this changes nothing. Do not use it to change a password: after a changed password you must call
     /// [`TokenIssuer::revoke_subject`](super::TokenIssuer::revoke_subject), after this call you need not.
     ///
     /// # Errors

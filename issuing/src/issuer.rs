@@ -217,8 +217,7 @@ impl TokenIssuer {
     }
 
     /// A handle for the calls of this client. Its audit events carry the address of the client, if the address is
-    /// known.
-    /// Nothing else depends on it.
+    /// known. Nothing else depends on it.
     #[must_use]
     pub fn for_client(&self, client: &ClientInfo) -> Self {
         let address = client.address().or(self.1.address);
@@ -235,9 +234,8 @@ impl TokenIssuer {
     }
 
     /// The background task that gives audit events to the sink. It runs if the issuer has a sink, from its first event
-    /// on
-    /// (or from the start, if the issuer was built on a Tokio runtime). It fails while the sink fails. Do not stop it:
-    /// it ends with the last clone of the issuer, after it has written all events.
+    /// on (or from the start, if the issuer was built on a Tokio runtime). It fails while the sink fails. Do not stop
+    /// it: it ends with the last clone of the issuer, after it has written all events.
     #[must_use]
     pub fn audit_writer(&self) -> &BackgroundTask {
         self.0.audit.writer()
@@ -415,8 +413,7 @@ impl TokenIssuer {
     }
 
     /// The key that signs now. Call this before a step of the store and sign afterwards with this key. Otherwise, a
-    /// step
-    /// could use up a token and no key could sign its successor.
+    /// step could use up a token and no key could sign its successor.
     pub(super) fn signer(&self) -> Result<SigningKey, StoreError> {
         // The keys of a directory are prolonged by its task. No token may outlive its key.
         let key = self.0.verifying.keys.active(self.now());

@@ -45,8 +45,7 @@ const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 ///    reports it in its health.
 /// 7. **Other users must not be able to read a key file or write to the directory.** Such files are not used. The group
 ///    may read them, because Kubernetes mounts secrets so, but not write. Symbolic links are followed, and the
-///    permissions of their targets
-///    count. Permissions are checked on Unix only.
+///    permissions of their targets count. Permissions are checked on Unix only.
 ///
 /// ```
 /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]

@@ -14,8 +14,7 @@
 //! 5. **Kept until the retention has passed** since the last log-in from that network, within a day. After that
 //!    [`maintain`](super::TokenIssuer::maintain) deletes it. It is not deleted earlier if the account is closed. It is
 //!    deleted with the account, by the second HMAC. Earlier versions wrote no second HMAC. Such a row gets one at the
-//!    next
-//!    log-in from that network, or expires within the retention.
+//!    next log-in from that network, or expires within the retention.
 
 use std::{
     fmt,

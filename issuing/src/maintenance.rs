@@ -86,8 +86,7 @@ impl TokenIssuer {
     ///
     /// # Errors
     /// If the store or the audit sink fails. Last uses and events that were not written are kept for the next call.
-    /// This also holds if the future
-    /// is dropped before it ends.
+    /// This also holds if the future is dropped before it ends.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         let kept_up = self.keep_up().await;
         self.audit().report_omitted();

@@ -1,8 +1,7 @@
 //! Accounts that the issuer adds, lists and changes.
 //!
 //! A [`ManagedAccounts`] is the store of the accounts and of their tokens. So a change of an account and the
-//! revocations
-//! that it requires are one step. [`MemoryTokenStore`](crate::store::MemoryTokenStore) and `SqlStore` of
+//! revocations that it requires are one step. [`MemoryTokenStore`](crate::store::MemoryTokenStore) and `SqlStore` of
 //! `tower-bearer-sql` implement it. A command line can use such a store without an issuer:
 //!
 //! ```
@@ -237,9 +236,8 @@ pub enum AccountChange {
     /// A closed account may log in again. Tokens that were revoked stay revoked.
     Reopen,
     /// Gives the account these scopes. If it loses scopes, access tokens that were issued before are revoked, and so
-    /// are
-    /// private tokens that hold a lost scope ([`LostScopes`](crate::store::LostScopes)). Refresh tokens stay. Gaining
-    /// scopes revokes nothing.
+    /// are private tokens that hold a lost scope ([`LostScopes`](crate::store::LostScopes)). Refresh tokens stay.
+    /// Gaining scopes revokes nothing.
     SetScopes(ScopeSet),
     /// Ends all tokens, and deletes the account with its sessions and private tokens. The revocation entry stays until
     /// every token has expired. Another account can get the e-mail address, but not the subject.

@@ -223,9 +223,8 @@ impl TokenIssuer {
     ///
     /// If the token was used before, its session ends. Then the holder of the successor, the client or a thief, is
     /// logged out. If the subject has no [active account](super::Accounts::find_active), there are no new tokens, and
-    /// the
-    /// refresh token stays unused. The issuer checks the account again after the store's step. So an account that was
-    /// closed before the answer is sent gets no tokens, or only tokens that a later
+    /// the refresh token stays unused. The issuer checks the account again after the store's step. So an account that
+    /// was closed before the answer is sent gets no tokens, or only tokens that a later
     /// [`revoke_subject`](Self::revoke_subject) covers.
     ///
     /// # Errors

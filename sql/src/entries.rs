@@ -120,8 +120,7 @@ pub(crate) async fn revoke(
 }
 
 /// Ends the rows that the entries concern, and writes the entries. Returns them as they are stored. The caller holds
-/// the
-/// locks under which tokens of subjects and sessions are issued.
+/// the locks under which tokens of subjects and sessions are issued.
 pub(crate) async fn write_entries(
     transaction: &mut Transaction,
     entries: &[RevocationEntry],
@@ -139,9 +138,8 @@ pub(crate) async fn write_entries(
 }
 
 /// Ends the rows of a token, and the private token or the row of a session. Returns the latest expiry of the tokens
-/// that the entry
-/// ends: the entry must be kept at least as long. This includes private tokens although their rows are ended, because
-/// verifiers look up revocation entries only.
+/// that the entry ends: the entry must be kept at least as long. This includes private tokens although their rows are
+/// ended, because verifiers look up revocation entries only.
 ///
 /// A subject and a session can have any number of rows, and the work of a revocation must not depend on that number. So
 /// these rows are not written: every reader compares them with the cut-off of their subject and the revocation of their

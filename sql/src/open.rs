@@ -393,8 +393,7 @@ pub struct Migration {
 /// process that dies in the middle leaves nothing that the next one could not continue.
 ///
 /// If the tables are up to date, they are only read. So a role that must not create tables can open the store. Tables
-/// of
-/// a later version with the same major version are used as they are.
+/// of a later version with the same major version are used as they are.
 async fn migrate(database: &Database) -> Result<Migration, OpenError> {
     let known = MIGRATIONS.len() as u64;
     let migration = migrate_to(database, TABLES).await?;

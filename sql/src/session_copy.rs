@@ -1,8 +1,7 @@
 //! Lists the sessions that versions before 3 of the tables opened.
 //!
 //! 1. **Other processes keep working meanwhile.** The rows are copied in small steps. SQLite has one writer, which
-//!    waits
-//!    by trying again, so there is a pause after each step, as long as the step.
+//!    waits by trying again, so there is a pause after each step, as long as the step.
 //! 2. **Each step can be repeated.** A process that ends in the middle leaves no gap: the next one begins again.
 //! 3. A session that an older process opens later gets its row at its next refresh in a process of this version.
 
@@ -39,8 +38,7 @@ pub(crate) async fn copy(database: &Database) -> Result<(), StoreError> {
 }
 
 /// Copies the sessions of the next tokens by their number. Returns the last number, or `None` if there are no more, or
-/// if
-/// another process has finished the migration. Revoked sessions were removed then, and must not be copied again.
+/// if another process has finished the migration. Revoked sessions were removed then, and must not be copied again.
 async fn copy_some(
     database: &Database,
     transaction: &mut Transaction,

@@ -60,9 +60,8 @@ pub struct Limits {
     /// How long a new connection may take to send the headers of its first request. Default: 10 seconds.
     pub first_request: Duration,
     /// How long a connection may have no request in progress. Default: 75 seconds. It must be longer than the same
-    /// limit
-    /// of a proxy in front, which is often 60 seconds. Otherwise the proxy may send a request on a connection that is
-    /// being closed, and answer 502.
+    /// limit of a proxy in front, which is often 60 seconds. Otherwise the proxy may send a request on a connection
+    /// that is being closed, and answer 502.
     pub idle: Duration,
     /// How long a request body may pause. Default: 10 seconds.
     pub body_pause: Duration,

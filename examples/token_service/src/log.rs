@@ -1,6 +1,5 @@
 //! The log, on standard error: warnings of all libraries, and the audit events of the issuer. No event contains a
-//! token,
-//! a password or a key.
+//! token, a password or a key.
 
 use std::{io, str::FromStr};
 

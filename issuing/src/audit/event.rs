@@ -41,8 +41,8 @@ kinds! {
     /// A user logged in: a session began.
     LoginSucceeded => "login_succeeded",
     /// Credentials were wrong, or the account is unknown or inactive. The event has a subject if an account has the
-    /// user
-    /// name and [`Accounts`](crate::Accounts) reports it ([`AccountsError::Rejected`](crate::AccountsError::Rejected)).
+    /// user name and [`Accounts`](crate::Accounts) reports it
+    /// ([`AccountsError::Rejected`](crate::AccountsError::Rejected)).
     LoginFailed => "login_failed",
     /// There were too many attempts to log in. The credentials were not checked.
     LoginThrottled => "login_throttled",
@@ -53,8 +53,7 @@ kinds! {
     /// There were too many refreshes of one session at once.
     RefreshThrottled => "refresh_throttled",
     /// A user logged out: a session was revoked. If the two tokens of the request belong to different sessions, there
-    /// is
-    /// an event for each.
+    /// is an event for each.
     LoggedOut => "logged_out",
     /// A session was revoked, by its owner or an operator.
     SessionRevoked => "session_revoked",

@@ -19,10 +19,9 @@
 //!    [`TokenIssuer::maintain`](crate::TokenIssuer::maintain) writes them all.
 //! 5. **Clients cannot fill the log.** Anyone can cause [`AuditKind::LoginFailed`], [`AuditKind::LoginThrottled`] and
 //!    [`AuditKind::RefreshThrottled`]. Of each kind, a process records 30 at once and then 12 in a minute. A client
-//!    with
-//!    tokens can cause [`AuditKind::Refreshed`] and [`AuditKind::TokenRevokedByHolder`] often. Of each kind, a process
-//!    records 30 at once for each subject, and then one in a minute. Further events are counted. The next round of
-//!    [`maintain`](crate::TokenIssuer::maintain) records one event for them, without subject and address, with their
+//!    with tokens can cause [`AuditKind::Refreshed`] and [`AuditKind::TokenRevokedByHolder`] often. Of each kind, a
+//!    process records 30 at once for each subject, and then one in a minute. Further events are counted. The next round
+//!    of [`maintain`](crate::TokenIssuer::maintain) records one event for them, without subject and address, with their
 //!    number as [`count`](AuditEvent::count).
 //!
 //! ```
@@ -121,8 +120,7 @@ impl AuditPage {
 #[non_exhaustive]
 pub struct AuditRecord {
     /// Its number. Later records of a log have greater numbers. Replicas write at the same time, so the order of
-    /// numbers
-    /// and the order of [`at`](AuditEvent::at) can differ by moments.
+    /// numbers and the order of [`at`](AuditEvent::at) can differ by moments.
     pub id: i64,
     /// The event.
     pub event: AuditEvent,

@@ -177,8 +177,8 @@ impl Queue {
     }
 
     /// Gives each of the oldest events to the sink alone. An event that is refused while others are accepted is lost,
-    /// so
-    /// that it does not block them. If the sink refuses all, the reason is probably not in the events, and they wait.
+    /// so that it does not block them. If the sink refuses all, the reason is probably not in the events, and they
+    /// wait.
     async fn write_one_by_one(
         &self,
         batch: &[AuditEvent],

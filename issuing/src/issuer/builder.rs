@@ -77,10 +77,9 @@ impl TokenIssuerBuilder {
     }
 
     /// Lets the issuer add, list and change the accounts of `accounts`, and serves `POST password/`. It must be the
-    /// same
-    /// store as that of the tokens, so that a change and its revocations are one step. The [`Accounts`] of the issuer
-    /// must check the passwords of the same store, like [`Passwords`](crate::Passwords). By default the issuer does not
-    /// manage accounts, `POST password/` is 404, and you change accounts as
+    /// same store as that of the tokens, so that a change and its revocations are one step. The [`Accounts`] of the
+    /// issuer must check the passwords of the same store, like [`Passwords`](crate::Passwords). By default the issuer
+    /// does not manage accounts, `POST password/` is 404, and you change accounts as
     /// [`Accounts::authenticate`] describes.
     ///
     /// ```
@@ -130,12 +129,10 @@ impl TokenIssuerBuilder {
 
     /// Lets private tokens with the scope [`private_tokens`](crate::scopes::PRIVATE_TOKENS) manage the private tokens
     /// of their owner: create, list, rotate and revoke. Default: only access tokens can, and no private token is
-    /// created
-    /// with this scope.
+    /// created with this scope.
     ///
     /// Allow it for automation that cannot log in. A leaked token with this scope can list and revoke all private
-    /// tokens
-    /// of its owner. It can gain little:
+    /// tokens of its owner. It can gain little:
     ///
     /// 1. Its owner must have the scope, too. Without it, the token manages nothing.
     /// 2. A token that it creates cannot have a scope that it lacks. It cannot rotate a token that has one.
@@ -197,8 +194,7 @@ impl TokenIssuerBuilder {
     /// is written at most about once a day, so it can expire up to a day earlier than the setting.
     /// [`maintain`](TokenIssuer::maintain) deletes expired pairs. If an account is closed, its pairs stay until they
     /// expire. If it is deleted, they are deleted with it. A change of the setting does not affect pairs that are
-    /// already stored. Without client
-    /// addresses nothing is stored.
+    /// already stored. Without client addresses nothing is stored.
     pub fn with_known_device_retention(mut self, retention: Duration) -> Self {
         self.settings.known_device_retention = retention;
         self

@@ -171,9 +171,8 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// [`KeyDirectoryError::UnknownKey`] lists the keys, and nothing was changed. If a file cannot be written or
-    /// deleted
-    /// ([`KeyDirectoryError::Io`]), the key was revoked. [Add](Self::add) a key then if none can sign. It is no error
-    /// that a new key cannot be written if another published key can sign.
+    /// deleted ([`KeyDirectoryError::Io`]), the key was revoked. [Add](Self::add) a key then if none can sign. It is no
+    /// error that a new key cannot be written if another published key can sign.
     pub async fn retire_compromised(
         &self,
         store: &dyn KeyStore,

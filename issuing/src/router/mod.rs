@@ -3,9 +3,8 @@
 //! 1. **Each path answers with and without a slash at its end**, never by a redirect.
 //! 2. **Private tokens, sessions, `revoke_all/`, `logout/` and `password/` accept access tokens only.** Every other
 //!    request gets the answer of [`TokenIssuer::access_layer`], before the method and the body are checked. The token
-//!    is
-//!    checked again after the body was read, and the store checks it in the same step in which it writes. A token that
-//!    was revoked or has expired in the meantime changes nothing. If the operator
+//!    is checked again after the body was read, and the store checks it in the same step in which it writes. A token
+//!    that was revoked or has expired in the meantime changes nothing. If the operator
 //!    [allows it](crate::TokenIssuerBuilder::allow_private_token_management), private tokens with the scope
 //!    `private_tokens` can manage private tokens, too.
 //! 3. **Bodies are JSON objects of at most 64 KiB**, read by the rules of [`json`](tower_bearer::json). The router
@@ -22,11 +21,9 @@
 //!    private tokens are limited by rate ([`with_private_token_rate`](TokenApi::with_private_token_rate)). The router
 //!    answers 429 to further calls. Revocations have separate limits, which no other call uses up.
 //! 8. **Who presents a token to `revoke/` may revoke it** (RFC 7009), and no other string is an error. Only strings
-//!    that
-//!    are not valid tokens are limited, by address ([`TokenIssuer::revoke_token`]).
+//!    that are not valid tokens are limited, by address ([`TokenIssuer::revoke_token`]).
 //! 9. **`introspect/` says what the layer of this issuer does** (RFC 7662), and never why. The caller needs an access
-//!    or
-//!    private token with the scope `introspect`.
+//!    or private token with the scope `introspect`.
 //! 10. **`admin/*` is for access tokens with the scope `tokens:admin`**, never for private tokens. Each use is an audit
 //!     event.
 //! 11. **If the store, the accounts or the keys are not available, the answer is 503** with `Retry-After`.
@@ -233,9 +230,8 @@ impl TokenApi {
     }
 
     /// Lets this function write the body of the answer to a log-in, from the account and its tokens. By default the
-    /// body
-    /// has the field names of the API that this router replaces. The status stays 200. In the OpenAPI document, replace
-    /// the schema `LoggedIn`, too:
+    /// body has the field names of the API that this router replaces. The status stays 200. In the OpenAPI document,
+    /// replace the schema `LoggedIn`, too:
     ///
     /// ```
     /// # use serde_json::json;

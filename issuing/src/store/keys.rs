@@ -7,8 +7,7 @@
 //! 3. **A key is published from the moment it is added** until the last token that it signed has expired
 //!    ([`KeyRecord::is_published`]).
 //! 4. **A replica first prolongs [`KeyRecord::needed_until`], and then signs** ([`KeyChange::Use`]). So the record
-//!    never
-//!    ends before a token that the key signed, whatever the settings of each replica are.
+//!    never ends before a token that the key signed, whatever the settings of each replica are.
 //! 5. **A compromised key never signs or verifies again.** The change that records it also revokes the key.
 
 use std::{sync::Arc, time::Duration};
@@ -102,8 +101,7 @@ impl KeyRecord {
 /// The record of the key that signs at `now`: of those that may sign, the one that started last.
 ///
 /// If no key has started, the one that starts first signs. So a replica whose clock is a little behind can use the
-/// first
-/// key. `None` if every key is retired or compromised.
+/// first key. `None` if every key is retired or compromised.
 #[must_use]
 pub fn signing_key(records: &[KeyRecord], now: UnixTime) -> Option<&KeyRecord> {
     signing_key_of(records.iter(), now)

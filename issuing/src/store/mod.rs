@@ -154,8 +154,7 @@ pub trait TokenStore: Outbox {
     ) -> Step<'a, Called<Option<RevokedPrivateToken>>>;
 
     /// One page of the caller's sessions, with the count of all. Both are from the same moment. The caller's own
-    /// session
-    /// is marked ([`Session::is_current`]).
+    /// session is marked ([`Session::is_current`]).
     ///
     /// Left out are sessions that were revoked, whose latest refresh token was issued at the owner's cut-off or before,
     /// or that have expired at `now`. `None` if the page does not exist. The first page always exists.
@@ -200,8 +199,7 @@ pub trait TokenStore: Outbox {
     ///
     /// The deletion can take long, so a store may revoke in an earlier step. The step that deletes revokes again if a
     /// token was issued in between, because that token loses its row. If only the deletion fails, the error must not
-    /// state that
-    /// nothing was written.
+    /// state that nothing was written.
     ///
     /// Returns the cut-off.
     fn delete_personal_data<'a>(
@@ -220,9 +218,8 @@ pub trait TokenStore: Outbox {
     /// Deletes up to `limit` rows that are no longer needed. Tokens are no longer needed
     /// [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after their expiry. For private tokens this
     /// also applies to the end that a revocation or a rotation has set. The same margin applies to sessions. Revocation
-    /// entries, outbox entries and known
-    /// devices are deleted when they are obsolete. Returns how many rows were deleted. Fewer than `limit` means that
-    /// none is left.
+    /// entries, outbox entries and known devices are deleted when they are obsolete. Returns how many rows were
+    /// deleted. Fewer than `limit` means that none is left.
     fn sweep(&self, now: UnixTime, limit: usize) -> Step<'_, usize>;
 
     /// Records when private tokens were last used. The latest time wins. Unknown tokens are not an error.
@@ -246,8 +243,7 @@ pub trait TokenStore: Outbox {
 }
 
 /// The access token with which an owner calls, or a private token that may manage others. Earlier checks of this token
-/// may be outdated by the time of the step. So
-/// the step checks the revocation entries of that moment again.
+/// may be outdated by the time of the step. So the step checks the revocation entries of that moment again.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Caller {

@@ -41,8 +41,7 @@ pub struct NewRefreshToken {
     /// SHA-256 of the claims as they are signed.
     pub hash: [u8; 32],
     /// `jti` of the access token that is issued together with it. So the store can revoke that token. `None` for rows
-    /// of
-    /// earlier versions.
+    /// of earlier versions.
     pub access_token_id: Option<Arc<str>>,
 }
 
@@ -229,8 +228,7 @@ pub struct NewPrivateToken {
 
 impl NewPrivateToken {
     /// A private token without scopes and without a quota. In a [`RotatedPrivateToken`] the name has no effect: the
-    /// successor gets the
-    /// name of the old token.
+    /// successor gets the name of the old token.
     #[must_use]
     pub fn new(
         owner: Owner,

@@ -271,8 +271,7 @@ async fn run_other_tasks() {
 
 /// A storm of log-ins, requests with new tokens, and revocations at once. With 4 connections all of them are answered.
 /// The printed times compare the defaults with more connections. The wait timeout is long, because the machine of a
-/// test
-/// may be busy.
+/// test may be busy.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn a_storm_is_answered_with_four_connections() {

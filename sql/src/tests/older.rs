@@ -1,8 +1,7 @@
 //! Tables of the version before: the migration keeps every row and every decision, and it is possible to go back.
 //!
 //! `old_data/version_2.json` has what that version made over HTTP. `.ci/migration` made the file, and does the same
-//! with
-//! the old program and a million rows.
+//! with the old program and a million rows.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -21,8 +21,7 @@ const LOGIN: &str = "POST /api/v1/auth/login/ HTTP/1.1\r\nHost: test\r\n\
                      Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
 
 /// Sends the beginning, and then a byte after each pause until the server answers or closes the connection. Returns
-/// what
-/// the server has sent.
+/// what the server has sent.
 fn trickle(service: &Service, beginning: &str, pause: Duration) -> String {
     let mut stream = TcpStream::connect(&service.address).unwrap();
     stream.write_all(beginning.as_bytes()).unwrap();
