@@ -22,6 +22,8 @@ mod clients;
 mod commands;
 #[path = "process/operating.rs"]
 mod operating;
+#[path = "process/replicas.rs"]
+mod replicas;
 #[path = "process/slow_clients.rs"]
 mod slow_clients;
 
@@ -336,6 +338,11 @@ fn example(directory: &Directory) -> Command {
         "MAX_ROTATION_OVERLAP",
         "ALLOW_PRIVATE_TOKEN_MANAGEMENT",
         "ACCOUNT_PASSWORD",
+        "KEY_PUBLICATION",
+        "DATABASE_CONNECTIONS",
+        "DATABASE_LOOKUP_CONNECTIONS",
+        "DATABASE_REVOCATION_CONNECTIONS",
+        "DATABASE_WAIT_TIMEOUT",
     ] {
         command.env_remove(name);
     }

@@ -16,11 +16,17 @@ pub(super) struct Postgres {
     directory: PathBuf,
     /// The user and group to run as: `initdb` and `postgres` do not run as root.
     user: Option<(String, String)>,
+    settings: &'static [&'static str],
     process: Child,
 }
 
 impl Postgres {
     pub(super) fn start() -> Self {
+        Self::start_with(&["max_connections=200"])
+    }
+
+    /// Starts a server with its default settings, except these.
+    pub(super) fn start_with(settings: &'static [&'static str]) -> Self {
         let programs = programs();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -42,8 +48,8 @@ impl Postgres {
         let mut initdb = as_user(user.as_ref(), &programs.join("initdb"), &directory);
         initdb.args(["-A", "trust", "-U", "tester", "-E", "UTF8", "--locale=C", "-D"]);
         succeed(initdb.arg(directory.join("data")));
-        let process = run(user.as_ref(), &programs, &directory);
-        let server = Self { programs, directory, user, process };
+        let process = run(user.as_ref(), &programs, &directory, settings);
+        let server = Self { programs, directory, user, settings, process };
         server.wait();
         server
     }
@@ -72,12 +78,23 @@ impl Postgres {
 
     /// Kills the server as if the machine had stopped, except for data that the kernel still has. Then starts it again.
     pub(super) fn kill_and_restart(&mut self) {
-        self.process.kill().unwrap();
+        self.end_with("KILL");
+        self.start_again();
+    }
+
+    /// Sends this signal and waits for the end of the server. `QUIT` is what `pg_ctl stop -m immediate` sends.
+    pub(super) fn end_with(&mut self, signal: &str) {
+        let id = self.process.id().to_string();
+        succeed(Command::new("kill").args(["-s", signal, &id]));
         self.process.wait().unwrap();
+    }
+
+    /// Starts a server that has ended. Returns when it answers.
+    pub(super) fn start_again(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(30);
         // Its child processes may still be running, and until they end no other server can start.
         loop {
-            self.process = run(self.user.as_ref(), &self.programs, &self.directory);
+            self.process = run(self.user.as_ref(), &self.programs, &self.directory, self.settings);
             if self.is_ready() {
                 return;
             }
@@ -86,7 +103,7 @@ impl Postgres {
     }
 
     fn wait(&self) {
-        assert!(self.is_ready(), "PostgreSQL does not start: {:?}", fs::read_to_string(self.log()));
+        assert!(self.is_ready(), "PostgreSQL does not start: {}", self.log());
     }
 
     fn is_ready(&self) -> bool {
@@ -106,8 +123,9 @@ impl Postgres {
         false
     }
 
-    fn log(&self) -> PathBuf {
-        self.directory.join("log")
+    /// Returns what the server has logged.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap()
     }
 }
 
@@ -127,11 +145,17 @@ impl Drop for Postgres {
     }
 }
 
-fn run(user: Option<&(String, String)>, programs: &Path, directory: &Path) -> Child {
+fn run(
+    user: Option<&(String, String)>,
+    programs: &Path,
+    directory: &Path,
+    settings: &[&str],
+) -> Child {
     let log = fs::OpenOptions::new().create(true).append(true).open(directory.join("log")).unwrap();
     let mut postgres = as_user(user, &programs.join("postgres"), directory);
     postgres.arg("-D").arg(directory.join("data")).arg("-k").arg(directory);
-    postgres.args(["-c", "listen_addresses=", "-c", "max_connections=200"]);
+    postgres.args(["-c", "listen_addresses="]);
+    postgres.args(settings.iter().flat_map(|setting| ["-c", setting]));
     postgres.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
