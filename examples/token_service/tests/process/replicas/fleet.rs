@@ -143,10 +143,14 @@ impl Fleet {
     pub(super) fn choose(&self, draw: &mut Draw) -> usize {
         loop {
             let number = draw.below(self.replicas.len());
-            if self.process(number).killed.get().is_none() {
+            if self.runs(number) {
                 return number;
             }
         }
+    }
+
+    pub(super) fn runs(&self, replica: usize) -> bool {
+        self.process(replica).killed.get().is_none()
     }
 
     fn process(&self, replica: usize) -> Arc<Process> {

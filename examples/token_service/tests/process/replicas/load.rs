@@ -1,12 +1,12 @@
 //! The load: clients that refresh, create, list, revoke and use tokens, each call at a random replica.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -42,6 +42,8 @@ pub(super) struct Client {
     revoked: BTreeSet<String>,
     /// Names of private tokens whose creation was not answered.
     unknown: BTreeSet<String>,
+    /// Revoked tokens, each with a replica that may have a cached answer from before, and with the end of the bound.
+    due: VecDeque<(Instant, usize, Arc<Token>)>,
     names: u32,
     created: Vec<u32>,
 }
@@ -65,6 +67,7 @@ impl Client {
             private: BTreeMap::new(),
             revoked: BTreeSet::new(),
             unknown: BTreeSet::new(),
+            due: VecDeque::new(),
             names: 0,
             created: vec![0; fleet.size()],
             fleet: Arc::clone(fleet),
@@ -85,6 +88,12 @@ impl Client {
             None => return self.log_in().await,
             Some(session) if session.is_in_doubt => return self.refresh().await,
             Some(_) => {}
+        }
+        if self.due.front().is_some_and(|(at, ..)| *at < Instant::now()) {
+            let (_, replica, token) = self.due.pop_front().unwrap();
+            if self.fleet.runs(replica) {
+                return self.check(replica, &token).await;
+            }
         }
         match self.draw.below(100) {
             0..12 => self.refresh().await,
@@ -177,7 +186,7 @@ impl Client {
         Some(token)
     }
 
-    /// Revokes a private token. If a call was not answered, a later one repeats it.
+    /// Uses a private token at one replica and revokes it at another. If a call was not answered, a later one repeats it.
     async fn revoke(&mut self) {
         if self.private.is_empty() {
             return;
@@ -186,6 +195,8 @@ impl Client {
         let (name, token) = self.private.iter().nth(number).unwrap();
         let (name, token) = (name.clone(), Arc::clone(token));
         let was_asked = token.end().was_asked();
+        let other = self.fleet.choose(&mut self.draw);
+        self.check(other, &token).await;
         token.end.lock().unwrap().ask();
         let replica = self.fleet.choose(&mut self.draw);
         let path = one(token.id.unwrap());
@@ -207,8 +218,9 @@ impl Client {
         self.private.remove(&name);
         self.revoked.insert(name);
         if answer.status == 204 {
-            // The process that acknowledged it must reject the token at once.
+            // The process that acknowledged it must reject the token at once, and the other one after the bound.
             self.check(replica, &token).await;
+            self.due.push_back((Instant::now() + self.model.bound, other, token));
         }
     }
 

@@ -105,7 +105,7 @@ pub(super) fn kid_of(token: &str) -> String {
 
 /// What all clients know together.
 pub(super) struct Model {
-    bound: Duration,
+    pub(super) bound: Duration,
     tokens: Mutex<Vec<Arc<Token>>>,
     keys: Mutex<BTreeMap<String, End>>,
     wrong: Mutex<Vec<String>>,
