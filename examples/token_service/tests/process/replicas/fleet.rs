@@ -58,7 +58,7 @@ struct Process {
     service: Mutex<Service>,
 }
 
-/// The answer of a replica. `None` instead of it: the request may or may not have been done.
+/// The answer of a replica.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) seen: Seen,
