@@ -186,7 +186,8 @@ impl Client {
         Some(token)
     }
 
-    /// Uses a private token at one replica and revokes it at another. If a call was not answered, a later one repeats it.
+    /// Uses a private token at one replica and revokes it at another. If a call was not answered, a later one repeats
+    /// it.
     async fn revoke(&mut self) {
         if self.private.is_empty() {
             return;
