@@ -140,6 +140,9 @@ impl Story {
             assert!(self.begin.elapsed() < limit, "the new key does not sign everywhere");
             self.kill_next().await;
         }
+        for key in [&first, &second] {
+            self.use_everywhere(key).await;
+        }
 
         self.fleet.model.change_key(&first, End::ask);
         let retired = self.command(&["keys", "retire", "--compromised", &first]);
@@ -192,6 +195,19 @@ impl Story {
             }
         }
         true
+    }
+
+    /// Uses some valid tokens that the key signed at every replica.
+    async fn use_everywhere(&self, kid: &str) {
+        let model = &self.fleet.model;
+        let mut tokens = model.tokens();
+        tokens.retain(|token| token.kid == kid && model.is_valid(token));
+        assert!(!tokens.is_empty(), "no valid token of {kid}");
+        for token in tokens.iter().step_by((tokens.len() / 5).max(1)) {
+            for replica in 0..self.fleet.size() {
+                check(&self.fleet, replica, token).await;
+            }
+        }
     }
 
     /// A replica that starts after the end of a key does not publish it.
@@ -254,6 +270,7 @@ struct Results {
 }
 
 impl Results {
+    #[expect(clippy::print_stdout, reason = "`.ci/replicas` reads the figures")]
     fn print_and_assert(&self) {
         let Self { size, fleet, story, duration, connections, checked } = self;
         let model = &fleet.model;
