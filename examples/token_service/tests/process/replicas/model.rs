@@ -105,6 +105,7 @@ pub(super) fn kid_of(token: &str) -> String {
 
 /// What all clients know together.
 pub(super) struct Model {
+    begin: Instant,
     pub(super) bound: Duration,
     tokens: Mutex<Vec<Arc<Token>>>,
     keys: Mutex<BTreeMap<String, End>>,
@@ -117,6 +118,7 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(bound: Duration) -> Self {
         Self {
+            begin: Instant::now(),
             bound,
             tokens: Mutex::default(),
             keys: Mutex::default(),
@@ -160,11 +162,13 @@ impl Model {
 
     /// Records a wrong answer if a process may not have accepted or rejected the token.
     pub(super) fn judge(&self, token: &Token, is_accepted: bool, seen: Seen) {
+        let kind = if token.id.is_some() { "private" } else { "access" };
+        let what = format!("process {}, {kind} token of key {}", seen.process, token.kid);
         let ends = [token.end(), self.key(&token.kid)];
         if !is_accepted {
             self.count("rejected");
             if !ends.iter().any(|end| end.may_be_rejected(seen)) {
-                self.wrong(format!("process {}: a valid token is rejected", seen.process));
+                self.wrong(format!("{what}: rejected, and valid"));
             }
             return;
         }
@@ -174,8 +178,7 @@ impl Model {
             let mut longest = self.accepted_after.lock().unwrap();
             *longest = late.max(*longest);
         } else {
-            let process = seen.process;
-            self.wrong(format!("process {process}: accepted {late:?} after the token's end"));
+            self.wrong(format!("{what}: accepted {late:?} after its end"));
         }
     }
 
@@ -184,7 +187,7 @@ impl Model {
     }
 
     pub(super) fn wrong(&self, what: String) {
-        self.wrong.lock().unwrap().push(what);
+        self.wrong.lock().unwrap().push(format!("{:.1?}: {what}", self.begin.elapsed()));
     }
 
     pub(super) fn wrong_answers(&self) -> Vec<String> {
