@@ -35,8 +35,8 @@ use self::{
     model::{Draw, End, Model, Token},
 };
 
-/// Seconds. Twice the time after which replicas read the keys again, the least that a replica takes.
-const PUBLICATION: u64 = 20;
+/// Seconds. Replicas read the keys every 10 seconds, and the database may be killed when one of them does.
+const PUBLICATION: u64 = 30;
 
 /// Between two calls of one client.
 const PAUSE: Duration = Duration::from_millis(20);
