@@ -183,7 +183,8 @@ impl TokenIssuer {
     }
 
     /// Deletes an account. Every session and every private token of it ends and is deleted with it, and so are its
-    /// known devices and its audit events. The revocation entry stays until every token has expired.
+    /// known devices and its audit events. The revocation entry stays until every token has expired. If the call fails,
+    /// the tokens may have been revoked already. You can repeat the call.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::NotManaged`] or [`AccountError::Unavailable`].

@@ -67,6 +67,9 @@
 //!
 #![doc = include_str!("what_is_revoked.md")]
 //!
+//! A revoked key may still sign: then the tokens that it signs later are rejected, too. Let another key sign first
+//! ([`rotate_key`](TokenIssuer::rotate_key), `keys add`), or retire the key as compromised.
+//!
 //! With [`with_managed_accounts`](TokenIssuerBuilder::with_managed_accounts), a change of an account and its
 //! revocations are one step. If the accounts are elsewhere, call [`revoke_subject`](TokenIssuer::revoke_subject) after
 //! each change that ends tokens. A log-in or refresh that is in progress during a change gets 401, or tokens that the

@@ -8,7 +8,7 @@
 //! 4. **The work is bounded**: if too much had to be revoked one by one, everything that was issued to the owner is
 //!    revoked by one cut-off.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{AccountUpdate, claims::ACCESS_LIFETIME, scopes::ScopeSet, store::Owner};
 use tower_bearer::{
@@ -21,9 +21,6 @@ const OF_ONE_SESSION: usize = 100;
 
 /// How many entries one change writes.
 const ENTRIES: usize = 1000;
-
-/// How far the clock of the host on which an operator changes an account may be ahead of the clocks of the issuers.
-const WRONG_CLOCK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Tells a store what to revoke when an account loses scopes: give it the tokens of the owner, then ask for the
 /// [`entries`](Self::entries).
@@ -60,11 +57,17 @@ impl LostScopes {
         })
     }
 
-    /// The store gives all refresh tokens of the owner that were issued after this time, used ones included. Access
-    /// tokens that were issued with earlier ones have expired, even if the clock of this host is a day ahead.
+    /// Tells a store which tokens it must give: the refresh tokens of the owner that were issued after this time, used
+    /// ones included, and the private tokens that had not ended at this time. `now` is the time of the change, and
+    /// `newest` is the latest `issued_at` among the owner's refresh tokens.
+    ///
+    /// Access tokens that were issued earlier have expired for every verifier, whatever its leeway. The clock of the host
+    /// on which an operator changes an account may be ahead of the clocks of the issuers, by any time. So the time counts
+    /// from `newest` if that is earlier than `now`: the real time cannot be before it. If the clock of an issuer is ahead
+    /// by more than the leeway, verifiers reject its access tokens.
     #[must_use]
-    pub fn issued_after(now: UnixTime) -> UnixTime {
-        now - (ACCESS_LIFETIME + KEEP_AFTER_EXPIRY + WRONG_CLOCK)
+    pub fn issued_after(now: UnixTime, newest: Option<UnixTime>) -> UnixTime {
+        now.min(newest.unwrap_or_default()) - (ACCESS_LIFETIME + KEEP_AFTER_EXPIRY)
     }
 
     /// Adds a refresh token: its session, its `iat`, and its
@@ -100,18 +103,21 @@ impl LostScopes {
             RevocationEntry::new(Revocable::token(issuer(), Arc::clone(id)), *expires_at)
         };
         let mut entries: Vec<RevocationEntry> = self.private.iter().map(token).collect();
+        let mut sessions = Vec::new();
         for (session_id, tokens) in &self.sessions {
             let known: Vec<_> = tokens.iter().flatten().collect();
             if known.len() == tokens.len() && known.len() <= OF_ONE_SESSION {
                 entries.extend(known.into_iter().map(token));
             } else {
                 let session = Revocable::session(issuer(), Arc::clone(session_id));
-                entries.push(RevocationEntry::new(session, self.sessions_expire_by));
+                sessions.push(RevocationEntry::new(session, self.sessions_expire_by));
             }
-            if entries.len() > ENTRIES {
+            if entries.len() + sessions.len() > ENTRIES {
                 return None;
             }
         }
+        // A store writes entries of one kind together.
+        entries.append(&mut sessions);
         Some(entries)
     }
 }
@@ -124,10 +130,14 @@ impl fmt::Debug for LostScopes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::AccountChange;
+    use tower_bearer::claims::MAX_LEEWAY;
 
     const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     fn scopes(text: &str) -> ScopeSet {
         ScopeSet::from_text(text).unwrap()
@@ -146,8 +156,28 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_a_day_ahead_covers_all_access_tokens() {
-        let ahead = NOW + WRONG_CLOCK;
-        assert!(LostScopes::issued_after(ahead) < NOW - ACCESS_LIFETIME);
+    fn every_access_token_that_may_be_valid_is_covered() {
+        let a_second = Duration::from_secs(1);
+        // A verifier with the longest leeway accepts this token for one second more.
+        let last = NOW - (ACCESS_LIFETIME + MAX_LEEWAY - a_second);
+        for [now, newest] in
+            [[NOW, NOW], [NOW + DAY, NOW], [NOW + 400 * DAY, NOW], [NOW, NOW + DAY]]
+        {
+            assert!(last > LostScopes::issued_after(now, Some(newest)), "{now:?} {newest:?}");
+        }
+        // The clock of the operator is behind.
+        assert!(last - DAY > LostScopes::issued_after(NOW - DAY, Some(NOW)));
+        // The latest token may be older than that, and so may be the operator's time.
+        assert!(last > LostScopes::issued_after(NOW, Some(last)));
+        assert_eq!(LostScopes::issued_after(NOW, None), UnixTime::EPOCH);
+    }
+
+    #[test]
+    fn access_tokens_of_the_hour_before_are_not_covered() {
+        let an_hour_and_six_minutes = Duration::from_secs(66 * 60);
+        for now in [NOW, NOW + DAY] {
+            let after = LostScopes::issued_after(now, Some(NOW));
+            assert_eq!(after, NOW - an_hour_and_six_minutes, "a token of this second is not read");
+        }
     }
 }

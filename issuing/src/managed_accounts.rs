@@ -42,7 +42,8 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// these accounts.
 ///
 /// 1. **A change and the revocations that it requires are one step**: both happen, or neither does.
-///    [`AccountChange`] states which change revokes tokens. Each revocation has its outbox entry.
+///    [`AccountChange`] states which change revokes tokens. Each revocation has its outbox entry. Only
+///    [`AccountChange::Delete`] may revoke in an earlier step.
 /// 2. **A subject is never given to a second account**, not even after the first account was deleted. Verifiers would
 ///    accept the tokens of the first for the second.
 /// 3. **Steps of one owner do not overlap**: a session or a private token of the owner is issued before the change, and
@@ -241,6 +242,9 @@ pub enum AccountChange {
     SetScopes(ScopeSet),
     /// Ends all tokens, and deletes the account with its sessions and private tokens. The revocation entry stays until
     /// every token has expired. Another account can get the e-mail address, but not the subject.
+    ///
+    /// The deletion can take long, so a store may revoke in an earlier step, and delete the account in the last one. If
+    /// it fails in between, the error must not state that nothing was written. The change can be repeated then.
     Delete,
 }
 

@@ -2,6 +2,8 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
+#[cfg(feature = "issuing")]
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::{
@@ -25,6 +27,8 @@ pub(crate) struct Database {
     /// For lookups only.
     pub(crate) lookups: Pool,
     pub(crate) wait_timeout: Duration,
+    #[cfg(feature = "issuing")]
+    pub(crate) turns: Turns,
     pub(crate) new_entries: Arc<NewEntries>,
     /// An open connection, without which SQLite deletes a database in memory.
     pub(crate) _kept_open: Option<Arc<dyn Any + Send + Sync>>,
@@ -71,6 +75,23 @@ impl Database {
         F: Future<Output = Result<(Transaction, T), Failure>>,
     {
         self.step_on(&self.writers, work).await
+    }
+
+    /// The same as [`step`](Self::step), for a step that takes the lock of an owner. The steps of one owner take turns
+    /// before they get a connection. So one owner keeps at most one connection busy, however many steps wait, and
+    /// however long one waits for the lock.
+    #[cfg(feature = "issuing")]
+    pub(crate) async fn step_of_owner<T, F>(
+        &self,
+        lock: i64,
+        work: impl Fn(Transaction) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<(Transaction, T), Failure>>,
+    {
+        let turn = self.turns.take(lock, self.wait_timeout).await;
+        let _turn = turn.map_err(|failure| StoreError::from(failure).with_nothing_written())?;
+        self.step(work).await
     }
 
     /// The same as [`step`](Self::step), on connections that are only for steps that revoke.
@@ -248,5 +269,31 @@ impl Retries {
         let spread = u64::from(std::process::id() % 7) + u64::from(self.attempt);
         tokio::time::sleep(Duration::from_millis((2 << self.attempt) + spread)).await;
         Ok(())
+    }
+}
+
+/// Lets one step of an owner run at a time in this process. The number of the owner's lock chooses the place. Owners in
+/// the same place wait for each other, which is the only effect.
+#[cfg(feature = "issuing")]
+#[derive(Clone)]
+pub(crate) struct Turns(Arc<[Semaphore]>);
+
+#[cfg(feature = "issuing")]
+const TURNS: u64 = 1024;
+
+#[cfg(feature = "issuing")]
+impl Turns {
+    async fn take(&self, lock: i64, timeout: Duration) -> Result<SemaphorePermit<'_>, Failure> {
+        let place = usize::try_from(lock.unsigned_abs() % TURNS).unwrap_or_default();
+        let turn = self.0.get(place).ok_or(Failure::Ended)?.acquire();
+        let turn = tokio::time::timeout(timeout, turn).await.map_err(|_| Failure::OwnerIsBusy)?;
+        turn.map_err(|_| Failure::Ended)
+    }
+}
+
+#[cfg(feature = "issuing")]
+impl Default for Turns {
+    fn default() -> Self {
+        Self((0..TURNS).map(|_| Semaphore::new(1)).collect())
     }
 }

@@ -1,10 +1,15 @@
 //! Revocation entries: looks them up, writes them and their outbox entries, and ends the rows that they concern.
 
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
 use sha2::{Digest, Sha256};
 
 use super::{
     database::{Database, Transaction},
-    statement::{Failure, Row, Value},
+    statement::{Failure, Row, Sql, Value},
 };
 use tower_bearer::{
     UnixTime,
@@ -12,7 +17,7 @@ use tower_bearer::{
 };
 
 /// How many ids one statement looks up. A token can be revoked by five things.
-const IDS: usize = 5;
+pub(crate) const IDS: usize = 5;
 
 /// Looks up an entry for each of the things, with one round trip for five things.
 pub(crate) async fn look_up(
@@ -119,57 +124,102 @@ pub(crate) async fn revoke(
     Ok(())
 }
 
+/// How many entries one statement writes.
+const AT_ONCE: usize = 100;
+
 /// Ends the rows that the entries concern, and writes the entries. Returns them as they are stored. The caller holds
 /// the locks under which tokens of subjects and sessions are issued.
+///
+/// Several entries share their statements. One round trip for each would keep the connection, and the lock of the
+/// owner, for seconds.
 pub(crate) async fn write_entries(
     transaction: &mut Transaction,
     entries: &[RevocationEntry],
 ) -> Result<Vec<RevocationEntry>, Failure> {
     let mut stored = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let mut entry = entry.clone();
-        if let Some(latest_expiry) = end_rows(transaction, &entry).await? {
-            entry.cover_tokens_until(latest_expiry);
+    for alike in entries.chunk_by(share_statements) {
+        for some in alike.chunks(AT_ONCE) {
+            let latest = end_rows(transaction, some).await?;
+            for entry in some {
+                let mut entry = entry.clone();
+                if let Some(latest_expiry) = latest.get(entry.thing().id()) {
+                    entry.cover_tokens_until(*latest_expiry);
+                }
+                stored.push(entry);
+            }
         }
-        record(transaction, &entry).await?;
-        stored.push(entry);
     }
+    record(transaction, &stored).await?;
     Ok(stored)
 }
 
-/// Ends the rows of a token, and the private token or the row of a session. Returns the latest expiry of the tokens
-/// that the entry ends: the entry must be kept at least as long. This includes private tokens although their rows are
-/// ended, because verifiers look up revocation entries only.
+/// Returns whether the same statements end the rows of both.
+fn share_statements(one: &RevocationEntry, other: &RevocationEntry) -> bool {
+    let kind = one.thing().kind();
+    matches!(kind, RevocableKind::Token | RevocableKind::Session)
+        && kind == other.thing().kind()
+        && one.thing().issuer() == other.thing().issuer()
+        && one.starts_at() == other.starts_at()
+}
+
+/// Ends the rows of tokens, or the private tokens and the rows of sessions. Returns the latest expiry of the tokens
+/// that each entry ends, by the name of its thing: the entry must be kept at least as long. This includes private
+/// tokens although their rows are ended, because verifiers look up revocation entries only.
 ///
 /// A subject and a session can have any number of rows, and the work of a revocation must not depend on that number. So
 /// these rows are not written: every reader compares them with the cut-off of their subject and the revocation of their
 /// session.
 async fn end_rows(
     transaction: &mut Transaction,
-    entry: &RevocationEntry,
-) -> Result<Option<UnixTime>, Failure> {
-    let thing = entry.thing();
-    let mut values = vec![Value::id(thing.issuer()), Value::id(thing.id())];
-    match thing.kind() {
+    alike: &[RevocationEntry],
+) -> Result<HashMap<Arc<str>, UnixTime>, Failure> {
+    let Some(first) = alike.first() else { return Ok(HashMap::new()) };
+    let mut values = vec![Value::id(first.thing().issuer())];
+    values.extend(alike.iter().map(|entry| Value::id(entry.thing().id())));
+    match first.thing().kind() {
         RevocableKind::Token => {
-            let expiry = transaction.fetch(EXPIRY_OF_PRIVATE, values.clone()).await?;
-            values.push(Value::time(entry.starts_at()));
+            let sql = for_names(EXPIRY_OF_PRIVATE, alike.len());
+            let latest = latest_of_each(&transaction.fetch(sql, values.clone()).await?)?;
+            values.push(Value::time(first.starts_at()));
             for sql in END_TOKEN {
-                transaction.execute(sql, values.clone()).await?;
+                transaction.execute(for_names(sql, alike.len()), values.clone()).await?;
             }
-            latest(&expiry, &[0])
+            Ok(latest)
         }
         RevocableKind::Session => {
             for sql in END_SESSION {
-                transaction.execute(sql, values.clone()).await?;
+                transaction.execute(for_names(sql, alike.len()), values.clone()).await?;
             }
-            latest(&transaction.fetch(LATEST_OF_SESSION, values).await?, &[0, 1])
+            let sql = for_names(LATEST_OF_SESSION, alike.len());
+            latest_of_each(&transaction.fetch(sql, values).await?)
         }
         RevocableKind::Subject => {
-            latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[2, 3])
+            let latest = latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[2, 3])?;
+            Ok(latest.map(|latest| (Arc::clone(first.thing().id()), latest)).into_iter().collect())
         }
-        RevocableKind::Key => Ok(None),
+        RevocableKind::Key => Ok(HashMap::new()),
     }
+}
+
+/// Reads rows with a name and an expiry.
+fn latest_of_each(rows: &[Row]) -> Result<HashMap<Arc<str>, UnixTime>, Failure> {
+    let mut latest = HashMap::new();
+    for row in rows {
+        let (name, expires_at) = (row.id(0)?, row.time(1)?);
+        let known = latest.entry(name).or_insert(expires_at);
+        *known = expires_at.max(*known);
+    }
+    Ok(latest)
+}
+
+/// Returns a statement about one name for this number of names. The value after the names moves with them.
+fn for_names(sql: &'static str, count: usize) -> Sql {
+    if count == 1 {
+        return sql.into();
+    }
+    let names: Vec<String> = (2..count + 2).map(|place| format!("${place}")).collect();
+    let after = format!("${}", count + 2);
+    Sql::Built(sql.replace("$3", &after).replace("($2)", &format!("({})", names.join(", "))))
 }
 
 /// Returns the latest time in these columns of the only row.
@@ -183,19 +233,24 @@ pub(crate) fn latest(rows: &[Row], columns: &[usize]) -> Result<Option<UnixTime>
 }
 
 const END_TOKEN: [&str; 2] = [
-    "UPDATE bearer_refresh_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
-    "UPDATE bearer_private_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id = $2 AND dies_at > $3",
+    "UPDATE bearer_refresh_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id IN ($2) AND dies_at > $3",
+    "UPDATE bearer_private_tokens SET dies_at = $3 WHERE issuer = $1 AND token_id IN ($2) AND dies_at > $3",
 ];
 /// A private token does not share its session with other tokens.
 const END_SESSION: [&str; 2] = [
-    "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id = $2 AND dies_at > 0",
-    "DELETE FROM bearer_sessions WHERE issuer = $1 AND session_id = $2",
+    "UPDATE bearer_private_tokens SET dies_at = 0 WHERE issuer = $1 AND session_id IN ($2) AND dies_at > 0",
+    DELETE_SESSION,
 ];
+pub(crate) const DELETE_SESSION: &str =
+    "DELETE FROM bearer_sessions WHERE issuer = $1 AND session_id IN ($2)";
 const EXPIRY_OF_PRIVATE: &str =
-    "SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND token_id = $2";
+    "SELECT token_id, expires_at FROM bearer_private_tokens WHERE issuer = $1 AND token_id IN ($2)";
 const LATEST_OF_SESSION: &str = "
-    SELECT (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND session_id = $2),
-           (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND session_id = $2)";
+    SELECT session_id, max(expires_at) FROM bearer_refresh_tokens
+    WHERE issuer = $1 AND session_id IN ($2) GROUP BY session_id
+    UNION ALL
+    SELECT session_id, max(expires_at) FROM bearer_private_tokens
+    WHERE issuer = $1 AND session_id IN ($2) GROUP BY session_id";
 /// Each maximum is the last entry of an index.
 pub(crate) const LATEST_OF_OWNER: &str = "
     SELECT (SELECT max(issued_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
@@ -203,30 +258,54 @@ pub(crate) const LATEST_OF_OWNER: &str = "
            (SELECT max(expires_at) FROM bearer_refresh_tokens WHERE issuer = $1 AND subject = $2),
            (SELECT max(expires_at) FROM bearer_private_tokens WHERE issuer = $1 AND subject = $2)";
 
-/// Writes a revocation entry, and its entry in the outbox. An entry is never weakened: the earlier start, the later end
-/// and the later cut-off apply.
+/// Writes revocation entries, and their entries in the outbox. An entry is never weakened: the earlier start, the later
+/// end and the later cut-off apply.
 pub(crate) async fn record(
     transaction: &mut Transaction,
-    entry: &RevocationEntry,
+    entries: &[RevocationEntry],
 ) -> Result<(), Failure> {
-    let thing = entry.thing();
-    let row = || {
-        vec![
-            Value::int(number_of(thing.kind())),
-            Value::id(thing.issuer()),
-            Value::id(thing.id()),
-            Value::time(entry.starts_at()),
-            Value::time(entry.cut_off()),
-            Value::time(entry.obsolete_after()),
-        ]
-    };
-    let mut values = row();
-    values.push(Value::Bytes(id_of(thing).into()));
-    transaction.execute(WRITE_ENTRY, values).await?;
-    let rows = transaction.fetch(WRITE_OUTBOX, row()).await?;
-    let id = rows.first().ok_or(Failure::UnreadableRow)?.int(0)?;
-    transaction.add_entry(OutboxEntry::new(id, entry.clone()));
+    let ids: HashSet<[u8; 32]> = entries.iter().map(|entry| id_of(entry.thing())).collect();
+    // One statement cannot write the same row twice.
+    let at_once = if ids.len() < entries.len() { 1 } else { AT_ONCE };
+    for some in entries.chunks(at_once) {
+        let values = some.iter().flat_map(|entry| {
+            let id = Value::Bytes(id_of(entry.thing()).into());
+            values_of(entry).into_iter().chain([id])
+        });
+        transaction.execute(for_rows(WRITE_ENTRY, 7, some.len()), values.collect()).await?;
+        let values = some.iter().flat_map(values_of).collect();
+        let rows = transaction.fetch(for_rows(WRITE_OUTBOX, 6, some.len()), values).await?;
+        for row in &rows {
+            transaction.add_entry(read_entry(row)?);
+        }
+    }
     Ok(())
+}
+
+fn values_of(entry: &RevocationEntry) -> [Value; 6] {
+    let thing = entry.thing();
+    [
+        Value::int(number_of(thing.kind())),
+        Value::id(thing.issuer()),
+        Value::id(thing.id()),
+        Value::time(entry.starts_at()),
+        Value::time(entry.cut_off()),
+        Value::time(entry.obsolete_after()),
+    ]
+}
+
+/// Returns a statement that inserts one row for this number of rows.
+fn for_rows(sql: &'static str, columns: usize, count: usize) -> Sql {
+    if count == 1 {
+        return sql.into();
+    }
+    let row = |row: usize| {
+        let places: Vec<String> =
+            (1..=columns).map(|place| format!("${}", row * columns + place)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..count).map(row).collect();
+    Sql::Built(sql.replace(&row(0), &rows.join(", ")))
 }
 
 const WRITE_ENTRY: &str = "
@@ -239,9 +318,11 @@ const WRITE_ENTRY: &str = "
                        THEN excluded.cut_off ELSE bearer_denials.cut_off END,
         keep_until = CASE WHEN excluded.keep_until > bearer_denials.keep_until
                           THEN excluded.keep_until ELSE bearer_denials.keep_until END";
+/// `read_entry` expects these columns.
 const WRITE_OUTBOX: &str = "
     INSERT INTO bearer_outbox (kind, issuer, name, starts_at, cut_off, keep_until)
-    VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+    VALUES ($1, $2, $3, $4, $5, $6)
+    RETURNING id, kind, issuer, name, starts_at, cut_off, keep_until";
 
 /// Lists entries in the order of the hash of the name.
 pub(crate) async fn list(

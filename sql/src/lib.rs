@@ -33,18 +33,20 @@
 //! `postgres://user@host/database` (feature `postgres`). The rest of the code is the same for both, and keeps these
 //! rules:
 //!
-//! 1. **Each method that writes is one transaction.** The exception is a refresh token that has ended: the store
-//!    answers for it without a transaction. SQLite: `BEGIN IMMEDIATE` on the one connection that writes. PostgreSQL:
-//!    READ COMMITTED under advisory locks named after the owner and the session. So no token is issued behind a
-//!    cut-off, or behind the end of a session, that is being written at the same time. A transaction that conflicts
-//!    with another one is tried a few times.
+//! 1. **Each method that writes is one transaction.** There are two exceptions. For a refresh token that has ended,
+//!    the store answers without a transaction. The deletion of an account or of personal data revokes in a first
+//!    transaction, and deletes a few hundred rows in each further one. SQLite: `BEGIN IMMEDIATE` on the one
+//!    connection that writes. PostgreSQL: READ COMMITTED under advisory locks named after the owner and the
+//!    session. So no token is issued behind a cut-off, or behind the end of a session, that is being written at the
+//!    same time. A transaction that conflicts with another one is tried a few times.
 //! 2. **Acknowledged means written.** SQLite syncs a write-ahead log at each commit. PostgreSQL raises
 //!    `synchronous_commit` to `on` if it would wait for less. A dropped future, a failed statement or a killed process
 //!    leaves nothing half done: a transaction that was not committed is rolled back before its connection is used
 //!    again.
-//! 3. **A revocation and its outbox entry are written in one transaction.** Its work does not grow with the number of
-//!    tokens that it ends. It does not wait for a connection that other steps keep busy (SQLite: it waits for one other
-//!    write at most). No table contains a token: tables contain only ids, and SHA-256 hashes of claims. Passwords are
+//! 3. **A revocation and its outbox entry are written in one transaction.** Its work does not grow with the number
+//!    of tokens that it ends. It does not wait for a connection that other steps keep busy (SQLite: it waits for
+//!    one other write at most). Other steps of one account take turns: they keep at most one connection of a
+//!    process busy. No table contains a token: tables contain only ids, and SHA-256 hashes of claims. Passwords are
 //!    stored as their hashes.
 //! 4. **A lookup is one indexed query**: one round trip, on a connection that is only for lookups (SQLite in memory: on
 //!    its only connection). It sees what any process has committed before the query was sent.

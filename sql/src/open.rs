@@ -55,9 +55,9 @@ impl SqlStoreOptions {
         self
     }
 
-    /// Sets how many connections are only for lookups, so that requests with tokens are answered while lists and writes
-    /// keep the other connections busy. Default: 1 with PostgreSQL, 4 with SQLite. Values below 1 are set to 1, values
-    /// above 1000 to 1000. It has no effect for SQLite in memory.
+    /// Sets how many connections are only for lookups and for reading the records of signing keys, so that requests
+    /// with tokens are answered while lists and writes keep the other connections busy. Default: 1 with PostgreSQL, 4
+    /// with SQLite. Values below 1 are set to 1, values above 1000 to 1000. It has no effect for SQLite in memory.
     ///
     /// A lookup is one round trip, and the `RevocationCache` asks once for each token within its staleness bound. Add
     /// connections if the network is slow and there are many tokens.
@@ -66,14 +66,16 @@ impl SqlStoreOptions {
         self
     }
 
-    /// Sets how many connections of PostgreSQL are only for steps that revoke. Default: 1. Values below 1 are set to 1,
-    /// values above 1000 to 1000. It has no effect for SQLite, which has one writer.
+    /// Sets how many connections of PostgreSQL are only for steps that revoke or change the records of signing keys.
+    /// Default: 1. Values below 1 are set to 1, values above 1000 to 1000. It has no effect for SQLite, which has one
+    /// writer.
     pub fn with_revocation_connections(mut self, connections: u32) -> Self {
         self.revocation_connections = connections.clamp(1, 1000);
         self
     }
 
-    /// Sets how long a step waits for a connection, and then for the locks of other steps. After that the step fails.
+    /// Sets how long a step waits for its turn among the steps of the same account, then for a connection, and then for
+    /// the locks of other steps. After that the step fails.
     /// Default: 5 seconds. Values below 100 milliseconds are set to 100 milliseconds, values above one minute to one
     /// minute. A step that meets a conflict or a broken connection is tried again only within this time. PostgreSQL
     /// ends a statement that takes twice as long.
@@ -237,6 +239,8 @@ mod sqlite {
             ),
             lookups: readers(options.lookup_connections.unwrap_or(LOOKUP_CONNECTIONS)),
             wait_timeout,
+            #[cfg(feature = "issuing")]
+            turns: Default::default(),
             new_entries: Arc::default(),
             _kept_open: is_memory.then(|| Arc::new(Mutex::new(first)) as _),
         })
@@ -353,6 +357,8 @@ mod postgres {
             readers: for_all,
             lookups: limited(options.lookup_connections.unwrap_or(LOOKUP_CONNECTIONS)),
             wait_timeout: options.wait_timeout,
+            #[cfg(feature = "issuing")]
+            turns: Default::default(),
             new_entries: Arc::default(),
             _kept_open: None,
         })

@@ -183,6 +183,13 @@ pub(crate) enum Failure {
          `SqlStoreOptions::with_max_connections`, or raise the timeout by `SqlStoreOptions::with_wait_timeout`"
     )]
     NoFreeConnection,
+    /// Other steps of the same owner took until the timeout.
+    #[cfg(feature = "issuing")]
+    #[error(
+        "other steps of the same account were in progress until the timeout: try again, or raise the timeout by \
+         `SqlStoreOptions::with_wait_timeout`"
+    )]
+    OwnerIsBusy,
     /// A row does not contain what this crate writes.
     #[error("a row of the database is not readable: expected one that this crate wrote")]
     UnreadableRow,
@@ -207,6 +214,8 @@ impl Failure {
             Self::BrokenConnection(_) => true,
             Self::Rejected { code, .. } => code.starts_with("08") || code.starts_with("57P0"),
             Self::NoFreeConnection | Self::UnreadableRow | Self::Ended => false,
+            #[cfg(feature = "issuing")]
+            Self::OwnerIsBusy => false,
         }
     }
 
@@ -219,6 +228,8 @@ impl Failure {
             // The same as `audit::REFUSED` of `tower-bearer-issuing`.
             Self::Rejected { .. } => "refused",
             Self::NoFreeConnection => "no_connection",
+            #[cfg(feature = "issuing")]
+            Self::OwnerIsBusy => "owner_busy",
             Self::UnreadableRow => "unreadable",
             Self::Ended => "over",
         }

@@ -132,4 +132,4 @@
 //! | `overtaken`, `seed_interrupted` | Redis | another process seeded Redis at the same time: the next attempt succeeds |
 //! | `unreadable` | any | another program wrote below the prefix or into the tables |
 //! | `no_randomness` | Redis | allow the process to call `getrandom` |
-//! | `refused`, `broken`, `no_connection`, `over` | SQL | the database refused a statement, or a connection was lost or not available in time |
+//! | `refused`, `broken`, `no_connection`, `owner_busy`, `over` | SQL | the database refused a statement, a connection was lost or not available in time, or other calls of the same account took too long |

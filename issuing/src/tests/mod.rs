@@ -15,8 +15,8 @@ mod waiting;
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use self::any_store::{
-    DAY, Everybody, ISSUER, NOW, account_changes, keys, overtaken, refusal, replicas,
-    revocation_table,
+    DAY, Everybody, ISSUER, NOW, account_changes, deleted_account, keys, overtaken, refusal,
+    replicas, revocation_table,
 };
 use super::{
     ClientInfo, Credentials, PasswordChange, TokenIssuer, TokenIssuerBuilder, TokenPair,
@@ -41,6 +41,11 @@ async fn with_the_memory_store_known_devices_are_shared() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_memory_store_the_table_of_revocations_is_right() {
     revocation_table::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_memory_store_a_deleted_account_leaves_nothing() {
+    deleted_account::check(async |clock| MemoryTokenStore::new().with_clock(clock)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,15 +11,23 @@ use std::{
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::{
-    super::{SqlStore, SqlStoreOptions, database::Database},
-    HOUR, NOW, caller, create, entry, listed, lookup_of, owner, private, token,
+    super::{SqlStore, SqlStoreOptions, database::Database, entries::lock_of},
+    HOUR, ISSUER, NOW, caller, create, entry, listed, lookup_of, owner, private, refresh, rotation,
+    token,
 };
 use tower_bearer::revocation::outbox::Outbox;
 use tower_bearer::{
     UnixTime,
-    revocation::{RevocationStore, Verdict},
+    revocation::{Revocable, RevocationStore, Verdict},
 };
-use tower_bearer_issuing::store::{ListQuery, TokenStore};
+use tower_bearer_issuing::{
+    AccountChange, AccountOutcome, AccountUpdate, ManagedAccounts as _, NewAccount,
+    scopes::ScopeSet,
+    store::{
+        Insertion, KeyChange, KeyOutcome, KeyStore as _, ListQuery, NewRefreshToken, Owner,
+        RefreshUse, TokenStore,
+    },
+};
 
 /// Few connections and a short timeout, so that a caller that waits for one fails soon.
 fn few_connections() -> SqlStoreOptions {
@@ -186,6 +194,121 @@ async fn revocations_do_not_wait_for_other_connections() {
     store.revoke_owner(&owner(), NOW, NOW + HOUR).await.unwrap();
     drop(held);
     assert_eq!(store.outbox(10).await.unwrap().len(), 4);
+}
+
+/// Something blocks the lock of an account. Its calls wait, and all others are answered.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn one_account_keeps_at_most_one_connection_busy() {
+    let server = super::server::Postgres::start();
+    let url = server.database("one_account").await;
+    let long = SqlStoreOptions::new().with_wait_timeout(Duration::from_secs(30));
+    let store = long.open(&url).await.unwrap();
+    for n in 0..8 {
+        let first = refresh(&format!("session {n}"), &n.to_string());
+        store.open_session(&first.into()).await.unwrap();
+    }
+    let mut locker = sqlx::PgConnection::connect(&url).await.unwrap();
+    let subject = Revocable::subject(ISSUER, &*owner().subject);
+    let lock = format!("BEGIN; SELECT pg_advisory_xact_lock({})", lock_of(&subject));
+    locker.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await.unwrap();
+    let refreshes: Vec<_> = (0..8)
+        .map(|n| {
+            let store = store.clone();
+            let rotation = rotation(&format!("session {n}"), &n.to_string(), &format!("next {n}"));
+            tokio::spawn(async move { store.use_refresh(&rotation).await.unwrap() })
+        })
+        .collect();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while locker.fetch_one(waiting).await.unwrap().get::<i64, _>(0) == 0 {
+        assert!(std::time::Instant::now() < deadline, "no refresh waits for the lock");
+    }
+
+    let bob = Owner::new(ISSUER, "bob");
+    let first = NewRefreshToken::new(bob, "of bob", "of bob", NOW, NOW + HOUR, [7; 32]);
+    let new = first.into();
+    let log_in = tokio::time::timeout(Duration::from_secs(20), store.open_session(&new)).await;
+    assert_eq!(log_in.expect("it does not wait").unwrap(), Insertion::Done(()));
+    assert_eq!(locker.fetch_one(waiting).await.unwrap().get::<i64, _>(0), 1);
+    locker.execute("ROLLBACK").await.unwrap();
+    for refresh in refreshes {
+        assert_eq!(refresh.await.unwrap(), RefreshUse::Rotated);
+    }
+}
+
+/// Without its records of keys, a replica stops signing after a day.
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn records_of_keys_are_reachable_while_other_connections_are_blocked() {
+    let server = super::server::Postgres::start();
+    let store = few_connections().open(&server.database("keys").await).await.unwrap();
+    let Database { writers, .. } = &store.database;
+    let held = (writers.acquire().await.unwrap(), writers.acquire().await.unwrap());
+    store.create_private(&caller(), &private("late")).await.unwrap_err();
+    let add = KeyChange::Add {
+        thumbprint: "thumbprint".into(),
+        now: NOW,
+        publication: HOUR,
+        only_as_first: true,
+        needed_until: NOW + HOUR,
+    };
+    let added = store.change_keys(ISSUER, &add).await.unwrap();
+    assert!(matches!(added, KeyOutcome::Done(_)), "{added:?}");
+    assert_eq!(store.keys(ISSUER).await.unwrap().len(), 1);
+    drop(held);
+}
+
+/// The deletion of an account revokes first, and deletes on the connections for everything.
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn a_deletion_does_not_keep_the_connection_for_revocations() {
+    let server = super::server::Postgres::start();
+    let store = few_connections().open(&server.database("deletion").await).await.unwrap();
+    let new = NewAccount::new("ada@example.org", "!");
+    let ada = store.add_account(&new).await.unwrap().unwrap();
+    let owner = Owner::new(ISSUER, &*ada.subject);
+    let Database { writers, .. } = &store.database;
+    let held = (writers.acquire().await.unwrap(), writers.acquire().await.unwrap());
+    let delete = AccountUpdate::new(owner, AccountChange::Delete, NOW);
+    let another = entry(token("of another"), NOW + HOUR);
+    let (deleted, revoked) = tokio::join!(store.change_account(&delete), store.revoke(&another));
+    revoked.unwrap();
+    assert!(!deleted.unwrap_err().is_nothing_written(), "the account is revoked");
+    let lookup = lookup_of(Revocable::subject(ISSUER, &*ada.subject));
+    assert_eq!(store.look_up(&lookup).await.unwrap(), Verdict::Revoked);
+    drop(held);
+    let deleted = store.change_account(&delete).await.unwrap();
+    assert!(matches!(deleted, AccountOutcome::Changed(_)), "{deleted:?}");
+}
+
+/// One change of an account revokes a thousand tokens, over a network with a delay.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn a_loss_of_scopes_of_many_tokens_delays_no_revocation() {
+    let server = super::server::Postgres::start();
+    let direct = SqlStore::open(&server.database("scopes").await).await.unwrap();
+    let mut new = NewAccount::new("ada@example.org", "!");
+    new.scopes = ScopeSet::from_text("a").unwrap();
+    let ada = direct.add_account(&new).await.unwrap().unwrap();
+    let owner = Owner::new(ISSUER, &*ada.subject);
+    for n in 0..1000 {
+        let id = n.to_string();
+        let mut first = refresh(&id, &id).with_access_token_id(format!("access {n}"));
+        first.owner = owner.clone();
+        direct.open_session(&first.into()).await.unwrap();
+    }
+    let proxy = super::replays::Proxy::to(server.socket()).await;
+    let short = SqlStoreOptions::new().with_wait_timeout(Duration::from_secs(2));
+    let store = proxy.open_with(short, "scopes").await;
+    let lose = AccountUpdate::new(owner, AccountChange::SetScopes(ScopeSet::default()), NOW);
+    let another = entry(token("of another"), NOW + HOUR);
+    let (changed, revoked) = tokio::join!(store.change_account(&lose), store.revoke(&another));
+    revoked.expect("it waits for the connection that the change has");
+    let AccountOutcome::Changed(entries) = changed.unwrap() else { panic!("it was not changed") };
+    assert_eq!(entries.len(), 1000);
+    let lookup = lookup_of(token("access 999"));
+    assert_eq!(store.look_up(&lookup).await.unwrap(), Verdict::Revoked);
 }
 
 #[tokio::test]

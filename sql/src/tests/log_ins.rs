@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{
     SqlStore,
-    any_store::{account_changes, overtaken, replicas, revocation_table},
+    any_store::{account_changes, deleted_account, overtaken, replicas, revocation_table},
 };
 
 mod sqlite {
     use super::{
-        super::Directory, AtomicU32, Ordering, SqlStore, account_changes, overtaken, replicas,
-        revocation_table,
+        super::Directory, AtomicU32, Ordering, SqlStore, account_changes, deleted_account,
+        overtaken, replicas, revocation_table,
     };
 
     #[tokio::test(flavor = "multi_thread")]
@@ -33,6 +33,13 @@ mod sqlite {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_deleted_account_leaves_nothing() {
+        let (directory, count) = (Directory::new(), AtomicU32::new(0));
+        deleted_account::check(async |clock| open(&directory, &count).await.with_clock(clock))
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn the_table_of_revocations_is_right() {
         let (directory, count) = (Directory::new(), AtomicU32::new(0));
         revocation_table::check(async |clock| open(&directory, &count).await.with_clock(clock))
@@ -47,8 +54,8 @@ mod sqlite {
 
 mod postgres {
     use super::{
-        super::server::Postgres, AtomicU32, Ordering, SqlStore, account_changes, overtaken,
-        replicas, revocation_table,
+        super::server::Postgres, AtomicU32, Ordering, SqlStore, account_changes, deleted_account,
+        overtaken, replicas, revocation_table,
     };
 
     #[tokio::test(flavor = "multi_thread")]
@@ -73,6 +80,14 @@ mod postgres {
         let server = Postgres::start();
         let count = AtomicU32::new(0);
         account_changes::check(async |clock| open(&server, &count).await.with_clock(clock)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs postgres"]
+    async fn a_deleted_account_leaves_nothing() {
+        let server = Postgres::start();
+        let count = AtomicU32::new(0);
+        deleted_account::check(async |clock| open(&server, &count).await.with_clock(clock)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -35,13 +35,13 @@ const REPLAYS: usize = 4_000;
 const DELAY: Duration = Duration::from_micros(650);
 
 /// A proxy with a delay in front of a server's socket.
-struct Proxy {
+pub(super) struct Proxy {
     port: u16,
     transactions: Arc<AtomicUsize>,
 }
 
 impl Proxy {
-    async fn to(socket: PathBuf) -> Self {
+    pub(super) async fn to(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let transactions = Arc::new(AtomicUsize::new(0));
@@ -62,7 +62,7 @@ impl Proxy {
         self.open_with(SqlStoreOptions::new(), database).await
     }
 
-    async fn open_with(&self, options: SqlStoreOptions, database: &str) -> SqlStore {
+    pub(super) async fn open_with(&self, options: SqlStoreOptions, database: &str) -> SqlStore {
         let url = format!("postgres://tester@127.0.0.1:{}/{database}?sslmode=disable", self.port);
         options.open(&url).await.unwrap().with_clock(ManualClock::at(NOW))
     }

@@ -1,7 +1,7 @@
 //! Rows of sessions and of people, and the deletion that leaves nothing behind.
 
 use super::{
-    super::{SqlStore, SqlStoreOptions, statement::Sql},
+    super::{SqlStore, SqlStoreOptions, entries, statement::Sql},
     HOUR, ISSUER, NOW,
     any_store::Everybody,
     caller, owner, refresh, rotation, secs,
@@ -10,10 +10,11 @@ use tower_bearer::{
     Algorithm, UnixTime,
     claims::ManualClock,
     jws::SigningKey,
-    revocation::{Lookup, Revocable, RevocationStore as _, Verdict},
+    revocation::{Lookup, Revocable, RevocationEntry, RevocationStore as _, Verdict},
 };
 use tower_bearer_issuing::{
-    ClientInfo, Credentials, NewAccount, TokenIssuer,
+    AccountChange, AccountOutcome, AccountStore as _, AccountUpdate, ClientInfo, Credentials,
+    ManagedAccounts as _, NewAccount, TokenIssuer,
     store::{Owner, RefreshUse, SessionPage, SessionQuery, TokenStore},
 };
 
@@ -101,6 +102,7 @@ async fn nothing_of_a_person_is_left_but_the_revocation(store: SqlStore) {
     assert!(issuer.authenticator().authenticate(&tokens.access_token).await.is_err());
 }
 
+/// Searches the tables, and so also what no call shows.
 async fn a_deleted_account_leaves_no_personal_data(store: SqlStore) {
     let key = SigningKey::generate(Algorithm::ES256).unwrap();
     let clock = ManualClock::at(NOW);
@@ -108,22 +110,32 @@ async fn a_deleted_account_leaves_no_personal_data(store: SqlStore) {
     let issuer = TokenIssuer::builder(ISSUER, "api", key, store.clone(), Everybody)
         .with_clock(clock)
         .with_managed_accounts(store.clone())
+        .with_audit(store.clone())
         .build()
         .unwrap();
     let new = NewAccount::new("person@example.org", "$argon2id$");
     let subject = issuer.add_account(&new).await.unwrap().subject;
     let client = ClientInfo::new().with_address([192, 0, 2, 77]).with_user_agent("agent-77");
-    issuer.log_in(&Credentials::new(&*subject, "right"), &client).await.unwrap();
-    assert_eq!(tables_with(&store, "person@example.org").await, ["bearer_accounts"]);
+    let login = issuer.log_in(&Credentials::new(&*subject, "right"), &client).await.unwrap();
+    let access = issuer.authenticator().authenticate(&login.tokens.access_token).await.unwrap();
+    issuer.create_private_token(&access, "name-77", NOW + HOUR).await.unwrap();
+    issuer.maintain().await.unwrap();
+    let texts = ["person@example.org", "agent-77", "name-77", "192.0.2.77"];
+    let tables = ["accounts", "sessions", "private_tokens", "audit"];
+    for (text, table) in texts.iter().zip(tables) {
+        assert_eq!(tables_with(&store, text).await, [format!("bearer_{table}")]);
+    }
     issuer.delete_account(&subject).await.unwrap();
-    for text in ["person@example.org", "agent-77"] {
+    issuer.maintain().await.unwrap();
+    for text in texts {
         assert!(tables_with(&store, text).await.is_empty(), "{text}");
     }
-    let tables = ["accounts", "sessions", "refresh_tokens", "known_devices"];
+    let tables = ["accounts", "sessions", "refresh_tokens", "private_tokens", "known_devices"];
     for table in tables.map(|table| format!("bearer_{table}")) {
         assert_eq!(count(&store, &table).await, 0, "{table}");
     }
     assert_eq!(count(&store, "bearer_denials").await, 1);
+    assert_eq!(count(&store, "bearer_audit").await, 1);
 }
 
 async fn sessions(store: &SqlStore, owner: &Owner, now: UnixTime) -> SessionPage {
@@ -145,6 +157,31 @@ async fn a_refresh_lists_the_session_of_an_older_replica(store: SqlStore) {
     let page = sessions(&store, &owner(), NOW).await;
     let [one] = page.sessions.as_slice() else { panic!("{} sessions", page.count) };
     assert_eq!((one.created_at, one.last_used_at), (NOW, NOW + secs(60)));
+}
+
+/// An older replica has revoked the session, and left its row.
+async fn a_session_that_an_older_replica_has_revoked_is_not_listed(store: SqlStore) {
+    for name in ["kept", "revoked", "listed", "ended"] {
+        store.open_session(&refresh(name, name).into()).await.unwrap();
+    }
+    let all = sessions(&store, &owner(), NOW).await;
+    let revoke_as_older = async |name: &str| {
+        let mut transaction = store.database.begin().await.unwrap();
+        let session = Revocable::session(ISSUER, name);
+        let entry = RevocationEntry::new(session, NOW + HOUR);
+        entries::record(&mut transaction, &[entry]).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    revoke_as_older("revoked").await;
+    revoke_as_older("ended").await;
+    let id = all.sessions[3].id;
+    let outcome = store.revoke_session(&caller(), id, NOW, NOW + HOUR).await.unwrap();
+    assert_eq!(outcome.done().unwrap(), None, "it has ended before");
+    let page = sessions(&store, &owner(), NOW).await;
+    assert_eq!(page.count, 2);
+    let ids: Vec<i64> = page.sessions.iter().map(|session| session.id).collect();
+    assert_eq!(ids, [all.sessions[0].id, all.sessions[2].id]);
+    assert_eq!(count(&store, "bearer_sessions").await, 2);
 }
 
 /// There are more rows than one statement deletes.
@@ -187,6 +224,32 @@ async fn a_person_is_revoked_before_the_rows_are_deleted(store: SqlStore) {
     assert_eq!(verdict, Verdict::Revoked);
 }
 
+/// A deletion that fails can be repeated, because the account is deleted last.
+async fn an_account_is_revoked_before_it_is_deleted(store: SqlStore) {
+    let new = NewAccount::new("person@example.org", "$argon2id$");
+    let subject = store.add_account(&new).await.unwrap().unwrap().subject;
+    let owner = Owner::new(ISSUER, &*subject);
+    let mut transaction = store.database.begin().await.unwrap();
+    let rename = "ALTER TABLE bearer_sessions RENAME TO elsewhere";
+    transaction.execute(rename, vec![]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let delete = AccountUpdate::new(owner, AccountChange::Delete, NOW);
+    let error = store.change_account(&delete).await.unwrap_err();
+    assert!(!error.is_nothing_written());
+    let lookup = Lookup::new([Revocable::subject(ISSUER, &*subject)], NOW);
+    assert_eq!(store.look_up(&lookup).await.unwrap(), Verdict::Revoked);
+    assert!(store.find_by_subject(&subject).await.unwrap().is_some());
+    let mut transaction = store.database.begin().await.unwrap();
+    let rename = "ALTER TABLE elsewhere RENAME TO bearer_sessions";
+    transaction.execute(rename, vec![]).await.unwrap();
+    transaction.commit().await.unwrap();
+    let outcome = store.change_account(&delete).await.unwrap();
+    assert!(matches!(outcome, AccountOutcome::Changed(_)), "{outcome:?}");
+    assert!(store.find_by_subject(&subject).await.unwrap().is_none());
+    let again = store.change_account(&delete).await.unwrap();
+    assert_eq!(again, AccountOutcome::NotFound);
+}
+
 #[tokio::test]
 async fn sqlite_keeps_the_rows_of_sessions_and_people() {
     let open = async || SqlStore::open("sqlite::memory:").await.unwrap();
@@ -194,6 +257,8 @@ async fn sqlite_keeps_the_rows_of_sessions_and_people() {
     a_deleted_account_leaves_no_personal_data(open().await).await;
     a_refresh_lists_the_session_of_an_older_replica(open().await).await;
     every_row_of_an_owner_is_deleted(open().await).await;
+    a_session_that_an_older_replica_has_revoked_is_not_listed(open().await).await;
+    an_account_is_revoked_before_it_is_deleted(open().await).await;
     a_person_is_revoked_before_the_rows_are_deleted(open().await).await;
 }
 
@@ -207,5 +272,7 @@ async fn postgres_keeps_the_rows_of_sessions_and_people() {
     a_deleted_account_leaves_no_personal_data(open("account").await).await;
     a_refresh_lists_the_session_of_an_older_replica(open("older").await).await;
     every_row_of_an_owner_is_deleted(open("many").await).await;
+    a_session_that_an_older_replica_has_revoked_is_not_listed(open("revoked").await).await;
+    an_account_is_revoked_before_it_is_deleted(open("repeated").await).await;
     a_person_is_revoked_before_the_rows_are_deleted(open("broken").await).await;
 }

@@ -4,16 +4,19 @@ use serde_json::Value as Json;
 
 use super::{
     cut_offs::{id_of_cut_off, lock_of_owner, revoke_owner},
-    personal_data::delete_personal_data,
+    personal_data::Deletion,
     private_tokens::is_revoked,
 };
 use crate::{
     SqlStore,
     database::{Database, Transaction},
-    entries::write_entries,
+    entries::{LATEST_OF_OWNER, latest, write_entries},
     statement::{Failure, Row, Value},
 };
-use tower_bearer::{BoxFuture, revocation::StoreError};
+use tower_bearer::{
+    BoxFuture,
+    revocation::{RevocationEntry, StoreError},
+};
 use tower_bearer_issuing::{
     Account, AccountChange, AccountId, AccountOutcome, AccountPage, AccountQuery, AccountStore,
     AccountUpdate, ListedAccount, ManagedAccounts, NewAccount, StoredAccount, normalize_email,
@@ -62,11 +65,36 @@ impl ManagedAccounts for SqlStore {
     }
 
     fn change_account<'a>(&'a self, update: &'a AccountUpdate) -> Step<'a, AccountOutcome> {
-        Box::pin(self.database.revoking_step(move |mut transaction| async move {
-            let answer = change(&mut transaction, update).await?;
-            Ok((transaction, answer))
-        }))
+        Box::pin(async move {
+            let changed = self.database.revoking_step(move |mut transaction| async move {
+                let answer = change(&mut transaction, update).await?;
+                Ok((transaction, answer))
+            });
+            let outcome = changed.await?;
+            match (&update.change, &outcome) {
+                (AccountChange::Delete, AccountOutcome::Changed(entries)) => {
+                    delete(&self.database, update, entries).await
+                }
+                _ => Ok(outcome),
+            }
+        })
     }
+}
+
+/// Deletes the account of an owner whose tokens were revoked by the entry. Other revocations do not wait for that.
+async fn delete(
+    database: &Database,
+    update: &AccountUpdate,
+    entries: &[RevocationEntry],
+) -> Result<AccountOutcome, StoreError> {
+    let mut changed = Vec::with_capacity(entries.len());
+    let AccountUpdate { owner, now, tokens_expire_by, .. } = update;
+    for entry in entries {
+        let deletion =
+            Deletion { owner, now: *now, tokens_expire_by: *tokens_expire_by, account: true };
+        changed.push(deletion.run(database, entry.clone()).await?);
+    }
+    Ok(AccountOutcome::Changed(changed))
 }
 
 async fn find(
@@ -222,7 +250,11 @@ async fn change(
             transaction.execute(SET_ACTIVE, vec![subject.clone(), Value::int(1)]).await?
         }
         AccountChange::SetScopes(scopes) => return set_scopes(transaction, update, scopes).await,
-        AccountChange::Delete => transaction.execute(DELETE, vec![subject.clone()]).await?,
+        // The account is deleted with the last of its rows, so a deletion that failed can be repeated.
+        AccountChange::Delete => {
+            let found = transaction.fetch(FIND_BY_SUBJECT, vec![subject.clone()]).await?;
+            found.len() as u64
+        }
     };
     if changed == 0 {
         let exists = !transaction.fetch(FIND_BY_SUBJECT, vec![subject]).await?.is_empty();
@@ -232,9 +264,6 @@ async fn change(
         return Ok(AccountOutcome::Changed(Vec::new()));
     }
     let entry = revoke_owner(transaction, owner, update.now, update.tokens_expire_by).await?;
-    if update.change == AccountChange::Delete {
-        delete_personal_data(transaction, owner).await?;
-    }
     Ok(AccountOutcome::Changed(vec![entry]))
 }
 
@@ -243,7 +272,6 @@ const CHANGE_PASSWORD: &str = "
     WHERE subject = $1 AND password_hash = $2 AND is_active = 1";
 const SET_PASSWORD: &str = "UPDATE bearer_accounts SET password_hash = $2 WHERE subject = $1";
 const SET_ACTIVE: &str = "UPDATE bearer_accounts SET is_active = $2 WHERE subject = $1";
-const DELETE: &str = "DELETE FROM bearer_accounts WHERE subject = $1";
 
 /// Replaces the scopes of an account, and revokes the tokens that hold a lost one. The owner's lock keeps tokens from
 /// being issued in between. A session that ends needs no lock of its own: a refresh holds both.
@@ -287,11 +315,13 @@ async fn with_tokens(
         let owner = [Value::id(&owner.issuer), Value::id(&owner.subject)];
         owner.into_iter().chain([Value::time(date), id_of_cut_off(&update.owner), limit]).collect()
     };
-    let earliest = LostScopes::issued_after(update.now);
-    for row in transaction.fetch(RECENT_REFRESH, of_owner(earliest)).await? {
+    let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
+    let newest = latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[0])?;
+    let after = LostScopes::issued_after(update.now, newest);
+    for row in transaction.fetch(RECENT_REFRESH, of_owner(after)).await? {
         lost.add_refresh(row.id(0)?, row.time(1)?, row.optional_id(2)?);
     }
-    for row in transaction.fetch(PRIVATE, of_owner(update.now)).await? {
+    for row in transaction.fetch(PRIVATE, of_owner(after)).await? {
         lost.add_private(row.id(0)?, row.time(1)?, &row.scopes(2)?);
     }
     Ok(lost)

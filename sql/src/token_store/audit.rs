@@ -11,6 +11,7 @@ use crate::{
     SqlStore,
     database::Transaction,
     statement::{Failure, Row, Sql, Value},
+    token_store::personal_data::BATCH,
 };
 use tower_bearer::{BoxFuture, revocation::StoreError};
 use tower_bearer_issuing::{
@@ -69,24 +70,23 @@ const NEWEST_OF_SUBJECT: &str = "
     SELECT id, at, event, subject, address, details, keep_until FROM bearer_audit
     WHERE issuer = $1 AND subject = $4 AND id < $2 ORDER BY id DESC LIMIT $3";
 
-/// Deletes the events about an owner, except that the account was deleted.
+/// Deletes up to [`BATCH`] events about an owner, except that the account was deleted. Returns how many it has deleted.
 pub(super) async fn delete_events(
     transaction: &mut Transaction,
     owner: &Owner,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let values = vec![
         Value::id(&owner.issuer),
         Value::id(&owner.subject),
         Value::text(AuditKind::AccountDeleted.as_str()),
     ];
-    while transaction.execute(DELETE, values.clone()).await? >= 1000 {}
-    Ok(())
+    transaction.execute(DELETE, values).await
 }
 
 /// A part of the events, so that an account with very many events does not exceed the timeout of a statement.
 const DELETE: &str = "
     DELETE FROM bearer_audit WHERE id IN (
-        SELECT id FROM bearer_audit WHERE issuer = $1 AND subject = $2 AND event <> $3 LIMIT 1000)";
+        SELECT id FROM bearer_audit WHERE issuer = $1 AND subject = $2 AND event <> $3 LIMIT 500)";
 
 /// Stores events of one issuer.
 async fn record(transaction: &mut Transaction, events: &[AuditEvent]) -> Result<(), Failure> {
@@ -95,7 +95,7 @@ async fn record(transaction: &mut Transaction, events: &[AuditEvent]) -> Result<
     for event in events.iter().filter(|event| event.kind == AuditKind::AccountDeleted) {
         if let Some(subject) = &event.subject {
             let owner = Owner::new(Arc::clone(issuer), Arc::clone(subject));
-            delete_events(transaction, &owner).await?;
+            while delete_events(transaction, &owner).await? >= BATCH {}
             deleted.insert(subject.as_bytes().to_vec());
         }
     }

@@ -1,6 +1,6 @@
 //! Cut-offs: revokes all tokens of an owner, and compares tokens with the cut-off of their owner.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use crate::{
     database::Transaction,
@@ -29,21 +29,26 @@ pub(super) async fn revoke_owner(
     if let Some(latest_expiry) = latest(&rows, &[2, 3])? {
         entry.cover_tokens_until(latest_expiry);
     }
-    record(transaction, &entry).await?;
+    record(transaction, slice::from_ref(&entry)).await?;
     Ok(entry)
 }
 
-/// Returns whether the owner has a row that was issued after this time. Until the end of the transaction, nothing is
-/// issued to the owner.
-pub(super) async fn has_tokens_after(
+/// Revokes the owner again if the owner has a row that `revoked` does not cover. Until the end of the transaction,
+/// nothing is issued to the owner.
+pub(super) async fn revoke_later_tokens(
     transaction: &mut Transaction,
     owner: &Owner,
-    time: UnixTime,
-) -> Result<bool, Failure> {
+    revoked: RevocationEntry,
+    now: UnixTime,
+    tokens_expire_by: UnixTime,
+) -> Result<RevocationEntry, Failure> {
     transaction.lock(vec![lock_of_owner(owner)]).await?;
     let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
     let rows = transaction.fetch(LATEST_OF_OWNER, values).await?;
-    Ok(latest(&rows, &[0, 1])?.is_some_and(|latest| latest > time))
+    if latest(&rows, &[0, 1])? <= Some(revoked.cut_off()) {
+        return Ok(revoked);
+    }
+    revoke_owner(transaction, owner, now, tokens_expire_by).await
 }
 
 /// Returns the owner's cut-off, if a row issued at `issued_at` would be behind it. Call it under the owner's lock.

@@ -10,23 +10,21 @@ use crate::{
     statement::{Failure, Row, Value},
 };
 
+/// A replica that cannot use its records of keys stops signing. So these steps have neither the connections that
+/// clients can keep busy, nor their queue. They are short, and only other changes of keys wait for their lock.
 impl KeyStore for SqlStore {
     fn keys<'a>(&'a self, issuer: &'a str) -> Step<'a, Vec<KeyRecord>> {
         Box::pin(async move {
-            let rows = self.database.read(LIST, &[Value::id(issuer)]).await?;
+            let rows = self.database.look_up(LIST, &[Value::id(issuer)]).await?;
             Ok(read_all(&rows)?)
         })
     }
 
     fn change_keys<'a>(&'a self, issuer: &'a str, change: &'a KeyChange) -> Step<'a, KeyOutcome> {
-        let step = move |mut transaction| async move {
+        Box::pin(self.database.revoking_step(move |mut transaction| async move {
             let outcome = change_keys(&mut transaction, issuer, change).await?;
             Ok((transaction, outcome))
-        };
-        match change {
-            KeyChange::RetireCompromised { .. } => Box::pin(self.database.revoking_step(step)),
-            _ => Box::pin(self.database.step(step)),
-        }
+        }))
     }
 }
 

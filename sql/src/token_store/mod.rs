@@ -12,16 +12,14 @@ mod sessions;
 
 use std::sync::Arc;
 
+use self::{cut_offs::lock_of_owner, personal_data::Deletion};
 use super::{
     SqlStore,
     database::{Database, Transaction},
     entries,
     statement::{Failure, Value},
 };
-use tower_bearer::{
-    UnixTime,
-    revocation::{RevocationEntry, StoreError},
-};
+use tower_bearer::{UnixTime, revocation::RevocationEntry};
 use tower_bearer_issuing::store::{
     Called, Caller, Insertion, ListQuery, NewPrivateToken, NewSession, Owner, PrivateRotation,
     PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, SessionPage,
@@ -30,7 +28,8 @@ use tower_bearer_issuing::store::{
 
 impl TokenStore for SqlStore {
     fn open_session<'a>(&'a self, new: &'a NewSession) -> Step<'a, Insertion<()>> {
-        Box::pin(self.database.step(move |mut transaction| async move {
+        let lock = lock_of_owner(&new.first.owner);
+        Box::pin(self.database.step_of_owner(lock, move |mut transaction| async move {
             let answer = sessions::open(&mut transaction, new).await?;
             Ok((transaction, answer))
         }))
@@ -45,7 +44,8 @@ impl TokenStore for SqlStore {
         caller: &'a Caller,
         token: &'a NewPrivateToken,
     ) -> Step<'a, Called<Insertion<PrivateToken>>> {
-        Box::pin(self.database.step(move |mut transaction| async move {
+        let lock = lock_of_owner(&token.owner);
+        Box::pin(self.database.step_of_owner(lock, move |mut transaction| async move {
             let answer = private_tokens::create(&mut transaction, caller, token).await?;
             Ok((transaction, answer))
         }))
@@ -87,7 +87,8 @@ impl TokenStore for SqlStore {
         caller: &'a Caller,
         rotation: &'a RotatedPrivateToken,
     ) -> Step<'a, Called<PrivateRotation>> {
-        Box::pin(self.database.step(move |mut transaction| async move {
+        let lock = lock_of_owner(&rotation.successor.owner);
+        Box::pin(self.database.step_of_owner(lock, move |mut transaction| async move {
             let answer = private_tokens::rotate(&mut transaction, caller, rotation).await?;
             Ok((transaction, answer))
         }))
@@ -123,7 +124,7 @@ impl TokenStore for SqlStore {
         query: &'a SessionQuery,
         now: UnixTime,
     ) -> Step<'a, Called<Option<SessionPage>>> {
-        Box::pin(async move { Ok(session_list::list(&self.database, caller, query, now).await?) })
+        Box::pin(session_list::list(&self.database, caller, query, now))
     }
 
     fn revoke_session<'a>(
@@ -161,20 +162,13 @@ impl TokenStore for SqlStore {
     ) -> Step<'a, UnixTime> {
         Box::pin(async move {
             // The revocation waits neither for other writes nor for the end of a long deletion.
-            let revoked = self.revoke_owner(owner, now, tokens_expire_by).await?;
-            let deleted = self.database.step(move |mut transaction| async move {
-                let mut cut_off = revoked;
-                // A token may have been issued since then, and its row is about to be deleted.
-                if cut_offs::has_tokens_after(&mut transaction, owner, revoked).await? {
-                    let by = tokens_expire_by;
-                    cut_off =
-                        cut_offs::revoke_owner(&mut transaction, owner, now, by).await?.cut_off();
-                }
-                personal_data::delete_personal_data(&mut transaction, owner).await?;
-                Ok((transaction, cut_off))
+            let revoked = self.database.revoking_step(move |mut transaction| async move {
+                let entry =
+                    cut_offs::revoke_owner(&mut transaction, owner, now, tokens_expire_by).await?;
+                Ok((transaction, entry))
             });
-            // Even if this step wrote nothing, the first one did.
-            deleted.await.map_err(|error| StoreError::of_kind(error.kind(), error))
+            let deletion = Deletion { owner, now, tokens_expire_by, account: false };
+            Ok(deletion.run(&self.database, revoked.await?).await?.cut_off())
         })
     }
 

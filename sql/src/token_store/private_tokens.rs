@@ -1,6 +1,6 @@
 //! Creates, lists, rotates and revokes private tokens.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use super::{
     cut_offs::{blocking_cut_off, id_of_cut_off, lock_of_owner},
@@ -65,7 +65,7 @@ pub(super) async fn rotate(
     let Some((old, name)) = end(transaction, owner, *id, rotation.old_from(), *now).await? else {
         return Ok(Called::Done(PrivateRotation::NotFound));
     };
-    record(transaction, &old).await?;
+    record(transaction, slice::from_ref(&old)).await?;
     let new = insert(transaction, successor, name).await?;
     Ok(Called::Done(PrivateRotation::Rotated { new, old }))
 }
@@ -84,7 +84,7 @@ pub(super) async fn revoke(
     let Some((denial, _)) = end(transaction, owner, id, UnixTime::EPOCH, now).await? else {
         return Ok(Called::Done(None));
     };
-    record(transaction, &denial).await?;
+    record(transaction, slice::from_ref(&denial)).await?;
     Ok(Called::Done(Some(denial)))
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn revoke_of_any(
     let Some((denial, _)) = end(transaction, &owner, id, UnixTime::EPOCH, now).await? else {
         return Ok(Called::Done(None));
     };
-    record(transaction, &denial).await?;
+    record(transaction, slice::from_ref(&denial)).await?;
     Ok(Called::Done(Some((owner.subject, denial))))
 }
 

@@ -9,15 +9,16 @@ use super::{
 };
 use crate::{
     database::{Database, Transaction},
-    entries::{self, lock_of, look_up},
+    entries::{self, DELETE_SESSION, EntryLookup, IDS, LOOK_UP, id_of, lock_of, look_up},
     statement::{Failure, Row, Sql, Value},
 };
 use tower_bearer::{
     UnixTime,
-    revocation::{Revocable, RevocationEntry, Verdict},
+    revocation::{Revocable, RevocationEntry, StoreError, Verdict},
 };
 use tower_bearer_issuing::store::{
-    Called, Caller, NewRefreshToken, NewSession, Session, SessionPage, SessionQuery, SessionSortBy,
+    Called, Caller, NewRefreshToken, NewSession, Owner, Session, SessionPage, SessionQuery,
+    SessionSortBy,
 };
 
 /// Writes the row of a session that begins.
@@ -101,6 +102,11 @@ pub(super) async fn revoke(
     let values = of_owner(owner, [Value::time(now), id_of_cut_off(owner), Value::int(id)]);
     let is_listed = !transaction.fetch(IS_LISTED, values).await?.is_empty();
     let Some(session) = session.filter(|_| is_listed) else { return Ok(Called::Done(None)) };
+    // A process of an earlier version has revoked the session, and left its row.
+    let lookup = EntryLookup::new(slice::from_ref(&session), UnixTime::EPOCH);
+    if !transaction.fetch(LOOK_UP, lookup.values()).await?.is_empty() {
+        return Ok(Called::Done(None));
+    }
     let entry = RevocationEntry::new(session, tokens_expire_by);
     // This also deletes the row.
     entries::revoke(transaction, slice::from_ref(&entry)).await?;
@@ -117,13 +123,23 @@ const IS_LISTED: &str = "
 
 /// Lists sessions. The caller is looked up after the page was read: if the caller is not revoked then, it was not
 /// revoked while the page was read.
+///
+/// A process of an earlier version revokes a session and leaves its row. Such a row is deleted when it is found, and
+/// the page is read again.
 pub(super) async fn list(
     database: &Database,
     caller: &Caller,
     query: &SessionQuery,
     now: UnixTime,
-) -> Result<Called<Option<SessionPage>>, Failure> {
-    let page = page(database, caller, query, now).await?;
+) -> Result<Called<Option<SessionPage>>, StoreError> {
+    let page = loop {
+        let (page, names) = page(database, caller, query, now).await?;
+        let revoked = revoked_among(database, &caller.owner, names).await?;
+        if revoked.is_empty() {
+            break page;
+        }
+        delete_rows(database, &revoked).await?;
+    };
     // The caller also counts as revoked if the entry starts later.
     Ok(match look_up(database, &caller.lookup(), UnixTime::MAX).await? {
         Verdict::Revoked | Verdict::RevokedFrom(_) => Called::Revoked,
@@ -131,20 +147,58 @@ pub(super) async fn list(
     })
 }
 
+/// Reads a page, and the names of the sessions on it.
 async fn page(
     database: &Database,
     caller: &Caller,
     query: &SessionQuery,
     now: UnixTime,
-) -> Result<Option<SessionPage>, Failure> {
+) -> Result<(Option<SessionPage>, Vec<Arc<str>>), Failure> {
     let mut values = of_owner(&caller.owner, [Value::time(now), id_of_cut_off(&caller.owner)]);
     values.extend(paging::bounds(query.page, query.page_size));
     let rows = database.read(Sql::Built(page_sql(query)), &values).await?;
     let count = rows.first().ok_or(Failure::UnreadableRow)?.count(0)?;
-    let Some((number, _)) = query.locate(count) else { return Ok(None) };
-    let sessions: Result<Vec<_>, _> =
-        rows.iter().filter_map(|row| read_session(row, caller).transpose()).collect();
-    Ok(Some(SessionPage::new(count, number, sessions?)))
+    let Some((number, _)) = query.locate(count) else { return Ok((None, Vec::new())) };
+    let (mut sessions, mut names) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        // An empty page has one row, with only the count.
+        if let Some(id) = row.optional_int(1)? {
+            let name = row.id(2)?;
+            sessions.push(read_session(row, id, *name == *caller.session_id)?);
+            names.push(name);
+        }
+    }
+    Ok((Some(SessionPage::new(count, number, sessions)), names))
+}
+
+/// Returns which of these sessions of the owner are revoked.
+async fn revoked_among(
+    database: &Database,
+    owner: &Owner,
+    names: Vec<Arc<str>>,
+) -> Result<Vec<Revocable>, Failure> {
+    let session = |name| Revocable::session(Arc::clone(&owner.issuer), name);
+    let sessions: Vec<Revocable> = names.into_iter().map(session).collect();
+    let mut revoked = Vec::new();
+    for some in sessions.chunks(IDS) {
+        let lookup = EntryLookup::new(some, UnixTime::EPOCH);
+        let rows = database.read(LOOK_UP, &lookup.values()).await?;
+        let found: Result<Vec<[u8; 32]>, Failure> = rows.iter().map(|row| row.hash(0)).collect();
+        let found = found?;
+        revoked.extend(some.iter().filter(|one| found.contains(&id_of(one))).cloned());
+    }
+    Ok(revoked)
+}
+
+async fn delete_rows(database: &Database, revoked: &[Revocable]) -> Result<(), StoreError> {
+    let deletion = database.step(move |mut transaction| async move {
+        for session in revoked {
+            let values = vec![Value::id(session.issuer()), Value::id(session.id())];
+            transaction.execute(DELETE_SESSION, values).await?;
+        }
+        Ok((transaction, ()))
+    });
+    deletion.await
 }
 
 pub(crate) fn page_sql(query: &SessionQuery) -> String {
@@ -166,12 +220,10 @@ const LISTED: &str = "
     WHERE issuer = $1 AND subject = $2 AND expires_at > $3
       AND last_used_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)";
 
-/// Returns `None` for the row of an empty page, which has only the count.
-fn read_session(row: &Row, caller: &Caller) -> Result<Option<Session>, Failure> {
-    let Some(id) = row.optional_int(1)? else { return Ok(None) };
+fn read_session(row: &Row, id: i64, is_current: bool) -> Result<Session, Failure> {
     let mut session = Session::new(id, row.time(3)?, row.time(4)?, row.time(5)?);
-    session.is_current = *row.id(2)? == *caller.session_id;
+    session.is_current = is_current;
     let user_agent = Some(row.text(6)?).filter(|name| !name.is_empty());
     session.user_agent = user_agent.map(Into::into);
-    Ok(Some(session))
+    Ok(session)
 }

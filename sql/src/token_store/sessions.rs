@@ -42,8 +42,9 @@ pub(super) async fn use_refresh(
     match ended.map_err(|failure| StoreError::from(failure).with_nothing_written())? {
         Some(answer) => Ok(answer),
         None => {
+            let lock = lock_of_owner(&rotation.successor.owner);
             database
-                .step(move |mut transaction| async move {
+                .step_of_owner(lock, move |mut transaction| async move {
                     let answer = rotate(&mut transaction, rotation).await?;
                     Ok((transaction, answer))
                 })

@@ -302,7 +302,11 @@ fn scopes(text: &str) -> ScopeSet {
 
 impl<S: TokenStore + ManagedAccounts> Bench<S> {
     async fn add_with_scopes(&self, text: &str) -> Account {
-        let mut new = NewAccount::new("ada@example.org", OLD);
+        self.add_named("ada@example.org", text).await
+    }
+
+    async fn add_named(&self, email: &str, text: &str) -> Account {
+        let mut new = NewAccount::new(email, OLD);
         new.scopes = scopes(text);
         match answered(self.store.add_account(&new).await) {
             Some(account) => account,
@@ -331,7 +335,7 @@ where
     for (session, issued_at) in [("1", NOW), ("2", NOW - secs(3600))] {
         bench.open_with_access(owner(&ada), session, session, issued_at).await;
     }
-    let long_ago = LostScopes::issued_after(NOW);
+    let long_ago = LostScopes::issued_after(NOW, Some(NOW));
     bench.open_with_access(owner(&ada), "3", "3", long_ago).await;
     for held in ["a", "b", "a b", ""] {
         let token = private(owner(&ada), &format!("private {held}"), held);
@@ -401,4 +405,41 @@ where
     // What was revoked by the cut-off is not revoked again.
     bench.open_with_access(owner(&ada), "new", "new", NOW + secs(1)).await;
     assert_eq!(bench.set_scopes(&ada, "").await.len(), 1);
+}
+
+/// The clock of the operator may be ahead. A session that was refreshed every ten minutes for a day has too many
+/// access tokens to revoke all of them, and only those of the last hour can be valid.
+pub(super) async fn a_busy_session_survives_a_lost_scope_by_any_clock<S>(bench: Bench<S>)
+where
+    S: TokenStore + ManagedAccounts,
+{
+    for (n, days_ahead) in [0, 1, 400].into_iter().enumerate() {
+        let ada = bench.add_named(&format!("ada{n}@example.org"), "a").await;
+        let [busy, ending] = [format!("busy {n}"), format!("ending {n}")];
+        for age in 0..150 {
+            let (id, issued_at) = (format!("{busy} {age}"), NOW - secs(600 * age));
+            bench.open_with_access(owner(&ada), &busy, &id, issued_at).await;
+        }
+        let held = private(owner(&ada), &ending, "a").with_scopes(scopes("a"));
+        bench.create_token(held).await;
+        // The end of an overlap.
+        let thing = Revocable::token(ISSUER, &*ending);
+        let end = RevocationEntry::new(thing, NOW + secs(3600)).with_start(NOW + secs(600));
+        answered(bench.store.deny(&[end]).await);
+        assert!(!bench.is_refused(token(&ending)).await);
+
+        let operator = NOW + secs(24 * 3600 * days_ahead);
+        let change = AccountChange::SetScopes(scopes(""));
+        let update = AccountUpdate::new(owner(&ada), change, operator);
+        changed(answered(bench.store.change_account(&update).await));
+        for age in 0..=6 {
+            assert!(bench.is_refused(token(&format!("access {busy} {age}"))).await, "{age}");
+        }
+        assert!(!bench.is_refused(token(&format!("access {busy} 7"))).await, "it has expired");
+        assert!(bench.is_refused(token(&ending)).await, "{days_ahead} days ahead");
+        let used = bench.use_refresh(owner(&ada), &busy, &format!("{busy} 0")).await;
+        assert_eq!(used, RefreshUse::Rotated, "{days_ahead} days ahead");
+        let next = format!("access token of successor of {busy} 0");
+        assert!(!bench.is_refused(token(&next)).await && !bench.is_refused(session(&busy)).await);
+    }
 }

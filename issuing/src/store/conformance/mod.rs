@@ -103,6 +103,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             a_denial_ends_the_rows_that_it_concerns,
             a_refresh_token_that_is_denied_from_a_time_on_is_good_until_then,
             several_denials_are_one_call,
+            a_few_hundred_denials_are_one_call,
             a_cut_off_refuses_what_was_issued_by_it,
             a_cut_off_reaches_what_another_clock_has_dated_later,
             a_cut_off_outlives_the_tokens_that_it_reaches,
@@ -205,6 +206,7 @@ where
             no_session_that_begins_during_a_change_survives_it,
             a_lost_scope_ends_access_tokens_and_those_that_hold_it,
             a_session_of_unknown_or_many_access_tokens_ends,
+            a_busy_session_survives_a_lost_scope_by_any_clock,
             too_many_revocations_are_one_cut_off,
         }
     }

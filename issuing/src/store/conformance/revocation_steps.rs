@@ -5,7 +5,7 @@ use super::{
 use crate::store::{Insertion, PrivateRotation, RefreshUse, TokenStore};
 use tower_bearer::{
     UnixTime,
-    revocation::{KEEP_AFTER_EXPIRY, Lookup, Revocable, Verdict},
+    revocation::{KEEP_AFTER_EXPIRY, Lookup, Revocable, RevocationEntry, Verdict},
 };
 
 impl<S: TokenStore> Bench<S> {
@@ -116,6 +116,37 @@ pub(super) async fn several_denials_are_one_call<S: TokenStore>(bench: Bench<S>)
     assert_eq!(bench.outbox().await, [session("a"), session("b")]);
     answered(bench.store.deny(&[]).await);
     assert_eq!(bench.outbox().await.len(), 2);
+    // One thing twice: the later date holds.
+    let twice = [HOUR, 2 * HOUR].map(|kept| entry(token("c"), NOW + kept));
+    answered(bench.store.deny(&twice).await);
+    bench.clock.advance(2 * HOUR);
+    assert!(bench.is_refused(token("c")).await);
+}
+
+/// More than a store may write with one statement. The private tokens end, and each entry is kept as long as its own.
+pub(super) async fn a_few_hundred_denials_are_one_call<S: TokenStore>(bench: Bench<S>) {
+    let ids: Vec<String> = (0..250).map(|n| format!("p.{n}")).collect();
+    for (id, hours) in ids.iter().zip((1..=3).cycle()).take(9) {
+        let mut token = private(ada(), id, "a");
+        token.expires_at = NOW + hours * HOUR;
+        bench.create_token(token).await;
+    }
+    bench.create(ada(), "kept", "a").await;
+    let denials: Vec<_> = ids.iter().map(|id| entry(token(id), NOW + HOUR)).collect();
+    answered(bench.store.deny(&denials).await);
+    for id in &ids {
+        assert!(bench.is_refused(token(id)).await, "{id}");
+    }
+    assert!(!bench.is_refused(token("kept")).await);
+    assert_eq!(bench.outbox().await.len(), 250);
+    assert_eq!(bench.listed(ada(), NOW).await.len(), 1);
+    let entries = answered(bench.store.denials(None, 1000).await);
+    for (id, hours) in ids.iter().zip((1..=3).cycle()).take(9) {
+        let of_token = entries.iter().find(|entry| **entry.thing().id() == **id);
+        let kept = of_token.map(RevocationEntry::obsolete_after);
+        assert!(kept >= Some(NOW + hours * HOUR), "{id}");
+        assert!(kept < Some(NOW + (hours + 1) * HOUR), "{id}");
+    }
 }
 
 pub(super) async fn a_cut_off_refuses_what_was_issued_by_it<S: TokenStore>(bench: Bench<S>) {

@@ -6,7 +6,7 @@ use super::{MemoryTokenStore, State, done};
 use crate::{
     Account, AccountChange, AccountOutcome, AccountPage, AccountQuery, AccountStore, AccountUpdate,
     ListedAccount, ManagedAccounts, NewAccount, StoredAccount, normalize_email,
-    store::{Caller, LostScopes, Step},
+    store::{Caller, LostScopes, NewRefreshToken, Step},
 };
 use tower_bearer::revocation::RevocationEntry;
 
@@ -127,12 +127,14 @@ impl State {
     ) -> Vec<RevocationEntry> {
         let AccountUpdate { owner, now, .. } = update;
         let cut_off = self.denials.cut_off(owner).unwrap_or_default();
-        let earliest = LostScopes::issued_after(*now).max(cut_off);
-        for token in self.refresh.of_owner(owner).filter(|token| token.issued_at > earliest) {
+        let newest = self.refresh.of_owner(owner).map(|token| token.issued_at).max();
+        let after = LostScopes::issued_after(*now, newest);
+        let is_recent = |token: &&NewRefreshToken| token.issued_at > after.max(cut_off);
+        for token in self.refresh.of_owner(owner).filter(is_recent) {
             let access_token_id = token.access_token_id.clone();
             lost.add_refresh(Arc::clone(&token.session_id), token.issued_at, access_token_id);
         }
-        for token in self.private.listed(owner, *now) {
+        for token in self.private.listed(owner, after) {
             lost.add_private(Arc::clone(&token.token_id), token.expires_at, &token.scopes);
         }
         match lost.entries() {

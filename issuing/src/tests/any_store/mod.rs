@@ -1,6 +1,7 @@
 //! Tests that every token store runs. `tower-bearer-sql` includes this folder, so the tests use only the public API.
 
 pub(crate) mod account_changes;
+pub(crate) mod deleted_account;
 pub(crate) mod keys;
 pub(crate) mod overtaken;
 pub(crate) mod replicas;

@@ -1,26 +1,36 @@
 //! Walks through the table of what revokes what, as it is in the documentation. Every store runs this test.
 
-use super::{DAY, ISSUER, NOW, refusal};
-use tower_bearer::{Algorithm, Authenticated, claims::ManualClock, jws::SigningKey};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, StatusCode, header};
+use tower::ServiceExt as _;
+
+use super::{DAY, ISSUER, NOW, keys::Folder, refusal};
+use tower_bearer::{Authenticated, claims::ManualClock};
 use tower_bearer_issuing::{
-    Account, ClientInfo, CreatedPrivateToken, Credentials, ManagedAccounts, NewAccount,
-    PasswordChange, Passwords, TokenIssuer, TokenPair, TokenStore, hash_password, scopes::ScopeSet,
+    Account, ClientInfo, CreatedPrivateToken, Credentials, DirectoryKeys, KeyDirectory,
+    ManagedAccounts, NewAccount, PasswordChange, Passwords, SessionQuery, TokenIssuer, TokenPair,
+    TokenStore, hash_password, scopes::ScopeSet, store::KeyStore,
 };
 
 const TABLE: &str = include_str!("../../what_is_revoked.md");
 const EMAIL: &str = "ada@example.org";
+const OPERATOR: &str = "operator@example.org";
 const OLD: &str = "the old password";
 const NEW: &str = "a new password";
+const OVERLAP: Duration = Duration::from_secs(60);
 
 /// Does what each row of the table says, each on an empty store, and compares each column.
-pub(crate) async fn check<S: TokenStore + ManagedAccounts + Clone>(
+pub(crate) async fn check<S: TokenStore + ManagedAccounts + KeyStore + Clone>(
     make: impl AsyncFn(ManualClock) -> S,
 ) {
     let [columns, rows @ ..] = &*cells() else { panic!("the table has no head") };
-    assert_eq!(rows.len(), 12);
+    assert_eq!(rows.len(), 23);
+    let hash = hash_password(OLD).unwrap();
     for row in rows {
         let clock = ManualClock::at(NOW);
-        let bench = Bench::new(make(clock.clone()).await, &clock).await;
+        let bench = Bench::new(make(clock.clone()).await, clock, &hash).await;
         bench.act(&row[0]).await;
         let found = bench.are_alive().await;
         assert_eq!(row.len(), 1 + found.len(), "{row:?}");
@@ -46,7 +56,11 @@ fn cells() -> Vec<Vec<String>> {
 }
 
 /// Two replicas on one store. One acts, and both are asked.
-struct Bench {
+struct Bench<S> {
+    store: S,
+    clock: ManualClock,
+    directory: KeyDirectory,
+    keys: [DirectoryKeys; 2],
     here: TokenIssuer,
     there: TokenIssuer,
     ada: Account,
@@ -56,28 +70,32 @@ struct Bench {
     other_session: TokenPair,
     with_scope: CreatedPrivateToken,
     without: CreatedPrivateToken,
+    /// It is removed when it is dropped.
+    _folder: Folder,
 }
 
-impl Bench {
-    async fn new<S: TokenStore + ManagedAccounts + Clone>(store: S, clock: &ManualClock) -> Self {
-        let key = SigningKey::generate(Algorithm::ES256).unwrap();
-        let replica = || {
+impl<S: TokenStore + ManagedAccounts + KeyStore + Clone> Bench<S> {
+    async fn new(store: S, clock: ManualClock, hash: &str) -> Self {
+        let folder = Folder::new();
+        let directory = KeyDirectory::new(&folder.0, ISSUER).with_clock(clock.clone());
+        let open = async || directory.clone().open(store.clone()).await.unwrap();
+        let keys = [open().await, open().await];
+        let [here, there] = [&keys[0], &keys[1]].map(|keys| {
             let passwords = Passwords::new(store.clone()).unwrap();
-            TokenIssuer::builder(ISSUER, "api", key.clone(), store.clone(), passwords)
+            TokenIssuer::builder(ISSUER, "api", keys.signing_keys(), store.clone(), passwords)
                 .with_managed_accounts(store.clone())
                 .with_clock(clock.clone())
                 .build()
                 .unwrap()
+        });
+        let add = async |email, held| {
+            let mut new = NewAccount::new(email, hash);
+            new.scopes = scopes(held);
+            here.add_account(&new).await.unwrap()
         };
-        let (here, there) = (replica(), replica());
-        let mut new = NewAccount::new(EMAIL, hash_password(OLD).unwrap());
-        new.scopes = scopes("the-scope another");
-        let ada = here.add_account(&new).await.unwrap();
-        let log_in = async || {
-            let credentials = Credentials::new(EMAIL, OLD);
-            here.log_in(&credentials, &ClientInfo::new()).await.unwrap().tokens
-        };
-        let (first, other_session) = (log_in().await, log_in().await);
+        let ada = add(EMAIL, "the-scope another").await;
+        add(OPERATOR, "tokens:admin").await;
+        let (first, other_session) = (log_in(&here, EMAIL).await, log_in(&here, EMAIL).await);
         let current = here.refresh(&first.refresh_token).await.unwrap();
         let access = here.authenticator().authenticate(&current.access_token).await.unwrap();
         let create = async |scope| {
@@ -87,7 +105,21 @@ impl Bench {
             created.unwrap()
         };
         let (with_scope, without) = (create("the-scope").await, create("another").await);
-        Self { here, there, ada, first, current, other_session, with_scope, without }
+        Self {
+            store,
+            clock,
+            directory,
+            keys,
+            here,
+            there,
+            ada,
+            first,
+            current,
+            other_session,
+            with_scope,
+            without,
+            _folder: folder,
+        }
     }
 
     async fn caller(&self) -> Authenticated {
@@ -97,18 +129,63 @@ impl Bench {
     async fn act(&self, row: &str) {
         let Self { here, ada, first, current, with_scope, .. } = self;
         let (caller, subject, id) = (self.caller().await, &*ada.subject, with_scope.token.id);
+        let ids = caller.registered();
         match row {
             "a log-out" => here.log_out(&caller, &current.refresh_token).await.unwrap(),
             "a refresh" => drop(here.refresh(&current.refresh_token).await.unwrap()),
             "a second use of a refresh token" => {
                 here.refresh(&first.refresh_token).await.unwrap_err();
             }
+            "the caller ends another session (`DELETE sessions/{id}/`)" => {
+                let listed = here.list_sessions(&caller, &SessionQuery::new()).await.unwrap();
+                let other = listed.sessions.iter().find(|session| !session.is_current).unwrap();
+                self.calls(
+                    "DELETE",
+                    &format!("/sessions/{}/", other.id),
+                    &current.access_token,
+                    "",
+                )
+                .await;
+            }
+            "`POST revoke/` with the access token" => self.presents(&current.access_token).await,
+            "`POST revoke/` with the refresh token" => self.presents(&current.refresh_token).await,
+            "`POST revoke/` with a private token with the scope" => {
+                self.presents(&with_scope.data).await;
+            }
+            "an operator revokes a private token with the scope (`DELETE admin/private_tokens/{id}/`)" =>
+            {
+                let path = format!("/admin/private_tokens/{id}/");
+                self.calls("DELETE", &path, &self.operator().await, "").await;
+            }
+            "an operator revokes the session (`POST admin/revoke/`)" => {
+                self.revokes("session", ids.session_id().unwrap()).await;
+            }
+            "an operator revokes the subject (`POST admin/revoke/`)" => {
+                self.revokes("subject", subject).await;
+            }
+            "an operator revokes the key (`POST admin/revoke/`)" => {
+                self.revokes("key", caller.key_id().unwrap()).await;
+            }
+            "the key is compromised (`keys retire --compromised`)" => {
+                let key = caller.key_id().unwrap();
+                self.directory.retire_compromised(&self.store, key).await.unwrap();
+                for keys in &self.keys {
+                    keys.refresh().await;
+                }
+            }
             "a private token with the scope is revoked" => {
                 here.revoke_private_token(&caller, id).await.unwrap();
             }
             "a private token with the scope is rotated without an overlap" => {
-                let overlap = std::time::Duration::ZERO;
-                here.rotate_private_token(&caller, id, NOW + DAY, overlap).await.unwrap();
+                here.rotate_private_token(&caller, id, NOW + DAY, Duration::ZERO).await.unwrap();
+            }
+            "a private token with the scope is rotated, and the overlap has not ended" => {
+                here.rotate_private_token(&caller, id, NOW + DAY, OVERLAP).await.unwrap();
+                self.clock.advance(OVERLAP - Duration::from_secs(1));
+            }
+            "a private token with the scope is rotated, and the overlap has ended" => {
+                here.rotate_private_token(&caller, id, NOW + DAY, OVERLAP).await.unwrap();
+                self.clock.advance(OVERLAP);
             }
             "`revoke_all`" => here.revoke_all(&caller).await.unwrap(),
             "the owner changes the password" => {
@@ -126,6 +203,34 @@ impl Bench {
             }
             other => panic!("the test does not know how to do this: {other}"),
         }
+    }
+
+    async fn presents(&self, token: &str) {
+        self.calls("POST", "/revoke/", "", &format!("token={token}")).await;
+    }
+
+    async fn revokes(&self, what: &str, name: &str) {
+        let body = format!("{{\"{what}\":\"{name}\"}}");
+        self.calls("POST", "/admin/revoke/", &self.operator().await, &body).await;
+    }
+
+    async fn operator(&self) -> String {
+        log_in(&self.here, OPERATOR).await.access_token
+    }
+
+    /// Makes a call of the token API, which must succeed.
+    async fn calls(&self, method: &str, path: &str, token: &str, body: &str) {
+        let media = if body.starts_with('{') { "json" } else { "x-www-form-urlencoded" };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, format!("application/{media}"));
+        if !token.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let status = self.here.router().oneshot(request).await.unwrap().status();
+        assert!(matches!(status, StatusCode::OK | StatusCode::NO_CONTENT), "{path}: {status}");
     }
 
     /// Which tokens are valid, in the order of the columns. Both replicas must agree. A refresh token is asked last,
@@ -152,4 +257,9 @@ impl Bench {
 
 fn scopes(text: &str) -> ScopeSet {
     ScopeSet::from_text(text).unwrap()
+}
+
+async fn log_in(issuer: &TokenIssuer, email: &str) -> TokenPair {
+    let credentials = Credentials::new(email, OLD);
+    issuer.log_in(&credentials, &ClientInfo::new()).await.unwrap().tokens
 }
