@@ -183,8 +183,9 @@ impl TokenIssuer {
     }
 
     /// Deletes an account. Every session and every private token of it ends and is deleted with it, and so are its
-    /// known devices and its audit events. The revocation entry stays until every token has expired. If the call fails,
-    /// the tokens may have been revoked already. You can repeat the call.
+    /// known devices and its audit events. The revocation entry stays until every token has expired. The event that the
+    /// account was deleted stays as long as other events. A store that is the audit sink keeps it in the step that
+    /// deletes the account. If the call fails, the tokens may have been revoked already. You can repeat the call.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::NotManaged`] or [`AccountError::Unavailable`].
@@ -246,6 +247,9 @@ impl TokenIssuer {
         let mut update = AccountUpdate::new(self.owner(subject), change, cut_off)
             .with_tokens_expiring_by(self.keep_cut_off_until(cut_off));
         update.caller = caller.cloned();
+        if update.change == AccountChange::Delete {
+            update.deletion_event = self.deletion_event(&update.owner);
+        }
         let (issuer, accounts) = (self.clone(), Arc::clone(accounts));
         let kind = audited_as(&update.change);
         self.to_the_end(async move {

@@ -4,7 +4,10 @@
 //!    here: it can live for a year, and a leaked one must not manage the tokens of others.
 //! 2. **The caller is looked up in the store** at the time of the call. So an operator whose token another process
 //!    revoked a moment ago does nothing.
-//! 3. **Each use is an audit event**, with the subject of the operator as actor.
+//! 3. **Each use is an audit event**, with the subject of the operator as actor. The router records a call that it
+//!    rejects, for example with 400 or 404, as [`AuditKind::OperatorRejected`].
+//! 4. **A key of a [`KeyDirectory`](crate::KeyDirectory) that can sign is not revoked**: replicas would still sign with
+//!    it, and every new token would be rejected at once. Retire it as compromised instead.
 
 use std::{slice, sync::Arc};
 
@@ -35,6 +38,8 @@ pub(super) enum OperatorError {
     NotAccess,
     /// The issuer has no such key.
     UnknownKey,
+    /// The key belongs to a directory, and signs now or may sign later.
+    KeyCanSign,
     /// The store was not available.
     Unavailable,
 }
@@ -57,9 +62,9 @@ impl TokenIssuer {
     ) -> Result<PrivateTokenPage, PrivateTokenError> {
         let (issuer, caller) = self.operator(access, client).ok_or(PrivateTokenError::NotAccess)?;
         let page = issuer.store().list_private_of(&caller, subject, query, issuer.now()).await?;
-        let page = done(page)?;
+        let page = done(page)?.ok_or(PrivateTokenError::InvalidPage)?;
         issuer.record(AuditKind::OperatorRead, |event| event.subject = Some(subject.into()));
-        page.ok_or(PrivateTokenError::InvalidPage)
+        Ok(page)
     }
 
     /// Revokes a private token of any subject. The next request in this process rejects it.
@@ -98,7 +103,26 @@ impl TokenIssuer {
         match target {
             OperatorTarget::Subject(subject) => Ok(issuer.revoke_subject(subject).await?),
             OperatorTarget::Session(session) => Ok(issuer.revoke_any_session(session).await?),
-            OperatorTarget::Key(key) => Ok(issuer.revoke_key(key).await?),
+            OperatorTarget::Key(key) => {
+                if issuer.keys().manager().is_some() && issuer.keys().may_sign(key) {
+                    return Err(OperatorError::KeyCanSign);
+                }
+                Ok(issuer.revoke_key(key).await?)
+            }
+        }
+    }
+
+    /// Records that a call of the operator API was rejected. `private_token_id` is the number in its path.
+    pub(super) fn record_rejected_operator(
+        &self,
+        access: &Authenticated,
+        client: &ClientInfo,
+        private_token_id: Option<i64>,
+    ) {
+        if let Some((issuer, _)) = self.operator(access, client) {
+            issuer.record(AuditKind::OperatorRejected, |event| {
+                event.private_token_id = private_token_id;
+            });
         }
     }
 
@@ -127,8 +151,12 @@ impl TokenIssuer {
         let issuer = self.clone();
         self.to_the_end(async move {
             issuer.store().deny(slice::from_ref(&entry)).await?;
+            let (name, id) = (entry.thing().issuer(), entry.thing().id());
+            // The session is revoked, so the event is recorded even if the subject cannot be found.
+            let subject = issuer.store().subject_of_session(name, id).await.ok().flatten();
             issuer.record(AuditKind::SessionRevoked, |event| {
-                event.session_id = Some(Arc::clone(entry.thing().id()));
+                event.subject = subject;
+                event.session_id = Some(Arc::clone(id));
             });
             Ok(())
         })

@@ -247,6 +247,15 @@ impl TokenIssuer {
         self.0.audit.record(kind, &self.1, fill);
     }
 
+    /// An event for the step of a store that keeps it. `None` without a sink.
+    pub(super) fn event_for_store(
+        &self,
+        kind: AuditKind,
+        fill: impl FnOnce(&mut AuditEvent),
+    ) -> Option<AuditEvent> {
+        self.0.audit.event_for_store(kind, &self.1, fill)
+    }
+
     pub(super) fn audit(&self) -> &Recorder {
         &self.0.audit
     }

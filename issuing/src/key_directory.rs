@@ -17,6 +17,7 @@ use std::{
 pub use self::commands::{CompromisedKey, KeyState, ListedKey, RetiredKey};
 pub use self::error::{FileProblem, KeyDirectoryError};
 pub use self::replica::DirectoryKeys;
+use crate::TokenIssuer;
 use tower_bearer::{
     Algorithm, UnixTime,
     claims::{Clock, SystemClock},
@@ -80,6 +81,8 @@ pub struct KeyDirectory {
     longest_lifetime: Duration,
     earlier_key_file: Option<PathBuf>,
     allows_readable_by_others: bool,
+    /// Records what operators change.
+    auditor: Option<TokenIssuer>,
 }
 
 impl KeyDirectory {
@@ -96,6 +99,7 @@ impl KeyDirectory {
             longest_lifetime: 366 * 24 * HOUR,
             earlier_key_file: None,
             allows_readable_by_others: false,
+            auditor: None,
         }
     }
 
@@ -146,8 +150,9 @@ impl KeyDirectory {
     /// Sets a key file that the service used before it had a key directory. Default: none.
     ///
     /// If the store has no record of any key and the directory has no key, [`open`](Self::open) copies the file into
-    /// the directory, and its key signs at once. So tokens that it signed stay valid. It has no effect later, or if the
-    /// file does not exist. The original file is not changed. Delete it afterwards.
+    /// the directory, and its key signs at once. So tokens that it signed stay valid. If the directory has another key,
+    /// `open` fails, because only one of the two has signed until now. It has no effect later, or if the file does not
+    /// exist. The original file is not changed. Delete it afterwards.
     pub fn with_earlier_key_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.earlier_key_file = Some(file.into());
         self
@@ -160,6 +165,18 @@ impl KeyDirectory {
     /// on a volume that is mounted into one container only.
     pub fn allow_readable_by_others(mut self) -> Self {
         self.allows_readable_by_others = true;
+        self
+    }
+
+    /// Records in the audit log of this issuer which keys [`add`](Self::add), [`retire`](Self::retire) and
+    /// [`retire_compromised`](Self::retire_compromised) have added, retired or revoked. Default: nothing is recorded.
+    ///
+    /// It is for a command line: build an issuer on the same store, with the
+    /// [sink](crate::TokenIssuerBuilder::with_audit) and [a name](TokenIssuer::by_operator), and any key, because it
+    /// signs nothing. Call [`flush_audit`](TokenIssuer::flush_audit) at the end. It has no effect on
+    /// [`open`](Self::open): replicas record nothing when they begin or cease to use a key.
+    pub fn with_audit(mut self, issuer: TokenIssuer) -> Self {
+        self.auditor = Some(issuer);
         self
     }
 
@@ -189,6 +206,7 @@ impl fmt::Debug for KeyDirectory {
             .field("longest_lifetime", &self.longest_lifetime)
             .field("earlier_key_file", &self.earlier_key_file)
             .field("allows_readable_by_others", &self.allows_readable_by_others)
+            .field("auditor", &self.auditor)
             .finish_non_exhaustive()
     }
 }

@@ -30,6 +30,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Account, AccountId, AccountStore,
+    audit::AuditEvent,
     scopes::ScopeSet,
     store::{Caller, Owner, Step},
 };
@@ -276,6 +277,9 @@ pub struct AccountUpdate {
     /// The latest `exp` of a token that was issued to the subject. The revocation is kept until then, or until the
     /// latest expiry among the rows of the owner if that is later.
     pub tokens_expire_by: UnixTime,
+    /// For [`AccountChange::Delete`]: the event that the account was deleted. A store that is an audit sink keeps it in
+    /// the same step, so that it is not lost. Other changes, and other stores, ignore it.
+    pub deletion_event: Option<AuditEvent>,
 }
 
 impl AccountUpdate {
@@ -283,7 +287,8 @@ impl AccountUpdate {
     /// private token, or longer if the store knows of a token that lives longer.
     #[must_use]
     pub fn new(owner: Owner, change: AccountChange, now: UnixTime) -> Self {
-        Self { owner, change, caller: None, now, tokens_expire_by: now + LONGEST_LIFETIME }
+        let tokens_expire_by = now + LONGEST_LIFETIME;
+        Self { owner, change, caller: None, now, tokens_expire_by, deletion_event: None }
     }
 
     /// Makes the change on behalf of this access token. By default an operator makes it.
@@ -297,6 +302,13 @@ impl AccountUpdate {
     #[must_use]
     pub fn with_tokens_expiring_by(mut self, latest: UnixTime) -> Self {
         self.tokens_expire_by = latest;
+        self
+    }
+
+    /// Sets the audit event of a deletion. Default: none.
+    #[must_use]
+    pub fn with_deletion_event(mut self, event: AuditEvent) -> Self {
+        self.deletion_event = Some(event);
         self
     }
 }

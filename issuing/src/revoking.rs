@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{RevokeAllError, TokenIssuer, audit::AuditKind, issuer::MayHaveRevoked, store::Owner};
+use super::{
+    RevokeAllError, TokenIssuer,
+    audit::{AuditEvent, AuditKind},
+    issuer::MayHaveRevoked,
+    store::Owner,
+};
 use tower_bearer::{
     Authenticated, UnixTime,
     claims::DEFAULT_LEEWAY,
@@ -42,9 +47,9 @@ impl TokenIssuer {
     /// delete an account that this crate does not keep. Delete the account first, so that a log-in is not possible any
     /// more. Never give its subject to another account.
     ///
-    /// Revocation entries stay until the tokens have expired, and the audit log keeps the event that the account was
-    /// deleted. A log-in that is in progress meanwhile fails, but it can
-    /// leave a row of a session, which is deleted after its expiry.
+    /// Revocation entries stay until the tokens have expired. The audit log keeps the event that the account was
+    /// deleted as long as other events; a store that is the audit sink keeps it in the same step. A log-in that is in
+    /// progress meanwhile fails, but it can leave a row of a session, which is deleted after its expiry.
     ///
     /// # Errors
     /// [`RevokeAllError::Unavailable`] if the store fails. This process rejects the tokens anyway.
@@ -54,7 +59,9 @@ impl TokenIssuer {
         self.revocation().apply(&of_subject(&owner, ends_by, now));
         let issuer = self.clone();
         self.to_the_end(async move {
-            let later = issuer.store().delete_personal_data(&owner, now, ends_by).await?;
+            let event = issuer.deletion_event(&owner);
+            let later =
+                issuer.store().delete_personal_data(&owner, now, ends_by, event.as_ref()).await?;
             issuer.revocation().apply(&of_subject(&owner, ends_by, later));
             issuer.record(AuditKind::AccountDeleted, |event| event.subject = Some(owner.subject));
             Ok(())
@@ -64,7 +71,9 @@ impl TokenIssuer {
 
     /// Revokes every access and private token that one of the issuer's keys signed, by the key's id or thumbprint. Call
     /// it for a stolen key. [Rotate](Self::rotate_key) first: the current signing key can be revoked too, and then new
-    /// tokens are rejected at once.
+    /// tokens are rejected at once. For a key of a [`KeyDirectory`](crate::KeyDirectory), call
+    /// [`retire_compromised`](crate::KeyDirectory::retire_compromised), which also ends the signing on all replicas.
+    /// The operator API does not revoke a key of a directory that can sign.
     ///
     /// Refresh tokens are not affected. The store knows each of them by its hash, so they cannot be forged.
     ///
@@ -88,6 +97,13 @@ impl TokenIssuer {
             Ok(())
         })
         .await
+    }
+
+    /// The event that an account was deleted, for the step that deletes it. `None` without an audit sink.
+    pub(super) fn deletion_event(&self, owner: &Owner) -> Option<AuditEvent> {
+        self.event_for_store(AuditKind::AccountDeleted, |event| {
+            event.subject = Some(Arc::clone(&owner.subject));
+        })
     }
 
     /// The date of a token that is issued now.

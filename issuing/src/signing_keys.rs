@@ -59,6 +59,16 @@ pub(super) struct Managed {
     /// The longest lifetime of a token for which a key stays published.
     pub(super) longest_lifetime: Duration,
     pub(super) task: BackgroundTask,
+    /// The thumbprint of the first key, if this replica has made its record. The first issuer takes it and records an
+    /// audit event.
+    pub(super) first_key: Mutex<Option<Arc<str>>>,
+}
+
+impl Managed {
+    /// The thumbprint of the first key, once.
+    pub(super) fn take_first_key(&self) -> Option<Arc<str>> {
+        self.first_key.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// All keys of an issuer at one moment.
@@ -68,8 +78,10 @@ pub(super) struct PublishedKeys {
     pub(super) active: Option<SigningKey>,
     /// The last second at which `active` may sign.
     pub(super) signs_before: UnixTime,
-    /// The keys that do not sign now.
+    /// The keys that do not sign now, and may sign later.
     pub(super) others: Vec<SigningKey>,
+    /// The keys that never sign again.
+    pub(super) ended: Vec<SigningKey>,
 }
 
 struct Keys {
@@ -92,8 +104,8 @@ impl SigningKeys {
     /// Makes a set in which this key signs.
     #[must_use]
     pub fn new(active: SigningKey) -> Self {
-        let signs_before = UnixTime::MAX;
-        Self::of(PublishedKeys { active: Some(active), signs_before, others: Vec::new() }, None)
+        let (active, signs_before) = (Some(active), UnixTime::MAX);
+        Self::of(PublishedKeys { active, signs_before, ..PublishedKeys::default() }, None)
     }
 
     /// Keys that a background task keeps up to date.
@@ -183,6 +195,15 @@ impl SigningKeys {
         format!(r#"{{"keys":[{}]}}"#, jwks.join(","))
     }
 
+    /// Whether the key with this id or thumbprint signs now, or may sign later.
+    pub(super) fn may_sign(&self, key: &str) -> bool {
+        let keys = self.keys();
+        keys.active
+            .iter()
+            .chain(&keys.announced)
+            .any(|signing| signing.key_id() == key || signing.verifying_key().thumbprint() == key)
+    }
+
     /// The key that signs at `now`. `None` if no key may sign then.
     pub(super) fn active(&self, now: UnixTime) -> Option<SigningKey> {
         let keys = self.keys();
@@ -203,8 +224,10 @@ impl SigningKeys {
 
 impl Keys {
     fn of(published: PublishedKeys) -> Self {
-        let PublishedKeys { active, signs_before, others } = published;
-        Self { active, signs_before, announced: others, retired: Vec::new() }
+        let PublishedKeys { active, signs_before, others, ended } = published;
+        // The next `PublishedKeys` say until when they are needed.
+        let retired = ended.iter().map(|key| Retired::new(key, UnixTime::MAX)).collect();
+        Self { active, signs_before, announced: others, retired }
     }
 
     /// The keys that verify.

@@ -115,14 +115,21 @@ pub(crate) fn audit_omitted() {
     count_audit("omitted", 1);
 }
 
-/// Audit events were lost, because the sink did not accept events for too long. `is_first` is `false` if earlier events
-/// were lost since it last did. Then there is no further warning.
-pub(crate) fn audit_lost(count: u64, is_first: bool) {
-    #[cfg(feature = "tracing")]
-    if is_first {
-        tracing::warn!(target: TARGET, "audit events lost");
-    }
+/// Audit events were lost.
+pub(crate) fn audit_lost(count: u64) {
     count_audit("lost", count);
+}
+
+/// The queue of audit events is full. Call this once until the sink accepts events again.
+pub(crate) fn audit_queue_full() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: TARGET, "audit events lost");
+}
+
+/// A sink has refused this number of audit events, which are lost.
+pub(crate) fn audit_refused(count: usize) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: TARGET, count, "audit events refused");
 }
 
 /// A sink has not accepted audit events.

@@ -226,7 +226,8 @@ impl Failure {
             _ if self.is_broken() => "broken",
             _ if self.is_conflict() => "conflict",
             // The same as `audit::REFUSED` of `tower-bearer-issuing`.
-            Self::Rejected { .. } => "refused",
+            Self::Rejected { code, .. } if is_about_values(code) => "refused",
+            Self::Rejected { .. } => "rejected",
             Self::NoFreeConnection => "no_connection",
             #[cfg(feature = "issuing")]
             Self::OwnerIsBusy => "owner_busy",
@@ -272,8 +273,40 @@ fn is_conflict(code: &str) -> bool {
     }
 }
 
+/// Returns whether the database has rejected the values of a statement, so that another attempt with the same values
+/// fails, too. PostgreSQL: data, constraints, and limits such as the length of a row in an index. SQLite: TOOBIG,
+/// CONSTRAINT, MISMATCH and RANGE. A full disk, a missing right and a timeout are not about values.
+fn is_about_values(code: &str) -> bool {
+    match code.len() {
+        5 => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
+        _ => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18 | 19 | 20 | 25)),
+    }
+}
+
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         Self::of_kind(failure.label(), failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(code: &str) -> &'static str {
+        let is_conflict = is_conflict(code);
+        Failure::Rejected { code: code.into(), message: None, is_conflict }.label()
+    }
+
+    #[test]
+    fn only_errors_about_values_are_refusals() {
+        for code in ["22001", "22P05", "23514", "54000", "18", "19", "1811", "787", "20", "25"] {
+            assert_eq!(kind(code), "refused", "{code}");
+        }
+        // No right, a full disk, a missing table, a timeout, a lock that is not free; SQLite: READONLY, IOERR, FULL.
+        for code in ["42501", "53100", "42P01", "57014", "55P03", "25006", "8", "10", "13", "1"] {
+            assert_eq!(kind(code), "rejected", "{code}");
+        }
+        assert_eq!([kind("40001"), kind("5"), kind("08006")], ["conflict", "conflict", "broken"]);
     }
 }

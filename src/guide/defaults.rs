@@ -121,6 +121,7 @@
 //! | the audit log | none; with the feature `tracing` the log of the process | only you can choose where events are kept | `tower_bearer_issuing::TokenIssuerBuilder::with_audit` |
 //! | audit events in a sink | kept for 180 days | incidents are often found months later | `tower_bearer_issuing::TokenIssuerBuilder::with_audit_retention` |
 //! | reading audit events with the operator API | not possible | the API cannot know where the events are | `tower_bearer_issuing::TokenApi::with_audit_log` |
+//! | audit events of changes in a key directory | not recorded | the directory does not know the sink | `tower_bearer_issuing::KeyDirectory::with_audit` |
 //! | private tokens of a subject | 1 000 that are valid at once; one more is 400 | a stolen log-in must not fill the database | `tower_bearer_issuing::TokenIssuerBuilder::with_max_private_tokens` |
 //! | new private tokens | 30 at once for a subject, then one in 10 seconds | each writes a row that stays | `tower_bearer_issuing::TokenApi::with_private_token_rate` |
 //! | scopes of a private token | those that its owner has, except `private_tokens`, `introspect` and `tokens:admin` | existing clients do not name scopes, and a token that can do more than its use requires must be asked for | `POST private_tokens/` with `scopes` |
@@ -137,7 +138,7 @@
 //! | how long a new key is published before it signs | 2 hours, and not less than twice the interval in which replicas read the directory; the very first key signs at once | `RemoteJwks` fetches keys after 1 hour at the latest | `tower_bearer_issuing::KeyDirectory::with_publication` |
 //! | how often a replica reads the key directory | every 10 seconds | a replaced key should not sign for long | `tower_bearer_issuing::KeyDirectory::with_refresh_interval` |
 //! | how long a key is published after its last use | 366 days and 6 minutes | the longest lifetime of a private token | `tower_bearer_issuing::KeyDirectory::with_longest_lifetime` |
-//! | a key file from before the key directory | none | | `tower_bearer_issuing::KeyDirectory::with_earlier_key_file` |
+//! | a key file from before the key directory | none; if the directory has another key and the store knows none, the start fails | only one of the two has signed until now | `tower_bearer_issuing::KeyDirectory::with_earlier_key_file` |
 //! | key files that other users can read, and a directory that they or the group can write to | not used (Unix) | whoever can read a key can sign any token | `tower_bearer_issuing::KeyDirectory::allow_readable_by_others` |
 //! | the clocks | the clock of the system | tests use others | `tower_bearer_issuing::TokenIssuerBuilder::with_clock`, `tower_bearer_issuing::KeyDirectory::with_clock`, `tower_bearer_issuing::store::MemoryTokenStore::with_clock`, `tower_bearer_sql::SqlStore::with_clock` |
 //!

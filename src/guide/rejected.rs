@@ -132,4 +132,5 @@
 //! | `overtaken`, `seed_interrupted` | Redis | another process seeded Redis at the same time: the next attempt succeeds |
 //! | `unreadable` | any | another program wrote below the prefix or into the tables |
 //! | `no_randomness` | Redis | allow the process to call `getrandom` |
-//! | `refused`, `broken`, `no_connection`, `owner_busy`, `over` | SQL | the database refused a statement, a connection was lost or not available in time, or other calls of the same account took too long |
+//! | `refused`, `rejected` | SQL | the database rejected the values of a statement; or a statement for another reason, such as a full disk, a missing right or a timeout |
+//! | `broken`, `no_connection`, `owner_busy`, `over` | SQL | a connection was lost or not available in time, or other calls of the same account took too long |

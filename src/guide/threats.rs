@@ -158,6 +158,8 @@
 //! | a directory that is empty or not mounted makes a replica create its own key, and the fleet splits | a replica does not start without a key with which the database was used, and creates none | `issuing/src/tests/any_store/keys.rs` `a_replica_does_not_start_without_a_key_that_was_used`, `issuing/src/tests/any_store/keys.rs` `no_first_key_is_created_for_a_database_with_tokens` |
 //! | other users of the machine can read a key file, or replace files | such a file is not used, and a directory that others can write to is an error. The group may read: Kubernetes mounts secrets so | `issuing/src/key_directory/tests.rs` `files_that_others_can_read_or_write_are_not_used` |
 //! | somebody puts a key file or a symbolic link into the directory | the store has no record of that key, so it neither signs nor verifies. A link to a known key is followed | `issuing/src/key_directory/tests.rs` `a_key_without_a_record_neither_signs_nor_verifies` |
+//! | the key file of the version before and the directory have different keys, and one would be forgotten | the first start fails and names both | `issuing/src/key_directory/tests.rs` `the_earlier_key_file_and_the_directory_must_have_one_key` |
+//! | an operator revokes the key that signs, and every new token is rejected | the operator API rejects keys of a directory that can sign, and names the command for a stolen key | `issuing/src/key_directory/tests.rs` `an_operator_does_not_revoke_a_key_that_can_sign` |
 //! | a file is half written, huge, or a pipe | it is not used, and the last good keys stay | `issuing/src/key_directory/tests.rs` `a_bad_file_keeps_the_last_good_keys` |
 //!
 //! # Metadata and challenges

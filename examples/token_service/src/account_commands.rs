@@ -71,6 +71,11 @@ pub(crate) enum AccountCommand {
 
 pub(crate) async fn run(command: AccountCommand, settings: &Settings) -> Outcome {
     let accounts = Accounts::open(settings).await?;
+    let outcome = execute(command, &accounts).await;
+    issuer::finish(&accounts.issuer, outcome).await
+}
+
+async fn execute(command: AccountCommand, accounts: &Accounts) -> Outcome {
     match command {
         AccountCommand::Add { email, scopes, company, verified } => {
             let password = read_password()?;
@@ -110,8 +115,7 @@ pub(crate) async fn run(command: AccountCommand, settings: &Settings) -> Outcome
             println!("deleted {email}; its sessions and private tokens have ended");
         }
     }
-    // Writes the audit events.
-    Ok(accounts.issuer.maintain().await?)
+    Ok(())
 }
 
 struct Accounts {
@@ -122,7 +126,8 @@ struct Accounts {
 impl Accounts {
     async fn open(settings: &Settings) -> Outcome<Self> {
         let store = issuer::open_store(settings).await?;
-        Ok(Self { issuer: issuer::for_commands(settings, &store)?, store })
+        let issuer = issuer::for_commands(settings, &store, "token_service account")?;
+        Ok(Self { issuer, store })
     }
 
     async fn subject(&self, email: &str) -> Outcome<String> {

@@ -15,7 +15,7 @@ Exit codes:
   1  the command failed; this may pass, such as a database that cannot be reached
   2  wrong arguments or settings
   3  an operator must act before a restart can help: the database has tables of a newer version,
-     or a signing key is missing";
+     a signing key is missing, or KEY_FILE and KEY_DIR have different keys";
 
 /// The settings or arguments are wrong. The text names the setting.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ fn needs_operator(error: &(dyn Error + 'static)) -> bool {
                 KeyDirectoryError::MissingKeys { .. }
                     | KeyDirectoryError::TokensWithoutKey { .. }
                     | KeyDirectoryError::SeveralFirstKeys { .. }
+                    | KeyDirectoryError::OtherFirstKey { .. }
                     | KeyDirectoryError::WritableByOthers { .. }
                     | KeyDirectoryError::UnusableFile { .. }
                     | KeyDirectoryError::NoSigningKey

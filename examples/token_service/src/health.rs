@@ -2,10 +2,7 @@
 
 use std::future::ready;
 
-use tower_bearer::{
-    BackgroundTask,
-    health::{HealthChecks, PartResult},
-};
+use tower_bearer::{BackgroundTask, health::HealthChecks};
 
 use crate::{issuer::Replica, settings::Settings};
 
@@ -15,9 +12,9 @@ pub(crate) fn checks(
     settings: &Settings,
 ) -> HealthChecks {
     let store = replica.store.clone();
-    let keys = replica.keys.task().clone();
+    let keys = replica.keys.clone();
     let mut checks = HealthChecks::new()
-        .add_part("keys", move || ready(can_sign(&keys)))
+        .add_part("keys", move || ready(keys.can_sign().then_some(()).ok_or("no_signing_key")))
         .add_task(replica.keys.task())
         .add_task(maintenance)
         .add_task(replica.issuer.audit_writer())
@@ -42,14 +39,4 @@ pub(crate) fn checks(
         );
     }
     if settings.ready_needs_shared { checks.require_shared_parts() } else { checks }
-}
-
-/// Whether this replica has a key that may sign now. Its task reports this kind of failure if it has none, for example
-/// because the file of the key is only on the machine of another replica. Other failures leave it the last good keys.
-fn can_sign(task: &BackgroundTask) -> PartResult {
-    const NO_KEY: &str = "no_signing_key";
-    match task.health().last_error {
-        Some(NO_KEY) => Err(NO_KEY),
-        _ => Ok(()),
-    }
 }

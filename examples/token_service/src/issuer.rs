@@ -67,11 +67,25 @@ impl Sharing {
     }
 }
 
-/// An issuer for commands that change accounts. It never signs, so its key is not stored, and it needs no key of the
-/// service.
-pub(crate) fn for_commands(settings: &Settings, store: &SqlStore) -> Outcome<TokenIssuer> {
+/// An issuer for commands, with the name of the command as actor of its audit events. It never signs, so its key is not
+/// stored, and it needs no key of the service.
+pub(crate) fn for_commands(
+    settings: &Settings,
+    store: &SqlStore,
+    command: &str,
+) -> Outcome<TokenIssuer> {
     let key = SigningKey::generate(Algorithm::ES256)?;
-    Ok(builder(settings, key, store)?.build()?.by_operator("token_service account"))
+    Ok(builder(settings, key, store)?.build()?.by_operator(command))
+}
+
+/// Writes the audit events of a command, also if the command failed, because a part of its work may be done.
+pub(crate) async fn finish(issuer: &TokenIssuer, outcome: Outcome) -> Outcome {
+    let written = issuer.flush_audit().await;
+    outcome?;
+    written.map_err(|error| {
+        format!("the command is done, but its audit event is not stored: {error}")
+    })?;
+    Ok(())
 }
 
 pub(crate) async fn open_store(settings: &Settings) -> Outcome<SqlStore> {

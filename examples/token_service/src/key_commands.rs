@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 use tower_bearer::UnixTime;
 use tower_bearer_issuing::{KeyDirectory, ListedKey};
+use tower_bearer_sql::SqlStore;
 
 use crate::{failure::Outcome, issuer, settings::Settings};
 
@@ -27,34 +28,36 @@ pub(crate) enum KeyCommand {
 
 pub(crate) async fn run(command: KeyCommand, settings: &Settings) -> Outcome {
     let store = issuer::open_store(settings).await?;
-    let directory = issuer::key_directory(settings);
+    let issuer = issuer::for_commands(settings, &store, "token_service keys")?;
+    let directory = issuer::key_directory(settings).with_audit(issuer.clone());
+    let outcome = execute(command, &directory, &store).await;
+    issuer::finish(&issuer, outcome).await
+}
+
+async fn execute(command: KeyCommand, directory: &KeyDirectory, store: &SqlStore) -> Outcome {
     match command {
         KeyCommand::Add => {
-            let key = directory.add(&store).await?;
+            let key = directory.add(store).await?;
             println!("added {}, signs from {}", key.thumbprint, time(key.signs_from));
         }
         KeyCommand::List => {
-            for key in directory.list(&store).await? {
+            for key in directory.list(store).await? {
                 println!("{}", line(&key));
             }
         }
         KeyCommand::Retire { key, compromised: false } => {
-            let retired = directory.retire(&store, &key).await?;
+            let retired = directory.retire(store, &key).await?;
             let until = time(retired.record.needed_until);
             println!("retired {}, verifies until {until}", retired.record.thumbprint);
         }
         KeyCommand::Retire { key, compromised: true } => {
-            retire_compromised(&directory, &store, &key).await?;
+            retire_compromised(directory, store, &key).await?;
         }
     }
     Ok(())
 }
 
-async fn retire_compromised(
-    directory: &KeyDirectory,
-    store: &tower_bearer_sql::SqlStore,
-    key: &str,
-) -> Outcome {
+async fn retire_compromised(directory: &KeyDirectory, store: &SqlStore, key: &str) -> Outcome {
     let revoked = directory.retire_compromised(store, key).await?;
     println!("revoked {} and all its tokens", revoked.record.thumbprint);
     if let Some(next) = revoked.replacement {

@@ -77,19 +77,21 @@ kinds! {
     AccountClosed => "account_closed",
     /// A closed account was opened again.
     AccountReopened => "account_reopened",
-    /// An account was deleted, and its earlier events with it. The event has no address.
+    /// An account was deleted, and its earlier events with it. The event has no address. A subject has at most one.
     AccountDeleted => "account_deleted",
     /// The scopes of an account were changed.
     ScopesChanged => "scopes_changed",
     /// An operator read data of others with the operator API.
     OperatorRead => "operator_read",
-    /// A signing key was added.
+    /// A call of the operator API was rejected, for example with 400 or 404. It has read and changed nothing.
+    OperatorRejected => "operator_rejected",
+    /// A signing key was added, or is the first one.
     KeyAdded => "key_added",
     /// A key signs no more tokens. The tokens that it has signed stay valid.
     KeyRetired => "key_retired",
-    /// All tokens of a key were revoked.
+    /// All tokens of a key were revoked. If it was retired as compromised, it signs no more tokens either.
     KeyRevoked => "key_revoked",
-    /// The sink did not accept events for so long that this number of events was lost.
+    /// This number of events was lost: the sink did not accept events for too long, or it refused them.
     EventsLost => "events_lost",
 }
 
@@ -145,6 +147,18 @@ impl AuditEvent {
             count: 1,
             keep_until: UnixTime::MAX,
         }
+    }
+
+    /// The part of the event that may be kept if its subject was deleted: what an operator or a tool did, and when,
+    /// without the subject and its sessions and tokens. `None` if there is no [`actor`](Self::actor): then all of the
+    /// event is about the subject.
+    #[must_use]
+    pub fn without_subject(&self) -> Option<Self> {
+        self.actor.as_ref()?;
+        let mut event = self.clone();
+        (event.subject, event.session_id, event.token_id) = (None, None, None);
+        (event.private_token_id, event.new_private_token_id) = (None, None);
+        Some(event)
     }
 }
 

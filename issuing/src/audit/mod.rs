@@ -12,17 +12,20 @@
 //! 3. **The sink neither delays nor fails a request.** Events wait in memory, at most [`QUEUE`]. A background task
 //!    gives them to the sink, usually at once. If the sink fails, the task tries again, so a sink can get an event
 //!    twice.
-//! 4. **Events can be lost, but not silently.** If the queue is full, new events are lost. They are counted in
+//! 4. **Events can be lost, but not silently.** If the queue is full, new events are lost. An event that the sink
+//!    [refuses](REFUSED) is lost, too, so that it does not block the others. Lost events are counted in
 //!    `tower_bearer_audit_events_total`, a warning is logged, and the sink gets an event [`AuditKind::EventsLost`] with
-//!    their number. An event that the sink [refuses](REFUSED) while it accepts others is lost too. Events that wait
-//!    when a process is killed are lost without a trace. At a regular end,
-//!    [`TokenIssuer::maintain`](crate::TokenIssuer::maintain) writes them all.
+//!    their number. Events that wait when a process is killed are lost without a trace. At a regular end,
+//!    [`TokenIssuer::maintain`](crate::TokenIssuer::maintain) or
+//!    [`TokenIssuer::flush_audit`](crate::TokenIssuer::flush_audit) writes them all.
+//!    [`AuditKind::AccountDeleted`] is never lost if the store is the sink: the store keeps it in the step that
+//!    deletes.
 //! 5. **Clients cannot fill the log.** Anyone can cause [`AuditKind::LoginFailed`], [`AuditKind::LoginThrottled`] and
 //!    [`AuditKind::RefreshThrottled`]. Of each kind, a process records 30 at once and then 12 in a minute. A client
-//!    with tokens can cause [`AuditKind::Refreshed`] and [`AuditKind::TokenRevokedByHolder`] often. Of each kind, a
-//!    process records 30 at once for each subject, and then one in a minute. Further events are counted. The next round
-//!    of [`maintain`](crate::TokenIssuer::maintain) records one event for them, without subject and address, with their
-//!    number as [`count`](AuditEvent::count).
+//!    with tokens can cause [`AuditKind::Refreshed`] and [`AuditKind::TokenRevokedByHolder`] often, and an operator
+//!    [`AuditKind::OperatorRejected`]. Of each kind, a process records 30 at once for each subject or operator, and
+//!    then one in a minute. Further events are counted. The next round of [`maintain`](crate::TokenIssuer::maintain)
+//!    records one event for them, without subject and address, with their number as [`count`](AuditEvent::count).
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -69,10 +72,13 @@ pub trait AuditSink: Send + Sync + 'static {
     /// An event should be kept until its [`keep_until`](AuditEvent::keep_until). The issuer gives up a call after 30
     /// seconds.
     ///
+    /// A sink that forgets deleted accounts keeps only [`AuditEvent::without_subject`] of events about them, and the
+    /// event [`AuditKind::AccountDeleted`], once.
+    ///
     /// # Errors
     /// If the events were not, or may not have been, kept. The issuer then calls again with the same events. If the
-    /// [kind](StoreError::kind) of the error is [`REFUSED`], it gives each event alone. Events that are refused while
-    /// others are accepted are lost.
+    /// [kind](StoreError::kind) of the error is [`REFUSED`], it gives each event alone, and those that are refused
+    /// again are lost.
     fn record<'a>(&'a self, events: &'a [AuditEvent]) -> BoxFuture<'a, Result<(), StoreError>>;
 }
 

@@ -18,7 +18,8 @@ use tower_bearer::{BackgroundTask, UnixTime, claims::Clock, revocation::StoreErr
 /// How many events wait for the sink at most. Further events are lost.
 pub const QUEUE: usize = 10_000;
 
-/// The [kind](StoreError::kind) of the error of a sink that answers, and does not accept these events.
+/// The [kind](StoreError::kind) of the error of a sink that works, and will never accept one of these events, because
+/// of its content.
 pub const REFUSED: &str = "refused";
 
 /// How many events the sink gets at once.
@@ -67,6 +68,14 @@ struct Waiting {
     is_closed: bool,
 }
 
+/// A batch that the sink is done with.
+struct Written {
+    /// How many events have left the queue.
+    count: usize,
+    /// How many of them the sink has refused.
+    refused: usize,
+}
+
 impl Waiting {
     /// Counts lost events. Returns whether they are the first since the sink last accepted events.
     fn lose(&mut self, count: u64) -> bool {
@@ -98,7 +107,10 @@ impl Queue {
         }
         let is_first = waiting.lose(event.count);
         drop(waiting);
-        telemetry::audit_lost(event.count, is_first);
+        telemetry::audit_lost(event.count);
+        if is_first {
+            telemetry::audit_queue_full();
+        }
     }
 
     /// Lets [`run`](Self::run) end once all events are written, or the sink fails.
@@ -108,7 +120,7 @@ impl Queue {
     }
 
     /// Writes events as they come. It can be dropped at any time: an event leaves the queue only after the sink has
-    /// accepted it.
+    /// accepted or refused it.
     #[expect(
         clippy::disallowed_methods,
         reason = "after a failure the writer waits before it tries again"
@@ -117,10 +129,13 @@ impl Queue {
         let mut pause = PAUSE;
         loop {
             match self.write_batch().await {
-                Ok(0) if self.waiting().is_closed => return,
-                Ok(0) => self.changed.notified().await,
-                Ok(_) => {
-                    report.succeeded();
+                Ok(Written { count: 0, .. }) if self.waiting().is_closed => return,
+                Ok(Written { count: 0, .. }) => self.changed.notified().await,
+                Ok(Written { refused, .. }) => {
+                    match refused {
+                        0 => report.succeeded(),
+                        _ => report.failed(REFUSED),
+                    }
                     pause = PAUSE;
                 }
                 Err(error) => {
@@ -140,7 +155,7 @@ impl Queue {
     pub(super) async fn flush(&self) -> Result<(), StoreError> {
         let mut left = self.waiting().events.len();
         while left > 0 {
-            match self.write_batch().await? {
+            match self.write_batch().await?.count {
                 0 => break,
                 written => left = left.saturating_sub(written),
             }
@@ -148,23 +163,23 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives the oldest events to the sink. Returns how many the sink has accepted.
-    async fn write_batch(&self) -> Result<usize, StoreError> {
+    /// Gives the oldest events to the sink.
+    async fn write_batch(&self) -> Result<Written, StoreError> {
         let _writing = self.writing.lock().await;
         let batch: Vec<AuditEvent> = self.waiting().events.iter().take(BATCH).cloned().collect();
         if batch.is_empty() {
-            return Ok(0);
+            return Ok(Written { count: 0, refused: 0 });
         }
-        match self.give(&batch).await {
-            Err(error) if error.kind() == REFUSED && batch.len() > 1 => {
-                self.write_one_by_one(&batch, error).await?;
+        let refused = match self.give(&batch).await {
+            Ok(()) => {
+                self.remove_oldest(batch.len());
+                self.note_lost();
+                0
             }
-            outcome => {
-                outcome?;
-                self.forget(0, batch.len());
-            }
-        }
-        Ok(batch.len())
+            Err(error) if error.kind() == REFUSED => self.write_one_by_one(&batch).await?,
+            Err(error) => return Err(error),
+        };
+        Ok(Written { count: batch.len(), refused })
     }
 
     async fn give(&self, events: &[AuditEvent]) -> Result<(), StoreError> {
@@ -176,52 +191,42 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives each of the oldest events to the sink alone. An event that is refused while others are accepted is lost,
-    /// so that it does not block them. If the sink refuses all, the reason is probably not in the events, and they
-    /// wait.
-    async fn write_one_by_one(
-        &self,
-        batch: &[AuditEvent],
-        error: StoreError,
-    ) -> Result<(), StoreError> {
+    /// Gives each of the oldest events to the sink alone. An event that is refused is lost, so that it does not block
+    /// those behind it. Returns how many were refused.
+    async fn write_one_by_one(&self, batch: &[AuditEvent]) -> Result<usize, StoreError> {
         let mut refused = 0;
         for event in batch {
-            match self.give(std::slice::from_ref(event)).await {
-                Ok(()) => self.forget(refused, 1),
-                Err(error) if error.kind() == REFUSED => refused += 1,
-                Err(error) => return Err(error),
+            let outcome = self.give(std::slice::from_ref(event)).await;
+            let is_refused = outcome.as_ref().is_err_and(|error| error.kind() == REFUSED);
+            if !is_refused {
+                outcome?;
+            }
+            self.remove_oldest(1);
+            if is_refused {
+                refused += 1;
+                self.waiting().lose(event.count);
+                telemetry::audit_lost(event.count);
             }
         }
-        if refused == batch.len() {
-            return Err(error);
+        telemetry::audit_refused(refused);
+        // A sink that refuses everything refuses the number of lost events, too. Then the number waits until the sink
+        // accepts an event.
+        if batch.iter().any(|event| event.kind != AuditKind::EventsLost) {
+            self.note_lost();
         }
-        if refused > 0 {
-            self.lose_oldest(refused);
-        }
-        Ok(())
+        Ok(refused)
     }
 
-    fn lose_oldest(&self, count: usize) {
+    /// Removes events with which the sink is done.
+    fn remove_oldest(&self, count: usize) {
         let mut waiting = self.waiting();
         let count = count.min(waiting.events.len());
-        let lost =
-            waiting.events.drain(..count).map(|event| event.count).fold(0, u64::saturating_add);
-        let is_first = waiting.lose(lost);
-        self.note_lost(&mut waiting);
-        drop(waiting);
-        telemetry::audit_lost(lost, is_first);
+        waiting.events.drain(..count);
     }
 
-    /// Removes events that the sink has accepted: this many after the oldest `skipped`.
-    fn forget(&self, skipped: usize, count: usize) {
+    /// Adds an event with the number of lost events. An event was removed before, so there is room.
+    fn note_lost(&self) {
         let mut waiting = self.waiting();
-        let end = (skipped + count).min(waiting.events.len());
-        waiting.events.drain(skipped.min(end)..end);
-        self.note_lost(&mut waiting);
-    }
-
-    /// Adds an event with the number of lost events. The sink works, so there is room now.
-    fn note_lost(&self, waiting: &mut Waiting) {
         if waiting.lost > 0 {
             let mut event = self.stamp.event(AuditKind::EventsLost);
             event.count = std::mem::take(&mut waiting.lost);

@@ -25,7 +25,7 @@ use tower_bearer::{BackgroundTask, claims::Clock, revocation::StoreError};
 /// The limit on each kind that anyone can cause, for one process.
 const BY_PROCESS: Limit = Limit { at_once: 30, interval_ms: 5_000 };
 
-/// The limit on each kind that a client with tokens can cause often, for one subject.
+/// The limit on each kind that a client with tokens can cause often, for one subject or operator.
 const BY_SUBJECT: Limit = Limit { at_once: 30, interval_ms: 60_000 };
 
 /// Where a call comes from. Handles of an issuer carry it.
@@ -85,6 +85,29 @@ impl Recorder {
         origin: &Origin,
         fill: impl FnOnce(&mut AuditEvent),
     ) {
+        let event = self.event(kind, origin, fill);
+        if self.admits(&event) {
+            self.pass_on(event);
+        }
+    }
+
+    /// An event that a store keeps in the step that the event describes. `None` without a sink, because no events are
+    /// kept then.
+    pub(crate) fn event_for_store(
+        &self,
+        kind: AuditKind,
+        origin: &Origin,
+        fill: impl FnOnce(&mut AuditEvent),
+    ) -> Option<AuditEvent> {
+        self.queue.as_ref().map(|_| self.event(kind, origin, fill))
+    }
+
+    fn event(
+        &self,
+        kind: AuditKind,
+        origin: &Origin,
+        fill: impl FnOnce(&mut AuditEvent),
+    ) -> AuditEvent {
         let mut event = self.stamp.event(kind);
         event.address = origin.address;
         event.actor.clone_from(&origin.actor);
@@ -93,9 +116,7 @@ impl Recorder {
             // It stays when everything else about the person is deleted.
             event.address = None;
         }
-        if self.admits(&event) {
-            self.pass_on(event);
-        }
+        event
     }
 
     /// Records how many events were left out.
@@ -128,7 +149,7 @@ impl Recorder {
         let charged = match &sampled.scope {
             Scope::Process(counter) => counter.charge(&BY_PROCESS, now),
             Scope::Subject => {
-                let place = self.place.hash_one((event.kind, &event.subject));
+                let place = self.place.hash_one((event.kind, &event.subject, &event.actor));
                 self.by_subject.of(place).charge(&BY_SUBJECT, now)
             }
         };
@@ -173,7 +194,9 @@ impl Sampled {
             AuditKind::LoginFailed | AuditKind::LoginThrottled | AuditKind::RefreshThrottled => {
                 Scope::Process(Counter::default())
             }
-            AuditKind::Refreshed | AuditKind::TokenRevokedByHolder => Scope::Subject,
+            AuditKind::Refreshed
+            | AuditKind::TokenRevokedByHolder
+            | AuditKind::OperatorRejected => Scope::Subject,
             _ => return None,
         };
         Some(Self { scope, omitted: AtomicU64::new(0) })

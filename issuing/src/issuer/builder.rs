@@ -5,13 +5,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{IssuerParts, Settings, TokenIssuer, Verifying, verifying::policy};
 use crate::{
     Accounts, ManagedAccounts, SigningKeys, TokenStore,
-    audit::{AuditSink, Origin, Recorder},
+    audit::{AuditKind, AuditSink, Origin, Recorder},
     claims::ACCESS_LIFETIME,
     known_devices::KnownDevices,
     last_used::LastUsed,
     new_passwords::NewHashes,
     refreshes::Refreshes,
     revoking_by_holder::RevocationsByHolders,
+    signing_keys::Managed,
     throttle::Throttle,
 };
 use tower_bearer::{
@@ -329,7 +330,12 @@ impl TokenIssuerBuilder {
             manager_authenticator,
             audit,
         };
-        Ok(TokenIssuer(Arc::new(parts), Origin::default()))
+        let issuer = TokenIssuer(Arc::new(parts), Origin::default());
+        let manager = issuer.keys().manager();
+        if let Some(first) = manager.and_then(Managed::take_first_key) {
+            issuer.record(AuditKind::KeyAdded, |event| event.key = Some(first));
+        }
+        Ok(issuer)
     }
 }
 

@@ -6,8 +6,9 @@ use super::{
     KeyDirectory, KeyDirectoryError,
     files::{self, Files},
 };
-use crate::store::{
-    KeyChange, KeyOutcome, KeyRecord, KeyStore, keys::has_other_signer, signing_key,
+use crate::{
+    audit::AuditKind,
+    store::{KeyChange, KeyOutcome, KeyRecord, KeyStore, keys::has_other_signer, signing_key},
 };
 use tower_bearer::{UnixTime, jws::SigningKey};
 
@@ -100,7 +101,10 @@ impl KeyDirectory {
             needed_until: UnixTime::EPOCH,
         };
         let outcome = match store.change_keys(&self.issuer, &change).await {
-            Ok(KeyOutcome::Done(record)) => return Ok(record),
+            Ok(KeyOutcome::Done(record)) => {
+                self.record(AuditKind::KeyAdded, &record);
+                return Ok(record);
+            }
             // Whether the record was written is not known. A file without a record is ignored.
             Err(error) if !error.is_nothing_written() => return Err(error.into()),
             outcome => outcome,
@@ -149,7 +153,11 @@ impl KeyDirectory {
         let (thumbprint, now) = (thumbprint_of(key), self.now());
         let change = KeyChange::Retire { thumbprint: thumbprint.into(), now };
         let record = match store.change_keys(&self.issuer, &change).await? {
-            KeyOutcome::Done(record) => record,
+            KeyOutcome::Done(record) => {
+                self.record(AuditKind::KeyRetired, &record);
+                record
+            }
+            KeyOutcome::Unchanged(record) => record,
             outcome => return Err(self.refusal(outcome, thumbprint, store).await),
         };
         let records = store.keys(&self.issuer).await?;
@@ -179,8 +187,8 @@ impl KeyDirectory {
         key: &str,
     ) -> Result<CompromisedKey, KeyDirectoryError> {
         let (thumbprint, now) = (thumbprint_of(key), self.now());
-        // The file must be there before the record, because replicas look for it. If it cannot be written, the revocation
-        // does not wait for that.
+        // The file must be there before the record, because replicas look for it. If it cannot be written, the
+        // revocation does not wait for that.
         let new = self.create_file().await;
         // A key that was not published before does not count as one that is left: verifiers may not know it.
         let before = match &new {
@@ -203,14 +211,26 @@ impl KeyDirectory {
             Ok(KeyOutcome::Replaced { replacement, .. }) => Some(replacement.clone()),
             _ => None,
         };
-        let is_new = |replacement: &KeyRecord| Some(&replacement.thumbprint) == new_id.as_ref();
+        let is_new = |replacement: &&KeyRecord| Some(&replacement.thumbprint) == new_id.as_ref();
+        let added = replacement.as_ref().filter(is_new);
+        // Before the files: the change is made, whatever becomes of them.
+        if let Ok(KeyOutcome::Done(record) | KeyOutcome::Replaced { compromised: record, .. }) =
+            &outcome
+        {
+            self.record(AuditKind::KeyRevoked, record);
+        }
+        if let Some(record) = added {
+            self.record(AuditKind::KeyAdded, record);
+        }
         if let Ok((_, file)) = &new
-            && !replacement.as_ref().is_some_and(is_new)
+            && added.is_none()
         {
             self.delete(vec![file.clone()]).await?;
         }
         let record = match outcome? {
-            KeyOutcome::Replaced { compromised: record, .. } | KeyOutcome::Done(record) => record,
+            KeyOutcome::Replaced { compromised: record, .. }
+            | KeyOutcome::Done(record)
+            | KeyOutcome::Unchanged(record) => record,
             outcome => return Err(self.refusal(outcome, thumbprint, store).await),
         };
         self.delete_files_of(&record.thumbprint).await?;
@@ -248,6 +268,12 @@ impl KeyDirectory {
             paths.iter().try_for_each(|path| files::remove(path))
         })
         .await
+    }
+
+    fn record(&self, kind: AuditKind, key: &KeyRecord) {
+        if let Some(issuer) = &self.auditor {
+            issuer.record(kind, |event| event.key = Some(Arc::clone(&key.thumbprint)));
+        }
     }
 
     /// The error for a change that was not made.

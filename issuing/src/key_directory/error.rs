@@ -68,6 +68,18 @@ pub enum KeyDirectoryError {
         /// The number of key files.
         count: usize,
     },
+    /// No key is known, and the directory has another key than the earlier key file.
+    #[error(
+        "no key of this issuer is known, and the key directory {} has another key than the earlier key file {}: leave \
+         the key that signed until now, and remove the other file",
+        path.display(), file.display()
+    )]
+    OtherFirstKey {
+        /// The directory.
+        path: PathBuf,
+        /// The earlier key file.
+        file: PathBuf,
+    },
     /// Every key was retired or is compromised.
     #[error("no key can sign: every key was retired or is compromised. Add a key")]
     NoSigningKey,

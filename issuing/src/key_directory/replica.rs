@@ -47,21 +47,33 @@ struct Replica {
     loaded: Mutex<HashMap<Arc<str>, SigningKey>>,
 }
 
+/// What a replica finds at its start.
+struct Start {
+    records: Vec<KeyRecord>,
+    files: Files,
+    /// The thumbprint of the first key, if this replica has made its record.
+    first_key: Option<Arc<str>>,
+}
+
 impl KeyDirectory {
     /// Reads the keys for a replica, and starts a background task on the current Tokio runtime that keeps them up to
     /// date. The task ends with the last clone of the [`SigningKeys`].
     ///
     /// If the store has no record of any key, this makes the first one: of the
     /// [earlier key file](Self::with_earlier_key_file), of the only file in the directory, or a new key. Replicas that
-    /// start at the same time agree on one.
+    /// start at the same time agree on one. The first issuer that is built with the keys of the replica that made it
+    /// records an audit event.
     ///
     /// # Errors
     /// [`KeyDirectoryError::MissingKeys`] and [`KeyDirectoryError::TokensWithoutKey`] if the database was used with
-    /// keys that the directory lacks. No key is created then. The other variants name their causes.
+    /// keys that the directory lacks. [`KeyDirectoryError::OtherFirstKey`] if the earlier key file and the directory
+    /// have different keys. No key is created then. The other variants name their causes.
     pub async fn open(self, store: impl KeyStore) -> Result<DirectoryKeys, KeyDirectoryError> {
         let store: Arc<dyn KeyStore> = Arc::new(store);
-        let replica = Replica { directory: self, store, loaded: Mutex::default() };
-        let (records, files) = replica.first_records().await?;
+        // An issuer of the keys themselves would keep them alive. It records the first key when it is built.
+        let directory = Self { auditor: None, ..self };
+        let replica = Replica { directory, store, loaded: Mutex::default() };
+        let Start { records, files, first_key } = replica.first_records().await?;
         let (published, problems) = replica.publish(&records, &files).await;
         if !problems.missing.is_empty() {
             return Err(KeyDirectoryError::MissingKeys {
@@ -78,6 +90,7 @@ impl KeyDirectory {
             issuer: Arc::clone(&replica.directory.issuer),
             longest_lifetime: replica.directory.longest_lifetime,
             task: task.clone(),
+            first_key: Mutex::new(first_key),
         };
         let keys = SigningKeys::managed(published, managed);
         let opened = DirectoryKeys { keys, task, replica: Arc::new(replica) };
@@ -95,6 +108,26 @@ impl DirectoryKeys {
     #[must_use]
     pub fn signing_keys(&self) -> SigningKeys {
         self.keys.clone()
+    }
+
+    /// Whether this replica has a key that may sign now. Without one it issues no tokens, and still verifies them.
+    ///
+    /// It is `false` if every key was retired or is compromised, if the file of the key that signs was never there, or
+    /// if the replica could not record for a day that it uses the key. Report it as a part of this replica alone:
+    ///
+    /// ```
+    /// # use std::future::ready;
+    /// # use tower_bearer::health::HealthChecks;
+    /// # use tower_bearer_issuing::DirectoryKeys;
+    /// # fn checks(keys: DirectoryKeys) -> HealthChecks {
+    /// HealthChecks::new().add_task(&keys.task().clone()).add_part("keys", move || {
+    ///     ready(if keys.can_sign() { Ok(()) } else { Err("no_signing_key") })
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn can_sign(&self) -> bool {
+        self.keys.active(self.replica.directory.now()).is_some()
     }
 
     /// The background task, for its health. Stop it only at the end of the process. A replica without it stops signing
@@ -188,9 +221,15 @@ impl Replica {
             published.signs_before = needed_until - self.needed_after_use();
         }
         let active = published.active.as_ref().map(SigningKey::key_id);
-        let others = loaded.values().filter(|key| Some(key.key_id()) != active);
-        published.others = others.cloned().collect();
-        published.others.sort_unstable_by(|one, other| one.key_id().cmp(other.key_id()));
+        let mut others: Vec<&SigningKey> =
+            loaded.values().filter(|key| Some(key.key_id()) != active).collect();
+        others.sort_unstable_by(|one, other| one.key_id().cmp(other.key_id()));
+        let is_ended = |key: &&SigningKey| {
+            records.iter().any(|record| *record.thumbprint == *key.key_id() && record.is_ended(now))
+        };
+        let (ended, others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_ended);
+        published.others = others.into_iter().cloned().collect();
+        published.ended = ended.into_iter().cloned().collect();
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = loaded;
         (published, problems)
     }
@@ -260,12 +299,13 @@ impl Replica {
     }
 
     /// The records and the files at the start of a replica. If there are no records, makes the first.
-    async fn first_records(&self) -> Result<(Vec<KeyRecord>, Files), KeyDirectoryError> {
+    async fn first_records(&self) -> Result<Start, KeyDirectoryError> {
+        let mut first_key = None;
         for _ in 0..TRIES {
             let records = self.records().await?;
             if !records.is_empty() {
                 let files = self.complete_files(&records).await?;
-                return Ok((records, files));
+                return Ok(Start { records, files, first_key });
             }
             let mut files = self.files().await?;
             if files.keys.is_empty()
@@ -273,14 +313,15 @@ impl Replica {
             {
                 return Err(KeyDirectoryError::UnusableFile { path, problem });
             }
-            match &*files.keys {
+            let made = match &*files.keys {
                 [] => self.create_first().await?,
                 [(_, key)] => self.adopt(key).await?,
                 several => {
                     let (path, count) = (self.directory.path.to_path_buf(), several.len());
                     return Err(KeyDirectoryError::SeveralFirstKeys { path, count });
                 }
-            }
+            };
+            first_key = first_key.or(made);
         }
         Err(StoreError::new("the first key was recorded, and the store has no record of it").into())
     }
@@ -305,12 +346,13 @@ impl Replica {
         self.files().await
     }
 
-    /// Makes the first key: a copy of the earlier key file, or a new key.
-    async fn create_first(&self) -> Result<(), KeyDirectoryError> {
-        if let Some(key) = self.earlier_key().await? {
+    /// Makes the first key: a copy of the earlier key file, or a new key. Returns its thumbprint if it has made the
+    /// record.
+    async fn create_first(&self) -> Result<Option<Arc<str>>, KeyDirectoryError> {
+        if let Some((_, key)) = self.earlier_key().await? {
             let path = Arc::clone(&self.directory.path);
             files::on_a_thread(&self.directory.path, move || files::write(&path, &key)).await?;
-            return Ok(()); // The next try finds it as the only file.
+            return Ok(None); // The next try finds it as the only file.
         }
         let key = files::generate(self.directory.algorithm)?;
         let thumbprint: Arc<str> = key.key_id().into();
@@ -319,12 +361,12 @@ impl Replica {
             files::on_a_thread(&self.directory.path, move || files::write_candidate(&path, &key))
                 .await?;
         let outcome = self.add_first(&thumbprint, UnixTime::EPOCH).await;
-        let (path, thumbprint) = (Arc::clone(&self.directory.path), thumbprint);
+        let path = Arc::clone(&self.directory.path);
         let is_recorded = match &outcome {
             Ok(outcome) => matches!(outcome, KeyOutcome::Done(_)),
             // Whether the record was written is not known: a later start needs the file if it was.
             Err(error) if !error.is_nothing_written() => {
-                return outcome.map(|_| ()).map_err(Into::into);
+                return outcome.map(|_| None).map_err(Into::into);
             }
             Err(_) => false,
         };
@@ -336,8 +378,15 @@ impl Replica {
         self.checked(outcome?)
     }
 
-    /// Records the only key of the directory, which may have signed tokens before.
-    async fn adopt(&self, key: &SigningKey) -> Result<(), KeyDirectoryError> {
+    /// Records the only key of the directory, which may have signed tokens before. Returns its thumbprint if it has
+    /// made the record.
+    async fn adopt(&self, key: &SigningKey) -> Result<Option<Arc<str>>, KeyDirectoryError> {
+        if let Some((file, earlier)) = self.earlier_key().await?
+            && earlier.key_id() != key.key_id()
+        {
+            let path = self.directory.path.to_path_buf();
+            return Err(KeyDirectoryError::OtherFirstKey { path, file });
+        }
         let needed_until = self.directory.now() + self.needed_after_use();
         let outcome = self.add_first(&key.key_id().into(), needed_until).await?;
         self.checked(outcome)
@@ -358,24 +407,28 @@ impl Replica {
         self.store.change_keys(&self.directory.issuer, &change).await
     }
 
-    /// If another replica was faster, its key is the first.
-    fn checked(&self, outcome: KeyOutcome) -> Result<(), KeyDirectoryError> {
+    /// The thumbprint of the first key, if this replica has made its record. If another replica was faster, its key is
+    /// the first.
+    fn checked(&self, outcome: KeyOutcome) -> Result<Option<Arc<str>>, KeyDirectoryError> {
         match outcome {
+            KeyOutcome::Done(record) => Ok(Some(record.thumbprint)),
             KeyOutcome::TokensWithoutKey => {
                 let path = self.directory.path.to_path_buf();
                 Err(KeyDirectoryError::TokensWithoutKey { path })
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
-    /// The key of the earlier key file, if there is one.
-    async fn earlier_key(&self) -> Result<Option<SigningKey>, KeyDirectoryError> {
+    /// The earlier key file and its key, if there is one.
+    async fn earlier_key(&self) -> Result<Option<(PathBuf, SigningKey)>, KeyDirectoryError> {
         let Some(path) = self.directory.earlier_key_file.clone() else { return Ok(None) };
         let allows_others = self.directory.allows_readable_by_others;
         files::on_a_thread(&self.directory.path, move || {
-            files::read_key(&path, allows_others)
-                .map_err(|problem| KeyDirectoryError::UnusableFile { path, problem })
+            match files::read_key(&path, allows_others) {
+                Ok(key) => Ok(key.map(|key| (path, key))),
+                Err(problem) => Err(KeyDirectoryError::UnusableFile { path, problem }),
+            }
         })
         .await
     }

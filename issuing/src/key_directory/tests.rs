@@ -1,14 +1,19 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use super::{DirectoryKeys, FileProblem, KeyDirectory, KeyDirectoryError, KeyState};
 use crate::{
     ClientInfo, Credentials, ListQuery, LoginError, PrivateTokenError, RefreshError, SessionQuery,
-    TokenIssuer,
+    SigningKeys, TokenIssuer,
+    administration::{OperatorError, OperatorTarget},
+    audit::{AuditKind, AuditLog, AuditQuery},
     store::MemoryTokenStore,
     tests::any_store::{DAY, Everybody, ISSUER, NOW},
 };
@@ -44,10 +49,25 @@ impl Bench {
     }
 
     fn issuer(&self, keys: &DirectoryKeys) -> TokenIssuer {
-        TokenIssuer::builder(ISSUER, "api", keys.signing_keys(), self.store.clone(), Everybody)
+        self.issuer_with(keys.signing_keys())
+    }
+
+    fn issuer_with(&self, keys: impl Into<SigningKeys>) -> TokenIssuer {
+        TokenIssuer::builder(ISSUER, "api", keys, self.store.clone(), Everybody)
+            .with_audit(self.store.clone())
             .with_clock(self.clock.clone())
             .build()
             .unwrap()
+    }
+
+    /// The audit events about keys, with key and actor, the oldest first.
+    async fn key_events(&self, issuer: &TokenIssuer) -> Vec<(AuditKind, String, Option<String>)> {
+        issuer.flush_audit().await.unwrap();
+        let page = AuditLog::list(&self.store, &AuditQuery::new(ISSUER)).await.unwrap();
+        let events = page.records.into_iter().rev().map(|record| record.event);
+        let about_keys = events.filter(|event| event.key.is_some());
+        let text = |text: Option<Arc<str>>| text.map(|text| text.to_string());
+        about_keys.map(|event| (event.kind, text(event.key).unwrap(), text(event.actor))).collect()
     }
 
     /// The states of all keys, in their order.
@@ -478,4 +498,155 @@ async fn keys_of_every_algorithm_are_read() {
     let bench = Bench::new();
     let error = bench.directory().with_algorithm(Algorithm::HS256).add(&bench.store).await;
     assert!(matches!(error, Err(KeyDirectoryError::Key(_))), "a secret cannot be published");
+}
+
+#[tokio::test]
+async fn each_change_by_an_operator_is_one_audit_event() {
+    let bench = Bench::new();
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    let issuer = bench.issuer_with(key).by_operator("a command");
+    let directory = bench.directory().with_audit(issuer.clone());
+    let add = async || directory.add(&bench.store).await.unwrap().thumbprint.to_string();
+    let first = add().await;
+    let keys = bench.open().await;
+    let second = add().await;
+    bench.clock.advance(2 * HOUR);
+    keys.refresh().await;
+    // A repetition, and a call that fails, change nothing.
+    directory.retire(&bench.store, &second).await.unwrap();
+    directory.retire(&bench.store, &second).await.unwrap();
+    directory.retire(&bench.store, &first).await.unwrap_err();
+    directory.retire_compromised(&bench.store, "unknown").await.unwrap_err();
+    let replaced = directory.retire_compromised(&bench.store, &first).await.unwrap();
+    directory.retire_compromised(&bench.store, &first).await.unwrap();
+    let new = replaced.replacement.unwrap().thumbprint.to_string();
+    let actor = || Some("a command".to_owned());
+    let expected = [
+        (AuditKind::KeyAdded, first.clone(), actor()),
+        (AuditKind::KeyAdded, second.clone(), actor()),
+        (AuditKind::KeyRetired, second, actor()),
+        (AuditKind::KeyRevoked, first, actor()),
+        (AuditKind::KeyAdded, new.clone(), actor()),
+    ];
+    assert_eq!(bench.key_events(&issuer).await, expected);
+
+    // An announced key that replaces another was added before. A file that cannot be written changes nothing.
+    let announced = add().await;
+    let unwritable = directory.clone().with_algorithm(Algorithm::HS256);
+    let replaced = unwritable.retire_compromised(&bench.store, &new).await.unwrap();
+    assert_eq!(*replaced.replacement.unwrap().thumbprint, *announced);
+    let events = bench.key_events(&issuer).await.split_off(expected.len());
+    let expected =
+        [(AuditKind::KeyAdded, announced, actor()), (AuditKind::KeyRevoked, new, actor())];
+    assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn replicas_record_their_first_key_and_no_use_of_others() {
+    for is_adopted in [false, true] {
+        let bench = Bench::new();
+        if is_adopted {
+            fs::create_dir(&bench.path).unwrap();
+            bench.write_key("one.pem");
+        }
+        let replicas = [bench.open().await, bench.open().await];
+        let first = signer(&replicas[0], &bench).unwrap();
+        let issuers = [0, 1, 0].map(|number: usize| bench.issuer(&replicas[number]));
+        bench.directory().add(&bench.store).await.unwrap();
+        bench.clock.advance(2 * HOUR);
+        for keys in &replicas {
+            keys.refresh().await;
+            assert_ne!(signer(keys, &bench), Some(first.clone()));
+        }
+        bench.issuer(&bench.open().await).flush_audit().await.unwrap();
+        issuers[1].flush_audit().await.unwrap();
+        let events = bench.key_events(&issuers[0]).await;
+        assert_eq!(events, [(AuditKind::KeyAdded, first, None)], "adopted: {is_adopted}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_knows_whether_it_can_sign() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let first = signer(&keys, &bench).unwrap();
+    assert!(keys.can_sign());
+    // Its task does not run any more, and its last report was good.
+    bench.clock.advance(DAY);
+    assert!(keys.can_sign());
+    bench.clock.advance(Duration::from_secs(1));
+    assert!(!keys.can_sign() && keys.task().health().is_ok());
+    keys.refresh().await;
+    assert!(keys.can_sign());
+    // The new key is only in the directory of another machine.
+    let elsewhere = KeyDirectory::new(bench.path.join("elsewhere"), ISSUER);
+    let elsewhere = elsewhere.with_clock(bench.clock.clone());
+    elsewhere.retire_compromised(&bench.store, &first).await.unwrap();
+    keys.refresh().await;
+    assert!(!keys.can_sign());
+}
+
+#[tokio::test]
+async fn the_earlier_key_file_and_the_directory_must_have_one_key() {
+    let bench = Bench::new();
+    fs::create_dir(&bench.path).unwrap();
+    let key = bench.write_key("one.pem");
+    let folder = Bench::new();
+    fs::create_dir(&folder.path).unwrap();
+    let file = folder.path.join("earlier.pem");
+    let open = async || {
+        let directory = bench.directory().with_earlier_key_file(&file);
+        directory.open(bench.store.clone()).await
+    };
+    folder.write_key("earlier.pem");
+    let error = open().await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::OtherFirstKey { .. }), "{error:?}");
+    for path in [&file, &bench.path] {
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+    assert_eq!(bench.states().await, [KeyState::Unknown], "nothing is recorded");
+    // A file that cannot be compared is no reason to guess.
+    folder.write("earlier.pem", b"-----BEGIN PRIVATE KEY-----\n");
+    let error = open().await.unwrap_err();
+    assert!(matches!(error, KeyDirectoryError::UnusableFile { .. }), "{error:?}");
+    folder.write("earlier.pem", key.to_pkcs8_pem().unwrap().as_bytes());
+    assert_eq!(signer(&open().await.unwrap(), &bench).as_deref(), Some(key.key_id()));
+    // Later the file has no effect.
+    folder.write_key("earlier.pem");
+    assert!(open().await.is_ok());
+}
+
+#[tokio::test]
+async fn an_operator_does_not_revoke_a_key_that_can_sign() {
+    let bench = Bench::new();
+    let keys = bench.open().await;
+    let issuer = bench.issuer(&keys);
+    let client = ClientInfo::new();
+    let log_in = async || {
+        let login = issuer.log_in(&Credentials::new("ada", "right"), &client).await.unwrap();
+        issuer.authenticator().authenticate(&login.tokens.access_token).await
+    };
+    let first = signer(&keys, &bench).unwrap();
+    let next = bench.directory().add(&bench.store).await.unwrap().thumbprint.to_string();
+    keys.refresh().await;
+    let operator = log_in().await.unwrap();
+    let revoke = async |operator, key: &str| {
+        let target = OperatorTarget::Key(key.to_owned());
+        issuer.revoke_for_operator(operator, &client, &target).await
+    };
+    for key in [&first, &next] {
+        let outcome = revoke(&operator, key).await;
+        assert!(matches!(outcome, Err(OperatorError::KeyCanSign)), "{key}");
+    }
+    // After the rotation, the first key would sign again if the next one were retired.
+    bench.clock.advance(2 * HOUR);
+    keys.refresh().await;
+    let operator = log_in().await.unwrap();
+    assert_eq!(operator.key_id(), Some(&*next));
+    assert!(matches!(revoke(&operator, &first).await, Err(OperatorError::KeyCanSign)));
+    bench.directory().retire(&bench.store, &first).await.unwrap();
+    keys.refresh().await;
+    assert!(keys.signing_keys().jwks_json().contains(&first), "it still verifies");
+    assert!(revoke(&operator, &first).await.is_ok());
+    assert!(log_in().await.is_ok());
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use ::axum::extract::{FromRequestParts, State};
+use ::axum::{
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
+    response::Response,
+};
 use form_urlencoded::parse;
 use http::{StatusCode, request::Parts};
 use serde::Deserialize;
@@ -24,6 +28,10 @@ use crate::{
     administration::{OperatorError, OperatorTarget},
 };
 use tower_bearer::Authenticated;
+
+/// The answer for a key of a [`KeyDirectory`](crate::KeyDirectory). The example `token_service` has this command.
+const KEY_CAN_SIGN: &str = "This key can sign new tokens, and they would be rejected at once. Retire it as \
+                            compromised in the key directory: token_service keys retire --compromised.";
 
 /// List the private tokens of a subject, as the subject sees them. The caller needs the scope `tokens:admin`.
 #[cfg_attr(feature = "openapi", utoipa::path(
@@ -83,7 +91,7 @@ pub(super) async fn revoke_private_token_of_any(
     request_body = OperatorRevocation,
     responses(
         (status = 204, description = "Every such token that was issued before now is revoked. A subject or session without tokens is not an error"),
-        (status = 400, description = "Not exactly one member, a member of more than 1000 bytes, or an unknown key", body = FieldErrors),
+        (status = 400, description = "Not exactly one member, a member of more than 1000 bytes, an unknown key, or a key of a key directory that can sign: retire it as compromised there", body = FieldErrors),
         (status = 403, description = "The access token lacks the scope `tokens:admin`", body = Coded),
         (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
     )
@@ -104,6 +112,28 @@ pub(super) async fn revoke_for_operator(
         );
     revoked.await??;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Records a call that was rejected because of its request. A caller who was rejected is not an operator (401, 403),
+/// and a call that was throttled or whose store failed (429, 503) was not decided.
+pub(super) async fn record_rejections(
+    State(api): State<Arc<TokenApi>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let id = PathId::from_request_parts(&mut parts, &api).await.ok().map(|PathId(id)| id);
+    let Ok(Client(client)) = Client::from_request_parts(&mut parts, &api).await;
+    let caller = parts.extensions.get::<Authenticated>().cloned();
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let is_about_request = match response.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => false,
+        status => status.is_client_error(),
+    };
+    if let Some(caller) = caller.filter(|_| is_about_request) {
+        api.issuer.record_rejected_operator(&caller, &client, id);
+    }
+    response
 }
 
 /// The parameter `subject` of the query. If it is repeated, the last one counts.
@@ -136,7 +166,8 @@ pub(super) struct OperatorRevocation {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     #[serde(default)]
     session: Field<Id>,
-    /// The id (`kid`) or the thumbprint of a key: all access and private tokens that it signed, also later.
+    /// The id (`kid`) or the thumbprint of a key: all access and private tokens that it signed, also later. A key of a
+    /// key directory must have been retired before.
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     #[serde(default)]
     key: Field<Id>,
@@ -169,6 +200,7 @@ impl From<OperatorError> for ApiError {
             OperatorError::UnknownKey => {
                 FieldErrors::of("key", "This issuer has no such key.").into()
             }
+            OperatorError::KeyCanSign => FieldErrors::of("key", KEY_CAN_SIGN).into(),
             OperatorError::Unavailable => Self::UNAVAILABLE,
         }
     }

@@ -25,7 +25,7 @@
 //! 9. **`introspect/` says what the layer of this issuer does** (RFC 7662), and never why. The caller needs an access
 //!    or private token with the scope `introspect`.
 //! 10. **`admin/*` is for access tokens with the scope `tokens:admin`**, never for private tokens. Each use is an audit
-//!     event.
+//!     event, also one that is rejected because of its request, for example with 400 or 404.
 //! 11. **If the store, the accounts or the keys are not available, the answer is 503** with `Retry-After`.
 //!
 //! ```
@@ -294,8 +294,11 @@ impl TokenApi {
         // a service, because axum adds `Allow` to the answers of a method router that has no such method.
         let guarded = |methods, allow| any_service(layer.layer(endpoint(methods, allow)));
         let is_admin = layer.require_scopes([TOKENS_ADMIN]);
-        let admin =
-            |methods, allow| any_service(layer.layer(is_admin.layer(endpoint(methods, allow))));
+        let admin = |methods: MethodRouter<Arc<Self>>, allow| {
+            let recorded = from_fn_with_state(Arc::clone(&api), admin_calls::record_rejections);
+            let methods = endpoint(methods.route_layer(recorded), allow);
+            any_service(layer.layer(is_admin.layer(methods)))
+        };
         let introspect = endpoint(post(standard_calls::introspect), "POST, OPTIONS");
         let introspect = introspection_layer.require_scopes([INTROSPECT]).layer(introspect);
         let managed = |methods, allow| any_service(managers.layer(endpoint(methods, allow)));

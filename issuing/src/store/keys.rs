@@ -93,7 +93,7 @@ impl KeyRecord {
     }
 
     /// Whether the key was retired, or somebody else may have it.
-    fn is_ended(&self, now: UnixTime) -> bool {
+    pub(crate) fn is_ended(&self, now: UnixTime) -> bool {
         self.is_compromised || self.signs_until.is_some_and(|end| end <= now)
     }
 }
@@ -171,8 +171,11 @@ pub enum KeyChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyOutcome {
-    /// The change was made. This is the record after it. A change that was made before is not made again.
+    /// The change was made. This is the record after it.
     Done(KeyRecord),
+    /// The change was made before. This is the record. So of several calls that make the same change, one gets
+    /// [`Done`](Self::Done).
+    Unchanged(KeyRecord),
     /// The key was recorded as compromised and revoked, and no other key could sign. So an announced key signs from now
     /// on, or the replacement.
     Replaced {
@@ -214,7 +217,7 @@ impl KeyChange {
         match self {
             Self::Add { thumbprint, now, publication, only_as_first, needed_until } => {
                 if let Some(there) = find(records, thumbprint) {
-                    return KeyDecision::of(KeyOutcome::Done(there.clone()));
+                    return KeyDecision::of(KeyOutcome::Unchanged(there.clone()));
                 }
                 if *only_as_first && !records.is_empty() {
                     return KeyDecision::of(KeyOutcome::NotFirst);
@@ -244,6 +247,9 @@ impl KeyChange {
                 let mut revocation = RevocationEntry::new(thing, *tokens_expire_by);
                 revocation.cover_tokens_until(key.needed_until);
                 let mut decision = KeyDecision::write(compromised.clone());
+                if key.is_compromised {
+                    decision.outcome = KeyOutcome::Unchanged(compromised.clone());
+                }
                 decision.revocation = Some(revocation);
                 let new = |thumbprint| KeyRecord::new(thumbprint, *now, *now);
                 if !has_other_signer(records, thumbprint, *now)
@@ -278,7 +284,7 @@ fn find<'a>(records: &'a [KeyRecord], thumbprint: &str) -> Option<&'a KeyRecord>
 fn retire(records: &[KeyRecord], thumbprint: &str, now: UnixTime) -> KeyDecision {
     match find(records, thumbprint) {
         None => KeyDecision::of(KeyOutcome::UnknownKey),
-        Some(key) if key.is_ended(now) => KeyDecision::of(KeyOutcome::Done(key.clone())),
+        Some(key) if key.is_ended(now) => KeyDecision::of(KeyOutcome::Unchanged(key.clone())),
         Some(_) if !has_other_signer(records, thumbprint, now) => {
             KeyDecision::of(KeyOutcome::OnlySigner)
         }

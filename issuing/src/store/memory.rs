@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod denials;
 mod keys;
+mod outbox;
 mod rows;
 mod sessions;
 
@@ -27,13 +28,13 @@ use super::{
     RotatedPrivateToken, Session, SessionPage, SessionQuery, SessionSortBy, Step, TokenStore,
     TokenUse,
 };
+use crate::audit::AuditEvent;
 use tower_bearer::{
-    BoxFuture, UnixTime,
+    UnixTime,
     claims::{Clock, SystemClock},
     revocation::{
-        KEEP_AFTER_EXPIRY, Lookup, Revocable, RevocableKind, RevocationEntry, RevocationStore,
-        StoreError, Verdict,
-        outbox::{Acknowledged, NewEntries, Outbox, OutboxEntry},
+        KEEP_AFTER_EXPIRY, Revocable, RevocableKind, RevocationEntry,
+        outbox::{Acknowledged, NewEntries, OutboxEntry},
     },
 };
 
@@ -275,29 +276,6 @@ impl State {
         self.deny(RevocationEntry::new(subject, tokens_expire_by).with_cut_off(cut_off))
     }
 
-    fn outbox_done(&mut self, ids: &[i64], acknowledged: &Acknowledged) -> bool {
-        let kept = self.fleets.get_mut(&acknowledged.fleet);
-        let Some(kept) = kept.filter(|kept| {
-            kept.generation == acknowledged.generation && kept.server == acknowledged.server
-        }) else {
-            return false;
-        };
-        if kept.count < acknowledged.count {
-            kept.clone_from(acknowledged);
-        }
-        for id in ids {
-            self.outbox.remove(id);
-        }
-        true
-    }
-
-    fn change_server(&mut self, kept: &Acknowledged, server: &str) -> bool {
-        let now = self.fleets.get_mut(&kept.fleet).filter(|now| **now == *kept);
-        let Some(now) = now else { return false };
-        server.clone_into(&mut now.server);
-        true
-    }
-
     fn sweep(&mut self, now: UnixTime, limit: usize) -> usize {
         let is_over = |expires_at: UnixTime| expires_at + KEEP_AFTER_EXPIRY < now;
         let mut swept = self.refresh.sweep(limit, |row| is_over(row.token.expires_at));
@@ -437,12 +415,21 @@ impl TokenStore for MemoryTokenStore {
         owner: &'a Owner,
         now: UnixTime,
         tokens_expire_by: UnixTime,
+        event: Option<&'a AuditEvent>,
     ) -> Step<'a, UnixTime> {
         done(self.step(|state| {
             let entry = state.cut_off(owner, now, tokens_expire_by);
-            state.delete_personal_data(owner);
+            state.delete_personal_data(owner, event);
             entry.cut_off()
         }))
+    }
+
+    fn subject_of_session<'a>(
+        &'a self,
+        issuer: &'a str,
+        session_id: &'a str,
+    ) -> Step<'a, Option<Arc<str>>> {
+        done(self.state().subject_of_session(issuer, session_id))
     }
 
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {
@@ -481,62 +468,6 @@ impl TokenStore for MemoryTokenStore {
 
     fn knows_device<'a>(&'a self, device: &'a [u8; 32], now: UnixTime) -> Step<'a, bool> {
         done(self.state().devices.get(device).is_some_and(|device| device.keep_until >= now))
-    }
-}
-
-impl Outbox for MemoryTokenStore {
-    fn outbox(&self, limit: usize) -> Step<'_, Vec<OutboxEntry>> {
-        let state = self.state();
-        done(
-            state
-                .outbox
-                .iter()
-                .take(limit)
-                .map(|(id, denial)| OutboxEntry::new(*id, denial.clone()))
-                .collect(),
-        )
-    }
-
-    fn denials<'a>(
-        &'a self,
-        after: Option<&'a Revocable>,
-        limit: usize,
-    ) -> Step<'a, Vec<RevocationEntry>> {
-        let now = self.now();
-        done(self.state().denials.list(after, limit, now))
-    }
-
-    fn outbox_done<'a>(&'a self, ids: &'a [i64], acknowledged: &'a Acknowledged) -> Step<'a, bool> {
-        done(self.state().outbox_done(ids, acknowledged))
-    }
-
-    fn acknowledged<'a>(&'a self, fleet: &'a str) -> Step<'a, Option<Acknowledged>> {
-        done(self.state().fleets.get(fleet).cloned())
-    }
-
-    fn begin_generation<'a>(&'a self, new: &'a Acknowledged) -> Step<'a, ()> {
-        self.state().fleets.insert(new.fleet.clone(), new.clone());
-        done(())
-    }
-
-    fn change_server<'a>(&'a self, kept: &'a Acknowledged, server: &'a str) -> Step<'a, bool> {
-        done(self.state().change_server(kept, server))
-    }
-
-    fn new_entries(&self) -> BoxFuture<'_, Vec<OutboxEntry>> {
-        Box::pin(self.new_entries.take())
-    }
-}
-
-impl RevocationStore for MemoryTokenStore {
-    fn look_up<'a>(&'a self, lookup: &'a Lookup) -> BoxFuture<'a, Result<Verdict, StoreError>> {
-        let start = self.state().denials.denied_from(lookup);
-        done(Verdict::starting_at(start, self.now()))
-    }
-
-    fn revoke<'a>(&'a self, entry: &'a RevocationEntry) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.step(|state| state.deny(entry.clone()));
-        done(())
     }
 }
 

@@ -46,6 +46,7 @@ pub use self::records::{
     RefreshRotation, RefreshUse, RotatedPrivateToken, Session, TokenUse,
 };
 pub use self::session_list::{SessionPage, SessionQuery, SessionSortBy};
+use crate::audit::AuditEvent;
 pub use crate::lost_scopes::LostScopes;
 use tower_bearer::{
     BoxFuture, UnixTime,
@@ -197,6 +198,9 @@ pub trait TokenStore: Outbox {
     /// owner's [`device_account`]. A store that keeps audit events deletes those of the owner too. Revocation entries
     /// stay, because they are needed until the owner's tokens have expired: the entry of the owner has the subject.
     ///
+    /// `event` is the audit event that the account was deleted. A store that is an audit sink keeps it in the step that
+    /// deletes, unless it has such an event of the owner already. Other stores ignore it.
+    ///
     /// The deletion can take long, so a store may revoke in an earlier step. The step that deletes revokes again if a
     /// token was issued in between, because that token loses its row. If only the deletion fails, the error must not
     /// state that nothing was written.
@@ -207,7 +211,16 @@ pub trait TokenStore: Outbox {
         owner: &'a Owner,
         now: UnixTime,
         tokens_expire_by: UnixTime,
+        event: Option<&'a AuditEvent>,
     ) -> Step<'a, UnixTime>;
+
+    /// The subject of the tokens with this session id, for the audit log: of refresh tokens and of private tokens, also
+    /// of those that have ended. `None` if the store has no row of such a token.
+    fn subject_of_session<'a>(
+        &'a self,
+        issuer: &'a str,
+        session_id: &'a str,
+    ) -> Step<'a, Option<Arc<str>>>;
 
     /// Writes several revocation entries in one step, each like
     /// [`RevocationStore::revoke`](tower_bearer::revocation::RevocationStore::revoke). The rows that they concern end.

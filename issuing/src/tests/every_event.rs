@@ -12,7 +12,7 @@ use super::{DAY, ISSUER, NOW, secs};
 use crate::{
     Account, AccountStore, Accounts, AccountsError, ClientInfo, Credentials, ListQuery,
     ManagedAccounts, NewAccount, PasswordChange, SessionQuery, TokenIssuer, TokenPair,
-    audit::{AuditEvent, AuditKind, AuditLog, AuditQuery, QUEUE},
+    audit::{AuditEvent, AuditKind, AuditLog, AuditQuery, AuditSink, QUEUE},
     scopes::ScopeSet,
     store::MemoryTokenStore,
 };
@@ -194,6 +194,10 @@ async fn cause(kind: AuditKind, bench: &Bench) {
             let query = ListQuery::new();
             issuer.list_for_operator(&access, client, subject, &query).await.unwrap();
         }
+        AuditKind::OperatorRejected => {
+            let (_, access) = bench.log_in().await;
+            issuer.record_rejected_operator(&access, client, Some(9));
+        }
         AuditKind::KeyAdded | AuditKind::KeyRetired => {
             issuer.rotate_key(SigningKey::generate(Algorithm::ES256).unwrap());
         }
@@ -280,6 +284,53 @@ async fn a_deleted_account_leaves_one_event_without_an_address() {
     let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [AuditKind::AccountDeleted]);
     assert_eq!((events[0].address, events[0].actor.as_deref()), (None, Some("an operator")));
+}
+
+/// A sink that is always away.
+struct Away;
+
+impl AuditSink for Away {
+    fn record<'a>(&'a self, _: &'a [AuditEvent]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Err(StoreError::timed_out()) })
+    }
+}
+
+#[tokio::test]
+async fn the_event_of_a_deletion_is_stored_in_the_same_step() {
+    let clock = ManualClock::at(NOW);
+    let store = MemoryTokenStore::new().with_clock(clock.clone());
+    let client = ClientInfo::new().with_address(ADDRESS);
+    let build = |with_sink: bool| {
+        let key = SigningKey::generate(Algorithm::ES256).unwrap();
+        let issuer = TokenIssuer::builder(ISSUER, "api", key, store.clone(), Plain(store.clone()))
+            .with_managed_accounts(store.clone())
+            .with_clock(clock.clone());
+        let issuer = if with_sink { issuer.with_audit(Away) } else { issuer };
+        issuer.build().unwrap().for_client(&client).by_operator("an operator")
+    };
+    let events = async || {
+        let page = AuditLog::list(&store, &AuditQuery::new(ISSUER)).await.unwrap();
+        page.records.into_iter().map(|record| record.event).collect::<Vec<_>>()
+    };
+    let (issuer, silent) = (build(true), build(false));
+    for (email, is_managed) in [(EMAIL, true), ("bob@example.org", false)] {
+        let subject = issuer.add_account(&NewAccount::new(email, PASSWORD)).await.unwrap().subject;
+        match is_managed {
+            true => issuer.delete_account(&subject).await.unwrap(),
+            false => issuer.delete_personal_data(&subject).await.unwrap(),
+        }
+        let event = &events().await[0];
+        assert_eq!((event.kind, event.at), (AuditKind::AccountDeleted, NOW));
+        assert_eq!((&event.subject, event.address), (&Some(subject), None));
+        assert_eq!(event.actor.as_deref(), Some("an operator"));
+        assert_eq!(event.keep_until, NOW + 180 * DAY);
+    }
+    // Without a sink nothing is kept.
+    let carol = NewAccount::new("carol@example.org", PASSWORD);
+    let subject = silent.add_account(&carol).await.unwrap().subject;
+    silent.delete_account(&subject).await.unwrap();
+    silent.delete_personal_data("dan").await.unwrap();
+    assert_eq!(events().await.len(), 2);
 }
 
 #[tokio::test]

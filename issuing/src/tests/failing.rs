@@ -12,6 +12,7 @@ use super::{DAY, Everybody, ISSUER, NOW, log_in, refusal};
 use crate::{
     ClientInfo, Credentials, LoginError, PrivateTokenError, RefreshError, RevokeAllError,
     TokenIssuer,
+    audit::AuditEvent,
     store::{
         Called, Caller, Insertion, ListQuery, MemoryTokenStore, NewPrivateToken, NewSession, Owner,
         PrivateRotation, PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse,
@@ -110,7 +111,8 @@ mute! {
     revoke_private_of_any(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<(Arc<str>, RevocationEntry)>>;
     list_sessions(caller: &'a Caller, query: &'a SessionQuery, now: UnixTime) -> Called<Option<SessionPage>>;
     revoke_session(caller: &'a Caller, id: i64, now: UnixTime, by: UnixTime) -> Called<Option<RevocationEntry>>;
-    delete_personal_data(owner: &'a Owner, now: UnixTime, by: UnixTime) -> UnixTime;
+    delete_personal_data(owner: &'a Owner, now: UnixTime, by: UnixTime, event: Option<&'a AuditEvent>) -> UnixTime;
+    subject_of_session(issuer: &'a str, session_id: &'a str) -> Option<Arc<str>>;
     revoke_owner(owner: &'a Owner, now: UnixTime, tokens_expire_by: UnixTime) -> UnixTime;
     deny(denials: &'a [RevocationEntry]) -> ();
     shared_key(name: &'a str, candidate: &'a [u8; 32]) -> [u8; 32];

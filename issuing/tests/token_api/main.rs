@@ -12,6 +12,7 @@ mod limits_of_subjects;
 mod login;
 mod metadata;
 mod methods;
+mod operator_audit;
 mod operators;
 mod password_api;
 mod private_token_api;

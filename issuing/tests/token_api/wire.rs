@@ -15,6 +15,7 @@ use tower_bearer::{
 };
 use tower_bearer_issuing::{
     ListQuery, PrivateToken, PrivateTokenPage, SessionPage, SessionQuery, TokenStore,
+    audit::AuditEvent,
     store::{
         Called, Caller, Insertion, MemoryTokenStore, NewPrivateToken, NewSession, Owner,
         PrivateRotation, RefreshRotation, RefreshUse, RotatedPrivateToken, Step, TokenUse,
@@ -189,8 +190,17 @@ impl TokenStore for Wire {
         owner: &'a Owner,
         now: UnixTime,
         tokens_expire_by: UnixTime,
+        event: Option<&'a AuditEvent>,
     ) -> Step<'a, UnixTime> {
-        self.through(self.store.delete_personal_data(owner, now, tokens_expire_by))
+        self.through(self.store.delete_personal_data(owner, now, tokens_expire_by, event))
+    }
+
+    fn subject_of_session<'a>(
+        &'a self,
+        issuer: &'a str,
+        session_id: &'a str,
+    ) -> Step<'a, Option<Arc<str>>> {
+        self.through(self.store.subject_of_session(issuer, session_id))
     }
 
     fn deny<'a>(&'a self, denials: &'a [RevocationEntry]) -> Step<'a, ()> {

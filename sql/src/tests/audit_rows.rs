@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use super::{
+    super::statement::Sql,
     Directory, ISSUER, NOW, SqlStore,
     any_store::{DAY, Everybody},
     server::Postgres,
 };
-use tower_bearer::{Algorithm, claims::ManualClock, jws::SigningKey};
+use tower_bearer::{
+    Algorithm, BoxFuture, claims::ManualClock, jws::SigningKey, revocation::StoreError,
+};
 use tower_bearer_issuing::{
-    ClientInfo, Credentials, TokenIssuer,
-    audit::{AuditEvent, AuditKind, AuditLog, AuditQuery, AuditSink as _},
+    AccountStore as _, ClientInfo, Credentials, NewAccount, TokenIssuer,
+    audit::{AuditEvent, AuditKind, AuditLog, AuditQuery, AuditSink},
 };
 
 const WRONG: &str = "wr0ng~p4ssword";
@@ -98,6 +101,86 @@ async fn check(open: impl AsyncFn() -> SqlStore) {
     assert_eq!(count().await, 0);
 }
 
+/// Lets the database reject every row with this event.
+async fn reject(store: &SqlStore, event: AuditKind) {
+    let sql = store.database.sql_for(
+        "CREATE TRIGGER rejects BEFORE INSERT ON bearer_audit WHEN NEW.event = 'EVENT'
+         BEGIN SELECT RAISE(ABORT, 'no'); END",
+        "ALTER TABLE bearer_audit ADD CONSTRAINT rejects CHECK (event <> 'EVENT') NOT VALID",
+    );
+    let sql = Sql::Built(sql.replace("EVENT", event.as_str()));
+    let mut transaction = store.database.begin().await.unwrap();
+    transaction.execute(sql, vec![]).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+fn issuer_on(store: &SqlStore, sink: impl AuditSink) -> TokenIssuer {
+    let key = SigningKey::generate(Algorithm::ES256).unwrap();
+    TokenIssuer::builder(ISSUER, "api", key, store.clone(), Everybody)
+        .with_managed_accounts(store.clone())
+        .with_audit(sink)
+        .with_clock(ManualClock::at(NOW))
+        .build()
+        .unwrap()
+}
+
+async fn list(store: &SqlStore) -> Vec<AuditEvent> {
+    let query = AuditQuery::new(ISSUER).with_limit(1000);
+    let page = AuditLog::list(store, &query).await.unwrap();
+    page.records.into_iter().rev().map(|record| record.event).collect()
+}
+
+/// Far more than one batch is rejected. The events between and after them are stored, and those lost are counted.
+async fn rejected_rows_do_not_block_others(store: SqlStore) {
+    reject(&store, AuditKind::KeyRetired).await;
+    let issuer = issuer_on(&store, store.clone());
+    for _ in 0..120 {
+        issuer.rotate_key(SigningKey::generate(Algorithm::ES256).unwrap());
+    }
+    let credentials = Credentials::new("ada", "right");
+    issuer.log_in(&credentials, &ClientInfo::new()).await.unwrap();
+    issuer.flush_audit().await.unwrap();
+    issuer.flush_audit().await.unwrap();
+    let events = list(&store).await;
+    let count = |kind| events.iter().filter(|event| event.kind == kind).count();
+    assert_eq!((count(AuditKind::KeyAdded), count(AuditKind::LoginSucceeded)), (120, 1));
+    let lost = events.iter().filter(|event| event.kind == AuditKind::EventsLost);
+    assert_eq!(lost.map(|event| event.count).sum::<u64>(), 120);
+}
+
+/// A sink that is always away.
+struct Away;
+
+impl AuditSink for Away {
+    fn record<'a>(&'a self, _: &'a [AuditEvent]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Err(StoreError::timed_out())))
+    }
+}
+
+/// An account and the event that it was deleted: both or neither.
+async fn a_deletion_and_its_event_are_one_step(store: SqlStore) {
+    let issuer = issuer_on(&store, Away).by_operator("a command");
+    let add = async |email: &str| {
+        issuer.add_account(&NewAccount::new(email, "a hash")).await.unwrap().subject
+    };
+    let [ada, bob] = [add("ada@example.org").await, add("bob@example.org").await];
+    issuer.delete_account(&ada).await.unwrap();
+    issuer.delete_personal_data("somebody").await.unwrap();
+    let events = list(&store).await;
+    let subjects: Vec<_> = events.iter().map(|event| event.subject.as_deref().unwrap()).collect();
+    assert_eq!(subjects, [&*ada, "somebody"]);
+    for event in &events {
+        assert_eq!(event.kind, AuditKind::AccountDeleted);
+        assert_eq!(event.actor.as_deref(), Some("a command"));
+        assert_eq!((event.at, event.keep_until), (NOW, NOW + 180 * DAY));
+    }
+    reject(&store, AuditKind::AccountDeleted).await;
+    issuer.delete_account(&bob).await.unwrap_err();
+    issuer.delete_personal_data("another").await.unwrap_err();
+    assert!(store.find_by_subject(&bob).await.unwrap().is_some());
+    assert_eq!(list(&store).await.len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_events_without_secrets_until_their_time() {
     let directory = Directory::new();
@@ -110,4 +193,20 @@ async fn postgres_keeps_events_without_secrets_until_their_time() {
     let server = Postgres::start();
     let url = server.database("audit_rows").await;
     check(async || SqlStore::open(&url).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_stores_the_event_of_a_deletion_and_survives_bad_rows() {
+    let open = async || SqlStore::open("sqlite::memory:").await.unwrap();
+    rejected_rows_do_not_block_others(open().await).await;
+    a_deletion_and_its_event_are_one_step(open().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn postgres_stores_the_event_of_a_deletion_and_survives_bad_rows() {
+    let server = Postgres::start();
+    let open = async |name: &str| SqlStore::open(&server.database(name).await).await.unwrap();
+    rejected_rows_do_not_block_others(open("bad_rows").await).await;
+    a_deletion_and_its_event_are_one_step(open("deletion").await).await;
 }

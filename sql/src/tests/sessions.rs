@@ -205,7 +205,7 @@ async fn every_row_of_an_owner_is_deleted(store: SqlStore) {
     transaction.execute(Sql::Built(sql), vec![]).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(count(&store, "bearer_refresh_tokens").await, 2501);
-    store.delete_personal_data(&owner(), NOW, NOW + HOUR).await.unwrap();
+    store.delete_personal_data(&owner(), NOW, NOW + HOUR, None).await.unwrap();
     assert_eq!(count(&store, "bearer_refresh_tokens").await, 0);
 }
 
@@ -216,7 +216,7 @@ async fn a_person_is_revoked_before_the_rows_are_deleted(store: SqlStore) {
     transaction.execute("DROP TABLE bearer_known_devices", vec![]).await.unwrap();
     transaction.execute("DROP TABLE bearer_secrets", vec![]).await.unwrap();
     transaction.commit().await.unwrap();
-    let error = store.delete_personal_data(&owner(), NOW, NOW + HOUR).await.unwrap_err();
+    let error = store.delete_personal_data(&owner(), NOW, NOW + HOUR, None).await.unwrap_err();
     assert!(!error.is_nothing_written());
     assert_eq!(count(&store, "bearer_refresh_tokens").await, 1);
     let subject = Revocable::subject(ISSUER, &*owner().subject);

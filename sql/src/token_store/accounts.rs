@@ -88,10 +88,14 @@ async fn delete(
     entries: &[RevocationEntry],
 ) -> Result<AccountOutcome, StoreError> {
     let mut changed = Vec::with_capacity(entries.len());
-    let AccountUpdate { owner, now, tokens_expire_by, .. } = update;
+    let deletion = Deletion {
+        owner: &update.owner,
+        now: update.now,
+        tokens_expire_by: update.tokens_expire_by,
+        account: true,
+        event: update.deletion_event.as_ref(),
+    };
     for entry in entries {
-        let deletion =
-            Deletion { owner, now: *now, tokens_expire_by: *tokens_expire_by, account: true };
         changed.push(deletion.run(database, entry.clone()).await?);
     }
     Ok(AccountOutcome::Changed(changed))

@@ -1,9 +1,10 @@
 //! Stores and lists audit events.
 //!
-//! The events of a deleted account are deleted together with it. Other processes may still hold events about the
-//! account. So the event [`AuditKind::AccountDeleted`] deletes earlier events again, and later ones are not stored.
+//! The events of a deleted account are deleted together with it, in the step that stores [`AuditKind::AccountDeleted`].
+//! Other processes may still hold events about the account. They are not stored any more. Of events that an operator
+//! caused, the part without the subject stays.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, net::IpAddr, sync::Arc};
 
 use serde_json::{Map, Value as Json};
 
@@ -70,42 +71,93 @@ const NEWEST_OF_SUBJECT: &str = "
     SELECT id, at, event, subject, address, details, keep_until FROM bearer_audit
     WHERE issuer = $1 AND subject = $4 AND id < $2 ORDER BY id DESC LIMIT $3";
 
-/// Deletes up to [`BATCH`] events about an owner, except that the account was deleted. Returns how many it has deleted.
+/// Deletes the events about an owner, as [`delete_events`] does. If there is no event of the deletion yet, stores `event`.
+pub(super) async fn replace_events(
+    transaction: &mut Transaction,
+    owner: &Owner,
+    event: Option<&AuditEvent>,
+) -> Result<(), Failure> {
+    transaction.lock(vec![AUDIT_LOCK]).await?;
+    while !delete_events(transaction, owner).await? {}
+    match event {
+        Some(event) => record(transaction, std::slice::from_ref(event)).await,
+        None => Ok(()),
+    }
+}
+
+/// Deletes up to [`BATCH`] events about an owner, except that the account was deleted. What operators did stays, without
+/// the owner. Returns whether no event is left.
 pub(super) async fn delete_events(
     transaction: &mut Transaction,
     owner: &Owner,
-) -> Result<u64, Failure> {
+) -> Result<bool, Failure> {
     let values = vec![
         Value::id(&owner.issuer),
         Value::id(&owner.subject),
         Value::text(AuditKind::AccountDeleted.as_str()),
+        Value::text(WITH_ACTOR),
     ];
-    transaction.execute(DELETE, values).await
+    if transaction.execute(DELETE, values.clone()).await? >= BATCH {
+        return Ok(false);
+    }
+    let rows = transaction.fetch(BY_OPERATORS, values).await?;
+    for row in &rows {
+        let id = Value::int(row.int(0)?);
+        // An event of a newer version may have fields that this version does not know.
+        let record = read(&owner.issuer, row)?;
+        match record.and_then(|record| record.event.without_subject()) {
+            Some(event) => {
+                let details = Value::Text(Json::Object(details(&event)).to_string());
+                transaction.execute(FORGET_SUBJECT, vec![id, details]).await?
+            }
+            None => transaction.execute(DELETE_ONE, vec![id]).await?,
+        };
+    }
+    Ok(rows.len() < MAX_FORGOTTEN)
 }
+
+/// A pattern for `details` with an actor. Inside of a JSON text, each quotation mark has a backslash before it.
+const WITH_ACTOR: &str = "%\"actor\":%";
 
 /// A part of the events, so that an account with very many events does not exceed the timeout of a statement.
 const DELETE: &str = "
     DELETE FROM bearer_audit WHERE id IN (
-        SELECT id FROM bearer_audit WHERE issuer = $1 AND subject = $2 AND event <> $3 LIMIT 500)";
+        SELECT id FROM bearer_audit
+        WHERE issuer = $1 AND subject = $2 AND event <> $3 AND details NOT LIKE $4 LIMIT 500)";
+/// Each of these events needs its own statement, so one step changes fewer of them.
+const MAX_FORGOTTEN: usize = 100;
+const BY_OPERATORS: &str = "
+    SELECT id, at, event, subject, address, details, keep_until FROM bearer_audit
+    WHERE issuer = $1 AND subject = $2 AND event <> $3 AND details LIKE $4 LIMIT 100";
+const FORGET_SUBJECT: &str = "UPDATE bearer_audit SET subject = NULL, details = $2 WHERE id = $1";
+const DELETE_ONE: &str = "DELETE FROM bearer_audit WHERE id = $1";
 
 /// Stores events of one issuer.
 async fn record(transaction: &mut Transaction, events: &[AuditEvent]) -> Result<(), Failure> {
     let Some(AuditEvent { issuer, .. }) = events.first() else { return Ok(()) };
     let mut deleted = deleted_before(transaction, events).await?;
+    let mut deleted_now = HashSet::new();
     for event in events.iter().filter(|event| event.kind == AuditKind::AccountDeleted) {
-        if let Some(subject) = &event.subject {
+        let Some(subject) = &event.subject else { continue };
+        if deleted.insert(subject.as_bytes().to_vec()) {
             let owner = Owner::new(Arc::clone(issuer), Arc::clone(subject));
-            while delete_events(transaction, &owner).await? >= BATCH {}
-            deleted.insert(subject.as_bytes().to_vec());
+            while !delete_events(transaction, &owner).await? {}
+            deleted_now.insert(subject.as_bytes());
         }
     }
-    let is_kept = |event: &&AuditEvent| match &event.subject {
-        Some(subject) => {
-            event.kind == AuditKind::AccountDeleted || !deleted.contains(subject.as_bytes())
-        }
-        None => true,
-    };
-    let kept: Vec<&AuditEvent> = events.iter().filter(is_kept).collect();
+    let mut kept = Vec::with_capacity(events.len());
+    for event in events {
+        kept.extend(match &event.subject {
+            // A subject has one such event.
+            Some(subject) if event.kind == AuditKind::AccountDeleted => {
+                deleted_now.remove(subject.as_bytes()).then_some(Cow::Borrowed(event))
+            }
+            Some(subject) if deleted.contains(subject.as_bytes()) => {
+                event.without_subject().map(Cow::Owned)
+            }
+            _ => Some(Cow::Borrowed(event)),
+        });
+    }
     for some in kept.chunks(500) {
         let values = some.iter().flat_map(|event| values(event)).collect();
         transaction.execute(Sql::Built(insert_sql(some.len())), values).await?;

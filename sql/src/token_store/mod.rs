@@ -20,10 +20,13 @@ use super::{
     statement::{Failure, Value},
 };
 use tower_bearer::{UnixTime, revocation::RevocationEntry};
-use tower_bearer_issuing::store::{
-    Called, Caller, Insertion, ListQuery, NewPrivateToken, NewSession, Owner, PrivateRotation,
-    PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken, SessionPage,
-    SessionQuery, Step, TokenStore, TokenUse,
+use tower_bearer_issuing::{
+    audit::AuditEvent,
+    store::{
+        Called, Caller, Insertion, ListQuery, NewPrivateToken, NewSession, Owner, PrivateRotation,
+        PrivateToken, PrivateTokenPage, RefreshRotation, RefreshUse, RotatedPrivateToken,
+        SessionPage, SessionQuery, Step, TokenStore, TokenUse,
+    },
 };
 
 impl TokenStore for SqlStore {
@@ -159,6 +162,7 @@ impl TokenStore for SqlStore {
         owner: &'a Owner,
         now: UnixTime,
         tokens_expire_by: UnixTime,
+        event: Option<&'a AuditEvent>,
     ) -> Step<'a, UnixTime> {
         Box::pin(async move {
             // The revocation waits neither for other writes nor for the end of a long deletion.
@@ -167,8 +171,18 @@ impl TokenStore for SqlStore {
                     cut_offs::revoke_owner(&mut transaction, owner, now, tokens_expire_by).await?;
                 Ok((transaction, entry))
             });
-            let deletion = Deletion { owner, now, tokens_expire_by, account: false };
+            let deletion = Deletion { owner, now, tokens_expire_by, account: false, event };
             Ok(deletion.run(&self.database, revoked.await?).await?.cut_off())
+        })
+    }
+
+    fn subject_of_session<'a>(
+        &'a self,
+        issuer: &'a str,
+        session_id: &'a str,
+    ) -> Step<'a, Option<Arc<str>>> {
+        Box::pin(async move {
+            Ok(sessions::subject_of_session(&self.database, issuer, session_id).await?)
         })
     }
 

@@ -1,7 +1,7 @@
 //! Deletes what the database knows of an owner.
 
 use super::{
-    audit::delete_events,
+    audit::{delete_events, replace_events},
     cut_offs::{lock_of_owner, revoke_later_tokens},
 };
 use crate::{
@@ -12,7 +12,10 @@ use tower_bearer::{
     UnixTime,
     revocation::{RevocationEntry, StoreError},
 };
-use tower_bearer_issuing::store::{DEVICE_KEY, Owner, device_account};
+use tower_bearer_issuing::{
+    audit::AuditEvent,
+    store::{DEVICE_KEY, Owner, device_account},
+};
 
 /// How many rows one statement deletes. An owner can have so many rows that one statement for all would run into its
 /// timeout.
@@ -20,7 +23,7 @@ pub(super) const BATCH: u64 = 500;
 
 /// The deletion of every row about an owner: sessions with their user agents, refresh tokens, private tokens, audit
 /// events and known devices. Revocation entries stay. They are needed until the owner's tokens have expired. The audit
-/// event that the account was deleted stays too.
+/// event that the account was deleted stays too. If there is none yet, the last step stores `event`.
 ///
 /// An owner can have very many rows, so the deletion has several steps, and other steps come in between. None of them
 /// uses a connection for revocations.
@@ -30,6 +33,7 @@ pub(super) struct Deletion<'a> {
     pub(super) tokens_expire_by: UnixTime,
     /// Whether the last step also deletes the account of the subject.
     pub(super) account: bool,
+    pub(super) event: Option<&'a AuditEvent>,
 }
 
 impl Deletion<'_> {
@@ -64,7 +68,7 @@ impl Deletion<'_> {
         transaction: &mut Transaction,
         revoked: RevocationEntry,
     ) -> Result<(RevocationEntry, bool), Failure> {
-        let Self { owner, now, tokens_expire_by, account } = self;
+        let Self { owner, now, tokens_expire_by, account, event } = self;
         // The length of a revocation depends on rows that are deleted here.
         let revoked =
             revoke_later_tokens(transaction, owner, revoked, *now, *tokens_expire_by).await?;
@@ -74,12 +78,17 @@ impl Deletion<'_> {
                 return Ok((revoked, false));
             }
         }
-        let is_done = delete_events(transaction, owner).await? < BATCH
-            && delete_devices(transaction, owner).await? < BATCH;
-        if is_done && *account {
+        if delete_devices(transaction, owner).await? >= BATCH
+            || !delete_events(transaction, owner).await?
+        {
+            return Ok((revoked, false));
+        }
+        if *account {
             transaction.execute(DELETE_ACCOUNT, vec![Value::text(&owner.subject)]).await?;
         }
-        Ok((revoked, is_done))
+        // Other processes cannot write events from here until the commit, so this comes last.
+        replace_events(transaction, owner, *event).await?;
+        Ok((revoked, true))
     }
 }
 

@@ -201,3 +201,23 @@ const INSERT: &str = "
     INSERT INTO bearer_refresh_tokens
         (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at, access_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// Returns the subject of the tokens of a session.
+pub(super) async fn subject_of_session(
+    database: &Database,
+    issuer: &str,
+    session_id: &str,
+) -> Result<Option<Arc<str>>, Failure> {
+    for sql in SUBJECT_OF_SESSION {
+        let rows = database.read(sql, &[Value::id(issuer), Value::id(session_id)]).await?;
+        if let Some(row) = rows.first() {
+            return row.id(0).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+const SUBJECT_OF_SESSION: [&str; 2] = [
+    "SELECT subject FROM bearer_refresh_tokens WHERE issuer = $1 AND session_id = $2 LIMIT 1",
+    "SELECT subject FROM bearer_private_tokens WHERE issuer = $1 AND session_id = $2 LIMIT 1",
+];

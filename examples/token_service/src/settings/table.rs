@@ -73,7 +73,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "KEY_FILE",
         "token_service.pem",
         "the signing key of an earlier version; it is copied into `KEY_DIR` if the database knows \
-         no key yet",
+         no key yet; if `KEY_DIR` has another key then, the start fails",
     ),
     setting(
         "KEY_PUBLICATION",

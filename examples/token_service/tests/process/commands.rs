@@ -202,6 +202,80 @@ fn a_replica_without_a_key_that_signs_is_not_ready() {
     assert_eq!(parts["parts"]["database"]["status"], "ok", "{parts}");
 }
 
+/// An access token of an operator.
+fn operator(directory: &Directory, service: &Service) -> String {
+    let add = "token_service account add bob@example.org --scope tokens:admin <<<'first one'";
+    succeed(directory, add);
+    log_in(service, "first one").1
+}
+
+#[test]
+fn commands_and_the_first_key_are_in_the_audit_log_once() {
+    let directory = Directory::new("audited");
+    let service = Service::start(&directory, &SETTINGS);
+    let access = operator(&directory, &service);
+    let list = succeed(&directory, "token_service keys list");
+    let first = list.split('\t').next().unwrap();
+    succeed(&directory, "token_service keys add");
+    let list = succeed(&directory, "token_service keys list");
+    let announced = list.lines().find(|line| line.contains("\tannounced\t")).unwrap();
+    let announced = announced.split('\t').next().unwrap();
+    succeed(&directory, &format!("token_service keys retire {announced}"));
+    succeed(&directory, &format!("token_service keys retire {announced}"));
+    fail(&directory, &format!("token_service keys retire {first}"), 1);
+    drop(service);
+    let service = Service::start(&directory, &SETTINGS);
+    let answer = service.call("GET", "/api/v1/auth/admin/audit/", Some(&access), None).json();
+    let events = answer["results"].as_array().unwrap();
+    let found: Vec<_> = events
+        .iter()
+        .rev()
+        .map(|event| ["kind", "key", "actor"].map(|name| event[name].as_str().unwrap_or_default()))
+        .filter(|[kind, ..]| !kind.starts_with("login"))
+        .collect();
+    let (accounts, keys) = ("token_service account", "token_service keys");
+    let expected = [
+        ["key_added", first, ""],
+        ["account_added", "", accounts],
+        ["key_added", announced, keys],
+        ["key_retired", announced, keys],
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_operator_cannot_revoke_the_key_that_signs() {
+    let directory = Directory::new("signing-key");
+    let service = Service::start(&directory, &SETTINGS);
+    let access = operator(&directory, &service);
+    let list = succeed(&directory, "token_service keys list");
+    let body = json!({"key": list.split('\t').next().unwrap()});
+    let answer = service.call("POST", "/api/v1/auth/admin/revoke/", Some(&access), Some(body));
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    assert!(answer.body.contains("token_service keys retire --compromised"), "{}", answer.body);
+    let (status, access) = log_in(&service, "first one");
+    assert_eq!((status, service.me(&access)), (200, 200));
+}
+
+#[test]
+fn another_key_in_the_key_file_ends_the_first_start_with_code_3() {
+    let directory = Directory::new("other-key");
+    drop(Service::start(&directory, &SETTINGS));
+    let files = key_files(&directory);
+    fs::copy(&files[0], directory.0.join("earlier.pem")).unwrap();
+    // Another database and directory, which nobody has used.
+    let other = "DATABASE_URL=sqlite:other.db KEY_DIR=other_keys token_service keys add";
+    succeed(&directory, other);
+    let serve = "DATABASE_URL=sqlite:new.db KEY_DIR=other_keys KEY_FILE=earlier.pem token_service";
+    let said = fail(&directory, serve, 3);
+    assert!(said.contains("earlier.pem") && said.contains("other_keys"), "{said}");
+    let list = succeed(
+        &directory,
+        "DATABASE_URL=sqlite:new.db KEY_DIR=other_keys token_service keys list",
+    );
+    assert!(list.contains("\tunknown\t") && list.lines().count() == 1, "{list}");
+}
+
 #[test]
 fn migrate_creates_the_tables_once() {
     let directory = Directory::new("migrate");

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{Bench, ISSUER, NOW, answered, side_by_side};
 use crate::{
     audit::{AuditEvent, AuditKind, AuditLog, AuditPage, AuditQuery, AuditSink},
-    store::TokenStore,
+    store::{Owner, TokenStore},
 };
 
 /// Stands for the trait bounds of a store that is also an audit log.
@@ -155,4 +155,49 @@ pub(super) async fn many_processes_record_at_once<S: Log>(bench: Bench<S>) {
     })
     .await;
     assert_eq!(bench.events("ada").await.len(), 16 * 30);
+}
+
+pub(super) async fn the_event_of_a_deletion_is_kept_in_the_same_step<S: Log>(bench: Bench<S>) {
+    bench.record(&[about("ada", AuditKind::LoginSucceeded)]).await;
+    let mut deleted = about("ada", AuditKind::AccountDeleted);
+    deleted.actor = Some("an operator".into());
+    let delete = async |event: Option<&AuditEvent>| {
+        let done = bench.store.delete_personal_data(&super::ada(), NOW, NOW, event).await;
+        answered(done);
+    };
+    delete(Some(&deleted)).await;
+    assert_eq!(bench.events("ada").await, std::slice::from_ref(&deleted));
+    // The issuer also gives it to its sink. A second deletion changes nothing.
+    bench.record(&[deleted.clone(), deleted.clone()]).await;
+    delete(Some(&about("ada", AuditKind::AccountDeleted))).await;
+    delete(None).await;
+    assert_eq!(bench.events("ada").await, [deleted]);
+    delete(None).await;
+    let unknown = Owner::new(ISSUER, "nobody");
+    answered(bench.store.delete_personal_data(&unknown, NOW, NOW, None).await);
+    assert_eq!(bench.audit_page(&AuditQuery::new(ISSUER)).await.records.len(), 1);
+}
+
+pub(super) async fn the_acts_of_operators_stay_without_a_deleted_subject<S: Log>(bench: Bench<S>) {
+    let mut by_operator = about("ada", AuditKind::OperatorRead);
+    by_operator.actor = Some("root".into());
+    by_operator.address = Some(IpAddr::from([192, 0, 2, 1]));
+    by_operator.session_id = Some("a session".into());
+    by_operator.token_id = Some("a token".into());
+    by_operator.private_token_id = Some(7);
+    by_operator.new_private_token_id = Some(8);
+    let deleted = about("ada", AuditKind::AccountDeleted);
+    let by_ada = about("ada", AuditKind::Refreshed);
+    let before: Vec<AuditEvent> = (0..250).map(|_| by_operator.clone()).collect();
+    bench.record(&before).await;
+    bench.record(&[by_operator.clone(), by_ada.clone(), deleted.clone()]).await;
+    bench.record(&[by_ada, by_operator.clone()]).await;
+    assert_eq!(bench.events("ada").await, std::slice::from_ref(&deleted));
+    let mut left = AuditEvent::new(AuditKind::OperatorRead, ISSUER, NOW);
+    (left.actor, left.address) = (by_operator.actor, by_operator.address);
+    let page = bench.audit_page(&AuditQuery::new(ISSUER).with_limit(1000)).await;
+    let mut found = page.records.into_iter().map(|record| record.event);
+    assert_eq!(found.next(), Some(left.clone()));
+    assert_eq!(found.next(), Some(deleted));
+    assert!(found.clone().count() == 251 && found.all(|event| event == left));
 }

@@ -121,6 +121,22 @@ pub(super) async fn a_use_prolongs_a_key_and_never_shortens_it<S: TokenStore + K
     assert_eq!(bench.change_key(sign("a", NOW + HOUR)).await, KeyOutcome::Ended);
 }
 
+pub(super) async fn of_many_equal_changes_at_once_one_is_made<S: TokenStore + KeyStore>(
+    bench: Bench<S>,
+) {
+    for change in [first("a"), add("b", NOW - HOUR), retire("a", NOW)] {
+        let outcomes = side_by_side(&bench.store, |store, _| {
+            let change = change.clone();
+            async move { store.change_keys(ISSUER, &change).await }
+        });
+        let outcomes = outcomes.await;
+        let done = outcomes.iter().filter(|outcome| matches!(outcome, KeyOutcome::Done(_)));
+        assert_eq!(done.count(), 1, "{outcomes:?}");
+        let same = outcomes.iter().filter(|outcome| matches!(outcome, KeyOutcome::Unchanged(_)));
+        assert_eq!(same.count(), 15, "{outcomes:?}");
+    }
+}
+
 pub(super) async fn of_two_signers_only_one_is_retired<S: TokenStore + KeyStore>(bench: Bench<S>) {
     bench.change_key(first("a")).await;
     bench.change_key(add("b", NOW - HOUR)).await;
@@ -158,7 +174,8 @@ pub(super) async fn a_compromised_key_is_revoked_in_the_same_step<S: TokenStore 
     let kept: Vec<_> = outbox.iter().map(|entry| entry.revocation.obsolete_after()).collect();
     assert_eq!(kept, [NOW + 9 * HOUR + KEEP_AFTER_EXPIRY], "as long as its tokens");
     // A repetition changes nothing.
-    assert!(matches!(bench.change_key(change).await, KeyOutcome::Done(key) if key.is_compromised));
+    let again = bench.change_key(change).await;
+    assert!(matches!(again, KeyOutcome::Unchanged(key) if key.is_compromised));
     assert_eq!(answered(bench.store.keys(ISSUER).await).len(), 2);
     assert_eq!(bench.change_key(sign("a", NOW + 99 * HOUR)).await, KeyOutcome::Ended);
 }

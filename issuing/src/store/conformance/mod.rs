@@ -68,6 +68,7 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             of_many_uses_at_once_within_the_grace_all_get_one_successor,
             a_repeat_after_the_grace_or_after_the_successor_was_used_ends_the_session,
             sessions_do_not_touch_each_other,
+            the_subject_of_a_session_is_found_also_after_its_end,
         }
         private_token_steps {
             what_is_created_is_listed_as_it_was_given,
@@ -158,6 +159,7 @@ pub async fn check_keys<S: TokenStore + KeyStore>(make: impl AsyncFn(ManualClock
             of_many_first_keys_at_once_one_is_recorded,
             no_first_key_is_recorded_beside_tokens,
             a_use_prolongs_a_key_and_never_shortens_it,
+            of_many_equal_changes_at_once_one_is_made,
             of_two_signers_only_one_is_retired,
             a_compromised_key_is_revoked_in_the_same_step,
         }
@@ -178,6 +180,8 @@ pub async fn check_audit<S: TokenStore + AuditSink + AuditLog>(
             pages_of_events_add_up_and_new_events_do_not_shift_them,
             events_of_others_are_not_listed,
             the_events_of_a_deleted_account_are_deleted,
+            the_event_of_a_deletion_is_kept_in_the_same_step,
+            the_acts_of_operators_stay_without_a_deleted_subject,
             an_event_is_swept_after_its_time_and_no_other,
             many_processes_record_at_once,
         }

@@ -246,7 +246,7 @@ pub(super) async fn personal_data_is_deleted_and_everything_revoked<S: TokenStor
     long.expires_at = NOW + 3 * HOUR;
     bench.create_token(long).await;
 
-    let cut_off = bench.store.delete_personal_data(&ada(), NOW, NOW + HOUR).await;
+    let cut_off = bench.store.delete_personal_data(&ada(), NOW, NOW + HOUR, None).await;
     assert_eq!(answered(cut_off), NOW);
     assert!(bench.is_refused(subject("ada", NOW)).await);
     assert_eq!(bench.outbox().await, [subject("ada", NOW)]);
@@ -259,10 +259,10 @@ pub(super) async fn personal_data_is_deleted_and_everything_revoked<S: TokenStor
     assert_eq!(bench.listed(bob(), NOW).await.len(), 1);
 
     // Again, and for an owner of whom nothing is known.
-    let again = answered(bench.store.delete_personal_data(&ada(), NOW - secs(5), NOW).await);
+    let again = answered(bench.store.delete_personal_data(&ada(), NOW - secs(5), NOW, None).await);
     assert_eq!(again, NOW);
     let nobody = Owner::new(ISSUER, "nobody");
-    answered(bench.store.delete_personal_data(&nobody, NOW, NOW + HOUR).await);
+    answered(bench.store.delete_personal_data(&nobody, NOW, NOW + HOUR, None).await);
     let last = NOW + 3 * HOUR + KEEP_AFTER_EXPIRY;
     answered(bench.store.sweep(last, 100).await);
     assert!(bench.is_refused(subject("ada", NOW)).await, "kept for the longest of the tokens");

@@ -149,3 +149,24 @@ pub(super) async fn sessions_do_not_touch_each_other<S: TokenStore>(bench: Bench
     bench.clock.advance(HOUR);
     assert!(bench.is_refused(session("s")).await, "kept as long as was asked");
 }
+
+pub(super) async fn the_subject_of_a_session_is_found_also_after_its_end<S: TokenStore>(
+    bench: Bench<S>,
+) {
+    bench.open(ada(), "s", "1").await;
+    bench.create(bob(), "p.1", "a").await;
+    let other = Owner::new("https://other.example", "carol");
+    bench.open(other, "of another issuer", "1").await;
+    let subject = async |session_id: &str| {
+        answered(bench.store.subject_of_session(super::ISSUER, session_id).await)
+    };
+    for _ in 0..2 {
+        assert_eq!(subject("s").await.as_deref(), Some("ada"));
+        assert_eq!(subject("session of p.1").await.as_deref(), Some("bob"));
+        for unknown in ["of another issuer", "", "S"] {
+            assert_eq!(subject(unknown).await, None, "{unknown}");
+        }
+        let ended = ["s", "session of p.1"].map(|id| super::entry(session(id), NOW + HOUR));
+        answered(bench.store.deny(&ended).await);
+    }
+}

@@ -111,7 +111,7 @@ impl State {
             Ok(Revoke::Scopes(lost)) => self.revoke_scopes(update, lost),
         };
         if update.change == AccountChange::Delete {
-            self.delete_personal_data(&update.owner);
+            self.delete_personal_data(&update.owner, update.deletion_event.as_ref());
         }
         AccountOutcome::Changed(entries)
     }

@@ -16,26 +16,39 @@ pub(super) struct AuditRows {
 }
 
 impl AuditRows {
-    /// Keeps an event. If it says that an account was deleted, earlier events about that account are deleted, and the
-    /// same holds if the account is already deleted.
-    fn insert(&mut self, event: &AuditEvent) {
+    /// Keeps an event. If it says that an account was deleted, earlier events about that account are deleted. If the
+    /// account is already deleted, only what an operator did is kept, without the subject.
+    pub(super) fn insert(&mut self, event: &AuditEvent) {
+        let mut kept = Some(event.clone());
         if let Some(subject) = &event.subject {
             let owner = Owner::new(Arc::clone(&event.issuer), Arc::clone(subject));
-            if event.kind == AuditKind::AccountDeleted {
-                self.delete_of(&owner);
-            } else if self.is_deleted(&owner) {
-                return;
+            match (event.kind, self.is_deleted(&owner)) {
+                (AuditKind::AccountDeleted, true) => kept = None,
+                (AuditKind::AccountDeleted, false) => self.delete_of(&owner),
+                (_, true) => kept = event.without_subject(),
+                (_, false) => {}
             }
         }
-        self.last_id += 1;
-        self.rows.insert(self.last_id, event.clone());
+        if let Some(event) = kept {
+            self.last_id += 1;
+            self.rows.insert(self.last_id, event);
+        }
     }
 
-    /// Deletes the events about an owner, except that the account was deleted.
+    /// Deletes the events about an owner, except that the account was deleted. What operators did stays, without the
+    /// owner.
     pub(super) fn delete_of(&mut self, owner: &Owner) {
         self.rows.retain(|_, event| {
-            event.kind == AuditKind::AccountDeleted
-                || !is_about(event, &owner.issuer, &owner.subject)
+            let is_kept = event.kind == AuditKind::AccountDeleted
+                || !is_about(event, &owner.issuer, &owner.subject);
+            let left = event.without_subject().filter(|_| !is_kept);
+            match left {
+                Some(left) => {
+                    *event = left;
+                    true
+                }
+                None => is_kept,
+            }
         });
     }
 

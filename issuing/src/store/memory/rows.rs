@@ -41,8 +41,12 @@ impl RefreshRows {
         self.0.get(&(Arc::clone(issuer), Arc::clone(id)))
     }
 
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &NewRefreshToken> {
+        self.0.values().map(|row| &row.token)
+    }
+
     pub(super) fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = &NewRefreshToken> {
-        self.0.values().map(|row| &row.token).filter(|token| token.owner == *owner)
+        self.tokens().filter(|token| token.owner == *owner)
     }
 
     pub(super) fn mark_used(
@@ -142,6 +146,10 @@ impl PrivateRows {
 
     pub(super) fn find(&self, owner: &Owner, id: i64, now: UnixTime) -> Option<&PrivateRow> {
         self.rows.get(&id).filter(|row| row.is_listed(owner, now))
+    }
+
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &NewPrivateToken> {
+        self.rows.values().map(|row| &row.token)
     }
 
     pub(super) fn owner_of(&self, id: i64) -> Option<Owner> {

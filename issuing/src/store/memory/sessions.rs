@@ -10,7 +10,10 @@ use super::{
     Caller, NewRefreshToken, NewSession, Owner, Revocable, RevocationEntry, Session, SessionPage,
     SessionQuery, SessionSortBy, State,
 };
-use crate::store::{DEVICE_KEY, device_account};
+use crate::{
+    audit::AuditEvent,
+    store::{DEVICE_KEY, device_account},
+};
 use tower_bearer::UnixTime;
 
 /// Issuer and `sid`.
@@ -132,11 +135,24 @@ impl State {
     }
 
     /// Deletes every row about an owner. Revocation entries stay. Revoke the owner's tokens in the same step, before.
-    pub(super) fn delete_personal_data(&mut self, owner: &Owner) {
+    /// The subject of the tokens of a session.
+    pub(super) fn subject_of_session(&self, issuer: &str, session_id: &str) -> Option<Arc<str>> {
+        let is_meant = |owner: &Owner, id: &str| *owner.issuer == *issuer && *id == *session_id;
+        let refresh = self.refresh.tokens().map(|token| (&token.owner, &*token.session_id));
+        let private = self.private.tokens().map(|token| (&token.owner, &*token.session_id));
+        let (owner, _) = refresh.chain(private).find(|(owner, id)| is_meant(owner, id))?;
+        Some(Arc::clone(&owner.subject))
+    }
+
+    /// Deletes everything about an owner, and keeps the event that says so.
+    pub(super) fn delete_personal_data(&mut self, owner: &Owner, event: Option<&AuditEvent>) {
         self.sessions.retain(|row| row.owner != *owner);
         self.refresh.delete_of(owner);
         self.private.delete_of(owner);
         self.audit.delete_of(owner);
+        if let Some(event) = event {
+            self.audit.insert(event);
+        }
         if let Some(key) = self.keys.get(DEVICE_KEY) {
             let account = device_account(key, owner);
             self.devices.retain(|_, device| device.account != account);

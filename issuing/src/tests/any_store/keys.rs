@@ -14,16 +14,20 @@ use super::{Everybody, ISSUER, NOW, refusal};
 use tower_bearer::{RejectionKind, claims::ManualClock};
 use tower_bearer_issuing::{
     ClientInfo, Credentials, DirectoryKeys, KeyDirectory, KeyDirectoryError, KeyState, TokenIssuer,
-    TokenStore, store::KeyStore,
+    TokenStore,
+    audit::{AuditKind, AuditLog, AuditQuery, AuditSink},
+    store::KeyStore,
 };
 
 const BOUND: Duration = Duration::from_secs(30);
 const REFRESH: Duration = Duration::from_secs(10);
 
+/// A store with everything that these tests use.
+pub(crate) trait Store: TokenStore + KeyStore + AuditSink + AuditLog + Clone {}
+impl<S: TokenStore + KeyStore + AuditSink + AuditLog + Clone> Store for S {}
+
 /// Runs every test. `open` opens the database of a number: each call with a number gives a store on the same data.
-pub(crate) async fn check<S: TokenStore + KeyStore + Clone>(
-    open: impl AsyncFn(usize, ManualClock) -> S,
-) {
+pub(crate) async fn check<S: Store>(open: impl AsyncFn(usize, ManualClock) -> S) {
     macro_rules! on_separate_databases {
         ($($test:ident)+) => {
             let mut number = 0;
@@ -56,7 +60,7 @@ struct Replica<S> {
     issuer: TokenIssuer,
 }
 
-impl<S: TokenStore + KeyStore + Clone, O: AsyncFn(ManualClock) -> S> Bench<O> {
+impl<S: Store, O: AsyncFn(ManualClock) -> S> Bench<O> {
     fn new(open: O) -> Self {
         Self { open, clock: ManualClock::at(NOW), directory: Folder::new() }
     }
@@ -74,6 +78,7 @@ impl<S: TokenStore + KeyStore + Clone, O: AsyncFn(ManualClock) -> S> Bench<O> {
         let keys = self.keys().open(store.clone()).await?;
         let issuer =
             TokenIssuer::builder(ISSUER, "api", keys.signing_keys(), store.clone(), Everybody)
+                .with_audit(store.clone())
                 .with_clock(self.clock.clone())
                 .with_revocation_bound(BOUND)
                 .build()
@@ -100,7 +105,7 @@ async fn key_of(issuer: &TokenIssuer, token: &str) -> String {
     user.key_id().unwrap().to_owned()
 }
 
-async fn replicas_that_start_at_once_agree_on_one_key<S: TokenStore + KeyStore + Clone>(
+async fn replicas_that_start_at_once_agree_on_one_key<S: Store>(
     bench: &Bench<impl AsyncFn(ManualClock) -> S>,
 ) {
     let starts = futures_util::future::join_all((0..8).map(|_| bench.start())).await;
@@ -119,10 +124,16 @@ async fn replicas_that_start_at_once_agree_on_one_key<S: TokenStore + KeyStore +
         "no other file is left"
     );
     assert_eq!(bench.keys().list(&starts[0].store).await.unwrap().len(), 1);
+    for replica in &starts {
+        replica.issuer.flush_audit().await.unwrap();
+    }
+    let page = AuditLog::list(&starts[0].store, &AuditQuery::new(ISSUER)).await.unwrap();
+    let kinds = page.records.iter().map(|record| record.event.kind);
+    assert_eq!(kinds.filter(|kind| *kind == AuditKind::KeyAdded).count(), 1);
 }
 
 /// Other tasks verify tokens all the time, while replicas refresh their keys in turns.
-async fn no_valid_token_is_rejected_while_keys_rotate<S: TokenStore + KeyStore + Clone>(
+async fn no_valid_token_is_rejected_while_keys_rotate<S: Store>(
     bench: &Bench<impl AsyncFn(ManualClock) -> S>,
 ) {
     let (one, other) = (bench.start().await, bench.start().await);
@@ -181,9 +192,7 @@ async fn no_valid_token_is_rejected_while_keys_rotate<S: TokenStore + KeyStore +
     assert!(jwks.contains(used.last().unwrap()), "the key that signs");
 }
 
-async fn no_token_of_a_compromised_key_is_accepted_after_the_bound<
-    S: TokenStore + KeyStore + Clone,
->(
+async fn no_token_of_a_compromised_key_is_accepted_after_the_bound<S: Store>(
     bench: &Bench<impl AsyncFn(ManualClock) -> S>,
 ) {
     let replica = bench.start().await;
@@ -225,7 +234,7 @@ async fn no_token_of_a_compromised_key_is_accepted_after_the_bound<
     assert_eq!(state_of(&replacement), Some(KeyState::Signs));
 }
 
-async fn a_replica_does_not_start_without_a_key_that_was_used<S: TokenStore + KeyStore + Clone>(
+async fn a_replica_does_not_start_without_a_key_that_was_used<S: Store>(
     bench: &Bench<impl AsyncFn(ManualClock) -> S>,
 ) {
     let replica = bench.start().await;
@@ -259,7 +268,7 @@ async fn a_replica_does_not_start_without_a_key_that_was_used<S: TokenStore + Ke
     assert_eq!(refusal(&bench.start().await.issuer, &token).await, None);
 }
 
-async fn no_first_key_is_created_for_a_database_with_tokens<S: TokenStore + KeyStore + Clone>(
+async fn no_first_key_is_created_for_a_database_with_tokens<S: Store>(
     bench: &Bench<impl AsyncFn(ManualClock) -> S>,
 ) {
     let key = tower_bearer::jws::SigningKey::generate(tower_bearer::Algorithm::ES256).unwrap();
@@ -284,7 +293,7 @@ async fn no_first_key_is_created_for_a_database_with_tokens<S: TokenStore + KeyS
     assert_eq!(key_of(&replica.issuer, &token).await, key.key_id());
 }
 
-async fn an_earlier_key_file_is_adopted_once<S: TokenStore + KeyStore + Clone>(
+async fn an_earlier_key_file_is_adopted_once<S: Store>(
     bench: &Bench<impl AsyncFn(ManualClock) -> S>,
 ) {
     let key = tower_bearer::jws::SigningKey::generate(tower_bearer::Algorithm::ES256).unwrap();
