@@ -120,7 +120,7 @@ impl DirectoryKeys {
     /// # use tower_bearer::health::HealthChecks;
     /// # use tower_bearer_issuing::DirectoryKeys;
     /// # fn checks(keys: DirectoryKeys) -> HealthChecks {
-    /// HealthChecks::new().add_task(&keys.task().clone()).add_part("keys", move || {
+    /// HealthChecks::new().add_task(keys.task()).add_part("keys", move || {
     ///     ready(if keys.can_sign() { Ok(()) } else { Err("no_signing_key") })
     /// })
     /// # }
