@@ -92,6 +92,7 @@ pub(super) struct Claims<'a> {
     pub(super) client_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) auth_time: Option<u64>,
+    /// Always `["pwd"]` (RFC 8176): a password is the only way to log in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) amr: Option<[&'static str; 1]>,
 }

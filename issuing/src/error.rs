@@ -68,8 +68,8 @@ pub enum LogOutError {
 #[non_exhaustive]
 pub enum PrivateTokenError {
     /// The Bearer token is not an access token of this issuer, or it has expired or was revoked, or its account is not
-    /// active: 401. The same for a private token that [may not](super::TokenIssuerBuilder::allow_private_token_management)
-    /// manage private tokens.
+    /// active: 401. The same for a private token that
+    /// [may not](super::TokenIssuerBuilder::allow_private_token_management) manage private tokens.
     #[error("the token is not a valid access token of this issuer")]
     NotAccess,
     /// The name is blank: 400.

@@ -55,7 +55,8 @@ pub(super) struct Introspection {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     #[serde(skip_serializing_if = "Option::is_none")]
     amr: Option<Value>,
-    /// The key that the token is bound to (RFC 7800).
+    /// The key that the token is bound to (RFC 7800). This issuer makes no such tokens, and its layers reject them. So
+    /// no active token has it now.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Value>,

@@ -34,22 +34,23 @@ API=http://{address}/api/v1
 JSON='Content-Type: application/json'
 LOGIN=$(curl -s $API/auth/login/ -H "$JSON" -d {login}); echo "$LOGIN"
 ACCESS=$(echo "$LOGIN" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+AUTH="Authorization: Bearer $ACCESS"
 # create a private token; `data` is the token, and no other answer shows it
-CREATED=$(curl -s $API/auth/private_tokens/ -H "Authorization: Bearer $ACCESS" -H "$JSON" -d {create}); echo "$CREATED"
+CREATED=$(curl -s $API/auth/private_tokens/ -H "$AUTH" -H "$JSON" -d {create}); echo "$CREATED"
 ID=$(echo "$CREATED" | sed 's/.*"id":\([0-9]*\).*/\1/')
 TOKEN=$(echo "$CREATED" | sed 's/.*"data":"\([^"]*\)".*/\1/')
 # list the private tokens
-curl -s "$API/auth/private_tokens/?ordering=-id" -H "Authorization: Bearer $ACCESS"; echo
+curl -s "$API/auth/private_tokens/?ordering=-id" -H "$AUTH"; echo
 # call the protected endpoint
 curl -s $API/me -H "Authorization: Bearer $TOKEN"; echo
 # rotate, with an overlap: both tokens are valid for a minute
-ROTATED=$(curl -s $API/auth/private_tokens/$ID/rotate/ -H "Authorization: Bearer $ACCESS" -H "$JSON" -d {rotate}); echo "$ROTATED"
+ROTATED=$(curl -s $API/auth/private_tokens/$ID/rotate/ -H "$AUTH" -H "$JSON" -d {rotate}); echo "$ROTATED"
 NEW_ID=$(echo "$ROTATED" | sed 's/.*"id":\([0-9]*\).*/\1/')
 NEW_TOKEN=$(echo "$ROTATED" | sed 's/.*"data":"\([^"]*\)".*/\1/')
 curl -s $API/me -H "Authorization: Bearer $TOKEN"; echo
 curl -s $API/me -H "Authorization: Bearer $NEW_TOKEN"; echo
 # revoke the new one: 204
-curl -si -X DELETE $API/auth/private_tokens/$NEW_ID/ -H "Authorization: Bearer $ACCESS"
+curl -si -X DELETE $API/auth/private_tokens/$NEW_ID/ -H "$AUTH"
 # the next request with it is rejected: the documented 401
 curl -si $API/me -H "Authorization: Bearer $NEW_TOKEN"; echo"#
         )

@@ -7,8 +7,6 @@ use form_urlencoded::{Serializer, parse};
 use http::request::Parts;
 use serde::Serialize;
 
-#[cfg(feature = "openapi")]
-use super::responses::{Coded, Detail};
 use super::{
     Client, TokenApi,
     date_time::DateTime,
@@ -17,10 +15,16 @@ use super::{
     public_url,
     responses::{ApiError, FieldErrors, Json},
 };
+#[cfg(feature = "openapi")]
+use super::{
+    openapi::TOO_MANY_CALLS,
+    responses::{Coded, Detail},
+};
 use crate::audit::{AuditQuery, AuditRecord};
 use tower_bearer::Authenticated;
 
-/// List audit events, the newest first. The caller needs the scope `tokens:admin`.
+/// List audit events, the newest first. The caller needs the scope `tokens:admin`. There are no numbered pages, because
+/// new events come in while a client reads: follow `next`.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get, path = "/admin/audit/", tag = "operators",
     params(
@@ -32,8 +36,12 @@ use tower_bearer::Authenticated;
         (status = 200, description = "A page of events", body = ListedEvents),
         (status = 400, description = "NUL or more than 1000 bytes in `subject`", body = FieldErrors),
         (status = 403, description = "The access token lacks the scope `tokens:admin`", body = Coded),
-        (status = 404, description = "`before` is not a number, or the service does not offer the audit log", body = Detail),
-        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+        (
+            status = 404,
+            description = "`before` is not a number, or the service does not offer the audit log",
+            body = Detail,
+        ),
+        (status = 429, description = TOO_MANY_CALLS, body = Detail),
     )
 ))]
 pub(super) async fn list_audit_events(

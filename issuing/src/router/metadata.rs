@@ -7,7 +7,9 @@
 //!    Discovery 1.0 section 4). It does not make the issuer an OpenID provider: there are no ID tokens.
 //! 3. **It names only what there is.** This issuer has no authorization endpoint and no grant of OAuth, because
 //!    `login/` and `refresh/` are not requests of OAuth. `response_types_supported` is required (RFC 8414 section 2),
-//!    and an absent `grant_types_supported` means two grants. So both are there, and are empty.
+//!    and an absent `grant_types_supported` means two grants that this issuer does not have. So both are there and are
+//!    empty, although RFC 8414 section 3.2 leaves out members without elements. The sections contradict each other for
+//!    an issuer without grants.
 
 use ::axum::{
     Router,

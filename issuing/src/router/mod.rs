@@ -58,6 +58,16 @@
 //! # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}
 //! ```
 //!
+//! # Details
+//!
+//! * Answers leave out `scopes` if a token has none. Read an absent member as an empty list.
+//! * A private token with the scope `private_tokens` gives its own scopes and an expiry up to its own: otherwise 400 on
+//!   `scopes` or `expiration_time`. It gets 403 if it rotates a token with a scope that it lacks.
+//! * `amr` is always `["pwd"]`, because there is no other way to log in.
+//! * `introspect/` shows `cnf`, but no active token has it: this issuer makes no tokens that are bound to a key, and its
+//!   layers reject them.
+//! * `admin/audit/` has no numbered pages, because new events would move them. Follow `next`, which has `before`.
+//!
 //! # Differences from Django REST framework
 //!
 //! The API keeps the texts and the order of checks of that framework. It differs on purpose in these points:
@@ -84,13 +94,13 @@ mod form;
 mod jwks;
 mod limits;
 mod list_request;
-mod login_response;
 mod metadata;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod private_token_calls;
 mod public_url;
 mod responses;
+mod session_bodies;
 mod session_calls;
 mod session_list_calls;
 mod standard_calls;

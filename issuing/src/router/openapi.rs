@@ -18,6 +18,14 @@ use super::{
     session_calls, session_list_calls, standard_calls,
 };
 
+/// Descriptions of responses that several calls have.
+pub(super) const TOO_MANY_CALLS: &str =
+    "Too many of the caller's calls at once. `Retry-After` says when to try again";
+pub(super) const TOO_MANY_NEW_TOKENS: &str =
+    "Too many new private tokens, or calls at once. `Retry-After` says when to try again";
+pub(super) const WRONG_FIELDS_OR_TOO_MANY: &str =
+    "Fields are missing or wrong, or the caller has too many private tokens";
+
 impl TokenApi {
     /// The OpenAPI document of this API. Its paths are relative to the place of the router. To add it to your own
     /// document under a prefix: `YourApi::openapi().nest("/api/v1/auth", TokenApi::openapi())`.

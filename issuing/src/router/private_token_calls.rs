@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "openapi")]
 use crate::router::{
     list_request::ListParameters,
+    openapi::{TOO_MANY_CALLS, TOO_MANY_NEW_TOKENS, WRONG_FIELDS_OR_TOO_MANY},
     responses::{Coded, Detail},
 };
 use crate::{
@@ -32,8 +33,8 @@ use tower_bearer::{Authenticated, UnixTime};
     request_body = NewPrivateToken,
     responses(
         (status = 201, description = "The token, shown only here", body = Created),
-        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = FieldErrors),
-        (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
+        (status = 400, description = WRONG_FIELDS_OR_TOO_MANY, body = FieldErrors),
+        (status = 429, description = TOO_MANY_NEW_TOKENS, body = Detail),
     )
 ))]
 pub(super) async fn create_private_token(
@@ -63,7 +64,7 @@ pub(super) async fn create_private_token(
         (status = 200, description = "A page of tokens", body = Listed),
         (status = 400, description = "NUL in `q`", body = FieldErrors),
         (status = 404, description = "No such page", body = Detail),
-        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+        (status = 429, description = TOO_MANY_CALLS, body = Detail),
     )
 ))]
 pub(super) async fn list_private_tokens(
@@ -84,10 +85,10 @@ pub(super) async fn list_private_tokens(
     request_body = Rotation,
     responses(
         (status = 201, description = "The new token, shown only here, under the same name", body = Created),
-        (status = 400, description = "Fields are missing or wrong, or the caller has too many private tokens", body = FieldErrors),
+        (status = 400, description = WRONG_FIELDS_OR_TOO_MANY, body = FieldErrors),
         (status = 403, description = "The caller is a private token that lacks a scope of this token", body = Coded),
         (status = 404, description = "The caller has no such token", body = Detail),
-        (status = 429, description = "Too many new private tokens, or calls at once. `Retry-After` says when to try again", body = Detail),
+        (status = 429, description = TOO_MANY_NEW_TOKENS, body = Detail),
     )
 ))]
 pub(super) async fn rotate_private_token(
@@ -113,7 +114,7 @@ pub(super) async fn rotate_private_token(
     responses(
         (status = 204, description = "Revoked"),
         (status = 404, description = "The caller has no such token, or it was revoked before", body = Detail),
-        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+        (status = 429, description = TOO_MANY_CALLS, body = Detail),
     )
 ))]
 pub(super) async fn revoke_private_token(
@@ -161,13 +162,17 @@ pub(super) struct NewPrivateToken {
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, min_length = 1, max_length = 255))]
     #[serde(default)]
     name: Field<String>,
-    /// Required, in the future, and at most the operator's maximum away. It cannot be changed later.
+    /// Required, in the future, and at most the operator's maximum away. It cannot be changed later. If a private token
+    /// makes the call, it is not later than the expiry of that token.
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = DateTime))]
     #[serde(default)]
     expiration_time: Field<DateTime>,
     /// Scopes that the account has now. Without this member: all of them, except `private_tokens`, `introspect` and
-    /// `tokens:admin`.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false, example = json!(["orders:read"])))]
+    /// `tokens:admin`. If a private token makes the call, only scopes of that token.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = Vec<String>, required = false, example = json!(["orders:read"]))
+    )]
     #[serde(default)]
     scopes: Field<Vec<String>>,
 }
@@ -205,6 +210,7 @@ fn checked_scopes(field: Field<Vec<String>>, errors: &mut FieldErrors) -> Option
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(super) struct Rotation {
+    /// Like that of a new token.
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = DateTime))]
     #[serde(default)]
     expiration_time: Field<DateTime>,
@@ -237,7 +243,7 @@ fn checked_expiry(
     Some(expires_at)
 }
 
-/// A new private token. `data` is the token itself. `scopes` is left out if there are none.
+/// A new private token. `data` is the token itself.
 // In the order of the API's documentation.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -247,6 +253,7 @@ pub(super) struct Created {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     expiration_time: DateTime,
     data: String,
+    /// Left out if the token has none.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<String>>,
@@ -264,7 +271,8 @@ impl From<CreatedPrivateToken> for Created {
     }
 }
 
-/// `None` if there is no scope. Then the member is left out, and the answer is that of earlier versions.
+/// `None` if there is no scope. Then the member is left out, because clients of earlier versions may compare all
+/// members. Their accounts have no scopes.
 fn texts(scopes: &ScopeSet) -> Option<Vec<String>> {
     (!scopes.is_empty()).then(|| scopes.iter().map(str::to_owned).collect())
 }
@@ -300,6 +308,7 @@ pub(super) struct ListedToken {
     created_at: DateTime,
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required = true, format = DateTime))]
     last_used_at: Option<DateTime>,
+    /// Left out if the token has none.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<String>>,

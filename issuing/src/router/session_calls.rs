@@ -7,19 +7,13 @@ use ::axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use serde::Deserialize;
-use zeroize::Zeroizing;
 
 #[cfg(feature = "openapi")]
-use crate::router::responses::{Coded, Detail};
-use crate::{
-    Credentials,
-    router::{
-        Client, TokenApi,
-        fields::Field,
-        login_response::{LoggedIn, Refreshed},
-        responses::{ApiError, FieldErrors, Json},
-    },
+use crate::router::responses::{Coded, Detail, FieldErrors};
+use crate::router::{
+    Client, TokenApi,
+    responses::{ApiError, Json},
+    session_bodies::{LoggedIn, LoginRequest, RefreshTokenRequest, Refreshed},
 };
 use tower_bearer::Authenticated;
 
@@ -54,7 +48,11 @@ pub(super) async fn login(
     responses(
         (status = 200, description = "A new access token and the next refresh token", body = Refreshed),
         (status = 400, description = "The field is missing or wrong", body = FieldErrors),
-        (status = 401, description = "Not a valid refresh token. A token that was used before ends its session", body = Coded),
+        (
+            status = 401,
+            description = "Not a valid refresh token. A token that was used before ends its session",
+            body = Coded,
+        ),
         (status = 429, description = "Too many refreshes of one session at once. See `Retry-After`", body = Detail),
         (status = 503, description = "Accounts, store or keys cannot be asked. See `Retry-After`", body = Coded),
     )
@@ -99,50 +97,4 @@ pub(super) async fn revoke_all(
 ) -> Result<StatusCode, ApiError> {
     api.issuer.for_client(&client).revoke_all(&caller).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// `username` is the e-mail address.
-#[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Login))]
-pub(super) struct LoginRequest {
-    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, example = "ada@example.org"))]
-    #[serde(default)]
-    username: Field<String>,
-    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true, format = Password))]
-    #[serde(default)]
-    password: Field<Zeroizing<String>>,
-    /// An alias of `username`. It counts only if there is no `username`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
-    #[serde(default)]
-    email: Field<String>,
-}
-
-impl LoginRequest {
-    fn into_credentials(self) -> Result<Credentials, FieldErrors> {
-        let mut errors = FieldErrors::default();
-        let (name, username) = if self.username.is_missing() && !self.email.is_missing() {
-            ("email", self.email)
-        } else {
-            ("username", self.username)
-        };
-        let username = username.required(name, &mut errors);
-        let password = self.password.required("password", &mut errors);
-        let (Some(username), Some(mut password)) = (username, password) else { return Err(errors) };
-        Ok(Credentials::new(username, std::mem::take(&mut *password)))
-    }
-}
-
-#[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RefreshToken))]
-pub(super) struct RefreshTokenRequest {
-    #[cfg_attr(feature = "openapi", schema(value_type = String, required = true))]
-    #[serde(default)]
-    refresh_token: Field<String>,
-}
-
-impl RefreshTokenRequest {
-    fn into_token(self) -> Result<String, FieldErrors> {
-        let mut errors = FieldErrors::default();
-        self.refresh_token.required("refresh_token", &mut errors).ok_or(errors)
-    }
 }

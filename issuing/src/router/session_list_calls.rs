@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 #[cfg(feature = "openapi")]
-use crate::router::responses::Detail;
+use crate::router::{openapi::TOO_MANY_CALLS, responses::Detail};
 use crate::{
     Session, SessionQuery,
     router::{
@@ -24,14 +24,18 @@ use tower_bearer::Authenticated;
 #[cfg_attr(feature = "openapi", utoipa::path(
     get, path = "/sessions/", tag = "sessions",
     params(
-        ("ordering" = Option<String>, Query, description = "`id`, `created_at`, `last_used_at` or `expires_at`, with `-` in front for descending order. Several are separated by commas. Unknown fields are ignored."),
+        (
+            "ordering" = Option<String>, Query,
+            description = "`id`, `created_at`, `last_used_at` or `expires_at`, with `-` in front for descending \
+                order. Several are separated by commas. Unknown fields are ignored.",
+        ),
         ("page" = Option<String>, Query, description = "A number from 1 up, or `last`."),
         ("page_size" = Option<u32>, Query, description = "Up to 100; the default is 20. Bad values are ignored."),
     ),
     responses(
         (status = 200, description = "A page of sessions", body = ListedSessions),
         (status = 404, description = "No such page", body = Detail),
-        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+        (status = 429, description = TOO_MANY_CALLS, body = Detail),
     )
 ))]
 pub(super) async fn list_sessions(
@@ -53,7 +57,7 @@ pub(super) async fn list_sessions(
     responses(
         (status = 204, description = "Revoked"),
         (status = 404, description = "The caller has no such session, or it has ended", body = Detail),
-        (status = 429, description = "Too many of the caller's calls at once. `Retry-After` says when to try again", body = Detail),
+        (status = 429, description = TOO_MANY_CALLS, body = Detail),
     )
 ))]
 pub(super) async fn revoke_session(

@@ -22,8 +22,16 @@ use crate::introspection::Introspection;
     responses(
         (status = 200, description = "The token is not valid any more"),
         (status = 400, description = "No `token`, or a repeated parameter", body = OAuthError),
-        (status = 429, description = "Too many strings that are not valid tokens. `Retry-After` says when to try again", body = Detail),
-        (status = 503, description = "The store cannot be asked, and the token may be valid. See `Retry-After`", body = Coded),
+        (
+            status = 429,
+            description = "Too many strings that are not valid tokens. `Retry-After` says when to try again",
+            body = Detail,
+        ),
+        (
+            status = 503,
+            description = "The store cannot be asked, and the token may be valid. See `Retry-After`",
+            body = Coded,
+        ),
     )
 ))]
 pub(super) async fn revoke(
@@ -42,7 +50,11 @@ pub(super) async fn revoke(
     request_body(content = PresentedToken, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "Whether the token is valid, and its claims if it is", body = Introspection),
-        (status = 400, description = "No `token`, a repeated parameter, or more than one credential", body = BadIntrospection),
+        (
+            status = 400,
+            description = "No `token`, a repeated parameter, or more than one credential",
+            body = BadIntrospection,
+        ),
         (status = 403, description = "The caller's token lacks the scope `introspect`", body = Coded),
     )
 ))]

@@ -105,7 +105,8 @@ mute! {
     create_private(caller: &'a Caller, token: &'a NewPrivateToken) -> Called<Insertion<PrivateToken>>;
     list_private(caller: &'a Caller, query: &'a ListQuery, now: UnixTime) -> Called<Option<PrivateTokenPage>>;
     find_private(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<PrivateToken>>;
-    list_private_of(caller: &'a Caller, subject: &'a str, query: &'a ListQuery, now: UnixTime) -> Called<Option<PrivateTokenPage>>;
+    list_private_of(caller: &'a Caller, subject: &'a str, query: &'a ListQuery, now: UnixTime)
+        -> Called<Option<PrivateTokenPage>>;
     rotate_private(caller: &'a Caller, rotation: &'a RotatedPrivateToken) -> Called<PrivateRotation>;
     revoke_private(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<RevocationEntry>>;
     revoke_private_of_any(caller: &'a Caller, id: i64, now: UnixTime) -> Called<Option<(Arc<str>, RevocationEntry)>>;

@@ -125,9 +125,8 @@ async fn a_repeat_within_the_grace_gets_an_access_token_with_the_same_id() {
 /// The claims of a refresh token, with the members and the order of the version before scopes.
 fn old_claims(jti: &str) -> String {
     let (iat, exp) = (NOW.as_secs(), NOW.as_secs() + 86400);
-    format!(
-        r#"{{"iss":"{ISSUER}","sub":"ada","aud":"api","jti":"{jti}","sid":"s","iat":{iat},"exp":{exp},"token_type":"refresh"}}"#
-    )
+    let names = format!(r#""iss":"{ISSUER}","sub":"ada","aud":"api","jti":"{jti}","sid":"s""#);
+    format!(r#"{{{names},"iat":{iat},"exp":{exp},"token_type":"refresh"}}"#)
 }
 
 fn old_record(jti: &str) -> NewRefreshToken {
