@@ -20,12 +20,21 @@ use serde_json::{Value, json};
 mod clients;
 #[path = "process/commands.rs"]
 mod commands;
+#[path = "process/keys.rs"]
+mod keys;
 #[path = "process/operating.rs"]
 mod operating;
+#[path = "process/part_two.rs"]
+mod part_two;
 #[path = "process/replicas.rs"]
 mod replicas;
 #[path = "process/slow_clients.rs"]
 mod slow_clients;
+#[path = "process/warnings.rs"]
+mod warnings;
+
+#[path = "../../../tests/common/slow_client.rs"]
+mod slow_client;
 
 #[path = "../../../sql/src/tests/server.rs"]
 #[allow(dead_code, reason = "the store's tests also kill it")]

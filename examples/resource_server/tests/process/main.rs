@@ -8,7 +8,11 @@ mod common;
 mod health;
 mod resource;
 mod server;
+mod slow_clients;
 mod step_up;
+
+#[path = "../../../../tests/common/slow_client.rs"]
+mod slow_client;
 
 use std::{
     collections::BTreeMap,

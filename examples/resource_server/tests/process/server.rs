@@ -106,11 +106,11 @@ impl Answer {
 
     pub(crate) fn assert_token_not_valid(&self, what: &str) {
         assert_eq!((self.status, self.body.as_str()), (401, TOKEN_NOT_VALID), "{what}");
-        for header in [
-            "content-type: application/json",
-            "cache-control: no-store",
-            r#"www-authenticate: bearer realm="api", error="invalid_token", error_description="token is invalid or expired""#,
-        ] {
+        const CHALLENGE: &str = concat!(
+            r#"www-authenticate: bearer realm="api", error="invalid_token", "#,
+            r#"error_description="token is invalid or expired""#
+        );
+        for header in ["content-type: application/json", "cache-control: no-store", CHALLENGE] {
             assert!(self.head.lines().any(|line| line == header), "{what}: {header}");
         }
     }

@@ -6,7 +6,10 @@ use super::{SECRET, common::tokens::sign_hs256_with, server::Server};
 
 const ISSUER: &str = "https://issuer.example";
 const AUDIENCE: &str = "api://orders";
-const BODY: &str = r#"{"code":"insufficient_user_authentication","detail":"A more recent or stronger authentication is required."}"#;
+const BODY: &str = concat!(
+    r#"{"code":"insufficient_user_authentication","#,
+    r#""detail":"A more recent or stronger authentication is required."}"#
+);
 
 fn start(more: &[(&str, &str)]) -> Server {
     let settings = [("HS256_SECRET", SECRET), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)];

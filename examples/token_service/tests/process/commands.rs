@@ -9,8 +9,9 @@ use std::{
 };
 
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 
-use crate::{Directory, Service, example};
+use crate::{Directory, Service, example, postgres::Postgres};
 
 pub(super) const RUNBOOK: &str = include_str!("../../../../operations/token_service.md");
 
@@ -34,9 +35,13 @@ fn shell(directory: &Directory, line: &str, settings: &[(&str, &str)]) -> Output
     shell.env("PATH", path).envs(settings.iter().copied()).output().unwrap()
 }
 
-/// Runs a line that must succeed. Returns what it prints.
 fn succeed(directory: &Directory, line: &str) -> String {
-    let output = shell(directory, line, &SETTINGS);
+    succeed_with(directory, line, &SETTINGS)
+}
+
+/// Runs a line that must succeed. Returns what it prints.
+pub(super) fn succeed_with(directory: &Directory, line: &str, settings: &[(&str, &str)]) -> String {
+    let output = shell(directory, line, settings);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{line}: {said}");
     String::from_utf8(output.stdout).unwrap()
@@ -66,21 +71,82 @@ fn becomes(service: &Service, token: &str, status: u16) {
     }
 }
 
-#[test]
-fn every_command_of_the_runbook_works_as_written() {
+#[tokio::test]
+async fn every_command_of_the_runbook_works_as_written_on_sqlite() {
     let directory = Directory::new("runbook");
+    let url = format!("sqlite:{}", directory.0.join("own.db").display());
+    follow_the_runbook(&directory, &url).await;
+}
+
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn every_command_of_the_runbook_works_as_written_on_postgres() {
+    let server = Postgres::start();
+    let directory = Directory::new("runbook-pg");
+    follow_the_runbook(&directory, &server.database("token_service").await).await;
+}
+
+/// Runs all commands of the runbook in their order. Only the address and the names of keys are replaced.
+async fn follow_the_runbook(directory: &Directory, database: &str) {
+    let settings = [&[("DATABASE_URL", database)], &SETTINGS[1..]].concat();
+    let succeed = |line: &str| succeed_with(directory, line, &settings);
     fs::write(directory.0.join("password.txt"), "correct horse battery\n").unwrap();
-    let service = Service::start(&directory, &SETTINGS);
-    let blocks = RUNBOOK.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let lines: Vec<&str> = blocks.flat_map(str::lines).collect();
-    assert!(lines.len() > 10, "{lines:?}");
+    let service = Service::start(directory, &settings);
+    let lines = commands_of_the_runbook();
+    assert!(lines.len() > 15, "{lines:?}");
     for line in lines {
-        let keys = succeed(&directory, "token_service keys list");
+        let keys = succeed("token_service keys list");
         let signing = keys.lines().find(|line| line.contains("\tsigns\t")).unwrap();
         let thumbprint = signing.split('\t').next().unwrap();
-        let line =
+        let command =
             line.replace("127.0.0.1:3000", &service.address).replace("THUMBPRINT", thumbprint);
-        succeed(&directory, &line);
+        let said = succeed(&command);
+        if line.contains("--compromised") {
+            assert!(!succeed("token_service keys list").contains(signing), "{said}");
+        }
+        if line.starts_with("curl") {
+            assert!(said.starts_with(r#"{"status":"ok","parts":{"#), "{said}");
+        }
+    }
+    drop(service);
+
+    // The way back to the old version, and to the new one again.
+    let [statement] = &blocks_of_the_runbook("sql")[..] else { panic!("several statements") };
+    execute(database, statement).await;
+    let said = succeed("token_service migrate");
+    assert!(said.starts_with("migrated the tables from version 2 to "), "{said}");
+    let service = Service::start(directory, &settings);
+    assert_eq!(service.call("GET", "/readyz", None, None).json()["status"], "ok");
+}
+
+/// The blocks in this language.
+fn blocks_of_the_runbook(language: &str) -> Vec<&'static str> {
+    let blocks = RUNBOOK.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
+}
+
+/// The lines of the blocks, and the commands with arguments in the text. They are in the order of the page.
+fn commands_of_the_runbook() -> Vec<&'static str> {
+    let mut commands = Vec::new();
+    for (position, part) in RUNBOOK.split("```").enumerate() {
+        match part.strip_prefix("sh\n") {
+            Some(block) if position % 2 == 1 => commands.extend(block.lines()),
+            _ if position % 2 == 0 => {
+                let quoted = part.split('`').skip(1).step_by(2);
+                commands.extend(quoted.filter(|text| text.starts_with("token_service ")));
+            }
+            _ => {}
+        }
+    }
+    commands
+}
+
+async fn execute(database: &str, statement: &str) {
+    let statement = AssertSqlSafe(statement.to_owned());
+    if database.starts_with("sqlite:") {
+        SqliteConnection::connect(database).await.unwrap().execute(statement).await.unwrap();
+    } else {
+        PgConnection::connect(database).await.unwrap().execute(statement).await.unwrap();
     }
 }
 

@@ -1,13 +1,13 @@
 //! Clients that send slowly, or nothing.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     thread,
     time::Duration,
 };
 
-use crate::{Directory, Service};
+use crate::{Directory, Service, slow_client::trickle};
 
 /// Limits that are short, but long enough for a busy machine.
 const LIMITS: [(&str, &str); 4] = [
@@ -20,41 +20,24 @@ const LIMITS: [(&str, &str); 4] = [
 const LOGIN: &str = "POST /api/v1/auth/login/ HTTP/1.1\r\nHost: test\r\n\
                      Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
 
-/// Sends the beginning, and then a byte after each pause until the server answers or closes the connection. Returns
-/// what the server has sent.
-fn trickle(service: &Service, beginning: &str, pause: Duration) -> String {
-    let mut stream = TcpStream::connect(&service.address).unwrap();
-    stream.write_all(beginning.as_bytes()).unwrap();
-    stream.set_read_timeout(Some(pause)).unwrap();
-    let mut answer = Vec::new();
-    for _ in 0..600 {
-        let mut chunk = [0; 4096];
-        match stream.read(&mut chunk) {
-            Ok(0) => return String::from_utf8(answer).unwrap(),
-            Ok(length) => answer.extend_from_slice(&chunk[..length]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                let _ = stream.write_all(b"a");
-            }
-            // The server has closed the connection while this client was writing.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                return String::from_utf8(answer).unwrap();
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("the connection is still open");
-}
-
 #[test]
 fn connections_that_send_headers_slowly_or_nothing_are_closed() {
     let directory = Directory::new("slow-headers");
     let service = Service::start(&directory, &LIMITS);
     for beginning in ["P", "GET /healthz HTTP/1.1\r\nX-Slow: "] {
-        assert_eq!(trickle(&service, beginning, Duration::from_millis(100)), "", "{beginning}");
+        assert_eq!(
+            trickle(&service.address, beginning, Duration::from_millis(100)),
+            "",
+            "{beginning}"
+        );
     }
     // These do not send anything after their beginning. The last one begins like HTTP/2.
     for beginning in ["", "GET /he", "PRI * HTTP/2.0\r\n"] {
-        assert_eq!(trickle(&service, beginning, Duration::from_secs(600)), "", "{beginning}");
+        assert_eq!(
+            trickle(&service.address, beginning, Duration::from_secs(600)),
+            "",
+            "{beginning}"
+        );
     }
 }
 
@@ -62,10 +45,10 @@ fn connections_that_send_headers_slowly_or_nothing_are_closed() {
 fn a_body_that_pauses_or_never_ends_is_answered_and_cut_off() {
     let directory = Directory::new("slow-body");
     let service = Service::start(&directory, &LIMITS);
-    let paused = trickle(&service, LOGIN, Duration::from_secs(600));
+    let paused = trickle(&service.address, LOGIN, Duration::from_secs(600));
     assert!(paused.starts_with("HTTP/1.1 400 "), "{paused}");
     // Each byte comes in time, but there is no end.
-    let endless = trickle(&service, LOGIN, Duration::from_millis(100));
+    let endless = trickle(&service.address, LOGIN, Duration::from_millis(100));
     assert!(endless.starts_with("HTTP/1.1 408 "), "{endless}");
 }
 
