@@ -10,8 +10,10 @@ const SOURCE: &str = include_str!("../../src/settings/warnings.rs");
 const NO_SQLITE: (&str, &str) = ("DATABASE_URL", "sqlite:missing/own.db");
 const NO_POSTGRES: (&str, &str) = ("DATABASE_URL", "postgres:///tokens?host=/missing");
 
-/// Settings that cause one warning: the function that finds it, the settings, and a part of the warning.
-const CASES: [(&str, &[(&str, &str)], &str); 10] = [
+/// The function that finds an insecure setting, settings that cause only its warning, and a part of the warning.
+type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
+const CASES: [Case; 10] = [
     ("demo", &[NO_POSTGRES, ("DEMO", "1")], "add accounts with `token_service account add`"),
     ("issuer", &[NO_SQLITE, ("ISSUER", "http://issuer.example")], "ISSUER is an http URL"),
     (
