@@ -12,6 +12,8 @@ use std::{
 use crate::{
     UnixTime,
     claims::{RegisteredClaims, Scopes, UntypedClaims},
+    client_certificate::CertificateThumbprint,
+    confirmation::Confirmation,
     json::Span,
     jws::{Algorithm, Key, KeySet},
     revocation::{RevocationMemo, TokenFacts},
@@ -82,6 +84,21 @@ impl<C> Authenticated<C> {
         self.0.revocation_id()
     }
 
+    /// The thumbprint of the client certificate that the token is bound to (RFC 8705 section 3). The request that
+    /// brought the token had this certificate. `None` if the token is not bound to a certificate, or if the policy
+    /// [does not check the binding](crate::Issuer::allow_unverified_cnf).
+    ///
+    /// ```
+    /// # fn layer(layer: tower_bearer::BearerLayer) {
+    /// // A route for certificate-bound tokens only.
+    /// let bound = layer.require(|user| user.client_certificate().is_some());
+    /// # let _ = bound; }
+    /// ```
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<&CertificateThumbprint> {
+        self.0.confirmation().map(Confirmation::certificate)
+    }
+
     pub(crate) fn token(&self) -> &VerifiedToken<C> {
         &self.0
     }
@@ -112,6 +129,8 @@ pub(crate) struct Verified<C> {
     pub(crate) claims: C,
     pub(crate) registered: RegisteredClaims,
     pub(crate) revocation_id: RevocationId,
+    /// `None`: the token is not bound, or the policy does not check what it is bound to.
+    pub(crate) confirmation: Option<Box<Confirmation>>,
     /// The first second at which the token is rejected: by `exp` or maximum age, with the policy's leeway.
     pub(crate) rejected_from: UnixTime,
     /// The number of the verifier.
@@ -193,6 +212,10 @@ impl<C> VerifiedToken<C> {
         }
     }
 
+    pub(crate) fn confirmation(&self) -> Option<&Confirmation> {
+        self.0.confirmation.as_deref()
+    }
+
     pub(crate) fn rejected_from(&self) -> UnixTime {
         self.0.rejected_from
     }
@@ -237,7 +260,8 @@ impl<C> VerifiedToken<C> {
     /// The approximate number of bytes that the token uses in memory. The author's own claims may use more memory
     /// elsewhere. This is assumed to be as long as the text that they were read from.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Verified<C>>() + 2 * self.0.registered.text_length()
+        let confirmation = self.0.confirmation.as_ref().map_or(0, |_| size_of::<Confirmation>());
+        size_of::<Verified<C>>() + confirmation + 2 * self.0.registered.text_length()
     }
 
     /// Everything that the token can be revoked by.

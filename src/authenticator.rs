@@ -13,6 +13,7 @@ use crate::{
     Authenticated, BoxFuture, Explanation, Issuer, Rejection, RejectionKind, RevocationCache,
     UnixTime, VerifiedToken,
     claims::UntypedClaims,
+    confirmation::Proof,
     revocation::{RevocationCheck, Unavailable, Verdict},
     telemetry::Admissions,
     verifier::{NotVerified, Verifier},
@@ -42,16 +43,17 @@ use crate::{
 /// 10. `sub`, `jti`, `sid`, `scope` and `scp` have the right types. `aud`, or the claim that the policy names instead,
 ///     contains a configured audience.
 /// 11. The claims that the policy requires are present and have the required values. `token_type` is not `refresh`.
-/// 12. `cnf` is absent, unless the policy allows it (RFC 9449 section 7.2).
+/// 12. If the token is bound (`cnf`), the request proves it: it has the client certificate whose thumbprint is in
+///     `x5t#S256` (RFC 8705 section 3). `cnf` has no other member. A policy can leave out this check.
 /// 13. The token has an id for revocation: the claim that the policy names, or `jti`, or a hash of header and claims.
 /// 14. The claims deserialize into your type `C`.
 /// 15. Your synchronous checks pass: first the pure ones, then the others, each in the order in which you added them.
 /// 16. The token, its subject, its session and its key are not revoked.
 /// 17. Your asynchronous checks pass.
 ///
-/// On a token-cache hit, only checks 1, 7, 8, 9, 15, 16 and 17 run. Check 7 then asks whether the issuer still has the
-/// key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes the
-/// outcome.
+/// On a token-cache hit, only checks 1, 7, 8, 9, 12, 15, 16 and 17 run. Check 7 then asks whether the issuer still has
+/// the key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes
+/// the outcome.
 ///
 /// If keys come from the network, check 7 can wait for a key that is not loaded yet.
 /// [`AuthenticatorBuilder`] sets the limits, the cache and your own checks. The layer finds the
@@ -119,19 +121,20 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         Self(Arc::new(Checks { verifier, revocation: Some(cache), admissions }))
     }
 
-    /// Runs every [check](Self#checks) on a token.
+    /// Runs every [check](Self#checks) on a token. There is no request that proves something, so check 12 rejects
+    /// every bound token.
     ///
     /// # Errors
     /// The first check that failed.
     pub async fn authenticate(&self, token: &str) -> Result<Authenticated<C>, Rejection> {
-        self.begin(token.as_bytes()).outcome().await
+        self.begin(token.as_bytes(), Proof::default()).outcome().await
     }
 
-    /// Runs every [check](Self#checks) on a token, and explains the outcome: which checks passed, which one failed, what
-    /// was expected and what was found. For operators and tests. Clients must not see it.
+    /// Runs every [check](Self#checks) on a token, and explains the outcome: which checks passed, which one failed,
+    /// what was expected and what was found. For operators and tests. Clients must not see it.
     ///
     /// It runs the same code as [`authenticate`](Self::authenticate), without the token cache. So it fetches keys and
-    /// looks up revocation as a request would.
+    /// looks up revocation as a request would. It also rejects every bound token, because there is no request.
     ///
     /// ```
     /// # #[cfg(all(feature = "test-util", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -197,7 +200,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
 
     /// Checks an authenticated token again, for streams and WebSockets that stay open longer than the token is valid.
     /// Of the [checks](Self#checks) it runs 8 (whether the tenant is still accepted), 9 (expiry and maximum age), 15,
-    /// 16 and 17. It does not check the key again.
+    /// 16 and 17. It does not check the key and the proof again.
     ///
     /// The token must have been authenticated by this authenticator, a clone, or one that
     /// [`with_revocation`](Self::with_revocation) made from it. A token of another authenticator is rejected, even if
@@ -244,20 +247,21 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         self.0.revocation.as_ref()
     }
 
-    /// Decides as far as possible without waiting, and returns a future for the rest.
-    pub(crate) fn begin(&self, token: &[u8]) -> Progress<C> {
-        match self.0.verifier.verify(token) {
+    /// Decides about the token of a request that proves `proof`, as far as possible without waiting. Returns a future
+    /// for the rest.
+    pub(crate) fn begin(&self, token: &[u8], proof: Proof) -> Progress<C> {
+        match self.0.verifier.verify(token, &proof) {
             Ok(token) => self.look_up(token),
             Err(NotVerified::Rejected(kind)) => Progress::Done(Err(kind.into())),
             #[cfg(feature = "jwks")]
-            Err(NotVerified::UnknownKey(unknown)) => self.wait_for_key(token, unknown),
+            Err(NotVerified::UnknownKey(unknown)) => self.wait_for_key(token, proof, unknown),
         }
     }
 
     /// Verifies the token again after its issuer was asked for the key. Rejects the token at once if a question cannot
     /// help.
     #[cfg(feature = "jwks")]
-    fn wait_for_key(&self, token: &[u8], unknown: UnknownKey) -> Progress<C> {
+    fn wait_for_key(&self, token: &[u8], proof: Proof, unknown: UnknownKey) -> Progress<C> {
         let wait = match self.0.verifier.ask_for_key(unknown) {
             Ok(wait) => wait,
             Err(kind) => return Progress::Done(Err(kind.into())),
@@ -265,7 +269,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         let (authenticator, token) = (self.clone(), Box::<[u8]>::from(token));
         Progress::Unverified(Box::pin(async move {
             let waited = wait.until_answered().await;
-            match authenticator.0.verifier.verify(&token) {
+            match authenticator.0.verifier.verify(&token, &proof) {
                 Ok(token) => match authenticator.look_up(token) {
                     Progress::Done(result) => result,
                     Progress::Pending(rest) | Progress::Unverified(rest) => rest.await,

@@ -109,6 +109,11 @@ pub enum ConfigError {
     /// A resource identifier, or the URL of its documentation, that cannot be used. The string names what was expected.
     #[error("unusable URL of a resource: expected {0}")]
     InvalidResource(&'static str),
+    /// A proxy that is neither an IP address nor a network. It is the text that was given.
+    #[error(
+        "unusable proxy {0:?}: expected an IP address, or a network without bits behind its prefix, such as 10.0.0.0/8"
+    )]
+    InvalidProxy(String),
     /// A scope that no token can have (RFC 6749 section 3.3), or that must not be listed.
     #[error(
         "unusable scope {0:?}: expected a scope-token (RFC 6749 section 3.3) other than `offline_access`"

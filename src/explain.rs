@@ -274,9 +274,12 @@ impl<C> Describe<'_, C> {
             }
             12 => {
                 let allows = self.issuer.is_some_and(Issuer::allows_unverified_cnf);
-                let expected = if allows { "`cnf` is not checked" } else { "no `cnf`" };
-                let is_there = if shown.claim("cnf").is_some() { "present" } else { "absent" };
-                (expected.into(), vec![Found::text("cnf", is_there)])
+                let expected = if allows {
+                    "`cnf` is not checked"
+                } else {
+                    "no `cnf`: without a request, nothing proves that the sender may use a bound token"
+                };
+                (expected.into(), vec![Found::text("cnf", describe_binding(shown.claim("cnf")))])
             }
             13 => {
                 let claim = self.issuer.and_then(Issuer::chosen_token_id_claim);
@@ -299,6 +302,17 @@ impl<C> Describe<'_, C> {
         let Some(issuer) = self.issuer else { return (String::new(), found) };
         let keys = issuer.current_keys(self.verifier.clock());
         (describe_keys(&keys), found)
+    }
+}
+
+/// What `cnf` binds the token to. Its values are not shown.
+fn describe_binding(cnf: Option<&Value>) -> &'static str {
+    let Some(cnf) = cnf else { return "absent" };
+    let members = cnf.as_object().filter(|members| members.len() == 1);
+    match members.and_then(|members| members.keys().next()).map(String::as_str) {
+        Some("x5t#S256") => "a client certificate",
+        Some("jkt") => "a key (DPoP)",
+        _ => "present",
     }
 }
 

@@ -153,9 +153,11 @@ impl Issuer {
         self
     }
 
-    /// Accepts tokens that `cnf` binds to a key, without proof that the sender has that key. By default such tokens are
-    /// rejected: a thief could use a stolen one (RFC 9449 section 7.2). Allow it only if something in front of this
-    /// layer has checked the proof.
+    /// Accepts tokens that `cnf` binds to a key or certificate, without proof that the sender has it. By default such
+    /// tokens are rejected: a thief could use a stolen one (RFC 9449 section 7.2). Allow it only if something in front
+    /// of this layer has checked the proof. To check client certificates here, use
+    /// [`with_client_certificates`](crate::BearerLayer::with_client_certificates) and not this setting: it turns off
+    /// that check for the tokens of this issuer.
     pub fn allow_unverified_cnf(mut self) -> Self {
         self.allow_unverified_cnf = true;
         self

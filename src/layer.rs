@@ -10,6 +10,7 @@ use crate::{
     Authenticated, Authenticator, ConfigError, ProtectedResource, RejectionKind, RequiredScopes,
     ResourceMetadata,
     claims::UntypedClaims,
+    client_certificate::CertificateSource,
     credential::Sources,
     rejection::{Rejections, Responder},
     require::{RequireLayer, RequiredAuthentication},
@@ -74,6 +75,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
                 optional: false,
                 allows_cors_preflight: false,
                 private_responses: false,
+                certificates: None,
                 resource: None,
                 rejections: Arc::default(),
             }),
@@ -246,6 +248,26 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         self
     }
 
+    /// Accepts certificate-bound tokens (RFC 8705 section 3), from requests with the client certificate that the token
+    /// is bound to. `source` finds the certificate of a request. By default there is no source, and the layer rejects
+    /// every bound token.
+    ///
+    /// With this setting, the layer removes the header `Client-Cert` from every request whose header it does not
+    /// accept. See [`client_certificate`](crate::client_certificate).
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+    /// # fn layer(authenticator: tower_bearer::Authenticator) -> tower_bearer::BearerLayer {
+    /// use tower_bearer::{BearerLayer, client_certificate::CertificateSource};
+    ///
+    /// BearerLayer::new(authenticator).with_client_certificates(CertificateSource::extension())
+    /// # }
+    /// ```
+    pub fn with_client_certificates(mut self, source: CertificateSource) -> Self {
+        self.settings_mut().certificates = Some(source);
+        self
+    }
+
     /// Sets the protected resource that this layer guards (RFC 9728). Every 401 and 403 challenge then has
     /// `resource_metadata`, the URL of its metadata document. By default there is no resource.
     ///
@@ -287,7 +309,10 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         let settings = &self.settings;
         let methods = settings.sources.bearer_methods();
         let issuers = settings.authenticator.authorization_servers();
-        settings.resource.as_ref().map(|resource| resource.metadata(&issuers, &methods))
+        settings
+            .resource
+            .as_ref()
+            .map(|resource| resource.metadata(&issuers, &methods, settings.certificates.is_some()))
     }
 
     /// Returns a layer that rejects tokens without the required scopes: all of a list, or what [`RequiredScopes`]

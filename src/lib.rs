@@ -73,6 +73,7 @@
 //! | [`jws`]: [`Key`], [`KeySet`], [`KeySetHandle`] | keys, each with one algorithm; signatures |
 //! | [`revocation`]: [`RevocationCache`] | what is revoked, how soon that is seen, what happens if the store cannot answer |
 //! | [`Authenticated`] | the witness that every check passed, in the extensions of the request |
+//! | [`client_certificate`] | where the client certificate of a request comes from, for certificate-bound tokens |
 //! | [`require`] | scopes and other requirements on a token that is already authenticated |
 //! | [`rejection`]: [`Rejection`], [`Responder`](rejection::Responder) | why a request was rejected, and the response |
 //!
@@ -130,7 +131,9 @@ mod authenticator;
 mod background;
 mod body;
 pub mod claims;
+pub mod client_certificate;
 mod config_error;
+mod confirmation;
 mod counters;
 mod credential;
 pub mod explain;

@@ -19,6 +19,7 @@
 //! | `authorization_servers` | section 2 | the names of the issuers of the [`Authenticator`](crate::Authenticator). An issuer with many tenants is named by each accepted tenant, and left out if every tenant is accepted |
 //! | `bearer_methods_supported` | section 2 | `header`; `query` with [`allow_query`](crate::BearerLayer::allow_query) for `access_token`. Empty if the layer reads another header |
 //! | `scopes_supported` | section 2 | [`with_scopes`](ProtectedResource::with_scopes) |
+//! | `tls_client_certificate_bound_access_tokens` | section 2 | `true` with [`with_client_certificates`](crate::BearerLayer::with_client_certificates) |
 //! | `resource_name` | section 2 | [`with_name`](ProtectedResource::with_name) |
 //! | `resource_documentation` | section 2 | [`with_documentation`](ProtectedResource::with_documentation) |
 //!
@@ -176,12 +177,19 @@ impl ProtectedResource {
     }
 
     /// The service that answers with the document, for these authorization servers and bearer methods.
-    pub(crate) fn metadata(&self, issuers: &[Arc<str>], methods: &[&str]) -> ResourceMetadata {
+    /// `certificates`: certificate-bound tokens are accepted.
+    pub(crate) fn metadata(
+        &self,
+        issuers: &[Arc<str>],
+        methods: &[&str],
+        certificates: bool,
+    ) -> ResourceMetadata {
         let document = Document {
             resource: &self.identifier,
             authorization_servers: issuers.iter().map(|issuer| &**issuer).collect(),
             bearer_methods_supported: methods,
             scopes_supported: &self.scopes,
+            tls_client_certificate_bound_access_tokens: certificates,
             resource_name: self.name.as_deref(),
             resource_documentation: self.documentation.as_deref(),
         };
@@ -242,10 +250,17 @@ struct Document<'a> {
     bearer_methods_supported: &'a [&'a str],
     #[serde(skip_serializing_if = "is_empty")]
     scopes_supported: &'a [Box<str>],
+    #[serde(skip_serializing_if = "is_false")]
+    tls_client_certificate_bound_access_tokens: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_documentation: Option<&'a str>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn is_empty<T>(members: &[T]) -> bool {

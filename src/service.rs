@@ -25,6 +25,8 @@ use crate::{
     ResponseBody,
     authenticator::Progress,
     claims::UntypedClaims,
+    client_certificate::CertificateSource,
+    confirmation::Proof,
     credential::{Sources, corrected_kind},
     rejection::{Anonymous, Rejections},
     telemetry::{Admissions, Admitted},
@@ -117,6 +119,8 @@ pub(crate) struct LayerSettings<C> {
     pub(crate) optional: bool,
     pub(crate) allows_cors_preflight: bool,
     pub(crate) private_responses: bool,
+    /// `None`: a request proves no certificate, so certificate-bound tokens are rejected.
+    pub(crate) certificates: Option<CertificateSource>,
     /// The resource that the layer guards, for its metadata document.
     pub(crate) resource: Option<ProtectedResource>,
     /// In its own `Arc`, because the layer attaches it to requests without a token.
@@ -140,6 +144,10 @@ impl<C: Send + Sync + 'static> LayerSettings<C> {
         // The inner service may find only values that this layer has put there.
         request.extensions_mut().remove::<Authenticated<C>>();
         request.extensions_mut().remove::<Anonymous<C>>();
+        let proof = match &self.certificates {
+            Some(source) => Proof::with_certificate(source.take(request)),
+            None => Proof::default(),
+        };
 
         let is_preflight = self.allows_cors_preflight
             && is_cors_preflight(request)
@@ -147,7 +155,7 @@ impl<C: Send + Sync + 'static> LayerSettings<C> {
         let token = if is_preflight { Ok(None) } else { self.find(request) };
         // The token is borrowed from the request. So check it before the request is changed.
         let progress = match token {
-            Ok(Some(token)) => match self.authenticator.begin(token) {
+            Ok(Some(token)) => match self.authenticator.begin(token, proof) {
                 Progress::Done(Err(rejection)) => {
                     let kind = corrected_kind(token, rejection.kind());
                     Ok(Some(Progress::Done(Err(kind.into()))))
@@ -235,6 +243,7 @@ impl<C> Clone for LayerSettings<C> {
             optional: self.optional,
             allows_cors_preflight: self.allows_cors_preflight,
             private_responses: self.private_responses,
+            certificates: self.certificates.clone(),
             resource: self.resource.clone(),
             rejections: Arc::clone(&self.rejections),
         }
@@ -249,6 +258,7 @@ impl<C> fmt::Debug for LayerSettings<C> {
             .field("optional", &self.optional)
             .field("allows_cors_preflight", &self.allows_cors_preflight)
             .field("private_responses", &self.private_responses)
+            .field("certificates", &self.certificates)
             .field("resource", &self.resource)
             .field("rejections", &self.rejections)
             .finish()

@@ -23,6 +23,7 @@ use crate::{
     BoxFuture, CheckError, ConfigError, Issuer, RejectionKind, UnixTime, VerifiedToken,
     authenticated::{NamedKey, RevocationId, Verified},
     claims::{ClaimsSet, Clock, Registered, RegisteredClaims, Spans, Times},
+    confirmation::{self, Confirmation, Proof},
     json::{self, Object, Span, Value},
     jws::{self, Compact, Header, Key, KnownHeaders, Scratch},
     revocation::RevocationMemo,
@@ -94,26 +95,31 @@ impl<C: DeserializeOwned> Verifier<C> {
 }
 
 impl<C> Verifier<C> {
-    /// Checks 1 to 15 of the [list](crate::Authenticator#checks).
-    pub(crate) fn verify(&self, token: &[u8]) -> Result<VerifiedToken<C>, NotVerified> {
+    /// Checks 1 to 15 of the [list](crate::Authenticator#checks), for a request that proves `proof`.
+    pub(crate) fn verify(
+        &self,
+        token: &[u8],
+        proof: &Proof,
+    ) -> Result<VerifiedToken<C>, NotVerified> {
         // Check 1, also on a cache hit: length.
         if token.len() > self.0.settings.max_token_length {
             return Err(RejectionKind::TokenTooLong.into());
         }
         if let Some(known) = self.0.cache.get(token)
-            && let Some(verdict) = self.verify_cached(token, &known)
+            && let Some(verdict) = self.verify_cached(token, &known, proof)
         {
             if verdict.is_ok() {
                 self.0.cache.hits.add_one();
             }
             return verdict.map(|()| known).map_err(Into::into);
         }
-        let verified = self.verify_uncached(token, &mut Untraced)?;
+        let verified = self.verify_uncached(token, proof, &mut Untraced)?;
         self.0.cache.remember(token, &verified);
         Ok(verified)
     }
 
-    /// Runs the same checks, without the token cache. Writes the number of the last check that began into `reached`.
+    /// Runs the same checks for a request that proves nothing, without the token cache. Writes the number of the last
+    /// check that began into `reached`.
     pub(crate) fn verify_traced(
         &self,
         token: &[u8],
@@ -123,7 +129,7 @@ impl<C> Verifier<C> {
         if token.len() > self.0.settings.max_token_length {
             return Err(RejectionKind::TokenTooLong.into());
         }
-        self.verify_uncached(token, reached)
+        self.verify_uncached(token, &Proof::default(), reached)
     }
 
     /// Repeats the checks whose outcome may have changed since a token with this text was verified. Returns `None` if
@@ -132,6 +138,7 @@ impl<C> Verifier<C> {
         &self,
         token: &[u8],
         known: &VerifiedToken<C>,
+        proof: &Proof,
     ) -> Option<Result<(), RejectionKind>> {
         let issuer = self.0.settings.issuers.get(known.issuer())?;
         let clock = &*self.0.settings.clock;
@@ -151,13 +158,16 @@ impl<C> Verifier<C> {
         if times == Err(RejectionKind::Expired) {
             self.0.cache.forget(token);
         }
+        // Cache hit, check 12: the proof. Another request has another one.
+        let proved = times.and_then(|()| confirmation::check(known.confirmation(), proof));
         // Cache hit, check 15: the synchronous checks that are not pure.
-        Some(times.and_then(|()| self.run_checks(known)))
+        Some(proved.and_then(|()| self.run_checks(known)))
     }
 
     fn verify_uncached(
         &self,
         token: &[u8],
+        proof: &Proof,
         trace: &mut impl Trace,
     ) -> Result<VerifiedToken<C>, NotVerified> {
         // Check 2: compact form and base64url.
@@ -222,7 +232,12 @@ impl<C> Verifier<C> {
         let spans = registered_strings(issuer, &mut claims)?;
         // Check 11: required claims.
         trace.begin(11);
-        check_required(issuer, &claims, trace)?;
+        check_required(issuer, &claims)?;
+        // Check 12: the proof for what the token is bound to.
+        trace.begin(12);
+        let cnf = claims.get(Registered::Cnf).filter(|_| !issuer.allows_unverified_cnf());
+        let confirmation = cnf.map(Confirmation::read).transpose()?;
+        confirmation::check(confirmation.as_deref(), proof)?;
         // Check 13: id for revocation.
         trace.begin(13);
         let revocation_id =
@@ -237,6 +252,7 @@ impl<C> Verifier<C> {
             claims: own_claims,
             registered,
             revocation_id,
+            confirmation,
             rejected_from: issuer.refused_from(times),
             verifier: self.0.number,
             policy: issuer.number(),
@@ -427,11 +443,7 @@ fn registered_strings(issuer: &Issuer, claims: &mut ClaimsSet<'_>) -> Result<Spa
     Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::InvalidClaim })
 }
 
-fn check_required(
-    issuer: &Issuer,
-    claims: &ClaimsSet<'_>,
-    trace: &mut impl Trace,
-) -> Result<(), RejectionKind> {
+fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), RejectionKind> {
     for name in issuer.required_claims() {
         if matches!(claims.members().get(name), None | Some(Value::Null)) {
             return Err(RejectionKind::MissingClaim);
@@ -447,11 +459,6 @@ fn check_required(
     let token_type = claims.get(Registered::TokenType).and_then(Value::as_text);
     if token_type.is_some_and(|token_type| token_type.is("refresh")) {
         return Err(RejectionKind::WrongTokenUse);
-    }
-    // Check 12: no binding to a key.
-    trace.begin(12);
-    if claims.get(Registered::Cnf).is_some() && !issuer.allows_unverified_cnf() {
-        return Err(RejectionKind::UnverifiedConfirmation);
     }
     Ok(())
 }

@@ -33,7 +33,9 @@
 //! | maximum age and lifetime | none | the issuer decides about `exp`; both need `iat`, which some issuers do not write | [`with_max_age`](crate::Issuer::with_max_age), [`with_max_lifetime`](crate::Issuer::with_max_lifetime) |
 //! | `typ` | absent, `JWT` or `at+jwt` | large issuers write any of these; log-out and DPoP tokens have other types | [`require_typ`](crate::Issuer::require_typ) |
 //! | `token_type` of `refresh` | rejected | a refresh token is not an access token | cannot be changed |
-//! | `cnf` | rejected | a token that is bound to a key must come with a proof of that key (RFC 9449 section 7.2) | [`allow_unverified_cnf`](crate::Issuer::allow_unverified_cnf) |
+//! | `cnf` | rejected | a token that is bound to a key or a certificate must come with a proof of it (RFC 9449 section 7.2, RFC 8705 section 3) | [`with_client_certificates`](crate::BearerLayer::with_client_certificates), which checks the certificate; [`allow_unverified_cnf`](crate::Issuer::allow_unverified_cnf) |
+//! | the client certificate of a request | none | only you know who ends TLS | [`with_client_certificates`](crate::BearerLayer::with_client_certificates) |
+//! | the header of a client certificate | `Client-Cert`, from the peers that you list; the peer is a [`PeerAddress`](crate::client_certificate::PeerAddress) or axum's `ConnectInfo` in the extensions | a client must not send the certificate of someone else (RFC 9440 section 4) | [`with_header_name`](crate::client_certificate::CertificateSource::with_header_name), [`with_peer_address`](crate::client_certificate::CertificateSource::with_peer_address) |
 //! | `kid` | selects keys; without it all keys that fit are tried, at most 4 | it is optional in RFC 7515; the limit bounds the cost of a forged token | cannot be changed |
 //! | your checks | none | | [`add_check`](crate::AuthenticatorBuilder::add_check), [`add_async_check`](crate::AuthenticatorBuilder::add_async_check), [`add_pure_check`](crate::AuthenticatorBuilder::add_pure_check) |
 //! | the clock | the clock of the system | tests use another | [`with_clock`](crate::AuthenticatorBuilder::with_clock) |

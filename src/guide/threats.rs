@@ -96,7 +96,16 @@
 //! | 50 | a key of one issuer signs in the name of another | 401: `iss` selects whose keys are tried (RFC 8725 section 3.8) | `tests/layer/attacks/claims.rs` `row_50` |
 //! | 51 | `sub`, `jti` or `sid` is not a string | 401 `invalid_claim` | `tests/layer/attacks/claims.rs` `row_51` |
 //! | 52 | an ID token, a log-out token or a refresh token instead of an access token | 401 by `typ`, `token_type` or `aud`; [`require_typ("at+jwt")`](crate::Issuer::require_typ) tells all of them apart if the issuer follows RFC 9068 | `tests/layer/attacks/claims.rs` `row_52` |
-//! | 53 | a token that is bound to a key (DPoP, mTLS), sent without the proof | 401 `unverified_confirmation` | `tests/layer/attacks/claims.rs` `row_53` |
+//!
+//! # Tokens that are bound to a certificate or key
+//!
+//! See [`client_certificate`](crate::client_certificate).
+//!
+//! | # | threat | answer | test |
+//! |---|---|---|---|
+//! | 53 | a token that is bound to a key (DPoP) or to a client certificate, sent without the proof | 401 `unverified_confirmation`. A certificate-bound token passes if [`with_client_certificates`](crate::BearerLayer::with_client_certificates) is set and the request has the certificate; this is also checked on a cache hit | `tests/layer/attacks/claims.rs` `row_53`, `tests/layer/attacks/bound.rs` `row_53_a_bound_token_needs_the_certificate`, `tests/layer/attacks/bound.rs` `row_53_a_cached_token_needs` |
+//! | 53 | `cnf` has a second member that nobody checks, another type, or another spelling of the thumbprint | 401 `unverified_confirmation`: every member must be known and proved | `tests/layer/attacks/bound.rs` `row_53_a_binding_that_is_only_partly_proved` |
+//! | 80 | a client sends the header `Client-Cert` itself, with the certificate of someone else (RFC 9440 section 4) | the header counts only from the address of a configured proxy, and only once; the layer removes it from every other request. `Forwarded` and `X-Forwarded-For` have no influence | `tests/layer/attacks/bound.rs` `row_80_a_certificate_header`, `tests/layer/attacks/bound.rs` `row_80_a_header_that_is_not_one`, `tests/layer/attacks/bound.rs` `row_80_only_the_configured` |
 //!
 //! # The credential
 //!
@@ -171,8 +180,9 @@
 //!
 //! # Limits of every layer
 //!
-//! * **A stolen token is valid until it expires or is revoked.** Use short lifetimes, and revoke. Tokens that are bound
-//!   to a key (DPoP, mTLS) need a check of that proof in front of this layer.
+//! * **A stolen token is valid until it expires or is revoked.** Use short lifetimes, and revoke. Or bind
+//!   tokens to client certificates: see [`client_certificate`](crate::client_certificate). Tokens that are bound to a key
+//!   (DPoP) need a check of that proof in front of this layer.
 //! * **A secret that can be guessed** (row 8), **an issuer that signs what it should not**, and **a private key that
 //!   leaks** cannot be detected here. Revoke the key:
 //!   [`Authenticator::revoke_key`](crate::Authenticator::revoke_key), or

@@ -221,7 +221,8 @@ kinds! {
     WrongAudience => TokenNotValid, "wrong_audience";
     /// A claim does not have the value that the policy requires, or the token is a refresh token.
     WrongTokenUse => TokenNotValid, "wrong_token_use";
-    /// `cnf` binds the token to a key, and nothing proved possession of that key (RFC 7800, RFC 9449 section 7.2).
+    /// `cnf` binds the token to a key or certificate, and the request did not prove possession of it (RFC 7800, RFC
+    /// 8705 section 3, RFC 9449 section 7.2).
     UnverifiedConfirmation => TokenNotValid, "unverified_confirmation";
     /// The claims do not deserialize into the service author's type.
     ClaimsMismatch => TokenNotValid, "claims_mismatch";

@@ -39,17 +39,18 @@ use tonic_health::pb::{
     health_client::HealthClient,
     health_server::{Health, HealthServer},
 };
-use tower::{Layer, Service, ServiceExt, layer::util::Identity, service_fn};
+use tower::{Layer, Service, ServiceExt, layer::util::Identity, service_fn, util::MapRequestLayer};
 use tower_bearer::{
     Authenticated, Authenticator, BearerAuth, BearerLayer, UnixTime,
     claims::{ManualClock, UntypedClaims},
+    client_certificate::{CertificateSource, ClientCertificate},
     rejection::ProblemJson,
     require::Require,
     tonic::authenticated,
 };
 
 use crate::common::requests::{
-    Body, body, get, issuer, layer, send, token, token_for, with_bearer,
+    Body, body, get, issuer, layer, send, token, token_for, token_with, with_bearer,
 };
 
 #[derive(Deserialize)]
@@ -233,6 +234,34 @@ async fn tonic_accepts_the_layer_for_the_whole_server() {
     let refused = check(&url, Some("a.b.c")).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     assert_eq!(refused.message(), "Token is invalid or expired");
+}
+
+#[tokio::test]
+async fn tonic_accepts_a_bound_token_with_its_certificate_only() {
+    let own = ClientCertificate::from_der(b"own");
+    let token =
+        token_with(&format!(r#""exp":1800000060,"cnf":{{"x5t#S256":"{}"}}"#, own.thumbprint()));
+    let other = ClientCertificate::from_der(b"other");
+    let guarded = layer().with_client_certificates(CertificateSource::extension());
+    for (certificate, is_accepted) in [(Some(own), true), (Some(other), false), (None, false)] {
+        // The acceptor puts the certificate into the extensions.
+        let acceptor = MapRequestLayer::new(move |mut request: Request<_>| {
+            certificate.map(|certificate| request.extensions_mut().insert(certificate));
+            request
+        });
+        let (listener, url) = listen().await;
+        let mut server = Server::builder().layer(acceptor).layer(guarded.clone());
+        let server = server.add_service(HealthServer::new(Guarded));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        match check(&url, Some(&token)).await {
+            Ok(_) => assert!(is_accepted),
+            Err(refused) => {
+                assert!(!is_accepted);
+                assert_eq!(refused.code(), Code::Unauthenticated);
+                assert_eq!(refused.message(), "Token is invalid or expired");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod common;
 mod allocations;
 mod answers;
 mod attacks;
+mod client_certificates;
 mod hosts;
 mod passing;
 mod readiness;

@@ -184,7 +184,7 @@ fn every_mistake_shows_what_was_expected_and_what_was_found() {
         (header(r#"{"alg":"HS512","kid":"old"}"#), 7, "HS256 without kid", "kid old"),
         (replaced("\"exp\":1", "\"exp\":0.1"), 9, "with 30 s of leeway", "exp 0"),
         (replaced("api://orders", "api://other"), 10, "api://orders", "aud api://other"),
-        (token(r#","cnf":{"jkt":"secret-thumbprint"}"#), 12, "no `cnf`", "cnf present"),
+        (token(r#","cnf":{"jkt":"secret-thumbprint"}"#), 12, "no `cnf`", "cnf a key (DPoP)"),
     ] {
         let explanation = explain(issuer(), &token);
         let failed = explanation.failed().unwrap();

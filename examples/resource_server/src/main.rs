@@ -27,7 +27,7 @@ use tower_bearer::{
 
 use self::{
     metrics::Metrics,
-    settings::{Trusted, max_token_length, resource, setting, step_up},
+    settings::{Trusted, certificates, max_token_length, resource, setting, step_up},
     sharing::{Sharing, initialise_redis, revocation},
 };
 
@@ -57,6 +57,10 @@ Settings, from the environment:
   STEP_UP_ACR    GET /transfer requires one of these values of `acr` (RFC 9470), separated by
                  spaces [urn:example:mfa]
   STEP_UP_MAX_AGE  GET /transfer requires a log-in (`auth_time`) at most this many seconds ago [300]
+  CLIENT_CERT_HEADER  accept certificate-bound tokens (RFC 8705). A proxy sends the certificate of the
+                 client in this header, as in RFC 9440: client-cert [bound tokens are rejected]
+  TRUSTED_PROXIES  the proxies whose header counts, addresses and networks separated by commas, such
+                 as 192.0.2.7,10.0.0.0/8 [127.0.0.0/8,::1]
   RSA_ALGORITHMS algorithms of RSA keys that do not name one, separated by commas, such as
                  RS256,PS256; for OIDC_ISSUER and JWKS_URL [RS256]
   REFETCH_ON_BAD_SIGNATURE  true: fetch the keys again if the signature of a token does not verify,
@@ -74,7 +78,8 @@ all revocations. After a loss of data, run it again if the lost revocations do n
 requests get 503.
 
 With none of the first four it makes a key pair and prints tokens to try. Then it uses no other setting than
-ISSUER, AUDIENCE, RESOURCE, STEP_UP_ACR, STEP_UP_MAX_AGE, MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
+ISSUER, AUDIENCE, RESOURCE, STEP_UP_ACR, STEP_UP_MAX_AGE, CLIENT_CERT_HEADER, TRUSTED_PROXIES,
+MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
 
 /// The time after which the service warns that it has no keys yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -120,6 +125,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let collector =
         sharing.iter().fold(collector, |all, sharing| all.add_source(sharing.pushes.clone()));
     let mut layer = BearerLayer::new(authenticator);
+    if let Some(certificates) = certificates()? {
+        layer = layer.with_client_certificates(certificates);
+    }
     if let Some(resource) = &resource {
         layer = layer.with_resource(resource.clone());
     }

@@ -2,8 +2,11 @@
 
 use std::{env, error::Error, time::Duration};
 
+use axum::http::HeaderName;
 use tower_bearer::{
-    Algorithm, ConfigError, Issuer, Key, KeySet, KeySource, ProtectedResource, jwks::RemoteJwks,
+    Algorithm, ConfigError, Issuer, Key, KeySet, KeySource, ProtectedResource,
+    client_certificate::{CertificateSource, TrustedProxies},
+    jwks::RemoteJwks,
     require::RequiredAuthentication,
 };
 
@@ -34,6 +37,19 @@ pub(crate) fn resource() -> Result<Option<ProtectedResource>, String> {
     let Some(identifier) = setting("RESOURCE") else { return Ok(None) };
     let resource = ProtectedResource::new(&identifier).and_then(|it| it.with_scopes(["admin"]));
     resource.map(Some).map_err(|error| format!("RESOURCE: {error}"))
+}
+
+/// Where the client certificates of requests come from.
+pub(crate) fn certificates() -> Result<Option<CertificateSource>, String> {
+    let Some(header) = setting("CLIENT_CERT_HEADER") else { return Ok(None) };
+    let header = header.parse::<HeaderName>();
+    let header = header.map_err(|_| "CLIENT_CERT_HEADER is not the name of a header")?;
+    let proxies = match setting("TRUSTED_PROXIES") {
+        None => TrustedProxies::loopback(),
+        Some(proxies) => TrustedProxies::new(proxies.split(',').map(str::trim))
+            .map_err(|error| format!("TRUSTED_PROXIES: {error}"))?,
+    };
+    Ok(Some(CertificateSource::header(proxies).with_header_name(header)))
 }
 
 /// The authentication of the user that `GET /transfer` requires.

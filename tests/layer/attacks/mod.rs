@@ -12,6 +12,7 @@
 
 mod algorithms;
 mod answers;
+mod bound;
 mod claims;
 mod credentials;
 mod forge;

@@ -3,6 +3,7 @@
 //! PyJWT is another library that makes tokens. The interpreter that `PYJWT_PYTHON` names must have `pyjwt` and
 //! `cryptography`.
 
+mod client_certificates;
 #[path = "../../../../tests/common/mod.rs"]
 mod common;
 mod health;

@@ -10,7 +10,7 @@ const TOKEN_NOT_VALID: &str =
     r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
 
 /// All settings except the address.
-pub(crate) const SETTINGS: [&str; 17] = [
+pub(crate) const SETTINGS: [&str; 19] = [
     "OIDC_ISSUER",
     "JWKS_URL",
     "JWKS_FILE",
@@ -28,6 +28,8 @@ pub(crate) const SETTINGS: [&str; 17] = [
     "RESOURCE",
     "STEP_UP_ACR",
     "STEP_UP_MAX_AGE",
+    "CLIENT_CERT_HEADER",
+    "TRUSTED_PROXIES",
 ];
 
 pub(crate) fn example() -> Command {
