@@ -99,6 +99,7 @@ mod maintenance;
 mod managed_accounts;
 mod managing;
 mod new_passwords;
+mod page;
 mod passwords;
 mod private_tokens;
 mod rate;
@@ -136,6 +137,7 @@ pub use self::managed_accounts::{
     ManagedAccounts, NewAccount,
 };
 pub use self::new_passwords::{MIN_PASSWORD, NewPasswordError, check_new_password};
+pub use self::page::{PageError, TokenPage};
 pub use self::passwords::{HashingFailed, MAX_EMAIL, MAX_PASSWORD, Passwords, hash_password};
 pub use self::private_tokens::CreatedPrivateToken;
 pub use self::router::TokenApi;

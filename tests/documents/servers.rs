@@ -13,7 +13,7 @@ use std::{
 use super::root;
 
 /// Variables, and the word for what each names in `#[ignore = "needs ..."]`.
-const NEEDS: [(&str, &str); 7] = [
+const NEEDS: [(&str, &str); 9] = [
     ("REDIS_SERVER", "redis-server"),
     ("POSTGRES_BIN", "postgres"),
     ("OIDC_PROVIDER_DIR", "oidc-provider"),
@@ -21,6 +21,8 @@ const NEEDS: [(&str, &str); 7] = [
     ("PROMETHEUS_BIN", "prometheus"),
     ("MCP_CLIENT_DIR", "the MCP client"),
     ("JOSE_DIR", "jose"),
+    ("CHROMIUM", "Chromium"),
+    ("PLAYWRIGHT_DIR", "playwright-core"),
 ];
 
 type Needs = BTreeSet<&'static str>;

@@ -19,6 +19,7 @@ pub(crate) fn of(document: &Value, base: &str) -> String {
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
          <style>{STYLE}</style><h1>{title}</h1>{}\
+         <p><a href=\"tokens/\">Manage your private tokens</a> in the browser.</p>\
          <p>The same for programs: <a href=\"/openapi.json\">/openapi.json</a>, OpenAPI {}.</p>",
         markdown(&document["info"]["description"]),
         text(&document["openapi"]),

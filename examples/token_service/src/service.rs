@@ -1,6 +1,10 @@
 //! `serve`: the token API and an endpoint that needs its tokens, until a signal to stop.
 
-use axum::{Json, Router, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    http::{StatusCode, Uri},
+    routing::get,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower_bearer::Authenticated;
@@ -57,12 +61,19 @@ fn app(replica: &Replica, settings: &Settings) -> Outcome<Router> {
     if let Some(header) = settings.trusted_proxy_header.clone() {
         api = api.with_peer_address(move |parts| peer::address(parts, &header));
     }
+    // A proxy may have removed the path of the public URL. Browsers see it.
+    let prefix = match &settings.public_url {
+        Some(url) => url.parse::<Uri>()?.path().trim_end_matches('/').to_owned(),
+        None => String::new(),
+    };
+    let page = api.page(format!("{prefix}/api/v1/auth"))?;
     Ok(Router::new()
         .route("/api/v1/me", get(me))
         .route_layer(issuer.layer())
         .merge(api.metadata_router("/api/v1/auth"))
         .nest("/api/v1/auth", api.into_router())
         .merge(issuer.jwks_router())
+        .nest_service("/tokens", page.into_router())
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "detail": "Not found." }))))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, Json(json!({ "detail": "Method not allowed." })))

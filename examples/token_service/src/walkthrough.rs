@@ -28,6 +28,7 @@ impl fmt::Display for Walkthrough<'_> {
 demo account: {email}, password: {password}
 tokens: iss={issuer} aud={audience}, keys at http://{address}/.well-known/jwks.json
 the API's document: http://{address}/
+manage tokens in a browser: http://{address}/tokens/
 
 # log in: an access token for one hour
 API=http://{address}/api/v1

@@ -1,5 +1,5 @@
 //! Other services find the keys of `token_service` by the name of its issuer: with `Issuer::discover`, and with `jose`
-//! for Node.js.
+//! for Node.js. Browsers use its token management page.
 
 #![allow(clippy::disallowed_methods, reason = "processes take real time")]
 
@@ -14,6 +14,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tower_bearer::{Authenticator, Issuer, RejectionKind};
 
+#[path = "page/run.rs"]
+mod page;
 #[path = "../../../tests/common/program.rs"]
 #[allow(dead_code, reason = "other tests use all of it")]
 mod program;

@@ -145,7 +145,7 @@ use tower_bearer::{BearerLayer, ConfigError, Rejection, RejectionKind, rejection
 /// The HTTP API of an issuer, with the settings of the service. The [module](self) lists the rules.
 #[must_use = "an API does nothing until `into_router`"]
 pub struct TokenApi {
-    issuer: TokenIssuer,
+    pub(crate) issuer: TokenIssuer,
     /// Accepts access tokens only.
     layer: BearerLayer,
     /// Accepts private tokens, too.
