@@ -159,6 +159,14 @@
 //! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `tests/keys/discovery.rs` `an_issuer_elsewhere_does_not_send`, `src/jwks/local_address.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
 //! | 85 | a leaked private token mints tokens: with more scopes, with a longer life, by rotating a stronger token, after its revocation | 401 unless operator and owner allow it; then it gives no scope that it lacks and no expiry later than its own, and the store checks in the step that it is not revoked | `issuing/src/tests/managing.rs` `a_manager_gives_no_scope_that_it_lacks`, `issuing/src/tests/managing.rs` `a_manager_gives_no_expiry_later_than_its_own`, `issuing/src/tests/managing.rs` `a_manager_does_not_rotate_a_token_with_more_scopes` |
 //!
+//! # The token management page
+//!
+//! | threat | answer | test |
+//! |---|---|---|
+//! | a token's name contains markup or a script (XSS) | names are only shown as text; the policy of the page allows no inline code, and Trusted Types reject strings that would become markup | `issuing/src/page/tests.rs` `the_files_keep_nothing_and_load_nothing_from_elsewhere`, `examples/token_service/tests/page/run.rs` `the_page_does_what_its_contract_says_in_chromium` |
+//! | another site shows the page in a frame, so that users click on it unknowingly | `frame-ancestors 'none'` | `issuing/src/page/tests.rs` `every_answer_has_the_headers_of_the_page` |
+//! | a thief reads tokens from the storage, the history or the disk of the browser | the page keeps tokens in memory only, and a reload asks for the password again | `issuing/src/page/tests.rs` `the_files_keep_nothing_and_load_nothing_from_elsewhere` |
+//!
 //! # The issuer's own keys
 //!
 //! | threat | answer | test |

@@ -88,8 +88,8 @@ pub struct TokenPage {
 }
 
 impl TokenApi {
-    /// The token management page of this API. `api_path` is the path of the API as browsers see it: `/api/v1/auth`. Page
-    /// and API must have the same origin.
+    /// The token management page of this API. `api_path` is the path of the API as browsers see it: `/api/v1/auth`. The
+    /// page and the API must have the same origin.
     ///
     /// The router of the page can be nested at any path. All its URLs are relative. Use `nest_service`, which also
     /// serves the path with a slash at its end.
@@ -154,8 +154,8 @@ impl TokenPage {
     /// `api:This field is required.` replaces a message of the API, which is English. Default: English texts.
     ///
     /// # Errors
-    /// [`PageError::UnreadableTexts`] if this is not a JSON object of strings. [`PageError::UnknownText`] for a name that
-    /// the page does not have. [`PageError::Placeholders`] if a text does not have the same placeholders as its default.
+    /// [`PageError::UnreadableTexts`] if this is not a JSON object of strings. [`PageError::UnknownText`] for a name
+    /// that the page does not have. [`PageError::Placeholders`] if a text does not have the placeholders of its default.
     pub fn with_texts(mut self, json: impl AsRef<str>) -> Result<Self, PageError> {
         for (name, text) in parse_texts(json.as_ref())? {
             match self.texts.get(&name) {
@@ -205,7 +205,9 @@ impl TokenPage {
             "texts": self.texts_of_script(),
         });
         let mut html = String::with_capacity(2 * HTML.len());
-        for (index, part) in HTML.split("{{").enumerate() {
+        // The indentation is for readers of the source only.
+        let source: String = HTML.lines().flat_map(|line| [line.trim_start(), "\n"]).collect();
+        for (index, part) in source.split("{{").enumerate() {
             let (name, rest) =
                 if index == 0 { ("", part) } else { part.split_once("}}").unwrap_or((part, "")) };
             match name {

@@ -45,7 +45,6 @@ async fn the_browser_loads_less_than_60_kib() {
         assert_eq!(status, StatusCode::OK, "{file}");
         total += content.len();
     }
-    println!("{total} bytes");
     assert!((30_000..60 * 1024).contains(&total), "{total} bytes");
 }
 

@@ -8,10 +8,11 @@ const packages = `${process.env.PLAYWRIGHT_DIR}/node_modules`;
 const { chromium } = (await import(pathToFileURL(`${packages}/playwright-core/index.js`))).default;
 
 /** Chromium has no sandbox for root. */
-export const launch = () => chromium.launch({
-  executablePath: process.env.CHROMIUM,
-  args: process.getuid() === 0 ? ['--no-sandbox'] : [],
-});
+export const launch = () =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    args: process.getuid() === 0 ? ['--no-sandbox'] : [],
+  });
 
 /** Options of a context in which pictures and texts are always the same. */
 export const STEADY = { locale: 'en-US', timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' };

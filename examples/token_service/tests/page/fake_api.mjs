@@ -1,5 +1,5 @@
-// The token API in the memory of a test, for states that the real service cannot reach quickly: many tokens, dates in the
-// past, failures. Tests of the contract use the real service.
+// The token API in the memory of a test, for states that the real service cannot reach quickly: many tokens, dates in
+// the past, failures. Tests of the contract use the real service.
 
 const SCOPES = ['invoices:read', 'orders:read', 'orders:write', 'tokens:admin'];
 const HOUR = 60 * 60 * 1000;
@@ -11,12 +11,22 @@ const ago = (ms) => new Date(NOW - ms).toISOString();
 
 export const TOKENS = [
   { name: 'CI deploys', scopes: ['orders:read', 'orders:write'], age: 12 * DAY, left: 78 * DAY, used: 4 * 60 * 1000 },
-  { name: 'Nightly export to the data warehouse', scopes: ['invoices:read', 'orders:read'], age: 84 * DAY, left: 3 * DAY,
-    used: 6.5 * HOUR },
+  {
+    name: 'Nightly export to the data warehouse',
+    scopes: ['invoices:read', 'orders:read'],
+    age: 84 * DAY,
+    left: 3 * DAY,
+    used: 6.5 * HOUR,
+  },
   { name: 'Grafana', scopes: ['orders:read'], age: 200 * DAY, left: 165 * DAY, used: 26 * HOUR },
   { name: 'Backup script on db-3', scopes: [], age: 30 * DAY, left: 335 * DAY },
-  { name: 'Old staging cluster', scopes: ['orders:read', 'orders:write', 'invoices:read'], age: 92 * DAY, left: -2 * DAY,
-    used: 9 * DAY },
+  {
+    name: 'Old staging cluster',
+    scopes: ['orders:read', 'orders:write', 'invoices:read'],
+    age: 92 * DAY,
+    left: -2 * DAY,
+    used: 9 * DAY,
+  },
 ].map(({ name, scopes, age, left, used }, index) => ({
   id: index + 1,
   name,
@@ -62,7 +72,10 @@ export const fakeApi = async (page, { tokens = TOKENS, sessions = SESSIONS, scop
     'POST refresh/': pair,
     'GET private_tokens/': (parameters) => {
       const query = parameters.get('q')?.toLowerCase() ?? '';
-      return paged(tokens.filter(({ name }) => name.toLowerCase().includes(query)), parameters);
+      return paged(
+        tokens.filter(({ name }) => name.toLowerCase().includes(query)),
+        parameters,
+      );
     },
     'GET sessions/': (parameters) => paged(sessions, parameters),
     'POST private_tokens/': (_, { name }) => ({ id: 99, name, data: NEW_TOKEN }),

@@ -20,8 +20,8 @@ after(() => browser.close());
 
 /**
  * Runs `run` with a new page that shows the log-in. Then nothing may be in the console, no script may have failed, and
- * the policy of the page may not have been violated. `expected` matches lines of the console that Chromium itself writes
- * about answers such as 401.
+ * the policy of the page may not have been violated. `expected` matches lines of the console that Chromium itself
+ * writes about answers such as 401.
  */
 export const withPage = async (run, { prepare, hash = '', expected = /$^/, ...options } = {}) => {
   const context = await browser.newContext({ ...STEADY, ...options });

@@ -110,7 +110,8 @@ async fn add_many_tokens(service: &Service, database: &str) {
     assert_eq!(service.post("/private_tokens/", access, json, &new.to_string()).0, 201);
     let sql = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 999) \
                INSERT INTO bearer_private_tokens \
-               (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at, scopes) \
+               (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, \
+               dies_at, scopes) \
                SELECT issuer, CAST('many' || n AS BLOB), subject, CAST('many' || n AS BLOB), \
                printf('many %04d', n), printf('many %04d', n), issued_at - n, expires_at, hash, dies_at, scopes \
                FROM numbers, bearer_private_tokens";

@@ -9,7 +9,9 @@ const browser = await launch();
 
 const picture = async (name, { width = 1120, height = 680, dark = false, log = true, tokens, hash = '' }, prepare) => {
   const context = await browser.newContext({
-    ...STEADY, viewport: { width, height }, colorScheme: dark ? 'dark' : 'light',
+    ...STEADY,
+    viewport: { width, height },
+    colorScheme: dark ? 'dark' : 'light',
   });
   const page = await context.newPage();
   await page.clock.setFixedTime(NOW);

@@ -1,13 +1,18 @@
 // The token management page.
 //
-// 1. Tokens are only in `session`, in memory: never in storage, in a URL or in a log. The document never has them, except
-//    a new private token, which is shown once.
+// 1. Tokens are only in `session`, in memory: never in storage, in a URL or in a log. The document never has them,
+//    except a new private token, which is shown once.
 // 2. Every refresh token is used once. Calls that need a refresh at the same time share one.
 // 3. An answer that arrives after the end of its session is dropped.
 // 4. What the API or a user wrote is shown as text. No string becomes markup.
 
-const { api, max_lifetime: maxLifetime, max_overlap: maxOverlap, password: hasPassword, texts } =
-  JSON.parse(document.body.dataset.config);
+const {
+  api,
+  max_lifetime: maxLifetime,
+  max_overlap: maxOverlap,
+  password: hasPassword,
+  texts,
+} = JSON.parse(document.body.dataset.config);
 const BASE = new URL(`${api}/`, document.baseURI);
 const PAGE_SIZE = 20;
 /** A call without an answer fails after this time. */
@@ -94,7 +99,9 @@ function retryText(response) {
 function refresh(mine) {
   mine.refreshing ??= send('POST', 'refresh/', { body: { refresh_token: mine.refresh } })
     .then((answer) => adopt(mine, answer))
-    .finally(() => { mine.refreshing = null; });
+    .finally(() => {
+      mine.refreshing = null;
+    });
   return mine.refreshing;
 }
 
@@ -129,4 +136,3 @@ async function call(method, path, { body, signal } = {}) {
     throw new Dropped();
   }
 }
-

@@ -27,7 +27,7 @@ function showErrors(form, { message, fields }) {
   const others = { ...fields };
   let first = null;
   for (const field of form.querySelectorAll('[data-field]')) {
-    const messages = field.hidden ? [] : others[field.dataset.field] ?? [];
+    const messages = field.hidden ? [] : (others[field.dataset.field] ?? []);
     const error = field.querySelector('.field-error');
     error.textContent = messages.map(translated).join(' ');
     if (messages.length) {
@@ -61,7 +61,9 @@ function closeDialog(dialog) {
 }
 
 for (const dialog of document.querySelectorAll('dialog')) {
-  const ask = () => { dialog.mayClose() ? dialog.close() : dialog.refuse(); };
+  const ask = () => {
+    dialog.mayClose() ? dialog.close() : dialog.refuse();
+  };
   dialog.addEventListener('keydown', (event) => {
     // Browsers let a user close a dialog with a second Escape, whatever the event `cancel` says.
     if (event.key !== 'Escape') return;
@@ -107,4 +109,3 @@ function confirm({ title, name = '', text, cancel = texts.cancel, submit, action
 }
 
 onSubmit($('confirm-form'), () => confirmed());
-

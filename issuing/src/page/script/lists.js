@@ -20,7 +20,15 @@ function makeList({ id, path, ordering, failed, row }) {
 
 function resetList(list) {
   list.loading?.abort();
-  Object.assign(list, { data: null, error: null, page: 1, query: '', found: '', ordering: list.initial, removed: new Set() });
+  Object.assign(list, {
+    data: null,
+    error: null,
+    page: 1,
+    query: '',
+    found: '',
+    ordering: list.initial,
+    removed: new Set(),
+  });
   list.body.replaceChildren();
 }
 
@@ -81,7 +89,8 @@ function render(list) {
   if (!isLoading) part('status').textContent = error ? '' : count ? range : texts.no_tokens;
   renderPages(list, error || !count ? 0 : Math.ceil(data.count / PAGE_SIZE), range);
   list.onrender?.({ isEmpty, count });
-  if (focused && document.activeElement?.id !== focused) focusOn(focused);
+  // The control can be gone or hidden now.
+  if (focused) focusOn(focused);
 }
 
 function skeleton(list) {
@@ -106,8 +115,9 @@ function renderPages(list, pages, range) {
     });
     return element;
   };
-  const numbers = Array.from({ length: pages }, (_, index) => index + 1)
-    .filter((page) => page === 1 || page === pages || Math.abs(page - list.page) <= 1);
+  const numbers = Array.from({ length: pages }, (_, index) => index + 1).filter(
+    (page) => page === 1 || page === pages || Math.abs(page - list.page) <= 1,
+  );
   const parts = [button('previous', list.page - 1, texts.previous, list.page <= 1)];
   for (const [index, page] of numbers.entries()) {
     if (index && page > numbers[index - 1] + 1) parts.push(make('span', { textContent: '…', ariaHidden: 'true' }));
@@ -159,4 +169,3 @@ async function remove(list, item, name, { done, failed }) {
   say('page-status', done, { name });
   await load(list, { isQuiet: true });
 }
-

@@ -6,17 +6,25 @@ const longDate = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: 'full' });
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: 'always' });
 const now = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: 'auto' }).format(0, 'second');
 /** Units with their seconds, and from how many seconds each is used. */
-const UNITS = [['year', 365 * DAY_S, 350 * DAY_S], ['month', 30.44 * DAY_S, 100 * DAY_S], ['day', DAY_S, 0.99 * DAY_S],
-  ['hour', 3600, 3590], ['minute', 60, 59], ['second', 1, 1]];
+const UNITS = [
+  ['year', 365 * DAY_S, 350 * DAY_S],
+  ['month', 30.44 * DAY_S, 100 * DAY_S],
+  ['day', DAY_S, 0.99 * DAY_S],
+  ['hour', 3600, 3590],
+  ['minute', 60, 59],
+  ['second', 1, 1],
+];
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 /** Fills an element like `fill`. Each value is in a `bdi`, so that its direction does not change the rest. */
 function fillElement(element, text, values) {
-  element.replaceChildren(...text.split(/(\{\w+\})/).map((part) => {
-    const name = /^\{(\w+)\}$/.exec(part)?.[1];
-    return name ? make('bdi', { textContent: values[name] }) : part;
-  }));
+  element.replaceChildren(
+    ...text.split(/(\{\w+\})/).map((part) => {
+      const name = /^\{(\w+)\}$/.exec(part)?.[1];
+      return name ? make('bdi', { textContent: values[name] }) : part;
+    }),
+  );
 }
 
 /** `texts.json` can replace a message of the API, under its text after `api:`. */
@@ -34,7 +42,7 @@ function inWords(date) {
   return !unit || unit === 'second' ? now : relative.format(Math.round(seconds / size), unit);
 }
 
-/** The words of a date, with the exact time as title. `kind` is `past`, `end` or `expiry`; a near expiry is a warning. */
+/** A date in words, with the exact time as title. `kind` is `past`, `end` or `expiry`. A near expiry is a warning. */
 function timeElement(time, kind = 'past') {
   const element = make('time', { dateTime: time, title: exact.format(new Date(time)) });
   element.dataset.kind = kind;
@@ -64,4 +72,3 @@ function say(id, text, values = {}) {
 function clearMessages() {
   for (const id of ['page-status', 'page-alert']) $(id).replaceChildren();
 }
-

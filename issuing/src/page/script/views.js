@@ -19,7 +19,12 @@ const sessions = makeList({
 const VIEWS = {
   tokens: { title: texts.tokens, open: () => load(tokens) },
   sessions: { title: texts.sessions, open: () => load(sessions) },
-  password: { title: texts.change_password, open: () => { $('username').value = session.email; } },
+  password: {
+    title: texts.change_password,
+    open: () => {
+      $('username').value = session.email;
+    },
+  },
 };
 
 function showView({ hasFocus = true } = {}) {
@@ -93,15 +98,17 @@ $('log-out').addEventListener('click', async () => {
   Object.assign(mine, { access: '', refresh: '' });
 });
 
-$('everywhere').addEventListener('click', () => confirm({
-  title: texts.everywhere_title,
-  text: texts.everywhere_text,
-  submit: texts.everywhere,
-  action: async () => {
-    await call('POST', 'revoke_all/');
-    endSession({ status: texts.logged_out_everywhere });
-  },
-}));
+$('everywhere').addEventListener('click', () =>
+  confirm({
+    title: texts.everywhere_title,
+    text: texts.everywhere_text,
+    submit: texts.everywhere,
+    action: async () => {
+      await call('POST', 'revoke_all/');
+      endSession({ status: texts.logged_out_everywhere });
+    },
+  }),
+);
 
 onSubmit($('password-form'), async (data) => {
   const body = { password: data.get('password'), new_password: data.get('new_password') };
@@ -117,7 +124,8 @@ onSubmit($('password-form'), async (data) => {
 function tokenRow(token) {
   const { id, name, scopes = [], created_at: created, expiration_time: expiry, last_used_at: used } = token;
   const names = scopes.map((scope) => make('li', { textContent: scope, dir: 'ltr' }));
-  const badges = names.length ? make('ul', { className: 'badges' }, ...names)
+  const badges = names.length
+    ? make('ul', { className: 'badges' }, ...names)
     : make('span', { className: 'muted', textContent: texts.no_scopes });
   const label = (text) => fill(text, { name });
   return rowOf(
@@ -126,12 +134,15 @@ function tokenRow(token) {
     cell(texts.created, timeElement(created)),
     cell(texts.expires, timeElement(expiry, 'expiry')),
     cell(texts.last_used, used ? timeElement(used) : make('span', { className: 'muted', textContent: texts.never })),
-    cell('', make(
-      'span',
-      { className: 'actions' },
-      rowButton(`tokens-rotate-${id}`, texts.rotate, label(texts.rotate_name), () => openTokenForm(token)),
-      rowButton(`tokens-remove-${id}`, texts.revoke, label(texts.revoke_name), () => askToRevoke(token), 'remove'),
-    )),
+    cell(
+      '',
+      make(
+        'span',
+        { className: 'actions' },
+        rowButton(`tokens-rotate-${id}`, texts.rotate, label(texts.rotate_name), () => openTokenForm(token)),
+        rowButton(`tokens-remove-${id}`, texts.revoke, label(texts.revoke_name), () => askToRevoke(token), 'remove'),
+      ),
+    ),
   );
 }
 
@@ -232,8 +243,8 @@ function showExpiry() {
   $('expiry-hint').textContent = text;
 }
 
-const localDate = (date) => [date.getFullYear(), date.getMonth() + 1, date.getDate()]
-  .map((part) => String(part).padStart(2, '0')).join('-');
+const localDate = (date) =>
+  [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, '0')).join('-');
 
 function addChoices() {
   const days = [7, 30, 90, 365].filter((days) => days * DAY_S <= maxLifetime);
@@ -245,10 +256,11 @@ function addChoices() {
   $('custom-date').min = localDate(new Date());
   $('custom-date').max = localDate(new Date(Date.now() + (maxLifetime - DAY_S) * 1000));
   const overlaps = [900, 3600, DAY_S, 7 * DAY_S].filter((seconds) => seconds <= maxOverlap);
-  const option = (seconds) => make('option', {
-    value: String(seconds),
-    textContent: seconds ? fill(texts.ends_after, { duration: duration(seconds) }) : texts.at_once,
-  });
+  const option = (seconds) =>
+    make('option', {
+      value: String(seconds),
+      textContent: seconds ? fill(texts.ends_after, { duration: duration(seconds) }) : texts.at_once,
+    });
   $('overlap').append(...[0, ...overlaps].map(option));
 }
 
@@ -321,7 +333,8 @@ function sessionRow(item) {
   const device = make('span', { className: 'name', dir: 'auto', textContent: name, title: agent ?? '' });
   const end = () => remove(sessions, item, name, { done: texts.session_ended_name, failed: texts.end_session_failed });
   const label = fill(texts.end_session_name, { name });
-  const action = current ? make('span', { className: 'badge', textContent: texts.this_session })
+  const action = current
+    ? make('span', { className: 'badge', textContent: texts.this_session })
     : rowButton(`sessions-remove-${id}`, texts.end_session, label, end, 'remove');
   return rowOf(
     cell(texts.device, device),
@@ -336,10 +349,21 @@ function sessionRow(item) {
 function deviceName(agent) {
   if (!agent) return texts.unknown_device;
   const find = (names) => names.find(([part]) => agent.includes(part))?.[1];
-  const browser = find([['Edg/', 'Edge'], ['OPR/', 'Opera'], ['Firefox/', 'Firefox'], ['Chrome/', 'Chrome'],
-    ['Safari/', 'Safari']]);
-  const system = find([['Android', 'Android'], ['iPhone', 'iPhone'], ['iPad', 'iPad'], ['Windows', 'Windows'],
-    ['Mac OS X', 'macOS'], ['Linux', 'Linux']]);
+  const browser = find([
+    ['Edg/', 'Edge'],
+    ['OPR/', 'Opera'],
+    ['Firefox/', 'Firefox'],
+    ['Chrome/', 'Chrome'],
+    ['Safari/', 'Safari'],
+  ]);
+  const system = find([
+    ['Android', 'Android'],
+    ['iPhone', 'iPhone'],
+    ['iPad', 'iPad'],
+    ['Windows', 'Windows'],
+    ['Mac OS X', 'macOS'],
+    ['Linux', 'Linux'],
+  ]);
   return browser && system ? fill(texts.browser_on_system, { browser, system }) : agent;
 }
 
