@@ -134,6 +134,7 @@
 //! | links | begin with `http` and the request's host | | `tower_bearer_issuing::TokenApi::with_public_url` |
 //! | scopes in the issuer's metadata | `introspect` and `tokens:admin` | the API requires these; only you know the others | `tower_bearer_issuing::TokenApi::with_supported_scopes` |
 //! | realm, and bodies of rejections | the same as those of the layer | | `tower_bearer_issuing::TokenApi::with_realm`, `tower_bearer_issuing::TokenApi::with_responder` |
+//! | texts and colours of the token management page | English, in the colours of its style sheet | | `tower_bearer_issuing::TokenPage::with_texts`, `tower_bearer_issuing::TokenPage::with_style` |
 //! | connections to the database | PostgreSQL: 2 for everything, 1 for revocations, 1 for lookups; SQLite: 10 and 4 for lookups; a step waits up to 5 seconds for one | with 4 connections each, 20 replicas fit the default limit of PostgreSQL (97 of 100); lists and writes cannot use up the connections for revocations and lookups | `tower_bearer_sql::SqlStoreOptions::with_max_connections`, `tower_bearer_sql::SqlStoreOptions::with_revocation_connections`, `tower_bearer_sql::SqlStoreOptions::with_lookup_connections`, `tower_bearer_sql::SqlStoreOptions::with_wait_timeout` |
 //! | signing keys | those that you pass; or a key directory, whose first key is made at the first start | | `tower_bearer_issuing::KeyDirectory` |
 //! | algorithm of new keys in a directory | ES256 | every library verifies it | `tower_bearer_issuing::KeyDirectory::with_algorithm` |

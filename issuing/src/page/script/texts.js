@@ -27,7 +27,7 @@ function fillElement(element, text, values) {
   );
 }
 
-/** `texts.json` can replace a message of the API, under its text after `api:`. */
+/** The texts of the author can replace a message of the API: the name is `api:` and the message. */
 const translated = (message) => texts[`api:${message}`] ?? message;
 
 function duration(seconds) {
