@@ -185,7 +185,8 @@ impl TokenIssuer {
     /// Deletes an account. Every session and every private token of it ends and is deleted with it, and so are its
     /// known devices and its audit events. The revocation entry stays until every token has expired. The event that the
     /// account was deleted stays as long as other events. A store that is the audit sink keeps it in the step that
-    /// deletes the account. If the call fails, the tokens may have been revoked already. You can repeat the call.
+    /// deletes the account. If the call fails, the account may already be closed and its tokens revoked. Then repeat the
+    /// call.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::NotManaged`] or [`AccountError::Unavailable`].
@@ -253,7 +254,13 @@ impl TokenIssuer {
         let (issuer, accounts) = (self.clone(), Arc::clone(accounts));
         let kind = audited_as(&update.change);
         self.to_the_end(async move {
-            let outcome = accounts.change_account(&update).await?;
+            let outcome = match accounts.change_account(&update).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    issuer.record_started_deletion(&update, &error);
+                    return Err(error);
+                }
+            };
             if let AccountOutcome::Changed(entries) = &outcome {
                 entries.iter().for_each(|entry| issuer.revocation().apply(entry));
                 let subject = Arc::clone(&update.owner.subject);
@@ -263,6 +270,14 @@ impl TokenIssuer {
             Ok(outcome)
         })
         .await
+    }
+
+    /// Records that an account was closed, if its deletion may have begun and did not end.
+    fn record_started_deletion(&self, update: &AccountUpdate, error: &StoreError) {
+        if update.change == AccountChange::Delete && !error.is_nothing_written() {
+            let subject = Arc::clone(&update.owner.subject);
+            self.record(AuditKind::AccountClosed, |event| event.subject = Some(subject));
+        }
     }
 
     /// Writes entries to the token store, if it does not have them: the accounts may be in another store, although they

@@ -58,8 +58,8 @@ impl LostScopes {
     }
 
     /// Tells a store which tokens it must give: the refresh tokens of the owner that were issued after this time, used
-    /// ones included, and the private tokens that had not ended at this time. `now` is the time of the change, and
-    /// `newest` is the latest `issued_at` among the owner's refresh tokens.
+    /// ones included, and the private tokens that had neither ended nor expired at this time. `now` is the time of the
+    /// change, and `newest` is the latest `issued_at` among the owner's refresh and private tokens.
     ///
     /// Access tokens that were issued earlier have expired for every verifier, whatever its leeway. The clock of the host
     /// on which an operator changes an account may be ahead of the clocks of the issuers, by any time. So the time counts
@@ -82,7 +82,7 @@ impl LostScopes {
         self.sessions.entry(session_id).or_default().push(access);
     }
 
-    /// Adds a private token that has not ended: its `jti`, its `exp` and its scopes.
+    /// Adds a private token that has neither ended nor expired: its `jti`, its `exp` and its scopes.
     pub fn add_private(&mut self, token_id: Arc<str>, expires_at: UnixTime, scopes: &ScopeSet) {
         self.read_private += 1;
         if !scopes.intersection(&self.lost).is_empty() {

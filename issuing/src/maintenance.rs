@@ -7,7 +7,10 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 
-use super::{TokenIssuer, audit::Origin};
+use super::{
+    TokenIssuer,
+    audit::{Origin, REFUSED},
+};
 use tower_bearer::{
     BackgroundTask, UnixTime,
     claims::{Clock, Moment},
@@ -90,16 +93,20 @@ impl TokenIssuer {
     pub async fn maintain(&self) -> Result<(), StoreError> {
         let kept_up = self.keep_up().await;
         self.audit().report_omitted();
-        kept_up.and(self.audit().flush().await)
+        kept_up.and(self.audit().flush().await.map(drop))
     }
 
     /// Writes the audit events that wait, and does nothing else. Call it at the end of a short command, whose clock
     /// must not decide which rows are deleted. A service calls [`maintain`](Self::maintain).
     ///
     /// # Errors
-    /// If the audit sink fails. The events are kept for the next call.
+    /// If the audit sink fails: then the events are kept for the next call. Also if it [refuses](REFUSED) events, which
+    /// are lost then.
     pub async fn flush_audit(&self) -> Result<(), StoreError> {
-        self.audit().flush().await
+        match self.audit().flush().await? {
+            0 => Ok(()),
+            _ => Err(StoreError::of_kind(REFUSED, "the audit sink has refused events")),
+        }
     }
 
     async fn keep_up(&self) -> Result<(), StoreError> {

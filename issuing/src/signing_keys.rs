@@ -204,6 +204,11 @@ impl SigningKeys {
             .any(|signing| signing.key_id() == key || signing.verifying_key().thumbprint() == key)
     }
 
+    /// Whether there is a key that signs, also if it may not sign any more at this time.
+    pub(super) fn has_active(&self) -> bool {
+        self.keys().active.is_some()
+    }
+
     /// The key that signs at `now`. `None` if no key may sign then.
     pub(super) fn active(&self, now: UnixTime) -> Option<SigningKey> {
         let keys = self.keys();

@@ -275,11 +275,14 @@ fn is_conflict(code: &str) -> bool {
 
 /// Returns whether the database has rejected the values of a statement, so that another attempt with the same values
 /// fails, too. PostgreSQL: data, constraints, and limits such as the length of a row in an index. SQLite: TOOBIG,
-/// CONSTRAINT, MISMATCH and RANGE. A full disk, a missing right and a timeout are not about values.
+/// CONSTRAINT, MISMATCH and RANGE. A full disk, a missing right and a timeout are not about values. A number that is
+/// already used is not either: the sequence that assigns it can lag behind after a restore.
 fn is_about_values(code: &str) -> bool {
     match code.len() {
-        5 => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
-        _ => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18 | 19 | 20 | 25)),
+        5 => code != "23505" && ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
+        _ => code.parse::<u32>().is_ok_and(|code| {
+            matches!(code & 0xff, 18 | 19 | 20 | 25) && !matches!(code, 1555 | 2067 | 2579)
+        }),
     }
 }
 
@@ -304,6 +307,10 @@ mod tests {
             assert_eq!(kind(code), "refused", "{code}");
         }
         // No right, a full disk, a missing table, a timeout, a lock that is not free; SQLite: READONLY, IOERR, FULL.
+        // A value that must be unique.
+        for code in ["23505", "1555", "2067", "2579"] {
+            assert_eq!(kind(code), "rejected", "{code}");
+        }
         for code in ["42501", "53100", "42P01", "57014", "55P03", "25006", "8", "10", "13", "1"] {
             assert_eq!(kind(code), "rejected", "{code}");
         }

@@ -14,7 +14,9 @@ pub(crate) fn checks(
     let store = replica.store.clone();
     let keys = replica.keys.clone();
     let mut checks = HealthChecks::new()
-        .add_part("keys", move || ready(keys.can_sign().then_some(()).ok_or("no_signing_key")))
+        .add_part("keys", move || {
+            ready(keys.has_signing_key().then_some(()).ok_or("no_signing_key"))
+        })
         .add_task(replica.keys.task())
         .add_task(maintenance)
         .add_task(replica.issuer.audit_writer())

@@ -150,11 +150,13 @@ impl AuditEvent {
     }
 
     /// The part of the event that may be kept if its subject was deleted: what an operator or a tool did, and when,
-    /// without the subject and its sessions and tokens. `None` if there is no [`actor`](Self::actor): then all of the
-    /// event is about the subject.
+    /// without the subject and its sessions and tokens. `None` if there is no [`actor`](Self::actor), or if the actor is
+    /// the subject: then all of the event is about the subject.
     #[must_use]
     pub fn without_subject(&self) -> Option<Self> {
-        self.actor.as_ref()?;
+        if self.actor.is_none() || self.actor == self.subject {
+            return None;
+        }
         let mut event = self.clone();
         (event.subject, event.session_id, event.token_id) = (None, None, None);
         (event.private_token_id, event.new_private_token_id) = (None, None);
@@ -186,5 +188,18 @@ mod tests {
             assert_eq!(AuditKind::from_name(kind.as_str()), Some(*kind));
         }
         assert_eq!(AuditKind::from_name("LoginFailed"), None);
+    }
+
+    #[test]
+    fn only_an_event_of_somebody_else_stays_without_its_subject() {
+        let of = |actor: Option<&str>| {
+            let mut event = AuditEvent::new(AuditKind::AllRevoked, Arc::from("iss"), UnixTime::MAX);
+            event.subject = Some("ada".into());
+            event.actor = actor.map(Into::into);
+            event.without_subject()
+        };
+        let kept = of(Some("an operator")).unwrap();
+        assert_eq!((kept.subject, kept.actor.as_deref()), (None, Some("an operator")));
+        assert!(of(None).is_none() && of(Some("ada")).is_none());
     }
 }

@@ -151,16 +151,24 @@ impl Queue {
         }
     }
 
-    /// Writes the events that wait now.
-    pub(super) async fn flush(&self) -> Result<(), StoreError> {
+    /// Writes the events that wait now, and how many were lost. Returns how many events the sink has refused.
+    pub(super) async fn flush(&self) -> Result<usize, StoreError> {
         let mut left = self.waiting().events.len();
+        let mut refused = 0;
         while left > 0 {
-            match self.write_batch().await?.count {
-                0 => break,
-                written => left = left.saturating_sub(written),
+            match self.write_batch().await? {
+                Written { count: 0, .. } => break,
+                written => {
+                    left = left.saturating_sub(written.count);
+                    refused += written.refused;
+                }
             }
         }
-        Ok(())
+        let is_loss = |event: &AuditEvent| event.kind == AuditKind::EventsLost;
+        if self.waiting().events.front().is_some_and(is_loss) {
+            refused += self.write_batch().await?.refused;
+        }
+        Ok(refused)
     }
 
     /// Gives the oldest events to the sink.

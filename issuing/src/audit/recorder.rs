@@ -131,11 +131,11 @@ impl Recorder {
         }
     }
 
-    /// Writes the events that wait now.
-    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+    /// Writes the events that wait now. Returns how many events the sink has refused.
+    pub(crate) async fn flush(&self) -> Result<usize, StoreError> {
         match &self.queue {
             Some(queue) => queue.flush().await,
-            None => Ok(()),
+            None => Ok(0),
         }
     }
 

@@ -110,10 +110,12 @@ impl DirectoryKeys {
         self.keys.clone()
     }
 
-    /// Whether this replica has a key that may sign now. Without one it issues no tokens, and still verifies them.
+    /// Whether this replica has a key that signs. Without one it issues no tokens, and still verifies them.
     ///
-    /// It is `false` if every key was retired or is compromised, if the file of the key that signs was never there, or
-    /// if the replica could not record for a day that it uses the key. Report it as a part of this replica alone:
+    /// It is `false` if every key was retired or is compromised, or if the file of the key that signs was never there. A
+    /// database that is down does not change it. If a replica could not record for a day that it uses the key, it stops
+    /// signing, and only the health of its [task](Self::task) shows that: other replicas have the same problem. Report it
+    /// as a part of this replica alone:
     ///
     /// ```
     /// # use std::future::ready;
@@ -121,13 +123,13 @@ impl DirectoryKeys {
     /// # use tower_bearer_issuing::DirectoryKeys;
     /// # fn checks(keys: DirectoryKeys) -> HealthChecks {
     /// HealthChecks::new().add_task(keys.task()).add_part("keys", move || {
-    ///     ready(if keys.can_sign() { Ok(()) } else { Err("no_signing_key") })
+    ///     ready(if keys.has_signing_key() { Ok(()) } else { Err("no_signing_key") })
     /// })
     /// # }
     /// ```
     #[must_use]
-    pub fn can_sign(&self) -> bool {
-        self.keys.active(self.replica.directory.now()).is_some()
+    pub fn has_signing_key(&self) -> bool {
+        self.keys.has_active()
     }
 
     /// The background task, for its health. Stop it only at the end of the process. A replica without it stops signing

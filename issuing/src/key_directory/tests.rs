@@ -566,24 +566,20 @@ async fn replicas_record_their_first_key_and_no_use_of_others() {
 }
 
 #[tokio::test]
-async fn a_replica_knows_whether_it_can_sign() {
+async fn a_replica_knows_whether_it_has_a_signing_key() {
     let bench = Bench::new();
     let keys = bench.open().await;
     let first = signer(&keys, &bench).unwrap();
-    assert!(keys.can_sign());
-    // Its task does not run any more, and its last report was good.
-    bench.clock.advance(DAY);
-    assert!(keys.can_sign());
-    bench.clock.advance(Duration::from_secs(1));
-    assert!(!keys.can_sign() && keys.task().health().is_ok());
-    keys.refresh().await;
-    assert!(keys.can_sign());
+    assert!(keys.has_signing_key());
+    // All replicas have this problem if the database is down, so it does not count for one of them.
+    bench.clock.advance(DAY + Duration::from_secs(1));
+    assert!(signer(&keys, &bench).is_none() && keys.has_signing_key());
     // The new key is only in the directory of another machine.
     let elsewhere = KeyDirectory::new(bench.path.join("elsewhere"), ISSUER);
     let elsewhere = elsewhere.with_clock(bench.clock.clone());
     elsewhere.retire_compromised(&bench.store, &first).await.unwrap();
     keys.refresh().await;
-    assert!(!keys.can_sign());
+    assert!(!keys.has_signing_key());
 }
 
 #[tokio::test]

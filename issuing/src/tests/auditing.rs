@@ -231,6 +231,17 @@ async fn a_flush_writes_the_events_and_deletes_no_rows() {
 }
 
 #[tokio::test]
+async fn a_flush_reports_refused_events_and_writes_their_number() {
+    let (issuer, _, sink) = with_sink();
+    issuer.audit_writer().shutdown().await;
+    *sink.refuses.lock().unwrap() = vec![AuditKind::AllRevoked];
+    issuer.record(AuditKind::AllRevoked, |_| {});
+    assert_eq!(issuer.flush_audit().await.unwrap_err().kind(), REFUSED);
+    assert_eq!(sink.kinds(), [AuditKind::EventsLost]);
+    issuer.flush_audit().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_anyone_can_cause_is_sampled_and_the_rest_is_counted() {
     let (issuer, clock, sink) = with_sink();
     fail_to_log_in(&issuer, 1000).await;

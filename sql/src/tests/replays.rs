@@ -37,15 +37,23 @@ const DELAY: Duration = Duration::from_micros(650);
 /// A proxy with a delay in front of a server's socket.
 pub(super) struct Proxy {
     port: u16,
-    transactions: Arc<AtomicUsize>,
+    sent: Arc<Sent>,
+}
+
+/// What clients have sent.
+#[derive(Default)]
+struct Sent {
+    transactions: AtomicUsize,
+    /// A client waits for the answer after each piece.
+    pieces: AtomicUsize,
 }
 
 impl Proxy {
     pub(super) async fn to(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let transactions = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&transactions);
+        let sent = Arc::new(Sent::default());
+        let count = Arc::clone(&sent);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = UnixStream::connect(&socket).await else { continue };
@@ -55,7 +63,7 @@ impl Proxy {
                 tokio::spawn(forward(far_read, near_write, None));
             }
         });
-        Self { port, transactions }
+        Self { port, sent }
     }
 
     async fn open(&self, database: &str) -> SqlStore {
@@ -69,7 +77,12 @@ impl Proxy {
 
     /// Returns how many transactions were begun since the last call.
     fn take_transactions(&self) -> usize {
-        self.transactions.swap(0, SeqCst)
+        self.sent.transactions.swap(0, SeqCst)
+    }
+
+    /// Returns how many pieces clients have sent since the last call.
+    pub(super) fn take_pieces(&self) -> usize {
+        self.sent.pieces.swap(0, SeqCst)
     }
 }
 
@@ -77,14 +90,15 @@ impl Proxy {
 async fn forward(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
-    transactions: Option<Arc<AtomicUsize>>,
+    sent: Option<Arc<Sent>>,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let bytes = &buffer[..length];
-        if let Some(transactions) = &transactions {
+        if let Some(sent) = &sent {
             let begun = bytes.windows(9).filter(|part| *part == b"BEGIN ISO").count();
-            transactions.fetch_add(begun, SeqCst);
+            sent.transactions.fetch_add(begun, SeqCst);
+            sent.pieces.fetch_add(1, SeqCst);
         }
         tokio::time::sleep(DELAY).await;
         if to.write_all(bytes).await.is_err() {

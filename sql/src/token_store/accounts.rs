@@ -247,18 +247,15 @@ async fn change(
         AccountChange::SetPassword { new_hash } => {
             transaction.execute(SET_PASSWORD, vec![subject.clone(), Value::text(new_hash)]).await?
         }
-        AccountChange::Close => {
+        // A deleted account is closed first. It is deleted with the last of its rows, so a deletion that failed can be
+        // repeated.
+        AccountChange::Close | AccountChange::Delete => {
             transaction.execute(SET_ACTIVE, vec![subject.clone(), Value::int(0)]).await?
         }
         AccountChange::Reopen => {
             transaction.execute(SET_ACTIVE, vec![subject.clone(), Value::int(1)]).await?
         }
         AccountChange::SetScopes(scopes) => return set_scopes(transaction, update, scopes).await,
-        // The account is deleted with the last of its rows, so a deletion that failed can be repeated.
-        AccountChange::Delete => {
-            let found = transaction.fetch(FIND_BY_SUBJECT, vec![subject.clone()]).await?;
-            found.len() as u64
-        }
     };
     if changed == 0 {
         let exists = !transaction.fetch(FIND_BY_SUBJECT, vec![subject]).await?.is_empty();
@@ -320,7 +317,7 @@ async fn with_tokens(
         owner.into_iter().chain([Value::time(date), id_of_cut_off(&update.owner), limit]).collect()
     };
     let values = vec![Value::id(&owner.issuer), Value::id(&owner.subject)];
-    let newest = latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[0])?;
+    let newest = latest(&transaction.fetch(LATEST_OF_OWNER, values).await?, &[0, 1])?;
     let after = LostScopes::issued_after(update.now, newest);
     for row in transaction.fetch(RECENT_REFRESH, of_owner(after)).await? {
         lost.add_refresh(row.id(0)?, row.time(1)?, row.optional_id(2)?);
@@ -338,6 +335,6 @@ const RECENT_REFRESH: &str = "
     LIMIT $5";
 const PRIVATE: &str = "
     SELECT token_id, expires_at, scopes FROM bearer_private_tokens
-    WHERE issuer = $1 AND subject = $2 AND dies_at > $3 AND scopes <> ''
+    WHERE issuer = $1 AND subject = $2 AND dies_at > $3 AND expires_at > $3 AND scopes <> ''
       AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)
     LIMIT $5";

@@ -127,14 +127,17 @@ impl State {
     ) -> Vec<RevocationEntry> {
         let AccountUpdate { owner, now, .. } = update;
         let cut_off = self.denials.cut_off(owner).unwrap_or_default();
-        let newest = self.refresh.of_owner(owner).map(|token| token.issued_at).max();
+        let refresh = self.refresh.of_owner(owner).map(|token| token.issued_at);
+        let private = self.private.tokens().filter(|token| token.owner == *owner);
+        let private = private.map(|token| token.issued_at);
+        let newest = refresh.chain(private).max();
         let after = LostScopes::issued_after(*now, newest);
         let is_recent = |token: &&NewRefreshToken| token.issued_at > after.max(cut_off);
         for token in self.refresh.of_owner(owner).filter(is_recent) {
             let access_token_id = token.access_token_id.clone();
             lost.add_refresh(Arc::clone(&token.session_id), token.issued_at, access_token_id);
         }
-        for token in self.private.listed(owner, after) {
+        for token in self.private.listed(owner, after).filter(|token| token.expires_at > after) {
             lost.add_private(Arc::clone(&token.token_id), token.expires_at, &token.scopes);
         }
         match lost.entries() {

@@ -134,7 +134,6 @@ impl State {
         Some(entry)
     }
 
-    /// Deletes every row about an owner. Revocation entries stay. Revoke the owner's tokens in the same step, before.
     /// The subject of the tokens of a session.
     pub(super) fn subject_of_session(&self, issuer: &str, session_id: &str) -> Option<Arc<str>> {
         let is_meant = |owner: &Owner, id: &str| *owner.issuer == *issuer && *id == *session_id;

@@ -20,6 +20,8 @@ const OPERATOR: &str = "operator@example.org";
 const OLD: &str = "the old password";
 const NEW: &str = "a new password";
 const OVERLAP: Duration = Duration::from_secs(60);
+/// How long a new key is published before it signs.
+const PUBLICATION: Duration = Duration::from_secs(20);
 
 /// Does what each row of the table says, each on an empty store, and compares each column.
 pub(crate) async fn check<S: TokenStore + ManagedAccounts + KeyStore + Clone>(
@@ -77,7 +79,9 @@ struct Bench<S> {
 impl<S: TokenStore + ManagedAccounts + KeyStore + Clone> Bench<S> {
     async fn new(store: S, clock: ManualClock, hash: &str) -> Self {
         let folder = Folder::new();
-        let directory = KeyDirectory::new(&folder.0, ISSUER).with_clock(clock.clone());
+        let directory = KeyDirectory::new(&folder.0, ISSUER)
+            .with_publication(PUBLICATION)
+            .with_clock(clock.clone());
         let open = async || directory.clone().open(store.clone()).await.unwrap();
         let keys = [open().await, open().await];
         let [here, there] = [&keys[0], &keys[1]].map(|keys| {
@@ -163,15 +167,20 @@ impl<S: TokenStore + ManagedAccounts + KeyStore + Clone> Bench<S> {
             "an operator revokes the subject (`POST admin/revoke/`)" => {
                 self.revokes("subject", subject).await;
             }
-            "an operator revokes the key (`POST admin/revoke/`)" => {
-                self.revokes("key", caller.key_id().unwrap()).await;
+            "an operator revokes the key, which was retired before (`POST admin/revoke/`)" => {
+                let key = caller.key_id().unwrap();
+                self.directory.add(&self.store).await.unwrap();
+                self.refresh_keys().await;
+                self.clock.advance(PUBLICATION);
+                self.refresh_keys().await;
+                self.directory.retire(&self.store, key).await.unwrap();
+                self.refresh_keys().await;
+                self.revokes("key", key).await;
             }
             "the key is compromised (`keys retire --compromised`)" => {
                 let key = caller.key_id().unwrap();
                 self.directory.retire_compromised(&self.store, key).await.unwrap();
-                for keys in &self.keys {
-                    keys.refresh().await;
-                }
+                self.refresh_keys().await;
             }
             "a private token with the scope is revoked" => {
                 here.revoke_private_token(&caller, id).await.unwrap();
@@ -202,6 +211,12 @@ impl<S: TokenStore + ManagedAccounts + KeyStore + Clone> Bench<S> {
                 here.set_scopes(subject, scopes("another")).await.unwrap();
             }
             other => panic!("the test does not know how to do this: {other}"),
+        }
+    }
+
+    async fn refresh_keys(&self) {
+        for keys in &self.keys {
+            keys.refresh().await;
         }
     }
 
