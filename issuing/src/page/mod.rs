@@ -2,10 +2,10 @@
 //!
 //! 1. **The page is a client of the token API.** It has no rights of its own, and the server part has no state: it only
 //!    serves four files.
-//! 2. **Tokens stay in the memory of the page.** A reload asks for the password again. So another script of the same
-//!    origin, a copy of the disk or the history of the browser never has them.
-//! 3. **The policy of the page allows its own files and nothing else**: no inline code, no other origin, no frame, no
-//!    string that becomes markup (Trusted Types).
+//! 2. **Tokens stay in the memory of the page.** A reload asks for the password again. Nothing is stored where another
+//!    script could read it, and the history of the browser has no token.
+//! 3. **The policy of the page allows files of its own origin and nothing else**: no inline code, no other origin, no
+//!    frame, no string that becomes markup (Trusted Types).
 //! 4. **The files are in the program.** There is no build step, and the browser loads less than 60 KiB.
 
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -45,8 +45,8 @@ const SCRIPT: &str = concat!(
     include_str!("script/views.js"),
 );
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
+                      connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// Texts that begin so replace a message of the API.
@@ -92,7 +92,11 @@ impl TokenApi {
     /// page and the API must have the same origin.
     ///
     /// The router of the page can be nested at any path. All its URLs are relative. Use `nest_service`, which also
-    /// serves the path with a slash at its end.
+    /// serves the path with a slash at its end. A proxy in front must keep the slash at the end of the path: without
+    /// it, the page looks for its files in the wrong place.
+    ///
+    /// A browser can lose the answer to a refresh. Then the page sends the same refresh token again. This ends the
+    /// session if [`with_refresh_reuse_grace`](crate::TokenIssuerBuilder::with_refresh_reuse_grace) is 0, the default.
     ///
     /// The answer to a log-in must have the members `access_token` and `refresh_token`, also if you
     /// [replace it](TokenApi::with_login_response).
@@ -145,19 +149,30 @@ impl TokenPage {
             max_overlap: issuer.max_overlap().as_secs(),
             has_password: issuer.manages_accounts(),
             texts: parse_texts(TEXTS)?,
-            style: STYLE.to_owned(),
+            style: without_indentation(STYLE),
         })
     }
 
     /// Replaces texts: a JSON object with some or all names of the [defaults](Self#texts). `lang` and `dir` are the
-    /// attributes of the page, and dates are written in the language `lang`. A name such as
-    /// `api:This field is required.` replaces a message of the API, which is English. Default: English texts.
+    /// attributes of the page, and dates are written in the language `lang`, or in that of the browser if it does not
+    /// know `lang`. A name such as `api:This field is required.` replaces a message of the API, which is English.
+    /// Default: English texts.
     ///
     /// # Errors
     /// [`PageError::UnreadableTexts`] if this is not a JSON object of strings. [`PageError::UnknownText`] for a name
-    /// that the page does not have. [`PageError::Placeholders`] if a text does not have the placeholders of its default.
+    /// that the page does not have. [`PageError::Placeholders`] if a text does not have the placeholders of its
+    /// default. [`PageError::Language`] if `lang` is not a language tag such as `de-AT`, or `dir` is not `ltr`, `rtl`
+    /// or `auto`.
     pub fn with_texts(mut self, json: impl AsRef<str>) -> Result<Self, PageError> {
         for (name, text) in parse_texts(json.as_ref())? {
+            let is_valid = match name.as_str() {
+                "lang" => is_language(&text),
+                "dir" => ["ltr", "rtl", "auto"].contains(&text.as_str()),
+                _ => true,
+            };
+            if !is_valid {
+                return Err(PageError::Language(text));
+            }
             match self.texts.get(&name) {
                 Some(default) if placeholders(default) != placeholders(&text) => {
                     return Err(PageError::Placeholders(name));
@@ -171,7 +186,7 @@ impl TokenPage {
 
     /// Appends these rules to the style sheet of the page. Set its [variables](Self#colours) again, for the dark mode
     /// within `@media (prefers-color-scheme: dark)`. The policy of the page only allows pictures and fonts of its own
-    /// files. Default: nothing.
+    /// origin. Default: nothing.
     pub fn with_style(mut self, css: impl AsRef<str>) -> Self {
         self.style.push('\n');
         self.style.push_str(css.as_ref());
@@ -189,7 +204,7 @@ impl TokenPage {
         };
         Router::new()
             .route("/", get(page))
-            .route("/page.js", file("text/javascript; charset=utf-8", SCRIPT.to_owned()))
+            .route("/page.js", file("text/javascript; charset=utf-8", without_indentation(SCRIPT)))
             .route("/style.css", file("text/css; charset=utf-8", self.style))
             .route("/icon.svg", file("image/svg+xml", ICON.to_owned()))
             .layer(map_response(with_headers))
@@ -205,9 +220,7 @@ impl TokenPage {
             "texts": self.texts_of_script(),
         });
         let mut html = String::with_capacity(2 * HTML.len());
-        // The indentation is for readers of the source only.
-        let source: String = HTML.lines().flat_map(|line| [line.trim_start(), "\n"]).collect();
-        for (index, part) in source.split("{{").enumerate() {
+        for (index, part) in without_indentation(HTML).split("{{").enumerate() {
             let (name, rest) =
                 if index == 0 { ("", part) } else { part.split_once("}}").unwrap_or((part, "")) };
             match name {
@@ -259,6 +272,16 @@ pub enum PageError {
         "text {0:?} of the page has other placeholders: expected those of its default, each once"
     )]
     Placeholders(String),
+    /// A language or a direction that browsers do not understand.
+    #[error(
+        "{0:?} is not a language or direction: expected a `lang` such as de or de-AT, and a `dir` of ltr, rtl or auto"
+    )]
+    Language(String),
+}
+
+/// The indentation is for readers of the source only.
+fn without_indentation(source: &str) -> String {
+    source.lines().flat_map(|line| [line.trim_start(), "\n"]).collect()
 }
 
 fn parse_texts(json: &str) -> Result<BTreeMap<String, String>, PageError> {
@@ -277,6 +300,15 @@ fn placeholders(text: &str) -> Vec<&str> {
 fn names_of_texts(script: &str) -> Vec<&str> {
     let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '_';
     script.split("texts.").skip(1).filter_map(|rest| rest.split(is_end).next()).collect()
+}
+
+/// The shape of a language tag ([RFC 5646](https://www.rfc-editor.org/rfc/rfc5646#section-2.1)).
+fn is_language(tag: &str) -> bool {
+    let is_part = |part: &str| {
+        (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let first = tag.split('-').next().unwrap_or_default();
+    tag.split('-').all(is_part) && first.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 /// A path of the same origin. Browsers read two slashes, or a backslash, as the beginning of a host.

@@ -55,6 +55,8 @@ async fn every_answer_has_the_headers_of_the_page() {
         let (_, headers, _) = get(&app, path).await;
         let policy = headers["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+        // For rules of the author.
+        assert!(policy.contains("img-src 'self'; font-src 'self';"), "{policy}");
         assert!(
             policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"),
             "{policy}"
@@ -145,11 +147,41 @@ fn texts_with_other_names_or_placeholders_are_rejected() {
     assert!(page().with_texts(r#"{"revoke_name": "{name} widerrufen"}"#).is_ok());
 }
 
+#[test]
+fn a_language_or_direction_that_browsers_reject_is_an_error() {
+    let with = |name: &str, text: &str| page().with_texts(json!({ name: text }).to_string());
+    for lang in ["de_DE", "", "de-", "-de", "d3", "de AT", "abcdefghi", "de-abcdefghi", "dé"] {
+        assert!(matches!(with("lang", lang), Err(PageError::Language(text)) if text == lang));
+    }
+    for dir in ["", "LTR", "left", "ltr "] {
+        assert!(matches!(with("dir", dir), Err(PageError::Language(text)) if text == dir));
+    }
+    for (name, text) in [
+        ("lang", "de"),
+        ("lang", "zh-Hant-TW"),
+        ("lang", "es-419"),
+        ("dir", "rtl"),
+        ("dir", "auto"),
+    ] {
+        assert!(with(name, text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn no_string_of_a_file_continues_on_the_next_line() {
+    for line in SCRIPT.lines().chain(STYLE.lines()) {
+        assert!(line.matches('`').count() % 2 == 0 && !line.ends_with('\\'), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn rules_of_the_author_come_last_in_the_style_sheet() {
     let app = page().with_style(":root { --accent: red }").into_router();
     let (_, _, style) = get(&app, "/style.css").await;
-    assert!(style.starts_with(STYLE) && style.ends_with("\n:root { --accent: red }"));
+    assert!(
+        style.starts_with(&without_indentation(STYLE))
+            && style.ends_with("\n:root { --accent: red }")
+    );
 }
 
 #[test]

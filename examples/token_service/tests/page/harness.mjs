@@ -40,6 +40,15 @@ export const withPage = async (run, { prepare, hash = '', expected = /$^/, ...op
   }
 };
 
+/** Serves the page with this change, for settings and texts that the running service does not have. */
+export const changeHtml = (page, from, to) =>
+  page.route(PAGE_URL, async (route) => {
+    const response = await route.fetch();
+    const text = await response.text();
+    assert.match(text, from);
+    await route.fulfill({ response, body: text.replace(from, to) });
+  });
+
 /** Collects what a page reports. */
 export const watch = (page) => {
   const lines = [];

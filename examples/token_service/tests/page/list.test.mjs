@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { call, create, apiLogIn, loaded, logIn, STATUS, user, withPage } from './harness.mjs';
+import { call, changeHtml, create, apiLogIn, loaded, logIn, STATUS, user, withPage } from './harness.mjs';
 import { fakeApi, NOW, TOKENS } from './fake_api.mjs';
 
 const ada = { email: 'ada@example.org', password: 'a password' };
@@ -65,6 +65,16 @@ test('dates are in the time zone of the reader', () =>
     { timezoneId: 'Asia/Tokyo' },
   ));
 
+test('a language that the browser rejects is replaced by its own', () =>
+  withList(
+    {},
+    async (page) => {
+      assert.equal(await page.locator('html').getAttribute('lang'), 'de_DE');
+      await page.getByText('12 days ago').waitFor();
+    },
+    { prepare: (page) => changeHtml(page, /<html lang="en"/, '<html lang="de_DE"') },
+  ));
+
 test('headers sort the list and say in which direction', () =>
   withPage(async (page) => {
     await logIn(page, user(0));
@@ -122,6 +132,38 @@ test('lists of 1 and 25 tokens are complete', async () => {
     await page.locator('.range').getByText('21–25 of 25').waitFor();
     assert.equal((await names(page)).length, 5);
   });
+});
+
+test('a page that no longer exists leads to the last one', () => {
+  let tokens = many(45);
+  let release;
+  const held = new Promise((resolve) => {
+    release = resolve;
+  });
+  const list = async (parameters, _, route) => {
+    const page = parameters.get('page');
+    if (page === 'last') await held;
+    const first = page === 'last' ? Math.floor((tokens.length - 1) / 20) * 20 : (page - 1) * 20;
+    const results = tokens.slice(first, first + 20);
+    if (results.length) return { count: tokens.length, results };
+    return void (await route.fulfill({ status: 404, json: { detail: 'Invalid page.' } }));
+  };
+  return withList(
+    { answers: { 'GET private_tokens/': list } },
+    async (page) => {
+      await page.getByRole('button', { name: 'Page 3' }).click();
+      await page.locator('.range').getByText('41–45 of 45').waitFor();
+      tokens = many(25);
+      const last = page.waitForRequest(/page=last/);
+      await page.getByRole('button', { name: 'Page 3' }).click();
+      await last;
+      assert.doesNotMatch(await page.locator('#tokens').textContent(), /NaN|last/);
+      release();
+      await page.locator('.range').getByText('21–25 of 25').waitFor();
+      assert.equal(await page.locator('#tokens [aria-current=page]').textContent(), '2');
+    },
+    { expected: STATUS },
+  );
 });
 
 test('an empty list explains what tokens are for', () =>

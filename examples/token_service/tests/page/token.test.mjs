@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { call, create, isAccepted, loaded, logIn, STATUS, user, withPage } from './harness.mjs';
+import { call, changeHtml, create, isAccepted, loaded, logIn, STATUS, user, withPage } from './harness.mjs';
 import { fakeApi } from './fake_api.mjs';
 
 const ada = { email: 'ada@example.org', password: 'a password' };
@@ -73,6 +73,37 @@ test('a custom date ends with that day', () =>
     assert.equal(end.format(exp * 1000), `${date} 23:59:59`);
   }));
 
+test('a date with a year of five digits is a field error', () =>
+  withPage(
+    async (page) => {
+      await logIn(page, user(34));
+      await page.getByRole('button', { name: 'New token' }).click();
+      await newToken(page).getByLabel('Name').fill('far');
+      await newToken(page).getByRole('radio', { name: 'Custom date' }).check();
+      await page.locator('#custom-date').fill('12026-11-27');
+      await page.locator('#expiry-hint').getByText('Expires on Friday, November 27, 12026.').waitFor();
+      await newToken(page).getByRole('button', { name: 'Create token' }).click();
+      await page.locator('#expiration-error').getByText('Datetime has wrong format.').waitFor();
+    },
+    { expected: STATUS },
+  ));
+
+test('a maximum lifetime under one day is a choice', () =>
+  withPage(
+    async (page) => {
+      await logIn(page, user(35));
+      await page.getByRole('button', { name: 'New token' }).click();
+      const choices = newToken(page).getByRole('radiogroup', { name: 'Expires' }).locator('label:visible');
+      assert.deepEqual(await choices.allTextContents(), ['1 hour']);
+      await newToken(page).getByLabel('Name').fill('short');
+      await newToken(page).getByLabel('1 hour').check();
+      await newToken(page).getByRole('button', { name: 'Create token' }).click();
+      const { exp, iat } = claimsOf(await shownToken(page));
+      assert.ok(exp - iat <= 3600 && exp - iat > 3000, String(exp - iat));
+    },
+    { prepare: (page) => changeHtml(page, /"max_lifetime":\d+/, '"max_lifetime":3600') },
+  ));
+
 test('field errors of the API are next to their fields', () =>
   withPage(
     async (page) => {
@@ -107,6 +138,7 @@ test('errors about scopes and about the request are shown', () => {
   const problems = [
     { scopes: ['Ensure this account has each of these scopes.'] },
     { non_field_errors: ['No more than 3 private tokens are allowed. Revoke one first.'] },
+    { non_field_errors: 'Not a list.', name: 'Not a list, either.' },
   ];
   const answers = {
     'POST private_tokens/': async (_, __, route) => void (await route.fulfill({ status: 400, json: problems.shift() })),
@@ -127,6 +159,9 @@ test('errors about scopes and about the request are shown', () => {
       await submit.click();
       await newToken(page).getByRole('alert').getByText('No more than 3 private tokens are allowed.').waitFor();
       assert.equal(await box.getAttribute('aria-invalid'), 'false');
+      await submit.click();
+      await newToken(page).getByRole('alert').getByText('Not a list.').waitFor();
+      assert.equal(await newToken(page).locator('#name-error').textContent(), 'Not a list, either.');
     },
     { expected: STATUS },
   );
@@ -161,6 +196,27 @@ test('without the clipboard API the token is copied, too', () =>
     },
   ));
 
+test('a copy of a part of the token is not a copy', () =>
+  withPage(async (page) => {
+    await logIn(page, user(36));
+    await createInPage(page);
+    await field(page).focus();
+    const copy = async (length) => {
+      await field(page).evaluate((input, end) => input.setSelectionRange(0, end), length);
+      const copied = page.evaluate(() => new Promise((resolve) => addEventListener('copy', resolve, { once: true })));
+      await page.keyboard.press('ControlOrMeta+c');
+      await copied;
+      return page.locator('#copied').textContent();
+    };
+    const { length } = await shownToken(page);
+    assert.equal(await copy(length - 1), '');
+    await page.keyboard.press('Escape');
+    await page.getByRole('alertdialog', { name: 'Close without copying?' }).waitFor();
+    await page.getByRole('button', { name: 'Back to the token' }).click();
+    await field(page).focus();
+    assert.equal(await copy(length), 'Copied');
+  }, clipboard));
+
 test('closing without copying asks for confirmation', () =>
   withPage(async (page) => {
     await logIn(page, user(21));
@@ -184,6 +240,22 @@ test('closing without copying asks for confirmation', () =>
     await field(page).waitFor({ state: 'hidden' });
     assert.equal(await page.locator('dialog[open]').count(), 0);
   }));
+
+test('a view that the user went back to is shown when the dialog closes', () =>
+  withPage(
+    async (page) => {
+      await logIn(page, user(37));
+      await page.getByRole('link', { name: 'Private tokens' }).click();
+      await page.getByRole('button', { name: 'New token' }).click();
+      await page.goBack();
+      assert.ok(page.url().endsWith('#sessions'));
+      assert.equal(await newToken(page).isVisible(), true);
+      await page.keyboard.press('Escape');
+      await page.getByRole('heading', { name: 'Sessions', level: 1 }).waitFor();
+      assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Sessions');
+    },
+    { hash: '#sessions' },
+  ));
 
 test('the token is shown only once', () =>
   withPage(async (page) => {

@@ -2,7 +2,7 @@
 //
 // 1. Tokens are only in `session`, in memory: never in storage, in a URL or in a log. The document never has them,
 //    except a new private token, which is shown once.
-// 2. Every refresh token is used once. Calls that need a refresh at the same time share one.
+// 2. Calls that need a refresh at the same time share one. A refresh token is sent again only after a lost answer.
 // 3. An answer that arrives after the end of its session is dropped.
 // 4. What the API or a user wrote is shown as text. No string becomes markup.
 
@@ -20,24 +20,35 @@ const TIMEOUT_MS = 60_000;
 /** An access token is refreshed this long before it expires. */
 const MARGIN_S = 60;
 const DAY_S = 24 * 60 * 60;
-const LANGUAGE = document.documentElement.lang;
+/** Undefined if `Intl` rejects it. Then the language of the browser is used. */
+const LANGUAGE = (() => {
+  try {
+    return Intl.getCanonicalLocales(document.documentElement.lang)[0];
+  } catch {
+    return undefined;
+  }
+})();
 
 const $ = (id) => document.getElementById(id);
 
-/** A call that failed. `fields` has the messages of the API for each field. */
+/** A call that failed. `fields` has the messages of the API for each field. Without an answer, the status is 0. */
 class Failure extends Error {
-  constructor(message, { status = 0, fields = {} } = {}) {
+  constructor(message, { status = 0, fields = {}, detail } = {}) {
     super(message);
-    Object.assign(this, { status, fields });
+    Object.assign(this, { status, fields, detail });
   }
 }
 
 /** The session ended, or a newer call has replaced this one. There is nothing to show. */
 class Dropped extends Error {}
 
+/** A failure to show. Other errors come from an answer of another shape. */
+const failureFrom = (error) => (error instanceof Failure ? error : new Failure(texts.not_understood));
+
 let session = null;
 
 function adopt(mine, { access_token: access, refresh_token: refresh }) {
+  if (typeof access !== 'string' || typeof refresh !== 'string') throw new Failure(texts.not_understood);
   const { exp, iat, scope = '' } = claimsOf(access);
   const scopes = scope.split(' ').filter(Boolean);
   // The clock of this machine can be wrong, so only the lifetime counts.
@@ -55,7 +66,7 @@ async function send(method, path, { token, body, signal }) {
   if (token) headers.Authorization = `Bearer ${token}`;
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response;
-  let answer = null;
+  let text;
   try {
     response = await fetch(new URL(path, BASE), {
       method,
@@ -66,26 +77,38 @@ async function send(method, path, { token, body, signal }) {
       redirect: 'error',
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
-    const text = await response.text();
-    // A proxy can answer with something else.
-    if (response.headers.get('Content-Type')?.includes('json')) answer = JSON.parse(text);
+    text = await response.text();
   } catch {
     throw signal?.aborted ? new Dropped() : new Failure(texts.no_answer);
   }
-  if (!response.ok) throw failureOf(response, answer);
+  const { ok, status } = response;
+  const answer = objectOf(text);
+  if (!ok) throw failureOf(response, answer);
+  if (!answer && status !== 204) throw new Failure(texts.not_understood, { status });
   return answer;
+}
+
+/** The JSON object, or null. A proxy can answer with something else. */
+function objectOf(text) {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === 'object' ? value : null;
+  } catch {
+    return null;
+  }
 }
 
 function failureOf(response, answer) {
   const { status } = response;
   if (status === 400 && answer && !answer.detail) {
     const { non_field_errors: general = [], ...fields } = answer;
-    return new Failure(general.map(translated).join(' '), { status, fields });
+    return new Failure([general].flat().map(translated).join(' '), { status, fields });
   }
   if (answer?.code === 'no_active_account') return new Failure(texts.wrong_credentials, { status });
   const known = { 429: texts.throttled, 503: texts.unavailable };
   const message = known[status] ?? (answer?.detail ? translated(answer.detail) : fill(texts.unexpected, { status }));
-  return new Failure([message, retryText(response)].filter(Boolean).join(' '), { status });
+  const text = [message, retryText(response)].filter(Boolean).join(' ');
+  return new Failure(text, { status, detail: answer?.detail });
 }
 
 function retryText(response) {

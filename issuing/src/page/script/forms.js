@@ -12,8 +12,7 @@ function onSubmit(form, action) {
     try {
       await action(new FormData(form));
     } catch (error) {
-      if (error instanceof Failure) showErrors(form, error);
-      else if (!(error instanceof Dropped)) throw error;
+      if (!(error instanceof Dropped)) showErrors(form, failureFrom(error));
     } finally {
       form.ariaBusy = 'false';
       button.ariaDisabled = 'false';
@@ -27,7 +26,7 @@ function showErrors(form, { message, fields }) {
   const others = { ...fields };
   let first = null;
   for (const field of form.querySelectorAll('[data-field]')) {
-    const messages = field.hidden ? [] : (others[field.dataset.field] ?? []);
+    const messages = field.hidden ? [] : [others[field.dataset.field] ?? []].flat();
     const error = field.querySelector('.field-error');
     error.textContent = messages.map(translated).join(' ');
     if (messages.length) {
@@ -78,7 +77,9 @@ for (const dialog of document.querySelectorAll('dialog')) {
   dialog.addEventListener('close', () => {
     if (dialog.mayClose()) {
       dialog.onclosed?.();
-      if (session) focusOn(dialog.opener);
+      if (!session) return;
+      focusOn(dialog.opener);
+      followHash();
     } else {
       dialog.showModal();
       dialog.refuse();

@@ -1,5 +1,8 @@
 // Lists of tokens and sessions, in pages.
 
+/** Removals without an answer yet. */
+const removals = new Set();
+
 function makeList({ id, path, ordering, failed, row }) {
   const root = $(id);
   const list = { id, path, failed, row, initial: ordering, root, body: root.querySelector('tbody') };
@@ -27,13 +30,15 @@ function resetList(list) {
     query: '',
     found: '',
     ordering: list.initial,
-    removed: new Set(),
+    // Hidden rows, and whether their removal still waits for its answer.
+    removed: new Map(),
   });
   list.body.replaceChildren();
+  for (const name of ['status', 'pages', 'no-match-title', 'failed-reason']) list.part(name)?.replaceChildren();
 }
 
 /** Loads the page of the list. A quiet load changes nothing if it fails. */
-async function load(list, { isQuiet = false } = {}) {
+async function load(list, { isQuiet = false, page = list.page } = {}) {
   list.loading?.abort();
   const loading = new AbortController();
   list.loading = loading;
@@ -43,24 +48,27 @@ async function load(list, { isQuiet = false } = {}) {
     list.part('status').textContent = texts.loading;
     render(list);
   }
-  const { ordering, query, page } = list;
+  const { ordering, query } = list;
   const parameters = new URLSearchParams({ ordering, page, page_size: PAGE_SIZE });
   if (query) parameters.set('q', query);
   try {
-    list.data = await call('GET', `${list.path}?${parameters}`, { signal: loading.signal });
-    // The search that these results are for.
-    list.found = query;
-    const last = Math.max(1, Math.ceil(list.data.count / PAGE_SIZE));
-    list.page = page === 'last' ? last : page;
+    const data = await call('GET', `${list.path}?${parameters}`, { signal: loading.signal });
+    // An answer of another shape fails here.
+    data.results.forEach(list.row);
+    if (!Number.isInteger(data.count)) throw new Failure(texts.not_understood);
+    const last = Math.max(1, Math.ceil(data.count / PAGE_SIZE));
+    // `found` is the search that these results are for.
+    Object.assign(list, { data, error: null, found: query, page: page === 'last' ? last : page });
+    // The service knows better which tokens exist.
+    for (const [id, isPending] of list.removed) if (!isPending) list.removed.delete(id);
   } catch (error) {
     if (error instanceof Dropped) return;
     if (error.status === 404 && page !== 'last') {
-      list.page = 'last';
-      await load(list, { isQuiet });
+      await load(list, { isQuiet, page: 'last' });
       return;
     }
     if (isQuiet && list.data && list.part('list').ariaBusy !== 'true') return;
-    list.error = error;
+    list.error = failureFrom(error);
   }
   list.part('list').ariaBusy = 'false';
   render(list);
@@ -144,28 +152,50 @@ function rowButton(id, text, label, onclick, className = '') {
   return make('button', { type: 'button', id, textContent: text, ariaLabel: label, onclick, className });
 }
 
-/** Removes the row at once. It comes back if the call fails. A row that is gone already (404) stays away. */
-async function remove(list, item, name, { done, failed }) {
+/** Removes the row at once. It comes back if the call fails. */
+function remove(list, item, name, messages) {
   clearMessages();
   const ids = [...list.body.querySelectorAll('button.remove')].map((button) => button.id);
   const at = ids.indexOf(`${list.id}-remove-${item.id}`);
-  list.removed.add(item.id);
+  list.removed.set(item.id, true);
   render(list);
   const next = ids[at + 1] ?? ids[at - 1];
   focusOn(next);
   // The question closes after this, and returns the focus.
   $('confirm').opener = next;
+  const removal = finishRemoval(list, item.id, name, messages).finally(() => removals.delete(removal));
+  removals.add(removal);
+}
+
+/** The end of the session does not stop the call, so that a removal that failed is never silent. */
+async function finishRemoval(list, id, name, { done, failed }) {
+  const mine = session;
+  let failure = null;
   try {
-    await call('DELETE', `${list.path}${item.id}/`);
+    await authorized(mine, 'DELETE', `${list.path}${id}/`);
   } catch (error) {
-    if (error instanceof Dropped) return;
-    if (error.status !== 404) {
-      list.removed.delete(item.id);
-      render(list);
-      say('page-alert', failed, { name, reason: error.message });
-      return;
-    }
+    if (error.status === 401 && session === mine) endSession({ alert: texts.session_ended });
+    // The answer of the API for a row that is gone. A proxy gives other ones.
+    if (error.status !== 404 || error.detail !== 'Not found.') failure = failureFrom(error);
   }
-  say('page-status', done, { name });
-  await load(list, { isQuiet: true });
+  if (failure && (!session || session === mine)) {
+    addAlert(failed, { name, reason: failure.status === 401 ? '' : failure.message });
+  }
+  if (session !== mine) return;
+  if (failure) list.removed.delete(id);
+  else {
+    list.removed.set(id, false);
+    say('page-status', done, { name });
+  }
+  render(list);
+  void load(list, { isQuiet: true });
+}
+
+/** Removals need the session, so its end waits for their answers. */
+async function removalsEnd() {
+  clearMessages();
+  if (!removals.size) return;
+  say('page-status', texts.log_out_waits);
+  while (removals.size) await Promise.allSettled(removals);
+  say('page-status', '');
 }

@@ -69,6 +69,13 @@ function say(id, text, values = {}) {
   fillElement($(id), text, values);
 }
 
+/** Adds a line: several removals can fail. */
+function addAlert(text, values = {}) {
+  const line = make('div');
+  fillElement(line, text, values);
+  $('page-alert').append(line);
+}
+
 function clearMessages() {
   for (const id of ['page-status', 'page-alert']) $(id).replaceChildren();
 }

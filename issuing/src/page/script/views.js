@@ -27,8 +27,11 @@ const VIEWS = {
   },
 };
 
+let shownHash;
+
 function showView({ hasFocus = true } = {}) {
-  const wanted = location.hash.slice(1);
+  shownHash = location.hash;
+  const wanted = shownHash.slice(1);
   const isOffered = Object.hasOwn(VIEWS, wanted) && (wanted !== 'password' || hasPassword);
   const name = !session ? 'login' : isOffered ? wanted : 'tokens';
   for (const section of document.querySelectorAll('main > section')) section.hidden = section.id !== name;
@@ -41,6 +44,13 @@ function showView({ hasFocus = true } = {}) {
   document.title = view && view.title !== texts.title ? `${view.title} · ${texts.title}` : texts.title;
   if (hasFocus) focusOn(null);
   view?.open();
+}
+
+/** Shows the view of the hash, but not behind a dialog. */
+function followHash() {
+  if (location.hash === shownHash || document.querySelector('dialog[open]')) return;
+  clearMessages();
+  showView();
 }
 
 // Log-in and log-out
@@ -73,10 +83,12 @@ function endSession({ status = '', alert = '' }) {
     if (form.querySelector('[data-alert]')) showErrors(form, new Failure(''));
   }
   for (const list of [tokens, sessions]) resetList(list);
-  $('account').textContent = '';
+  for (const id of ['account', 'scopes', 'token-title', 'created-title', 'confirm-title']) $(id).replaceChildren();
   $('username').value = '';
+  rotated = null;
+  confirmed = null;
   say('page-status', status);
-  say('page-alert', alert);
+  if (alert) addAlert(alert);
   showView({ hasFocus: false });
   // Who logs in again after an expiry is probably the same user.
   if (alert) $('email').value = email;
@@ -85,6 +97,8 @@ function endSession({ status = '', alert = '' }) {
 
 $('log-out').addEventListener('click', async () => {
   const mine = session;
+  await removalsEnd();
+  if (session !== mine) return;
   endSession({ status: texts.logged_out });
   try {
     await authorized(mine, 'POST', 'logout/', { body: ({ refresh: token }) => ({ refresh_token: token }) });
@@ -92,7 +106,7 @@ $('log-out').addEventListener('click', async () => {
     // 401: the service had ended the session before.
     if (error.status !== 401 && !session) {
       say('page-status', '');
-      say('page-alert', texts.log_out_failed);
+      addAlert(texts.log_out_failed);
     }
   }
   Object.assign(mine, { access: '', refresh: '' });
@@ -104,6 +118,7 @@ $('everywhere').addEventListener('click', () =>
     text: texts.everywhere_text,
     submit: texts.everywhere,
     action: async () => {
+      await removalsEnd();
       await call('POST', 'revoke_all/');
       endSession({ status: texts.logged_out_everywhere });
     },
@@ -115,6 +130,7 @@ onSubmit($('password-form'), async (data) => {
   if (data.get('repeated') !== body.new_password) {
     throw new Failure('', { fields: { repeated: [texts.passwords_differ] } });
   }
+  await removalsEnd();
   await call('POST', 'password/', { body });
   endSession({ status: texts.password_changed });
 });
@@ -162,7 +178,7 @@ function askToRevoke(token) {
     submit: texts.revoke_token,
     action: () => {
       closeDialog($('confirm'));
-      void remove(tokens, token, token.name, { done: texts.revoked, failed: texts.revoke_failed });
+      remove(tokens, token, token.name, { done: texts.revoked, failed: texts.revoke_failed });
     },
   });
 }
@@ -226,20 +242,21 @@ function choice(type, name, value, text) {
 }
 
 /** 60 seconds of the maximum are for the difference of two clocks. */
-const lifetimeOf = (days) => Math.min(days * DAY_S, maxLifetime - 60);
+const lifetimeOf = (seconds) => Math.min(seconds, Math.max(maxLifetime - 60, maxLifetime / 2));
 
 function expiryOf(data) {
   const value = data.get('expiry');
   if (value && value !== 'custom') return new Date(Date.now() + lifetimeOf(Number(value)) * 1000);
+  const day = $('custom-date').valueAsDate;
   // The end of the day in the time zone of the reader.
-  return value && data.get('date') ? new Date(`${data.get('date')}T23:59:59`) : null;
+  return value && day ? new Date(day.getUTCFullYear(), day.getUTCMonth(), day.getUTCDate(), 23, 59, 59) : undefined;
 }
 
 function showExpiry() {
   const data = new FormData(tokenForm);
   $('custom-field').hidden = data.get('expiry') !== 'custom';
   const expiry = expiryOf(data);
-  const text = expiry ? fill(texts.expires_on, { date: longDate.format(expiry) }) : texts.choose_expiry;
+  const text = expiry > 0 ? fill(texts.expires_on, { date: longDate.format(expiry) }) : texts.choose_expiry;
   $('expiry-hint').textContent = text;
 }
 
@@ -247,12 +264,10 @@ const localDate = (date) =>
   [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, '0')).join('-');
 
 function addChoices() {
-  const days = [7, 30, 90, 365].filter((days) => days * DAY_S <= maxLifetime);
-  const label = (days) => (days === 365 ? texts.one_year : fill(texts.days, { count: days }));
-  $('choices').append(
-    ...days.map((days) => choice('radio', 'expiry', String(days), label(days))),
-    choice('radio', 'expiry', 'custom', texts.custom_date),
-  );
+  const offered = [7, 30, 90, 365].map((days) => days * DAY_S).filter((seconds) => seconds <= maxLifetime);
+  if (!offered.length) offered.push(maxLifetime);
+  $('choices').append(...offered.map((seconds) => choice('radio', 'expiry', String(seconds), duration(seconds))));
+  if (maxLifetime >= DAY_S) $('choices').append(choice('radio', 'expiry', 'custom', texts.custom_date));
   $('custom-date').min = localDate(new Date());
   $('custom-date').max = localDate(new Date(Date.now() + (maxLifetime - DAY_S) * 1000));
   const overlaps = [900, 3600, DAY_S, 7 * DAY_S].filter((seconds) => seconds <= maxOverlap);
@@ -267,10 +282,10 @@ function addChoices() {
 tokenForm.addEventListener('change', showExpiry);
 
 onSubmit(tokenForm, async (data) => {
-  const body = { expiration_time: expiryOf(data)?.toISOString() };
+  const body = { expiration_time: expiryOf(data) };
   if (rotated) body.overlap_seconds = Number(data.get('overlap'));
   else Object.assign(body, { name: data.get('name').trim(), scopes: data.getAll('scopes') });
-  const created = await call('POST', rotated ? `private_tokens/${rotated.id}/rotate/` : 'private_tokens/', { body });
+  const created = await makeToken(body);
   isCopied = false;
   tokenForm.hidden = true;
   $('created').hidden = false;
@@ -278,10 +293,28 @@ onSubmit(tokenForm, async (data) => {
   $('copied').textContent = '';
   say('created-title', texts.created_title, { name: created.name });
   $('created-title').focus();
+  showNewest();
+});
+
+async function makeToken(body) {
+  try {
+    const created = await call('POST', rotated ? `private_tokens/${rotated.id}/rotate/` : 'private_tokens/', { body });
+    if (typeof created?.data !== 'string') throw new Failure(texts.not_understood);
+    return created;
+  } catch (error) {
+    // 503: the service did nothing. After other failures without an answer of the API, it may have done it.
+    const { status, message } = error;
+    if (!(status < 400 || status >= 500) || status === 503) throw error;
+    showNewest();
+    throw new Failure(`${message} ${rotated ? texts.maybe_rotated : texts.maybe_created}`);
+  }
+}
+
+function showNewest() {
   Object.assign(tokens, { page: 1, query: '', ordering: rotated ? tokens.ordering : tokens.initial });
   $('search').value = '';
   load(tokens);
-});
+}
 
 function askToClose() {
   if (isBusy(tokenForm) || $('confirm').open) return;
@@ -320,7 +353,9 @@ $('copy').addEventListener('click', async () => {
     if (!document.execCommand('copy')) $('copied').textContent = texts.copy_failed;
   }
 });
-$('token').addEventListener('copy', showCopied);
+$('token').addEventListener('copy', ({ target }) => {
+  if (target.selectionEnd - target.selectionStart === target.value.length) showCopied();
+});
 $('token').addEventListener('focus', ({ target }) => target.select());
 $('new-token').addEventListener('click', () => openTokenForm(null));
 $('first-token').addEventListener('click', () => openTokenForm(null));
@@ -348,34 +383,30 @@ function sessionRow(item) {
 /** A short name for well-known browsers. Any client can send any name. */
 function deviceName(agent) {
   if (!agent) return texts.unknown_device;
-  const find = (names) => names.find(([part]) => agent.includes(part))?.[1];
-  const browser = find([
-    ['Edg/', 'Edge'],
-    ['OPR/', 'Opera'],
-    ['Firefox/', 'Firefox'],
-    ['Chrome/', 'Chrome'],
-    ['Safari/', 'Safari'],
-  ]);
-  const system = find([
-    ['Android', 'Android'],
-    ['iPhone', 'iPhone'],
-    ['iPad', 'iPad'],
-    ['Windows', 'Windows'],
-    ['Mac OS X', 'macOS'],
-    ['Linux', 'Linux'],
-  ]);
+  const find = (names) => Object.entries(names).find(([part]) => agent.includes(part))?.[1];
+  const browser = find({
+    'Edg/': 'Edge',
+    'OPR/': 'Opera',
+    'Firefox/': 'Firefox',
+    'Chrome/': 'Chrome',
+    'Safari/': 'Safari',
+  });
+  const system = find({
+    Android: 'Android',
+    iPhone: 'iPhone',
+    iPad: 'iPad',
+    Windows: 'Windows',
+    'Mac OS X': 'macOS',
+    Linux: 'Linux',
+  });
   return browser && system ? fill(texts.browser_on_system, { browser, system }) : agent;
 }
 
 // Start
 
-addEventListener('hashchange', () => {
-  if (document.querySelector('dialog[open]')) return;
-  clearMessages();
-  showView();
-});
+addEventListener('hashchange', followHash);
 addEventListener('beforeunload', (event) => {
-  if (!isCopied) event.preventDefault();
+  if (!isCopied || removals.size) event.preventDefault();
 });
 document.addEventListener('visibilitychange', () => {
   // Another tab may have changed the list.
