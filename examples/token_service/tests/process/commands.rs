@@ -329,7 +329,7 @@ fn another_key_in_the_key_file_ends_the_first_start_with_code_3() {
     drop(Service::start(&directory, &SETTINGS));
     let files = key_files(&directory);
     fs::copy(&files[0], directory.0.join("earlier.pem")).unwrap();
-    // Another database and directory, which nobody has used.
+    // Another database and directory, both unused.
     let other = "DATABASE_URL=sqlite:other.db KEY_DIR=other_keys token_service keys add";
     succeed(&directory, other);
     let serve = "DATABASE_URL=sqlite:new.db KEY_DIR=other_keys KEY_FILE=earlier.pem token_service";

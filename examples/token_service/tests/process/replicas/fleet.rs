@@ -229,7 +229,7 @@ impl Fleet {
         outages.iter().map(|outage| outage.end.unwrap() - outage.begin).collect()
     }
 
-    /// Counts the connections of all replicas again and again. Returns the largest number when `until` says so.
+    /// Counts the connections of all replicas again and again. Returns the largest number when `until` returns `true`.
     pub(super) async fn most_connections(self: Arc<Self>, until: impl Fn() -> bool) -> i64 {
         let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
         let (mut most, mut connection) = (0, None);
