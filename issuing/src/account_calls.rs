@@ -185,8 +185,8 @@ impl TokenIssuer {
     /// Deletes an account. Every session and every private token of it ends and is deleted with it, and so are its
     /// known devices and its audit events. The revocation entry stays until every token has expired. The event that the
     /// account was deleted stays as long as other events. A store that is the audit sink keeps it in the step that
-    /// deletes the account. If the call fails, the account may already be closed and its tokens revoked. Then repeat the
-    /// call.
+    /// deletes the account. If the call fails, the account may already be closed and its tokens revoked. Then repeat
+    /// the call.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::NotManaged`] or [`AccountError::Unavailable`].

@@ -61,10 +61,10 @@ impl LostScopes {
     /// ones included, and the private tokens that had neither ended nor expired at this time. `now` is the time of the
     /// change, and `newest` is the latest `issued_at` among the owner's refresh and private tokens.
     ///
-    /// Access tokens that were issued earlier have expired for every verifier, whatever its leeway. The clock of the host
-    /// on which an operator changes an account may be ahead of the clocks of the issuers, by any time. So the time counts
-    /// from `newest` if that is earlier than `now`: the real time cannot be before it. If the clock of an issuer is ahead
-    /// by more than the leeway, verifiers reject its access tokens.
+    /// Access tokens that were issued earlier have expired for every verifier, whatever its leeway. The clock of the
+    /// host on which an operator changes an account may be ahead of the clocks of the issuers, by any time. So the time
+    /// counts from `newest` if that is earlier than `now`: the real time cannot be before it. If the clock of an issuer
+    /// is ahead by more than the leeway, verifiers reject its access tokens.
     #[must_use]
     pub fn issued_after(now: UnixTime, newest: Option<UnixTime>) -> UnixTime {
         now.min(newest.unwrap_or_default()) - (ACCESS_LIFETIME + KEEP_AFTER_EXPIRY)

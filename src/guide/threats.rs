@@ -188,9 +188,9 @@
 //!
 //! # Limits of every layer
 //!
-//! * **A stolen token is valid until it expires or is revoked.** Use short lifetimes, and revoke. Or bind
-//!   tokens to client certificates: see [`client_certificate`](crate::client_certificate). Tokens that are bound to a key
-//!   (DPoP) need a check of that proof in front of this layer.
+//! * **A stolen token is valid until it expires or is revoked.** Use short lifetimes, and revoke. Or bind tokens to
+//!   client certificates: see [`client_certificate`](crate::client_certificate). Tokens that are bound to a key (DPoP)
+//!   need a check of that proof in front of this layer.
 //! * **A secret that can be guessed** (row 8), **an issuer that signs what it should not**, and **a private key that
 //!   leaks** cannot be detected here. Revoke the key:
 //!   [`Authenticator::revoke_key`](crate::Authenticator::revoke_key), or

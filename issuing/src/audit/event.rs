@@ -150,8 +150,8 @@ impl AuditEvent {
     }
 
     /// The part of the event that may be kept if its subject was deleted: what an operator or a tool did, and when,
-    /// without the subject and its sessions and tokens. `None` if there is no [`actor`](Self::actor), or if the actor is
-    /// the subject: then all of the event is about the subject.
+    /// without the subject and its sessions and tokens. `None` if there is no [`actor`](Self::actor), or if the actor
+    /// is the subject: then all of the event is about the subject.
     #[must_use]
     pub fn without_subject(&self) -> Option<Self> {
         if self.actor.is_none() || self.actor == self.subject {

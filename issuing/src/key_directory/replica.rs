@@ -112,10 +112,10 @@ impl DirectoryKeys {
 
     /// Whether this replica has a key that signs. Without one it issues no tokens, and still verifies them.
     ///
-    /// It is `false` if every key was retired or is compromised, or if the file of the key that signs was never there. A
-    /// database that is down does not change it. If a replica could not record for a day that it uses the key, it stops
-    /// signing, and only the health of its [task](Self::task) shows that: other replicas have the same problem. Report it
-    /// as a part of this replica alone:
+    /// It is `false` if every key was retired or is compromised, or if the file of the key that signs was never there.
+    /// A database that is down does not change it. If a replica could not record for a day that it uses the key, it
+    /// stops signing, and only the health of its [task](Self::task) shows that: other replicas have the same problem.
+    /// Report it as a part of this replica alone:
     ///
     /// ```
     /// # use std::future::ready;

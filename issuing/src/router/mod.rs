@@ -64,8 +64,8 @@
 //! * A private token with the scope `private_tokens` gives its own scopes and an expiry up to its own: otherwise 400 on
 //!   `scopes` or `expiration_time`. It gets 403 if it rotates a token with a scope that it lacks.
 //! * `amr` is always `["pwd"]`, because there is no other way to log in.
-//! * `introspect/` shows `cnf`, but no active token has it: this issuer makes no tokens that are bound to a key, and its
-//!   layers reject them.
+//! * `introspect/` shows `cnf`, but no active token has it: this issuer makes no tokens that are bound to a key, and
+//!   its layers reject them.
 //! * `admin/audit/` has no numbered pages, because new events would move them. Follow `next`, which has `before`.
 //!
 //! # Differences from Django REST framework

@@ -71,7 +71,8 @@ const NEWEST_OF_SUBJECT: &str = "
     SELECT id, at, event, subject, address, details, keep_until FROM bearer_audit
     WHERE issuer = $1 AND subject = $4 AND id < $2 ORDER BY id DESC LIMIT $3";
 
-/// Deletes the events about an owner, as [`delete_events`] does. If there is no event of the deletion yet, stores `event`.
+/// Deletes the events about an owner, as [`delete_events`] does. If there is no event of the deletion yet, stores
+/// `event`.
 pub(super) async fn replace_events(
     transaction: &mut Transaction,
     owner: &Owner,
@@ -85,8 +86,8 @@ pub(super) async fn replace_events(
     }
 }
 
-/// Deletes up to [`BATCH`] events about an owner, except that the account was deleted. What operators did stays, without
-/// the owner. Returns whether no event is left.
+/// Deletes up to [`BATCH`] events about an owner, except that the account was deleted. What operators did stays,
+/// without the owner. Returns whether no event is left.
 pub(super) async fn delete_events(
     transaction: &mut Transaction,
     owner: &Owner,
