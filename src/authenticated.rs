@@ -14,6 +14,7 @@ use crate::{
     claims::{RegisteredClaims, Scopes, UntypedClaims},
     client_certificate::CertificateThumbprint,
     confirmation::Confirmation,
+    credential::Scheme,
     json::Span,
     jws::{Algorithm, Key, KeySet},
     revocation::{RevocationMemo, TokenFacts},
@@ -96,7 +97,27 @@ impl<C> Authenticated<C> {
     /// ```
     #[must_use]
     pub fn client_certificate(&self) -> Option<&CertificateThumbprint> {
-        self.0.confirmation().map(Confirmation::certificate)
+        self.0.confirmation().and_then(Confirmation::certificate)
+    }
+
+    /// The RFC 7638 thumbprint of the key that the token is bound to, in base64url (RFC 9449 section 6). The request
+    /// that brought the token had a DPoP proof by this key. `None` if the token is not bound to a key, or if the policy
+    /// [does not check the binding](crate::Issuer::allow_unverified_cnf).
+    ///
+    /// ```
+    /// # fn layer(layer: tower_bearer::BearerLayer) {
+    /// // A route for tokens that are bound to a key only.
+    /// let bound = layer.require(|user| user.proof_key().is_some());
+    /// # let _ = bound; }
+    /// ```
+    #[must_use]
+    pub fn proof_key(&self) -> Option<&str> {
+        self.0.confirmation().and_then(Confirmation::key)
+    }
+
+    /// The scheme that the token came with.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.proof_key().is_some() { Scheme::DPoP } else { Scheme::Bearer }
     }
 
     pub(crate) fn token(&self) -> &VerifiedToken<C> {
@@ -260,7 +281,7 @@ impl<C> VerifiedToken<C> {
     /// The approximate number of bytes that the token uses in memory. The author's own claims may use more memory
     /// elsewhere. This is assumed to be as long as the text that they were read from.
     pub(crate) fn size(&self) -> usize {
-        let confirmation = self.0.confirmation.as_ref().map_or(0, |_| size_of::<Confirmation>());
+        let confirmation = self.0.confirmation.as_deref().map_or(0, Confirmation::size);
         size_of::<Verified<C>>() + confirmation + 2 * self.0.registered.text_length()
     }
 

@@ -12,8 +12,9 @@ use crate::verifier::UnknownKey;
 use crate::{
     Authenticated, BoxFuture, Explanation, Issuer, Rejection, RejectionKind, RevocationCache,
     UnixTime, VerifiedToken,
-    claims::UntypedClaims,
-    confirmation::Proof,
+    claims::{Clock, UntypedClaims},
+    confirmation::{Confirmation, Proof},
+    dpop::{CheckedProof, Recording},
     revocation::{RevocationCheck, Unavailable, Verdict},
     telemetry::Admissions,
     verifier::{NotVerified, Verifier},
@@ -44,14 +45,16 @@ use crate::{
 ///     contains a configured audience.
 /// 11. The claims that the policy requires are present and have the required values. `token_type` is not `refresh`.
 /// 12. If the token is bound (`cnf`), the request proves it: it has the client certificate whose thumbprint is in
-///     `x5t#S256` (RFC 8705 section 3). `cnf` has no other member. A policy can leave out this check.
+///     `x5t#S256` (RFC 8705 section 3), and a [DPoP proof](crate::dpop) by the key whose thumbprint is in `jkt` (RFC
+///     9449 section 7). `cnf` has no other member. A policy can leave out this check.
 /// 13. The token has an id for revocation: the claim that the policy names, or `jti`, or a hash of header and claims.
 /// 14. The claims deserialize into your type `C`.
 /// 15. Your synchronous checks pass: first the pure ones, then the others, each in the order in which you added them.
 /// 16. The token, its subject, its session and its key are not revoked.
 /// 17. Your asynchronous checks pass.
+/// 18. The DPoP proof was not used before (RFC 9449 section 11.1).
 ///
-/// On a token-cache hit, only checks 1, 7, 8, 9, 12, 15, 16 and 17 run. Check 7 then asks whether the issuer still has
+/// On a token-cache hit, only checks 1, 7, 8, 9, 12, 15, 16, 17 and 18 run. Check 7 then asks whether the issuer still has
 /// the key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes
 /// the outcome.
 ///
@@ -156,7 +159,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         let mut reached = 0;
         let outcome = match self.verify_traced(token.as_bytes(), &mut reached).await {
             Ok(verified) => {
-                let outcome = self.look_up(verified).outcome().await.map(drop);
+                let outcome = self.look_up(verified, None).outcome().await.map(drop);
                 reached = match &outcome {
                     Err(rejection) if rejection.kind().is_of_revocation() => 16,
                     _ => 17,
@@ -213,7 +216,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     pub async fn recheck(&self, authenticated: &Authenticated<C>) -> Result<(), Rejection> {
         let token = authenticated.token().clone();
         self.0.verifier.recheck(&token)?;
-        self.look_up(token).outcome().await.map(drop)
+        self.look_up(token, None).outcome().await.map(drop)
     }
 
     /// The maximum length of a token, in bytes.
@@ -230,6 +233,10 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     pub(crate) fn now_and_leeway(&self, issuer: &str) -> (UnixTime, Duration) {
         let issuer = self.0.verifier.issuer_named(issuer);
         (self.0.verifier.now(), issuer.map_or(Duration::ZERO, Issuer::leeway))
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        self.0.verifier.clock()
     }
 
     /// The counters of the requests that layers let through.
@@ -249,9 +256,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
 
     /// Decides about the token of a request that proves `proof`, as far as possible without waiting. Returns a future
     /// for the rest.
-    pub(crate) fn begin(&self, token: &[u8], proof: Proof) -> Progress<C> {
+    pub(crate) fn begin(&self, token: &[u8], proof: Proof<'_>) -> Progress<C> {
         match self.0.verifier.verify(token, &proof) {
-            Ok(token) => self.look_up(token),
+            Ok((token, proof)) => self.look_up(token, proof),
             Err(NotVerified::Rejected(kind)) => Progress::Done(Err(kind.into())),
             #[cfg(feature = "jwks")]
             Err(NotVerified::UnknownKey(unknown)) => self.wait_for_key(token, proof, unknown),
@@ -261,16 +268,17 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// Verifies the token again after its issuer was asked for the key. Rejects the token at once if a question cannot
     /// help.
     #[cfg(feature = "jwks")]
-    fn wait_for_key(&self, token: &[u8], proof: Proof, unknown: UnknownKey) -> Progress<C> {
+    fn wait_for_key(&self, token: &[u8], proof: Proof<'_>, unknown: UnknownKey) -> Progress<C> {
         let wait = match self.0.verifier.ask_for_key(unknown) {
             Ok(wait) => wait,
             Err(kind) => return Progress::Done(Err(kind.into())),
         };
         let (authenticator, token) = (self.clone(), Box::<[u8]>::from(token));
+        let proof = proof.into_owned();
         Progress::Unverified(Box::pin(async move {
             let waited = wait.until_answered().await;
             match authenticator.0.verifier.verify(&token, &proof) {
-                Ok(token) => match authenticator.look_up(token) {
+                Ok((token, proof)) => match authenticator.look_up(token, proof) {
                     Progress::Done(result) => result,
                     Progress::Pending(rest) | Progress::Unverified(rest) => rest.await,
                 },
@@ -282,7 +290,8 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         }))
     }
 
-    fn look_up(&self, token: VerifiedToken<C>) -> Progress<C> {
+    /// Checks 16 to 18. `proof` is the DPoP proof of the request.
+    fn look_up(&self, token: VerifiedToken<C>, proof: Option<CheckedProof>) -> Progress<C> {
         // Check 16, also on a cache hit: revocation.
         let check = match &self.0.revocation {
             Some(cache) => cache.checker.check(&token.facts(), token.revocation()),
@@ -295,20 +304,42 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
                     let verifier = self.0.verifier.clone();
                     Progress::Pending(Box::pin(async move {
                         verifier.run_async_checks(&token).await?;
-                        Ok(Authenticated::new(token))
+                        record(&verifier, token, proof).outcome().await
                     }))
                 }
-                Ok(()) => Progress::Done(Ok(Authenticated::new(token))),
+                Ok(()) => record(&self.0.verifier, token, proof),
             },
             RevocationCheck::Pending(answer) => {
                 let verifier = self.0.verifier.clone();
                 Progress::Pending(Box::pin(async move {
                     not_revoked(answer.await)?;
                     verifier.run_async_checks(&token).await?;
-                    Ok(Authenticated::new(token))
+                    record(&verifier, token, proof).outcome().await
                 }))
             }
         }
+    }
+}
+
+/// Check 18, also on a cache hit: the DPoP proof was not used before.
+fn record<C: Send + Sync + 'static>(
+    verifier: &Verifier<C>,
+    token: VerifiedToken<C>,
+    proof: Option<CheckedProof>,
+) -> Progress<C> {
+    let key = token.confirmation().and_then(Confirmation::key);
+    let (Some(proof), Some(key)) = (proof, key) else {
+        return Progress::Done(Ok(Authenticated::new(token)));
+    };
+    let registered = token.registered();
+    let subject = registered.subject().map(|subject| (registered.issuer(), subject));
+    match proof.record(key, subject, Arc::clone(verifier.clock())) {
+        Recording::Done(Ok(())) => Progress::Done(Ok(Authenticated::new(token))),
+        Recording::Done(Err(kind)) => Progress::Done(Err(kind.into())),
+        Recording::Pending(recording) => Progress::Pending(Box::pin(async move {
+            recording.await?;
+            Ok(Authenticated::new(token))
+        })),
     }
 }
 

@@ -114,6 +114,9 @@ pub enum ConfigError {
         "unusable proxy {0:?}: expected an IP address, or a network without bits behind its prefix, such as 10.0.0.0/8"
     )]
     InvalidProxy(String),
+    /// A setting of [`Dpop`](crate::dpop::Dpop) that cannot be used. The string names what was expected.
+    #[error("unusable setting of DPoP: expected {0}")]
+    InvalidDpop(&'static str),
     /// A scope that no token can have (RFC 6749 section 3.3), or that must not be listed.
     #[error(
         "unusable scope {0:?}: expected a scope-token (RFC 6749 section 3.3) other than `offline_access`"

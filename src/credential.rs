@@ -1,15 +1,16 @@
-//! Finds the one Bearer credential of a request (RFC 9110 section 11, RFC 6750 section 2).
+//! Finds the one credential of a request (RFC 9110 section 11, RFC 6750 section 2, RFC 9449 section 7.1).
 //!
 //! The credential may be in these places:
 //!
-//! 1. `Authorization: Bearer <token>`, or another header that the service author named, which holds only the token.
+//! 1. `Authorization: Bearer <token>`, or with DPoP also `Authorization: DPoP <token>`. Or another header that the
+//!    service author named, which holds only the token.
 //! 2. A query parameter, if the service author allowed one.
 //! 3. A cookie, if the service author allowed one. It is ignored if the header has a token.
 //!
 //! A request with more than one credential is rejected: the server must not guess which token the client meant.
 //!
 //! A reader behind the layer may be more lenient than this one. It may trim white space, decode names, or search the
-//! rest of a value for `Bearer`. A request must not pass as anonymous if such a reader could find a token in it:
+//! rest of a value for `Bearer` or `DPoP`. A request must not pass as anonymous if such a reader could find a token in it:
 //!
 //! 1. An `Authorization` whose scheme cannot be parsed is malformed. HTTP/2 carries white space around a value.
 //! 2. [`Sources::resembles_a_credential`] finds the others. Optional layers reject them.
@@ -27,13 +28,45 @@ use http::{
 };
 
 use self::look_alike::is_token_character;
-use crate::RejectionKind;
+use crate::{RejectionKind, dpop};
+
+/// The scheme of a credential. A token outside of `Authorization` counts as `Bearer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Bearer,
+    DPoP,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::DPoP => "DPoP",
+        }
+    }
+}
+
+/// A token that was found, with its scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Credential<'r> {
+    pub(crate) scheme: Scheme,
+    /// It may still be something other than a b64token: [`corrected_kind`] handles that.
+    pub(crate) token: &'r [u8],
+}
+
+impl<'r> Credential<'r> {
+    fn bearer(token: &'r [u8]) -> Self {
+        Self { scheme: Scheme::Bearer, token }
+    }
+}
 
 /// Where the credential may be, and whether it is removed.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     /// `Authorization`, with its scheme. Any other header holds only the token.
     pub(crate) header: HeaderName,
+    /// The schemes that `Authorization` may have.
+    pub(crate) schemes: &'static [Scheme],
     pub(crate) cookie: Option<Box<str>>,
     pub(crate) cookie_without_csrf_check: bool,
     pub(crate) query: Option<Box<str>>,
@@ -47,12 +80,18 @@ impl Sources {
     pub(crate) fn new(max_token_length: usize) -> Self {
         Self {
             header: AUTHORIZATION,
+            schemes: &[Scheme::Bearer],
             cookie: None,
             cookie_without_csrf_check: false,
             query: None,
             strip: false,
             max_token_length,
         }
+    }
+
+    /// Accepts the scheme `DPoP`, too.
+    pub(crate) fn accept_dpop(&mut self) {
+        self.schemes = &[Scheme::Bearer, Scheme::DPoP];
     }
 
     /// The ways of RFC 6750 section 2 in which this layer reads a token, by their names in RFC 9728 section 2.
@@ -62,38 +101,37 @@ impl Sources {
         header.into_iter().chain(query).collect()
     }
 
-    /// The token of the request. It is at most `max_token_length` bytes long. It may still be something other than a
-    /// b64token: [`corrected_kind`] handles that.
+    /// The credential of the request. Its token is at most `max_token_length` bytes long.
     pub(crate) fn find<'r>(
         &self,
         method: &Method,
         uri: &'r Uri,
         headers: &'r HeaderMap,
-    ) -> Result<Option<&'r [u8]>, RejectionKind> {
+    ) -> Result<Option<Credential<'r>>, RejectionKind> {
         let header = self.in_header(headers)?;
         let query = match &self.query {
             Some(name) => at_most_one(parameters(uri, name))?.map(str::as_bytes),
             None => None,
         };
-        let token = match (header, query) {
+        let credential = match (header, query) {
             (Some(_), Some(_)) => return Err(RejectionKind::MultipleCredentials),
-            (Some(token), None) => token,
+            (Some(credential), None) => credential,
             (None, query) => match (query, self.in_cookie(headers)?) {
                 (Some(_), Some(_)) => return Err(RejectionKind::MultipleCredentials),
-                (Some(token), None) => token,
+                (Some(token), None) => Credential::bearer(token),
                 (None, None) => return Ok(None),
                 (None, Some(token)) => {
                     if !self.cookie_without_csrf_check {
                         cross_site::check(method, uri, headers)?;
                     }
-                    token
+                    Credential::bearer(token)
                 }
             },
         };
-        if token.len() > self.max_token_length {
+        if credential.token.len() > self.max_token_length {
             return Err(RejectionKind::TokenTooLong);
         }
-        Ok(Some(token))
+        Ok(Some(credential))
     }
 
     /// Whether the request has a header or cookie where a token may be. The value does not matter.
@@ -107,7 +145,7 @@ impl Sources {
     /// Whether a lenient reader could find a token although [`find`](Self::find) found none.
     pub(crate) fn resembles_a_credential(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let in_header = self.header == AUTHORIZATION
-            && headers.get_all(AUTHORIZATION).iter().any(|line| hides_bearer(line.as_bytes()));
+            && headers.get_all(AUTHORIZATION).iter().any(|line| self.hides(line.as_bytes()));
         // Sites delete a cookie by making it empty, so an empty cookie of exactly this name is not suspicious.
         let is_other = |pair: &[u8], name: &str| {
             cookie_value(pair, name).is_none() && look_alike::is_cookie(pair, name)
@@ -136,7 +174,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Removes the header and cookie that can hold a token, or marks every line of them as sensitive. `is_alone` means
+    /// Removes the headers and the cookie that can hold a token or a proof, or marks every line of them as sensitive. `is_alone` means
     /// that there is no second line of the header.
     pub(crate) fn conceal(&self, headers: &mut HeaderMap, is_alone: bool) {
         if self.strip {
@@ -147,6 +185,12 @@ impl Sources {
         } else if let Some(line) = headers.get_mut(&self.header) {
             line.set_sensitive(true);
         }
+        if self.schemes.contains(&Scheme::DPoP) {
+            if self.strip {
+                headers.remove(&dpop::PROOF);
+            }
+            mark_sensitive(headers, &dpop::PROOF);
+        }
         if let Some(name) = &self.cookie {
             if self.strip {
                 strip_cookie(headers, name);
@@ -155,15 +199,65 @@ impl Sources {
         }
     }
 
-    fn in_header<'r>(&self, headers: &'r HeaderMap) -> Result<Option<&'r [u8]>, RejectionKind> {
+    fn in_header<'r>(
+        &self,
+        headers: &'r HeaderMap,
+    ) -> Result<Option<Credential<'r>>, RejectionKind> {
         let Some(line) = at_most_one(headers.get_all(&self.header).iter())? else {
             return Ok(None);
         };
         if self.header == AUTHORIZATION {
-            bearer(line.as_bytes())
+            self.in_authorization(line.as_bytes())
         } else {
-            Ok(Some(line.as_bytes()))
+            Ok(Some(Credential::bearer(line.as_bytes())))
         }
+    }
+
+    /// The text after an accepted scheme in an `Authorization`. `None` for another scheme and for an empty value.
+    fn in_authorization<'r>(
+        &self,
+        value: &'r [u8],
+    ) -> Result<Option<Credential<'r>>, RejectionKind> {
+        for scheme in self.schemes {
+            if let Some((name, rest)) = value.split_at_checked(scheme.name().len())
+                && let [b' ', token @ ..] = rest
+                && name.eq_ignore_ascii_case(scheme.name().as_bytes())
+            {
+                return Ok(Some(Credential { scheme: *scheme, token: skip_spaces(token) }));
+            }
+        }
+        self.check_other_scheme(value).map(|()| None)
+    }
+
+    /// Whether a value that does not begin with an accepted scheme and a space is of another scheme, or empty.
+    ///
+    /// A scheme that cannot be parsed (RFC 9110 section 11.4) is not another scheme. HTTP/2 lets white space through,
+    /// although RFC 9113 section 8.2.1 forbids it. An HTTP/1 server behind this one trims that white space and may then
+    /// read a token.
+    fn check_other_scheme(&self, value: &[u8]) -> Result<(), RejectionKind> {
+        let (Some(first), Some(last)) = (value.first(), value.last()) else { return Ok(()) };
+        if is_white_space(*first) || is_white_space(*last) {
+            return Err(RejectionKind::MalformedCredential);
+        }
+        let mut parts = value.splitn(2, |byte| *byte == b' ');
+        let (scheme, has_more) = (parts.next().unwrap_or_default(), parts.next().is_some());
+        let starts_like_ours = self.schemes.iter().any(|own| {
+            let start = scheme.get(..own.name().len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(own.name().as_bytes()))
+        });
+        match scheme.iter().all(|byte| is_token_character(*byte)) {
+            // The value begins with the name of our scheme and nothing follows: the space was forgotten.
+            true if starts_like_ours && !has_more => Err(RejectionKind::MalformedCredential),
+            true => Ok(()),
+            // Non-ASCII bytes are an invalid token, unless they follow the name of our scheme.
+            false if !scheme.is_ascii() && !starts_like_ours => Err(RejectionKind::MalformedToken),
+            false => Err(RejectionKind::MalformedCredential),
+        }
+    }
+
+    /// Whether a value contains the name of an accepted scheme with white space behind it, as in `Basic x, Bearer y`.
+    fn hides(&self, value: &[u8]) -> bool {
+        self.schemes.iter().any(|scheme| hides_word(value, scheme.name()))
     }
 
     /// Sites delete a cookie by making it empty, so an empty cookie is not a credential.
@@ -174,7 +268,8 @@ impl Sources {
     }
 
     fn strip_header(&self, headers: &mut HeaderMap) {
-        let is_ours = |line: &[u8]| !matches!(bearer(line), Ok(None)) || hides_bearer(line);
+        let is_ours =
+            |line: &[u8]| !matches!(self.in_authorization(line), Ok(None)) || self.hides(line);
         if self.header != AUTHORIZATION
             || headers.get_all(AUTHORIZATION).iter().any(|line| is_ours(line.as_bytes()))
         {
@@ -191,47 +286,12 @@ fn at_most_one<T>(mut items: impl Iterator<Item = T>) -> Result<Option<T>, Rejec
     }
 }
 
-/// The text after the scheme in an `Authorization` of the scheme `Bearer`. `None` for another scheme and for an empty
-/// value.
-fn bearer(value: &[u8]) -> Result<Option<&[u8]>, RejectionKind> {
-    match value.split_at_checked("Bearer ".len()) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => {
-            Ok(Some(skip_spaces(token)))
-        }
-        _ => no_bearer(value).map(|()| None),
-    }
-}
-
-/// Whether a value that does not begin with `Bearer` and a space is of another scheme, or empty.
-///
-/// A scheme that cannot be parsed (RFC 9110 section 11.4) is not another scheme. HTTP/2 lets white space through,
-/// although RFC 9113 section 8.2.1 forbids it. An HTTP/1 server behind this one trims that white space and may then
-/// read a token.
-fn no_bearer(value: &[u8]) -> Result<(), RejectionKind> {
-    let (Some(first), Some(last)) = (value.first(), value.last()) else { return Ok(()) };
-    if is_white_space(*first) || is_white_space(*last) {
-        return Err(RejectionKind::MalformedCredential);
-    }
-    let mut parts = value.splitn(2, |byte| *byte == b' ');
-    let (scheme, has_more) = (parts.next().unwrap_or_default(), parts.next().is_some());
-    let starts_like_ours =
-        scheme.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer"));
-    match scheme.iter().all(|byte| is_token_character(*byte)) {
-        // The name begins with `Bearer` and nothing follows: the space was forgotten.
-        true if starts_like_ours && !has_more => Err(RejectionKind::MalformedCredential),
-        true => Ok(()),
-        // Non-ASCII bytes are an invalid token, unless they follow the name `Bearer`.
-        false if !scheme.is_ascii() && !starts_like_ours => Err(RejectionKind::MalformedToken),
-        false => Err(RejectionKind::MalformedCredential),
-    }
-}
-
-/// Whether a value contains the word `Bearer` with white space behind it, as in `Basic x, Bearer y`.
-fn hides_bearer(value: &[u8]) -> bool {
-    value.windows("Bearer ".len()).enumerate().any(|(at, window)| {
-        let (word, end) = window.split_at("Bearer".len());
+/// Whether a value contains this word with white space behind it.
+fn hides_word(value: &[u8], word: &str) -> bool {
+    value.windows(word.len() + 1).enumerate().any(|(at, window)| {
+        let (start, end) = window.split_at(word.len());
         let before = at.checked_sub(1).and_then(|before| value.get(before));
-        word.eq_ignore_ascii_case(b"Bearer")
+        start.eq_ignore_ascii_case(word.as_bytes())
             && end.iter().all(|byte| is_white_space(*byte))
             && !before.is_some_and(|byte| is_token_character(*byte))
     })

@@ -300,7 +300,7 @@ impl<C> Describe<'_, C> {
         let found = ["alg", "kid"].into_iter();
         let found = found.filter_map(|name| text(name, self.shown.header(name))).collect();
         let Some(issuer) = self.issuer else { return (String::new(), found) };
-        let keys = issuer.current_keys(self.verifier.clock());
+        let keys = issuer.current_keys(&**self.verifier.clock());
         (describe_keys(&keys), found)
     }
 }

@@ -349,9 +349,9 @@ impl Issuer {
 
     pub(crate) fn accepts_type(&self, typ: Option<&str>) -> bool {
         let Some(types) = &self.types else {
-            return typ.is_none_or(|typ| same_type(typ, "JWT") || same_type(typ, "at+jwt"));
+            return typ.is_none_or(|typ| is_same_type(typ, "JWT") || is_same_type(typ, "at+jwt"));
         };
-        typ.is_some_and(|typ| types.iter().any(|accepted| same_type(typ, accepted)))
+        typ.is_some_and(|typ| types.iter().any(|accepted| is_same_type(typ, accepted)))
     }
 
     /// The latest `iat` of a token that is accepted at `now`: the issuer's clock may be ahead by the leeway.
@@ -448,7 +448,7 @@ impl From<RemoteJwks> for KeySource {
 }
 
 /// Compares media types without case and without their `application/` (RFC 7515 section 4.1.9).
-fn same_type(one: &str, other: &str) -> bool {
+pub(crate) fn is_same_type(one: &str, other: &str) -> bool {
     fn short(typ: &str) -> &str {
         const PREFIX: &str = "application/";
         match typ.get(..PREFIX.len()) {

@@ -11,9 +11,11 @@ use crate::{
     ResourceMetadata,
     claims::UntypedClaims,
     client_certificate::CertificateSource,
-    credential::Sources,
+    credential::{Scheme, Sources},
+    dpop::Dpop,
     rejection::{Rejections, Responder},
     require::{RequireLayer, RequiredAuthentication},
+    resource::Capabilities,
     service::{BearerAuth, LayerSettings},
 };
 
@@ -76,6 +78,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
                 allows_cors_preflight: false,
                 private_responses: false,
                 certificates: None,
+                dpop: None,
                 resource: None,
                 rejections: Arc::default(),
             }),
@@ -268,6 +271,24 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         self
     }
 
+    /// Accepts tokens that are bound to a key (RFC 9449), as `Authorization: DPoP` with a proof by that key. By default
+    /// the layer rejects them. See [`dpop`](crate::dpop).
+    ///
+    /// Every challenge then has the scheme `DPoP`. With [`strip_credential`](Self::strip_credential) the layer also
+    /// removes the proof. A token in a cookie, in the query or in another header cannot be bound to a key.
+    pub fn with_dpop(mut self, dpop: Dpop) -> Self {
+        let nonces = dpop.nonces().cloned();
+        let clock = Arc::clone(self.settings.authenticator.clock());
+        let rejections = self.rejections_mut();
+        rejections.challenges =
+            rejections.challenges.with_dpop(&dpop.algorithm_names(), dpop.is_required());
+        rejections.nonces = nonces.map(|key| (key, clock));
+        let settings = self.settings_mut();
+        settings.sources.accept_dpop();
+        settings.dpop = Some(Arc::new(dpop));
+        self
+    }
+
     /// Sets the protected resource that this layer guards (RFC 9728). Every 401 and 403 challenge then has
     /// `resource_metadata`, the URL of its metadata document. By default there is no resource.
     ///
@@ -309,10 +330,14 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
         let settings = &self.settings;
         let methods = settings.sources.bearer_methods();
         let issuers = settings.authenticator.authorization_servers();
-        settings
-            .resource
-            .as_ref()
-            .map(|resource| resource.metadata(&issuers, &methods, settings.certificates.is_some()))
+        settings.resource.as_ref().map(|resource| {
+            resource.metadata(&Capabilities {
+                issuers: &issuers,
+                bearer_methods: &methods,
+                certificates: settings.certificates.is_some(),
+                dpop: settings.dpop.as_deref(),
+            })
+        })
     }
 
     /// Returns a layer that rejects tokens without the required scopes: all of a list, or what [`RequiredScopes`]
@@ -397,7 +422,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// The `WWW-Authenticate` value of this layer for this reason, if there is one. Use it in your own responses.
     #[must_use]
     pub fn challenge(&self, kind: RejectionKind) -> Option<&HeaderValue> {
-        self.settings.rejections.challenges.of(kind)
+        self.settings.rejections.challenges.of(kind, Scheme::Bearer)
     }
 
     fn settings_mut(&mut self) -> &mut LayerSettings<C> {

@@ -136,6 +136,7 @@ mod config_error;
 mod confirmation;
 mod counters;
 mod credential;
+pub mod dpop;
 pub mod explain;
 #[cfg(any(doc, all(doctest, any(feature = "aws-lc-rs", feature = "rust-crypto"))))]
 pub mod guide;

@@ -269,7 +269,10 @@ impl<C: Send + Sync + 'static> RequireSettings<C> {
     fn check<B>(&self, request: &Request<B>) -> Result<(), Objection> {
         let extensions = request.extensions();
         match (extensions.get::<Authenticated<C>>(), extensions.get::<Anonymous<C>>()) {
-            (Some(token), _) => self.requirement.check(token).map_err(Objection::Rejected),
+            (Some(token), _) => self
+                .requirement
+                .check(token)
+                .map_err(|rejection| Objection::Rejected(rejection.with_scheme(token.scheme()))),
             (None, Some(anonymous)) if anonymous.is_preflight => Ok(()),
             (None, Some(anonymous)) => Err(Objection::Anonymous(Arc::clone(&anonymous.rejections))),
             (None, None) => Err(Objection::LayerNotInstalled),

@@ -20,6 +20,8 @@
 //! | `bearer_methods_supported` | section 2 | `header`; `query` with [`allow_query`](crate::BearerLayer::allow_query) for `access_token`. Empty if the layer reads another header |
 //! | `scopes_supported` | section 2 | [`with_scopes`](ProtectedResource::with_scopes) |
 //! | `tls_client_certificate_bound_access_tokens` | section 2 | `true` with [`with_client_certificates`](crate::BearerLayer::with_client_certificates) |
+//! | `dpop_signing_alg_values_supported` | section 2 | the algorithms of [`Dpop`], with [`with_dpop`](crate::BearerLayer::with_dpop) |
+//! | `dpop_bound_access_tokens_required` | section 2 | `true` with [`Dpop::required`] |
 //! | `resource_name` | section 2 | [`with_name`](ProtectedResource::with_name) |
 //! | `resource_documentation` | section 2 | [`with_documentation`](ProtectedResource::with_documentation) |
 //!
@@ -30,8 +32,9 @@
 //! | parameter | RFC | when |
 //! |---|---|---|
 //! | `realm` | 9110 section 11.5 | every challenge |
-//! | `error` | 6750 section 3 | a token was rejected, or the request is malformed |
-//! | `error_description` | 6750 section 3 | with `invalid_token` and `insufficient_user_authentication` |
+//! | `algs` | 9449 section 7.1 | every challenge of the scheme `DPoP` |
+//! | `error` | 6750 section 3, 9449 section 7.1 | a token or a proof was rejected, or the request is malformed |
+//! | `error_description` | 6750 section 3 | with `invalid_token`, `invalid_dpop_proof`, `use_dpop_nonce` and `insufficient_user_authentication` |
 //! | `scope` | 6750 section 3 | 401 and 403 of a route whose scopes the layer knows |
 //! | `acr_values`, `max_age` | 9470 section 3 | with `insufficient_user_authentication`, as configured |
 //! | `resource_metadata` | 9728 section 5.1 | 401 and 403, once a resource is set |
@@ -55,7 +58,7 @@ use http::{
 use serde::Serialize;
 use tower_service::Service;
 
-use crate::{ConfigError, scopes::is_scope_token};
+use crate::{ConfigError, dpop::Dpop, scopes::is_scope_token};
 
 /// The path of the document of a resource without a path (RFC 9728 section 3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -176,20 +179,16 @@ impl ProtectedResource {
         self.metadata_url.get(self.path..).unwrap_or(WELL_KNOWN)
     }
 
-    /// The service that answers with the document, for these authorization servers and bearer methods.
-    /// `certificates`: certificate-bound tokens are accepted.
-    pub(crate) fn metadata(
-        &self,
-        issuers: &[Arc<str>],
-        methods: &[&str],
-        certificates: bool,
-    ) -> ResourceMetadata {
+    /// The service that answers with the document of a layer with these capabilities.
+    pub(crate) fn metadata(&self, layer: &Capabilities<'_>) -> ResourceMetadata {
         let document = Document {
             resource: &self.identifier,
-            authorization_servers: issuers.iter().map(|issuer| &**issuer).collect(),
-            bearer_methods_supported: methods,
+            authorization_servers: layer.issuers.iter().map(|issuer| &**issuer).collect(),
+            bearer_methods_supported: layer.bearer_methods,
             scopes_supported: &self.scopes,
-            tls_client_certificate_bound_access_tokens: certificates,
+            tls_client_certificate_bound_access_tokens: layer.certificates,
+            dpop_signing_alg_values_supported: layer.dpop.map(Dpop::algorithm_names),
+            dpop_bound_access_tokens_required: layer.dpop.is_some_and(Dpop::is_required),
             resource_name: self.name.as_deref(),
             resource_documentation: self.documentation.as_deref(),
         };
@@ -197,6 +196,16 @@ impl ProtectedResource {
         let body = serde_json::to_string(&document).unwrap_or_default();
         ResourceMetadata { path: self.metadata_path().into(), body: body.into() }
     }
+}
+
+/// What a layer accepts.
+pub(crate) struct Capabilities<'a> {
+    /// The names of the authorization servers.
+    pub(crate) issuers: &'a [Arc<str>],
+    pub(crate) bearer_methods: &'a [&'a str],
+    /// Certificate-bound tokens are accepted.
+    pub(crate) certificates: bool,
+    pub(crate) dpop: Option<&'a Dpop>,
 }
 
 /// Returns the path of an identifier, with its slash, or an empty string.
@@ -252,6 +261,10 @@ struct Document<'a> {
     scopes_supported: &'a [Box<str>],
     #[serde(skip_serializing_if = "is_false")]
     tls_client_certificate_bound_access_tokens: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop_signing_alg_values_supported: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "is_false")]
+    dpop_bound_access_tokens_required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,8 +26,9 @@ use crate::{
     authenticator::Progress,
     claims::UntypedClaims,
     client_certificate::CertificateSource,
-    confirmation::Proof,
-    credential::{Sources, corrected_kind},
+    confirmation::{KeyProof, Proof},
+    credential::{Credential, Scheme, Sources, corrected_kind},
+    dpop::{self, Dpop, PresentedProof},
     rejection::{Anonymous, Rejections},
     telemetry::{Admissions, Admitted},
 };
@@ -68,9 +69,8 @@ where
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         match self.settings.admit(&mut request) {
-            Admission::Admitted { has_token } => {
-                let is_private = has_token && self.settings.private_responses;
-                ResponseFuture::calling(self.inner.call(request), is_private)
+            Admission::Admitted(additions) => {
+                ResponseFuture::calling(self.inner.call(request), additions)
             }
             Admission::Rejected(rejection) => {
                 // The inner service may have reserved something for this call (a permit, a place in a queue) that
@@ -79,7 +79,7 @@ where
                 let (request, _) = request.into_parts();
                 ResponseFuture::rejected(self.settings.rejections.respond(rejection, &request))
             }
-            Admission::Checking(check) => {
+            Admission::Checking(check, additions) => {
                 let successor = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, successor);
                 let rejections = Arc::clone(&self.settings.rejections);
@@ -90,11 +90,11 @@ where
                     request,
                     rejections,
                     admissions,
-                    self.settings.private_responses,
+                    additions,
                 )
             }
             #[cfg(feature = "jwks")]
-            Admission::CheckingUnverified(check) => {
+            Admission::CheckingUnverified(check, additions) => {
                 // The token is not verified yet, so an unverified client must not hold anything that others wait for.
                 let fresh = self.inner.clone();
                 self.inner = fresh.clone();
@@ -106,7 +106,7 @@ where
                     request,
                     rejections,
                     admissions,
-                    self.settings.private_responses,
+                    additions,
                 )
             }
         }
@@ -121,6 +121,8 @@ pub(crate) struct LayerSettings<C> {
     pub(crate) private_responses: bool,
     /// `None`: a request proves no certificate, so certificate-bound tokens are rejected.
     pub(crate) certificates: Option<CertificateSource>,
+    /// `None`: a request proves no key, so tokens that are bound to a key are rejected.
+    pub(crate) dpop: Option<Arc<Dpop>>,
     /// The resource that the layer guards, for its metadata document.
     pub(crate) resource: Option<ProtectedResource>,
     /// In its own `Arc`, because the layer attaches it to requests without a token.
@@ -128,14 +130,21 @@ pub(crate) struct LayerSettings<C> {
 }
 
 enum Admission<C> {
-    Admitted {
-        /// If `false`, the request is anonymous or a preflight.
-        has_token: bool,
-    },
+    Admitted(Additions),
     Rejected(Rejection),
-    Checking(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
+    Checking(BoxFuture<'static, Result<Authenticated<C>, Rejection>>, Additions),
     #[cfg(feature = "jwks")]
-    CheckingUnverified(BoxFuture<'static, Result<Authenticated<C>, Rejection>>),
+    CheckingUnverified(BoxFuture<'static, Result<Authenticated<C>, Rejection>>, Additions),
+}
+
+/// What the layer adds to the response to a request.
+struct Additions {
+    /// The scheme of the request. A rejection has the challenge of this scheme.
+    scheme: Scheme,
+    /// `Cache-Control: private`, unless the inner service has set `Cache-Control`.
+    is_private: bool,
+    /// `DPoP-Nonce`.
+    nonce: Option<HeaderValue>,
 }
 
 impl<C: Send + Sync + 'static> LayerSettings<C> {
@@ -144,24 +153,28 @@ impl<C: Send + Sync + 'static> LayerSettings<C> {
         // The inner service may find only values that this layer has put there.
         request.extensions_mut().remove::<Authenticated<C>>();
         request.extensions_mut().remove::<Anonymous<C>>();
-        let proof = match &self.certificates {
-            Some(source) => Proof::with_certificate(source.take(request)),
-            None => Proof::default(),
-        };
+        let certificate = self.certificates.as_ref().and_then(|source| source.take(request));
 
         let is_preflight = self.allows_cors_preflight
             && is_cors_preflight(request)
             && !self.sources.is_present(request.headers());
-        let token = if is_preflight { Ok(None) } else { self.find(request) };
+        let credential = if is_preflight { Ok(None) } else { self.find(request) };
+        let scheme = match &credential {
+            Ok(Some(credential)) => credential.scheme,
+            _ => Scheme::Bearer,
+        };
         // The token is borrowed from the request. So check it before the request is changed.
-        let progress = match token {
-            Ok(Some(token)) => match self.authenticator.begin(token, proof) {
-                Progress::Done(Err(rejection)) => {
-                    let kind = corrected_kind(token, rejection.kind());
-                    Ok(Some(Progress::Done(Err(kind.into()))))
+        let progress = match credential {
+            Ok(Some(Credential { scheme, token })) => {
+                let proof = Proof { certificate, key: self.key_proof(scheme, request) };
+                match self.authenticator.begin(token, proof) {
+                    Progress::Done(Err(rejection)) => {
+                        let kind = corrected_kind(token, rejection.kind());
+                        Ok(Some(Progress::Done(Err(kind.into()))))
+                    }
+                    progress => Ok(Some(progress)),
                 }
-                progress => Ok(Some(progress)),
-            },
+            }
             Ok(None) => Ok(None),
             Err(kind) => Err(kind),
         };
@@ -174,27 +187,54 @@ impl<C: Send + Sync + 'static> LayerSettings<C> {
             Ok(Some(Progress::Done(Ok(authenticated)))) => {
                 request.extensions_mut().insert(authenticated);
                 self.authenticator.admissions().count(Admitted::Token);
-                Admission::Admitted { has_token: true }
+                Admission::Admitted(self.additions(scheme))
             }
-            Ok(Some(Progress::Done(Err(rejection)))) => Admission::Rejected(rejection),
-            Ok(Some(Progress::Pending(check))) => Admission::Checking(check),
+            Ok(Some(Progress::Done(Err(rejection)))) => {
+                Admission::Rejected(rejection.with_scheme(scheme))
+            }
+            Ok(Some(Progress::Pending(check))) => {
+                Admission::Checking(check, self.additions(scheme))
+            }
             #[cfg(feature = "jwks")]
-            Ok(Some(Progress::Unverified(check))) => Admission::CheckingUnverified(check),
+            Ok(Some(Progress::Unverified(check))) => {
+                Admission::CheckingUnverified(check, self.additions(scheme))
+            }
             Ok(None) if self.optional || is_preflight => {
                 let anonymous = Anonymous::<C>::new(&self.rejections, is_preflight);
                 request.extensions_mut().insert(anonymous);
                 let admitted = if is_preflight { Admitted::Preflight } else { Admitted::Anonymous };
                 self.authenticator.admissions().count(admitted);
-                Admission::Admitted { has_token: false }
+                Admission::Admitted(Additions { scheme, is_private: false, nonce: None })
             }
             Ok(None) => Admission::Rejected(RejectionKind::MissingCredential.into()),
-            Err(kind) => Admission::Rejected(kind.into()),
+            Err(kind) => Admission::Rejected(Rejection::new(kind).with_scheme(scheme)),
         }
     }
 
-    /// The token of a request. An optional layer rejects a request whose token could be read elsewhere, instead of
+    /// How a request with this scheme proves that it has the key of its token.
+    fn key_proof<'r, B>(&self, scheme: Scheme, request: &'r Request<B>) -> KeyProof<'r> {
+        match (&self.dpop, scheme) {
+            (Some(dpop), Scheme::DPoP) => KeyProof::Presented(PresentedProof::of(dpop, request)),
+            (Some(dpop), Scheme::Bearer) if dpop.is_required() => KeyProof::AbsentButRequired,
+            _ => KeyProof::Absent,
+        }
+    }
+
+    /// What the layer adds to the response to a request with a token.
+    fn additions(&self, scheme: Scheme) -> Additions {
+        let nonce = match scheme {
+            Scheme::DPoP => self.rejections.nonce(),
+            Scheme::Bearer => None,
+        };
+        Additions { scheme, is_private: self.private_responses, nonce }
+    }
+
+    /// The credential of a request. An optional layer rejects a request whose token could be read elsewhere, instead of
     /// treating it as anonymous.
-    fn find<'r, B>(&self, request: &'r Request<B>) -> Result<Option<&'r [u8]>, RejectionKind> {
+    fn find<'r, B>(
+        &self,
+        request: &'r Request<B>,
+    ) -> Result<Option<Credential<'r>>, RejectionKind> {
         let (uri, headers) = (request.uri(), request.headers());
         match self.sources.find(request.method(), uri, headers)? {
             None if self.optional && self.sources.resembles_a_credential(uri, headers) => {
@@ -244,6 +284,7 @@ impl<C> Clone for LayerSettings<C> {
             allows_cors_preflight: self.allows_cors_preflight,
             private_responses: self.private_responses,
             certificates: self.certificates.clone(),
+            dpop: self.dpop.clone(),
             resource: self.resource.clone(),
             rejections: Arc::clone(&self.rejections),
         }
@@ -259,6 +300,7 @@ impl<C> fmt::Debug for LayerSettings<C> {
             .field("allows_cors_preflight", &self.allows_cors_preflight)
             .field("private_responses", &self.private_responses)
             .field("certificates", &self.certificates)
+            .field("dpop", &self.dpop)
             .field("resource", &self.resource)
             .field("rejections", &self.rejections)
             .finish()
@@ -282,7 +324,7 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, B, C, F> {
-        Calling { #[pin] future: F, is_private: bool },
+        Calling { #[pin] future: F, additions: Additions },
         // In its own heap allocation, so that the future of a request that does not wait stays small.
         Checking { waiting: Option<Box<Waiting<S, B, C>>> },
         Rejected { response: Option<Response<Bytes>> },
@@ -315,7 +357,7 @@ struct Waiting<S, B, C> {
     request: Request<B>,
     rejections: Arc<Rejections>,
     admissions: Admissions,
-    is_private: bool,
+    additions: Additions,
 }
 
 /// Why a request does not reach the inner service.
@@ -347,9 +389,8 @@ impl<S, B, C> ResponseFuture<S, B, C>
 where
     S: Service<Request<B>>,
 {
-    /// `is_private`: the response gets `Cache-Control: private`, unless the inner service has set `Cache-Control`.
-    fn calling(future: S::Future, is_private: bool) -> Self {
-        Self { state: State::Calling { future, is_private } }
+    fn calling(future: S::Future, additions: Additions) -> Self {
+        Self { state: State::Calling { future, additions } }
     }
 
     fn checking(
@@ -358,10 +399,10 @@ where
         request: Request<B>,
         rejections: Arc<Rejections>,
         admissions: Admissions,
-        is_private: bool,
+        additions: Additions,
     ) -> Self {
         let check = Some(check);
-        let waiting = Waiting { check, service, request, rejections, admissions, is_private };
+        let waiting = Waiting { check, service, request, rejections, admissions, additions };
         Self { state: State::Checking { waiting: Some(Box::new(waiting)) } }
     }
 
@@ -381,9 +422,8 @@ where
         let mut state = self.project().state;
         loop {
             let waiting = match state.as_mut().project() {
-                StateProjection::Calling { future, is_private } => {
-                    let is_private = *is_private;
-                    return future.poll(cx).map_ok(|response| inner_response(response, is_private));
+                StateProjection::Calling { future, additions } => {
+                    return future.poll(cx).map_ok(|response| inner_response(response, additions));
                 }
                 StateProjection::Rejected { response } => {
                     return Poll::Ready(Ok(rejected_response(response.take().expect(FINISHED))));
@@ -391,15 +431,16 @@ where
                 StateProjection::Checking { waiting } => waiting,
             };
             let result = ready!(waiting.as_mut().expect(FINISHED).poll(cx));
-            let Waiting { service, request, rejections, is_private, .. } =
+            let Waiting { service, request, rejections, additions, .. } =
                 *waiting.take().expect(FINISHED);
             match result {
                 Ok(()) => {
                     let future = service.into_inner().call(request);
-                    state.set(State::Calling { future, is_private });
+                    state.set(State::Calling { future, additions });
                 }
                 Err(Stopped::Rejected(rejection)) => {
                     let (request, _) = request.into_parts();
+                    let rejection = rejection.with_scheme(additions.scheme);
                     return Poll::Ready(Ok(rejected_response(
                         rejections.respond(rejection, &request),
                     )));
@@ -412,8 +453,16 @@ where
 
 const FINISHED: &str = "a response future was polled after it had completed";
 
-fn inner_response<B>(mut response: Response<B>, is_private: bool) -> Response<ResponseBody<B>> {
-    if is_private && let Entry::Vacant(entry) = response.headers_mut().entry(CACHE_CONTROL) {
+fn inner_response<B>(
+    mut response: Response<B>,
+    additions: &mut Additions,
+) -> Response<ResponseBody<B>> {
+    if let Some(nonce) = additions.nonce.take() {
+        response.headers_mut().insert(dpop::NONCE, nonce);
+    }
+    if additions.is_private
+        && let Entry::Vacant(entry) = response.headers_mut().entry(CACHE_CONTROL)
+    {
         entry.insert(HeaderValue::from_static("private"));
     }
     response.map(ResponseBody::inner)

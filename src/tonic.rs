@@ -6,6 +6,7 @@ use tonic::{Code, Request, Status, metadata::MetadataMap, server::NamedService};
 
 use crate::{
     Authenticated, BearerAuth, RejectionKind,
+    credential::Scheme,
     rejection::{Anonymous, Answer, Rejections, layer_not_installed_text},
     require::Require,
 };
@@ -51,7 +52,9 @@ where
 /// The status has the challenge of the layer, as its own rejections have.
 fn not_authenticated(rejections: &Rejections) -> Status {
     let mut headers = HeaderMap::new();
-    if let Some(challenge) = rejections.challenges.of(RejectionKind::MissingCredential) {
+    if let Some(challenge) =
+        rejections.challenges.of(RejectionKind::MissingCredential, Scheme::Bearer)
+    {
         headers.insert(WWW_AUTHENTICATE, challenge.clone());
     }
     let detail = Answer::NotAuthenticated.detail();

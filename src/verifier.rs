@@ -24,6 +24,7 @@ use crate::{
     authenticated::{NamedKey, RevocationId, Verified},
     claims::{ClaimsSet, Clock, Registered, RegisteredClaims, Spans, Times},
     confirmation::{self, Confirmation, Proof},
+    dpop::CheckedProof,
     json::{self, Object, Span, Value},
     jws::{self, Compact, Header, Key, KnownHeaders, Scratch},
     revocation::RevocationMemo,
@@ -95,12 +96,13 @@ impl<C: DeserializeOwned> Verifier<C> {
 }
 
 impl<C> Verifier<C> {
-    /// Checks 1 to 15 of the [list](crate::Authenticator#checks), for a request that proves `proof`.
+    /// Checks 1 to 15 of the [list](crate::Authenticator#checks), for a request that proves `proof`. Also returns the
+    /// DPoP proof that must be recorded, after the other checks.
     pub(crate) fn verify(
         &self,
         token: &[u8],
-        proof: &Proof,
-    ) -> Result<VerifiedToken<C>, NotVerified> {
+        proof: &Proof<'_>,
+    ) -> Result<(VerifiedToken<C>, Option<CheckedProof>), NotVerified> {
         // Check 1, also on a cache hit: length.
         if token.len() > self.0.settings.max_token_length {
             return Err(RejectionKind::TokenTooLong.into());
@@ -111,11 +113,11 @@ impl<C> Verifier<C> {
             if verdict.is_ok() {
                 self.0.cache.hits.add_one();
             }
-            return verdict.map(|()| known).map_err(Into::into);
+            return verdict.map(|checked| (known, checked)).map_err(Into::into);
         }
-        let verified = self.verify_uncached(token, proof, &mut Untraced)?;
+        let (verified, checked) = self.verify_uncached(token, proof, &mut Untraced)?;
         self.0.cache.remember(token, &verified);
-        Ok(verified)
+        Ok((verified, checked))
     }
 
     /// Runs the same checks for a request that proves nothing, without the token cache. Writes the number of the last
@@ -129,7 +131,7 @@ impl<C> Verifier<C> {
         if token.len() > self.0.settings.max_token_length {
             return Err(RejectionKind::TokenTooLong.into());
         }
-        self.verify_uncached(token, &Proof::default(), reached)
+        self.verify_uncached(token, &Proof::default(), reached).map(|(token, _)| token)
     }
 
     /// Repeats the checks whose outcome may have changed since a token with this text was verified. Returns `None` if
@@ -138,8 +140,8 @@ impl<C> Verifier<C> {
         &self,
         token: &[u8],
         known: &VerifiedToken<C>,
-        proof: &Proof,
-    ) -> Option<Result<(), RejectionKind>> {
+        proof: &Proof<'_>,
+    ) -> Option<Result<Option<CheckedProof>, RejectionKind>> {
         let issuer = self.0.settings.issuers.get(known.issuer())?;
         let clock = &*self.0.settings.clock;
         // Cache hit, check 7: the key is still in the key set.
@@ -154,22 +156,24 @@ impl<C> Verifier<C> {
             return Some(Err(RejectionKind::UnknownIssuer));
         }
         // Cache hit, check 9: times.
-        let times = issuer.check_times(self.now(), known.registered().times());
+        let now = self.now();
+        let times = issuer.check_times(now, known.registered().times());
         if times == Err(RejectionKind::Expired) {
             self.0.cache.forget(token);
         }
         // Cache hit, check 12: the proof. Another request has another one.
-        let proved = times.and_then(|()| confirmation::check(known.confirmation(), proof));
+        let proved =
+            times.and_then(|()| confirmation::check(token, known.confirmation(), proof, now));
         // Cache hit, check 15: the synchronous checks that are not pure.
-        Some(proved.and_then(|()| self.run_checks(known)))
+        Some(proved.and_then(|checked| self.run_checks(known).map(|()| checked)))
     }
 
     fn verify_uncached(
         &self,
         token: &[u8],
-        proof: &Proof,
+        proof: &Proof<'_>,
         trace: &mut impl Trace,
-    ) -> Result<VerifiedToken<C>, NotVerified> {
+    ) -> Result<(VerifiedToken<C>, Option<CheckedProof>), NotVerified> {
         // Check 2: compact form and base64url.
         trace.begin(2);
         let compact = Compact::parse(token, self.0.settings.max_token_length)?;
@@ -226,7 +230,8 @@ impl<C> Verifier<C> {
         let name = check_name(issuer, key, &claims)?;
         // Check 9: times.
         trace.begin(9);
-        let times = check_times(issuer, &claims, self.now())?;
+        let now = self.now();
+        let times = check_times(issuer, &claims, now)?;
         // Check 10: types of registered claims, and audience.
         trace.begin(10);
         let spans = registered_strings(issuer, &mut claims)?;
@@ -237,7 +242,7 @@ impl<C> Verifier<C> {
         trace.begin(12);
         let cnf = claims.get(Registered::Cnf).filter(|_| !issuer.allows_unverified_cnf());
         let confirmation = cnf.map(Confirmation::read).transpose()?;
-        confirmation::check(confirmation.as_deref(), proof)?;
+        let checked = confirmation::check(token, confirmation.as_deref(), proof, now)?;
         // Check 13: id for revocation.
         trace.begin(13);
         let revocation_id =
@@ -266,7 +271,7 @@ impl<C> Verifier<C> {
         trace.begin(15);
         self.run_pure_checks(&token)?;
         self.run_checks(&token)?;
-        Ok(token)
+        Ok((token, checked))
     }
 
     /// Checks a token again that this verifier or a clone of it has verified: expiry, maximum age, tenant, and all
@@ -343,8 +348,8 @@ impl<C> Verifier<C> {
         self.0.settings.clock.now()
     }
 
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.0.settings.clock
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.settings.clock
     }
 
     /// The issuer of this name. The name may be any of its spellings, or that of a tenant.

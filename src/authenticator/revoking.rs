@@ -97,7 +97,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
         let (cache, issuer, name) = self.revoking(issuer)?;
         let verifier = &self.0.verifier;
         let is_known = {
-            let keys = issuer.current_keys(verifier.clock());
+            let keys = issuer.current_keys(&**verifier.clock());
             let is_meant =
                 keys.iter().any(|known| known.key_id() == Some(key) || known.thumbprint() == key);
             if is_meant { Ok(()) } else { Err(RevokeError::UnknownKey { known: names_of(&keys) }) }

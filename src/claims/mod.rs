@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 pub use self::clock::{Clock, ManualClock, Moment, SystemClock};
 pub use self::registered::{Audience, RegisteredClaims, Scopes};
-pub(crate) use self::registered::{ClaimsSet, Registered, Spans, Times};
+pub(crate) use self::registered::{ClaimsSet, Registered, Spans, Times, whole_seconds};
 pub use crate::scopes::is_scope_token;
 
 /// The default leeway on `exp`, `nbf` and `iat`: 30 seconds.

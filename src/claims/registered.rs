@@ -439,7 +439,7 @@ fn as_string(value: Value<'_>) -> Result<Text<'_>, RejectionKind> {
 
 /// The whole part of a number that is not negative, from its text. A conversion to a double could round a fraction up,
 /// and the token would live one second longer.
-fn whole_seconds(literal: &str) -> Option<u64> {
+pub(crate) fn whole_seconds(literal: &str) -> Option<u64> {
     // The usual form.
     if let Ok(seconds) = literal.parse() {
         return (seconds <= MAX_SECONDS).then_some(seconds);

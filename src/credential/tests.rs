@@ -34,7 +34,9 @@ fn with_query() -> Sources {
 
 /// The token that is found, and the rejection if it is not a b64token.
 fn find<'r>(sources: &Sources, uri: &'r Uri, headers: &'r HeaderMap) -> Found<'r> {
-    let Some(token) = sources.find(&Method::GET, uri, headers)? else { return Ok(None) };
+    let Some(Credential { token, .. }) = sources.find(&Method::GET, uri, headers)? else {
+        return Ok(None);
+    };
     match corrected_kind(token, MalformedToken) {
         MalformedToken => Ok(Some(std::str::from_utf8(token).unwrap())),
         other => Err(other),

@@ -35,6 +35,20 @@ impl Key {
         backend::require()?;
         Jwk::parse(json)?.to_key()
     }
+
+    /// The public key in the header of a DPoP proof (RFC 9449 section 4.2), for the algorithm of that header. An `alg`
+    /// of the key must be the same.
+    pub(crate) fn of_proof(jwk: &str, algorithm: Algorithm) -> Result<Self, ConfigError> {
+        let jwk = Jwk::parse(jwk)?;
+        if jwk.is_secret() {
+            return Err(ConfigError::SecretInPublicKeySet);
+        }
+        let key = jwk.to_key_for(algorithm)?;
+        if key.algorithm() != algorithm {
+            return Err(ConfigError::KeyAlgorithmMismatch(algorithm));
+        }
+        Ok(key)
+    }
 }
 
 /// A JWK whose member names are unique. Nothing else is checked yet.

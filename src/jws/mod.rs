@@ -76,6 +76,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     backend::sha256(bytes)
 }
 
+/// HMAC with SHA-256 (RFC 2104).
+pub(crate) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
+    backend::hmac_sha256(secret, message)
+}
+
 /// The SHA-256 of `bytes`, in hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;

@@ -182,6 +182,15 @@ impl SigningKey {
     pub fn sign(&self, typ: &str, payload: &str) -> Result<String, SigningFailed> {
         let [typ, id] = [typ, self.key_id()].map(serde_json::Value::from);
         let header = format!(r#"{{"alg":"{}","typ":{typ},"kid":{id}}}"#, self.algorithm.name());
+        self.sign_with_header(&header, payload)
+    }
+
+    /// Signs this header and this payload. Both are signed unchanged.
+    pub(crate) fn sign_with_header(
+        &self,
+        header: &str,
+        payload: &str,
+    ) -> Result<String, SigningFailed> {
         let mut compact = base64url(header.as_bytes());
         compact.push('.');
         compact.push_str(&base64url(payload.as_bytes()));

@@ -1,17 +1,28 @@
-//! `WWW-Authenticate` challenges (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section
-//! 5.1). They are built once, when the layer is set up.
+//! `WWW-Authenticate` challenges (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9449 section 7.1, RFC
+//! 9470 section 3, RFC 9728 section 5.1). They are built once, when the layer is set up.
 
 use http::HeaderValue;
 
 use super::{Answer, RejectionKind};
-use crate::{ConfigError, scopes::is_scope_token};
+use crate::{ConfigError, credential::Scheme, scopes::is_scope_token};
 
-/// One challenge for each answer. It contains only settings of the service author, and nothing of a request.
+/// The challenges of a layer. They contain only settings of the service author, and nothing of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Challenges {
     parameters: Parameters,
+    bearer: OfScheme,
+    /// For requests with the scheme `DPoP`, and for all requests if bound tokens are required.
+    dpop: Option<OfScheme>,
+}
+
+/// The challenges for requests with one scheme: one for each answer. If the layer accepts both schemes, each value has a
+/// challenge of both, and the error is in the one of the request's scheme (RFC 9449 section 7.2).
+#[derive(Clone, Debug)]
+struct OfScheme {
     not_authenticated: HeaderValue,
     invalid_token: HeaderValue,
+    invalid_proof: HeaderValue,
+    use_nonce: HeaderValue,
     invalid_request: HeaderValue,
     insufficient_scope: HeaderValue,
     insufficient_authentication: HeaderValue,
@@ -27,11 +38,18 @@ struct Parameters {
     acr_values: Option<Box<str>>,
     /// In seconds.
     max_age: Option<u64>,
+    dpop: Option<DpopParameters>,
 }
 
-impl Challenges {
-    fn new(parameters: Parameters) -> Self {
-        let plain = format!("Bearer realm=\"{}\"", parameters.realm);
+#[derive(Clone, Debug)]
+struct DpopParameters {
+    /// Names separated by spaces.
+    algs: Box<str>,
+    is_required: bool,
+}
+
+impl OfScheme {
+    fn new(parameters: &Parameters, scheme: Scheme) -> Self {
         let mut end = String::new();
         if let Some(scope) = &parameters.scope {
             end += &format!(", scope=\"{scope}\"");
@@ -39,29 +57,64 @@ impl Challenges {
         if let Some(url) = &parameters.resource_metadata {
             end += &format!(", resource_metadata=\"{url}\"");
         }
-        let with_error = |answer: Answer, error: &str| {
-            format!("{plain}, error=\"{error}\", error_description=\"{}\"", answer.detail())
+        let described = |answer: Answer, error: &str| {
+            format!(", error=\"{error}\", error_description=\"{}\"", answer.detail())
         };
-        let mut insufficient_authentication = with_error(
+        let mut authentication = described(
             Answer::InsufficientUserAuthentication,
             Answer::InsufficientUserAuthentication.code(),
         );
         if let Some(values) = &parameters.acr_values {
-            insufficient_authentication += &format!(", acr_values=\"{values}\"");
+            authentication += &format!(", acr_values=\"{values}\"");
         }
         if let Some(seconds) = parameters.max_age {
-            insufficient_authentication += &format!(", max_age={seconds}");
+            authentication += &format!(", max_age={seconds}");
         }
-        let invalid_token = with_error(Answer::TokenNotValid, "invalid_token");
+        let invalid_token = described(Answer::TokenNotValid, "invalid_token");
+        let invalid_proof = described(Answer::DpopProofNotValid, "invalid_dpop_proof");
+        let use_nonce = described(Answer::DpopProofNotValid, "use_dpop_nonce");
+        let value = |error: &str, end: &str| header(parameters.challenge(scheme, error, end));
         Self {
-            not_authenticated: header(format!("{plain}{end}")),
-            invalid_token: header(format!("{invalid_token}{end}")),
+            not_authenticated: value("", &end),
+            invalid_token: value(&invalid_token, &end),
+            invalid_proof: value(&invalid_proof, &end),
+            use_nonce: value(&use_nonce, &end),
             // Another scope or another authorization server does not repair a malformed request.
-            invalid_request: header(format!("{plain}, error=\"invalid_request\"")),
-            insufficient_scope: header(format!("{plain}, error=\"insufficient_scope\"{end}")),
-            insufficient_authentication: header(format!("{insufficient_authentication}{end}")),
-            parameters,
+            invalid_request: value(", error=\"invalid_request\"", ""),
+            insufficient_scope: value(", error=\"insufficient_scope\"", &end),
+            insufficient_authentication: value(&authentication, &end),
         }
+    }
+}
+
+impl Parameters {
+    /// The challenge of `scheme` with `error`, and the one of the other scheme if the layer accepts both.
+    fn challenge(&self, scheme: Scheme, error: &str, end: &str) -> String {
+        let bearer = format!("Bearer realm=\"{}\"", self.realm);
+        let Some(DpopParameters { algs, is_required }) = &self.dpop else {
+            return format!("{bearer}{error}{end}");
+        };
+        let dpop = format!("DPoP realm=\"{}\", algs=\"{algs}\"", self.realm);
+        match scheme {
+            Scheme::Bearer => format!("{bearer}{error}{end}, {dpop}{end}"),
+            Scheme::DPoP if *is_required => format!("{dpop}{error}{end}"),
+            Scheme::DPoP => format!("{dpop}{error}{end}, {bearer}{end}"),
+        }
+    }
+}
+
+impl Challenges {
+    fn new(parameters: Parameters) -> Self {
+        let bearer = OfScheme::new(&parameters, Scheme::Bearer);
+        let dpop = parameters.dpop.is_some().then(|| OfScheme::new(&parameters, Scheme::DPoP));
+        Self { parameters, bearer, dpop }
+    }
+
+    /// Adds the challenge of the scheme `DPoP` (RFC 9449 section 7.1), with these algorithms. `is_required`: removes the
+    /// one of `Bearer`.
+    pub(crate) fn with_dpop(&self, algorithms: &[&str], is_required: bool) -> Self {
+        let dpop = Some(DpopParameters { algs: algorithms.join(" ").into(), is_required });
+        Self::new(Parameters { dpop, ..self.parameters.clone() })
     }
 
     pub(crate) fn with_realm(&self, realm: &str) -> Result<Self, ConfigError> {
@@ -103,18 +156,28 @@ impl Challenges {
         self.parameters.resource_metadata.is_some()
     }
 
-    /// The challenge of a rejection. 503 has no challenge: another credential would not help.
-    pub(crate) fn of(&self, kind: RejectionKind) -> Option<&HeaderValue> {
+    /// The challenge of a rejection of a request with this scheme. 503 has no challenge: another credential would not
+    /// help.
+    pub(crate) fn of(&self, kind: RejectionKind, scheme: Scheme) -> Option<&HeaderValue> {
+        let is_required = self.parameters.dpop.as_ref().is_some_and(|dpop| dpop.is_required);
+        let challenges = match &self.dpop {
+            Some(dpop) if is_required || scheme == Scheme::DPoP => dpop,
+            _ => &self.bearer,
+        };
         match kind.answer() {
-            Answer::NotAuthenticated => Some(&self.not_authenticated),
-            Answer::TokenNotValid => Some(&self.invalid_token),
-            Answer::InvalidRequest => Some(&self.invalid_request),
+            Answer::NotAuthenticated => Some(&challenges.not_authenticated),
+            Answer::TokenNotValid => Some(&challenges.invalid_token),
+            Answer::DpopProofNotValid if kind == RejectionKind::UseDpopNonce => {
+                Some(&challenges.use_nonce)
+            }
+            Answer::DpopProofNotValid => Some(&challenges.invalid_proof),
+            Answer::InvalidRequest => Some(&challenges.invalid_request),
             // No token was checked, so none of the errors of RFC 6750 applies.
             Answer::PermissionDenied if kind == RejectionKind::CrossSite => {
-                Some(&self.not_authenticated)
+                Some(&challenges.not_authenticated)
             }
-            Answer::PermissionDenied => Some(&self.insufficient_scope),
-            Answer::InsufficientUserAuthentication => Some(&self.insufficient_authentication),
+            Answer::PermissionDenied => Some(&challenges.insufficient_scope),
+            Answer::InsufficientUserAuthentication => Some(&challenges.insufficient_authentication),
             Answer::Unavailable => None,
         }
     }
@@ -128,6 +191,7 @@ impl Default for Challenges {
             scope: None,
             acr_values: None,
             max_age: None,
+            dpop: None,
         })
     }
 }

@@ -47,6 +47,7 @@ fn code_of(answer: Answer) -> &'static str {
     match answer {
         Answer::NotAuthenticated
         | Answer::TokenNotValid
+        | Answer::DpopProofNotValid
         | Answer::InsufficientUserAuthentication => "16",
         Answer::InvalidRequest => "3",
         Answer::PermissionDenied => "7",

@@ -18,7 +18,7 @@ pub use self::problem::ProblemJson;
 pub(crate) use self::rejections::layer_not_installed_text;
 pub(crate) use self::rejections::{Anonymous, Rejections, layer_not_installed};
 pub use self::responder::{Responder, TokenApiResponder};
-use crate::jws::JwsError;
+use crate::{credential::Scheme, jws::JwsError};
 
 /// A request that was rejected.
 ///
@@ -30,18 +30,29 @@ pub struct Rejection {
     kind: RejectionKind,
     /// For `insufficient_scope`: the required scopes, as the service author wrote them.
     required_scopes: Option<std::sync::Arc<str>>,
+    /// The scheme of the request. Its challenge has the error.
+    scheme: Scheme,
 }
 
 impl Rejection {
     /// Makes a rejection of this kind.
     #[must_use]
     pub fn new(kind: RejectionKind) -> Self {
-        Self { kind, required_scopes: None }
+        Self { kind, required_scopes: None, scheme: Scheme::Bearer }
     }
 
     /// A token that lacks at least one of these space-separated scopes (RFC 6750 section 3.1).
     pub(crate) fn insufficient_scope(required: std::sync::Arc<str>) -> Self {
-        Self { kind: RejectionKind::InsufficientScope, required_scopes: Some(required) }
+        let required_scopes = Some(required);
+        Self { required_scopes, ..Self::new(RejectionKind::InsufficientScope) }
+    }
+
+    pub(crate) fn with_scheme(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// The reason.
@@ -79,6 +90,9 @@ pub enum Answer {
     NotAuthenticated,
     /// 401 `token_not_valid`: the token is not valid. The answer never contains the reason.
     TokenNotValid,
+    /// 401 `dpop_proof_not_valid`: the proof is not valid, or a nonce is needed (RFC 9449 sections 7.1 and 9). The answer
+    /// never contains the reason.
+    DpopProofNotValid,
     /// 400 `bad_authorization_header`: the request is wrong before any token is checked.
     InvalidRequest,
     /// 403 `permission_denied`: a valid token without the required permission, or a cookie from another site.
@@ -96,9 +110,10 @@ impl Answer {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::NotAuthenticated | Self::TokenNotValid | Self::InsufficientUserAuthentication => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::NotAuthenticated
+            | Self::TokenNotValid
+            | Self::DpopProofNotValid
+            | Self::InsufficientUserAuthentication => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -111,6 +126,7 @@ impl Answer {
         match self {
             Self::NotAuthenticated => "not_authenticated",
             Self::TokenNotValid => "token_not_valid",
+            Self::DpopProofNotValid => "dpop_proof_not_valid",
             Self::InvalidRequest => "bad_authorization_header",
             Self::PermissionDenied => "permission_denied",
             Self::InsufficientUserAuthentication => "insufficient_user_authentication",
@@ -124,6 +140,7 @@ impl Answer {
         match self {
             Self::NotAuthenticated => "Authentication credentials were not provided.",
             Self::TokenNotValid => "Token is invalid or expired",
+            Self::DpopProofNotValid => "DPoP proof is invalid, expired or already used.",
             Self::InvalidRequest => {
                 "The request must carry exactly one well-formed Bearer credential."
             }
@@ -222,8 +239,28 @@ kinds! {
     /// A claim does not have the value that the policy requires, or the token is a refresh token.
     WrongTokenUse => TokenNotValid, "wrong_token_use";
     /// `cnf` binds the token to a key or certificate, and the request did not prove possession of it (RFC 7800, RFC
-    /// 8705 section 3, RFC 9449 section 7.2).
+    /// 8705 section 3, RFC 9449 section 7.2). Also a token without `cnf` that was sent with the scheme `DPoP`, or that
+    /// the layer accepts only with a binding.
     UnverifiedConfirmation => TokenNotValid, "unverified_confirmation";
+    /// The scheme is `DPoP`, and the request has no proof (RFC 9449 section 4.3, check 1).
+    MissingProof => DpopProofNotValid, "missing_proof";
+    /// The request has two proofs, or one that is not as RFC 9449 section 4.2 describes: its form, `typ`, `alg`, `crit`,
+    /// or a claim of the wrong type.
+    MalformedProof => DpopProofNotValid, "malformed_proof";
+    /// The key in a proof is private, weak, not on its curve, or does not fit `alg`.
+    UnusableProofKey => DpopProofNotValid, "unusable_proof_key";
+    /// The key in a proof does not verify its signature.
+    BadProofSignature => DpopProofNotValid, "bad_proof_signature";
+    /// `htm` or `htu` of a proof is not the method or the URL of the request (RFC 9449 section 4.3, checks 8 and 9).
+    WrongProofTarget => DpopProofNotValid, "wrong_proof_target";
+    /// `ath` of a proof is not the hash of the token (RFC 9449 section 4.3, check 12).
+    WrongProofToken => DpopProofNotValid, "wrong_proof_token";
+    /// `iat` of a proof is too long ago or in the future (RFC 9449 section 4.3, check 11).
+    ProofNotCurrent => DpopProofNotValid, "proof_not_current";
+    /// The proof was used before (RFC 9449 section 11.1).
+    ReplayedProof => DpopProofNotValid, "replayed_proof";
+    /// A proof without a current nonce of this service, which is required (RFC 9449 section 9).
+    UseDpopNonce => DpopProofNotValid, "use_dpop_nonce";
     /// The claims do not deserialize into the service author's type.
     ClaimsMismatch => TokenNotValid, "claims_mismatch";
     /// [`Authenticator::recheck`](crate::Authenticator::recheck) was given a token that another verifier verified.
@@ -244,6 +281,9 @@ kinds! {
     CheckUnavailable => Unavailable, "check_unavailable";
     /// The revocation of the token cannot be looked up now.
     RevocationUnavailable => Unavailable, "revocation_unavailable";
+    /// Whether a proof was used before cannot be looked up now, or its key, its subject or the process has used too many
+    /// proofs.
+    ReplayUnavailable => Unavailable, "replay_unavailable";
 }
 
 impl RejectionKind {

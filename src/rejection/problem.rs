@@ -49,6 +49,11 @@ pub(super) fn body_of(answer: Answer) -> &'static str {
             r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
             r#""detail":"Token is invalid or expired","code":"token_not_valid"}"#,
         ),
+        Answer::DpopProofNotValid => concat!(
+            r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
+            r#""detail":"DPoP proof is invalid, expired or already used.","#,
+            r#""code":"dpop_proof_not_valid"}"#,
+        ),
         Answer::InvalidRequest => concat!(
             r#"{"type":"about:blank","title":"Bad Request","status":400,"#,
             r#""detail":"The request must carry exactly one well-formed Bearer credential.","#,

@@ -10,7 +10,12 @@ use http::{
 };
 
 use super::{Answer, Rejection, Responder, TokenApiResponder, challenge::Challenges, grpc};
-use crate::telemetry;
+use crate::{
+    claims::Clock,
+    credential::Scheme,
+    dpop::{self, NonceKey},
+    telemetry,
+};
 
 /// Seconds after which a client may retry while authentication is unavailable.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -23,6 +28,8 @@ pub(crate) struct Rejections {
     pub(crate) challenges: Challenges,
     /// Whether gRPC requests get gRPC answers.
     pub(crate) grpc_answers: bool,
+    /// Makes `DPoP-Nonce`. `None`: the layer needs no nonces.
+    pub(crate) nonces: Option<(NonceKey, Arc<dyn Clock>)>,
 }
 
 impl Default for Rejections {
@@ -31,6 +38,7 @@ impl Default for Rejections {
             responder: Arc::new(TokenApiResponder),
             challenges: Challenges::default(),
             grpc_answers: true,
+            nonces: None,
         }
     }
 }
@@ -39,6 +47,11 @@ impl Rejections {
     /// The same with other challenges.
     pub(crate) fn with_challenges(&self, challenges: Challenges) -> Self {
         Self { challenges, ..self.clone() }
+    }
+
+    /// The nonce for clients at this time, if the layer needs nonces.
+    pub(crate) fn nonce(&self) -> Option<HeaderValue> {
+        self.nonces.as_ref().map(|(key, clock)| key.header(clock.now()))
     }
 
     /// The response to a rejected request.
@@ -61,7 +74,12 @@ impl Rejections {
         {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
-        if let Some(challenge) = self.challenges.of(rejection.kind())
+        if rejection.scheme() == Scheme::DPoP
+            && let Some(nonce) = self.nonce()
+        {
+            headers.insert(dpop::NONCE, nonce);
+        }
+        if let Some(challenge) = self.challenges.of(rejection.kind(), rejection.scheme())
             && !headers.contains_key(WWW_AUTHENTICATE)
         {
             headers.insert(WWW_AUTHENTICATE, challenge.clone());

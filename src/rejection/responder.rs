@@ -76,6 +76,10 @@ pub(super) fn body_of(answer: Answer) -> &'static str {
         Answer::TokenNotValid => {
             r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#
         }
+        Answer::DpopProofNotValid => concat!(
+            r#"{"code":"dpop_proof_not_valid","#,
+            r#""detail":"DPoP proof is invalid, expired or already used."}"#,
+        ),
         Answer::InvalidRequest => concat!(
             r#"{"code":"bad_authorization_header","#,
             r#""detail":"The request must carry exactly one well-formed Bearer credential."}"#,

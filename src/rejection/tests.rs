@@ -6,11 +6,12 @@ use super::{
     grpc::{internal, is_grpc, rejection},
     *,
 };
-use crate::ConfigError;
+use crate::{ConfigError, credential::Scheme};
 
-const ANSWERS: [Answer; 6] = [
+const ANSWERS: [Answer; 7] = [
     Answer::NotAuthenticated,
     Answer::TokenNotValid,
+    Answer::DpopProofNotValid,
     Answer::InvalidRequest,
     Answer::PermissionDenied,
     Answer::InsufficientUserAuthentication,
@@ -18,7 +19,7 @@ const ANSWERS: [Answer; 6] = [
 ];
 
 fn challenge(challenges: &Challenges, kind: RejectionKind) -> Option<&str> {
-    challenges.of(kind).map(|value| value.to_str().unwrap())
+    challenges.of(kind, Scheme::Bearer).map(|value| value.to_str().unwrap())
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub(super) fn refused(kind: RejectionKind) {
                 Answer::Unavailable => value::UNAVAILABLE,
                 Answer::NotAuthenticated
                 | Answer::TokenNotValid
+                | Answer::DpopProofNotValid
                 | Answer::InvalidRequest
                 | Answer::PermissionDenied
                 | Answer::InsufficientUserAuthentication => value::REJECTED,

@@ -16,6 +16,7 @@
 //! | a router without its own [`BearerLayer`](crate::BearerLayer) | [`FixedUserLayer`] |
 //! | a whole service | [`TestIssuer::layer`] or [`TestIssuer::issuer`], and [`TestToken::bearer`] |
 //! | its 401 answers | the same, and an invalid [`TestToken`] or no token |
+//! | bound tokens | [`ProofKey`], [`TestToken::bound_to_key`] and [`TestToken::bound_to_certificate`] |
 //! | its 503 answers | [`FakeStore`] |
 //! | your own revocation store | [`revocation_conformance`] |
 //! | your own token store | `store::conformance` of the crate `tower-bearer-issuing` |
@@ -82,6 +83,7 @@
 
 mod fake_store;
 mod fixed_user;
+mod proof_key;
 pub mod revocation_conformance;
 mod test_issuer;
 
@@ -89,6 +91,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::fake_store::{FakeStore, StoreBehavior};
 pub use self::fixed_user::{FixedUser, FixedUserLayer};
+pub use self::proof_key::{ProofKey, TestProof};
 pub use self::test_issuer::{TestIssuer, TestToken};
 use crate::Authenticated;
 

@@ -15,9 +15,11 @@ use http::HeaderValue;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use super::ProofKey;
 use crate::{
     Algorithm, Authenticated, Authenticator, AuthenticatorBuilder, BearerLayer, Issuer,
     claims::{Clock, MAX_LEEWAY, SystemClock},
+    client_certificate::ClientCertificate,
     jws::SigningKey,
 };
 
@@ -163,7 +165,7 @@ impl TestIssuer {
 
 /// A new random key.
 #[track_caller]
-fn new_key(algorithm: Algorithm) -> SigningKey {
+pub(super) fn new_key(algorithm: Algorithm) -> SigningKey {
     match SigningKey::generate(algorithm) {
         Ok(key) => key,
         Err(error) => panic!("cannot make a {} key for a test: {error}", algorithm.name()),
@@ -316,6 +318,18 @@ impl TestToken {
         self
     }
 
+    /// Binds the token to a key (RFC 9449 section 6.1). It is accepted only with a proof by this key, and only by a layer
+    /// [with DPoP](crate::BearerLayer::with_dpop).
+    pub fn bound_to_key(self, key: &ProofKey) -> Self {
+        self.claim("cnf", serde_json::json!({ "jkt": key.thumbprint() }))
+    }
+
+    /// Binds the token to a client certificate (RFC 8705 section 3.1).
+    pub fn bound_to_certificate(self, certificate: ClientCertificate) -> Self {
+        let thumbprint = certificate.thumbprint().to_string();
+        self.claim("cnf", serde_json::json!({ "x5t#S256": thumbprint }))
+    }
+
     /// Gives the token a signature of the issuer's key over other bytes.
     pub fn with_bad_signature(mut self) -> Self {
         self.signature = Signature::OfOtherBytes;
@@ -359,7 +373,22 @@ impl TestToken {
     #[must_use]
     #[track_caller]
     pub fn bearer(&self) -> HeaderValue {
-        let value = HeaderValue::try_from(format!("Bearer {}", self.issue()));
+        self.credential("Bearer")
+    }
+
+    /// The token as the value of `Authorization` with the scheme `DPoP`, marked as sensitive.
+    ///
+    /// # Panics
+    /// Like [`issue`](Self::issue).
+    #[must_use]
+    #[track_caller]
+    pub fn dpop(&self) -> HeaderValue {
+        self.credential("DPoP")
+    }
+
+    #[track_caller]
+    fn credential(&self, scheme: &str) -> HeaderValue {
+        let value = HeaderValue::try_from(format!("{scheme} {}", self.issue()));
         let mut value = value.expect("a token can be a header value");
         value.set_sensitive(true);
         value
@@ -396,7 +425,7 @@ fn beyond_leeway() -> u64 {
 }
 
 #[track_caller]
-fn to_json(value: impl Serialize) -> Value {
+pub(super) fn to_json(value: impl Serialize) -> Value {
     match serde_json::to_value(value) {
         Ok(value) => value,
         // The error may repeat the value.

@@ -65,7 +65,16 @@ fn checks_of(kind: RejectionKind) -> &'static [u8] {
         | RejectionKind::LifetimeTooLong => &[9],
         RejectionKind::WrongAudience => &[10],
         RejectionKind::WrongTokenUse => &[11],
-        RejectionKind::UnverifiedConfirmation => &[12],
+        RejectionKind::UnverifiedConfirmation
+        | RejectionKind::MissingProof
+        | RejectionKind::MalformedProof
+        | RejectionKind::UnusableProofKey
+        | RejectionKind::BadProofSignature
+        | RejectionKind::WrongProofTarget
+        | RejectionKind::WrongProofToken
+        | RejectionKind::ProofNotCurrent
+        | RejectionKind::UseDpopNonce => &[12],
+        RejectionKind::ReplayedProof | RejectionKind::ReplayUnavailable => &[18],
         RejectionKind::ClaimsMismatch => &[14],
         RejectionKind::MissingClaim | RejectionKind::InvalidClaim => &[5, 8, 9, 10, 11, 13],
         RejectionKind::CheckFailed | RejectionKind::CheckUnavailable => &[15, 17],
