@@ -28,7 +28,7 @@ export const withPage = async (run, { prepare, hash = '', expected = /$^/, ...op
   context.setDefaultTimeout(15_000);
   try {
     const page = await context.newPage();
-    const problems = watch(page);
+    const problems = await watch(page);
     await prepare?.(page, context);
     await page.goto(PAGE_URL + hash);
     await page.getByRole('button', { name: 'Log in', exact: true }).waitFor();
@@ -50,11 +50,11 @@ export const changeHtml = (page, from, to) =>
   });
 
 /** Collects what a page reports. */
-export const watch = (page) => {
+export const watch = async (page) => {
   const lines = [];
   page.on('console', (message) => lines.push(`console: ${message.text()}`));
   page.on('pageerror', (error) => lines.push(`error: ${error}`));
-  void page.addInitScript(() => {
+  await page.addInitScript(() => {
     window.violations = [];
     addEventListener('securitypolicyviolation', (event) => window.violations.push(event.violatedDirective));
   });

@@ -302,7 +302,7 @@ test('two tabs have separate sessions', () =>
   withPage(async (page, context) => {
     await create(user(11), ['shared']);
     const other = await context.newPage();
-    const problems = watch(other);
+    const problems = await watch(other);
     await other.goto(PAGE_URL);
     await logIn(page, user(11));
     await logIn(other, user(11));

@@ -203,9 +203,12 @@ test('a copy of a part of the token is not a copy', () =>
     await field(page).focus();
     const copy = async (length) => {
       await field(page).evaluate((input, end) => input.setSelectionRange(0, end), length);
-      const copied = page.evaluate(() => new Promise((resolve) => addEventListener('copy', resolve, { once: true })));
+      // The listener must be there before the key is pressed.
+      await page.evaluate(() => {
+        window.copied = new Promise((resolve) => addEventListener('copy', () => resolve(), { once: true }));
+      });
       await page.keyboard.press('ControlOrMeta+c');
-      await copied;
+      await page.evaluate(() => window.copied);
       return page.locator('#copied').textContent();
     };
     const { length } = await shownToken(page);
