@@ -119,6 +119,8 @@ impl Explanation {
             15 => !verifier.has_checks(),
             16 => !has_revocation,
             17 => !verifier.has_async_checks(),
+            // There is no request, and so no proof.
+            18 => true,
             _ => false,
         };
         let checks = NAMES.iter().zip(1..).map(|(name, number)| {
@@ -138,7 +140,7 @@ impl Explanation {
 }
 
 /// The names of the checks, in their order.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "length",
     "compact form",
     "protected header",
@@ -156,6 +158,7 @@ const NAMES: [&str; 17] = [
     "own checks",
     "revocation",
     "asynchronous checks",
+    "first use of the proof",
 ];
 
 /// The parts of a token that can be read, whether or not the token is valid. This reader is lenient, because it only
@@ -292,7 +295,8 @@ impl<C> Describe<'_, C> {
             14 => (format!("claims for {}", any::type_name::<C>()), Vec::new()),
             15 => ("the checks of this service".into(), Vec::new()),
             16 => ("neither token, subject, session nor key is revoked".into(), Vec::new()),
-            _ => ("the asynchronous checks of this service".into(), Vec::new()),
+            17 => ("the asynchronous checks of this service".into(), Vec::new()),
+            _ => ("a DPoP proof that was not used before".into(), Vec::new()),
         }
     }
 

@@ -180,6 +180,8 @@ impl Dpop {
         if self.algorithms.is_empty() || self.algorithms.iter().any(|one| one.is_hmac()) {
             return Err(ConfigError::InvalidDpop("at least one algorithm, and no HMAC"));
         }
+        // A remembered header is not compared with the list again.
+        self.keys = Arc::new(ProofKeys::new());
         Ok(self)
     }
 

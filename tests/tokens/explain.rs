@@ -26,7 +26,7 @@ pub(crate) fn assert_explained<C: Send + Sync + 'static>(
     let explanation = block_on(authenticator.explain(token));
     let expected = outcome.as_ref().err().map(Rejection::kind);
     assert_eq!(explanation.rejection(), expected, "{token}");
-    assert_eq!(explanation.checks().len(), 17);
+    assert_eq!(explanation.checks().len(), 18);
     let failed = explanation.failed().map(|check| check.number);
     assert_eq!(failed.is_some(), expected.is_some(), "{explanation}");
     for (check, number) in explanation.checks().iter().zip(1..) {
@@ -117,7 +117,7 @@ fn own_checks_and_revocation_are_explained_with_the_verdict_of_requests() {
     let failing = RevocationCache::new(FakeStore::new(StoreBehavior::Fails), Duration::ZERO);
     let rejects = |_: &tower_bearer::VerifiedToken| Err(CheckError::Rejected);
     for (authenticator, failed, skipped) in [
-        (build(&|builder| builder), None, vec![8, 15, 16, 17]),
+        (build(&|builder| builder), None, vec![8, 15, 16, 17, 18]),
         (build(&|builder| builder.add_check(rejects)), Some(15), vec![8]),
         (build(&|builder| builder.add_pure_check(rejects)), Some(15), vec![8]),
         (build(&|builder| builder.revocation(revoking.clone())), Some(16), vec![8, 15]),
