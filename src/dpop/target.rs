@@ -35,11 +35,15 @@ impl Base {
 /// Whether `htu` is the URL of a request with this path, below one of the bases. Query and fragment of `htu` do not
 /// count.
 pub(super) fn is_same(htu: &str, bases: &[Base], path: &str) -> bool {
+    // The target `*` of `OPTIONS` names no URL.
+    if !path.starts_with('/') {
+        return false;
+    }
     let end = htu.find(['?', '#']).unwrap_or(htu.len());
     let htu = htu.get(..end).unwrap_or_default();
     // The usual spelling needs no copy.
     let is_equal = |base: &Base| htu.strip_prefix(&*base.0).is_some_and(|rest| rest == path);
-    if path.starts_with('/') && is_plain(path) && bases.iter().any(is_equal) {
+    if is_plain(path) && bases.iter().any(is_equal) {
         return true;
     }
     let Some(htu) = normalised(htu) else { return false };

@@ -181,7 +181,7 @@ fn grpc_is_recognised_by_method_and_content_type() {
 
 #[test]
 fn grpc_answers_are_trailers_only() {
-    for (answer, code) in ANSWERS.into_iter().zip(["16", "16", "3", "7", "16", "14"]) {
+    for (answer, code) in ANSWERS.into_iter().zip(["16", "16", "16", "3", "7", "16", "14"]) {
         let response = rejection(answer);
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers().len(), 4);

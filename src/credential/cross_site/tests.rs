@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     RejectionKind::CrossSite,
     credential::{
-        Sources,
+        Credential, Sources,
         tests::{ROOT, assert_found, headers, with_cookie},
     },
 };
@@ -16,7 +16,7 @@ fn post(lines: &[(HeaderName, &str)]) -> Result<(), RejectionKind> {
         headers.append(name, HeaderValue::from_str(value).unwrap());
     }
     with_cookie().find(&Method::POST, &Uri::from_static("/"), &headers).map(|token| {
-        assert_eq!(token, Some(&b"a.b.c"[..]));
+        assert_eq!(token, Some(Credential::bearer(b"a.b.c")));
     })
 }
 
@@ -139,7 +139,8 @@ fn the_scheme_of_the_origin_must_be_that_of_the_request() {
 fn a_cookie_on_a_safe_method_may_come_from_anywhere() {
     let headers = headers([(COOKIE, b"session=a.b.c"), (SEC_FETCH_SITE, b"cross-site")]);
     for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
-        assert_eq!(with_cookie().find(&method, &ROOT, &headers), Ok(Some(&b"a.b.c"[..])));
+        let found = Ok(Some(Credential::bearer(b"a.b.c")));
+        assert_eq!(with_cookie().find(&method, &ROOT, &headers), found);
     }
     let unsafe_methods =
         [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::CONNECT];
@@ -175,5 +176,6 @@ fn a_cookie_on_a_websocket_upgrade_must_be_same_origin() {
 fn the_check_of_the_origin_can_be_turned_off() {
     let sources = Sources { cookie_without_csrf_check: true, ..with_cookie() };
     let headers = headers([(COOKIE, b"session=a.b.c"), (SEC_FETCH_SITE, b"cross-site")]);
-    assert_eq!(sources.find(&Method::POST, &ROOT, &headers), Ok(Some(&b"a.b.c"[..])));
+    let found = Ok(Some(Credential::bearer(b"a.b.c")));
+    assert_eq!(sources.find(&Method::POST, &ROOT, &headers), found);
 }

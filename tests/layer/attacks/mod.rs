@@ -15,6 +15,7 @@ mod answers;
 mod bound;
 mod claims;
 mod credentials;
+mod dpop;
 mod forge;
 mod json;
 mod keys;
