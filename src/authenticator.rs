@@ -321,7 +321,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     }
 }
 
-/// Check 18, also on a cache hit: the DPoP proof was not used before.
+/// The last check: uses the DPoP proof of the request, if its token is bound to a key.
 fn record<C: Send + Sync + 'static>(
     verifier: &Verifier<C>,
     token: VerifiedToken<C>,
@@ -331,6 +331,7 @@ fn record<C: Send + Sync + 'static>(
     let (Some(proof), Some(key)) = (proof, key) else {
         return Progress::Done(Ok(Authenticated::new(token)));
     };
+    // Check 18, also on a cache hit: the proof was not used before.
     let registered = token.registered();
     let subject = registered.subject().map(|subject| (registered.issuer(), subject));
     match proof.record(key, subject, Arc::clone(verifier.clock())) {

@@ -155,9 +155,10 @@ impl Issuer {
 
     /// Accepts tokens that `cnf` binds to a key or certificate, without proof that the sender has it. By default such
     /// tokens are rejected: a thief could use a stolen one (RFC 9449 section 7.2). Allow it only if something in front
-    /// of this layer has checked the proof. To check client certificates here, use
-    /// [`with_client_certificates`](crate::BearerLayer::with_client_certificates) and not this setting: it turns off
-    /// that check for the tokens of this issuer.
+    /// of this layer has checked the proof. To check client certificates or DPoP proofs here, use
+    /// [`with_client_certificates`](crate::BearerLayer::with_client_certificates) or
+    /// [`with_dpop`](crate::BearerLayer::with_dpop) and not this setting: it turns off these checks for the tokens of
+    /// this issuer. They then count as not bound, and the layer rejects them with the scheme `DPoP`.
     pub fn allow_unverified_cnf(mut self) -> Self {
         self.allow_unverified_cnf = true;
         self

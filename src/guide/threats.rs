@@ -99,13 +99,26 @@
 //!
 //! # Tokens that are bound to a certificate or key
 //!
-//! See [`client_certificate`](crate::client_certificate).
+//! See [`client_certificate`](crate::client_certificate) and [`dpop`](crate::dpop).
 //!
 //! | # | threat | answer | test |
 //! |---|---|---|---|
 //! | 53 | a token that is bound to a key (DPoP) or to a client certificate, sent without the proof | 401 `unverified_confirmation`. A certificate-bound token passes if [`with_client_certificates`](crate::BearerLayer::with_client_certificates) is set and the request has the certificate; this is also checked on a cache hit | `tests/layer/attacks/claims.rs` `row_53`, `tests/layer/attacks/bound.rs` `row_53_a_bound_token_needs_the_certificate`, `tests/layer/attacks/bound.rs` `row_53_a_cached_token_needs` |
 //! | 53 | `cnf` has a second member that nobody checks, another type, or another spelling of the thumbprint | 401 `unverified_confirmation`: every member must be known and proved | `tests/layer/attacks/bound.rs` `row_53_a_binding_that_is_only_partly_proved` |
 //! | 80 | a client sends the header `Client-Cert` itself, with the certificate of someone else (RFC 9440 section 4) | the header counts only from the address of a configured proxy, and only once; the layer removes it from every other request. `Forwarded` and `X-Forwarded-For` have no influence | `tests/layer/attacks/bound.rs` `row_80_a_certificate_header`, `tests/layer/attacks/bound.rs` `row_80_a_header_that_is_not_one`, `tests/layer/attacks/bound.rs` `row_80_only_the_configured` |
+//! | 53 | a token that is bound to a key, sent as `Bearer`; a token without a binding, sent as `DPoP` or where a binding is required | 401 `unverified_confirmation` | `tests/layer/attacks/dpop.rs` `row_53_a_token_bound_to_a_key`, `tests/layer/attacks/dpop.rs` `row_53_an_unbound_token` |
+//! | 79 | a proof that is not exactly one strict JWS: two headers, other text, padding, more than 8 KiB | 401 `malformed_proof` | `tests/layer/attacks/dpop.rs` `row_79_exactly_one_proof`, `tests/layer/attacks/dpop.rs` `row_79_a_proof_is_read_as_strictly` |
+//! | 79 | another `typ`, an `alg` that is not listed, `crit`; a claim that is absent or of another type | 401 `malformed_proof` | `tests/layer/attacks/dpop.rs` `row_79_header_type_algorithm`, `tests/layer/attacks/dpop.rs` `row_79_each_claim_is_needed`, `tests/layer/attacks/dpop.rs` `row_79_a_remembered_key` |
+//! | 79 | a private, weak or secret key in the proof, or one that is not on its curve | 401 `unusable_proof_key` | `tests/layer/attacks/dpop.rs` `row_79_the_key_of_a_proof` |
+//! | 79 | a proof by another key, or a signature of another key | 401 `unverified_confirmation`, 401 `bad_proof_signature` | `tests/layer/attacks/dpop.rs` `row_79_a_proof_by_another_key` |
+//! | 79 | a proof for another method, URL or token | 401 `wrong_proof_target`, 401 `wrong_proof_token` | `tests/layer/attacks/dpop.rs` `row_79_method_and_url`, `tests/layer/attacks/dpop.rs` `row_79_the_path_is_the_one`, `tests/layer/attacks/dpop.rs` `row_79_a_proof_belongs_to_one_token` |
+//! | 79 | `Host`, `Forwarded` or `X-Forwarded-*` make a proof for another service valid | no influence: the URL comes from the settings | `tests/layer/attacks/dpop.rs` `row_79_headers_of_the_request` |
+//! | 79 | an old proof, one from the future, or one that was used before | 401 `proof_not_current`, 401 `replayed_proof` | `tests/layer/attacks/dpop.rs` `row_79_a_proof_is_accepted_for_a_minute`, `tests/layer/attacks/dpop.rs` `row_79_each_proof_is_accepted_once` |
+//! | 79 | a stranger fills the memory of used proofs, or uses up the proof of someone else | a proof is recorded after every other check of proof and token | `tests/layer/attacks/dpop.rs` `row_79_a_rejected_request_does_not_use` |
+//! | 79 | one account with many keys fills the memory of used proofs | limits per key and per subject come before the limit in total; above them 503 | `src/dpop/replay.rs` `limits_of_a_key_and_of_a_subject` |
+//! | 79 | a token in the cache makes the proof unnecessary | each request needs a new proof | `tests/layer/attacks/dpop.rs` `row_79_a_cached_token_needs` |
+//! | 79 | a forged, old or foreign nonce | 401 `use_dpop_nonce` | `tests/layer/attacks/dpop.rs` `row_79_a_nonce_must_be_current` |
+//! | 79 | a token with two bindings, of which only one is proved | 401: every member must be proved | `tests/layer/attacks/dpop.rs` `row_79_a_binding_to_key_and_certificate` |
 //!
 //! # The credential
 //!
@@ -189,8 +202,9 @@
 //! # Limits of every layer
 //!
 //! * **A stolen token is valid until it expires or is revoked.** Use short lifetimes, and revoke. Or bind tokens to
-//!   client certificates: see [`client_certificate`](crate::client_certificate). Tokens that are bound to a key (DPoP)
-//!   need a check of that proof in front of this layer.
+//!   client certificates or keys: see [`client_certificate`](crate::client_certificate) and [`dpop`](crate::dpop).
+//! * **A thief who can make proofs on the machine of the client** (a script in its page, for example) can use its tokens
+//!   until the key is gone. Proofs that are made in advance are stopped by nonces only.
 //! * **A secret that can be guessed** (row 8), **an issuer that signs what it should not**, and **a private key that
 //!   leaks** cannot be detected here. Revoke the key:
 //!   [`Authenticator::revoke_key`](crate::Authenticator::revoke_key), or

@@ -9,6 +9,7 @@ mod allocations;
 mod answers;
 mod attacks;
 mod client_certificates;
+mod dpop;
 mod hosts;
 mod passing;
 mod readiness;
