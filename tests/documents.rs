@@ -288,11 +288,13 @@ const VALUES: [&str; 18] = [
     "NewRefreshToken",
     "NewSession",
     "PrivateToken",
+    "ProofKey",
     "RefreshRotation",
     "RevocationEntry",
     "SessionQuery",
     "StoreError",
     "TestIssuer",
+    "TestProof",
     "TestToken",
 ];
 
