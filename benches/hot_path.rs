@@ -2,7 +2,10 @@
 //!
 //! Every group has its own floor in the same run (`raw/*`, `inner`). Compare within a run, and quote ratios.
 
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::{hmac, signature as sig};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -10,13 +13,13 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt;
 use http::HeaderValue;
 use tower::Layer;
-use tower_bearer::{Algorithm, BearerLayer};
+use tower_bearer::{Algorithm, BearerLayer, dpop::Dpop, test_util::ProofKey};
 
 mod common;
 
 use common::{
-    Random, Repeats, authenticator, bad_credentials, call, credential, inner, numbered_tokens,
-    request, revocation, token, tokens,
+    Random, Repeats, authenticator, bad_credentials, bound_token, call, credential, inner,
+    numbered_tokens, request, revocation, token, tokens,
 };
 
 const ALGORITHMS: [Algorithm; 6] = [
@@ -106,6 +109,68 @@ fn whole_layer(c: &mut Criterion) {
     group.finish();
 }
 
+/// A DPoP request whose token is in the cache, next to the signature check of its proof. Each request has a new proof:
+/// otherwise it would be a replay.
+fn dpop(c: &mut Criterion) {
+    const PROOFS: usize = 4_096;
+
+    let mut group = c.benchmark_group("dpop");
+    let key = ProofKey::new();
+    let token = bound_token(&key);
+    let credential = HeaderValue::try_from(format!("DPoP {token}")).expect("a header value");
+    let with_proof = |proof: &HeaderValue| {
+        let mut request = request(Some(&credential));
+        request.headers_mut().insert("dpop", proof.clone());
+        request
+    };
+    let url = format!("https://api.example{}", request(None).uri().path());
+    let raw = raw_proof_verification(&key.proof("GET", &url, &token).issue());
+    assert!(raw());
+    group.bench_function("raw/ES256", |b| b.iter(&raw));
+    let mut bare = inner();
+    let any = key.proof("GET", &url, &token).value();
+    group.bench_function("inner", |b| b.iter(|| call(&mut bare, with_proof(&any))));
+    let remembered = authenticator(Algorithm::ES256, Repeats::CACHED).with_revocation(revocation());
+    let layer = BearerLayer::new(remembered);
+    group.bench_function("cached_token", |b| {
+        b.iter_custom(|count| {
+            let mut took = Duration::ZERO;
+            let mut left = count;
+            while left > 0 {
+                let now = left.min(PROOFS as u64);
+                let proofs: Vec<_> =
+                    (0..now).map(|_| key.proof("GET", &url, &token).value()).collect();
+                let dpop = Dpop::new(["https://api.example"]).expect("a URL");
+                let mut service = layer.clone().with_dpop(dpop).layer(inner());
+                // The first proof fills the caches.
+                let first = key.proof("GET", &url, &token).value();
+                assert_eq!(call(&mut service, with_proof(&first)).status(), 200);
+                let begin = Instant::now();
+                for proof in &proofs {
+                    black_box(call(&mut service, with_proof(proof)));
+                }
+                took += begin.elapsed();
+                left -= now;
+            }
+            took
+        });
+    });
+    group.finish();
+}
+
+/// The check of the signature of a proof, with the key in its header.
+fn raw_proof_verification(proof: &str) -> impl Fn() -> bool + use<> {
+    let parts: Vec<&str> = proof.split('.').collect();
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).expect("base64url");
+    let header: serde_json::Value =
+        serde_json::from_slice(&decode(parts[0])).expect("a header is JSON");
+    let coordinate = |name: &str| decode(header["jwk"][name].as_str().expect("a coordinate"));
+    let point = [&[4], &*coordinate("x"), &*coordinate("y")].concat();
+    let key = sig::ParsedPublicKey::new(&sig::ECDSA_P256_SHA256_FIXED, point).expect("a key");
+    let (signed, signature) = (format!("{}.{}", parts[0], parts[1]), decode(parts[2]));
+    move || key.verify_sig(signed.as_bytes(), &signature).is_ok()
+}
+
 /// A thousand tokens. Some occur far more often than others (Zipf's law).
 fn many_users(c: &mut Criterion) {
     let mut group = c.benchmark_group("1000_tokens_zipf");
@@ -175,5 +240,5 @@ fn refusals(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, cold_verification, whole_layer, many_users, first_sight, refusals);
+criterion_group!(benches, cold_verification, whole_layer, dpop, many_users, first_sight, refusals);
 criterion_main!(benches);

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use tower::{Service, service_fn, util::ServiceFn};
 use tower_bearer::{
     Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key, RevocationCache,
-    revocation::MemoryStore,
+    revocation::MemoryStore, test_util::ProofKey,
 };
 
 #[path = "../../tests/common/tokens.rs"]
@@ -140,6 +140,13 @@ pub(crate) fn numbered_tokens(algorithm: Algorithm, first: usize, count: usize) 
     };
     let sign = |number| tokens::sign(algorithm, &key, &header, &claims(number));
     (first..first + count).map(sign).collect()
+}
+
+/// A token that is bound to this key.
+pub(crate) fn bound_token(key: &ProofKey) -> String {
+    let claims = claims(0)
+        .replace(r#","exp""#, &format!(r#","cnf":{{"jkt":"{}"}},"exp""#, key.thumbprint()));
+    tokens::sign(peer::Algorithm::ES256, &tokens::p256_key(), &header(Algorithm::ES256), &claims)
 }
 
 pub(crate) fn credential(token: &str) -> HeaderValue {

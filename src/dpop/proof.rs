@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use base64_simd::URL_SAFE_NO_PAD;
+use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 use quick_cache::{Weighter, sync::Cache};
+use smallvec::SmallVec;
 
 use super::{Dpop, target};
 use crate::{
@@ -124,8 +125,9 @@ impl<'a> ProofClaims<'a> {
         {
             return Err(RejectionKind::WrongProofTarget);
         }
-        let hash = URL_SAFE_NO_PAD.encode_to_string(jws::sha256(expected.token));
-        if !self.token_hash.is(&hash) {
+        let mut text = [0; 43];
+        let hash = jws::sha256(expected.token);
+        if !self.token_hash.is(URL_SAFE_NO_PAD.encode_as_str(&hash, text.as_mut_slice().as_out())) {
             return Err(RejectionKind::WrongProofToken);
         }
         let now = expected.now;
@@ -149,15 +151,12 @@ pub(super) struct ProofId(pub(super) [u8; 16]);
 
 impl ProofId {
     fn new(thumbprint: &str, jti: &str) -> Self {
-        Self(half_of_sha256(&[thumbprint, jti]))
+        // Every thumbprint has the same length, so two pairs never make the same text.
+        let mut text = SmallVec::<[u8; 128]>::new();
+        text.extend_from_slice(thumbprint.as_bytes());
+        text.extend_from_slice(jti.as_bytes());
+        Self(jws::sha256(&text).first_chunk().copied().unwrap_or_default())
     }
-}
-
-/// The first half of the SHA-256 of these texts. The first one must have a fixed length, or be followed by a character
-/// that it cannot contain.
-pub(super) fn half_of_sha256(texts: &[&str]) -> [u8; 16] {
-    let hash = jws::sha256(texts.concat().as_bytes());
-    hash.first_chunk().copied().unwrap_or_default()
 }
 
 /// Keys of proofs, by the header that they came in.

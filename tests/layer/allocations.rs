@@ -18,8 +18,10 @@ use tower_bearer::{
     Algorithm, Authenticator, AuthenticatorBuilder, BearerLayer, BoxFuture, Issuer, Key, KeySource,
     RevocationCache, UnixTime,
     claims::{ManualClock, NoClaims},
+    dpop::Dpop,
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     revocation::{MemoryStore, RevocationEntry},
+    test_util::ProofKey,
 };
 
 use crate::common::tokens;
@@ -185,6 +187,60 @@ fn the_layer_on_a_cached_token() {
         let with = authenticator().with_revocation(revocation());
         assert_eq!(allocations_of_layer(with, credential.as_deref(), 200), 1);
     }
+}
+
+/// A bound token, and its client.
+fn bound() -> (String, ProofKey) {
+    let key = ProofKey::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)));
+    let claims = format!(
+        r#"{{"iss":"https://issuer.example","sub":"248289761001","aud":"api://orders","jti":"0b8f1f3e-6a5f-4a53-9b3e-0f6f1b8f7a11","scope":"openid profile orders:read","iat":{NOW},"exp":{},"cnf":{{"jkt":"{}"}}}}"#,
+        NOW + 3_600,
+        key.thumbprint()
+    );
+    let header = r#"{"alg":"ES256","typ":"at+jwt","kid":"2026-11-key-1"}"#;
+    let token = tokens::sign(jsonwebtoken::Algorithm::ES256, &tokens::p256_key(), header, &claims);
+    (token, key)
+}
+
+/// The allocations of a request with a new proof, less those of the service. The token and the key are known.
+#[test]
+fn a_proof_with_a_cached_token() {
+    let (token, key) = bound();
+    let dpop = Dpop::new(["https://api.example"]).unwrap();
+    let authenticator = builder(Algorithm::ES256).build().unwrap();
+    let layer = BearerLayer::new(authenticator.with_revocation(revocation())).with_dpop(dpop);
+    let mut service = layer.layer(service_fn(inner));
+    let mut counts = Vec::new();
+    for _ in 0..64 {
+        let mut request = request(Some(&format!("DPoP {token}")));
+        let proof = key.proof("GET", "https://api.example/orders", &token);
+        request.headers_mut().insert("dpop", proof.value());
+        let mut response = None;
+        let counted = measure(|| response = service.call(request).now_or_never());
+        assert_eq!(response.unwrap().unwrap().status(), 200);
+        counts.push(counted.count_total);
+    }
+    let of_service = allocations(&mut service_fn(inner), None, 200);
+    // Tables that grow allocate now and then.
+    counts.sort_unstable();
+    assert_eq!(counts[counts.len() / 2] - of_service, 4);
+}
+
+#[test]
+fn a_used_proof_uses_little_memory() {
+    let (token, key) = bound();
+    let dpop = Dpop::new(["https://api.example"]).unwrap();
+    let layer = BearerLayer::new(builder(Algorithm::ES256).build().unwrap()).with_dpop(dpop);
+    let mut service = layer.layer(service_fn(inner));
+    let held = held_for_each(|_| {
+        let mut request = request(Some(&format!("DPoP {token}")));
+        let proof = key.proof("GET", "https://api.example/orders", &token);
+        request.headers_mut().insert("dpop", proof.value());
+        let response = service.call(request).now_or_never().unwrap().unwrap();
+        assert_eq!(response.status(), 200);
+    });
+    println!("{held} bytes for a used proof");
+    assert!((16..=64).contains(&held), "{held} bytes");
 }
 
 /// Publishes the key of [`verifier`].
