@@ -108,6 +108,51 @@ write(
     | {"whole": b"0" + TIMES.encode(), "whole_spaces": b"0 {\r\n} ", "whole_array": b"0[1]"},
 )
 
+PROOF_HEADERS = {
+    "plain": '{"typ":"dpop+jwt","alg":"ES256","jwk":{jwk}}',
+    "long_type": '{"typ":"application/DPoP+jwt","alg":"ES256","jwk":{jwk}}',
+    "other_type": '{"typ":"JWT","alg":"ES256","jwk":{jwk}}',
+    "critical": '{"typ":"dpop+jwt","alg":"ES256","jwk":{jwk},"crit":["b64"]}',
+    "none": '{"typ":"dpop+jwt","alg":"none","jwk":{jwk}}',
+    "other_alg": '{"typ":"dpop+jwt","alg":"EdDSA","jwk":{jwk}}',
+    "without_key": '{"typ":"dpop+jwt","alg":"ES256"}',
+    "secret": '{"typ":"dpop+jwt","alg":"HS256","jwk":{"kty":"oct","k":"AAAA"}}',
+    "private": (
+        '{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","crv":"P-256","d":"AA",'
+        '"x":"tvhQf3MwXw7wskGbPDk2g__wc1xhc4bgiwX2W_pwMm4",'
+        '"y":"4k-_rAC69e5JsyK5LvoXGhjsGf0zoxBwTlZxa5ykuU8","use":"sig","key_ops":["verify"],"ext":true}}'
+    ),
+}
+PROOF_HEADERS["with_purpose"] = PROOF_HEADERS["private"].replace('"d":"AA",', '"d":null,"alg":"ES256",')
+PROOF_CLAIMS = {
+    name: f'{{"jti":"a","htm":"{method}","htu":"{url}","iat":{date},"ath":"{{ath}}"{more}}}'
+    for name, method, url, date, more in [
+        ("plain", "GET", "https://api.example/v1/orders", 1800000000, ""),
+        ("query", "GET", "HTTPS://API.Example:443/v1/./orders?x=1#y", "1.8e9", ',"nonce":"x"'),
+        ("encoded", "GET", "https://api.example/v1/%6frders", 1799999940, ""),
+        ("dots", "GET", "https://api.example/v1/../v1/orders", 1800000030, ""),
+        ("old", "GET", "https://api.example/v1/orders", 1799999939, ""),
+        ("future", "GET", "https://api.example/v1/orders", 1800000031, ""),
+        ("method", "get", "https://api.example/v1/orders", 1800000000, ""),
+        ("host", "GET", "https://api.example.evil/v1/orders", 1800000000, ""),
+        ("base", "GET", "https://api.example/orders", 1800000000, ""),
+        ("twice", "GET", "https://api.example/v1/orders", 1800000000, ',"\\u0068tm":"GET"'),
+        ("number", "GET", "https://api.example/v1/orders", 1800000000, ',"nonce":1'),
+    ]
+}
+write(
+    "proof",
+    {
+        f"header_{name}": b"\0\1" + header.encode() + b"\0" + PROOF_CLAIMS["plain"].encode()
+        for name, header in PROOF_HEADERS.items()
+    }
+    | {
+        f"claims_{name}": b"\0\1" + PROOF_HEADERS["plain"].encode() + b"\0" + claims.encode()
+        for name, claims in PROOF_CLAIMS.items()
+    }
+    | {f"text_{name}": b"\0\0" + token.encode()[:600] for name, token in TOKENS.items()},
+)
+
 KEYS = {key["kid"]: key for key in json.loads((FIXTURES / "jwks.json").read_text())["keys"]}
 
 

@@ -7,6 +7,7 @@ pub mod http_wire;
 pub mod json;
 pub mod mutation;
 pub mod policy;
+pub mod proof;
 pub mod signer;
 pub mod token;
 pub mod trusted;

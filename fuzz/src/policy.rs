@@ -80,7 +80,7 @@ pub fn judge_jws_header(header: &[u8]) -> Result<(Signer, Option<String>), &'sta
 }
 
 /// A media type in lower case, without `application/`.
-fn short(typ: &str) -> String {
+pub(crate) fn short(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
     typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
 }
@@ -141,7 +141,7 @@ pub fn judge_claims(text: &[u8], now: u64) -> Result<Registered, &'static str> {
     Ok(registered)
 }
 
-fn optional<'m>(
+pub(crate) fn optional<'m>(
     members: &'m Map<String, Value>,
     name: &str,
 ) -> Result<Option<&'m str>, &'static str> {
@@ -166,7 +166,7 @@ fn strings(members: &Map<String, Value>, name: &str) -> Result<Option<Vec<String
 }
 
 /// The whole seconds of a number. It reads digit by digit, because a double would round.
-fn seconds(literal: &str) -> Option<u64> {
+pub(crate) fn seconds(literal: &str) -> Option<u64> {
     if !literal.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
