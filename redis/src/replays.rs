@@ -34,15 +34,16 @@ use tower_bearer::{
 ///    restart of Redis (with or without its data), and a failover. The window is the maximum age of a proof plus twice
 ///    the leeway, 120 seconds by default. After it, every proof whose record was lost is too old.
 ///
-/// Redis writes replicas later, and data files too. So a restarted or promoted server may lack the latest proofs, and no
-/// process can know which. That is why rule 2 does not depend on `appendfsync` and `WAIT`. Redis also takes a new
+/// Redis writes replicas later, and data files too. So a restarted or promoted server may lack the latest proofs, and
+/// no process can know which. That is why rule 2 does not depend on `appendfsync` and `WAIT`. Redis also takes a new
 /// replication id when its first replica connects, and one hour after its last replica has left (`repl-backlog-ttl`).
 /// Rule 2 then applies, too.
 ///
 /// # What cannot be noticed
 ///
-/// * A client that deletes keys of this prefix, or restores old data into a running server. Evicted keys, if somebody
-///   runs `CONFIG RESETSTAT` before the next proof and the next check, which is at most one second later.
+/// * A client that deletes keys of this prefix, or restores old data into a running server.
+/// * Evicted keys, if `CONFIG RESETSTAT` runs before the next proof and before the next check, which is at most one
+///   second later.
 /// * A master that is cut off from its replacement and still answers for longer than the leeway. A process that is
 ///   connected to it may accept a proof that is accepted again at the replacement, when the window there is over. The
 ///   failover software must stop the old master, or `min-replicas-to-write` must make it reject writes.
@@ -54,8 +55,8 @@ use tower_bearer::{
 ///
 /// One round trip for each proof. In Redis 7.0, each used proof takes about 180 bytes for one window. The script reads
 /// three sections of `INFO`, which is most of its time: about 0.1 ms of the server on a busy machine. If memory is used
-/// up, Redis rejects the record, and the request gets 503. Records expire, so an evicting `maxmemory-policy` would remove
-/// them first, and the store rejects such a server.
+/// up, Redis rejects the record, and the request gets 503. Records expire, so an evicting `maxmemory-policy` would
+/// remove them first, and the store rejects such a server.
 ///
 /// Services that share a Redis may share the prefix, because a proof is valid for one URL only. The processes of one
 /// service must have the same maximum age and leeway.
@@ -161,8 +162,8 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// Checks the records at each new connection and once in each heartbeat. So the window begins when Redis is back, and not
-/// at the next request.
+/// Checks the records at each new connection and once in each heartbeat. So the window begins when Redis is back, and
+/// not at the next request.
 #[derive(Clone, Default)]
 pub(super) struct ReplayCheck(Arc<AtomicBool>);
 
