@@ -8,6 +8,7 @@ use super::{
     error::ConnectError,
     keys::Keys,
     reconnect::{Link, LinkReport, ReplicaWait, UnreachableAtStart},
+    replays::ReplayCheck,
     store::{RedisStore, StoreInner},
 };
 use tower_bearer::BackgroundTask;
@@ -168,7 +169,11 @@ impl RedisBuilder {
         }
         let dialer = Dialer::new(&self.url, &self.tls, self.connect_timeout, self.command_timeout)?;
         let keys = Arc::new(Keys::new(&self.prefix));
-        let health = Health { keys: Arc::clone(&keys), known: Arc::default() };
+        let health = Health {
+            keys: Arc::clone(&keys),
+            known: Arc::default(),
+            replays: ReplayCheck::default(),
+        };
         let task = BackgroundTask::new("redis connection");
         let report = LinkReport::new(&task);
         let (replica_wait, wait_keeper) = match self.wait {

@@ -11,6 +11,7 @@ use super::{
     connection::Connection,
     error::Failure,
     keys::{self, Keys, hex, twenty_digits},
+    replays::ReplayCheck,
 };
 
 /// How many replaced generations a process remembers, so that it does not trust them again.
@@ -215,6 +216,7 @@ pub(super) fn remove_generation_command(keys: &Keys, Lost(position): &Lost) -> C
 pub(super) struct Health {
     pub(super) keys: Arc<Keys>,
     pub(super) known: Arc<KnownPositions>,
+    pub(super) replays: ReplayCheck,
 }
 
 impl Health {
@@ -258,6 +260,7 @@ impl Health {
             }
             return Err(failure);
         }
+        self.replays.check(&self.keys, connection).await;
         Ok(match Position::of(&position) {
             Ok(position)
                 if before.as_ref().is_some_and(|before| is_replaced(before, &position, &entry)) =>

@@ -108,6 +108,11 @@ pub(super) enum Failure {
     /// Another process seeds, or Redis lost the data meanwhile.
     #[error("seeding was interrupted by another process or by a loss of data: seed Redis again")]
     SeedInterrupted,
+    /// Redis may have lost used proofs, and such a proof may still be young enough.
+    #[error(
+        "Redis was initialised, restarted or replaced less than one proof window ago: proofs are accepted when the window is over"
+    )]
+    ReplayWindow,
     #[error("the operating system returned no random bytes: allow the process to call getrandom")]
     NoRandomness,
     #[error("cannot connect to Redis: check the host, the port and the network")]
@@ -184,6 +189,7 @@ impl Failure {
             Self::OutOfDate => "out_of_date",
             Self::Overtaken => "overtaken",
             Self::SeedInterrupted => "seed_interrupted",
+            Self::ReplayWindow => "replay_window",
             Self::NoRandomness => "no_randomness",
             Self::Dial(_) => "dial",
             Self::Tls(_) => "tls",

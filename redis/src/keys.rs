@@ -33,6 +33,8 @@ pub(super) struct Keys {
     pub(super) changes: String,
     /// This key is written so that `WAIT` has a write to wait for.
     pub(super) waited: String,
+    /// Since when used proofs are recorded without a loss, and at which server.
+    pub(super) replays_since: String,
     pub(super) channel: String,
 }
 
@@ -46,12 +48,17 @@ impl Keys {
             seeding: under("seeding"),
             changes: under("changes"),
             waited: under("waited"),
+            replays_since: under("replays-since"),
             channel: under("pushes"),
         }
     }
 
     pub(super) fn entry_key(&self, name: HashedName) -> String {
         self.entry_prefix() + &name.hex()
+    }
+
+    pub(super) fn proof_key(&self, id: [u8; 16]) -> String {
+        format!("{}p:{}", self.prefix, hex(&id))
     }
 
     /// Returns the prefix of the key of every revocation entry.

@@ -27,7 +27,9 @@
 //! 7. **Background tasks are [`BackgroundTask`](tower_bearer::BackgroundTask)s**: [`RedisStore::task`],
 //!    [`Pushes::task`], [`DenyList::task`] and [`OutboxRelay::spawn`] return them. Use them to stop the tasks and for
 //!    health checks.
-//! 8. **Names are hashed at rest.** Keys and the stream contain dates and 128 bits of a SHA-256, not ids and subjects.
+//! 8. **A DPoP proof is accepted once in the whole fleet**, with [`RedisStore::replay_store`]. After each restart,
+//!    failover or loss of data, the store rejects proofs for one proof window. See [`RedisReplayStore`].
+//! 9. **Names are hashed at rest.** Keys and the stream contain dates and 128 bits of a SHA-256, not ids and subjects.
 //!    Messages contain the ids and subjects, because a cache needs them. Redis does not keep messages.
 //!
 //! ```no_run
@@ -79,7 +81,7 @@
 //!   [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after the expiry of the token. A server whose
 //!   clock is further ahead than that removes entries too early.
 //! * **Which rights the ACL user needs**: `~<prefix>*`, `&<prefix>*`, and
-//!   `+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +wait +select +hello`.
+//!   `+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +time +wait +select +hello`.
 //!   A client that may read these keys can sign pushes. A client that may write them can remove revocation entries. It
 //!   can also hide an entry behind a key that is not a string, because a lookup treats such a key as missing. Give
 //!   these rights to no other client.
@@ -177,6 +179,7 @@ mod keys;
 mod pushes;
 mod reconnect;
 mod relay;
+mod replays;
 mod store;
 pub mod telemetry;
 
@@ -185,6 +188,7 @@ pub use self::deny_list::{DenyList, DenyListStats};
 pub use self::error::ConnectError;
 pub use self::pushes::{PushStats, Pushes};
 pub use self::relay::OutboxRelay;
+pub use self::replays::RedisReplayStore;
 pub use self::store::RedisStore;
 
 /// Compiles the example of the README.

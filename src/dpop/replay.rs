@@ -351,4 +351,36 @@ mod tests {
         });
         assert_eq!(first, 1_000);
     }
+
+    #[test]
+    #[allow(
+        clippy::print_stdout,
+        clippy::disallowed_methods,
+        reason = "it measures for benches/README.md"
+    )]
+    fn a_million_used_proofs_use_little_memory() {
+        const COUNT: u32 = 1_000_000;
+        let replays = Replays::new(ReplayLimits::default(), WINDOW);
+        let holders: Vec<_> = (0..1_000)
+            .map(|key: u16| replays.holders(&key.to_string(), Some(("issuer", &key.to_string()))))
+            .collect();
+        let mut times: Vec<u32> = Vec::with_capacity(COUNT as usize);
+        let used = allocation_counter::measure(|| {
+            for (number, holders) in (0..COUNT).zip(holders.iter().cycle()) {
+                // The proofs of one window, in all its slots.
+                let now = WINDOW * 10_000 + WINDOW / COUNT * number;
+                let begin = std::time::Instant::now();
+                assert!(replays.has_room(holders, now));
+                assert_eq!(replays.record(id(number.into()), now), Recorded::FirstUse);
+                replays.count(holders, now);
+                times.push(u32::try_from(begin.elapsed().as_nanos()).unwrap());
+            }
+        });
+        times.sort_unstable();
+        let part = |share: usize| times[times.len() / 1_000 * share];
+        let held = used.bytes_current / i64::from(COUNT);
+        println!("{held} bytes for a used proof");
+        println!("recorded in {} ns, 99th percentile {} ns", part(500), part(990));
+        assert!((17..=64).contains(&held), "{held} bytes");
+    }
 }

@@ -27,7 +27,7 @@ use tower_bearer::{
 
 use self::{
     metrics::Metrics,
-    settings::{Trusted, certificates, max_token_length, resource, setting, step_up},
+    settings::{DpopSettings, Trusted, certificates, max_token_length, resource, setting, step_up},
     sharing::{Sharing, initialise_redis, revocation},
 };
 
@@ -57,6 +57,12 @@ Settings, from the environment:
   STEP_UP_ACR    GET /transfer requires one of these values of `acr` (RFC 9470), separated by
                  spaces [urn:example:mfa]
   STEP_UP_MAX_AGE  GET /transfer requires a log-in (`auth_time`) at most this many seconds ago [300]
+  DPOP           accept tokens that are bound to a key (RFC 9449), with a DPoP proof: allowed, or
+                 required to reject tokens without a binding [bound tokens are rejected]
+  PUBLIC_URL     the URLs of this API that clients use, separated by commas: what the `htu` of proofs
+                 begins with [http:// and the address where it listens]
+  DPOP_NONCE     required: every proof needs a nonce of this API [none]
+  DPOP_NONCE_KEY the key of nonces, the same in all processes: 32 random bytes as base64url [random]
   CLIENT_CERT_HEADER  accept certificate-bound tokens (RFC 8705). A proxy sends the certificate of the
                  client in this header, as in RFC 9440: client-cert [bound tokens are rejected]
   TRUSTED_PROXIES  the proxies whose header counts, addresses and networks separated by commas, such
@@ -69,17 +75,18 @@ Settings, from the environment:
   INTEGER_SUBJECT  true: sub is an integer, and not a string [false]
   MAX_TOKEN_LENGTH  the longest token that is accepted, in bytes, up to 1048576 [8192]
   ADDR           where to listen [127.0.0.1:3000]
-  REDIS_URL      Redis or Valkey through which processes share revocations, redis:// or
-                 rediss:// [memory of this process]
+  REDIS_URL      Redis or Valkey through which processes share revocations and used DPoP proofs,
+                 redis:// or rediss:// [memory of this process]
   METRICS_ADDR   where to serve GET /metrics for Prometheus: an address that clients cannot reach [none]
 
 Run it once with --initialise-redis before the first start. This declares that the Redis at REDIS_URL holds
 all revocations. After a loss of data, run it again if the lost revocations do not matter. Until then
-requests get 503.
+requests get 503. Requests with a DPoP proof get 503 for two more minutes, and for two minutes after each
+restart of Redis.
 
 With none of the first four it makes a key pair and prints tokens to try. Then it uses no other setting than
-ISSUER, AUDIENCE, RESOURCE, STEP_UP_ACR, STEP_UP_MAX_AGE, CLIENT_CERT_HEADER, TRUSTED_PROXIES,
-MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
+ISSUER, AUDIENCE, RESOURCE, STEP_UP_ACR, STEP_UP_MAX_AGE, DPOP, PUBLIC_URL, DPOP_NONCE, DPOP_NONCE_KEY,
+CLIENT_CERT_HEADER, TRUSTED_PROXIES, MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
 
 /// The time after which the service warns that it has no keys yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -113,6 +120,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let step_up = step_up()?;
     let Trusted { issuer, remote, demo } = Trusted::from_environment(resource.as_ref())?;
     let max_token_length = max_token_length()?;
+    let dpop = DpopSettings::from_environment()?;
+    let certificates = certificates()?;
 
     // The central part of the example: which issuer is trusted, what is revoked, and which routes are guarded.
     let (revocation, sharing) = revocation().await?;
@@ -124,8 +133,17 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let collector = Collector::new().add_authenticator(&authenticator);
     let collector =
         sharing.iter().fold(collector, |all, sharing| all.add_source(sharing.pushes.clone()));
+    let listener = listen("ADDR", &address).await?;
+    let address = listener.local_addr()?;
     let mut layer = BearerLayer::new(authenticator);
-    if let Some(certificates) = certificates()? {
+    if let Some(dpop) = dpop {
+        let mut dpop = dpop.dpop(&format!("http://{address}"))?;
+        if let Some(sharing) = &sharing {
+            dpop = dpop.with_replay_store(sharing.replay_store());
+        }
+        layer = layer.with_dpop(dpop);
+    }
+    if let Some(certificates) = certificates {
         layer = layer.with_client_certificates(certificates);
     }
     if let Some(resource) = &resource {
@@ -154,8 +172,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let health = health(remote.as_ref(), sharing.as_ref());
     let app = app.merge(health.into_router());
 
-    let listener = listen("ADDR", &address).await?;
-    let address = listener.local_addr()?;
     let stop = http_server::stop_signal()?;
     println!("listening on http://{address}");
     if let Some(metrics) = metrics {

@@ -6,6 +6,7 @@ use axum::http::HeaderName;
 use tower_bearer::{
     Algorithm, ConfigError, Issuer, Key, KeySet, KeySource, ProtectedResource,
     client_certificate::{CertificateSource, TrustedProxies},
+    dpop::{Dpop, NonceKey},
     jwks::RemoteJwks,
     require::RequiredAuthentication,
 };
@@ -50,6 +51,60 @@ pub(crate) fn certificates() -> Result<Option<CertificateSource>, String> {
             .map_err(|error| format!("TRUSTED_PROXIES: {error}"))?,
     };
     Ok(Some(CertificateSource::header(proxies).with_header_name(header)))
+}
+
+/// How tokens that are bound to a key are accepted.
+pub(crate) struct DpopSettings {
+    is_required: bool,
+    nonces: Option<NonceKey>,
+    public_urls: Option<String>,
+}
+
+impl DpopSettings {
+    /// `None`: such tokens are rejected.
+    pub(crate) fn from_environment() -> Result<Option<Self>, String> {
+        let nonces = nonce_key()?;
+        let is_required = match setting("DPOP").as_deref() {
+            None if nonces.is_some() => return Err("DPOP_NONCE has no effect without DPOP".into()),
+            None => return Ok(None),
+            Some("allowed") => false,
+            Some("required") => true,
+            Some(_) => return Err("DPOP is neither allowed nor required".into()),
+        };
+        let settings = Self { is_required, nonces, public_urls: setting("PUBLIC_URL") };
+        if settings.public_urls.is_some() {
+            // An error comes before the service listens.
+            let _ = settings.dpop("http://127.0.0.1")?;
+        }
+        Ok(Some(settings))
+    }
+
+    /// `own_url`: the public URL if the settings have none.
+    pub(crate) fn dpop(&self, own_url: &str) -> Result<Dpop, String> {
+        let urls = self.public_urls.as_deref().unwrap_or(own_url).split(',').map(str::trim);
+        let mut dpop = Dpop::new(urls).map_err(|error| format!("PUBLIC_URL: {error}"))?;
+        if self.is_required {
+            dpop = dpop.required();
+        }
+        if let Some(key) = &self.nonces {
+            dpop = dpop.with_nonces(key.clone());
+        }
+        Ok(dpop)
+    }
+}
+
+/// The key of nonces, if they are required.
+fn nonce_key() -> Result<Option<NonceKey>, String> {
+    let key = setting("DPOP_NONCE_KEY");
+    match setting("DPOP_NONCE").as_deref() {
+        None if key.is_some() => Err("DPOP_NONCE_KEY has no effect without DPOP_NONCE".into()),
+        None => Ok(None),
+        Some("required") => {
+            let key = key.map_or_else(NonceKey::random, |key| NonceKey::from_base64url(&key));
+            key.map(Some).map_err(|error| format!("DPOP_NONCE_KEY: {error}"))
+        }
+        Some(_) => Err("DPOP_NONCE is not the word required".into()),
+    }
 }
 
 /// The authentication of the user that `GET /transfer` requires.

@@ -1,19 +1,24 @@
-//! Revocations that several processes share through Redis.
+//! Revocations and used DPoP proofs that several processes share through Redis.
 
 use std::{error::Error, time::Duration};
 
 use tower_bearer::{RevocationCache, health::HealthChecks, revocation::MemoryStore};
-use tower_bearer_redis::{Pushes, RedisStore};
+use tower_bearer_redis::{Pushes, RedisReplayStore, RedisStore};
 
 use crate::{print_causes, settings::setting};
 
-/// Redis, through which processes share revocations.
+/// Redis, through which processes share revocations and used proofs.
 pub(crate) struct Sharing {
     redis: RedisStore,
     pub(crate) pushes: Pushes,
 }
 
 impl Sharing {
+    /// The used proofs of all processes.
+    pub(crate) fn replay_store(&self) -> RedisReplayStore {
+        self.redis.replay_store()
+    }
+
     /// Adds Redis and the connection to it. All replicas share Redis.
     pub(crate) fn add_to(&self, checks: HealthChecks) -> HealthChecks {
         let redis = self.redis.clone();

@@ -30,6 +30,7 @@ mod proxy;
 mod publishers;
 mod pushes;
 mod relay;
+mod replays;
 mod replicas;
 mod seeding;
 mod server;

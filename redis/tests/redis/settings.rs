@@ -126,7 +126,7 @@ async fn timeouts_out_of_range_are_rejected_and_long_ones_work() {
 #[ignore = "needs redis-server"]
 async fn the_documented_rights_of_the_acl_user_are_enough() {
     let server = Server::start();
-    let granted = "+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +wait +select +hello";
+    let granted = "+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +time +wait +select +hello";
     let for_a_deny_list = "+xread +scan";
     let mut command = vec!["ACL", "SETUSER", "service", "on", ">hunter2", "resetchannels"];
     command.extend(["~fleet:*", "&fleet:*"]);
@@ -150,6 +150,9 @@ async fn the_documented_rights_of_the_acl_user_are_enough() {
         let is_refused =
             async || list.look_up(&asked([id("b")])).await.is_ok_and(|it| it == Verdict::Revoked);
         eventually("followed", is_refused).await;
+        drop(other.replay_store());
+        let has_begun = async || server.command(&["EXISTS", "fleet:replays-since"]) == ":1";
+        eventually("used proofs are recorded", has_begun).await;
         server.command(&["FLUSHALL"]);
         assert!(other.initialise().await.unwrap());
         let truth = MemoryTokenStore::new();

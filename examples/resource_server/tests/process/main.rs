@@ -6,7 +6,11 @@
 mod client_certificates;
 #[path = "../../../../tests/common/mod.rs"]
 mod common;
+mod dpop;
 mod health;
+#[path = "../../../../redis/tests/redis/server.rs"]
+#[allow(dead_code, reason = "the tests of the store use all of it")]
+mod redis;
 mod resource;
 mod server;
 mod slow_clients;

@@ -10,7 +10,7 @@ const TOKEN_NOT_VALID: &str =
     r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
 
 /// All settings except the address.
-pub(crate) const SETTINGS: [&str; 19] = [
+pub(crate) const SETTINGS: [&str; 23] = [
     "OIDC_ISSUER",
     "JWKS_URL",
     "JWKS_FILE",
@@ -30,6 +30,10 @@ pub(crate) const SETTINGS: [&str; 19] = [
     "STEP_UP_MAX_AGE",
     "CLIENT_CERT_HEADER",
     "TRUSTED_PROXIES",
+    "DPOP",
+    "DPOP_NONCE",
+    "DPOP_NONCE_KEY",
+    "PUBLIC_URL",
 ];
 
 pub(crate) fn example() -> Command {
