@@ -7,8 +7,8 @@ use http::{HeaderValue, Response, header::HeaderName, request::Parts};
 use tower_layer::Layer;
 
 use crate::{
-    Authenticated, Authenticator, ConfigError, ProtectedResource, RejectionKind, RequiredScopes,
-    ResourceMetadata,
+    Authenticated, Authenticator, ConfigError, ProtectedResource, Rejection, RejectionKind,
+    RequiredScopes, ResourceMetadata,
     claims::UntypedClaims,
     client_certificate::CertificateSource,
     credential::{Scheme, Sources},
@@ -413,10 +413,13 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     }
 
     /// The response of this layer to a request that your own code rejects for this reason. It has the responder and the
-    /// challenge of this layer, and telemetry counts it.
+    /// challenge of this layer, and telemetry counts it. The challenge has the error for the scheme of the request, if
+    /// the layer has let the request through.
     #[must_use]
     pub fn reject(&self, kind: RejectionKind, request: &Parts) -> Response<Bytes> {
-        self.settings.rejections.respond(kind.into(), request)
+        let token = request.extensions.get::<Authenticated<C>>();
+        let scheme = token.map_or(Scheme::Bearer, Authenticated::scheme);
+        self.settings.rejections.respond(Rejection::new(kind).with_scheme(scheme), request)
     }
 
     /// The `WWW-Authenticate` value of this layer for this reason, if there is one. Use it in your own responses.

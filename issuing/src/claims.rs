@@ -1,9 +1,9 @@
 //! The claims of the tokens that the issuer signs, and their text.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use base64_simd::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use sha2::{Digest, Sha256};
 
@@ -74,7 +74,7 @@ impl Purpose<'_> {
     }
 }
 
-/// Serialized in this order, so that equal claims have equal text. The last four are optional. Earlier versions did not
+/// Serialized in this order, so that equal claims have equal text. The last five are optional. Earlier versions did not
 /// write them, and without them the text is the same as then.
 #[derive(Serialize)]
 pub(super) struct Claims<'a> {
@@ -95,6 +95,16 @@ pub(super) struct Claims<'a> {
     /// Always `["pwd"]` (RFC 8176): a password is the only way to log in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) amr: Option<[&'static str; 1]>,
+    /// The key that the token is bound to (RFC 9449 section 6.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cnf: Option<Confirmation<'a>>,
+}
+
+/// The only member of `cnf` that this issuer writes.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Confirmation<'a> {
+    pub(super) jkt: Cow<'a, str>,
 }
 
 impl Claims<'_> {
@@ -131,6 +141,36 @@ pub(super) fn token_type(claims: &str) -> Option<TokenType> {
     serde_json::from_str::<Kind>(claims).ok().map(|kind| kind.token_type)
 }
 
+/// The thumbprint of the key that a token is bound to. `None` if it is not bound.
+///
+/// # Errors
+/// If `cnf` is not as this issuer writes it.
+pub(super) fn binding_of(claims: &str) -> Result<Option<String>, InvalidBinding> {
+    #[derive(Deserialize)]
+    struct Bound {
+        #[serde(default, deserialize_with = "present")]
+        cnf: Option<Confirmation<'static>>,
+    }
+    let Bound { cnf } = serde_json::from_str(claims).map_err(|_| InvalidBinding)?;
+    let is_thumbprint =
+        |text: &str| URL_SAFE_NO_PAD.decode_to_vec(text).is_ok_and(|hash| hash.len() == 32);
+    match cnf {
+        None => Ok(None),
+        Some(Confirmation { jkt }) if is_thumbprint(&jkt) => Ok(Some(jkt.into_owned())),
+        Some(_) => Err(InvalidBinding),
+    }
+}
+
+/// `null` is not an absent member.
+fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Confirmation<'static>>, D::Error> {
+    Confirmation::deserialize(deserializer).map(Some)
+}
+
+/// `cnf` is not as this issuer writes it.
+pub(super) struct InvalidBinding;
+
 /// The claims of a refresh token whose signature is verified.
 #[derive(Deserialize)]
 pub(super) struct RefreshClaims {
@@ -144,6 +184,8 @@ pub(super) struct RefreshClaims {
     pub(super) token_type: TokenType,
     /// Tokens of earlier versions have none.
     pub(super) auth_time: Option<u64>,
+    /// The key that the session is bound to.
+    pub(super) cnf: Option<Confirmation<'static>>,
 }
 
 /// An id of 144 random bits from the operating system, as 24 characters.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::NewPasswordError;
-use tower_bearer::revocation::StoreError;
+use tower_bearer::{Rejection, revocation::StoreError};
 
 /// Why a log-in failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,10 @@ pub enum LoginError {
     /// Too many passwords are being checked to fit into memory: 503.
     #[error("too many passwords are being checked: try again later")]
     Busy,
+    /// The [proof](crate::TokenIssuer::with_proof) was used before: 400. If this cannot be checked: 503. The password
+    /// was right, and no session was begun.
+    #[error("the DPoP proof was not accepted: make a new one")]
+    InvalidProof(#[source] Rejection),
     /// Accounts, store or keys were not available: 503.
     #[error("the log-in is not possible now: accounts, store or keys are not available")]
     Unavailable(#[from] StoreError),
@@ -40,6 +44,11 @@ pub enum RefreshError {
         /// When to try again, in whole seconds.
         retry_after: Duration,
     },
+    /// The token is bound to a key, and there is no [proof](crate::TokenIssuer::with_proof) by that key. Or the token
+    /// is not bound, and there is a proof. Or the proof was used before. 400. If this cannot be checked: 503. The token
+    /// was not used.
+    #[error("the DPoP proof was not accepted: make a new one with the key of the session")]
+    InvalidProof(#[source] Rejection),
     /// Store or accounts were not available: 503. The token may have been used.
     #[error("the refresh is not possible now: store or accounts are not available")]
     Unavailable(#[from] StoreError),
@@ -113,6 +122,10 @@ pub enum PrivateTokenError {
         /// The operator's maximum.
         maximum: u32,
     },
+    /// The [proof](crate::TokenIssuer::with_proof) was used before: 400. If this cannot be checked: 503. No token was
+    /// created.
+    #[error("the DPoP proof was not accepted: make a new one")]
+    InvalidProof(#[source] Rejection),
     /// The caller has no such private token: 404.
     #[error("the subject has no such private token")]
     NotFound,
@@ -215,6 +228,8 @@ impl From<LoginError> for ChangePasswordError {
             LoginError::NoActiveAccount => Self::WrongPassword,
             LoginError::Throttled { retry_after } => Self::Throttled { retry_after },
             LoginError::Busy => Self::Busy,
+            // A check of a password uses no proof.
+            LoginError::InvalidProof(error) => Self::Unavailable(StoreError::new(error)),
             LoginError::Unavailable(error) => Self::Unavailable(error),
         }
     }

@@ -19,7 +19,8 @@ pub(super) struct Introspection {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<Value>,
-    /// `Bearer` (RFC 6750). This is not the claim `token_type`.
+    /// `Bearer` (RFC 6750), or `DPoP` for a token that is bound to a key (RFC 9449 section 6.2). This is not the claim
+    /// `token_type`.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     #[serde(default, deserialize_with = "ignored", skip_serializing_if = "Option::is_none")]
     token_type: Option<Value>,
@@ -55,24 +56,24 @@ pub(super) struct Introspection {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     #[serde(skip_serializing_if = "Option::is_none")]
     amr: Option<Value>,
-    /// The key that the token is bound to (RFC 7800). This issuer makes no such tokens, and its layers reject them. So
-    /// no active token has it now.
+    /// The key that the token is bound to: `jkt` is its RFC 7638 thumbprint (RFC 9449 section 6.2). Whoever accepts the
+    /// token must check the proof of the request.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Value>,
 }
 
 impl TokenIssuer {
-    /// Says whether this issuer's layers accept a token now, because it asks their authenticator. So a refresh token is
-    /// not active, and neither is a token for another audience than that of the caller, which is the audience of every
-    /// token of this issuer.
+    /// Says whether this issuer's layers accept a token now, with the proof of its key if it is bound to one. So a
+    /// refresh token is not active, and neither is a token for another audience than that of the caller, which is the
+    /// audience of every token of this issuer.
     ///
     /// The answer for a token that is not active is always the same (RFC 7662 section 2.2).
     ///
     /// # Errors
     /// If this cannot be checked now.
     pub(super) async fn introspect(&self, token: &str) -> Result<Introspection, Rejection> {
-        let token = match self.authenticator().authenticate(token).await {
+        let token = match self.unproved_authenticator().authenticate(token).await {
             Ok(token) => token,
             Err(rejection) if rejection.answer() == Answer::Unavailable => return Err(rejection),
             Err(_) => return Ok(Introspection::default()),
@@ -81,7 +82,10 @@ impl TokenIssuer {
         let claims = serde_json::from_str(token.registered().as_json());
         Ok(claims.map_or_else(
             |_| Introspection::default(),
-            |claims| Introspection { active: true, token_type: Some("Bearer".into()), ..claims },
+            |claims: Introspection| {
+                let token_type = if claims.cnf.is_some() { "DPoP" } else { "Bearer" };
+                Introspection { active: true, token_type: Some(token_type.into()), ..claims }
+            },
         ))
     }
 }

@@ -12,7 +12,8 @@ use self::verifying::Verifying;
 use super::{
     Accounts, ClientInfo, SigningKeys, TokenStore,
     audit::{AuditEvent, AuditKind, Origin, Recorder},
-    claims::{ACCESS_LIFETIME, Claims, ClaimsText, Purpose, TokenType, token_type},
+    binding::ClientKey,
+    claims::{ACCESS_LIFETIME, Claims, ClaimsText, Confirmation, Purpose, TokenType, token_type},
     known_devices::KnownDevices,
     last_used::LastUsed,
     maintenance::over_by,
@@ -25,7 +26,7 @@ use super::{
 };
 use tower_bearer::{
     Authenticated, Authenticator, AuthenticatorBuilder, BackgroundTask, BearerLayer, Issuer,
-    Rejection, RejectionKind, RevocationCache, UnixTime,
+    RevocationCache, UnixTime,
     claims::{Clock, Moment},
     jws::{SigningFailed, SigningKey},
     revocation::{KEEP_AFTER_EXPIRY, StoreError},
@@ -36,7 +37,7 @@ use tower_bearer::{
 ///
 /// The rules are in the list of the [module](super).
 #[derive(Clone)]
-pub struct TokenIssuer(pub(super) Arc<IssuerParts>, pub(super) Origin);
+pub struct TokenIssuer(pub(super) Arc<IssuerParts>, pub(super) Origin, pub(super) ClientKey);
 
 pub(super) struct IssuerParts {
     /// The time at which the issuer was built.
@@ -54,6 +55,9 @@ pub(super) struct IssuerParts {
     maintenance: BackgroundTask,
     /// For access and private tokens.
     authenticator: Authenticator,
+    /// The same, whether the request proves the key of a bound token or not. For tokens that do not come as the
+    /// credential of a request.
+    unproved_authenticator: Authenticator,
     /// For access tokens only.
     access_authenticator: Authenticator,
     /// For access tokens, and for private tokens that may manage private tokens. `None` if the operator does not allow
@@ -160,29 +164,6 @@ impl TokenIssuer {
         BearerLayer::new(self.authenticator())
     }
 
-    /// Checks the caller of the router again, after it has sent its body, with the authenticator that has accepted it.
-    pub(crate) async fn recheck(&self, caller: &Authenticated) -> Result<(), Rejection> {
-        let mut outcome = self.0.access_authenticator.recheck(caller).await;
-        for other in [&self.0.authenticator, self.manager_authenticator()] {
-            match outcome {
-                Err(rejection) if rejection.kind() == RejectionKind::OtherVerifier => {
-                    outcome = other.recheck(caller).await;
-                }
-                decided => return decided,
-            }
-        }
-        outcome
-    }
-
-    /// Accepts the tokens that may manage private tokens.
-    pub(crate) fn manager_authenticator(&self) -> &Authenticator {
-        self.0.manager_authenticator.as_ref().unwrap_or(&self.0.access_authenticator)
-    }
-
-    pub(super) fn allows_private_token_management(&self) -> bool {
-        self.0.settings.allows_private_token_management
-    }
-
     /// Lets access tokens through, but not private tokens. Use it for paths that a leaked private token must not reach.
     pub fn access_layer(&self) -> BearerLayer {
         BearerLayer::new(self.0.access_authenticator.clone())
@@ -222,7 +203,7 @@ impl TokenIssuer {
     pub fn for_client(&self, client: &ClientInfo) -> Self {
         let address = client.address().or(self.1.address);
         let origin = Origin { address, actor: self.1.actor.clone() };
-        Self(Arc::clone(&self.0), origin)
+        Self(Arc::clone(&self.0), origin, self.2.clone())
     }
 
     /// A handle for the calls of an operator, or of a tool. Its audit events carry this name as
@@ -230,7 +211,7 @@ impl TokenIssuer {
     #[must_use]
     pub fn by_operator(&self, actor: impl Into<Arc<str>>) -> Self {
         let origin = Origin { address: self.1.address, actor: Some(actor.into()) };
-        Self(Arc::clone(&self.0), origin)
+        Self(Arc::clone(&self.0), origin, self.2.clone())
     }
 
     /// The background task that gives audit events to the sink. It runs if the issuer has a sink, from its first event
@@ -394,6 +375,7 @@ impl TokenIssuer {
         owner: &Owner,
         [jti, sid]: [&str; 2],
         times: [UnixTime; 2],
+        key_thumbprint: Option<&str>,
     ) -> Result<ClaimsText, StoreError> {
         let aud = &*self.0.verifying.audience;
         let (iss, sub) = (&*owner.issuer, &*owner.subject);
@@ -417,6 +399,7 @@ impl TokenIssuer {
             client_id,
             auth_time,
             amr,
+            cnf: key_thumbprint.map(|jkt| Confirmation { jkt: jkt.into() }),
         };
         claims.to_text().map_err(no_signature)
     }
@@ -486,6 +469,7 @@ impl tower_bearer::telemetry::MetricSource for TokenIssuer {
     /// Reports the issuer's authenticators, which its layers and its router use.
     fn report(&self, metrics: &mut tower_bearer::telemetry::Metrics) {
         self.authenticator().report(metrics);
+        self.0.unproved_authenticator.report(metrics);
         self.0.access_authenticator.report(metrics);
         if let Some(authenticator) = &self.0.manager_authenticator {
             authenticator.report(metrics);

@@ -25,6 +25,8 @@
 //! 7. **After a cut-off** ([`revoke_all`](TokenIssuer::revoke_all)) new tokens get a date after the cut-off. As a rule
 //!    that is at most one second in the future, which verifiers allow. An access token lives for one hour from that
 //!    date.
+//! 8. **Tokens can be bound to a key of the client** (DPoP, RFC 9449): [`with_proof`](TokenIssuer::with_proof),
+//!    [`TokenApi::with_dpop`]. A session and a private token keep their key. By default no token is bound.
 //!
 //! ```
 //! # #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -86,6 +88,7 @@ mod account_calls;
 mod accounts;
 mod administration;
 pub mod audit;
+mod binding;
 mod claims;
 mod client;
 mod error;

@@ -10,6 +10,7 @@ use tokio::{
 use super::{
     TokenIssuer,
     audit::{Origin, REFUSED},
+    binding::ClientKey,
 };
 use tower_bearer::{
     BackgroundTask, UnixTime,
@@ -64,7 +65,7 @@ impl TokenIssuer {
                 every.tick().await;
                 // Between the rounds the task does not keep the issuer alive.
                 let Some(parts) = parts.upgrade() else { return };
-                let issuer = Self(parts, Origin::default());
+                let issuer = Self(parts, Origin::default(), ClientKey::default());
                 match issuer.maintain().await {
                     Ok(()) => report.succeeded(),
                     Err(error) => report.failed(error.kind()),

@@ -34,7 +34,8 @@ impl fmt::Debug for CreatedPrivateToken {
 
 impl TokenIssuer {
     /// Creates a private token that expires at `expires_at`. White space around the name is removed. The token has all
-    /// scopes of its owner, except the [reserved](super::scopes::RESERVED) ones.
+    /// scopes of its owner, except the [reserved](super::scopes::RESERVED) ones. It is bound to a key if this handle
+    /// has [one](Self::with_proof).
     ///
     /// # Errors
     /// See [`PrivateTokenError`]. No token is kept then.
@@ -74,9 +75,17 @@ impl TokenIssuer {
         manager.check_expiry(expires_at)?;
         let scopes = self.scopes_for_new(&manager, scopes).await?;
         let (caller, key) = (manager.caller, self.signer()?);
+        self.use_proof(&caller.owner.subject).await.map_err(PrivateTokenError::InvalidProof)?;
+        let bound_to = self.client_key();
         let mut date = self.date();
         loop {
-            let new = self.new_private(&caller.owner, name, [date.iat, expires_at], &scopes)?;
+            let new = self.new_private(
+                &caller.owner,
+                name,
+                [date.iat, expires_at],
+                &scopes,
+                bound_to.clone(),
+            )?;
             match done(self.store().create_private(&caller, &new.record).await?)? {
                 Insertion::Done(token) => {
                     self.record(AuditKind::TokenCreated, |event| {
@@ -107,8 +116,8 @@ impl TokenIssuer {
         done(page)?.ok_or(PrivateTokenError::InvalidPage)
     }
 
-    /// Creates a new private token with the same name, and with the scopes of the old one that the owner still has. The
-    /// old token ends at once, or after `overlap`. The overlap is
+    /// Creates a new private token with the same name, bound to the same key if the old one is bound, and with the
+    /// scopes of the old one that the owner still has. The old token ends at once, or after `overlap`. The overlap is
     /// at most the operator's maximum (one day by default), and the old token never outlives its own expiry. During the
     /// overlap the list still shows the old token, with its original expiry.
     ///
@@ -143,7 +152,7 @@ impl TokenIssuer {
         overlap: Duration,
     ) -> Result<CreatedPrivateToken, PrivateTokenError> {
         let caller = &manager.caller;
-        // The scopes of a token never change, so they may be read before the step.
+        // The scopes and the key of a token never change, so they may be read before the step.
         let old = done(self.store().find_private(caller, id, self.now()).await?)?;
         let old = old.ok_or(PrivateTokenError::NotFound)?;
         let scopes = self.scopes_after_rotation(manager, &old.scopes).await?;
@@ -151,7 +160,8 @@ impl TokenIssuer {
         let mut date = self.date();
         loop {
             let now = self.now();
-            let new = self.new_private(&caller.owner, "", [date.iat, exp], &scopes)?;
+            let bound_to = old.key_thumbprint.clone();
+            let new = self.new_private(&caller.owner, "", [date.iat, exp], &scopes, bound_to)?;
             let dies_at = now + overlap;
             let rotation = RotatedPrivateToken::new(id, new.record, dies_at, now);
             match done(self.store().rotate_private(caller, &rotation).await?)? {
@@ -219,16 +229,19 @@ impl TokenIssuer {
         name: &str,
         [iat, exp]: [UnixTime; 2],
         scopes: &ScopeSet,
+        key: Option<Arc<str>>,
     ) -> Result<Private, PrivateTokenError> {
         // If there is a cut-off of the current second, the token is dated a second later.
         if exp <= iat {
             return Err(PrivateTokenError::ExpiryPast);
         }
         let (jti, sid) = (private_id().map_err(no_signature)?, random_id().map_err(no_signature)?);
-        let claims = self.claims(Purpose::Private { scopes }, owner, [&jti, &sid], [iat, exp])?;
+        let purpose = Purpose::Private { scopes };
+        let claims = self.claims(purpose, owner, [&jti, &sid], [iat, exp], key.as_deref())?;
         let hash = claims.hash();
         let record = NewPrivateToken::new(owner.clone(), jti, sid, name, [iat, exp], hash)
             .with_scopes(scopes.clone())
+            .with_key_thumbprint(key)
             .with_quota(self.max_private_tokens().into());
         Ok(Private { claims, record })
     }

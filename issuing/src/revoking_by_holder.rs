@@ -1,6 +1,7 @@
 //! Revokes a token for whoever presents it (RFC 7009).
 //!
 //! 1. **Possession is enough.** The caller needs no other credential, because who can present a token can also use it.
+//!    A token that is bound to a key needs no proof, either: a leaked token is better revoked.
 //! 2. **An access token or a private token is revoked itself**, and a refresh token with its session (RFC 7009 section
 //!    2.1): its refresh tokens and its access tokens. A private token is not listed any more.
 //! 3. **The caller learns nothing about other strings.** They are not an error, because there is nothing to revoke.
@@ -158,7 +159,8 @@ impl TokenIssuer {
             let held = Held { entry, subject, session_id, token_id };
             return Ok(if is_done { Presented::Revoked(held) } else { Presented::Valid(held) });
         }
-        match self.authenticator().authenticate(token).await {
+        // A thief of a bound token cannot use it, and may still revoke it: its owner asks for nothing else.
+        match self.unproved_authenticator().authenticate(token).await {
             Ok(valid) => {
                 let claims = valid.registered();
                 let ids = (claims.subject(), claims.session_id(), claims.token_id());

@@ -6,6 +6,7 @@ use super::{
     Account, AccountsError, ClientInfo, Credentials, LogOutError, LoginError, RefreshError,
     TokenIssuer,
     audit::{AuditEvent, AuditKind},
+    binding::other_key,
     claims::{
         ACCESS_LIFETIME, ACCESS_TYP, ClaimsText, Purpose, REFRESH_TYP, RefreshClaims, TokenType,
         random_id, sha256,
@@ -44,6 +45,8 @@ pub struct TokenPair {
     pub access_expires_at: UnixTime,
     /// `exp` of the refresh token.
     pub refresh_expires_at: UnixTime,
+    /// The RFC 7638 thumbprint of the key that both tokens are bound to. `None` if they are not bound.
+    pub key_thumbprint: Option<Arc<str>>,
 }
 
 /// The result of a log-in.
@@ -65,6 +68,8 @@ impl fmt::Debug for TokenPair {
 impl TokenIssuer {
     /// Logs a user in: begins a session. `client` has the client's address, by which log-ins are limited, and its user
     /// agent, which the owner sees in the list of sessions.
+    ///
+    /// The tokens are bound to a key if this handle has a [proof](Self::with_proof).
     ///
     /// # Errors
     /// [`LoginError::NoActiveAccount`] for an unknown user, an inactive user and a wrong password alike.
@@ -102,7 +107,10 @@ impl TokenIssuer {
                 return Err(other);
             }
         };
-        let opened = self.open(credentials, account, client, begun).await;
+        let opened = match self.use_proof(&account.subject).await {
+            Ok(()) => self.open(credentials, account, client, begun).await,
+            Err(rejection) => Err(LoginError::InvalidProof(rejection)),
+        };
         // The password was hashed and was right. That counts even if the store fails afterwards. Otherwise the owner of
         // an account could cause hashes without a limit for as long as no session can be opened.
         if !matches!(opened, Err(LoginError::NoActiveAccount)) {
@@ -227,6 +235,9 @@ impl TokenIssuer {
     /// was closed before the answer is sent gets no tokens, or only tokens that a later
     /// [`revoke_subject`](Self::revoke_subject) covers.
     ///
+    /// If the session is bound to a key, this handle must have a [proof](Self::with_proof) by that key. The new tokens
+    /// are bound to the same key.
+    ///
     /// # Errors
     /// [`RefreshError::NotValid`] if this is not a valid refresh token of this issuer.
     pub async fn refresh(&self, refresh_token: &str) -> Result<TokenPair, RefreshError> {
@@ -235,6 +246,9 @@ impl TokenIssuer {
             Ok(Used::Reused) => (Err(RefreshError::NotValid), RefreshOutcome::Reused),
             Err(RefreshError::NotValid) => (Err(RefreshError::NotValid), RefreshOutcome::NotValid),
             Err(error @ RefreshError::Throttled { .. }) => (Err(error), RefreshOutcome::Throttled),
+            Err(error @ RefreshError::InvalidProof(_)) => {
+                (Err(error), RefreshOutcome::InvalidProof)
+            }
             Err(error @ RefreshError::Unavailable(_)) => (Err(error), RefreshOutcome::Unavailable),
         };
         telemetry::refreshed(told);
@@ -248,6 +262,8 @@ impl TokenIssuer {
         if is_over(self.now()) {
             return Err(RefreshError::NotValid);
         }
+        self.check_key(used.cnf.as_ref().map(|cnf| &*cnf.jkt))
+            .map_err(RefreshError::InvalidProof)?;
         let permit = self.refreshes().acquire(&used.sid).await;
         let permit = permit.ok_or_else(|| {
             self.record(AuditKind::RefreshThrottled, |event| {
@@ -262,6 +278,7 @@ impl TokenIssuer {
             return Err(RefreshError::NotValid);
         }
         let key = self.signer()?;
+        self.use_proof(&used.sub).await.map_err(RefreshError::InvalidProof)?;
         let owner = self.owner(&used.sub);
         let auth_time = used.auth_time.map(UnixTime::from_secs);
         // If clocks differ, the successor must not have an earlier date than the used token. Otherwise a cut-off could
@@ -294,6 +311,7 @@ impl TokenIssuer {
                 self.again(record, auth_time)?.ok_or(RefreshError::NotValid)?
             }
             RefreshUse::Reused => return Ok(Used::Reused),
+            RefreshUse::OtherKey => return Err(RefreshError::InvalidProof(other_key())),
             RefreshUse::Unknown | RefreshUse::Revoked => return Err(RefreshError::NotValid),
         };
         // The account may have been closed since the first check, and its tokens may not have been revoked. It may also
@@ -306,7 +324,7 @@ impl TokenIssuer {
         let kind = match outcome {
             RefreshUse::Rotated | RefreshUse::Repeated(_) => AuditKind::Refreshed,
             RefreshUse::Reused => AuditKind::RefreshReused,
-            RefreshUse::Unknown | RefreshUse::Revoked => return,
+            RefreshUse::Unknown | RefreshUse::Revoked | RefreshUse::OtherKey => return,
         };
         self.record(kind, |event| describe(event, token));
     }
@@ -384,9 +402,11 @@ impl TokenIssuer {
         let jti = random_id().map_err(no_signature)?;
         let exp = iat + self.refresh_lifetime();
         let purpose = Purpose::Refresh { auth_time };
-        let claims = self.claims(purpose, owner, [&jti, sid], [iat, exp])?;
+        let key = self.client_key();
+        let claims = self.claims(purpose, owner, [&jti, sid], [iat, exp], key.as_deref())?;
         let record = NewRefreshToken::new(owner.clone(), jti, sid, iat, exp, claims.hash())
-            .with_access_token_id(random_id().map_err(no_signature)?);
+            .with_access_token_id(random_id().map_err(no_signature)?)
+            .with_key_thumbprint(key);
         Ok(Refresh { claims, record, auth_time })
     }
 
@@ -399,7 +419,8 @@ impl TokenIssuer {
     ) -> Result<Option<Refresh>, StoreError> {
         let ids = [&*record.token_id, &*record.session_id];
         let times = [record.issued_at, record.expires_at];
-        let claims = self.claims(Purpose::Refresh { auth_time }, &record.owner, ids, times)?;
+        let (purpose, key) = (Purpose::Refresh { auth_time }, record.key_thumbprint.as_deref());
+        let claims = self.claims(purpose, &record.owner, ids, times, key)?;
         Ok((claims.hash() == record.hash).then_some(Refresh { claims, record, auth_time }))
     }
 
@@ -423,12 +444,14 @@ impl TokenIssuer {
         let exp = iat + ACCESS_LIFETIME;
         let ids = [&*jti, &*record.session_id];
         let purpose = Purpose::Access { scopes, auth_time: *auth_time };
-        let access = self.claims(purpose, &record.owner, ids, [iat, exp])?;
+        let bound_to = record.key_thumbprint.as_deref();
+        let access = self.claims(purpose, &record.owner, ids, [iat, exp], bound_to)?;
         Ok(TokenPair {
             access_token: access.sign(key, ACCESS_TYP).map_err(no_signature)?,
             refresh_token: claims.sign(key, REFRESH_TYP).map_err(no_signature)?,
             access_expires_at: exp,
             refresh_expires_at: record.expires_at,
+            key_thumbprint: record.key_thumbprint.clone(),
         })
     }
 

@@ -54,6 +54,7 @@ pub(crate) fn log_in_tried<T>(outcome: &Result<T, LoginError>) {
             Err(LoginError::NoActiveAccount) => "no_active_account",
             Err(LoginError::Throttled { .. }) => "throttled",
             Err(LoginError::Busy) => "busy",
+            Err(LoginError::InvalidProof(_)) => "invalid_proof",
             Err(LoginError::Unavailable(_)) => "unavailable",
         };
         counter!(LOG_INS, "outcome" => outcome).increment(1);
@@ -67,6 +68,7 @@ pub(crate) enum RefreshOutcome {
     Reused,
     NotValid,
     Throttled,
+    InvalidProof,
     Unavailable,
 }
 
@@ -79,6 +81,7 @@ pub(crate) fn refreshed(outcome: RefreshOutcome) {
             RefreshOutcome::Reused => "reused",
             RefreshOutcome::NotValid => "not_valid",
             RefreshOutcome::Throttled => "throttled",
+            RefreshOutcome::InvalidProof => "invalid_proof",
             RefreshOutcome::Unavailable => "unavailable",
         };
         counter!(REFRESHES, "outcome" => outcome).increment(1);

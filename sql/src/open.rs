@@ -367,16 +367,20 @@ mod postgres {
 
 /// The migrations for SQLite and for PostgreSQL, in order. Never change one; only add new ones. The version of a
 /// database is the number of migrations that it has run.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql")),
     (include_str!("schema/sqlite_2.sql"), include_str!("schema/postgres_2.sql")),
     (include_str!("schema/sqlite_3.sql"), include_str!("schema/postgres_3.sql")),
     (include_str!("schema/sqlite_4.sql"), include_str!("schema/postgres_4.sql")),
+    (include_str!("schema/sqlite_5.sql"), include_str!("schema/postgres_5.sql")),
 ];
 
 /// The version with all new tables and columns. The next one needs the sessions of earlier versions, and copying them
 /// takes time.
 pub(crate) const TABLES: u64 = 3;
+
+/// The version with the keys that tokens are bound to.
+const KEY_THUMBPRINTS: u64 = 5;
 
 /// The major version of the tables that this build can use. Tables of a later version and the same major version have
 /// only additions. A new migration that an older version cannot live with also raises `bearer_schema.major`.
@@ -433,10 +437,9 @@ async fn migrate_to(database: &Database, target: u64) -> Result<Migration, OpenE
         transaction.run("CREATE TABLE bearer_schema (version BIGINT NOT NULL)").await?;
         transaction.run("INSERT INTO bearer_schema (version) VALUES (0)").await?;
     }
-    let has_tables = found > 0 && has_tables(database, &mut transaction).await?;
     for version in found + 1..=target {
-        // An operator has set the version to 2, to start an earlier version of the program.
-        if version == TABLES && has_tables {
+        // An operator has set the version back, to start an earlier version of the program.
+        if has_columns(database, &mut transaction, version).await? {
             continue;
         }
         let (sqlite, postgres) = MIGRATIONS[usize::try_from(version).unwrap_or(usize::MAX) - 1];
@@ -448,13 +451,28 @@ async fn migrate_to(database: &Database, target: u64) -> Result<Migration, OpenE
     Ok(Migration { from: found, to: target })
 }
 
-/// Returns whether the new tables and columns are there, whatever the version says.
-async fn has_tables(database: &Database, transaction: &mut Transaction) -> Result<bool, Failure> {
-    let sql = database.sql_for(
-        "SELECT name FROM pragma_table_info('bearer_schema') WHERE name = 'major'",
-        "SELECT 'major' FROM pg_attribute
-         WHERE attrelid = to_regclass('bearer_schema') AND attname = 'major' AND NOT attisdropped",
-    );
+/// Returns whether the columns that this migration adds are there, whatever the version says. A migration that can be
+/// repeated has none.
+async fn has_columns(
+    database: &Database,
+    transaction: &mut Transaction,
+    migration: u64,
+) -> Result<bool, Failure> {
+    // The last column of each migration.
+    let sql = match migration {
+        TABLES => database.sql_for(
+            "SELECT name FROM pragma_table_info('bearer_schema') WHERE name = 'major'",
+            "SELECT 'major' FROM pg_attribute
+             WHERE attrelid = to_regclass('bearer_schema') AND attname = 'major' AND NOT attisdropped",
+        ),
+        KEY_THUMBPRINTS => database.sql_for(
+            "SELECT name FROM pragma_table_info('bearer_private_tokens') WHERE name = 'key_thumbprint'",
+            "SELECT 'key_thumbprint' FROM pg_attribute
+             WHERE attrelid = to_regclass('bearer_private_tokens') AND attname = 'key_thumbprint'
+               AND NOT attisdropped",
+        ),
+        _ => return Ok(false),
+    };
     Ok(!transaction.fetch(sql, vec![]).await?.is_empty())
 }
 

@@ -51,6 +51,11 @@
 //! A gateway that checks a proof and forwards the request must not use the proof up: the service behind it also checks
 //! it. Set [`allow_unrecorded_proofs`](Dpop::allow_unrecorded_proofs) at the gateway, and nothing at the service.
 //!
+//! # Authorization servers
+//!
+//! An authorization server binds a token to the key of the client that asks for it. The request has a proof without
+//! `ath`, because there is no token yet (RFC 9449 section 5). [`Dpop::check_token_request`] checks it.
+//!
 //! # What an attacker can fill
 //!
 //! A proof is recorded only for a valid token, so strangers fill nothing. [`ReplayLimits`] bound what one key, one
@@ -61,15 +66,17 @@ mod nonce;
 mod proof;
 mod replay;
 mod target;
+mod token_request;
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Method, Request};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 pub use self::nonce::NonceKey;
 pub use self::replay::{ProofUse, Recorded, ReplayLimits, ReplayStore};
+pub use self::token_request::TokenRequestProof;
 use self::{
-    proof::{Expected, ProofKeys},
+    proof::{BoundToken, Expected, ProofKeys},
     replay::{Holders, Replays},
     target::Base,
 };
@@ -307,17 +314,11 @@ pub(crate) struct PresentedProof<'r> {
 
 impl<'r> PresentedProof<'r> {
     pub(crate) fn of<B>(dpop: &Arc<Dpop>, request: &'r Request<B>) -> Self {
-        let mut lines = request.headers().get_all(PROOF).iter();
-        let proof = match (lines.next(), lines.next()) {
-            (Some(proof), None) => Ok(Cow::Borrowed(proof.as_bytes())),
-            (None, _) => Err(RejectionKind::MissingProof),
-            (Some(_), Some(_)) => Err(RejectionKind::MalformedProof),
-        };
         Self {
             dpop: Arc::clone(dpop),
-            proof,
+            proof: only_proof(request.headers()).map(Cow::Borrowed),
             method: request.method().clone(),
-            path: Cow::Borrowed(original_path(request)),
+            path: Cow::Borrowed(original_path(request.uri(), request.extensions())),
         }
     }
 
@@ -342,28 +343,39 @@ impl<'r> PresentedProof<'r> {
     ) -> Result<CheckedProof, RejectionKind> {
         let proof = self.proof.as_ref().map_err(|kind| *kind)?;
         let expected = Expected {
-            token,
-            key: thumbprint,
+            bound: Some(BoundToken { token, key: thumbprint }),
             method: self.method.as_str(),
             path: &self.path,
             now,
         };
-        let id = proof::check(&self.dpop, proof, &expected)?;
+        let (id, _) = proof::check(&self.dpop, proof, &expected)?;
         Ok(CheckedProof { dpop: Arc::clone(&self.dpop), id })
+    }
+}
+
+/// The proof of a request that has exactly one.
+fn only_proof(headers: &HeaderMap) -> Result<&[u8], RejectionKind> {
+    let mut lines = headers.get_all(PROOF).iter();
+    match (lines.next(), lines.next()) {
+        (Some(proof), None) => Ok(proof.as_bytes()),
+        (None, _) => Err(RejectionKind::MissingProof),
+        (Some(_), Some(_)) => Err(RejectionKind::MalformedProof),
     }
 }
 
 /// The path of the request as it arrived. axum removes the prefix of a nested router from the URI, and keeps the
 /// original.
-fn original_path<B>(request: &Request<B>) -> &str {
+#[cfg_attr(not(feature = "axum"), allow(unused_variables, reason = "only axum changes the URI"))]
+fn original_path<'r>(uri: &'r Uri, extensions: &'r Extensions) -> &'r str {
     #[cfg(feature = "axum")]
-    if let Some(original) = request.extensions().get::<axum::extract::OriginalUri>() {
+    if let Some(original) = extensions.get::<axum::extract::OriginalUri>() {
         return original.0.path();
     }
-    request.uri().path()
+    uri.path()
 }
 
 /// A proof that passed every check except whether it was used before.
+#[derive(Clone)]
 pub(crate) struct CheckedProof {
     dpop: Arc<Dpop>,
     id: proof::ProofId,

@@ -1,6 +1,6 @@
 //! Reads and verifies one proof (RFC 9449 sections 4.2 and 4.3). The strict code that reads tokens also reads proofs.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 use quick_cache::{Weighter, sync::Cache};
@@ -29,27 +29,34 @@ const PARSED_KEY: u64 = 1024;
 
 /// What a proof must be about.
 pub(super) struct Expected<'e> {
-    pub(super) token: &'e [u8],
-    /// The thumbprint in `cnf.jkt` of the token.
-    pub(super) key: &'e str,
+    /// `None` for a token request, which has no token yet (RFC 9449 section 5).
+    pub(super) bound: Option<BoundToken<'e>>,
     pub(super) method: &'e str,
     pub(super) path: &'e str,
     pub(super) now: UnixTime,
 }
 
-/// Checks everything about a proof except whether it was used before. Returns its id.
+/// The token of the request.
+pub(super) struct BoundToken<'e> {
+    pub(super) token: &'e [u8],
+    /// The thumbprint in its `cnf.jkt`.
+    pub(super) key: &'e str,
+}
+
+/// Checks everything about a proof except whether it was used before. Returns its id and the thumbprint of its key.
 pub(super) fn check(
     dpop: &Dpop,
     proof: &[u8],
     expected: &Expected<'_>,
-) -> Result<ProofId, RejectionKind> {
+) -> Result<(ProofId, Arc<str>), RejectionKind> {
     let compact = Compact::parse(proof, MAX_LENGTH).map_err(|_| RejectionKind::MalformedProof)?;
     let payload = compact.decode_payload().map_err(|_| RejectionKind::MalformedProof)?;
     let mut scratch = Scratch::new();
     let signature = compact.decode_signature(&mut scratch);
     let signature = signature.map_err(|_| RejectionKind::MalformedProof)?;
     let claims = Object::parse(str::from_utf8(&payload).unwrap_or_default());
-    let claims = ProofClaims::read(&claims.ok_or(RejectionKind::MalformedProof)?)?;
+    let has_token = expected.bound.is_some();
+    let claims = ProofClaims::read(&claims.ok_or(RejectionKind::MalformedProof)?, has_token)?;
 
     let remembered = dpop.keys.0.get(compact.encoded_header());
     let is_new = remembered.is_none();
@@ -58,17 +65,19 @@ pub(super) fn check(
         None => read_key(&compact, &dpop.algorithms)?,
     };
     // A valid proof by another key shows that the token is in the wrong hands.
-    if key.thumbprint() != expected.key {
+    if expected.bound.as_ref().is_some_and(|bound| key.thumbprint() != bound.key) {
         return Err(RejectionKind::UnverifiedConfirmation);
     }
     claims.check(dpop, expected)?;
     if !key.verify(compact.signing_input(), signature) {
         return Err(RejectionKind::BadProofSignature);
     }
-    if is_new {
+    let thumbprint = Arc::clone(key.thumbprint_arc());
+    // Strangers send token requests, too.
+    if is_new && has_token {
         dpop.keys.0.insert(compact.encoded_header().into(), key);
     }
-    Ok(ProofId::new(expected.key, &claims.jti))
+    Ok((ProofId::new(&thumbprint, &claims.jti), thumbprint))
 }
 
 /// The key in the header of a proof.
@@ -86,22 +95,24 @@ fn read_key(compact: &Compact<'_>, algorithms: &[Algorithm]) -> Result<Key, Reje
     Key::of_proof(jwk, header.algorithm()).map_err(|_| RejectionKind::UnusableProofKey)
 }
 
-/// The claims of a proof. All but `nonce` are mandatory (RFC 9449 sections 4.2 and 7).
+/// The claims of a proof. All but `nonce` are mandatory, `ath` only together with a token (RFC 9449 sections 4.2 and
+/// 7).
 struct ProofClaims<'a> {
     jti: Cow<'a, str>,
     method: Text<'a>,
     target: Cow<'a, str>,
     issued_at: UnixTime,
-    token_hash: Text<'a>,
+    /// `None` for a token request.
+    token_hash: Option<Text<'a>>,
     nonce: Option<Cow<'a, str>>,
 }
 
 impl<'a> ProofClaims<'a> {
-    fn read(claims: &Object<'a>) -> Result<Self, RejectionKind> {
-        Self::parse(claims).ok_or(RejectionKind::MalformedProof)
+    fn read(claims: &Object<'a>, has_token: bool) -> Result<Self, RejectionKind> {
+        Self::parse(claims, has_token).ok_or(RejectionKind::MalformedProof)
     }
 
-    fn parse(claims: &Object<'a>) -> Option<Self> {
+    fn parse(claims: &Object<'a>, has_token: bool) -> Option<Self> {
         let jti = claims.get("jti")?.as_cow()?;
         let Value::Number(issued_at) = claims.get("iat")? else { return None };
         let has_id = !jti.is_empty() && jti.chars().nth(MAX_ID_LENGTH).is_none();
@@ -109,12 +120,16 @@ impl<'a> ProofClaims<'a> {
             Some(nonce) => Some(nonce.as_cow()?),
             None => None,
         };
+        let token_hash = match has_token {
+            true => Some(claims.get("ath")?.as_text()?),
+            false => None,
+        };
         has_id.then_some(Self {
             jti,
             method: claims.get("htm")?.as_text()?,
             target: claims.get("htu")?.as_cow()?,
             issued_at: UnixTime::from_secs(whole_seconds(issued_at)?),
-            token_hash: claims.get("ath")?.as_text()?,
+            token_hash,
             nonce,
         })
     }
@@ -125,10 +140,13 @@ impl<'a> ProofClaims<'a> {
         {
             return Err(RejectionKind::WrongProofTarget);
         }
-        let mut text = [0; 43];
-        let hash = jws::sha256(expected.token);
-        if !self.token_hash.is(URL_SAFE_NO_PAD.encode_as_str(&hash, text.as_mut_slice().as_out())) {
-            return Err(RejectionKind::WrongProofToken);
+        if let Some(bound) = &expected.bound {
+            let mut text = [0; 43];
+            let hash = jws::sha256(bound.token);
+            let hash = URL_SAFE_NO_PAD.encode_as_str(&hash, text.as_mut_slice().as_out());
+            if !self.token_hash.as_ref().is_some_and(|shown| shown.is(hash)) {
+                return Err(RejectionKind::WrongProofToken);
+            }
         }
         let now = expected.now;
         if now.saturating_duration_since(self.issued_at) > dpop.max_age

@@ -141,6 +141,7 @@
 //! | the answer to a log-in | has the field names of the API that the router replaces | | `tower_bearer_issuing::TokenApi::with_login_response` |
 //! | the address of the client, by which log-ins are limited | that of the connection | a client can write any header itself | `tower_bearer_issuing::TokenApi::with_peer_address` |
 //! | links | begin with `http` and the request's host | | `tower_bearer_issuing::TokenApi::with_public_url` |
+//! | tokens that are bound to a key of the client (DPoP) | not issued, and rejected | the API must know its public URL | `tower_bearer_issuing::TokenApi::with_dpop` |
 //! | scopes in the issuer's metadata | `introspect` and `tokens:admin` | the API requires these; only you know the others | `tower_bearer_issuing::TokenApi::with_supported_scopes` |
 //! | realm, and bodies of rejections | the same as those of the layer | | `tower_bearer_issuing::TokenApi::with_realm`, `tower_bearer_issuing::TokenApi::with_responder` |
 //! | texts and colours of the token management page | English, in the colours of its style sheet | | `tower_bearer_issuing::TokenPage::with_texts`, `tower_bearer_issuing::TokenPage::with_style` |

@@ -174,6 +174,20 @@
 //! | 78 | issuer metadata leads to loopback or link-local addresses, also over https | rejected, unless the issuer itself is there; private networks stay allowed | `tests/keys/discovery.rs` `an_issuer_elsewhere_does_not_send`, `src/jwks/local_address.rs` `every_spelling_of_this_machine_and_its_link_is_local` |
 //! | 85 | a leaked private token mints tokens: with more scopes, with a longer life, by rotating a stronger token, after its revocation | 401 unless operator and owner allow it; then it gives no scope that it lacks and no expiry later than its own, and the store checks in the step that it is not revoked | `issuing/src/tests/managing.rs` `a_manager_gives_no_scope_that_it_lacks`, `issuing/src/tests/managing.rs` `a_manager_gives_no_expiry_later_than_its_own`, `issuing/src/tests/managing.rs` `a_manager_does_not_rotate_a_token_with_more_scopes` |
 //!
+//! # Tokens of your own issuer that are bound to a key
+//!
+//! With `tower_bearer_issuing::TokenApi::with_dpop`.
+//!
+//! | threat | answer | test |
+//! |---|---|---|
+//! | a thief has a refresh token of a bound session: without a proof, with a proof by another key, with a proof that the client used at another call | 400 `invalid_dpop_proof`. The token is not used up and its session does not end | `issuing/tests/token_api/dpop_api.rs` `a_stolen_refresh_token_is_useless_without_its_key` |
+//! | the thief waits until the client has refreshed, and repeats the used token within the grace | the same: the grace needs the key, too | `issuing/tests/token_api/dpop_api.rs` `within_the_grace_a_repeat_needs_the_key_too` |
+//! | a proof is replayed, at the log-in, at a refresh, for a new private token | 400; no session begins, and the refresh token is not used up | `issuing/tests/token_api/dpop_api.rs` `a_replayed_log_in_gets_no_tokens_and_no_session`, `issuing/tests/token_api/dpop_api.rs` `a_replayed_proof_does_not_use_the_refresh_token_up`, `issuing/tests/token_api/dpop_api.rs` `the_wanted_type_of_a_private_token_is_checked` |
+//! | a downgrade: the proof is left out, the setting is turned off, a session without a key gets the key of a thief | a session keeps its key, or stays without one; the store checks this again in its step | `issuing/tests/token_api/dpop_api.rs` `a_bound_session_is_not_refreshed_when_the_setting_is_off`, `issuing/tests/token_api/dpop_api.rs` `a_session_without_a_key_does_not_get_one`, `issuing/src/store/conformance/session_steps.rs` `a_session_keeps_its_key` |
+//! | a bound private token is used with another key, or is rotated to get rid of the key | 401; a rotation keeps the key | `issuing/tests/token_api/dpop_api.rs` `a_private_token_is_bound_to_the_key_of_the_proof` |
+//! | a bound access token is sent to the token API as `Bearer`, or with the proof of another call | 401 | `issuing/tests/token_api/dpop_api.rs` `calls_with_a_bound_token_need_its_proof` |
+//! | strangers send log-ins with proofs, to fill the memory of used proofs | a proof is recorded after the password was right | `issuing/tests/token_api/dpop_api.rs` `a_failed_log_in_does_not_use_the_proof_up` |
+//!
 //! # The token management page
 //!
 //! | threat | answer | test |

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tower_bearer::Authenticated;
+use tower_bearer::{Authenticated, dpop::Dpop};
 use tower_bearer_issuing::TokenApi;
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) async fn run(settings: &Settings) -> Outcome {
     let address = listener.local_addr()?;
     let base = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let maintenance = replica.issuer.spawn_maintenance();
-    let app = app(&replica, settings)?
+    let app = app(&replica, settings, &base)?
         .merge(api_document::router(&base)?)
         .merge(health::checks(&replica, &maintenance, settings).into_router());
     let stop = http_server::stop_signal()?;
@@ -48,8 +48,8 @@ pub(crate) async fn run(settings: &Settings) -> Outcome {
     replica.close(&maintenance).await
 }
 
-/// An endpoint that needs tokens, and the API that issues the tokens.
-fn app(replica: &Replica, settings: &Settings) -> Outcome<Router> {
+/// An endpoint that needs tokens, and the API that issues the tokens. `base` is the public URL, or the address.
+fn app(replica: &Replica, settings: &Settings, base: &str) -> Outcome<Router> {
     let issuer = &replica.issuer;
     let mut api = TokenApi::new(issuer).with_audit_log(replica.store.clone());
     if let Some(url) = &settings.public_url {
@@ -57,6 +57,12 @@ fn app(replica: &Replica, settings: &Settings) -> Outcome<Router> {
     }
     if let Some(scopes) = &settings.supported_scopes {
         api = api.with_supported_scopes(scopes.iter())?;
+    }
+    let mut layer = issuer.layer();
+    if settings.allows_dpop {
+        let dpop = Dpop::new([base])?;
+        layer = layer.with_dpop(dpop.clone());
+        api = api.with_dpop(dpop);
     }
     if let Some(header) = settings.trusted_proxy_header.clone() {
         api = api.with_peer_address(move |parts| peer::address(parts, &header));
@@ -69,7 +75,7 @@ fn app(replica: &Replica, settings: &Settings) -> Outcome<Router> {
     let page = api.page(format!("{prefix}/api/v1/auth"))?;
     Ok(Router::new()
         .route("/api/v1/me", get(me))
-        .route_layer(issuer.layer())
+        .route_layer(layer)
         .merge(api.metadata_router("/api/v1/auth"))
         .nest("/api/v1/auth", api.into_router())
         .merge(issuer.jwks_router())

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 mod clients;
 #[path = "process/commands.rs"]
 mod commands;
+#[path = "process/dpop.rs"]
+mod dpop;
 #[path = "process/keys.rs"]
 mod keys;
 #[path = "process/operating.rs"]
@@ -332,6 +334,7 @@ fn example(directory: &Directory) -> Command {
         "KEY_DIR",
         "KEY_FILE",
         "PUBLIC_URL",
+        "DPOP",
         "ISSUER",
         "AUDIENCE",
         "REVOCATION_BOUND",

@@ -6,6 +6,7 @@ use super::{IssuerParts, Settings, TokenIssuer, Verifying, verifying::policy};
 use crate::{
     Accounts, ManagedAccounts, SigningKeys, TokenStore,
     audit::{AuditKind, AuditSink, Origin, Recorder},
+    binding::ClientKey,
     claims::ACCESS_LIFETIME,
     known_devices::KnownDevices,
     last_used::LastUsed,
@@ -309,6 +310,7 @@ impl TokenIssuerBuilder {
             revocation,
         };
         let [authenticator, access_authenticator] = verifying.authenticators()?;
+        let unproved_authenticator = verifying.unproved_authenticator()?;
         let manager_authenticator = allows_private_token_management
             .then(|| verifying.manager_authenticator())
             .transpose()?;
@@ -326,11 +328,12 @@ impl TokenIssuerBuilder {
             by_holders: RevocationsByHolders::new(),
             maintenance: BackgroundTask::new("maintenance of the token issuer"),
             authenticator,
+            unproved_authenticator,
             access_authenticator,
             manager_authenticator,
             audit,
         };
-        let issuer = TokenIssuer(Arc::new(parts), Origin::default());
+        let issuer = TokenIssuer(Arc::new(parts), Origin::default(), ClientKey::default());
         let manager = issuer.keys().manager();
         if let Some(first) = manager.and_then(Managed::take_first_key) {
             issuer.record(AuditKind::KeyAdded, |event| event.key = Some(first));

@@ -4,15 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 
+use super::TokenIssuer;
 use crate::{
     SigningKeys,
-    claims::{ACCESS_TYP, TokenType, is_private_id, token_type},
+    claims::{ACCESS_TYP, TokenType, binding_of, is_private_id, token_type},
     last_used::LastUsed,
     scopes::PRIVATE_TOKENS,
 };
 use tower_bearer::{
-    Authenticator, AuthenticatorBuilder, CheckError, ConfigError, Issuer, RevocationCache,
-    VerifiedToken, claims::Clock,
+    Authenticated, Authenticator, AuthenticatorBuilder, CheckError, ConfigError, Issuer, Rejection,
+    RejectionKind, RevocationCache, VerifiedToken, claims::Clock,
 };
 
 /// In bytes. Few calls use these tokens, so a small cache is enough.
@@ -52,10 +53,17 @@ impl Verifying {
     pub(super) fn authenticator_builder<C: DeserializeOwned + Send + Sync + 'static>(
         &self,
     ) -> AuthenticatorBuilder<C> {
+        self.builder_with(self.policy.clone())
+    }
+
+    fn builder_with<C: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        policy: Issuer,
+    ) -> AuthenticatorBuilder<C> {
         let (last_used, clock) = (Arc::clone(&self.last_used), Arc::clone(&self.clock));
         Authenticator::builder()
             .claims()
-            .issuer(self.policy.clone())
+            .issuer(policy)
             .revocation(self.revocation.clone())
             .with_clock(Arc::clone(&self.clock))
             .add_pure_check(|token| match kind_of(token) {
@@ -68,6 +76,18 @@ impl Verifying {
                 }
                 Ok(())
             })
+    }
+
+    /// An authenticator that accepts a bound token without its proof. `cnf` must be as this issuer writes it.
+    pub(super) fn unproved_authenticator(&self) -> Result<Authenticator, ConfigError> {
+        self.builder_with(self.policy.clone().allow_unverified_cnf())
+            .add_pure_check(|token: &VerifiedToken| {
+                match binding_of(token.registered().as_json()) {
+                    Ok(_) => Ok(()),
+                    Err(_) => Err(CheckError::Rejected),
+                }
+            })
+            .build()
     }
 
     /// An authenticator for access tokens, and for private tokens that may manage private tokens.
@@ -98,6 +118,36 @@ impl Verifying {
             })
             .build()?;
         Ok([both, access])
+    }
+}
+
+impl TokenIssuer {
+    /// Accepts a valid token without its proof. Never let a request pass because of it.
+    pub(crate) fn unproved_authenticator(&self) -> &Authenticator {
+        &self.0.unproved_authenticator
+    }
+
+    /// Checks the caller of the router again, after it has sent its body, with the authenticator that has accepted it.
+    pub(crate) async fn recheck(&self, caller: &Authenticated) -> Result<(), Rejection> {
+        let mut outcome = self.0.access_authenticator.recheck(caller).await;
+        for other in [&self.0.authenticator, self.manager_authenticator()] {
+            match outcome {
+                Err(rejection) if rejection.kind() == RejectionKind::OtherVerifier => {
+                    outcome = other.recheck(caller).await;
+                }
+                decided => return decided,
+            }
+        }
+        outcome
+    }
+
+    /// Accepts the tokens that may manage private tokens.
+    pub(crate) fn manager_authenticator(&self) -> &Authenticator {
+        self.0.manager_authenticator.as_ref().unwrap_or(&self.0.access_authenticator)
+    }
+
+    pub(crate) fn allows_private_token_management(&self) -> bool {
+        self.0.settings.allows_private_token_management
     }
 }
 

@@ -96,6 +96,7 @@ impl TokenApi {
             introspection_endpoint: format!("{api}/introspect/"),
             introspection_endpoint_auth_methods_supported: ["Bearer"],
             scopes_supported: &self.supported_scopes,
+            dpop_signing_alg_values_supported: self.proof_algorithms(),
             response_types_supported: [],
             grant_types_supported: [],
         };
@@ -146,6 +147,9 @@ struct Document<'a> {
     introspection_endpoint_auth_methods_supported: [&'static str; 1],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     scopes_supported: &'a [String],
+    /// RFC 9449 section 5.1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dpop_signing_alg_values_supported: Vec<&'static str>,
     response_types_supported: [&'static str; 0],
     grant_types_supported: [&'static str; 0],
 }

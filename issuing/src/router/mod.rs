@@ -26,7 +26,9 @@
 //!    or private token with the scope `introspect`.
 //! 10. **`admin/*` is for access tokens with the scope `tokens:admin`**, never for private tokens. Each use is an audit
 //!     event, also one that is rejected because of its request, for example with 400 or 404.
-//! 11. **If the store, the accounts or the keys are not available, the answer is 503** with `Retry-After`.
+//! 11. **With [`with_dpop`](TokenApi::with_dpop), a proof binds tokens to a key** (RFC 9449). Without a proof, and
+//!     without this setting, everything is as before.
+//! 12. **If the store, the accounts or the keys are not available, the answer is 503** with `Retry-After`.
 //!
 //! ```
 //! # use tower_bearer::{Algorithm, jws::SigningKey};
@@ -64,8 +66,14 @@
 //! * A private token with the scope `private_tokens` gives its own scopes and an expiry up to its own: otherwise 400 on
 //!   `scopes` or `expiration_time`. It gets 403 if it rotates a token with a scope that it lacks.
 //! * `amr` is always `["pwd"]`, because there is no other way to log in.
-//! * `introspect/` shows `cnf`, but no active token has it: this issuer makes no tokens that are bound to a key, and
-//!   its layers reject them.
+//! * A log-in, a refresh and a new private token take one header `DPoP` with a proof without `ath`. An answer with
+//!   bound tokens has `"token_type": "DPoP"`. An answer without bound tokens has no `token_type`.
+//! * A session keeps its key: each refresh needs a new proof by it. A session that began without a proof stays without
+//!   one. A rejected proof gets 400 with `error` and `code`, and does not use up the refresh token.
+//! * A private token is bound to the key of the proof in the header, or to the key of the caller if the scheme is
+//!   `DPoP`. With `"token_type": "Bearer"` it is not bound. With `"token_type": "DPoP"` and no proof the answer is 400.
+//!   A rotation keeps the key and needs no proof by it.
+//! * `introspect/` shows `cnf` and the `token_type` `DPoP` for a bound token. The caller must check the proof.
 //! * `admin/audit/` has no numbered pages, because new events would move them. Follow `next`, which has `before`.
 //!
 //! # Differences from Django REST framework
@@ -89,6 +97,7 @@ mod admin_calls;
 mod audit_calls;
 mod body;
 mod date_time;
+mod dpop;
 mod fields;
 mod form;
 mod jwks;
@@ -140,7 +149,9 @@ use super::{
     rate::Limit,
     scopes::{INTROSPECT, TOKENS_ADMIN},
 };
-use tower_bearer::{BearerLayer, ConfigError, Rejection, RejectionKind, rejection::Responder};
+use tower_bearer::{
+    BearerLayer, ConfigError, Rejection, RejectionKind, dpop::Dpop, rejection::Responder,
+};
 
 /// The HTTP API of an issuer, with the settings of the service. The [module](self) lists the rules.
 #[must_use = "an API does nothing until `into_router`"]
@@ -159,6 +170,8 @@ pub struct TokenApi {
     peer_address: Arc<PeerAddress>,
     limits: SubjectLimits,
     audit_log: Option<Arc<dyn AuditLog>>,
+    /// `None`: proofs are ignored, and bound tokens are rejected.
+    dpop: Option<Dpop>,
 }
 
 type LoginResponse = dyn Fn(&Login) -> Value + Send + Sync;
@@ -181,6 +194,7 @@ impl TokenApi {
             peer_address: Arc::new(connection_address),
             limits: SubjectLimits::new(Arc::clone(issuer.clock())),
             audit_log: None,
+            dpop: None,
         }
     }
 
@@ -394,6 +408,7 @@ async fn answer_rejections(
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);
     let mut response = next.run(request).await;
+    api.add_nonce(&parts, &mut response);
     if let Some(Rejected(kind)) = response.extensions().get() {
         return api.layer.reject(*kind, &parts).map(Body::from);
     }

@@ -13,7 +13,9 @@ use utoipa::{
 };
 
 use super::{
-    TokenApi, account_calls, admin_calls, audit_calls, private_token_calls,
+    TokenApi, account_calls, admin_calls, audit_calls,
+    dpop::ProofError,
+    private_token_calls,
     responses::{Coded, Detail, FieldErrors, OAuthError},
     session_calls, session_list_calls, standard_calls,
 };
@@ -24,7 +26,7 @@ pub(super) const TOO_MANY_CALLS: &str =
 pub(super) const TOO_MANY_NEW_TOKENS: &str =
     "Too many new private tokens, or calls at once. `Retry-After` says when to try again";
 pub(super) const WRONG_FIELDS_OR_TOO_MANY: &str =
-    "Fields are missing or wrong, or the caller has too many private tokens";
+    "Fields are missing or wrong, the proof is rejected, or the caller has too many private tokens";
 
 impl TokenApi {
     /// The OpenAPI document of this API. Its paths are relative to the place of the router. To add it to your own
@@ -37,7 +39,8 @@ impl TokenApi {
 
 /// Every path also answers without the slash at its end. Tokens are JWTs. Access and private tokens are sent as
 /// `Authorization: Bearer <token>`. The calls here accept access tokens only. If the operator allows it, those about
-/// private tokens also accept private tokens with the scope `private_tokens`.
+/// private tokens also accept private tokens with the scope `private_tokens`. If the operator allows DPoP (RFC 9449), a
+/// proof binds tokens to a key. Bound tokens are sent as `Authorization: DPoP <token>` with a proof for each request.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Token API"),
@@ -60,7 +63,7 @@ impl TokenApi {
         admin_calls::revoke_private_token_of_any,
         admin_calls::revoke_for_operator,
     ),
-    components(schemas(Coded, Detail, FieldErrors, OAuthError)),
+    components(schemas(Coded, Detail, FieldErrors, OAuthError, ProofError)),
     security(("access_token" = [])),
     modifiers(&Common),
     tags(

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "openapi")]
 use crate::router::{
+    dpop::{BadBinding, ProofParameter},
     list_request::ListParameters,
     openapi::{TOO_MANY_CALLS, TOO_MANY_NEW_TOKENS, WRONG_FIELDS_OR_TOO_MANY},
     responses::{Coded, Detail},
@@ -19,6 +20,7 @@ use crate::{
     router::{
         Client, TokenApi,
         date_time::DateTime,
+        dpop::{KeyOfNewToken, token_type_of},
         fields::Field,
         list_request::ListRequest,
         responses::{ApiError, FieldErrors, Json},
@@ -30,10 +32,11 @@ use tower_bearer::{Authenticated, UnixTime};
 /// Create a private token. Only this answer contains the token itself, as `data`.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = "/private_tokens/", tag = "private tokens",
+    params(ProofParameter),
     request_body = NewPrivateToken,
     responses(
         (status = 201, description = "The token, shown only here", body = Created),
-        (status = 400, description = WRONG_FIELDS_OR_TOO_MANY, body = FieldErrors),
+        (status = 400, description = WRONG_FIELDS_OR_TOO_MANY, body = BadBinding),
         (status = 429, description = TOO_MANY_NEW_TOKENS, body = Detail),
     )
 ))]
@@ -41,12 +44,14 @@ pub(super) async fn create_private_token(
     State(api): State<Arc<TokenApi>>,
     Client(client): Client,
     caller: Authenticated,
+    key: KeyOfNewToken,
     Json(body): Json<NewPrivateToken>,
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
-    let new = body.check(&api.issuer)?;
+    let new = body.check(&api.issuer, &key)?;
     let _permit = api.limits.new_token(&caller).await?;
     let issuer = api.issuer.for_client(&client);
-    let CheckedToken { name, expires_at, scopes } = &new;
+    let CheckedToken { name, expires_at, scopes, is_bound } = &new;
+    let issuer = if *is_bound { key.bind(&issuer, &caller) } else { issuer };
     let created = match scopes {
         Some(scopes) => {
             issuer.create_private_token_with_scopes(&caller, name, *expires_at, scopes).await?
@@ -175,16 +180,22 @@ pub(super) struct NewPrivateToken {
     )]
     #[serde(default)]
     scopes: Field<Vec<String>>,
+    /// `DPoP`: the token must be bound to a key, so the request needs a proof. `Bearer`: the token is not bound, also
+    /// if the request has a proof. Without this member: the token is bound if the request has a proof.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false, example = "DPoP"))]
+    #[serde(default)]
+    token_type: Field<String>,
 }
 
 struct CheckedToken {
     name: String,
     expires_at: UnixTime,
     scopes: Option<ScopeSet>,
+    is_bound: bool,
 }
 
 impl NewPrivateToken {
-    fn check(self, issuer: &TokenIssuer) -> Result<CheckedToken, FieldErrors> {
+    fn check(self, issuer: &TokenIssuer, key: &KeyOfNewToken) -> Result<CheckedToken, FieldErrors> {
         let mut errors = FieldErrors::default();
         let name = self.name.required("name", &mut errors);
         if let Some(name) = &name {
@@ -192,9 +203,10 @@ impl NewPrivateToken {
         }
         let expires_at = checked_expiry(self.expiration_time, issuer, &mut errors);
         let scopes = checked_scopes(self.scopes, &mut errors);
+        let is_bound = key.is_wanted(self.token_type, &mut errors);
         match (name, expires_at) {
             (Some(name), Some(expires_at)) if errors.is_empty() => {
-                Ok(CheckedToken { name, expires_at, scopes })
+                Ok(CheckedToken { name, expires_at, scopes, is_bound })
             }
             _ => Err(errors),
         }
@@ -257,6 +269,10 @@ pub(super) struct Created {
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<String>>,
+    /// Left out if the token is not bound to a key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false, example = "DPoP"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
 }
 
 impl From<CreatedPrivateToken> for Created {
@@ -267,6 +283,7 @@ impl From<CreatedPrivateToken> for Created {
             expiration_time: DateTime(token.expires_at),
             data,
             scopes: texts(&token.scopes),
+            token_type: token_type_of(token.key_thumbprint.as_deref()),
         }
     }
 }
@@ -312,6 +329,10 @@ pub(super) struct ListedToken {
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<String>>,
+    /// Left out if the token is not bound to a key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false, example = "DPoP"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
 }
 
 impl From<PrivateToken> for ListedToken {
@@ -323,6 +344,7 @@ impl From<PrivateToken> for ListedToken {
             created_at: DateTime(token.created_at),
             last_used_at: token.last_used_at.map(DateTime),
             scopes: texts(&token.scopes),
+            token_type: token_type_of(token.key_thumbprint.as_deref()),
         }
     }
 }

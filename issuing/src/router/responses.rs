@@ -12,11 +12,12 @@ use http::{
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::dpop::ProofError;
 use crate::{
     ChangePasswordError, LogOutError, LoginError, MAX_PASSWORD, MIN_PASSWORD, NewPasswordError,
     PrivateTokenError, RefreshError, RevokeAllError, RevokeTokenError, SessionError,
 };
-use tower_bearer::{Rejection, RejectionKind, json::JsonError};
+use tower_bearer::{Rejection, RejectionKind, json::JsonError, rejection::Answer};
 
 /// A JSON body: of an answer, or as an extractor, of a request.
 pub(super) struct Json<T>(pub(super) T);
@@ -36,6 +37,8 @@ pub(super) enum ApiError {
     /// The answer is the one that the layer gives to this rejection. The layer knows the responder and the request, so
     /// [`answer_rejections`](super::answer_rejections) writes it.
     Rejected(RejectionKind),
+    /// The proof of a call that binds tokens was rejected.
+    Proof(RejectionKind),
     /// No active account has these credentials.
     NoActiveAccount,
     /// Fields are missing or wrong.
@@ -70,6 +73,12 @@ impl IntoResponse for ApiError {
                 let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
                 response.extensions_mut().insert(Rejected(kind));
                 response
+            }
+            Self::Proof(kind) if kind.answer() == Answer::Unavailable => {
+                Self::Rejected(kind).into_response()
+            }
+            Self::Proof(kind) => {
+                (StatusCode::BAD_REQUEST, Json(ProofError::of(kind))).into_response()
             }
             Self::NoActiveAccount => {
                 (StatusCode::UNAUTHORIZED, Json(Coded::NO_ACTIVE_ACCOUNT)).into_response()
@@ -140,6 +149,7 @@ impl From<LoginError> for ApiError {
         match error {
             LoginError::NoActiveAccount => Self::NoActiveAccount,
             LoginError::Throttled { retry_after } => Self::Throttled { retry_after },
+            LoginError::InvalidProof(rejection) => Self::Proof(rejection.kind()),
             LoginError::Busy | LoginError::Unavailable(_) => Self::UNAVAILABLE,
         }
     }
@@ -150,6 +160,7 @@ impl From<RefreshError> for ApiError {
         match error {
             RefreshError::NotValid => Self::Rejected(RejectionKind::WrongTokenUse),
             RefreshError::Throttled { retry_after } => Self::Throttled { retry_after },
+            RefreshError::InvalidProof(rejection) => Self::Proof(rejection.kind()),
             RefreshError::Unavailable(_) => Self::UNAVAILABLE,
         }
     }
@@ -248,6 +259,7 @@ impl From<PrivateTokenError> for ApiError {
             }
             PrivateTokenError::NotFound => Self::NotFound,
             PrivateTokenError::InvalidPage => Self::InvalidPage,
+            PrivateTokenError::InvalidProof(rejection) => Self::Proof(rejection.kind()),
             _ => Self::UNAVAILABLE,
         }
     }

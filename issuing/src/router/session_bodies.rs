@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{fields::Field, responses::FieldErrors};
+use super::{dpop::token_type_of, fields::Field, responses::FieldErrors};
 use crate::{AccountId, Credentials, Login, TokenPair};
 
 /// `username` is the e-mail address.
@@ -69,6 +69,10 @@ pub(super) struct LoggedIn {
     token_access: String,
     access_token: String,
     refresh_token: String,
+    /// Left out if the tokens are not bound to a key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false, example = "DPoP"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
     is_verified: bool,
     profile: Map<String, Value>,
 }
@@ -91,6 +95,7 @@ impl From<Login> for LoggedIn {
             email: account.email,
             username: account.username,
             company_id: account.company_id,
+            token_type: token_type_of(tokens.key_thumbprint.as_deref()),
             token_access: tokens.access_token.clone(),
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
@@ -107,11 +112,16 @@ pub(super) struct Refreshed {
     token_access: String,
     access_token: String,
     refresh_token: String,
+    /// Left out if the tokens are not bound to a key.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false, example = "DPoP"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
 }
 
 impl From<TokenPair> for Refreshed {
     fn from(tokens: TokenPair) -> Self {
         Self {
+            token_type: token_type_of(tokens.key_thumbprint.as_deref()),
             token_access: tokens.access_token.clone(),
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,

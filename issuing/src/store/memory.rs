@@ -187,6 +187,9 @@ impl State {
         }) else {
             return RefreshUse::Unknown;
         };
+        if row.token.key_thumbprint != successor.key_thumbprint {
+            return RefreshUse::OtherKey;
+        }
         if row.dies_at <= *now || self.in_the_way(&row.token.owner, row.token.issued_at).is_some() {
             return RefreshUse::Revoked;
         }

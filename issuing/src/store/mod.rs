@@ -71,6 +71,9 @@ pub trait TokenStore: Outbox {
 
     /// Uses a refresh token once. The first call puts `rotation.successor` in its place. No later call does.
     ///
+    /// The key of the used token and of the successor must be the same, or both must have none
+    /// ([`NewRefreshToken::key_thumbprint`]).
+    ///
     /// [`RefreshUse`] explains the answers. The store gives the first answer that applies, from the top of that list.
     /// With [`RefreshUse::Rotated`] the session is now last used at `successor.issued_at`. If a version of the store
     /// without a list of sessions has begun the session, the session is on the list from now on.

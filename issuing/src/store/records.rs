@@ -43,10 +43,12 @@ pub struct NewRefreshToken {
     /// `jti` of the access token that is issued together with it. So the store can revoke that token. `None` for rows
     /// of earlier versions.
     pub access_token_id: Option<Arc<str>>,
+    /// The RFC 7638 thumbprint of the key that the session is bound to. `None` if it is not bound.
+    pub key_thumbprint: Option<Arc<str>>,
 }
 
 impl NewRefreshToken {
-    /// A refresh token of a session, without an access token.
+    /// A refresh token of a session, without an access token and without a key.
     #[must_use]
     pub fn new(
         owner: Owner,
@@ -64,6 +66,7 @@ impl NewRefreshToken {
             expires_at,
             hash,
             access_token_id: None,
+            key_thumbprint: None,
         }
     }
 
@@ -71,6 +74,13 @@ impl NewRefreshToken {
     #[must_use]
     pub fn with_access_token_id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.access_token_id = Some(id.into());
+        self
+    }
+
+    /// Sets the thumbprint of the key that the session is bound to. Default: none. A refresh needs the same.
+    #[must_use]
+    pub fn with_key_thumbprint(mut self, thumbprint: Option<Arc<str>>) -> Self {
+        self.key_thumbprint = thumbprint;
         self
     }
 
@@ -191,6 +201,8 @@ impl RefreshRotation {
 pub enum RefreshUse {
     /// No token of this owner and session has this id and hash.
     Unknown,
+    /// The token is bound to another key than the successor, or only one of the two is bound. Nothing has changed.
+    OtherKey,
     /// Its session was revoked, or the token was revoked, or it was issued at the owner's cut-off or before.
     Revoked,
     /// The token was unused. The store now keeps the successor in its place.
@@ -222,12 +234,14 @@ pub struct NewPrivateToken {
     pub hash: [u8; 32],
     /// The scopes of the token. They never change.
     pub scopes: ScopeSet,
+    /// The RFC 7638 thumbprint of the key that the token is bound to. `None` if it is not bound. It never changes.
+    pub key_thumbprint: Option<Arc<str>>,
     /// How many valid private tokens the owner may have at once. It is not stored.
     pub quota: u64,
 }
 
 impl NewPrivateToken {
-    /// A private token without scopes and without a quota. In a [`RotatedPrivateToken`] the name has no effect: the
+    /// A private token without scopes, key and quota. In a [`RotatedPrivateToken`] the name has no effect: the
     /// successor gets the name of the old token.
     #[must_use]
     pub fn new(
@@ -247,6 +261,7 @@ impl NewPrivateToken {
             expires_at,
             hash,
             scopes: ScopeSet::default(),
+            key_thumbprint: None,
             quota: u64::MAX,
         }
     }
@@ -255,6 +270,13 @@ impl NewPrivateToken {
     #[must_use]
     pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
         self.scopes = scopes;
+        self
+    }
+
+    /// Sets the thumbprint of the key that the token is bound to. Default: none.
+    #[must_use]
+    pub fn with_key_thumbprint(mut self, thumbprint: Option<Arc<str>>) -> Self {
+        self.key_thumbprint = thumbprint;
         self
     }
 
@@ -287,10 +309,12 @@ pub struct PrivateToken {
     pub last_used_at: Option<UnixTime>,
     /// Its scopes. Tokens of earlier versions have none.
     pub scopes: ScopeSet,
+    /// The RFC 7638 thumbprint of the key that it is bound to. `None` if it is not bound.
+    pub key_thumbprint: Option<Arc<str>>,
 }
 
 impl PrivateToken {
-    /// A token that was not used yet, without scopes.
+    /// A token that was not used yet, without scopes and key.
     #[must_use]
     pub fn new(
         id: i64,
@@ -299,13 +323,20 @@ impl PrivateToken {
         expires_at: UnixTime,
     ) -> Self {
         let (name, scopes) = (name.into(), ScopeSet::default());
-        Self { id, name, expires_at, created_at, last_used_at: None, scopes }
+        Self { id, name, expires_at, created_at, last_used_at: None, scopes, key_thumbprint: None }
     }
 
     /// Sets the scopes. Default: none.
     #[must_use]
     pub fn with_scopes(mut self, scopes: ScopeSet) -> Self {
         self.scopes = scopes;
+        self
+    }
+
+    /// Sets the thumbprint of the key that it is bound to. Default: none.
+    #[must_use]
+    pub fn with_key_thumbprint(mut self, thumbprint: Option<Arc<str>>) -> Self {
+        self.key_thumbprint = thumbprint;
         self
     }
 }
@@ -435,6 +466,7 @@ impl fmt::Debug for RefreshUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unknown => "Unknown",
+            Self::OtherKey => "OtherKey",
             Self::Revoked => "Revoked",
             Self::Rotated => "Rotated",
             Self::Repeated(_) => "Repeated(..)",

@@ -5,6 +5,7 @@ mod audit_api;
 mod bad_input;
 mod connections;
 mod document;
+mod dpop_api;
 mod holder_revocation;
 mod hosts;
 mod introspection;

@@ -5,7 +5,7 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use tower_bearer::{Algorithm, jws::SigningKey};
+use tower_bearer::{Algorithm, dpop::Dpop, jws::SigningKey};
 use tower_bearer_issuing::{
     MemoryAccounts, Passwords, TokenApi, TokenIssuer, store::MemoryTokenStore,
 };
@@ -64,6 +64,17 @@ async fn the_document_names_the_issuer_its_keys_and_its_endpoints() {
         assert_eq!(send(&router, Method::POST, path).await.0, 405);
         assert_eq!(send(&router, Method::HEAD, path).await.0, 200);
     }
+}
+
+#[tokio::test]
+async fn with_dpop_the_document_names_the_algorithms_of_proofs() {
+    let issuer = issuer("https://issuer.example");
+    let dpop = Dpop::new(["https://issuer.example"]).unwrap();
+    let dpop = dpop.with_algorithms([Algorithm::ES256, Algorithm::EdDSA]).unwrap();
+    let router = TokenApi::new(&issuer).with_dpop(dpop).metadata_router("/api/v1/auth");
+    let (_, _, body) = get(&router, OAUTH).await;
+    let document: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(document["dpop_signing_alg_values_supported"], json!(["ES256", "EdDSA"]));
 }
 
 #[tokio::test]

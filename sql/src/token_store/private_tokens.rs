@@ -206,17 +206,19 @@ async fn insert(
         Value::Bytes(token.hash.into()),
         Value::int(i64::MAX),
         Value::Text(token.scopes.to_string()),
+        Value::optional_text(token.key_thumbprint.as_deref()),
     ];
     let rows = transaction.fetch(INSERT, values).await?;
     let id = rows.first().ok_or(Failure::UnreadableRow)?.int(0)?;
     let view = PrivateToken::new(id, name, token.issued_at, token.expires_at);
-    Ok(view.with_scopes(token.scopes.clone()))
+    Ok(view.with_scopes(token.scopes.clone()).with_key_thumbprint(token.key_thumbprint.clone()))
 }
 
 const INSERT: &str = "
     INSERT INTO bearer_private_tokens
-        (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at, scopes)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        (issuer, token_id, subject, session_id, name, name_folded, issued_at, expires_at, hash, dies_at, scopes,
+         key_thumbprint)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     RETURNING id";
 
 /// Lists tokens. The caller is looked up after the page was read: if the caller is not revoked then, it was not revoked
@@ -258,7 +260,7 @@ pub(super) async fn find(
 
 /// `read_token` expects a number in the first column.
 const FIND: &str = "
-    SELECT 0 + id, id, name, issued_at, expires_at, last_used_at, scopes FROM bearer_private_tokens
+    SELECT 0 + id, id, name, issued_at, expires_at, last_used_at, scopes, key_thumbprint FROM bearer_private_tokens
     WHERE issuer = $1 AND subject = $2 AND id = $3 AND dies_at > $4
       AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $5), -1)";
 
@@ -300,7 +302,7 @@ async fn page(
 /// `search` is a condition, or empty.
 pub(crate) fn page_sql(query: &ListQuery, search: &str) -> String {
     let found = format!(
-        "SELECT id, name, issued_at, expires_at, last_used_at, scopes FROM bearer_private_tokens
+        "SELECT id, name, issued_at, expires_at, last_used_at, scopes, key_thumbprint FROM bearer_private_tokens
          WHERE issuer = $1 AND subject = $2 AND dies_at > $3
            AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1){search}"
     );
@@ -321,6 +323,7 @@ fn read_token(row: &Row) -> Result<Option<PrivateToken>, Failure> {
     let mut token = PrivateToken::new(id, row.text(2)?, row.time(3)?, row.time(4)?);
     token.last_used_at = row.optional_time(5)?;
     token.scopes = row.scopes(6)?;
+    token.key_thumbprint = row.optional_text(7)?.map(Into::into);
     Ok(Some(token))
 }
 

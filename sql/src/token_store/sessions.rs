@@ -53,9 +53,9 @@ pub(super) async fn use_refresh(
     }
 }
 
-/// Answers for a token that is unknown or has ended, without a transaction and without locks. Neither state can change,
-/// and a flood of ended tokens must not use the locks and connections that revocations need. Returns `None` for all
-/// other tokens.
+/// Answers for a token that is unknown, is bound to another key or has ended, without a transaction and without locks.
+/// None of this can change, and a flood of ended tokens must not use the locks and connections that revocations need.
+/// Returns `None` for all other tokens.
 async fn find_ended(
     database: &Database,
     rotation: &RefreshRotation,
@@ -67,6 +67,9 @@ async fn find_ended(
     let Some(row) = row.filter(|row| is_used_token(row, rotation)) else {
         return Ok(Some(RefreshUse::Unknown));
     };
+    if row.token.key_thumbprint != successor.key_thumbprint {
+        return Ok(Some(RefreshUse::OtherKey));
+    }
     let lookup = lookup_of(&row.token);
     let is_ended = row.dies_at <= *now
         || lookup.revoked_from(&database.read(LOOK_UP, &lookup.values()).await?)?.is_some();
@@ -162,6 +165,7 @@ fn read_token(row: &Row, template: &NewRefreshToken, id: &str) -> Result<FoundTo
     token.expires_at = row.time(3)?;
     token.hash = row.hash(4)?;
     token.access_token_id = row.optional_id(8)?;
+    token.key_thumbprint = row.optional_text(9)?.map(Into::into);
     let used = match row.optional_time(5)? {
         Some(at) => Some((at, row.id(6)?)),
         None => None,
@@ -178,7 +182,7 @@ fn is_used_token(row: &FoundToken, rotation: &RefreshRotation) -> bool {
 }
 
 const FIND: &str = "
-    SELECT subject, session_id, issued_at, expires_at, hash, used_at, successor, dies_at, access_id
+    SELECT subject, session_id, issued_at, expires_at, hash, used_at, successor, dies_at, access_id, key_thumbprint
     FROM bearer_refresh_tokens WHERE issuer = $1 AND token_id = $2";
 
 async fn insert(transaction: &mut Transaction, token: &NewRefreshToken) -> Result<(), Failure> {
@@ -192,6 +196,7 @@ async fn insert(transaction: &mut Transaction, token: &NewRefreshToken) -> Resul
         Value::Bytes(token.hash.into()),
         Value::int(i64::MAX),
         Value::optional_id(token.access_token_id.as_deref()),
+        Value::optional_text(token.key_thumbprint.as_deref()),
     ];
     transaction.execute(INSERT, values).await?;
     Ok(())
@@ -199,8 +204,8 @@ async fn insert(transaction: &mut Transaction, token: &NewRefreshToken) -> Resul
 
 const INSERT: &str = "
     INSERT INTO bearer_refresh_tokens
-        (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at, access_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        (issuer, token_id, subject, session_id, issued_at, expires_at, hash, dies_at, access_id, key_thumbprint)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// Returns the subject of the tokens of a session.
 pub(super) async fn subject_of_session(

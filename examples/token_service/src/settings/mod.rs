@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) revocation_bound: Duration,
     pub(crate) redis_url: Option<String>,
     pub(crate) public_url: Option<String>,
+    pub(crate) allows_dpop: bool,
     pub(crate) trusted_proxy_header: Option<HeaderName>,
     pub(crate) issuer: String,
     pub(crate) audience: String,
@@ -97,6 +98,7 @@ impl Settings {
             public_url: optional("PUBLIC_URL")
                 .map(|url| with_scheme("PUBLIC_URL", url, &["http:", "https:"]))
                 .transpose()?,
+            allows_dpop: allows_dpop(values)?,
             trusted_proxy_header: optional("TRUSTED_PROXY_HEADER")
                 .map(|name| name.parse())
                 .transpose()
@@ -130,6 +132,14 @@ fn demo(values: &Values) -> Result<Option<Demo>, String> {
         check_new_password(password, &email).map_err(|error| format!("DEMO_PASSWORD: {error}"))?;
     }
     Ok(Some(Demo { email, password }))
+}
+
+fn allows_dpop(values: &Values) -> Result<bool, String> {
+    match values.text_or_default("DPOP").as_str() {
+        "off" => Ok(false),
+        "allowed" => Ok(true),
+        _ => Err("DPOP is not off or allowed".to_owned()),
+    }
 }
 
 fn database(values: &Values) -> Result<SqlStoreOptions, String> {

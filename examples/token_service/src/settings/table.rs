@@ -116,6 +116,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "the beginning of links, http:// or https://",
     ),
     setting(
+        "DPOP",
+        "off",
+        "allowed: a client that sends a DPoP proof (RFC 9449) gets tokens that are bound to its \
+         key; proofs name URLs that begin with PUBLIC_URL, or else with http and ADDR; off: \
+         proofs have no effect",
+    ),
+    setting(
         "TRUSTED_PROXY_HEADER",
         "none: the address of the connection",
         "the header in which the proxy sends the address of the client, such as X-Forwarded-For; \

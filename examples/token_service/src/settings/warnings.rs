@@ -16,6 +16,7 @@ pub(crate) fn of(settings: &Settings) -> Vec<String> {
         demo,
         issuer,
         public_url,
+        proof_url,
         proxy,
         key_dir,
         publication,
@@ -50,6 +51,16 @@ fn public_url(settings: &Settings) -> Option<String> {
     (!is_loopback(host(rest))).then(|| {
         "PUBLIC_URL is an http URL: an attacker on the network can read tokens; use https"
             .to_owned()
+    })
+}
+
+fn proof_url(settings: &Settings) -> Option<String> {
+    let is_known = settings.public_url.is_some() || settings.address.ip().is_loopback();
+    (settings.allows_dpop && !is_known).then(|| {
+        format!(
+            "DPOP is allowed and PUBLIC_URL is not set: only proofs for http://{} are accepted",
+            settings.address
+        )
     })
 }
 
@@ -200,6 +211,15 @@ mod tests {
                 &[("PUBLIC_URL", "http://api.example"), ("TRUSTED_PROXY_HEADER", "X-Real-IP")],
                 "PUBLIC_URL",
             ),
+            (
+                &[
+                    ("ADDR", "0.0.0.0:80"),
+                    ("DEMO", "0"),
+                    ("TRUSTED_PROXY_HEADER", "X-Real-IP"),
+                    ("DPOP", "allowed"),
+                ],
+                "only proofs for http://0.0.0.0:80",
+            ),
             (&[("KEY_PUBLICATION", "7199")], "KEY_PUBLICATION"),
             (&[("DEMO", "0"), ("REDIS_URL", "redis://127.0.0.1")], "SQLite"),
             (&[("DATABASE_URL", PG)], "sslmode=verify-full"),
@@ -230,7 +250,7 @@ mod tests {
             &[("ISSUER", "http://localhost:3000/auth")],
             &[("ISSUER", "https://issuer.example")],
             &[("PUBLIC_URL", "http://localhost:8080")],
-            &[("KEY_PUBLICATION", "7200"), ("ADDR", "[::1]:80")],
+            &[("KEY_PUBLICATION", "7200"), ("ADDR", "[::1]:80"), ("DPOP", "allowed")],
             &[("PUBLIC_URL", "https://api.example"), ("TRUSTED_PROXY_HEADER", "X-Real-IP")],
         ] {
             assert_eq!(warnings(settings), Vec::<String>::new(), "{settings:?}");

@@ -13,7 +13,7 @@ const NO_POSTGRES: (&str, &str) = ("DATABASE_URL", "postgres:///tokens?host=/mis
 /// The function that finds an insecure setting, settings that cause only its warning, and a part of the warning.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     ("demo", &[NO_POSTGRES, ("DEMO", "1")], "add accounts with `token_service account add`"),
     ("issuer", &[NO_SQLITE, ("ISSUER", "http://issuer.example")], "ISSUER is an http URL"),
     (
@@ -24,6 +24,16 @@ const CASES: [Case; 10] = [
             ("TRUSTED_PROXY_HEADER", "X-Forwarded-For"),
         ],
         "PUBLIC_URL is an http URL",
+    ),
+    (
+        "proof_url",
+        &[
+            NO_SQLITE,
+            ("ADDR", "0.0.0.0:0"),
+            ("TRUSTED_PROXY_HEADER", "X-Forwarded-For"),
+            ("DPOP", "allowed"),
+        ],
+        "DPOP is allowed and PUBLIC_URL is not set",
     ),
     ("proxy", &[NO_SQLITE, ("ADDR", "0.0.0.0:0")], "TRUSTED_PROXY_HEADER is not set"),
     ("key_dir", &[NO_SQLITE, ("KEY_DIR", "/")], "run chmod go-rwx"),

@@ -68,11 +68,14 @@ pub async fn check<S: TokenStore>(make: impl AsyncFn(ManualClock) -> S) {
             of_many_uses_at_once_within_the_grace_all_get_one_successor,
             a_repeat_after_the_grace_or_after_the_successor_was_used_ends_the_session,
             sessions_do_not_touch_each_other,
+            a_session_keeps_its_key,
+            a_repeat_within_the_grace_needs_the_key,
             the_subject_of_a_session_is_found_also_after_its_end,
         }
         private_token_steps {
             what_is_created_is_listed_as_it_was_given,
             each_token_keeps_its_own_scopes,
+            each_token_keeps_its_own_key,
             a_token_is_found_as_long_as_it_is_listed,
             an_id_is_given_once,
             a_revoked_token_is_gone_and_refused,

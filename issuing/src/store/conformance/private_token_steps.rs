@@ -53,6 +53,21 @@ pub(super) async fn each_token_keeps_its_own_scopes<S: TokenStore>(bench: Bench<
     assert_eq!(page.map(|page| page.tokens), Some(expected));
 }
 
+pub(super) async fn each_token_keeps_its_own_key<S: TokenStore>(bench: Bench<S>) {
+    let mut expected = Vec::new();
+    for (number, key) in [None, Some("key"), Some("Key")].into_iter().enumerate() {
+        let new = private(ada(), &format!("p.{number}"), "a");
+        let new = new.with_key_thumbprint(key.map(Into::into));
+        let created = bench.create_token(new).await;
+        assert_eq!(created.key_thumbprint.as_deref(), key);
+        let found = called(bench.store.find_private(&by(ada()), created.id, NOW).await);
+        assert_eq!(found.as_ref(), Some(&created));
+        expected.push(created);
+    }
+    let page = called(bench.store.list_private(&by(ada()), &ListQuery::new(), NOW).await);
+    assert_eq!(page.map(|page| page.tokens), Some(expected));
+}
+
 pub(super) async fn a_token_is_found_as_long_as_it_is_listed<S: TokenStore>(bench: Bench<S>) {
     let find =
         async |owner: Owner, id, now| called(bench.store.find_private(&by(owner), id, now).await);

@@ -138,6 +138,58 @@ pub(super) async fn a_repeat_after_the_grace_or_after_the_successor_was_used_end
     assert!(bench.is_refused(session("t")).await);
 }
 
+pub(super) async fn a_session_keeps_its_key<S: TokenStore>(bench: Bench<S>) {
+    let with_key = |used: &str, successor: &str, key: Option<&str>| {
+        let mut rotation = rotation(ada(), "s", used, successor);
+        rotation.successor = rotation.successor.with_key_thumbprint(key.map(Into::into));
+        rotation
+    };
+    let use_with = async |used: &str, successor: &str, key| {
+        let rotation = with_key(used, successor, key);
+        answered(bench.store.use_refresh(&rotation).await)
+    };
+    let first = refresh(ada(), "s", "1").with_key_thumbprint(Some("key".into()));
+    answered(bench.store.open_session(&first.into()).await);
+    for other in [None, Some("other"), Some("KEY"), Some("")] {
+        assert_eq!(use_with("1", "x", other).await, RefreshUse::OtherKey, "{other:?}");
+    }
+    assert_eq!(use_with("1", "2", Some("key")).await, RefreshUse::Rotated);
+    // Without the key, a used token neither ends the session nor gets its successor.
+    for other in [None, Some("other")] {
+        assert_eq!(use_with("1", "x", other).await, RefreshUse::OtherKey, "{other:?}");
+    }
+    assert!(!bench.is_refused(session("s")).await);
+    assert_eq!(use_with("2", "3", None).await, RefreshUse::OtherKey);
+    assert_eq!(use_with("2", "3", Some("key")).await, RefreshUse::Rotated);
+    assert_eq!(use_with("1", "x", Some("key")).await, RefreshUse::Reused);
+
+    // A session without a key stays without one.
+    bench.open(ada(), "t", "a").await;
+    let mut unbound = rotation(ada(), "t", "a", "b");
+    unbound.successor.key_thumbprint = Some("key".into());
+    assert_eq!(answered(bench.store.use_refresh(&unbound).await), RefreshUse::OtherKey);
+    unbound.successor.key_thumbprint = None;
+    assert_eq!(answered(bench.store.use_refresh(&unbound).await), RefreshUse::Rotated);
+}
+
+pub(super) async fn a_repeat_within_the_grace_needs_the_key<S: TokenStore>(bench: Bench<S>) {
+    let with_key = |successor: &str, key: Option<&str>| {
+        let mut rotation = rotation(ada(), "s", "1", successor).with_reuse_grace(secs(30));
+        rotation.successor = rotation.successor.with_key_thumbprint(key.map(Into::into));
+        rotation
+    };
+    let first = refresh(ada(), "s", "1").with_key_thumbprint(Some("key".into()));
+    answered(bench.store.open_session(&first.into()).await);
+    let rotation = with_key("2", Some("key"));
+    assert_eq!(answered(bench.store.use_refresh(&rotation).await), RefreshUse::Rotated);
+    for other in [None, Some("other")] {
+        let other = with_key("x", other);
+        assert_eq!(answered(bench.store.use_refresh(&other).await), RefreshUse::OtherKey);
+    }
+    let again = answered(bench.store.use_refresh(&with_key("x", Some("key"))).await);
+    assert_eq!(again, RefreshUse::Repeated(rotation.successor));
+}
+
 pub(super) async fn sessions_do_not_touch_each_other<S: TokenStore>(bench: Bench<S>) {
     bench.open(ada(), "s", "1").await;
     bench.open(ada(), "other", "o1").await;

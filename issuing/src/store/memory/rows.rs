@@ -112,9 +112,11 @@ pub(super) struct PrivateRow {
 
 impl PrivateRow {
     pub(super) fn view(&self) -> PrivateToken {
-        let NewPrivateToken { name, issued_at, expires_at, scopes, .. } = &self.token;
+        let NewPrivateToken { name, issued_at, expires_at, scopes, key_thumbprint, .. } =
+            &self.token;
         let mut view = PrivateToken::new(self.id, Arc::clone(name), *issued_at, *expires_at)
-            .with_scopes(scopes.clone());
+            .with_scopes(scopes.clone())
+            .with_key_thumbprint(key_thumbprint.clone());
         view.last_used_at = self.last_used_at;
         view
     }
