@@ -358,8 +358,9 @@ mod tests {
         clippy::disallowed_methods,
         reason = "it measures for benches/README.md"
     )]
-    fn a_million_used_proofs_use_little_memory() {
-        const COUNT: u32 = 1_000_000;
+    fn many_used_proofs_use_little_memory() {
+        // A million takes half a minute without optimization.
+        const COUNT: u32 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
         let replays = Replays::new(ReplayLimits::default(), WINDOW);
         let holders: Vec<_> = (0..1_000)
             .map(|key: u16| replays.holders(&key.to_string(), Some(("issuer", &key.to_string()))))

@@ -127,6 +127,11 @@ async fn a_proof_is_accepted_once_and_only_after_the_first_window() {
     assert!(60_000 - 20_000 < left && left <= 61_501, "{left} ms");
     store.revoke(&entry(id("a"), now() + 600)).await.unwrap();
     assert_eq!(send_new(&one, &client).await, 200, "a revocation does not begin a window");
+
+    server.command(&["DEL", "tower-bearer:generation"]);
+    assert_eq!(send_new(&one, &client).await, 503, "another process noticed a loss");
+    assert!(store.initialise().await.unwrap());
+    becomes_usable_after_a_window(&server, &client, &one).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
