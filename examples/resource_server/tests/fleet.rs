@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "processes take real time")]
 
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -17,6 +19,7 @@ mod tokens;
 
 use program::Program;
 use server::Server;
+use tower_bearer::test_util::ProofKey;
 
 fn example(redis: &Server) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resource_server"));
@@ -77,11 +80,52 @@ fn a_redis_that_evicts_ends_the_start() {
     assert!(said.contains("maxmemory-policy noeviction, got allkeys-lru"), "{said}");
 }
 
+#[test]
+#[ignore = "needs redis-server"]
+fn a_proof_is_accepted_at_one_of_two_resource_servers() {
+    let redis = Server::start();
+    let start = || {
+        let address = format!("127.0.0.1:{}", server::free_port());
+        let mut command = resource_server(&redis);
+        command.env("ADDR", &address).env("DPOP", "required").env("PUBLIC_URL", "https://api");
+        (Program::start(command), address)
+    };
+    let [one, other] = [start(), start()];
+    let initialised = resource_server(&redis).arg("--initialise-redis").output().unwrap();
+    assert!(initialised.status.success());
+    let key = ProofKey::new();
+    let token = token_with(&format!(r#","cnf":{{"jkt":"{}"}}"#, key.thumbprint()));
+    let new_proof = || key.proof("GET", "https://api/whoami", &token).issue();
+    assert_eq!(status(&one.1, &token, &new_proof()), 503, "within the first window");
+
+    // As if the window had passed.
+    let script = "local server = string.match(redis.call('GET', KEYS[1]), '^(.+) %d+$')
+        return redis.call('SET', KEYS[1], server .. ' 1000')";
+    assert_eq!(redis.command(&["EVAL", script, "1", "tower-bearer:replays-since"]), "+OK");
+    let proof = new_proof();
+    assert_eq!(status(&one.1, &token, &proof), 200);
+    assert_eq!(status(&other.1, &token, &proof), 401);
+    assert_eq!(status(&other.1, &token, &new_proof()), 200);
+}
+
+fn status(address: &str, token: &str, proof: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("Host: api\r\nAuthorization: DPoP {token}\r\nDPoP: {proof}\r\n");
+    write!(stream, "GET /whoami HTTP/1.1\r\n{head}Connection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
 /// A token that is valid for an hour.
 fn token() -> String {
+    token_with("")
+}
+
+fn token_with(more: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = format!(
-        r#"{{"iss":"https://issuer.example","aud":"api://orders","sub":"alice","jti":"a","iat":{},"exp":{}}}"#,
+        r#"{{"iss":"https://issuer.example","aud":"api://orders","sub":"alice","jti":"a","iat":{},"exp":{}{more}}}"#,
         now - 60,
         now + 3_600
     );

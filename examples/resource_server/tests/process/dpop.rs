@@ -6,7 +6,6 @@ use tower_bearer::test_util::ProofKey;
 use super::{
     SECRET,
     common::tokens::sign_hs256_with,
-    redis,
     server::{Answer, Server, example},
 };
 
@@ -119,28 +118,6 @@ fn nonce_of(server: &Server, client: &Client) -> String {
     stream.read_to_string(&mut text).unwrap();
     let is_it = |line: &&str| line.to_ascii_lowercase().starts_with("dpop-nonce: ");
     text.lines().find(is_it).unwrap()["dpop-nonce: ".len()..].to_owned()
-}
-
-#[test]
-#[ignore = "needs redis-server"]
-fn processes_with_one_redis_accept_a_proof_once() {
-    let (redis, client) = (redis::Server::start(), Client::new());
-    let url = redis.url();
-    let base = "https://api.example";
-    let settings = [("DPOP", "required"), ("PUBLIC_URL", base), ("REDIS_URL", &*url)];
-    let [one, other] = [start(&settings), start(&settings)];
-    let output = example().arg("--initialise-redis").env("REDIS_URL", &url).output().unwrap();
-    assert!(output.status.success());
-    assert_eq!(client.send(&one, &client.proof(base)).status, 503, "within the first window");
-
-    // As if the window had passed.
-    let script = "local server = string.match(redis.call('GET', KEYS[1]), '^(.+) %d+$')
-        return redis.call('SET', KEYS[1], server .. ' 1000')";
-    assert_eq!(redis.command(&["EVAL", script, "1", "tower-bearer:replays-since"]), "+OK");
-    let proof = client.proof(base);
-    assert_eq!(client.send(&one, &proof).status, 200);
-    assert_eq!(client.send(&other, &proof).status, 401);
-    assert_eq!(client.send(&other, &client.proof(base)).status, 200);
 }
 
 #[test]

@@ -8,9 +8,6 @@ mod client_certificates;
 mod common;
 mod dpop;
 mod health;
-#[path = "../../../../redis/tests/redis/server.rs"]
-#[allow(dead_code, reason = "the tests of the store use all of it")]
-mod redis;
 mod resource;
 mod server;
 mod slow_clients;
