@@ -174,8 +174,8 @@ impl Sources {
         Ok(())
     }
 
-    /// Removes the headers and the cookie that can hold a token or a proof, or marks every line of them as sensitive. `is_alone` means
-    /// that there is no second line of the header.
+    /// Removes the headers and the cookie that can hold a token or a proof, or marks every line of them as sensitive.
+    /// `is_alone` means that there is no second line of the header.
     pub(crate) fn conceal(&self, headers: &mut HeaderMap, is_alone: bool) {
         if self.strip {
             self.strip_header(headers);

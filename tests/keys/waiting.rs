@@ -7,16 +7,21 @@ use std::{
     time::Duration,
 };
 
+use http::{Request, header::AUTHORIZATION};
 use tokio::{sync::Semaphore, time::Instant};
 use tower::{Layer, Service, ServiceExt, limit::GlobalConcurrencyLimitLayer};
-use tower_bearer::BoxFuture;
+use tower_bearer::{
+    BoxFuture, RejectionKind,
+    dpop::Dpop,
+    test_util::{ProofKey, TestProof},
+};
 
 use crate::{
-    common::requests::{open, with_bearer},
+    common::requests::{Body, open, send, with_bearer},
     gate::{Gate, Said, UNAVAILABLE, UNKNOWN},
     script::{Habit, Script, settle},
     server::{Answer, Server},
-    signer::{Signer, set},
+    signer::{ISSUER, Signer, set},
 };
 
 #[tokio::test(start_paused = true)]
@@ -184,4 +189,35 @@ async fn many_requests_that_go_away_at_any_point_leave_nothing_behind() {
     }
     assert_eq!(gate.says(&a.token()).await, Ok(()));
     assert_eq!(server.count("/keys"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_key_keeps_its_dpop_proof() {
+    let a = Signer::new("a");
+    let script = Script::serves(&set(&[&a]));
+    let key = ProofKey::new().with_clock(script.clock());
+    let cnf = format!(r#","cnf":{{"jkt":"{}"}}"#, key.thumbprint());
+    let token = a.token_with(ISSUER, &cnf);
+    let good = key.proof("GET", "https://api.example/orders", &token);
+    let request = |proof: &TestProof| {
+        Request::get("/orders")
+            .header(AUTHORIZATION, format!("DPoP {token}"))
+            .header("dpop", proof.value())
+            .body(Body::default())
+            .unwrap()
+    };
+    let wrong = good.clone().claim("htm", "POST");
+    for (proof, expected) in [(&good, None), (&wrong, Some(RejectionKind::WrongProofTarget))] {
+        // A layer that has no keys yet.
+        let gate = Gate::new(&script.keys(), script.clock());
+        let dpop = Dpop::new(["https://api.example"]).unwrap();
+        let layer = gate.layer().clone().with_dpop(dpop);
+        let mut answer = Box::pin(send(layer.layer(open()), request(proof)));
+        assert!(poll(&mut answer).is_pending());
+        assert_eq!(answer.await.rejection, expected);
+        // The request that waited has used its proof, if the proof was valid.
+        let again = send(layer.layer(open()), request(&good)).await.rejection;
+        let used = expected.is_none().then_some(RejectionKind::ReplayedProof);
+        assert_eq!(again, used);
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::{
     sync::{Arc, Mutex},
+    task::{Context, Waker},
     time::Duration,
 };
 
 use http::{HeaderName, Request, StatusCode, header::AUTHORIZATION};
+use tokio::sync::Semaphore;
 use tower::Layer;
 use tower_bearer::{
     Authenticator, BearerLayer, BoxFuture, CheckError, ConfigError, ProtectedResource,
@@ -427,4 +429,193 @@ fn settings_that_cannot_work_are_errors() {
     assert!(matches!(long, Err(ConfigError::LeewayTooLong(_))));
     let shown = format!("{:?}", dpop().with_nonces(NonceKey::from_bytes([7; 32])));
     assert!(shown.contains("NonceKey(..)") && shown.contains("api.example"), "{shown}");
+}
+
+/// Answers when it is released.
+#[derive(Clone)]
+struct SlowStore(Store, Arc<Semaphore>);
+
+impl ReplayStore for SlowStore {
+    fn record(&self, proof: ProofUse) -> BoxFuture<'static, Result<Recorded, StoreError>> {
+        let Self(store, released) = self.clone();
+        Box::pin(async move {
+            released.acquire().await.unwrap().forget();
+            store.record(proof).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_slow_store_holds_its_own_requests_and_decides_once() {
+    let (store, released) = (Store::default(), Arc::new(Semaphore::new(0)));
+    let slow = SlowStore(store.clone(), Arc::clone(&released));
+    let (layer, client) = (layer().with_dpop(dpop().with_replay_store(slow)), Client::new());
+    let proof = client.key.proof("GET", URL, &client.token).issue();
+    let mut waiting: Vec<_> =
+        (0..3).map(|_| Box::pin(through(&layer, client.with(&proof)))).collect();
+    for request in &mut waiting {
+        assert!(request.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    // Requests without a proof, or with a bad one, do not wait.
+    through(&layer, bearer(&token())).await.assert_passed();
+    let bad = through(&layer, client.with("x")).await;
+    assert_eq!(bad.rejection, Some(RejectionKind::MalformedProof));
+    // The client of one request goes away. Its proof is not used up.
+    drop(waiting.pop());
+    assert!(store.0.lock().unwrap().proofs.is_empty());
+    released.add_permits(2);
+    let outcomes = futures_util::future::join_all(waiting).await;
+    let rejections: Vec<_> = outcomes.iter().map(|outcome| outcome.rejection).collect();
+    assert_eq!(rejections, [None, Some(RejectionKind::ReplayedProof)]);
+}
+
+#[tokio::test]
+async fn challenges_of_both_schemes_name_the_metadata_and_the_scopes() {
+    let resource = ProtectedResource::new("https://api.example").unwrap();
+    let layer = layer().with_dpop(dpop()).with_resource(resource);
+    let scopes = layer.require_scopes(["orders:write"]);
+    let (client, service) = (Client::new(), layer.layer(scopes.layer(open())));
+    let metadata =
+        r#"resource_metadata="https://api.example/.well-known/oauth-protected-resource""#;
+    let algs = r#"algs="ES256 ES384 EdDSA RS256 PS256""#;
+    let error = r#"error="insufficient_scope""#;
+    let scope = r#"scope="orders:write""#;
+    let outcome = send(service.clone(), client.request()).await;
+    assert_eq!(
+        challenge(&outcome),
+        format!(
+            r#"DPoP realm="api", {algs}, {error}, {scope}, {metadata}, Bearer realm="api", {scope}, {metadata}"#
+        )
+    );
+    let outcome = send(service.clone(), bearer(&token())).await;
+    assert_eq!(
+        challenge(&outcome),
+        format!(
+            r#"Bearer realm="api", {error}, {scope}, {metadata}, DPoP realm="api", {algs}, {scope}, {metadata}"#
+        )
+    );
+    let outcome = send(service, client.with("x")).await;
+    let error = r#"error="invalid_dpop_proof", error_description="DPoP proof is invalid, expired or already used.""#;
+    assert_eq!(
+        challenge(&outcome),
+        format!(r#"DPoP realm="api", {algs}, {error}, {metadata}, Bearer realm="api", {metadata}"#)
+    );
+}
+
+#[tokio::test]
+async fn every_reason_against_a_proof_gets_the_same_answer() {
+    let nonces = NonceKey::from_bytes([7; 32]);
+    let client = Client::new();
+    for (layer, mode) in [
+        (layer().with_dpop(dpop()), "allowed"),
+        (layer().with_dpop(dpop().required()), "required"),
+        (layer().with_dpop(dpop().with_nonces(nonces)), "nonces"),
+    ] {
+        let outcome = through(&layer, client.with("x")).await;
+        let nonce = outcome.headers.get("dpop-nonce").map_or("", |nonce| nonce.to_str().unwrap());
+        let proof = || client.key.proof("GET", URL, &client.token).with_nonce(nonce);
+        let used = proof().issue();
+        let first = through(&layer, client.with(&used)).await;
+        assert_eq!((first.status, first.rejection), (StatusCode::OK, None), "{mode}");
+        let without = {
+            let mut request = client.with("x");
+            request.headers_mut().remove("dpop");
+            request
+        };
+        let key = ProofKey::new().with_clock(clock());
+        let with = |proof: tower_bearer::test_util::TestProof| client.with(&proof.issue());
+        let requests = [
+            (without, RejectionKind::MissingProof),
+            (client.with("x"), RejectionKind::MalformedProof),
+            (
+                with(proof().header("jwk", serde_json::json!({ "kty": "oct", "k": "AA" }))),
+                RejectionKind::UnusableProofKey,
+            ),
+            (with(proof().signed_by(&key)), RejectionKind::BadProofSignature),
+            (with(proof().claim("htm", "POST")), RejectionKind::WrongProofTarget),
+            (with(proof().claim("htu", "https://x.example/")), RejectionKind::WrongProofTarget),
+            (with(proof().claim("ath", "")), RejectionKind::WrongProofToken),
+            (with(proof().claim("iat", NOW - 61)), RejectionKind::ProofNotCurrent),
+            (client.with(&used), RejectionKind::ReplayedProof),
+        ];
+        for (request, kind) in requests {
+            let other = through(&layer, request).await;
+            assert_eq!(other.rejection, Some(kind), "{mode}");
+            assert_eq!(other.status, outcome.status, "{mode} {kind}");
+            assert_eq!(other.headers(), outcome.headers(), "{mode} {kind}");
+            assert_eq!(other.body, outcome.body, "{mode} {kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_uses_the_nonce_of_the_latest_answer() {
+    let time = clock();
+    let authenticator: Authenticator = builder().with_clock(time.clone()).build().unwrap();
+    let key = ProofKey::new().with_clock(time.clone());
+    let cnf = format!(r#""exp":{},"cnf":{{"jkt":"{}"}}"#, NOW + 3_600, key.thumbprint());
+    let client = Client { key, token: token_with(&cnf) };
+    let nonces = NonceKey::from_bytes([7; 32]);
+    let layer = BearerLayer::new(authenticator).with_dpop(dpop().with_nonces(nonces));
+    let with = |nonce: &str| {
+        let proof = client.key.proof("GET", URL, &client.token).with_nonce(nonce);
+        through(&layer, client.with(&proof.issue()))
+    };
+    let nonce_of = |outcome: &Outcome| outcome.headers["dpop-nonce"].to_str().unwrap().to_owned();
+    let outcome = with("").await;
+    assert_eq!(outcome.status, StatusCode::UNAUTHORIZED);
+    assert!(challenge(&outcome).contains(r#"error="use_dpop_nonce""#));
+    let first = nonce_of(&outcome);
+    let mut latest = first.clone();
+    // Each answer has a nonce that is good for five minutes more.
+    for _ in 0..4 {
+        let outcome = with(&latest).await;
+        assert_eq!((outcome.status, outcome.rejection), (StatusCode::OK, None));
+        latest = nonce_of(&outcome);
+        time.advance(Duration::from_secs(200));
+    }
+    let outcome = with(&first).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::UseDpopNonce));
+    let outcome = with(&nonce_of(&outcome)).await;
+    assert_eq!((outcome.status, outcome.rejection), (StatusCode::OK, None));
+}
+
+#[tokio::test]
+async fn the_limit_in_total_is_exact_and_503_names_no_scheme() {
+    let limits = ReplayLimits::default().with_total(2);
+    let layer = layer().with_dpop(dpop().with_replay_limits(limits));
+    for subject in ["a", "b"] {
+        through(&layer, Client::of(subject).request()).await.assert_passed();
+    }
+    let outcome = through(&layer, Client::of("c").request()).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::ReplayUnavailable));
+    assert_eq!(outcome.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(outcome.headers["retry-after"], "5");
+    assert!(!outcome.headers.contains_key("www-authenticate"));
+    assert!(outcome.body.contains("authentication_unavailable"), "{}", outcome.body);
+}
+
+#[tokio::test]
+async fn two_credentials_of_different_schemes_are_rejected() {
+    let (layer, client) = (layer().with_dpop(dpop()), Client::new());
+    let proof = client.key.proof("GET", URL, &client.token).issue();
+    let dpop = format!("DPoP {}", client.token);
+    let bearer = format!("Bearer {}", token());
+    for lines in [
+        vec![dpop.clone(), bearer.clone()],
+        vec![bearer.clone(), dpop.clone()],
+        vec![dpop.clone(), dpop.clone()],
+        vec![format!("{dpop}, {bearer}")],
+        vec![format!("{bearer}, {dpop}")],
+    ] {
+        let mut request = client.with(&proof);
+        request.headers_mut().remove(AUTHORIZATION);
+        for line in &lines {
+            request.headers_mut().append(AUTHORIZATION, line.parse().unwrap());
+        }
+        let outcome = through(&layer, request).await;
+        assert_eq!(outcome.status, StatusCode::BAD_REQUEST, "{lines:?}");
+    }
+    // None of them used the proof up.
+    through(&layer, client.with(&proof)).await.assert_passed();
 }

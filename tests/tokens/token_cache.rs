@@ -12,19 +12,25 @@ use std::{
     time::Duration,
 };
 
+use http::{Request, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm as Theirs, EncodingKey};
 use proptest::{prelude::*, test_runner::TestRunner};
+use tower::Layer;
 use tower_bearer::{
-    Algorithm, Authenticator, CheckError, Issuer, Key, KeySet, KeySetHandle, RejectionKind,
-    RevocationCache, UnixTime,
-    claims::ManualClock,
+    Algorithm, Authenticator, BearerLayer, CheckError, Issuer, Key, KeySet, KeySetHandle,
+    RejectionKind, RevocationCache, UnixTime,
+    claims::{Clock, ManualClock},
+    dpop::Dpop,
     revocation::{
         MemoryStore, OnUnavailable, Revocable, RevocationEntry, RevocationStore, Verdict,
     },
-    test_util::{FakeStore, StoreBehavior},
+    test_util::{FakeStore, ProofKey, StoreBehavior},
 };
 
-use crate::common::tokens::{self, block_on, ed25519_key, fixture, p256_key};
+use crate::common::{
+    requests::{Body, open, send},
+    tokens::{self, block_on, ed25519_key, fixture, p256_key},
+};
 
 const NOW: u64 = 1_800_000_000;
 const BOUND: Duration = Duration::from_secs(30);
@@ -412,4 +418,161 @@ fn a_doubted_answer_is_used_only_stale_until_it_is_replaced() {
     assert!(is_accepted(), "stale, while the store is down");
     clock.advance(Duration::from_nanos(1));
     assert!(!is_accepted());
+}
+
+/// A request with a token that is bound to the first key, to the second or to none.
+#[derive(Clone, Debug)]
+enum BoundStep {
+    Request { token: usize, scheme: &'static str, proof: Sent },
+    Advance(u64),
+    ReplaceKeys(usize),
+}
+
+/// The proof of a request.
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    New {
+        key: usize,
+    },
+    /// The request before, once more.
+    Repeated,
+    WrongMethod,
+    OfOtherToken,
+    Old,
+    Absent,
+}
+
+fn bound_steps() -> impl Strategy<Value = Vec<BoundStep>> {
+    let proof = prop_oneof![
+        6 => (0..2_usize).prop_map(|key| Sent::New { key }),
+        2 => Just(Sent::Repeated),
+        1 => Just(Sent::WrongMethod),
+        1 => Just(Sent::OfOtherToken),
+        1 => Just(Sent::Old),
+        1 => Just(Sent::Absent),
+    ];
+    let scheme = prop_oneof![4 => Just("DPoP"), 1 => Just("Bearer")];
+    let step = prop_oneof![
+        20 => (0..6_usize, scheme, proof)
+            .prop_map(|(token, scheme, proof)| BoundStep::Request { token, scheme, proof }),
+        1 => (0..90_u64).prop_map(BoundStep::Advance),
+        1 => (0..2_usize).prop_map(BoundStep::ReplaceKeys),
+    ];
+    prop::collection::vec(step, 20..80)
+}
+
+#[test]
+fn the_cache_never_changes_an_outcome_of_a_token_that_is_bound_to_a_key() {
+    let seen = RefCell::new(std::collections::BTreeMap::<&'static str, usize>::new());
+    let config =
+        ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config)
+        .run(&bound_steps(), |steps| run_bound(&steps, &mut seen.borrow_mut()));
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+    let seen = seen.into_inner();
+    for kind in [
+        "accepted",
+        "unverified_confirmation",
+        "missing_proof",
+        "wrong_proof_target",
+        "wrong_proof_token",
+        "proof_not_current",
+        "replayed_proof",
+        "expired",
+        "algorithm_mismatch",
+    ] {
+        assert!(seen.contains_key(kind), "{kind}: {seen:?}");
+    }
+}
+
+fn run_bound(
+    steps: &[BoundStep],
+    seen: &mut std::collections::BTreeMap<&'static str, usize>,
+) -> Result<(), TestCaseError> {
+    const URL: &str = "https://api.example/orders";
+
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
+    let keys = KeySetHandle::new(key_set(0));
+    let layer = |capacity: u64| {
+        let authenticator: Authenticator = Authenticator::builder()
+            .issuer(Issuer::new("https://issuer.example", keys.clone()).audience("a"))
+            .with_clock(clock.clone())
+            .with_token_cache_capacity(capacity)
+            .cache_hmac_tokens()
+            .build()
+            .unwrap();
+        // Each layer remembers its own proofs.
+        BearerLayer::new(authenticator).with_dpop(Dpop::new(["https://api.example"]).unwrap())
+    };
+    let (cached, plain) = (layer(1 << 20), layer(0));
+    let proof_keys = [(); 2].map(|()| ProofKey::new().with_clock(clock.clone()));
+    let tokens: Vec<String> = ["ES256", "HS256"]
+        .into_iter()
+        .flat_map(|alg| {
+            let bound =
+                proof_keys.iter().map(|key| format!(r#","cnf":{{"jkt":"{}"}}"#, key.thumbprint()));
+            bound.chain([String::new()]).map(move |cnf| {
+                let claims = format!(
+                    r#"{{"iss":"https://issuer.example","aud":"a","sub":"s","exp":{}{cnf}}}"#,
+                    NOW + 150
+                );
+                match alg {
+                    "ES256" => {
+                        let header = r#"{"alg":"ES256","kid":"a"}"#;
+                        tokens::sign(Theirs::ES256, &p256_key(), header, &claims)
+                    }
+                    _ => tokens::sign_hs256(r#"{"alg":"HS256"}"#, &claims),
+                }
+            })
+        })
+        .collect();
+    // The request before.
+    let mut latest: (usize, &str, Option<String>) = (0, "DPoP", None);
+    for step in steps {
+        let (token, scheme, proof) = match step {
+            BoundStep::Advance(seconds) => {
+                clock.advance(Duration::from_secs(*seconds));
+                continue;
+            }
+            BoundStep::ReplaceKeys(number) => {
+                // Without the key `a`, or with it.
+                keys.replace(key_set([0, 4][*number]));
+                continue;
+            }
+            BoundStep::Request { proof: Sent::Repeated, .. } => {
+                (latest.0, latest.1, Sent::Repeated)
+            }
+            BoundStep::Request { token, scheme, proof } => (*token, *scheme, *proof),
+        };
+        let own = &proof_keys[(token % 3) % 2];
+        let new = own.proof("GET", URL, &tokens[token]);
+        let proof = match proof {
+            Sent::New { key } => Some(proof_keys[key].proof("GET", URL, &tokens[token]).issue()),
+            Sent::Repeated => latest.2.clone(),
+            Sent::WrongMethod => Some(new.claim("htm", "POST").issue()),
+            Sent::OfOtherToken => Some(own.proof("GET", URL, &tokens[(token + 1) % 6]).issue()),
+            Sent::Old => Some(new.claim("iat", clock.now().as_secs() - 61).issue()),
+            Sent::Absent => None,
+        };
+        latest = (token, scheme, proof.clone());
+        let request = || {
+            let request = Request::get("/orders")
+                .header(AUTHORIZATION, format!("{scheme} {}", tokens[token]));
+            let request = match &proof {
+                Some(proof) => request.header("dpop", proof),
+                None => request,
+            };
+            request.body(Body::default()).unwrap()
+        };
+        let [cached, plain] = [&cached, &plain].map(|layer| {
+            let outcome = block_on(send(layer.layer(open()), request()));
+            let key = outcome.authenticated().map(|user| user.proof_key().map(str::to_owned));
+            (outcome.rejection, outcome.status, key)
+        });
+        prop_assert_eq!(&cached, &plain, "{:?}", step);
+        *seen.entry(cached.0.map_or("accepted", RejectionKind::as_str)).or_default() += 1;
+    }
+    Ok(())
 }

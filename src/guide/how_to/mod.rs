@@ -9,12 +9,14 @@
 //! | [`mcp`] | protect an MCP server, with a tool that needs more scope |
 //! | [`routes`] | a policy for each route: scopes, roles, fresh tokens, public routes |
 //! | [`client_certificates`] | tokens that are bound to client certificates, behind HAProxy or nginx |
+//! | [`dpop`] | tokens that are bound to a key of the client: client flow, nonces, proxies, browsers, gRPC |
 //! | [`from_jsonwebtoken`] | move here from your own middleware around `jsonwebtoken` |
 //! | [`from_jwt_authorizer`] | move here from `jwt-authorizer`, name by name |
 //!
 //! Whole programs are in the folder `examples/`.
 
 pub mod client_certificates;
+pub mod dpop;
 pub mod from_jsonwebtoken;
 pub mod from_jwt_authorizer;
 pub mod graphql;

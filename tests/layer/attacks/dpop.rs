@@ -28,58 +28,58 @@ const BODY: &str =
     r#"{"code":"dpop_proof_not_valid","detail":"DPoP proof is invalid, expired or already used."}"#;
 const TOKEN_BODY: &str = r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
 
-fn key() -> ProofKey {
+pub(super) fn key() -> ProofKey {
     ProofKey::new().with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
-fn bound_to(key: &ProofKey) -> String {
+pub(super) fn bound_to(key: &ProofKey) -> String {
     token_with(&format!(r#""exp":1800000060,"cnf":{{"jkt":"{}"}}"#, key.thumbprint()))
 }
 
-fn dpop() -> Dpop {
+pub(super) fn dpop() -> Dpop {
     Dpop::new([PUBLIC_URL]).unwrap()
 }
 
 /// Judges each proof alone.
-fn unrecorded() -> Dpop {
+pub(super) fn unrecorded() -> Dpop {
     dpop().allow_unrecorded_proofs()
 }
 
-async fn serving(dpop: Dpop) -> Server {
+pub(super) async fn serving(dpop: Dpop) -> Server {
     Server::with(layer().with_dpop(dpop)).await
 }
 
-fn lines(token: &str, proof: &str) -> String {
+pub(super) fn lines(token: &str, proof: &str) -> String {
     format!("authorization: DPoP {token}\r\ndpop: {proof}\r\n")
 }
 
 /// A client with its token.
-struct Client {
-    key: ProofKey,
-    token: String,
+pub(super) struct Client {
+    pub(super) key: ProofKey,
+    pub(super) token: String,
 }
 
 impl Client {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = key();
         Self { token: bound_to(&key), key }
     }
 
-    fn proof(&self) -> TestProof {
+    pub(super) fn proof(&self) -> TestProof {
         self.key.proof("GET", URL, &self.token)
     }
 
-    fn lines(&self, proof: &TestProof) -> String {
+    pub(super) fn lines(&self, proof: &TestProof) -> String {
         lines(&self.token, &proof.issue())
     }
 }
 
-fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
+pub(super) fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
     reply.headers.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 /// The layer refuses the proof for this reason, with the documented answer. The service behind it is not called.
-async fn assert_refuses(server: &Server, lines: &str, kind: RejectionKind) {
+pub(super) async fn assert_refuses(server: &Server, lines: &str, kind: RejectionKind) {
     let reached = server.reached();
     let reply = server.get(lines).await;
     assert_eq!(server.reason(), Some(kind), "{lines}");
@@ -96,11 +96,11 @@ async fn assert_refuses(server: &Server, lines: &str, kind: RejectionKind) {
     assert!(challenge.contains(&format!(r#"error="{error}""#)), "{challenge}");
 }
 
-async fn assert_accepts(server: &Server, client: &Client, proof: &TestProof) {
+pub(super) async fn assert_accepts(server: &Server, client: &Client, proof: &TestProof) {
     server.assert_passes(client.lines(proof)).await;
 }
 
-async fn assert_refuses_proof(
+pub(super) async fn assert_refuses_proof(
     server: &Server,
     client: &Client,
     proof: &TestProof,

@@ -19,6 +19,8 @@ mod dpop;
 mod forge;
 mod json;
 mod keys;
+mod proof_keys;
+mod proof_targets;
 mod server;
 mod signatures;
 mod state;
