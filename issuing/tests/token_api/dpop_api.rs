@@ -260,10 +260,10 @@ async fn every_rejected_proof_gets_the_same_bytes_and_no_session() {
 async fn a_replayed_log_in_gets_no_tokens_and_no_session() {
     let api = service();
     let client = Client::new(&api);
-    let proof = client.token_request("/login/");
-    let tokens = Tokens::of(&post(&api, "/login/", &[proof.clone()], None, credentials()).await);
+    let proof = [client.token_request("/login/")];
+    let tokens = Tokens::of(&post(&api, "/login/", &proof, None, credentials()).await);
     for _ in 0..2 {
-        post(&api, "/login/", &[proof.clone()], None, credentials()).await.is(400, &[], INVALID);
+        post(&api, "/login/", &proof, None, credentials()).await.is(400, &[], INVALID);
     }
     let sessions = client.call(Method::GET, "/sessions/", &tokens.access, json!({})).await;
     assert_eq!(sessions.json()["count"], 1, "{}", sessions.body);
@@ -327,9 +327,9 @@ async fn a_replayed_proof_does_not_use_the_refresh_token_up() {
     let api = service();
     let client = Client::new(&api);
     let tokens = client.log_in().await;
-    let proof = client.token_request("/refresh/");
-    let next = Tokens::of(&refresh(&api, &[proof.clone()], &tokens.refresh).await);
-    refresh(&api, &[proof], &next.refresh).await.is(400, &[], INVALID);
+    let proof = [client.token_request("/refresh/")];
+    let next = Tokens::of(&refresh(&api, &proof, &tokens.refresh).await);
+    refresh(&api, &proof, &next.refresh).await.is(400, &[], INVALID);
     Tokens::of(&client.refresh(&next.refresh).await);
 }
 
@@ -404,9 +404,9 @@ async fn calls_with_a_bound_token_need_its_proof() {
             let challenge = answer.header("www-authenticate").unwrap();
             assert!(challenge.contains(r#"error="invalid_dpop_proof""#), "{challenge}");
         }
-        let used = proof();
-        assert_eq!(send("DPoP", &[used.clone()]).await.status.as_u16(), expected, "{path}");
-        let replayed = send("DPoP", &[used]).await;
+        let used = [proof()];
+        assert_eq!(send("DPoP", &used).await.status.as_u16(), expected, "{path}");
+        let replayed = send("DPoP", &used).await;
         assert_eq!(replayed.status, StatusCode::UNAUTHORIZED, "{path}");
     }
 }
