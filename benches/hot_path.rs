@@ -111,6 +111,7 @@ fn whole_layer(c: &mut Criterion) {
 
 /// A DPoP request whose token is in the cache, next to the signature check of its proof. Each request has a new proof:
 /// otherwise it would be a replay.
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 fn dpop(c: &mut Criterion) {
     const PROOFS: usize = 4_096;
 

@@ -348,8 +348,8 @@ impl<'r> PresentedProof<'r> {
             path: &self.path,
             now,
         };
-        let (id, _) = proof::check(&self.dpop, proof, &expected)?;
-        Ok(CheckedProof { dpop: Arc::clone(&self.dpop), id })
+        let checked = proof::check(&self.dpop, proof, &expected)?;
+        Ok(CheckedProof::new(Arc::clone(&self.dpop), &checked))
     }
 }
 
@@ -379,6 +379,7 @@ fn original_path<'r>(uri: &'r Uri, extensions: &'r Extensions) -> &'r str {
 pub(crate) struct CheckedProof {
     dpop: Arc<Dpop>,
     id: proof::ProofId,
+    accepted_until: UnixTime,
 }
 
 /// The outcome of recording a proof, or a future for it.
@@ -388,6 +389,10 @@ pub(crate) enum Recording {
 }
 
 impl CheckedProof {
+    fn new(dpop: Arc<Dpop>, checked: &proof::Checked) -> Self {
+        Self { dpop, id: checked.id, accepted_until: checked.accepted_until }
+    }
+
     /// Uses the proof. Call it after every other check. `subject`: the issuer and the subject of the token.
     pub(crate) fn record(
         self,
@@ -395,7 +400,7 @@ impl CheckedProof {
         subject: Option<(&str, &str)>,
         clock: Arc<dyn Clock>,
     ) -> Recording {
-        let Self { dpop, id } = self;
+        let Self { dpop, id, accepted_until } = self;
         if let Store::Unrecorded = dpop.store {
             return Recording::Done(Ok(()));
         }
@@ -409,15 +414,28 @@ impl CheckedProof {
                 let proof = ProofUse { id, keep_for: window(dpop.max_age, dpop.leeway) };
                 let answer = store.record(proof);
                 Recording::Pending(Box::pin(async move {
-                    dpop.decide(answer.await, &holders, clock.monotonic())
+                    let answer = answer.await;
+                    check_age(accepted_until, &*clock)?;
+                    dpop.decide(answer, &holders, clock.monotonic())
                 }))
             }
             Store::Memory | Store::Unrecorded => {
                 let recorded = Ok(dpop.replays.record(id, now));
-                Recording::Done(dpop.decide(recorded, &holders, now))
+                let decided = check_age(accepted_until, &*clock)
+                    .and_then(|()| dpop.decide(recorded, &holders, now));
+                Recording::Done(decided)
             }
         }
     }
+}
+
+/// Rejects a proof that became too old while the request waited, for example for a revocation lookup. An earlier record of
+/// the same proof may have expired meanwhile.
+fn check_age(accepted_until: UnixTime, clock: &dyn Clock) -> Result<(), RejectionKind> {
+    if clock.now() > accepted_until {
+        return Err(RejectionKind::ProofNotCurrent);
+    }
+    Ok(())
 }
 
 impl Dpop {

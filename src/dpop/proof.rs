@@ -43,12 +43,21 @@ pub(super) struct BoundToken<'e> {
     pub(super) key: &'e str,
 }
 
-/// Checks everything about a proof except whether it was used before. Returns its id and the thumbprint of its key.
+/// What is known about a proof that was checked.
+pub(super) struct Checked {
+    pub(super) id: ProofId,
+    /// The thumbprint of its key.
+    pub(super) thumbprint: Arc<str>,
+    /// The last second in which it is not too old.
+    pub(super) accepted_until: UnixTime,
+}
+
+/// Checks everything about a proof except whether it was used before.
 pub(super) fn check(
     dpop: &Dpop,
     proof: &[u8],
     expected: &Expected<'_>,
-) -> Result<(ProofId, Arc<str>), RejectionKind> {
+) -> Result<Checked, RejectionKind> {
     let compact = Compact::parse(proof, MAX_LENGTH).map_err(|_| RejectionKind::MalformedProof)?;
     let payload = compact.decode_payload().map_err(|_| RejectionKind::MalformedProof)?;
     let mut scratch = Scratch::new();
@@ -77,7 +86,8 @@ pub(super) fn check(
     if is_new && has_token {
         dpop.keys.0.insert(compact.encoded_header().into(), key);
     }
-    Ok((ProofId::new(&thumbprint, &claims.jti), thumbprint))
+    let id = ProofId::new(&thumbprint, &claims.jti);
+    Ok(Checked { id, thumbprint, accepted_until: claims.issued_at + dpop.max_age })
 }
 
 /// The key in the header of a proof.

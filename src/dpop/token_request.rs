@@ -66,9 +66,9 @@ impl Dpop {
             path: original_path(&request.uri, &request.extensions),
             now,
         };
-        let (id, thumbprint) = proof::check(self, only_proof(&request.headers)?, &expected)?;
-        let proof = CheckedProof { dpop: Arc::new(self.clone()), id };
-        Ok(TokenRequestProof { proof, thumbprint })
+        let checked = proof::check(self, only_proof(&request.headers)?, &expected)?;
+        let proof = CheckedProof::new(Arc::new(self.clone()), &checked);
+        Ok(TokenRequestProof { proof, thumbprint: checked.thumbprint })
     }
 
     /// The algorithms of proofs, for `dpop_signing_alg_values_supported` in the metadata of an authorization server

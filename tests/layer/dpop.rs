@@ -619,3 +619,28 @@ async fn two_credentials_of_different_schemes_are_rejected() {
     // None of them used the proof up.
     through(&layer, client.with(&proof)).await.assert_passed();
 }
+
+/// While a request waits, the record of an earlier request with the same proof may expire.
+#[tokio::test]
+async fn a_proof_that_becomes_too_old_while_its_request_waits_is_rejected() {
+    let (time, client) = (clock(), Client::new());
+    let waiting = time.clone();
+    let authenticator: Authenticator = builder()
+        .with_clock(time.clone())
+        .add_async_check(move |_| {
+            let waiting = waiting.clone();
+            async move {
+                waiting.advance(Duration::from_secs(200));
+                Ok(())
+            }
+        })
+        .build()
+        .unwrap();
+    for dpop in [dpop(), dpop().with_replay_store(Store::default())] {
+        let layer = BearerLayer::new(authenticator.clone()).with_dpop(dpop);
+        let now = time.now().as_secs();
+        let proof = client.key.proof("GET", URL, &client.token).claim("iat", now);
+        let outcome = through(&layer, client.with(&proof.issue())).await;
+        assert_eq!(outcome.rejection, Some(RejectionKind::ProofNotCurrent));
+    }
+}
