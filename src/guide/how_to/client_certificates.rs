@@ -72,6 +72,23 @@
 //! }
 //! ```
 //!
+//! # Proxies and DPoP
+//!
+//! A proof names the URL that the client calls. Give [`Dpop::new`](crate::dpop::Dpop::new) the public URL of the
+//! service, as clients see it. The proxy must keep the path as the client has sent it, and the headers `Authorization`
+//! and `DPoP`.
+//!
+//! Tried with nginx 1.22: the form of `proxy_pass` decides about the path.
+//!
+//! | `location` and `proxy_pass` | the client sends | the service gets |
+//! |---|---|---|
+//! | `/` and `http://127.0.0.1:3000` | `/a//b`, `/a/%7Eb`, `/a/c%2Fd` | the same |
+//! | `/v1/` and `http://127.0.0.1:3000/` | `/v1/a//b`, `/v1/a/%7Eb`, `/v1/a/c%2Fd` | `/a/b`, `/a/~b`, `/a/c/d` |
+//!
+//! So write `proxy_pass` without a path, not even a slash. With a path, nginx decodes the path and merges slashes, and
+//! the layer can reject a valid proof. nginx passes on two `DPoP` headers as two. It answers 400 itself to a header of
+//! 9000 bytes.
+//!
 //! # Envoy and load balancers
 //!
 //! Envoy (`x-forwarded-client-cert`) and AWS (`X-Amzn-Mtls-Clientcert`) send the certificate as URL-encoded PEM. Read
