@@ -142,7 +142,8 @@ impl Url {
     fn parse(text: &str) -> Option<Self> {
         let text = text.split(['?', '#']).next()?;
         let colon = text.find(':')?;
-        let (scheme, rest) = (text[..colon].to_ascii_lowercase(), text[colon..].strip_prefix("://")?);
+        let (scheme, rest) =
+            (text[..colon].to_ascii_lowercase(), text[colon..].strip_prefix("://")?);
         let is_secure = match scheme.as_str() {
             "https" => true,
             "http" => false,
