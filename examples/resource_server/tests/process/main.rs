@@ -7,6 +7,7 @@ mod client_certificates;
 #[path = "../../../../tests/common/mod.rs"]
 mod common;
 mod dpop;
+mod dpop_clients;
 mod health;
 mod resource;
 mod server;
