@@ -303,7 +303,7 @@ impl NonceKey {
 }
 
 /// The proof of a request with the scheme `DPoP`. Nothing is checked yet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct PresentedProof<'r> {
     dpop: Arc<Dpop>,
     /// `None`: the request does not have exactly one.
@@ -350,6 +350,13 @@ impl<'r> PresentedProof<'r> {
         };
         let checked = proof::check(&self.dpop, proof, &expected)?;
         Ok(CheckedProof::new(Arc::clone(&self.dpop), &checked))
+    }
+}
+
+impl fmt::Debug for PresentedProof<'_> {
+    /// Does not show the proof.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PresentedProof(..)")
     }
 }
 

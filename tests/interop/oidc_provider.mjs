@@ -2,8 +2,11 @@
 //
 // Prints its issuer when it listens. A line on standard input changes its keys: `publish` adds a pair that is not used
 // yet, `rotate` makes the newest pair the one that signs, `withdraw` drops all others.
+//
+// The client `service` may bind its tokens with a DPoP proof. Those of the client `certificate` are bound to the
+// certificate in the header `client-cert`, as a proxy that ends TLS would send it (RFC 9440).
 
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -37,17 +40,28 @@ await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 const issuer = `http://localhost:${server.address().port}`;
 
 const restart = () => {
+  const client = (client_id, more) => ({
+    client_id,
+    client_secret: 'a secret of the tests',
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    response_types: [],
+    ...more,
+  });
   const provider = new Provider(issuer, {
-    clients: [{
-      client_id: 'service',
-      client_secret: 'a secret of the tests',
-      grant_types: ['client_credentials'],
-      redirect_uris: [],
-      response_types: [],
-    }],
+    clients: [client('service'), client('certificate', { tls_client_certificate_bound_access_tokens: true })],
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      dPoP: { enabled: true },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        getCertificate: (context) => {
+          const value = context.get('client-cert');
+          return value && new X509Certificate(Buffer.from(value.slice(1, -1), 'base64'));
+        },
+      },
       resourceIndicators: {
         enabled: true,
         // The last part of the resource's name chooses the algorithm.

@@ -8,17 +8,28 @@ use std::{
     time::Duration,
 };
 
+use http::{Request, header::AUTHORIZATION};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tower::Layer;
 use tower_bearer::{
-    Authenticator, Issuer, RejectionKind, UnixTime,
+    Authenticator, BearerLayer, Issuer, RejectionKind, UnixTime,
     claims::{Clock, ManualClock, SystemClock},
+    client_certificate::{CertificateSource, ClientCertificate},
+    dpop::Dpop,
     jwks::RemoteJwks,
+    test_util::{ProofKey, TestProof},
 };
 
-use crate::{common::tokens::base64url, signer::AUDIENCE};
+use crate::{
+    common::{
+        requests::{Body, open, send},
+        tokens::base64url,
+    },
+    signer::AUDIENCE,
+};
 
 /// Killed when the test is done with it.
 struct Provider {
@@ -65,18 +76,23 @@ impl Provider {
 
     /// A token by the client credentials grant (RFC 6749 section 4.4) for a resource (RFC 8707).
     async fn token(&self, algorithm: &str) -> String {
+        self.token_of("service", algorithm, "").await
+    }
+
+    /// The same for this client, with more header lines.
+    async fn token_of(&self, client: &str, algorithm: &str, lines: &str) -> String {
         let address = self.issuer.strip_prefix("http://").unwrap();
         let body = format!(
             "grant_type=client_credentials&scope=orders:read&resource=https://orders.example/{algorithm}"
         );
         let credentials = base64::Engine::encode(
             &base64::engine::general_purpose::STANDARD,
-            "service:a+secret+of+the+tests",
+            format!("{client}:a+secret+of+the+tests"),
         );
         let request = format!(
             "POST /token HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {credentials}\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n{body}",
+             {lines}Connection: close\r\n\r\n{body}",
             body.len()
         );
         let mut stream =
@@ -157,6 +173,60 @@ async fn tokens_of_an_openid_provider_are_verified_through_a_rotation() {
         assert_eq!(says(token).await.unwrap_err(), RejectionKind::UnknownKey);
     }
     assert!(says(&second).await.is_ok());
+}
+
+/// What a layer of this service decides about a token of the provider.
+async fn decision(layer: &BearerLayer, request: Request<Body>) -> Option<RejectionKind> {
+    let outcome = send(layer.layer(open()), request).await;
+    assert_eq!(outcome.rejection.is_none(), outcome.status == 200);
+    outcome.rejection
+}
+
+fn request(authorization: String) -> Request<Body> {
+    Request::get("/").header(AUTHORIZATION, authorization).body(Body::default()).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs node and oidc-provider"]
+async fn tokens_that_an_openid_provider_binds_need_their_proof() {
+    let provider = Provider::start();
+    let keys = RemoteJwks::discover(&provider.issuer).unwrap();
+    let issuer = Issuer::new(provider.issuer.as_str(), keys).audience(AUDIENCE);
+    let authenticator: Authenticator = Authenticator::builder().issuer(issuer).build().unwrap();
+    let layer = BearerLayer::new(authenticator)
+        .with_dpop(Dpop::new(["https://api.example"]).unwrap())
+        .with_client_certificates(CertificateSource::extension());
+    let refused = Some(RejectionKind::UnverifiedConfirmation);
+
+    let key = ProofKey::new();
+    let proof = key.proof("POST", &format!("{}/token", provider.issuer), "").without("ath");
+    let lines = format!("DPoP: {}\r\n", proof.issue());
+    let token = provider.token_of("service", "ES256", &lines).await;
+    let with = |proof: &TestProof| {
+        let mut request = request(format!("DPoP {token}"));
+        request.headers_mut().insert("dpop", proof.value());
+        request
+    };
+    let proof = key.proof("GET", "https://api.example/", &token);
+    assert_eq!(decision(&layer, with(&proof)).await, None);
+    assert_eq!(decision(&layer, with(&proof)).await, Some(RejectionKind::ReplayedProof));
+    let stolen = ProofKey::new().proof("GET", "https://api.example/", &token);
+    assert_eq!(decision(&layer, with(&stolen)).await, refused);
+    assert_eq!(decision(&layer, request(format!("Bearer {token}"))).await, refused);
+
+    let names = vec!["client".to_owned()];
+    let own = rcgen::generate_simple_self_signed(names.clone()).unwrap().cert;
+    let other = rcgen::generate_simple_self_signed(names).unwrap().cert;
+    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, own.der());
+    let lines = format!("Client-Cert: :{base64}:\r\n");
+    let token = provider.token_of("certificate", "ES256", &lines).await;
+    for (certificate, expected) in [(Some(&own), None), (Some(&other), refused), (None, refused)] {
+        let mut request = request(format!("Bearer {token}"));
+        if let Some(certificate) = certificate {
+            request.extensions_mut().insert(ClientCertificate::from_der(certificate.der()));
+        }
+        assert_eq!(decision(&layer, request).await, expected);
+    }
 }
 
 /// The token under another key's id.
