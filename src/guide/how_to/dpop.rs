@@ -75,7 +75,7 @@
 //! `/orders` and `/orders/` are two URLs. So a proxy must not merge slashes or decode `%2F`.
 //!
 //! A prefix that axum's `nest` removes stays in the URL. A prefix that another middleware removes before this layer
-//! must be in the public URL.
+//! must be in the public URL. [What nginx does](super::client_certificates#proxies-and-dpop) is on another page.
 //!
 //! # Browsers
 //!
