@@ -143,7 +143,8 @@ struct Additions {
     scheme: Scheme,
     /// `Cache-Control: private`, unless the inner service has set `Cache-Control`.
     is_private: bool,
-    /// `DPoP-Nonce`.
+    /// `DPoP-Nonce`, with `Cache-Control: no-store` unless the inner service has set `Cache-Control` (RFC 9449 section
+    /// 8.2).
     nonce: Option<HeaderValue>,
 }
 
@@ -457,13 +458,16 @@ fn inner_response<B>(
     mut response: Response<B>,
     additions: &mut Additions,
 ) -> Response<ResponseBody<B>> {
+    // From a cache, the nonce would be an old one.
+    let mut cache_control = additions.is_private.then_some("private");
     if let Some(nonce) = additions.nonce.take() {
         response.headers_mut().insert(dpop::NONCE, nonce);
+        cache_control = Some("no-store");
     }
-    if additions.is_private
+    if let Some(cache_control) = cache_control
         && let Entry::Vacant(entry) = response.headers_mut().entry(CACHE_CONTROL)
     {
-        entry.insert(HeaderValue::from_static("private"));
+        entry.insert(HeaderValue::from_static(cache_control));
     }
     response.map(ResponseBody::inner)
 }

@@ -571,6 +571,7 @@ async fn a_client_uses_the_nonce_of_the_latest_answer() {
     for _ in 0..4 {
         let outcome = with(&latest).await;
         assert_eq!((outcome.status, outcome.rejection), (StatusCode::OK, None));
+        assert_eq!(outcome.headers["cache-control"], "no-store");
         latest = nonce_of(&outcome);
         time.advance(Duration::from_secs(200));
     }
