@@ -46,7 +46,7 @@ impl SqlStore {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use tower_bearer_sql::SqlStore;
     /// let migration = SqlStore::migrate("sqlite::memory:").await?;
-    /// assert_eq!((migration.from, migration.to), (0, 4));
+    /// assert_eq!((migration.from, migration.to), (0, 5));
     /// # Ok(()) }
     /// ```
     ///

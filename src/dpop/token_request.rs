@@ -29,7 +29,7 @@ impl Dpop {
     /// let proof = key.proof("POST", "https://issuer.example/token", "").without("ath");
     /// let (request, ()) = Request::post("/token").header("DPoP", proof.value()).body(())?.into_parts();
     ///
-    /// let clock = Arc::new(SystemClock);
+    /// let clock = Arc::new(SystemClock::default());
     /// let proof = dpop.check_token_request(&request, clock.now())?.ok_or("no proof")?;
     /// // The client is authenticated here.
     /// proof.record(("https://issuer.example", "ada"), clock.clone()).await?;

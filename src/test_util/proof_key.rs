@@ -35,18 +35,18 @@ use crate::{
 /// let app = layer.layer(service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(()))));
 ///
 /// let key = ProofKey::new();
-/// let token = issuer.token().bound_to_key(&key);
+/// let token = issuer.token().bound_to_key(&key).issue();
 /// let request = |proof| {
-///     let request = Request::get("/orders").header(AUTHORIZATION, token.dpop()).header("DPoP", proof);
-///     request.body(String::new()).unwrap()
+///     let request = Request::get("/orders").header(AUTHORIZATION, format!("DPoP {token}"));
+///     request.header("DPoP", proof).body(String::new()).unwrap()
 /// };
 ///
-/// let proof = key.proof("GET", "https://api.example/orders", &token.issue());
+/// let proof = key.proof("GET", "https://api.example/orders", &token);
 /// assert_eq!(app.clone().oneshot(request(proof.value())).await?.status(), 200);
-/// let replayed = proof.value();
-/// assert_eq!(app.clone().oneshot(request(replayed)).await?.status(), 401);
+/// // The same `jti` again.
+/// assert_eq!(app.clone().oneshot(request(proof.value())).await?.status(), 401);
 ///
-/// let other = key.proof("POST", "https://api.example/orders", &token.issue());
+/// let other = key.proof("POST", "https://api.example/orders", &token);
 /// assert_eq!(app.oneshot(request(other.value())).await?.status(), 401);
 /// # Ok(()) }
 /// # #[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))] fn main() {}

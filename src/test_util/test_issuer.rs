@@ -319,7 +319,8 @@ impl TestToken {
     }
 
     /// Binds the token to a key (RFC 9449 section 6.1). It is accepted only with a proof by this key, and only by a layer
-    /// [with DPoP](crate::BearerLayer::with_dpop).
+    /// [with DPoP](crate::BearerLayer::with_dpop). Call [`issue`](Self::issue) once, and use its text for the request
+    /// and the proof: each call can make another signature, and a proof is for one text.
     pub fn bound_to_key(self, key: &ProofKey) -> Self {
         self.claim("cnf", serde_json::json!({ "jkt": key.thumbprint() }))
     }
@@ -373,22 +374,7 @@ impl TestToken {
     #[must_use]
     #[track_caller]
     pub fn bearer(&self) -> HeaderValue {
-        self.credential("Bearer")
-    }
-
-    /// The token as the value of `Authorization` with the scheme `DPoP`, marked as sensitive.
-    ///
-    /// # Panics
-    /// Like [`issue`](Self::issue).
-    #[must_use]
-    #[track_caller]
-    pub fn dpop(&self) -> HeaderValue {
-        self.credential("DPoP")
-    }
-
-    #[track_caller]
-    fn credential(&self, scheme: &str) -> HeaderValue {
-        let value = HeaderValue::try_from(format!("{scheme} {}", self.issue()));
+        let value = HeaderValue::try_from(format!("Bearer {}", self.issue()));
         let mut value = value.expect("a token can be a header value");
         value.set_sensitive(true);
         value
