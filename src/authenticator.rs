@@ -54,8 +54,8 @@ use crate::{
 /// 17. Your asynchronous checks pass.
 /// 18. The DPoP proof was not used before (RFC 9449 section 11.1).
 ///
-/// On a token-cache hit, only checks 1, 7, 8, 9, 12, 15, 16, 17 and 18 run. Check 7 then asks whether the issuer still has
-/// the key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes
+/// On a token-cache hit, only checks 1, 7, 8, 9, 12, 15, 16, 17 and 18 run. Check 7 then asks whether the issuer still
+/// has the key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes
 /// the outcome.
 ///
 /// If keys come from the network, check 7 can wait for a key that is not loaded yet.

@@ -10,7 +10,8 @@
 //! A request with more than one credential is rejected: the server must not guess which token the client meant.
 //!
 //! A reader behind the layer may be more lenient than this one. It may trim white space, decode names, or search the
-//! rest of a value for `Bearer` or `DPoP`. A request must not pass as anonymous if such a reader could find a token in it:
+//! rest of a value for `Bearer` or `DPoP`. A request must not pass as anonymous if such a reader could find a token in
+//! it:
 //!
 //! 1. An `Authorization` whose scheme cannot be parsed is malformed. HTTP/2 carries white space around a value.
 //! 2. [`Sources::resembles_a_credential`] finds the others. Optional layers reject them.

@@ -1,5 +1,6 @@
 //! Verifies a token: from its text to claims whose issuer and policy are checked. The authenticator uses it.
 
+mod claim_checks;
 mod outcome;
 
 use std::{
@@ -13,6 +14,9 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
+use self::claim_checks::{
+    check_name, check_required, check_times, registered_strings, revocation_id,
+};
 pub(crate) use self::outcome::NotVerified;
 #[cfg(feature = "jwks")]
 pub(crate) use self::outcome::UnknownKey;
@@ -21,12 +25,12 @@ use self::outcome::{Trace, Untraced};
 use crate::jwks::Wait;
 use crate::{
     BoxFuture, CheckError, ConfigError, Issuer, RejectionKind, UnixTime, VerifiedToken,
-    authenticated::{NamedKey, RevocationId, Verified},
-    claims::{ClaimsSet, Clock, Registered, RegisteredClaims, Spans, Times},
+    authenticated::{NamedKey, Verified},
+    claims::{ClaimsSet, Clock, Registered, RegisteredClaims},
     confirmation::{self, Confirmation, Proof},
     dpop::CheckedProof,
-    json::{self, Object, Span, Value},
-    jws::{self, Compact, Header, Key, KnownHeaders, Scratch},
+    json::{self, Object},
+    jws::{Compact, Header, KnownHeaders, Scratch},
     revocation::RevocationMemo,
     token_cache::TokenCache,
 };
@@ -388,104 +392,6 @@ impl<C> Verifier<C> {
         let by_template = || self.0.multi_tenant.iter().copied().find(makes_name);
         self.0.by_name.get(name).copied().or_else(by_template)
     }
-}
-
-/// The issuer name of the token. For a multi-tenant issuer it is `iss`. Then the tenant in `iss` must be equal to `tid`
-/// and accepted, and the key must sign for that tenant.
-fn check_name(
-    issuer: &Issuer,
-    key: &Key,
-    claims: &ClaimsSet<'_>,
-) -> Result<Arc<str>, RejectionKind> {
-    let Some(tenants) = issuer.tenants() else { return Ok(Arc::clone(issuer.own_name())) };
-    let iss = claims.string(Registered::Iss)?.ok_or(RejectionKind::MissingClaim)?.resolve();
-    if !issuer.may_sign(key, &iss) {
-        return Err(RejectionKind::BadSignature);
-    }
-    let tid = claims.members().get("tid").ok_or(RejectionKind::MissingClaim)?;
-    let tid = tid.as_text().ok_or(RejectionKind::InvalidClaim)?;
-    let is_named = tenants.tenant_of(&iss).is_some_and(|tenant| tid.is(tenant));
-    if !is_named || !tenants.accept(&iss) {
-        return Err(RejectionKind::UnknownIssuer);
-    }
-    Ok(iss.into())
-}
-
-fn check_times(
-    issuer: &Issuer,
-    claims: &ClaimsSet<'_>,
-    now: UnixTime,
-) -> Result<Times, RejectionKind> {
-    let times = Times {
-        expires_at: claims.numeric_date(Registered::Exp)?.ok_or(RejectionKind::MissingClaim)?,
-        not_before: claims.numeric_date(Registered::Nbf)?,
-        issued_at: claims.numeric_date(Registered::Iat)?,
-    };
-    issuer.check_times(now, times)?;
-    Ok(times)
-}
-
-fn registered_strings(issuer: &Issuer, claims: &mut ClaimsSet<'_>) -> Result<Spans, RejectionKind> {
-    let subject = match issuer.has_integer_subject() {
-        true => claims.span_of_integer(Registered::Sub)?,
-        false => claims.span(Registered::Sub)?,
-    };
-    let spans = Spans {
-        subject,
-        token_id: claims.span(Registered::Jti)?,
-        session_id: claims.span(Registered::Sid)?,
-        audience: claims.audience(issuer.audience_claim())?,
-        scopes: claims.scopes()?,
-    };
-    let mut audience = spans.audience.iter().map(|span| claims.at(*span));
-    if issuer.accepts_audience(&mut audience) {
-        return Ok(spans);
-    }
-    if !spans.audience.is_empty() {
-        return Err(RejectionKind::WrongAudience);
-    }
-    let is_absent = !claims.has_audience(issuer.audience_claim());
-    Err(if is_absent { RejectionKind::MissingClaim } else { RejectionKind::InvalidClaim })
-}
-
-fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<(), RejectionKind> {
-    for name in issuer.required_claims() {
-        if matches!(claims.members().get(name), None | Some(Value::Null)) {
-            return Err(RejectionKind::MissingClaim);
-        }
-    }
-    for (name, value) in issuer.required_values() {
-        let claim = claims.members().get(name).ok_or(RejectionKind::MissingClaim)?;
-        if !claim.as_text().is_some_and(|text| text.is(value)) {
-            return Err(RejectionKind::WrongTokenUse);
-        }
-    }
-    // Some issuers sign refresh tokens and access tokens with one key. A refresh token is not an access token.
-    let token_type = claims.get(Registered::TokenType).and_then(Value::as_text);
-    if token_type.is_some_and(|token_type| token_type.is("refresh")) {
-        return Err(RejectionKind::WrongTokenUse);
-    }
-    Ok(())
-}
-
-/// The id of the token for revocation. It is never the signature: an ECDSA signature can be changed into another one
-/// that verifies.
-fn revocation_id(
-    issuer: &Issuer,
-    claims: &mut ClaimsSet<'_>,
-    jti: Option<Span>,
-    signing_input: &[u8],
-) -> Result<RevocationId, RejectionKind> {
-    if let Some(name) = issuer.chosen_token_id_claim() {
-        return claims
-            .span_of_name(name)?
-            .map(RevocationId::Claim)
-            .ok_or(RejectionKind::MissingClaim);
-    }
-    Ok(match jti {
-        Some(span) => RevocationId::Claim(span),
-        None => RevocationId::Hash(jws::sha256_hex(signing_input).into()),
-    })
 }
 
 impl<C> Clone for Verifier<C> {

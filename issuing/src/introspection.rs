@@ -56,8 +56,8 @@ pub(super) struct Introspection {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     #[serde(skip_serializing_if = "Option::is_none")]
     amr: Option<Value>,
-    /// The key that the token is bound to: `jkt` is its RFC 7638 thumbprint (RFC 9449 section 6.2). Whoever accepts the
-    /// token must check the proof of the request.
+    /// The key that the token is bound to: `jkt` is its RFC 7638 thumbprint (RFC 9449 section 6.2). The
+    /// service that accepts the token must check the proof of the request.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Value>,

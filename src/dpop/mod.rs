@@ -220,8 +220,8 @@ impl Dpop {
 
     /// Requires a nonce of this service in every proof (RFC 9449 section 9). A client without one gets 401 with
     /// `error="use_dpop_nonce"` and the header `DPoP-Nonce`. Every response to a request with the scheme `DPoP` then has
-    /// that header, and `Cache-Control: no-store` if your service sets no `Cache-Control` (RFC 9449 section 8.2). Default:
-    /// no nonces.
+    /// that header, and `Cache-Control: no-store` if your service sets no `Cache-Control` (RFC 9449 section 8.2).
+    /// Default: no nonces.
     ///
     /// For pages of other origins, a CORS layer must expose `DPoP-Nonce` and `WWW-Authenticate`.
     pub fn with_nonces(mut self, key: NonceKey) -> Self {
@@ -437,8 +437,8 @@ impl CheckedProof {
     }
 }
 
-/// Rejects a proof that became too old while the request waited, for example for a revocation lookup. An earlier record of
-/// the same proof may have expired meanwhile.
+/// Rejects a proof that became too old while the request waited, for example for a revocation lookup. An earlier record
+/// of the same proof may have expired meanwhile.
 fn check_age(accepted_until: UnixTime, clock: &dyn Clock) -> Result<(), RejectionKind> {
     if clock.now() > accepted_until {
         return Err(RejectionKind::ProofNotCurrent);

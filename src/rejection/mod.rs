@@ -90,8 +90,8 @@ pub enum Answer {
     NotAuthenticated,
     /// 401 `token_not_valid`: the token is not valid. The answer never contains the reason.
     TokenNotValid,
-    /// 401 `dpop_proof_not_valid`: the proof is not valid, or a nonce is needed (RFC 9449 sections 7.1 and 9). The answer
-    /// never contains the reason.
+    /// 401 `dpop_proof_not_valid`: the proof is not valid, or a nonce is needed (RFC 9449 sections 7.1 and 9). The
+    /// answer never contains the reason.
     DpopProofNotValid,
     /// 400 `bad_authorization_header`: the request is wrong before any token is checked.
     InvalidRequest,

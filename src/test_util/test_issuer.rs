@@ -318,8 +318,8 @@ impl TestToken {
         self
     }
 
-    /// Binds the token to a key (RFC 9449 section 6.1). It is accepted only with a proof by this key, and only by a layer
-    /// [with DPoP](crate::BearerLayer::with_dpop). Call [`issue`](Self::issue) once, and use its text for the request
+    /// Binds the token to a key (RFC 9449 section 6.1). It is accepted only with a proof by this key, and only by a
+    /// layer [with DPoP](crate::BearerLayer::with_dpop). Call [`issue`](Self::issue) once, and use its text for the request
     /// and the proof: each call can make another signature, and a proof is for one text.
     pub fn bound_to_key(self, key: &ProofKey) -> Self {
         self.claim("cnf", serde_json::json!({ "jkt": key.thumbprint() }))
