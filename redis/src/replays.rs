@@ -32,7 +32,7 @@ use tower_bearer::{
 /// 1. while Redis does not answer, is not seeded, is a replica, or has evicted a key;
 /// 2. for one proof window after each of these: the first [`initialise`](RedisStore::initialise), a new generation, a
 ///    restart of Redis (with or without its data), and a failover. The window is the maximum age of a proof plus twice
-///    the leeway, 120 seconds by default. After it, every proof whose record was lost is too old.
+///    the leeway plus a second, 121 seconds by default. After it, every proof whose record was lost is too old.
 ///
 /// Redis writes replicas later, and data files too. So a restarted or promoted server may lack the latest proofs, and
 /// no process can know which. That is why rule 2 does not depend on `appendfsync` and `WAIT`. Redis also takes a new

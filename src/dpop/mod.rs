@@ -70,7 +70,7 @@ mod token_request;
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri};
 
 pub use self::nonce::NonceKey;
 pub use self::replay::{ProofUse, Recorded, ReplayLimits, ReplayStore};
@@ -276,9 +276,10 @@ impl Dpop {
 }
 
 /// How long a proof must be remembered. A proof from the future is acceptable for its age and the leeway. Another
-/// process may have a clock that is late by the leeway.
+/// process may have a clock that is late by the leeway. Dates have whole seconds, so a proof can be accepted for up to a
+/// second longer.
 fn window(max_age: Duration, leeway: Duration) -> Duration {
-    max_age + 2 * leeway
+    max_age + 2 * leeway + Duration::from_secs(1)
 }
 
 impl fmt::Debug for Dpop {
@@ -296,18 +297,11 @@ impl fmt::Debug for Dpop {
     }
 }
 
-impl NonceKey {
-    /// The header with the nonce of this time.
-    pub(crate) fn header(&self, now: UnixTime) -> HeaderValue {
-        self.current_header(now)
-    }
-}
-
 /// The proof of a request with the scheme `DPoP`. Nothing is checked yet.
 #[derive(Clone)]
 pub(crate) struct PresentedProof<'r> {
     dpop: Arc<Dpop>,
-    /// `None`: the request does not have exactly one.
+    /// An error if the request does not have exactly one.
     proof: Result<Cow<'r, [u8]>, RejectionKind>,
     method: Method,
     path: Cow<'r, str>,

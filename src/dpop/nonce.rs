@@ -63,7 +63,8 @@ impl NonceKey {
         self.nonce(now.as_secs() / STEP_SECONDS)
     }
 
-    pub(super) fn current_header(&self, now: UnixTime) -> HeaderValue {
+    /// The header with the nonce of this time.
+    pub(crate) fn header(&self, now: UnixTime) -> HeaderValue {
         // base64url is a valid header value.
         HeaderValue::try_from(self.current(now)).unwrap_or_else(|_| HeaderValue::from_static(""))
     }

@@ -73,7 +73,7 @@ pub(super) fn check(
         Some(key) => key,
         None => read_key(&compact, &dpop.algorithms)?,
     };
-    // A valid proof by another key shows that the token is in the wrong hands.
+    // The proof is by another key (RFC 9449, figure 16).
     if expected.bound.as_ref().is_some_and(|bound| key.thumbprint() != bound.key) {
         return Err(RejectionKind::UnverifiedConfirmation);
     }

@@ -67,7 +67,7 @@ pub enum Recorded {
 }
 
 /// How many proofs this process accepts within one to one and a quarter windows. The window is the maximum age of a
-/// proof plus twice the leeway. Above a limit, requests get 503 and no proof is forgotten.
+/// proof plus twice the leeway plus a second. Above a limit, requests get 503 and no proof is forgotten.
 ///
 /// | limit | default | what it protects |
 /// |---|---|---|
@@ -75,7 +75,7 @@ pub enum Recorded {
 /// | [per subject](Self::with_per_subject) | 40 000 | the other subjects |
 /// | [in total](Self::with_total) | 2 000 000 | the memory of the process |
 ///
-/// With the default window of 120 seconds a key can send about 130 requests per second.
+/// With the default window of 121 seconds a key can send about 130 requests per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it is a setting of `Dpop`"]
 pub struct ReplayLimits {

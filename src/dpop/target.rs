@@ -67,9 +67,9 @@ fn normalised(url: &str) -> Option<String> {
     };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let authority = percent_normalised(authority)?.to_ascii_lowercase();
-    let authority = authority.strip_suffix(default_port).unwrap_or(&authority);
     // A port may be empty.
-    let authority = authority.strip_suffix(':').unwrap_or(authority);
+    let without_port = authority.strip_suffix(default_port).or_else(|| authority.strip_suffix(':'));
+    let authority = without_port.unwrap_or(&authority);
     if authority.is_empty() || authority.contains('@') {
         return None;
     }
@@ -173,6 +173,7 @@ mod tests {
             ("https://api.example.evil/orders", "https://api.example", "/orders"),
             ("https://api.example:444/orders", "https://api.example", "/orders"),
             ("https://api.example:80/orders", "https://api.example", "/orders"),
+            ("https://api.example::443/orders", "https://api.example", "/orders"),
             ("https://user@api.example/orders", "https://api.example", "/orders"),
             ("https://api.example/Orders", "https://api.example", "/orders"),
             ("https://api.example/orders/", "https://api.example", "/orders"),

@@ -246,8 +246,8 @@ async fn a_common_store_is_asked_after_every_other_check() {
     assert_eq!(outcome.rejection, Some(RejectionKind::ReplayedProof));
     assert_eq!(outcome.body, BODY);
     assert!(challenge(&outcome).starts_with("DPoP "));
-    // 60 seconds, and twice the leeway.
-    let window = Duration::from_secs(120);
+    // 60 seconds, twice the leeway, and the last second.
+    let window = Duration::from_secs(121);
     assert_eq!(store.0.lock().unwrap().proofs.iter().map(|(_, keep)| *keep).max(), Some(window));
 
     let authenticator: Authenticator =
@@ -644,4 +644,21 @@ async fn a_proof_that_becomes_too_old_while_its_request_waits_is_rejected() {
         let outcome = through(&layer, client.with(&proof.issue())).await;
         assert_eq!(outcome.rejection, Some(RejectionKind::ProofNotCurrent));
     }
+}
+
+/// Dates have whole seconds, so a proof is accepted for up to a second longer than its age.
+#[tokio::test]
+async fn a_used_proof_stays_used_in_the_last_second_of_its_age() {
+    let (time, client) = (clock(), Client::new());
+    // The monotonic clock is at the end of a part of the window, and the wall clock at the begin of a second.
+    time.advance(Duration::from_millis(14_999));
+    time.set_unix_time(UnixTime::from_secs(NOW));
+    let authenticator: Authenticator = builder().with_clock(time.clone()).build().unwrap();
+    let dpop = dpop().with_leeway(Duration::ZERO).unwrap();
+    let layer = BearerLayer::new(authenticator).with_dpop(dpop);
+    let proof = client.key.proof("GET", URL, &client.token).issue();
+    through(&layer, client.with(&proof)).await.assert_passed();
+    time.advance(Duration::from_millis(60_900));
+    let outcome = through(&layer, client.with(&proof)).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::ReplayedProof));
 }
