@@ -21,7 +21,7 @@ use serde::Deserialize;
 use tower::{Service, service_fn, util::ServiceFn};
 use tower_bearer::{
     Algorithm, Authenticator, AuthenticatorBuilder, Issuer, Key, RevocationCache,
-    revocation::MemoryStore, test_util::ProofKey,
+    revocation::MemoryStore,
 };
 
 #[path = "../../tests/common/tokens.rs"]
@@ -142,10 +142,10 @@ pub(crate) fn numbered_tokens(algorithm: Algorithm, first: usize, count: usize) 
     (first..first + count).map(sign).collect()
 }
 
-/// A token that is bound to this key.
-pub(crate) fn bound_token(key: &ProofKey) -> String {
-    let claims = claims(0)
-        .replace(r#","exp""#, &format!(r#","cnf":{{"jkt":"{}"}},"exp""#, key.thumbprint()));
+/// A token that is bound to what this member of `cnf` names.
+pub(crate) fn bound_token(member: &str, thumbprint: &str) -> String {
+    let claims =
+        claims(0).replace(r#","exp""#, &format!(r#","cnf":{{"{member}":"{thumbprint}"}},"exp""#));
     tokens::sign(peer::Algorithm::ES256, &tokens::p256_key(), &header(Algorithm::ES256), &claims)
 }
 
