@@ -114,6 +114,11 @@ impl Until {
         is_past(self.unix, now.unix_time) && is_past(self.monotonic, now.monotonic)
     }
 
+    /// Returns the date that [`new`](Self::new) makes the same entry of.
+    fn unix_seconds(self) -> u64 {
+        if self.unix == u32::MAX { u64::MAX } else { self.unix.into() }
+    }
+
     fn max(self, other: Self) -> Self {
         Self { unix: self.unix.max(other.unix), monotonic: self.monotonic.max(other.monotonic) }
     }
@@ -165,6 +170,23 @@ impl EntrySet {
         }
         let pending = self.pending.get(&name).filter(|start| !start.until.is_over(now));
         pending.map(|start| start.second)
+    }
+
+    /// Returns all entries, also those that are over, in a form that [`insert`](Self::insert) reads.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (HashedName, Dates)> + '_ {
+        let dates = |cut_off: u64, until: Until, starts_at: u64| Dates {
+            cut_off,
+            keep_until: until.unix_seconds(),
+            starts_at,
+        };
+        let plain = self.plain.iter().map(move |(name, until)| (*name, dates(u64::MAX, *until, 0)));
+        let cut_offs = self.cut_offs.iter();
+        let cut_offs =
+            cut_offs.map(move |(name, kept)| (*name, dates(kept.cut_off, kept.until, 0)));
+        let pending = self.pending.iter();
+        let pending =
+            pending.map(move |(name, start)| (*name, dates(u64::MAX, start.until, start.second)));
+        plain.chain(cut_offs).chain(pending)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -236,6 +258,20 @@ mod tests {
             assert!(rejects(&set, name, 150, at(200)));
             assert!(!rejects(&set, name, 400, at(200)));
         }
+    }
+
+    #[test]
+    fn all_entries_are_listed_with_their_dates() {
+        let mut set = EntrySet::default();
+        let pending = Dates { cut_off: u64::MAX, keep_until: 300, starts_at: 200 };
+        let entries = [dates(u64::MAX, 100), dates(70, 100), pending, dates(u64::MAX, u64::MAX)];
+        for (number, dates) in (0..).zip(entries) {
+            set.insert(name(number), dates, at(10));
+        }
+        let mut listed: Vec<_> = set.entries().collect();
+        listed.sort_by_key(|(name, _)| name.0);
+        let listed: Vec<_> = listed.into_iter().map(|(_, dates)| dates).collect();
+        assert_eq!(listed, entries);
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub(super) struct Keys {
     pub(super) changes: String,
     /// This key is written so that `WAIT` has a write to wait for.
     pub(super) waited: String,
+    /// Names the packed snapshot.
+    pub(super) snapshot: String,
+    /// Exists while a process writes a packed snapshot.
+    pub(super) snapshot_writer: String,
     /// Since when used proofs are recorded without a loss, and at which server.
     pub(super) replays_since: String,
     pub(super) channel: String,
@@ -48,6 +52,8 @@ impl Keys {
             seeding: under("seeding"),
             changes: under("changes"),
             waited: under("waited"),
+            snapshot: under("snapshot"),
+            snapshot_writer: under("snapshot-writer"),
             replays_since: under("replays-since"),
             channel: under("pushes"),
         }
@@ -55,6 +61,10 @@ impl Keys {
 
     pub(super) fn entry_key(&self, name: HashedName) -> String {
         self.entry_prefix() + &name.hex()
+    }
+
+    pub(super) fn snapshot_part(&self, id: &str, part: usize) -> String {
+        format!("{}:{id}:{part}", self.snapshot)
     }
 
     pub(super) fn proof_key(&self, id: [u8; 16]) -> String {

@@ -180,6 +180,7 @@ mod pushes;
 mod reconnect;
 mod relay;
 mod replays;
+mod snapshot;
 mod store;
 pub mod telemetry;
 

@@ -377,7 +377,7 @@ impl Seeding {
     }
 }
 
-fn random() -> Result<String, Failure> {
+pub(super) fn random() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| Failure::NoRandomness)?;
     Ok(hex(&bytes))

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tower_bearer::revocation::{RevocationStore, Verdict};
+use tower_bearer::{
+    UnixTime,
+    revocation::{RevocationStore, Verdict},
+};
 use tower_bearer_redis::{DenyList, RedisStore};
 
 use crate::{
@@ -141,4 +144,69 @@ async fn a_longer_prefix_does_not_change_the_list_of_a_shorter_one() {
     eventually("current", async || list.stats().is_current).await;
     assert_eq!(list.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
     assert_eq!(list.look_up(&asked([id("b")])).await.unwrap(), Verdict::NotRevoked);
+}
+
+/// Returns a list that has read everything, and whether it has read key by key.
+async fn started(server: &Server, denials: u64) -> (DenyList, bool) {
+    let scans = server.calls("scan");
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let list = DenyList::follow(&store, Duration::from_secs(4));
+    eventually("current", async || list.stats().is_current).await;
+    assert_eq!(list.stats().denials, denials);
+    (list, scans < server.calls("scan"))
+}
+
+async fn is_revoked(list: &DenyList, name: &str) -> bool {
+    list.look_up(&asked([id(name)])).await.unwrap() == Verdict::Revoked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_packed_snapshot_saves_later_processes_to_read_key_by_key() {
+    const COUNT: u64 = 100_000;
+    let server = Server::start();
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let pending = entry(id("later"), now() + 900).with_start(UnixTime::from_secs(now() + 600));
+    let all = (0..COUNT - 1).map(|n| entry(id(&format!("s{n}")), now() + 900));
+    store.seed(all.chain([pending])).await.unwrap();
+    let name = || server.command(&["GET", "tower-bearer:snapshot"]);
+    let (first, has_scanned) = started(&server, COUNT).await;
+    assert!(has_scanned);
+    eventually("packed", async || name().contains(' ')).await;
+
+    store.revoke(&entry(id("a"), now() + 600)).await.unwrap();
+    let (second, has_scanned) = started(&server, COUNT + 1).await;
+    assert!(!has_scanned);
+    for list in [&first, &second] {
+        eventually("revoked", async || is_revoked(list, "a").await).await;
+        assert!(is_revoked(list, "s0").await && is_revoked(list, "s99998").await);
+        let verdict = list.look_up(&asked([id("later")])).await.unwrap();
+        assert!(matches!(verdict, Verdict::RevokedFrom(_)));
+    }
+
+    let packed = name();
+    let position = |count: &str, hash: &str| {
+        let mut parts: Vec<_> = packed.split(' ').collect();
+        (parts[1], parts[2]) = (count, hash);
+        server.command(&["SET", "tower-bearer:snapshot", &parts.join(" ")]);
+    };
+    position("1", "0123456789abcdef");
+    assert!(started(&server, COUNT + 1).await.1, "of another history");
+    position("2", "0123456789abcdef");
+    assert!(started(&server, COUNT + 1).await.1, "of the future");
+    server.command(&["SET", "tower-bearer:snapshot", "unreadable"]);
+    assert!(started(&server, COUNT + 1).await.1);
+
+    server.command(&["SET", "tower-bearer:snapshot", &packed]);
+    assert!(!started(&server, COUNT + 1).await.1);
+    let id = packed.split(' ').nth(3).unwrap();
+    let part = |number: u8| format!("tower-bearer:snapshot:{id}:{number}");
+    server.command(&["SET", "tower-bearer:snapshot", &packed]);
+    server.command(&["SET", &part(3), ""]);
+    assert!(started(&server, COUNT + 1).await.1, "entries are missing");
+    server.command(&["DEL", &part(3)]);
+    assert!(started(&server, COUNT + 1).await.1, "a part is missing");
+    server.command(&["SET", "tower-bearer:snapshot", &packed]);
+    server.command(&["DEL", "tower-bearer:changes"]);
+    assert!(started(&server, COUNT + 1).await.1, "the stream does not reach back to it");
 }
