@@ -14,6 +14,7 @@ mod common {
 }
 mod cost;
 mod delay;
+mod fleet;
 mod process;
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../../redis/tests/redis/server.rs"]
@@ -63,6 +64,7 @@ fn main() {
         page += &delay::measure(&server, &scale).await;
         if !argument("--delay") {
             page += &cost::measure(&server, &scale).await;
+            page += &fleet::measure(&server, &scale).await;
         }
     });
     println!("{page}");
