@@ -74,7 +74,8 @@ async fn of_sqlite(file: &Path) -> String {
     let url = format!("sqlite:{}", file.display());
     let store = SqlStore::open(&url).await.unwrap();
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    let numbers = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ALL)
+    let numbers =
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ALL)
                    SELECT n, CAST(n AS BLOB) AS name FROM numbers";
     let fill = filling(numbers, |text| format!("CAST({text} AS BLOB)"));
     sqlx::query(sqlx::AssertSqlSafe(fill)).execute(&pool).await.unwrap();
@@ -122,7 +123,8 @@ async fn rows(database: &str, store: &SqlStore) -> String {
     let create = async |n: usize| {
         let name = format!("new {n}");
         let session = format!("session of {name}");
-        let new = NewPrivateToken::new(owner(), &*name, session, &*name, [now(), now() + DAY], [7; 32]);
+        let new =
+            NewPrivateToken::new(owner(), &*name, session, &*name, [now(), now() + DAY], [7; 32]);
         let created = store.create_private(&caller, &new).await.unwrap();
         assert!(matches!(created, Called::Done(Insertion::Done(_))));
     };

@@ -38,10 +38,11 @@ impl RevocationCache {
         Self { checker: RevocationChecker::new(Some(Arc::new(store)), bound) }
     }
 
-    /// For a service of a single process. Everything is revoked through clones of this cache, and there is no store.
+    /// For a service of a single process. Everything is revoked through clones of this cache, and there is no store,
+    /// unless [`with_source`](Self::with_source) adds one.
     ///
     /// **Revocations are lost when the process ends**: a token that was revoked is then accepted again until it
-    /// expires. A second process does not see them. The settings of lookups have no effect.
+    /// expires. A second process does not see them. Without a source, the settings of lookups have no effect.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,6 +58,32 @@ impl RevocationCache {
     #[must_use]
     pub fn in_memory() -> Self {
         Self { checker: RevocationChecker::new(None, Duration::ZERO) }
+    }
+
+    /// Also asks `source`, beside the store of [`new`](Self::new) and the sources that were added before. `name`
+    /// distinguishes it in events and metrics.
+    ///
+    /// All are asked at the same time. A token is rejected as soon as one of them answers that it is revoked, even if
+    /// another one fails or is slow. If none does, all of them must answer. If one fails or does not answer in time,
+    /// [`OnUnavailable`] decides. The staleness bound and the timeout apply to the answers together. With
+    /// [`in_memory`](Self::in_memory) the staleness bound is zero, so the sources are asked at every request.
+    ///
+    /// [`revoke`](Self::revoke) does not write to a source: it writes to the store of [`new`](Self::new) only.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use tower_bearer::{RevocationCache, revocation::MemoryStore};
+    ///
+    /// let (ours, partner) = (MemoryStore::new(), MemoryStore::new());
+    /// let revocation =
+    ///     RevocationCache::new(ours, Duration::from_secs(30)).with_source("partner", partner);
+    /// assert!(format!("{revocation:?}").contains(r#"sources: ["store", "partner"]"#));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_source(self, name: &'static str, source: impl RevocationStore) -> Self {
+        self.with(|settings| settings.sources.push((name, Arc::new(source))))
     }
 
     /// Takes the time from `clock`. Use the clock of the [`Authenticator`](crate::Authenticator). Default:
@@ -206,9 +233,11 @@ impl fmt::Debug for WeakRevocationCache {
 impl fmt::Debug for RevocationCache {
     /// Shows the settings, not the cached answers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LookupSettings { bound, on_unavailable, lookup_timeout, capacity, .. } =
+        let LookupSettings { sources, bound, on_unavailable, lookup_timeout, capacity, .. } =
             &self.checker.lookups.settings;
+        let sources: Vec<_> = sources.iter().map(|(name, _)| name).collect();
         f.debug_struct("RevocationCache")
+            .field("sources", &sources)
             .field("bound", bound)
             .field("on_unavailable", on_unavailable)
             .field("lookup_timeout", lookup_timeout)

@@ -11,11 +11,11 @@ use std::{
 
 use arc_swap::{ArcSwapOption, Guard};
 use foldhash::fast::RandomState;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use moka::sync::Cache;
 
 use super::{
-    RevocationEntry, RevocationStats, RevocationStore, TokenFacts, Unavailable, Verdict,
+    Lookup, RevocationEntry, RevocationStats, RevocationStore, TokenFacts, Unavailable, Verdict,
     entry::OwnedTokenFacts,
     in_flight::{InFlight, Reply, in_time},
     local_state::{CachedAnswer, LocalState, Sent},
@@ -66,8 +66,9 @@ impl ProcessState {
         telemetry::doubted();
     }
 
-    fn report_failure(&self, kind: &'static str, clock: &dyn Clock) {
-        telemetry::store_failed(kind, &self.warnings, clock.monotonic());
+    /// `store` is `None` if it is not known which store is slow.
+    fn report_failure(&self, store: Option<&'static str>, kind: &'static str, clock: &dyn Clock) {
+        telemetry::store_failed(store, kind, &self.warnings, clock.monotonic());
     }
 }
 
@@ -80,14 +81,22 @@ pub(super) struct Lookups {
 
 #[derive(Clone)]
 pub(super) struct LookupSettings {
-    /// `None` if everything is revoked through this cache.
+    /// Revocations are written to this store. `None` if they stay in this process.
     pub(super) store: Option<Arc<dyn RevocationStore>>,
+    /// Every store that is asked, with its name. The first is `store`, if there is one.
+    pub(super) sources: Vec<Source>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) bound: Duration,
     pub(super) on_unavailable: OnUnavailable,
     pub(super) lookup_timeout: Duration,
     pub(super) capacity: u64,
 }
+
+/// A store that is asked, and its name in events and metrics.
+pub(super) type Source = (&'static str, Arc<dyn RevocationStore>);
+
+/// The name of the store that revocations are written to.
+const MAIN: &str = "store";
 
 /// The result of a check that did not wait.
 pub(crate) enum RevocationCheck {
@@ -99,6 +108,7 @@ pub(crate) enum RevocationCheck {
 impl RevocationChecker {
     pub(super) fn new(store: Option<Arc<dyn RevocationStore>>, bound: Duration) -> Self {
         let settings = LookupSettings {
+            sources: store.iter().map(|store| (MAIN, Arc::clone(store))).collect(),
             store,
             clock: Arc::new(SystemClock),
             bound,
@@ -141,7 +151,7 @@ impl RevocationChecker {
     /// The epoch is loaded before any search. The proof at [`LocalState`] depends on this.
     pub(crate) fn check(&self, token: &TokenFacts<'_>, memo: &RevocationMemo) -> RevocationCheck {
         let (local, counters) = (&self.state.local, &self.state.counters);
-        if self.lookups.settings.store.is_none() {
+        if self.lookups.settings.sources.is_empty() {
             return RevocationCheck::Done(Ok(match local.denies(token, self.clock()) {
                 true => Verdict::Revoked,
                 false => Verdict::NotRevoked,
@@ -199,7 +209,8 @@ impl RevocationChecker {
         Box::pin(async move {
             let reply = in_time(timeout, reply).await.unwrap_or_else(|| {
                 cache.state.counters.timed_out.add_one();
-                cache.state.report_failure("timed_out", cache.clock());
+                let store = cache.lookups.settings.only_source();
+                cache.state.report_failure(store, "timed_out", cache.clock());
                 Err(Unavailable)
             });
             cache.conclude(&token, reply, carried)
@@ -208,7 +219,7 @@ impl RevocationChecker {
 
     /// One lookup, shared by all requests that wait for it.
     async fn look_up(self, token: Arc<OwnedTokenFacts>, sent: Sent) -> Reply {
-        let reply = self.lookups.ask_store(&token, &self.state).await;
+        let reply = self.lookups.ask_stores(&token, &self.state).await;
         match reply {
             Ok(Verdict::Revoked) => self.apply(&token.entry()),
             Ok(Verdict::RevokedFrom(starts_at)) => {
@@ -291,20 +302,47 @@ impl Lookups {
         }
     }
 
-    /// The store's verdict now. A start in it is in the future.
-    async fn ask_store(&self, token: &OwnedTokenFacts, state: &ProcessState) -> Reply {
-        let Some(store) = &self.settings.store else { return Ok(Verdict::NotRevoked) };
+    /// Asks all stores at the same time.
+    ///
+    /// The first "revoked" decides, also if another store fails or has not answered yet. Otherwise every store must
+    /// answer.
+    async fn ask_stores(&self, token: &OwnedTokenFacts, state: &ProcessState) -> Reply {
         let lookup = token.lookup();
-        let timer = LookUpTimer::start();
+        let ask = |source| self.ask(source, &lookup, state);
+        if let [source] = &*self.settings.sources {
+            return ask(source).await;
+        }
+        let mut questions: FuturesUnordered<_> = self.settings.sources.iter().map(ask).collect();
+        let mut has_failed = false;
+        let mut start = None;
+        while let Some(reply) = questions.next().await {
+            match reply {
+                Ok(Verdict::Revoked) => return reply,
+                Ok(Verdict::RevokedFrom(date)) => start = start.into_iter().chain([date]).min(),
+                Ok(Verdict::NotRevoked) => {}
+                Err(Unavailable) => has_failed = true,
+            }
+        }
+        if !has_failed {
+            return Ok(start.map_or(Verdict::NotRevoked, Verdict::RevokedFrom));
+        }
+        if let Some(start) = start {
+            state.local.apply(&token.entry().with_start(start), &*self.settings.clock);
+        }
+        Err(Unavailable)
+    }
+
+    /// The verdict of one store now. A start in it is in the future.
+    async fn ask(&self, (name, store): &Source, lookup: &Lookup, state: &ProcessState) -> Reply {
+        let clock = &*self.settings.clock;
+        let timer = LookUpTimer::start(name);
         // A panic of the store counts as a failure, and the panic hook has reported it. Without this, the panic would
         // reach every request that waits for this lookup.
-        let question = AssertUnwindSafe(async { store.look_up(&lookup).await });
+        let question = AssertUnwindSafe(async { store.look_up(lookup).await });
         let kind = match question.catch_unwind().await {
             Ok(Ok(verdict)) => {
                 let verdict = match verdict {
-                    Verdict::RevokedFrom(start) => {
-                        Verdict::starting_at(Some(start), self.settings.clock.now())
-                    }
+                    Verdict::RevokedFrom(start) => Verdict::starting_at(Some(start), clock.now()),
                     verdict => verdict,
                 };
                 timer.end(Ok(verdict));
@@ -315,12 +353,20 @@ impl Lookups {
         };
         timer.end(Err(Unavailable));
         state.counters.failures.add_one();
-        state.report_failure(kind, &*self.settings.clock);
+        state.report_failure(Some(name), kind, clock);
         Err(Unavailable)
     }
 }
 
 impl LookupSettings {
+    /// The name of the store, if only one is asked.
+    fn only_source(&self) -> Option<&'static str> {
+        match *self.sources {
+            [(name, _)] => Some(name),
+            _ => None,
+        }
+    }
+
     /// The longest time that an answer is useful.
     fn usable(&self) -> Duration {
         match self.on_unavailable {

@@ -19,6 +19,8 @@
 //! 5. **Doubt makes old answers stale.** After [`RevocationCache::doubt`], an answer to an earlier question is not used
 //!    as fresh.
 //! 6. **Concurrent requests with one token share one lookup.**
+//! 7. **Any of several sources can reject.** With [`RevocationCache::with_source`] a token is rejected as soon as one
+//!    source answers that it is revoked. It passes only if every source has answered.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

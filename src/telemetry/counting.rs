@@ -79,12 +79,17 @@ impl Admissions {
 /// It does not use the injected clock, which may be too coarse. No decision depends on this time.
 pub(crate) struct LookUpTimer {
     #[cfg(feature = "metrics")]
+    store: &'static str,
+    #[cfg(feature = "metrics")]
     began: Option<Instant>,
 }
 
 impl LookUpTimer {
-    pub(crate) fn start() -> Self {
+    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is recorded"))]
+    pub(crate) fn start(store: &'static str) -> Self {
         Self {
+            #[cfg(feature = "metrics")]
+            store,
             #[cfg(feature = "metrics")]
             began: Some(Instant::now()),
         }
@@ -94,7 +99,7 @@ impl LookUpTimer {
     pub(crate) fn end(mut self, outcome: Result<Verdict, Unavailable>) {
         #[cfg(feature = "metrics")]
         if let Some(began) = self.began.take() {
-            metrics::looked_up(Some(outcome), began.elapsed());
+            metrics::looked_up(self.store, Some(outcome), began.elapsed());
         }
     }
 }
@@ -103,7 +108,7 @@ impl LookUpTimer {
 impl Drop for LookUpTimer {
     fn drop(&mut self) {
         if let Some(began) = self.began.take() {
-            metrics::looked_up(None, began.elapsed());
+            metrics::looked_up(self.store, None, began.elapsed());
         }
     }
 }

@@ -14,11 +14,11 @@ pub(super) fn refused(kind: RejectionKind) {
 
 /// A client with valid tokens can trigger this as often as it wants while the store is down. So only the first one in
 /// ten seconds is a warning.
-pub(super) fn store_failed(kind: &'static str, is_news: bool) {
+pub(super) fn store_failed(store: Option<&'static str>, kind: &'static str, is_news: bool) {
     if is_news {
-        warn!(target: TARGET, kind, "{STORE_FAILED}");
+        warn!(target: TARGET, kind, store, "{STORE_FAILED}");
     } else {
-        debug!(target: TARGET, kind, "{STORE_FAILED}");
+        debug!(target: TARGET, kind, store, "{STORE_FAILED}");
     }
 }
 

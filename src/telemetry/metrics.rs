@@ -52,19 +52,19 @@ pub(super) fn refused(kind: RejectionKind) {
 }
 
 /// `None`: the lookup was abandoned, because no request waited for the answer.
-pub(super) fn looked_up(outcome: Option<Result<Verdict, Unavailable>>, took: Duration) {
-    static KEYS: LazyLock<[Key; 4]> = LazyLock::new(|| {
-        [value::REVOKED, value::NOT_REVOKED, value::FAILED, value::ABANDONED]
-            .map(|outcome| key(&names::LOOK_UP_SECONDS, &[outcome]))
-    });
-    let [revoked, not_revoked, failed, abandoned] = &*KEYS;
-    let key = match outcome {
-        Some(Ok(Verdict::Revoked)) => revoked,
-        Some(Ok(Verdict::NotRevoked | Verdict::RevokedFrom(_))) => not_revoked,
-        Some(Err(Unavailable)) => failed,
-        None => abandoned,
+pub(super) fn looked_up(
+    store: &'static str,
+    outcome: Option<Result<Verdict, Unavailable>>,
+    took: Duration,
+) {
+    let outcome = match outcome {
+        Some(Ok(Verdict::Revoked)) => value::REVOKED,
+        Some(Ok(Verdict::NotRevoked | Verdict::RevokedFrom(_))) => value::NOT_REVOKED,
+        Some(Err(Unavailable)) => value::FAILED,
+        None => value::ABANDONED,
     };
-    with_recorder(|recorder| recorder.register_histogram(key, &METADATA)).record(took);
+    let key = key(&names::LOOK_UP_SECONDS, &[store, outcome]);
+    with_recorder(|recorder| recorder.register_histogram(&key, &METADATA)).record(took);
 }
 
 pub(super) fn doubted() {

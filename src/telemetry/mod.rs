@@ -117,9 +117,14 @@ pub(crate) fn refused(kind: RejectionKind) {
 }
 
 /// A revocation store failed at `now` of the monotonic clock.
-pub(crate) fn store_failed(kind: &'static str, limit: &WarningLimit, now: Duration) {
+pub(crate) fn store_failed(
+    store: Option<&'static str>,
+    kind: &'static str,
+    limit: &WarningLimit,
+    now: Duration,
+) {
     #[cfg(feature = "tracing")]
-    events::store_failed(kind, limit.allows(now));
+    events::store_failed(store, kind, limit.allows(now));
 }
 
 /// Earlier answers of a revocation store are now stale.

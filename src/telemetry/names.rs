@@ -81,8 +81,8 @@ mod metrics {
             "tokens in the token cache";
         REVOCATION_CHECKS: Counter, Count, "tower_bearer_revocation_checks_total", [SOURCE],
             "revocation checks by the source of their answer";
-        LOOK_UP_SECONDS: Histogram, Seconds, "tower_bearer_revocation_look_up_seconds", [OUTCOME],
-            "time of one lookup in the revocation store";
+        LOOK_UP_SECONDS: Histogram, Seconds, "tower_bearer_revocation_look_up_seconds", [STORE, OUTCOME],
+            "time of one lookup in a revocation store";
         STORE_ERRORS: Counter, Count, "tower_bearer_revocation_errors_total", [KIND],
             "lookups that the revocation store failed to answer and checks that waited too long";
         UNANSWERED: Counter, Count, "tower_bearer_revocation_unanswered_total", [DECISION],
@@ -105,13 +105,14 @@ mod metrics {
             "attempts to fetch the keys of an issuer";
     }
 
-    /// Names of labels. Each has few values, and the table has all of them. The exception is [`ISSUER`](label::ISSUER):
-    /// its values are names from the configuration.
+    /// Names of labels. Each has few values, and the table has all of them. The exceptions are [`ISSUER`](label::ISSUER)
+    /// and [`STORE`](label::STORE): their values are names from the configuration.
     pub(in crate::telemetry) mod label {
         pub(in crate::telemetry) const DECISION: &str = "decision";
         pub(in crate::telemetry) const REASON: &str = "reason";
         pub(in crate::telemetry) const OUTCOME: &str = "outcome";
         pub(in crate::telemetry) const SOURCE: &str = "source";
+        pub(in crate::telemetry) const STORE: &str = "store";
         pub(in crate::telemetry) const KIND: &str = "kind";
         pub(in crate::telemetry) const ISSUER: &str = "issuer";
     }

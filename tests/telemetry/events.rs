@@ -257,11 +257,11 @@ fn a_failing_store_is_one_warning_in_ten_seconds_without_its_text() {
     assert_eq!(
         events,
         [
-            r#"WARN tower_bearer: revocation store failed kind="failed""#,
-            r#"DEBUG tower_bearer: revocation store failed kind="failed""#,
-            r#"DEBUG tower_bearer: revocation store failed kind="failed""#,
-            r#"WARN tower_bearer: revocation store failed kind="failed""#,
-            r#"WARN tower_bearer: revocation store failed kind="timed_out""#,
+            r#"WARN tower_bearer: revocation store failed kind="failed" store="store""#,
+            r#"DEBUG tower_bearer: revocation store failed kind="failed" store="store""#,
+            r#"DEBUG tower_bearer: revocation store failed kind="failed" store="store""#,
+            r#"WARN tower_bearer: revocation store failed kind="failed" store="store""#,
+            r#"WARN tower_bearer: revocation store failed kind="timed_out" store="store""#,
         ]
     );
 }
@@ -302,7 +302,7 @@ fn a_redis_that_goes_away_and_comes_back_is_one_event_a_connection() {
     let all = |name: &str| {
         events.iter().map(String::as_str).filter(|event| event.contains(name)).collect::<Vec<_>>()
     };
-    let failed = r#"WARN tower_bearer: revocation store failed kind="not_seeded""#;
+    let failed = r#"WARN tower_bearer: revocation store failed kind="not_seeded" store="store""#;
     assert_eq!(all("revocation store failed"), [failed]);
     assert_eq!(all("pushes connected"), ["INFO tower_bearer: revocation pushes connected"; 2]);
     assert_eq!(all("pushes lost"), ["WARN tower_bearer: revocation pushes lost"]);

@@ -91,6 +91,7 @@ impl Table {
             let is_known = match *label {
                 // Configured by the tests.
                 "issuer" => *value == "https://issuer.example",
+                "store" => values.contains(*value) || *value == "partner",
                 "reason" => {
                     values.contains(*value)
                         || RejectionKind::ALL.iter().any(|kind| kind.as_str() == *value)

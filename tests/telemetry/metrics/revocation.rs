@@ -79,7 +79,8 @@ fn answers_are_counted_by_where_they_came_from_and_questions_are_timed() {
             (r#"revocation_checks_total{source="shared"}"#, 1.0),
         ]
     );
-    let seconds = recorded.values(r#"revocation_look_up_seconds{outcome="not_revoked"}"#);
+    let seconds =
+        recorded.values(r#"revocation_look_up_seconds{store="store",outcome="not_revoked"}"#);
     assert_eq!(seconds.len(), 2);
     assert!(seconds.iter().all(|seconds| (0.25..0.3).contains(seconds)), "{seconds:?}");
     assert_eq!(recorded.all("revocation_doubts"), [("revocation_doubts_total{}", 1.0)]);
@@ -108,8 +109,24 @@ fn a_store_failure_is_counted_and_so_is_the_decision_without_it() {
         );
         let unanswered = format!("revocation_unanswered_total{{decision={decision:?}}}");
         assert_eq!(recorded.counted("revocation_unanswered"), [(&*unanswered, 1.0)]);
-        let failed = recorded.values(r#"revocation_look_up_seconds{outcome="failed"}"#);
+        let failed =
+            recorded.values(r#"revocation_look_up_seconds{store="store",outcome="failed"}"#);
         assert_eq!(failed.len(), 1);
+    }
+}
+
+#[test]
+fn lookups_are_timed_for_each_source() {
+    let recorded = record(async {
+        let failing = Fails(|| StoreError::new("no"));
+        let cache = cache(Slow(Duration::from_millis(250))).with_source("partner", failing);
+        let _ = with(&cache).authenticate(&token()).await;
+    });
+    for of_store in
+        [r#"store="store",outcome="not_revoked""#, r#"store="partner",outcome="failed""#]
+    {
+        let seconds = recorded.values(&format!("revocation_look_up_seconds{{{of_store}}}"));
+        assert_eq!(seconds.len(), 1, "{of_store}");
     }
 }
 
@@ -122,7 +139,9 @@ fn an_abandoned_lookup_is_timed_too() {
         assert_eq!(refused.kind(), RejectionKind::RevocationUnavailable);
         Collector::new().add_authenticator(&authenticator).collect();
     });
-    let [seconds] = *recorded.values(r#"revocation_look_up_seconds{outcome="abandoned"}"#) else {
+    let [seconds] =
+        *recorded.values(r#"revocation_look_up_seconds{store="store",outcome="abandoned"}"#)
+    else {
         panic!("{recorded:?}")
     };
     assert!((1.0..1.1).contains(&seconds), "{seconds}");
@@ -161,5 +180,8 @@ fn denials_are_counted_and_a_revocation_of_the_store_is_too() {
         recorded.counted("revocation_checks"),
         [(r#"revocation_checks_total{source="looked_up"}"#, 1.0)]
     );
-    assert_eq!(recorded.values(r#"revocation_look_up_seconds{outcome="revoked"}"#).len(), 1);
+    assert_eq!(
+        recorded.values(r#"revocation_look_up_seconds{store="store",outcome="revoked"}"#).len(),
+        1
+    );
 }

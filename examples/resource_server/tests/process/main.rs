@@ -410,7 +410,7 @@ fn metrics_are_on_a_separate_address_and_contain_no_token() {
         r#"tower_bearer_token_cache_total{outcome="miss"} 1"#,
         "tower_bearer_token_cache_entries 1",
         "# TYPE tower_bearer_revocation_look_up_seconds histogram",
-        r#"tower_bearer_revocation_look_up_seconds_count{outcome="not_revoked"} 1"#,
+        r#"tower_bearer_revocation_look_up_seconds_count{store="store",outcome="not_revoked"} 1"#,
         r#"tower_bearer_revocation_checks_total{source="looked_up"} 1"#,
         "tower_bearer_revocation_denials 0",
     ] {
