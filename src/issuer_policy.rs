@@ -459,7 +459,8 @@ pub(crate) fn is_same_type(one: &str, other: &str) -> bool {
             _ => typ,
         }
     }
-    short(one).eq_ignore_ascii_case(short(other))
+    // The usual case.
+    one == other || short(one).eq_ignore_ascii_case(short(other))
 }
 
 #[cfg(test)]

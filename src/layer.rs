@@ -150,7 +150,7 @@ impl<C: Send + Sync + 'static> BearerLayer<C> {
     /// [`TokenApiResponder`](crate::rejection::TokenApiResponder). gRPC requests still get trailers-only answers,
     /// unless `responder` overrides [`respond_to_grpc`](Responder::respond_to_grpc).
     pub fn with_responder(mut self, responder: impl Responder) -> Self {
-        self.rejections_mut().responder = Arc::new(responder);
+        self.rejections_mut().responder = Some(Arc::new(responder));
         self
     }
 

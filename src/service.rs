@@ -76,8 +76,9 @@ where
                 // The inner service may have reserved something for this call (a permit, a place in a queue) that
                 // others wait for. A clone has reserved nothing.
                 self.inner = self.inner.clone();
-                let (request, _) = request.into_parts();
-                ResponseFuture::rejected(self.settings.rejections.respond(rejection, &request))
+                ResponseFuture::rejected(
+                    self.settings.rejections.respond_in_place(rejection, request),
+                )
             }
             Admission::Checking(check, additions) => {
                 let successor = self.inner.clone();
@@ -440,10 +441,9 @@ where
                     state.set(State::Calling { future, additions });
                 }
                 Err(Stopped::Rejected(rejection)) => {
-                    let (request, _) = request.into_parts();
                     let rejection = rejection.with_scheme(additions.scheme);
                     return Poll::Ready(Ok(rejected_response(
-                        rejections.respond(rejection, &request),
+                        rejections.respond_in_place(rejection, request),
                     )));
                 }
                 Err(Stopped::Failed(error)) => return Poll::Ready(Err(error)),

@@ -367,16 +367,17 @@ mod postgres {
 
 /// The migrations for SQLite and for PostgreSQL, in order. Never change one; only add new ones. The version of a
 /// database is the number of migrations that it has run.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     (include_str!("schema/sqlite_1.sql"), include_str!("schema/postgres_1.sql")),
     (include_str!("schema/sqlite_2.sql"), include_str!("schema/postgres_2.sql")),
     (include_str!("schema/sqlite_3.sql"), include_str!("schema/postgres_3.sql")),
     (include_str!("schema/sqlite_4.sql"), include_str!("schema/postgres_4.sql")),
     (include_str!("schema/sqlite_5.sql"), include_str!("schema/postgres_5.sql")),
+    (include_str!("schema/sqlite_6.sql"), include_str!("schema/postgres_6.sql")),
+    (include_str!("schema/sqlite_7.sql"), include_str!("schema/postgres_7.sql")),
 ];
 
-/// The version with all new tables and columns. The next one needs the sessions of earlier versions, and copying them
-/// takes time.
+/// The version with all new tables. The next one needs the sessions of earlier versions, and copying them takes time.
 pub(crate) const TABLES: u64 = 3;
 
 /// The version with the keys that tokens are bound to.
@@ -406,13 +407,13 @@ pub struct Migration {
 /// of a later version with the same major version are used as they are.
 async fn migrate(database: &Database) -> Result<Migration, OpenError> {
     let known = MIGRATIONS.len() as u64;
-    let migration = migrate_to(database, TABLES).await?;
-    if migration.to >= known {
-        return Ok(migration);
+    let Migration { from, mut to } = migrate_to(database, TABLES).await?;
+    while to < known {
+        session_copy::copy(database).await.map_err(OpenError::Unavailable)?;
+        // In its own transaction: the lock of one migration ends before the next one makes an index.
+        to = migrate_to(database, to + 1).await?.to;
     }
-    session_copy::copy(database).await.map_err(OpenError::Unavailable)?;
-    let Migration { to, .. } = migrate_to(database, known).await?;
-    Ok(Migration { from: migration.from, to })
+    Ok(Migration { from, to })
 }
 
 /// Migrates the tables to this version in one transaction, and new tables to the current version.

@@ -69,6 +69,20 @@ fn one_or_more_spaces_may_follow_the_scheme() {
 }
 
 #[test]
+fn a_b64token_is_recognised_at_every_length() {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    assert!(!is_b64token(b""));
+    for length in (1..=130).chain([500]) {
+        for (byte, place) in (0..=u8::MAX).flat_map(|byte| [(byte, 0), (byte, length - 1)]) {
+            let mut text = vec![b'A'; length];
+            text[place] = byte;
+            let is_padding = byte == b'=' && place > 0;
+            assert_eq!(is_b64token(&text), is_allowed(byte) || is_padding, "{byte} at {place}");
+        }
+    }
+}
+
+#[test]
 fn every_character_of_a_b64token_is_accepted() {
     let all = b"Bearer ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/==";
     let headers = headers([(AUTHORIZATION, all)]);

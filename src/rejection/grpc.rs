@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Response,
+    HeaderMap, HeaderName, HeaderValue, Method, Response,
     header::{CACHE_CONTROL, CONTENT_TYPE},
-    request::Parts,
 };
 
 use super::Answer;
@@ -21,11 +20,11 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 ///
 /// A rejection of a gRPC request has the status 200. So this requires `POST`: caches may store such an answer to a
 /// `GET`.
-pub(crate) fn is_grpc(request: &Parts) -> bool {
-    if request.method != Method::POST {
+pub(crate) fn is_grpc(method: &Method, headers: &HeaderMap) -> bool {
+    if *method != Method::POST {
         return false;
     }
-    let Some(content_type) = request.headers.get(CONTENT_TYPE) else { return false };
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return false };
     let Some((media_type, rest)) = content_type.as_bytes().split_at_checked(GRPC.len()) else {
         return false;
     };

@@ -1,15 +1,17 @@
 //! How one layer rejects: its responder, and the headers of every rejection.
 
-use std::{any, fmt, marker::PhantomData, sync::Arc};
+use std::{any, fmt, marker::PhantomData, mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderValue, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 
-use super::{Answer, Rejection, Responder, TokenApiResponder, challenge::Challenges, grpc};
+use super::{
+    Answer, Rejection, Responder, TokenApiResponder, challenge::Challenges, grpc, responder,
+};
 use crate::{
     claims::Clock,
     credential::Scheme,
@@ -20,11 +22,15 @@ use crate::{
 /// Seconds after which a client may retry while authentication is unavailable.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// A cache must not answer with a rejection.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
 /// Made when the layer is set up. The layer, its [`RequireLayer`](crate::require::RequireLayer)s and the extractors
 /// behind it share it, so that all of them reject in the same way.
 #[derive(Clone)]
 pub(crate) struct Rejections {
-    pub(crate) responder: Arc<dyn Responder>,
+    /// `None`: [`TokenApiResponder`].
+    pub(crate) responder: Option<Arc<dyn Responder>>,
     pub(crate) challenges: Challenges,
     /// Whether gRPC requests get gRPC answers.
     pub(crate) grpc_answers: bool,
@@ -35,7 +41,7 @@ pub(crate) struct Rejections {
 impl Default for Rejections {
     fn default() -> Self {
         Self {
-            responder: Arc::new(TokenApiResponder),
+            responder: None,
             challenges: Challenges::default(),
             grpc_answers: true,
             nonces: None,
@@ -54,19 +60,52 @@ impl Rejections {
         self.nonces.as_ref().map(|(key, clock)| key.header(clock.now()))
     }
 
+    /// The response to a rejected request that nothing needs afterwards. The default response reuses the memory of the
+    /// request's headers and extensions, and nothing of their content.
+    pub(crate) fn respond_in_place<B>(
+        &self,
+        rejection: Rejection,
+        mut request: Request<B>,
+    ) -> Response<Bytes> {
+        let challenge = self.challenges.of(rejection.kind(), rejection.scheme());
+        let is_grpc = || self.grpc_answers && grpc::is_grpc(request.method(), request.headers());
+        let Some(challenge) = challenge.filter(|_| self.responder.is_none() && !is_grpc()) else {
+            return self.respond(rejection, &request.into_parts().0);
+        };
+        telemetry::refused(rejection.kind());
+        let mut response = responder::without_headers(rejection.answer());
+        let headers = response.headers_mut();
+        mem::swap(headers, request.headers_mut());
+        headers.clear();
+        headers.insert(CONTENT_TYPE, responder::MEDIA_TYPE);
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        headers.insert(WWW_AUTHENTICATE, challenge.clone());
+        if rejection.scheme() == Scheme::DPoP
+            && let Some(nonce) = self.nonce()
+        {
+            headers.insert(dpop::NONCE, nonce);
+        }
+        let extensions = response.extensions_mut();
+        mem::swap(extensions, request.extensions_mut());
+        extensions.clear();
+        extensions.insert(rejection);
+        response
+    }
+
     /// The response to a rejected request.
     pub(crate) fn respond(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
         telemetry::refused(rejection.kind());
-        let is_grpc = self.grpc_answers && grpc::is_grpc(request);
+        let is_grpc = self.grpc_answers && grpc::is_grpc(&request.method, &request.headers);
+        let responder = self.responder.as_deref().unwrap_or(&TokenApiResponder);
         let mut response = if is_grpc {
-            let own = self.responder.respond_to_grpc(&rejection, request);
+            let own = responder.respond_to_grpc(&rejection, request);
             own.unwrap_or_else(|| grpc::rejection(rejection.answer()))
         } else {
-            self.responder.respond(&rejection, request)
+            responder.respond(&rejection, request)
         };
         let headers = response.headers_mut();
         if !headers.contains_key(CACHE_CONTROL) {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(CACHE_CONTROL, NO_STORE);
         }
         if rejection.answer() == Answer::Unavailable
             && !is_grpc
@@ -123,14 +162,14 @@ impl<C> Clone for Anonymous<C> {
 /// the client. The text names `C`, because a layer for another type is the likely cause.
 pub(crate) fn layer_not_installed<C>(request: &Parts) -> Response<Bytes> {
     let message = layer_not_installed_text::<C>();
-    if grpc::is_grpc(request) {
+    if grpc::is_grpc(&request.method, &request.headers) {
         return grpc::internal(&message);
     }
     let mut response = Response::new(Bytes::from(message));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, NO_STORE);
     response
 }
 

@@ -59,12 +59,19 @@ pub struct TokenApiResponder;
 
 impl Responder for TokenApiResponder {
     fn respond(&self, rejection: &Rejection, _request: &Parts) -> Response<Bytes> {
-        let answer = rejection.answer();
-        let mut response = Response::new(Bytes::from_static(body_of(answer).as_bytes()));
-        *response.status_mut() = answer.status();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut response = without_headers(rejection.answer());
+        response.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
         response
     }
+}
+
+pub(super) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The status and the body of the default response.
+pub(super) fn without_headers(answer: Answer) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(body_of(answer).as_bytes()));
+    *response.status_mut() = answer.status();
+    response
 }
 
 /// There are only a few fixed bodies, so they are literals. A test compares them with [`Answer`].

@@ -6,7 +6,7 @@ use http::{
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt};
 use tower_bearer::{
     BearerLayer, CheckError, ConfigError, Rejection, RejectionKind, RevocationCache, UnixTime,
     claims::{ManualClock, UntypedClaims},
@@ -130,6 +130,23 @@ async fn every_invalid_token_gets_the_same_answer() {
         )
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_rejection_contains_nothing_of_its_request() {
+    #[derive(Clone)]
+    struct OfRequest;
+    let mut request = with_bearer("garbage");
+    request.headers_mut().append(COOKIE, HeaderValue::from_static("theme=dark"));
+    request.headers_mut().append(COOKIE, HeaderValue::from_static("session=secret"));
+    request.extensions_mut().insert(OfRequest);
+
+    let response = layer().layer(open()).oneshot(request).await.unwrap();
+
+    assert!(response.extensions().get::<OfRequest>().is_none());
+    assert_eq!(response.extensions().len(), 1);
+    let headers: Vec<_> = response.headers().keys().collect();
+    assert_eq!(headers, [&CONTENT_TYPE, &CACHE_CONTROL, &WWW_AUTHENTICATE]);
 }
 
 #[tokio::test]

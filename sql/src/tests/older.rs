@@ -162,7 +162,7 @@ async fn the_migration_keeps_everything(url: &str, bytes: BytesText) {
     // Going back and forward again loses nothing that the old version knows.
     back_to_version_2(&store, false).await;
     let store = SqlStore::open(url).await.unwrap();
-    assert_eq!(number(&store, "SELECT version FROM bearer_schema").await, 5);
+    assert_eq!(number(&store, "SELECT version FROM bearer_schema").await, 7);
     rows_are_kept(&store, &old, bytes).await;
     sessions_are_listed(&store, &old).await;
 }

@@ -301,11 +301,12 @@ async fn page(
 
 /// `search` is a condition, or empty.
 pub(crate) fn page_sql(query: &ListQuery, search: &str) -> String {
-    let found = format!(
-        "SELECT id, name, issued_at, expires_at, last_used_at, scopes, key_thumbprint FROM bearer_private_tokens
-         WHERE issuer = $1 AND subject = $2 AND dies_at > $3
+    let conditions = format!(
+        "issuer = $1 AND subject = $2 AND dies_at > $3
            AND issued_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1){search}"
     );
+    let columns = "listed.id, listed.name, listed.issued_at, listed.expires_at, listed.last_used_at, listed.scopes, \
+                   listed.key_thumbprint";
     let column = |by: &SortBy| match by {
         SortBy::Id => "id",
         SortBy::Name => "name",
@@ -314,7 +315,7 @@ pub(crate) fn page_sql(query: &ListQuery, search: &str) -> String {
         SortBy::LastUsedAt => "last_used_at",
     };
     let ordering = query.ordering.iter().map(|(by, descending)| (column(by), *descending));
-    paging::page_sql(&found, ordering, query.page)
+    paging::page_sql("bearer_private_tokens", &conditions, columns, ordering, query.page)
 }
 
 /// Returns `None` for the row of an empty page, which has only the count.

@@ -209,15 +209,15 @@ pub(crate) fn page_sql(query: &SessionQuery) -> String {
         _ => "id",
     };
     let ordering = query.ordering.iter().map(|(by, descending)| (column(by), *descending));
-    paging::page_sql(LISTED, ordering, query.page)
+    let columns = "listed.id, listed.session_id, listed.created_at, listed.last_used_at, listed.expires_at, \
+                   COALESCE(listed.user_agent, '') AS user_agent";
+    paging::page_sql("bearer_sessions", LISTED, columns, ordering, query.page)
 }
 
 /// A session has ended if its latest refresh token is behind the owner's cut-off. The row of a revoked session is
 /// deleted.
 const LISTED: &str = "
-    SELECT id, session_id, created_at, last_used_at, expires_at, COALESCE(user_agent, '') AS user_agent
-    FROM bearer_sessions
-    WHERE issuer = $1 AND subject = $2 AND expires_at > $3
+    issuer = $1 AND subject = $2 AND expires_at > $3
       AND last_used_at > COALESCE((SELECT cut_off FROM bearer_denials AS d WHERE d.id = $4), -1)";
 
 fn read_session(row: &Row, id: i64, is_current: bool) -> Result<Session, Failure> {
