@@ -92,7 +92,7 @@ fn decode_to_scratch<'s>(part: &[u8], scratch: &'s mut Scratch) -> Result<&'s [u
     Ok(scratch)
 }
 
-pub(super) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = vec![0; decoded_length(text.len())];
     decode_into(text, &mut bytes)?;
     Some(bytes)
