@@ -203,8 +203,8 @@ impl StatusLists {
     /// Decides about a request if its list cannot be used and cannot be fetched. Default: [`OnUnavailable::Deny`]: 503.
     ///
     /// [`OnUnavailable::ServeStale`] uses the last good list for this time after its lifetime, but never after its
-    /// `exp`. [`OnUnavailable::Allow`] lets the token pass, unless the last good list rejects it. **An attacker who can
-    /// block the list can then use a revoked token.**
+    /// `exp`. [`OnUnavailable::Allow`] lets the token pass, unless a good list has rejected it that was used in the last
+    /// hour. **An attacker who can block the list can then use a revoked token.**
     pub fn with_on_unavailable(self, on_unavailable: OnUnavailable) -> Self {
         self.with(|settings| settings.on_unavailable = on_unavailable)
     }

@@ -150,3 +150,102 @@ fn positive_seconds(value: Value<'_>) -> Option<Duration> {
     let seconds: f64 = text.parse().ok().filter(|seconds| *seconds > 0.0)?;
     Duration::try_from_secs_f64(seconds.min(1e9)).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use miniz_oxide::deflate::compress_to_vec_zlib;
+
+    use super::*;
+
+    const URL: &str = "https://issuer.example/lists/1";
+
+    #[derive(serde::Deserialize)]
+    struct Vectors {
+        lists: Vec<Vector>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        bits: u8,
+        length: u64,
+        lst: String,
+        /// Other statuses are 0.
+        statuses: BTreeMap<u64, u8>,
+    }
+
+    fn vectors() -> Vec<Vector> {
+        let text = include_str!("../../tests/fixtures/status_list/vectors.json");
+        serde_json::from_str::<Vectors>(text).unwrap().lists
+    }
+
+    fn read(status_list: &str, max_size: usize) -> Result<Statuses, Unreadable> {
+        let text = format!(r#"{{"sub":"{URL}","iat":1,"status_list":{status_list}}}"#);
+        let mut claims = ClaimsSet::unread(&text);
+        claims.read().unwrap();
+        Statuses::of_claims(&claims, URL, UnixTime::from_secs(1), max_size)
+    }
+
+    #[test]
+    fn every_status_of_the_vectors_of_the_draft_is_read() {
+        let vectors = vectors();
+        assert_eq!(
+            vectors.iter().map(|vector| vector.bits).collect::<Vec<_>>(),
+            [1, 2, 1, 2, 4, 8]
+        );
+        for Vector { bits, length, lst, statuses } in vectors {
+            let list = read(&format!(r#"{{"bits":{bits},"lst":"{lst}"}}"#), 1 << 20).unwrap();
+            for index in 0..length {
+                let expected = statuses.get(&index).copied().unwrap_or(0);
+                assert_eq!(list.at(index), Some(expected), "{bits} bits, index {index}");
+            }
+            for index in [length, length + 1, u64::from(u32::MAX) + 1, u64::MAX] {
+                assert_eq!(list.at(index), None, "{bits} bits, index {index}");
+                assert_eq!(list.check(index), Err(RejectionKind::StatusIndexOutOfRange));
+            }
+        }
+    }
+
+    #[test]
+    fn only_status_0_is_valid() {
+        let vector = &vectors()[5];
+        let list = read(&format!(r#"{{"bits":8,"lst":"{}"}}"#, vector.lst), 1 << 20).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, status) in &vector.statuses {
+            seen.insert(*status);
+            let expected = match status {
+                0 => Ok(()),
+                1 => Err(RejectionKind::StatusInvalid),
+                2 => Err(RejectionKind::StatusSuspended),
+                _ => Err(RejectionKind::StatusOther),
+            };
+            assert_eq!(list.check(*index), expected, "{status}");
+        }
+        assert_eq!(seen.len(), 255);
+        assert_eq!(list.check(1), Ok(()));
+    }
+
+    #[test]
+    fn inflating_stops_at_the_limit() {
+        const LIMIT: usize = 1 << 16;
+        let inflated = |length: usize| inflate(&compress_to_vec_zlib(&vec![0; length], 9), LIMIT);
+        assert_eq!(inflated(LIMIT).map(|bytes| bytes.len()), Ok(LIMIT));
+        for length in [LIMIT + 1, 100 * LIMIT] {
+            assert_eq!(inflated(length), Err(Unreadable::Because(INFLATED_TOO_LONG)), "{length}");
+        }
+    }
+
+    #[test]
+    fn data_that_is_not_zlib_is_rejected() {
+        let good = compress_to_vec_zlib(&[7; 100], 9);
+        assert_eq!(inflate(&good, 100), Ok(vec![7; 100]));
+        let mut bad_checksum = good.clone();
+        *bad_checksum.last_mut().unwrap() ^= 1;
+        let raw_deflate = &good[2..];
+        for data in [b"".as_slice(), b"x", &good[..good.len() - 1], &bad_checksum, raw_deflate] {
+            let rejected = inflate(data, 100).unwrap_err();
+            assert_eq!(rejected, Unreadable::Because("`lst` with zlib data"), "{data:?}");
+        }
+    }
+}

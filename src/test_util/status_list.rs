@@ -120,11 +120,14 @@ impl TestStatusList {
     /// The list in compact form.
     ///
     /// # Panics
-    /// If the bits are not 1, 2, 4 or 8, or if the backend cannot sign.
+    /// If the bits are not 1, 2, 4 or 8, if a status does not fit them, or if the backend cannot sign.
     #[must_use]
     #[track_caller]
     pub fn issue(&self) -> String {
         assert!([1, 2, 4, 8].contains(&self.bits), "the bits must be 1, 2, 4 or 8");
+        let largest = u8::MAX >> (8 - self.bits);
+        let fit = self.statuses.iter().all(|status| *status <= largest);
+        assert!(fit, "a status of the `TestStatusList` does not fit its bits");
         let mut claims = self.claims.clone();
         let lst = URL_SAFE_NO_PAD.encode_to_string(compress_to_vec_zlib(&self.bytes(), 9));
         claims.entry("status_list").or_insert(json!({ "bits": self.bits, "lst": lst }));
