@@ -89,9 +89,8 @@ const INFLATED_TOO_LONG: &str = "a list that is not longer than `with_max_list_s
 
 /// The status lists of one issuer, by the rules of the [module](self).
 ///
-/// Clones are handles on the same lists. A `with_*`, `add_*`, `require_*` or `allow_*` method makes a new object without
-/// lists, and does not change earlier clones. [`Issuer::with_status_lists`] does the same: read the health at
-/// [`Issuer::status_lists`].
+/// Clones are handles on the same lists. Each method that changes a setting makes a new object without lists, and does
+/// not change earlier clones. [`Issuer::with_status_lists`] does the same: read the health at [`Issuer::status_lists`].
 #[derive(Clone)]
 #[must_use = "status lists do nothing until an issuer takes them"]
 pub struct StatusLists(Arc<Lists>);
@@ -203,8 +202,8 @@ impl StatusLists {
     /// Decides about a request if its list cannot be used and cannot be fetched. Default: [`OnUnavailable::Deny`]: 503.
     ///
     /// [`OnUnavailable::ServeStale`] uses the last good list for this time after its lifetime, but never after its
-    /// `exp`. [`OnUnavailable::Allow`] lets the token pass, unless a good list has rejected it that was used in the last
-    /// hour. **An attacker who can block the list can then use a revoked token.**
+    /// `exp`. [`OnUnavailable::Allow`] lets the token pass, unless the last good list rejects it and was used in the
+    /// last hour. **An attacker who can block the list can then use a revoked token.**
     pub fn with_on_unavailable(self, on_unavailable: OnUnavailable) -> Self {
         self.with(|settings| settings.on_unavailable = on_unavailable)
     }
@@ -244,9 +243,9 @@ impl StatusLists {
         self.with(|settings| settings.max_size = bytes)
     }
 
-    /// The maximum number of lists that are used at a time. Default: 100. Tokens of further lists are answered with 503.
+    /// The maximum number of lists that are used at a time. Default: 100. Tokens of further lists get 503.
     ///
-    /// Only tokens that the issuer has signed can name a list. A list that no token has used for an hour does not count.
+    /// Only tokens that the issuer has signed can name a list. A list does not count if no token has used it for an hour.
     pub fn with_max_lists(self, lists: usize) -> Self {
         self.with(|settings| settings.max_lists = lists)
     }

@@ -1,4 +1,4 @@
-//! The URLs under which an issuer may publish status lists. A token names a URL, and only a configured prefix allows it.
+//! The URLs under which an issuer may publish status lists: a token names a URL, and a configured prefix must allow it.
 
 use std::fmt;
 

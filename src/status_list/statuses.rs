@@ -35,8 +35,8 @@ pub(super) enum Unreadable {
 }
 
 impl Statuses {
-    /// Verifies a list and reads it (draft-ietf-oauth-status-list-20 sections 5.1 and 8.3). The inflated list has at most
-    /// `max_size` bytes.
+    /// Verifies a list and reads it (draft-ietf-oauth-status-list-20 sections 5.1 and 8.3). The inflated list has at
+    /// most `max_size` bytes.
     pub(super) fn read(
         document: &[u8],
         uri: &str,
