@@ -302,7 +302,7 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
 
     /// Checks 16 to 18. `proof` is the DPoP proof of the request.
     fn look_up(&self, token: VerifiedToken<C>, proof: Option<CheckedProof>) -> Progress<C> {
-        // Check 16, also on a cache hit: the status list.
+        // A part of check 16, also on a cache hit: the status list.
         #[cfg(feature = "jwks")]
         if let Some(status) = token.status() {
             match status.check(self.clock()) {

@@ -295,6 +295,7 @@ const VALUES: [&str; 20] = [
     "StoreError",
     "TestIssuer",
     "TestProof",
+    "TestStatusList",
     "TestToken",
 ];
 

@@ -9,9 +9,9 @@
 //!    an empty segment is not under any prefix. Otherwise the token is rejected with 401, and nothing is fetched.
 //! 2. **Only a verified token is looked up.** Signature, times, audience and required claims are checked before.
 //! 3. **The list is a signed JWT**: `typ` is `statuslist+jwt`, a key of the issuer or one of
-//!    [your keys](StatusLists::with_keys) signs it, `sub` is its URL, `iat` is present and not in the future, `exp` is
-//!    in the future if it is present, and `bits` is 1, 2, 4 or 8. The inflated list is at most
-//!    [16 MiB](StatusLists::with_max_list_size) long. Inflating stops there.
+//!    [your keys](StatusLists::with_keys) signs it, `sub` is its URL, `iat` is present and not in the future (with
+//!    30 seconds of leeway), `exp` is in the future if it is present, and `bits` is 1, 2, 4 or 8. The inflated list is
+//!    at most [16 MiB](StatusLists::with_max_list_size) long. Inflating stops there.
 //! 4. **Status 0 is valid.** 1 (invalid), 2 (suspended), every other status, and an index beyond the end of the list
 //!    reject the token: 401, with the same body as any invalid token.
 //! 5. **An older list never replaces a newer one** (by `iat`) in a running process.
@@ -245,7 +245,8 @@ impl StatusLists {
 
     /// The maximum number of lists that are used at a time. Default: 100. Tokens of further lists get 503.
     ///
-    /// Only tokens that the issuer has signed can name a list. A list does not count if no token has used it for an hour.
+    /// Only tokens that the issuer has signed can name a list. A list does not count if no token has used it for an
+    /// hour. The lists use up to this number times [the maximum length](Self::with_max_list_size) of memory.
     pub fn with_max_lists(self, lists: usize) -> Self {
         self.with(|settings| settings.max_lists = lists)
     }

@@ -37,7 +37,8 @@ fn status_lists_have_an_age_and_fetches_by_outcome_for_each_issuer() {
 
     let clock = ManualClock::at(UnixTime::from_secs(NOW));
     let recorded = record(async {
-        let issuer = TestIssuer::new().with_clock(clock.clone());
+        let issuer = TestIssuer::new().with_name("https://issuer.example");
+        let issuer = issuer.with_clock(clock.clone());
         let server = ListServer(issuer.status_list(URL).issue(), AtomicUsize::new(0));
         let lists = StatusLists::new("https://issuer.test/lists").unwrap();
         let lists = lists.with_fetcher(server).with_clock(clock.clone());
@@ -55,17 +56,19 @@ fn status_lists_have_an_age_and_fetches_by_outcome_for_each_issuer() {
         collector.collect();
     });
     let fetches = |outcome: &str| {
-        format!(r#"status_lists_fetches_total{{issuer="https://issuer.test",outcome="{outcome}"}}"#)
+        format!(
+            r#"status_lists_fetches_total{{issuer="https://issuer.example",outcome="{outcome}"}}"#
+        )
     };
     assert_eq!(
         recorded.all("status_lists"),
         [
-            (r#"status_lists_age_seconds{issuer="https://issuer.test"}"#, 42.0),
+            (r#"status_lists_age_seconds{issuer="https://issuer.example"}"#, 42.0),
             (&*fetches("changed"), 1.0),
             (&*fetches("failed"), 1.0),
             (&*fetches("unchanged"), 0.0),
-            (r#"status_lists_unusable{issuer="https://issuer.test"}"#, 1.0),
-            (r#"status_lists{issuer="https://issuer.test"}"#, 2.0),
+            (r#"status_lists_unusable{issuer="https://issuer.example"}"#, 1.0),
+            (r#"status_lists{issuer="https://issuer.example"}"#, 2.0),
         ]
     );
 }
