@@ -176,16 +176,10 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
                 Err(kind)
             }
         };
-        let has_revocation = self.0.revocation.is_some() || self.has_status_lists();
+        let has_lists = |issuer: &Issuer| issuer.describe_status_lists().is_some();
+        let has_revocation =
+            self.0.revocation.is_some() || self.0.verifier.issuers().iter().any(has_lists);
         Explanation::new(&self.0.verifier, token, reached, outcome, has_revocation)
-    }
-
-    fn has_status_lists(&self) -> bool {
-        #[cfg(feature = "jwks")]
-        let has = self.0.verifier.issuers().iter().any(|issuer| issuer.status_lists().is_some());
-        #[cfg(not(feature = "jwks"))]
-        let has = false;
-        has
     }
 
     /// Verifies the token as [`begin`](Self::begin) does, without the token cache. It waits for a key if it must.

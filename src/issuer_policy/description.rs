@@ -52,15 +52,19 @@ impl Issuer {
     }
 
     /// `None` if the policy has no status lists.
+    #[cfg_attr(
+        not(feature = "jwks"),
+        expect(clippy::unused_self, reason = "status lists come from the network")
+    )]
     pub(crate) fn describe_status_lists(&self) -> Option<&'static str> {
         #[cfg(feature = "jwks")]
-        let required = self.status_lists()?.requires_status();
-        #[cfg(not(feature = "jwks"))]
-        let required: bool = None?;
-        Some(match required {
-            true => "`status` with a status list under a configured prefix",
-            false => "no `status`, or one with a status list under a configured prefix",
-        })
+        if let Some(lists) = self.status_lists() {
+            return Some(match lists.requires_status() {
+                true => "`status` with a status list under a configured prefix",
+                false => "no `status`, or one with a status list under a configured prefix",
+            });
+        }
+        None
     }
 
     /// The names of the authorization servers for clients: the name of the issuer, or that of each listed tenant. Empty

@@ -118,6 +118,7 @@ mod tests {
             "/lists/1",
             "issuer.example/lists/1",
             "http://issuer.example/lists/1",
+            "http://issuer.example:443/lists/1",
             "https://issuer.example:8443/lists/1",
             "https://issuer.example:/lists/1",
             "https://issuer.example./lists/1",

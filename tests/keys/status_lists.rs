@@ -346,6 +346,9 @@ async fn at_most_so_many_lists_are_used_and_an_idle_one_makes_room() {
     assert_eq!(world.gate.says(&first).await, UNAVAILABLE);
     world.serves(&world.issuer.status_list(&url(2)));
     assert_eq!(world.gate.says(&second).await, Ok(()));
+    // Requests with a cached token are uses too.
+    world.reaches(5_800).await;
+    assert_eq!(world.health().lists(), 2);
 }
 
 #[tokio::test(start_paused = true)]

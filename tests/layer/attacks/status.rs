@@ -100,6 +100,7 @@ async fn a_token_cannot_choose_where_its_list_is_fetched() {
         "https://user@issuer.example/lists/1",
         "https://issuer.example:8443/lists/1",
         "http://issuer.example/lists/1",
+        "http://issuer.example:443/lists/1",
         "https://issuer.example/lists2/1",
         "https://issuer.example/lists/../other/1",
         "https://issuer.example/lists/%2e%2e/other/1",
