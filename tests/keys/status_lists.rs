@@ -352,6 +352,19 @@ async fn at_most_so_many_lists_are_used_and_an_idle_one_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cached_token_of_a_removed_list_has_the_list_fetched_again() {
+    let world = World::new(|lists| lists);
+    world.serves(&world.list().claim("ttl", 3_600));
+    let token = world.token(7);
+    assert_eq!(world.gate.says(&token).await, Ok(()));
+    world.reaches(6_000).await;
+    assert_eq!(world.health().lists(), 0);
+    world.serves(&world.list().with_status(7, 1));
+    assert_eq!(world.gate.says(&token).await, INVALID);
+    assert_eq!(world.health().lists(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_by_a_new_key_of_the_issuer_makes_the_keys_be_fetched() {
     let (a, b) = (Signer::new("a"), Signer::new("b"));
     let keys = Script::serves(&set(&[&a]));
