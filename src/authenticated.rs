@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+#[cfg(feature = "jwks")]
+use crate::status_list::StatusEntry;
 use crate::{
     UnixTime,
     claims::{RegisteredClaims, Scopes, UntypedClaims},
@@ -165,6 +167,9 @@ pub(crate) struct Verified<C> {
     /// The number of the last key set that was known to contain the key.
     pub(crate) key_set: AtomicU64,
     pub(crate) revocation: RevocationMemo,
+    /// The entry in a status list of the issuer.
+    #[cfg(feature = "jwks")]
+    pub(crate) status: Option<StatusEntry>,
 }
 
 /// The `kid` of a token's header.
@@ -271,6 +276,12 @@ impl<C> VerifiedToken<C> {
             self.0.key_set.store(keys.number(), Ordering::Relaxed);
         }
         is_in_set
+    }
+
+    /// The entry of the token in a status list of its issuer.
+    #[cfg(feature = "jwks")]
+    pub(crate) fn status(&self) -> Option<&StatusEntry> {
+        self.0.status.as_ref()
     }
 
     /// The cached result of the token's revocation lookup.

@@ -7,8 +7,6 @@ mod revoking;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::builder::AuthenticatorBuilder;
-#[cfg(feature = "jwks")]
-use crate::verifier::UnknownKey;
 use crate::{
     Authenticated, BoxFuture, Explanation, Issuer, Rejection, RejectionKind, RevocationCache,
     UnixTime, VerifiedToken,
@@ -19,6 +17,8 @@ use crate::{
     telemetry::Admissions,
     verifier::{NotVerified, Verifier},
 };
+#[cfg(feature = "jwks")]
+use crate::{status_list::StatusCheck, verifier::UnknownKey};
 
 /// Verifies tokens and looks up whether they are revoked. It does not depend on HTTP.
 ///
@@ -48,9 +48,11 @@ use crate::{
 ///     `x5t#S256` (RFC 8705 section 3), and a [DPoP proof](crate::dpop) by the key whose thumbprint is in `jkt` (RFC
 ///     9449 section 7). `cnf` has no other member. A policy can leave out this check.
 /// 13. The token has an id for revocation: the claim that the policy names, or `jti`, or a hash of header and claims.
+///     If the policy has [status lists](crate::status_list), `status` names a list under one of their prefixes.
 /// 14. The claims deserialize into your type `C`.
 /// 15. Your synchronous checks pass: first the pure ones, then the others, each in the order in which you added them.
-/// 16. The token, its subject, its session and its key are not revoked.
+/// 16. The status of the token is 0 in the status list that it names, if the policy has
+///     [status lists](crate::status_list). The token, its subject, its session and its key are not revoked.
 /// 17. Your asynchronous checks pass.
 /// 18. The DPoP proof was not used before (RFC 9449 section 11.1).
 ///
@@ -58,7 +60,7 @@ use crate::{
 /// has the key, check 8 whether the tenant is still accepted, and check 15 skips the pure checks. The cache never changes
 /// the outcome.
 ///
-/// If keys come from the network, check 7 can wait for a key that is not loaded yet.
+/// If keys come from the network, check 7 can wait for a key that is not loaded yet. Check 16 can wait for a status list.
 /// [`AuthenticatorBuilder`] sets the limits, the cache and your own checks. The layer finds the
 /// credential before these checks, and requires scopes after them.
 ///
@@ -174,7 +176,9 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
                 Err(kind)
             }
         };
-        let has_revocation = self.0.revocation.is_some();
+        let has_lists = |issuer: &Issuer| issuer.describe_status_lists().is_some();
+        let has_revocation =
+            self.0.revocation.is_some() || self.0.verifier.issuers().iter().any(has_lists);
         Explanation::new(&self.0.verifier, token, reached, outcome, has_revocation)
     }
 
@@ -292,6 +296,29 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
 
     /// Checks 16 to 18. `proof` is the DPoP proof of the request.
     fn look_up(&self, token: VerifiedToken<C>, proof: Option<CheckedProof>) -> Progress<C> {
+        // A part of check 16, also on a cache hit: the status list.
+        #[cfg(feature = "jwks")]
+        if let Some(status) = token.status() {
+            match status.check(self.clock()) {
+                StatusCheck::Done(Ok(())) => {}
+                StatusCheck::Done(Err(kind)) => return Progress::Done(Err(kind.into())),
+                StatusCheck::Pending(answer) => {
+                    let authenticator = self.clone();
+                    return Progress::Pending(Box::pin(async move {
+                        answer.await?;
+                        authenticator.look_up_revocation(token, proof).outcome().await
+                    }));
+                }
+            }
+        }
+        self.look_up_revocation(token, proof)
+    }
+
+    fn look_up_revocation(
+        &self,
+        token: VerifiedToken<C>,
+        proof: Option<CheckedProof>,
+    ) -> Progress<C> {
         // Check 16, also on a cache hit: revocation.
         let check = match &self.0.revocation {
             Some(cache) => cache.checker.check(&token.facts(), token.revocation()),

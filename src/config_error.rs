@@ -137,12 +137,13 @@ pub enum ConfigError {
     /// A URL that keys cannot be fetched from. The string names what was expected.
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
-    #[error("unusable address of keys: expected {0}")]
+    #[error("unusable address: expected {0}")]
     InvalidUrl(&'static str),
-    /// Keys from another machine over plain `http`, without [`allow_http`](crate::jwks::RemoteJwks::allow_http).
+    /// Keys or status lists from another machine over plain `http`, without
+    /// [`allow_http`](crate::jwks::RemoteJwks::allow_http).
     #[cfg(feature = "jwks")]
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
-    #[error("keys from another machine over plain http: expected a URL that begins with https://")]
+    #[error("plain http to another machine: expected a URL that begins with https://")]
     InsecureUrl,
     /// The remote keys were set up for an issuer of a different name.
     #[cfg(feature = "jwks")]

@@ -290,11 +290,20 @@ impl<C> Describe<'_, C> {
                     Some(claim) => format!("`{claim}` as the id"),
                     None => "`jti` as the id, or a hash of the token".into(),
                 };
-                (expected, Vec::new())
+                match self.issuer.and_then(Issuer::describe_status_lists) {
+                    Some(status) => (format!("{expected}, and {status}"), Vec::new()),
+                    None => (expected, Vec::new()),
+                }
             }
             14 => (format!("claims for {}", any::type_name::<C>()), Vec::new()),
             15 => ("the checks of this service".into(), Vec::new()),
-            16 => ("neither token, subject, session nor key is revoked".into(), Vec::new()),
+            16 => {
+                let expected = "neither token, subject, session nor key is revoked";
+                let has_lists = self.issuer.and_then(Issuer::describe_status_lists).is_some();
+                let status =
+                    if has_lists { ", and the status is 0 in its status list" } else { "" };
+                (format!("{expected}{status}"), Vec::new())
+            }
             17 => ("the asynchronous checks of this service".into(), Vec::new()),
             _ => ("a DPoP proof that was not used before".into(), Vec::new()),
         }

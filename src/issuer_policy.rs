@@ -3,6 +3,7 @@
 mod constructors;
 mod description;
 pub(crate) mod issuer_name;
+mod key_source;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +11,13 @@ use arc_swap::Guard;
 
 pub use self::constructors::{IssuerWithoutAudience, IssuerWithoutTenants};
 use self::issuer_name::Tenants;
-#[cfg(feature = "jwks")]
-use crate::jwks::RemoteJwks;
+pub use self::key_source::KeySource;
 use crate::{
-    Authenticated, ConfigError, Key, KeySet, KeySetHandle, RejectionKind, UnixTime,
+    Authenticated, ConfigError, Key, KeySet, RejectionKind, UnixTime,
     claims::{Clock, MAX_LEEWAY, Times},
 };
+#[cfg(feature = "jwks")]
+use crate::{jwks::RemoteJwks, status_list::StatusLists};
 
 /// How long tokens are assumed to live if the policy sets no maximum. Access tokens of known providers live less long.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -58,6 +60,8 @@ pub struct Issuer {
     allow_unverified_cnf: bool,
     allow_null_claims: bool,
     has_integer_subject: bool,
+    #[cfg(feature = "jwks")]
+    status_lists: Option<StatusLists>,
 }
 
 impl Issuer {
@@ -228,11 +232,11 @@ impl Issuer {
                 return Err(ConfigError::LeewayTooLong(leeway));
             }
         }
-        match &self.keys.0 {
-            KeyOrigin::Local(_) => Ok(()),
-            #[cfg(feature = "jwks")]
-            KeyOrigin::Remote(keys) => keys.validate(&self.name),
+        #[cfg(feature = "jwks")]
+        if let Some(lists) = &self.status_lists {
+            lists.validate(self.tenants.is_some())?;
         }
+        self.keys.validate(&self.name)
     }
 
     /// Whether exactly this policy, or a clone of it, has accepted the token of `user`. Another policy with the same
@@ -271,23 +275,13 @@ impl Issuer {
     }
 
     /// The keys that may be used now.
-    #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "local keys do not age"))]
     pub(crate) fn current_keys(&self, clock: &dyn Clock) -> Guard<Arc<KeySet>> {
-        match &self.keys.0 {
-            KeyOrigin::Local(keys) => keys.load(),
-            #[cfg(feature = "jwks")]
-            KeyOrigin::Remote(keys) => keys.current(clock),
-        }
+        self.keys.current(clock)
     }
 
     /// The number of the set of [`current_keys`](Self::current_keys). It is cheaper to read than the set.
-    #[cfg_attr(not(feature = "jwks"), expect(unused_variables, reason = "local keys do not age"))]
     pub(crate) fn current_number(&self, clock: &dyn Clock) -> u64 {
-        match &self.keys.0 {
-            KeyOrigin::Local(keys) => keys.number(),
-            #[cfg(feature = "jwks")]
-            KeyOrigin::Remote(keys) => keys.current_number(clock),
-        }
+        self.keys.current_number(clock)
     }
 
     /// The source of the keys if they come from the network. Use it to start a fetch or to read their health.
@@ -295,10 +289,27 @@ impl Issuer {
     #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
     #[must_use]
     pub fn remote_keys(&self) -> Option<&RemoteJwks> {
-        match &self.keys.0 {
-            KeyOrigin::Local(_) => None,
-            KeyOrigin::Remote(keys) => Some(keys),
-        }
+        self.keys.remote()
+    }
+
+    /// Checks the status of tokens in signed lists (draft-ietf-oauth-status-list-20), by the rules of
+    /// [`status_list`](crate::status_list). Default: none, and the claim `status` is ignored.
+    ///
+    /// The lists are verified with the keys of this issuer, unless
+    /// [`StatusLists::with_keys`](crate::status_list::StatusLists::with_keys) names others.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    pub fn with_status_lists(mut self, lists: StatusLists) -> Self {
+        self.status_lists = Some(lists.of_issuer(&self.keys));
+        self
+    }
+
+    /// The status lists, if they are configured. Use it to read their health.
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    #[must_use]
+    pub fn status_lists(&self) -> Option<&StatusLists> {
+        self.status_lists.as_ref()
     }
 
     /// The tenants, if the name is a template.
@@ -408,43 +419,6 @@ impl Issuer {
             return Err(RejectionKind::LifetimeTooLong);
         }
         Ok(())
-    }
-}
-
-/// The keys of an issuer: one [`Key`], a [`KeySet`], or a [`KeySetHandle`], whose set you can replace while the service
-/// runs. With the feature `jwks` also a `RemoteJwks`, which fetches the keys over the network.
-#[derive(Clone, Debug)]
-pub struct KeySource(KeyOrigin);
-
-#[derive(Clone, Debug)]
-enum KeyOrigin {
-    Local(KeySetHandle),
-    #[cfg(feature = "jwks")]
-    Remote(RemoteJwks),
-}
-
-impl From<Key> for KeySource {
-    fn from(key: Key) -> Self {
-        KeySet::from(key).into()
-    }
-}
-
-impl From<KeySet> for KeySource {
-    fn from(keys: KeySet) -> Self {
-        KeySetHandle::new(keys).into()
-    }
-}
-
-impl From<KeySetHandle> for KeySource {
-    fn from(handle: KeySetHandle) -> Self {
-        Self(KeyOrigin::Local(handle))
-    }
-}
-
-#[cfg(feature = "jwks")]
-impl From<RemoteJwks> for KeySource {
-    fn from(keys: RemoteJwks) -> Self {
-        Self(KeyOrigin::Remote(keys))
     }
 }
 

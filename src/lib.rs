@@ -92,7 +92,7 @@
 //! | `tonic` | | forwards `NamedService`; claims of a `tonic::Request` |
 //! | `test-util` | | [`test_util`]: tokens, users and faults for your tests, and the conformance suite for your own revocation store |
 //! | `signing` | | [`jws::SigningKey`]: keys that sign, for your own issuer |
-//! | `jwks` | | keys from the network: `jwks::RemoteJwks`, `Issuer::discover` |
+//! | `jwks` | | keys and status lists from the network: `jwks::RemoteJwks`, `Issuer::discover`, `status_list::StatusLists` |
 //! | `jsonwebtoken` | | for services that move from the crate jsonwebtoken: [`Key`] and [`KeySet`] from its `DecodingKey`, `Jwk` and `JwkSet` |
 //! | `tracing` | | [events](telemetry): each rejection, failures of stores, fetches of keys |
 //! | `metrics` | | [counters, gauges and a histogram](telemetry) through the facade `metrics` |
@@ -154,6 +154,9 @@ pub mod resource;
 pub mod revocation;
 mod scopes;
 mod service;
+#[cfg(feature = "jwks")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+pub mod status_list;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]

@@ -14,6 +14,8 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "jwks")]
+use self::claim_checks::status_entry;
 use self::claim_checks::{
     check_name, check_required, check_times, registered_strings, revocation_id,
 };
@@ -247,10 +249,12 @@ impl<C> Verifier<C> {
         let cnf = claims.get(Registered::Cnf).filter(|_| !issuer.allows_unverified_cnf());
         let confirmation = cnf.map(Confirmation::read).transpose()?;
         let checked = confirmation::check(token, confirmation.as_deref(), proof, now)?;
-        // Check 13: id for revocation.
+        // Check 13: id for revocation, and the entry in a status list.
         trace.begin(13);
         let revocation_id =
             revocation_id(issuer, &mut claims, spans.token_id, compact.signing_input())?;
+        #[cfg(feature = "jwks")]
+        let status = status_entry(issuer, &claims)?;
         // Check 14: the claims fit `C`.
         trace.begin(14);
         let own_claims =
@@ -270,6 +274,8 @@ impl<C> Verifier<C> {
             key: key.clone(),
             key_set: keys.number().into(),
             revocation: RevocationMemo::new(self.0.cache.caches(key.algorithm())),
+            #[cfg(feature = "jwks")]
+            status,
         });
         // Check 15: synchronous checks.
         trace.begin(15);

@@ -275,7 +275,7 @@ fn is_setter(source: &str) -> bool {
 }
 
 /// Types whose methods are not settings: what is fetched, stored or asked for, and what tests make.
-const VALUES: [&str; 20] = [
+const VALUES: [&str; 21] = [
     "Account",
     "AccountQuery",
     "AccountUpdate",
@@ -295,6 +295,7 @@ const VALUES: [&str; 20] = [
     "StoreError",
     "TestIssuer",
     "TestProof",
+    "TestStatusList",
     "TestToken",
 ];
 

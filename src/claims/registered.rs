@@ -209,9 +209,10 @@ pub(crate) enum Registered {
     Scp,
     Cnf,
     TokenType,
+    Status,
 }
 
-const REGISTERED: usize = 12;
+const REGISTERED: usize = 13;
 
 impl Registered {
     fn from_name(name: &str) -> Option<Self> {
@@ -229,6 +230,7 @@ impl Registered {
             b"scp" => Self::Scp,
             b"cnf" => Self::Cnf,
             b"token_type" => Self::TokenType,
+            b"status" => Self::Status,
             _ => return None,
         })
     }

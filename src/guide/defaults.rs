@@ -99,6 +99,23 @@
 //! | plain `http` | to the same machine only | an attacker on the network could insert his own keys | [`allow_http`](crate::jwks::RemoteJwks::allow_http) |
 //! | a `jwks_uri` at a loopback or link-local address | rejected, unless the issuer itself is there | an issuer elsewhere must not send this process to its own ports or to instance metadata | cannot be changed |
 //!
+//! # Status lists (feature `jwks`)
+//!
+//! | setting | default | why | changed by |
+//! |---|---|---|---|
+//! | status lists of an issuer | none, and `status` is ignored | a list needs a prefix that you trust | [`with_status_lists`](crate::Issuer::with_status_lists) with [`StatusLists::new`](crate::status_list::StatusLists::new), [`add_prefix`](crate::status_list::StatusLists::add_prefix) |
+//! | a token without `status` | is not looked up | many issuers list only long-lived tokens | [`require_status`](crate::status_list::StatusLists::require_status) |
+//! | keys that sign lists | the keys of the issuer | the issuer usually signs them itself | [`with_keys`](crate::status_list::StatusLists::with_keys) |
+//! | lifetime of a list | `ttl`, or the time until `exp`, or `max-age`, from 1 minute to 24 hours; 10 minutes without all of them; fetched again at 80% of it, and after 1 hour at the latest | a change of a status should be seen soon, and the server must not be flooded | the issuer; [`with_max_refresh_interval`](crate::status_list::StatusLists::with_max_refresh_interval) |
+//! | a server that is down | the last good list until its lifetime is over; then 503 | a revoked token must not pass because the list is blocked | [`with_on_unavailable`](crate::status_list::StatusLists::with_on_unavailable) |
+//! | length of a list | 16 MiB, also while it is inflated | a short response could fill the memory | [`with_max_list_size`](crate::status_list::StatusLists::with_max_list_size) |
+//! | lists in use at a time | 100 for each issuer; tokens of further lists get 503 | each list takes memory and a task | [`with_max_lists`](crate::status_list::StatusLists::with_max_lists) |
+//! | a list that is not used | removed after 1 hour | issuers begin new lists again and again | cannot be changed |
+//! | how long a request waits for its list | 2 seconds | a request should fail before its client gives up | [`with_wait_timeout`](crate::status_list::StatusLists::with_wait_timeout) |
+//! | one exchange with the server | 5 seconds, no redirects | as for keys | [`with_fetch_timeout`](crate::status_list::StatusLists::with_fetch_timeout), [`with_fetcher`](crate::status_list::StatusLists::with_fetcher) |
+//! | the clock | the clock of the system | tests use another | [`with_clock`](crate::status_list::StatusLists::with_clock) |
+//! | plain `http` | to the same machine only | an attacker on the network could answer with an old list | [`allow_http`](crate::status_list::StatusLists::allow_http) |
+//!
 //! # Redis (crate `tower-bearer-redis`)
 //!
 //! | setting | default | why | changed by |

@@ -9,7 +9,7 @@
 //! | [`deployments`] | one revocation, followed through every deployment, with its failures |
 //! | [`revocation_store`] | your own revocation store: its rules, dates, streams, and the conformance suite |
 //! | [`audit`] | the audit log of the issuer: every event, what is guaranteed, floods |
-//! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, MCP servers, policies for each route, and how to move here |
+//! | [`how_to`] | WebSockets, GraphQL, tests without tokens, tenants, MCP servers, policies for each route, status lists, and how to move here |
 //!
 //! The [front page](crate) has a diagram of a request's path. [`Authenticator`](crate::Authenticator#checks) has the
 //! numbered list of checks.

@@ -152,6 +152,23 @@
 //! | 62 | a server is slow, never ends its answer, redirects to an internal address, or answers HTML | a failed attempt: the last good keys stay, and [`health`](crate::jwks::RemoteJwks::health) has the reason | `tests/keys/answers.rs` `no_bad_answer` |
 //! | 63 | a key set is suddenly empty | also a failed attempt: it never replaces good keys | `tests/keys/answers.rs` `no_bad_answer_replaces_good_keys` |
 //!
+//! # Status lists
+//!
+//! The list of attacks has no numbers for these.
+//!
+//! | threat | answer | test |
+//! |---|---|---|
+//! | a token names a list at another host, under another path, or under an address that only looks like the prefix: `..`, escapes, a user name, a longer host name | 401 `foreign_status_list`; nothing is fetched | `tests/layer/attacks/status.rs` `a_token_cannot_choose_where_its_list_is_fetched`, `src/status_list/prefix.rs` `other_urls_are_not` |
+//! | a token that is not valid causes a fetch | only a token that has passed the checks before is looked up | `tests/layer/attacks/status.rs` `a_token_that_is_not_valid_causes_no_fetch` |
+//! | a small response inflates to gigabytes | inflating stops at the limit, 16 MiB by default | `tests/layer/attacks/status.rs` `a_decompression_bomb_is_not_inflated`, `src/status_list/statuses.rs` `inflating_stops_at_the_limit` |
+//! | a list by another issuer, for another URL, without `iat`, expired, with two members of one name, with other `bits` | it is not used: the last good list, then 503 | `tests/layer/attacks/status.rs` `a_list_that_breaks_a_rule_is_not_used`, `tests/layer/attacks/status.rs` `a_list_of_another_issuer_is_not_used` |
+//! | a list is sent as a token, or a token is served as a list | 401 `wrong_type`; the list is not used | `tests/layer/attacks/status.rs` `a_list_is_not_a_token_and_a_token_is_not_a_list` |
+//! | an old list is played back, in which the token is not revoked | it never replaces a newer list in a running process. A process that starts has nothing to compare with: the `exp` of the list is the limit | `tests/keys/status_lists.rs` `a_bad_answer_never_replaces_a_good_list` |
+//! | the index is huge, negative, a fraction or a string | 401 `invalid_claim`, or `status_index_out_of_range` beyond the end of the list | `tests/layer/attacks/status.rs` `a_status_must_have_one_index_and_one_url` |
+//! | the server of the lists is blocked, so that a revoked token passes | 503 after the lifetime of the last good list | `tests/keys/status_lists.rs` `in_an_outage_the_last_list_is_used_for_its_lifetime_only` |
+//! | thousands of lists fill the memory | at most 100 lists for each issuer; only tokens that it has signed can name one | `tests/keys/status_lists.rs` `at_most_so_many_lists_are_used_and_an_idle_one_makes_room` |
+//! | a revoked token passes because it is cached | the status is checked on every cache hit | `tests/keys/status_lists.rs` `a_change_is_seen_at_80_percent_of_the_ttl_also_by_cached_tokens` |
+//!
 //! # Information in responses
 //!
 //! | # | threat | answer | test |

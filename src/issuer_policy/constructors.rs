@@ -51,6 +51,8 @@ impl Issuer {
             allow_unverified_cnf: false,
             allow_null_claims: false,
             has_integer_subject: false,
+            #[cfg(feature = "jwks")]
+            status_lists: None,
         })
     }
 

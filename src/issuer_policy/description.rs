@@ -51,6 +51,22 @@ impl Issuer {
         }
     }
 
+    /// `None` if the policy has no status lists.
+    #[cfg_attr(
+        not(feature = "jwks"),
+        expect(clippy::unused_self, reason = "status lists come from the network")
+    )]
+    pub(crate) fn describe_status_lists(&self) -> Option<&'static str> {
+        #[cfg(feature = "jwks")]
+        if let Some(lists) = self.status_lists() {
+            return Some(match lists.requires_status() {
+                true => "`status` with a status list under a configured prefix",
+                false => "no `status`, or one with a status list under a configured prefix",
+            });
+        }
+        None
+    }
+
     /// The names of the authorization servers for clients: the name of the issuer, or that of each listed tenant. Empty
     /// if the tenants are not listed.
     pub(crate) fn authorization_servers(&self) -> Vec<Arc<str>> {
@@ -83,8 +99,13 @@ impl fmt::Debug for Issuer {
             allow_unverified_cnf,
             allow_null_claims,
             has_integer_subject,
+            #[cfg(feature = "jwks")]
+            status_lists,
         } = self;
-        f.debug_struct("Issuer")
+        let mut shown = f.debug_struct("Issuer");
+        #[cfg(feature = "jwks")]
+        shown.field("status_lists", status_lists);
+        shown
             .field("name", name)
             .field("other_names", other_names)
             .field("tenants", tenants)

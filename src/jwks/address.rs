@@ -9,7 +9,7 @@ use crate::ConfigError;
 
 /// An absolute `http` or `https` address without credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(crate) struct Address {
     url: Box<str>,
     host: Box<str>,
     is_secure: bool,
@@ -18,7 +18,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    pub(super) fn parse(url: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(url: &str) -> Result<Self, ConfigError> {
         let uri: Uri = url.parse().map_err(|_| ConfigError::InvalidUrl("an absolute URL"))?;
         let host = uri.host().filter(|host| !host.is_empty());
         let host = host.ok_or(ConfigError::InvalidUrl("a URL with a host"))?;
@@ -39,7 +39,7 @@ impl Address {
 
     /// This URL, if the metadata at `source` may name it. `None` if `source` is elsewhere and this URL is on this
     /// machine or its link.
-    pub(super) fn named_by(mut self, source: &Self) -> Option<Self> {
+    pub(crate) fn named_by(mut self, source: &Self) -> Option<Self> {
         let is_same_origin =
             self.origin_and_path().0.eq_ignore_ascii_case(source.origin_and_path().0);
         self.must_be_remote = !is_same_origin && !is_local_host(&source.host);
@@ -47,25 +47,25 @@ impl Address {
     }
 
     /// Whether a client must not connect to this machine or its link, whatever the name resolves to.
-    pub(super) fn must_be_remote(&self) -> bool {
+    pub(crate) fn must_be_remote(&self) -> bool {
         self.must_be_remote
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.url
     }
 
     /// Whether an attacker on the network cannot change the answer: TLS protects it, or the URL is on this machine.
-    pub(super) fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.is_secure
     }
 
-    pub(super) fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
 
     /// Splits the URL after the host and port.
-    pub(super) fn origin_and_path(&self) -> (&str, &str) {
+    pub(crate) fn origin_and_path(&self) -> (&str, &str) {
         let authority = self.url.find("://").map_or(0, |colon| colon + "://".len());
         let path = self.url.get(authority..).and_then(|rest| rest.find(['/', '?']));
         self.url

@@ -1,8 +1,9 @@
 //! The interface of an HTTP client that fetches keys: its requests, its answers and its errors.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::StatusCode;
 
 use crate::{BoxFuture, ConfigError};
@@ -13,8 +14,9 @@ use crate::{BoxFuture, ConfigError};
 /// the future. A panic counts as a failure. Your own client
 ///
 /// * **does not follow redirects**: an attacker who can answer for the URL could redirect the request anywhere;
-/// * stops reading after [`MAX_LENGTH`] bytes: the engine rejects a longer document, but only after it was read;
-/// * asks for `application/json` and `application/jwk-set+json`: the API server of Kubernetes offers only the second;
+/// * stops reading after [`FetchRequest::max_length`] bytes: the engine rejects a longer document, but only after it was
+///   read;
+/// * sends [`FetchRequest::accept`] as `Accept`: the API server of Kubernetes offers only `application/jwk-set+json`;
 /// * returns the document as it is, without a content coding such as gzip;
 /// * checks certificates;
 /// * connects only to other machines if [`FetchRequest::must_be_remote`] is true, whatever the name resolves to.
@@ -58,7 +60,29 @@ impl<T: FetchJwks + ?Sized> FetchJwks for Arc<T> {
     }
 }
 
-/// The longest accepted document, in bytes.
+/// Fetches one document with a timeout. A panic of the client is an error.
+pub(crate) async fn exchange(
+    fetcher: &dyn FetchJwks,
+    request: FetchRequest<'_>,
+    timeout: Duration,
+) -> Result<Fetched, FetchError> {
+    // The call itself may panic, and so may its future.
+    let exchange = AssertUnwindSafe(async { fetcher.fetch(request).await }).catch_unwind();
+    let fetched = tokio::time::timeout(timeout, exchange)
+        .await
+        .map_err(|_| FetchError::TimedOut)?
+        .map_err(|_| FetchError::Panicked)??;
+    match &fetched.document {
+        Some(document) if document.len() > request.max_length => Err(FetchError::TooLong),
+        _ => Ok(fetched),
+    }
+}
+
+/// The `Accept` of a request for keys. The API server of Kubernetes serves key sets only as `application/jwk-set+json`,
+/// and answers 406 to any other `Accept`.
+const ACCEPTED: &str = "application/json, application/jwk-set+json, */*;q=0.1";
+
+/// The longest accepted key set and metadata, in bytes.
 pub const MAX_LENGTH: usize = 1024 * 1024;
 
 /// A request for one document.
@@ -67,11 +91,22 @@ pub struct FetchRequest<'a> {
     url: &'a str,
     etag: Option<&'a str>,
     must_be_remote: bool,
+    accept: &'static str,
+    max_length: usize,
 }
 
 impl<'a> FetchRequest<'a> {
-    pub(super) fn new(url: &'a str, etag: Option<&'a str>, must_be_remote: bool) -> Self {
-        Self { url, etag, must_be_remote }
+    /// A request for metadata or a key set.
+    pub(crate) fn new(url: &'a str, etag: Option<&'a str>, must_be_remote: bool) -> Self {
+        Self { url, etag, must_be_remote, accept: ACCEPTED, max_length: MAX_LENGTH }
+    }
+
+    pub(crate) fn accepting(self, accept: &'static str) -> Self {
+        Self { accept, ..self }
+    }
+
+    pub(crate) fn up_to(self, max_length: usize) -> Self {
+        Self { max_length, ..self }
     }
 
     /// The URL: `https`, or `http` if that is allowed.
@@ -86,6 +121,19 @@ impl<'a> FetchRequest<'a> {
     #[must_use]
     pub fn must_be_remote(&self) -> bool {
         self.must_be_remote
+    }
+
+    /// The value of `Accept`.
+    #[must_use]
+    pub fn accept(&self) -> &'a str {
+        self.accept
+    }
+
+    /// The longest accepted document, in bytes: [`MAX_LENGTH`] for keys, and
+    /// [`with_max_list_size`](crate::status_list::StatusLists::with_max_list_size) for a status list.
+    #[must_use]
+    pub fn max_length(&self) -> usize {
+        self.max_length
     }
 
     /// The `ETag` of the current document. Send it as `If-None-Match` (RFC 9110 section 13.1.2).
@@ -108,9 +156,9 @@ impl fmt::Debug for FetchRequest<'_> {
 #[must_use]
 pub struct Fetched {
     /// `None` if the document is not modified.
-    pub(super) document: Option<Bytes>,
-    pub(super) etag: Option<Box<str>>,
-    pub(super) max_age: Option<Duration>,
+    pub(crate) document: Option<Bytes>,
+    pub(crate) etag: Option<Box<str>>,
+    pub(crate) max_age: Option<Duration>,
 }
 
 impl Fetched {
@@ -144,28 +192,31 @@ impl Fetched {
 pub enum FetchError {
     /// The client failed: no connection, a certificate that is not trusted, or a broken answer.
     #[error(
-        "the exchange with the key server failed: check its address, its certificate and the network"
+        "the exchange with the server failed: check its address, its certificate and the network"
     )]
     Client(#[source] Box<dyn Error + Send + Sync>),
     /// The answer was not complete before the timeout.
     #[error(
-        "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_fetch_timeout`"
+        "the server did not answer in time: expected a complete answer within `with_fetch_timeout`"
     )]
     TimedOut,
     /// The status is not 200. Redirects are not followed. 304 is accepted only if an `ETag` was sent.
-    #[error("the key server answered {}: expected 200", .0.as_u16())]
+    #[error("the server answered {}: expected 200", .0.as_u16())]
     Status(StatusCode),
-    /// The document is longer than [`MAX_LENGTH`] bytes.
-    #[error("the answer of the key server is too long: expected at most {MAX_LENGTH} bytes")]
+    /// The document is longer than [`FetchRequest::max_length`].
+    #[error(
+        "the answer is too long: expected at most {MAX_LENGTH} bytes for keys, or `with_max_list_size` for a list"
+    )]
     TooLong,
     /// The document is not a key set, or it has no usable key.
     #[error("the answer of the key server is not a key set that can be used")]
     Unusable(#[source] ConfigError),
+    /// The document is not a status list that can be used. The string names what was expected.
+    #[error("the answer is not a status list that can be used: expected {0}")]
+    UnusableStatusList(&'static str),
     /// The document has a content encoding such as gzip, although the client asked for none. Holds the value of
     /// `Content-Encoding`, up to 64 characters.
-    #[error(
-        "the key server answered with the content encoding {0:?}: expected none, as was requested"
-    )]
+    #[error("the server answered with the content encoding {0:?}: expected none, as was requested")]
     ContentEncoding(Box<str>),
     /// The document is not metadata of an issuer. The string names the expected member or form.
     #[error("the answer is not metadata of an issuer: expected {0}")]
@@ -205,13 +256,13 @@ impl FetchError {
     }
 
     /// The kind of the failure, for health checks.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Client(_) => "client",
             Self::TimedOut => "timeout",
             Self::Status(_) => "status",
             Self::TooLong => "too_long",
-            Self::Unusable(_) => "unusable",
+            Self::Unusable(_) | Self::UnusableStatusList(_) => "unusable",
             Self::ContentEncoding(_) => "content_encoding",
             Self::UnreadableMetadata(_) => "unreadable_metadata",
             Self::IssuerMismatch { .. } => "issuer_mismatch",
@@ -225,7 +276,7 @@ impl FetchError {
 
     /// The text for events: the error, with its cause if that has nothing of the answer but the ids of keys that cannot
     /// be used. The text of the HTTP client is left out, because it may quote data.
-    pub(super) fn without_client_text(&self) -> String {
+    pub(crate) fn without_client_text(&self) -> String {
         match self {
             Self::Unusable(cause) | Self::KeysAddress(cause) => format!("{self}: {cause}"),
             _ => self.to_string(),

@@ -32,14 +32,9 @@ use tower_service::Service;
 
 use super::{
     FetchError, FetchJwks, FetchRequest, Fetched,
-    fetch::MAX_LENGTH,
     local_address::{is_local, is_local_host},
 };
 use crate::{BoxFuture, ConfigError, tls::Roots};
-
-/// The API server of Kubernetes serves key sets only as `application/jwk-set+json`, and answers 406 to any other
-/// `Accept`.
-const ACCEPTED: &str = "application/json, application/jwk-set+json, */*;q=0.1";
 
 /// How many characters of a content encoding are repeated in an error.
 const SHOWN_ENCODING: usize = 64;
@@ -51,7 +46,7 @@ const SHOWN_ENCODING: usize = 64;
 /// * Redirects are not followed.
 /// * If the metadata of an issuer elsewhere name the URL, it does not connect to a loopback, link-local or unspecified
 ///   address, also if a name resolves to one.
-/// * Reading stops after [`MAX_LENGTH`] bytes.
+/// * Reading stops after [`FetchRequest::max_length`] bytes.
 /// * Every fetch opens a new connection, so it finds a server that has moved. Proxies are not used.
 ///
 /// TLS is rustls with AWS-LC, whichever backend verifies signatures. The provider is passed explicitly, so it does not
@@ -152,13 +147,13 @@ impl FetchJwks for HttpFetcher {
     ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         Box::pin(async move {
             let mut builder = Request::get(request.url())
-                .header(ACCEPT, ACCEPTED)
+                .header(ACCEPT, request.accept())
                 .header(ACCEPT_ENCODING, "identity")
                 .header(USER_AGENT, concat!("tower-bearer/", env!("CARGO_PKG_VERSION")));
             if let Some(etag) = request.etag() {
                 builder = builder.header(IF_NONE_MATCH, etag);
             }
-            let must_be_remote = request.must_be_remote();
+            let (must_be_remote, max_length) = (request.must_be_remote(), request.max_length());
             let request = builder.body(Empty::new()).map_err(FetchError::client)?;
             // The connector does not call its resolver for a host that is an IP address.
             if must_be_remote && request.uri().host().is_none_or(is_local_host) {
@@ -173,7 +168,7 @@ impl FetchJwks for HttpFetcher {
             let fetched = match head.status {
                 StatusCode::OK => {
                     check_encoding(&head.headers)?;
-                    let body = Limited::new(body, MAX_LENGTH).collect().await;
+                    let body = Limited::new(body, max_length).collect().await;
                     Fetched::document(body.map_err(unread)?.to_bytes())
                 }
                 StatusCode::NOT_MODIFIED => Fetched::not_modified(),

@@ -117,7 +117,7 @@ mod engine;
 mod fetch;
 mod http;
 mod local_address;
-mod schedule;
+pub(crate) mod schedule;
 mod source;
 mod status;
 
@@ -125,12 +125,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 
+pub(crate) use self::address::Address;
 pub(crate) use self::engine::Wait;
+pub(crate) use self::fetch::exchange;
 pub use self::fetch::{FetchError, FetchJwks, FetchRequest, Fetched, MAX_LENGTH};
 pub use self::http::HttpFetcher;
 pub use self::status::JwksHealth;
+pub(crate) use self::status::{Fetch, Status};
 use self::{
-    address::Address,
     discovery::Discovery,
     engine::{Engine, Settings},
     source::{KeysLocation, Source},

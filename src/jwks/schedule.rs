@@ -3,35 +3,35 @@
 use std::{hash::BuildHasher, time::Duration};
 
 /// The minimum time between an attempt of any kind and a fetch for an unknown key.
-pub(super) const COOL_DOWN: Duration = Duration::from_secs(30);
+pub(crate) const COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// How long metadata are used before they are read again.
-pub(super) const METADATA_LIFETIME: Duration = Duration::from_secs(60 * 60);
+pub(crate) const METADATA_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// The default of the longest time between two fetches.
-pub(super) const LONGEST_INTERVAL: Duration = Duration::from_secs(60 * 60);
+pub(crate) const LONGEST_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long keys are fresh, by the server's `max-age`.
-pub(super) fn lifetime(max_age: Option<Duration>) -> Duration {
+pub(crate) fn lifetime(max_age: Option<Duration>) -> Duration {
     max_age.unwrap_or(DEFAULT_LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME)
 }
 
 /// The age at which keys are fetched again. It leaves time for several attempts while the keys are fresh, and is at
 /// most `longest`, or 30 seconds if that is longer.
-pub(super) fn refresh_after(lifetime: Duration, longest: Duration) -> Duration {
+pub(crate) fn refresh_after(lifetime: Duration, longest: Duration) -> Duration {
     (lifetime * 4 / 5).min(longest.max(COOL_DOWN))
 }
 
 /// The backoff after this many failures in a row. It doubles each time up to a minute. The pause is a random time
 /// between half of it and all of it, so that a fleet does not return to a server at the same moment.
-pub(super) fn pause(failures: u32) -> Duration {
+pub(crate) fn pause(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     jittered(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE), random())
 }

@@ -1,14 +1,13 @@
 //! One attempt to fetch the keys, for the engine: the metadata if they are needed, then the key set.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::StatusCode;
 
 use super::{
     FetchError, FetchJwks, FetchRequest, Fetched, address::Address, discovery::Discovery,
-    fetch::MAX_LENGTH, schedule,
+    fetch::exchange, schedule,
 };
 use crate::{Algorithm, ConfigError, KeySet, claims::Moment};
 
@@ -155,16 +154,7 @@ impl Source {
             return Err(FetchError::Insecure);
         }
         let request = FetchRequest::new(address.as_str(), etag, address.must_be_remote());
-        // The call itself may panic, and so may its future.
-        let exchange = AssertUnwindSafe(async { self.fetcher.fetch(request).await }).catch_unwind();
-        let fetched = tokio::time::timeout(self.timeout, exchange)
-            .await
-            .map_err(|_| FetchError::TimedOut)?
-            .map_err(|_| FetchError::Panicked)??;
-        match &fetched.document {
-            Some(document) if document.len() > MAX_LENGTH => Err(FetchError::TooLong),
-            _ => Ok(fetched),
-        }
+        exchange(&*self.fetcher, request, self.timeout).await
     }
 
     fn read_keys(&self, document: &Bytes) -> Result<KeySet, FetchError> {

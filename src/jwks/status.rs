@@ -7,11 +7,11 @@ use crate::{KeySet, claims::Moment};
 
 /// The history of the engine's task. Only the task changes it.
 #[derive(Clone, Default)]
-pub(super) struct Status {
+pub(crate) struct Status {
     /// Attempts that began.
-    pub(super) begun: u64,
+    pub(crate) begun: u64,
     /// Attempts that ended.
-    pub(super) ended: u64,
+    pub(crate) ended: u64,
     failures: u64,
     not_modified: u64,
     failures_in_a_row: u32,
@@ -25,19 +25,19 @@ pub(super) struct Status {
 
 /// The last good answer.
 #[derive(Clone, Copy)]
-pub(super) struct Fetch {
+pub(crate) struct Fetch {
     /// When the question was sent.
-    pub(super) sent: Moment,
-    pub(super) lifetime: Duration,
+    pub(crate) sent: Moment,
+    pub(crate) lifetime: Duration,
 }
 
 impl Status {
-    pub(super) fn begin(&mut self, now: Moment) {
+    pub(crate) fn begin(&mut self, now: Moment) {
         self.begun += 1;
         self.last_attempt = Some(now);
     }
 
-    pub(super) fn succeed(&mut self, fetch: Fetch, is_modified: bool) {
+    pub(crate) fn succeed(&mut self, fetch: Fetch, is_modified: bool) {
         self.ended = self.begun;
         self.not_modified += u64::from(!is_modified);
         self.failures_in_a_row = 0;
@@ -46,7 +46,7 @@ impl Status {
         self.fetched = Some(fetch);
     }
 
-    pub(super) fn fail(&mut self, error: Arc<FetchError>, now: Moment) {
+    pub(crate) fn fail(&mut self, error: Arc<FetchError>, now: Moment) {
         self.ended = self.begun;
         self.failures += 1;
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
@@ -54,21 +54,26 @@ impl Status {
         self.last_error = Some(error);
     }
 
-    pub(super) fn is_fetching(&self) -> bool {
+    pub(crate) fn is_fetching(&self) -> bool {
         self.begun != self.ended
     }
 
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.last_error.is_some()
     }
 
     /// Whether an unknown key may trigger an attempt.
-    pub(super) fn may_be_asked(&self, now: Moment) -> bool {
+    pub(crate) fn may_be_asked(&self, now: Moment) -> bool {
         self.last_attempt.is_none_or(|attempt| now.age_of(attempt) >= schedule::COOL_DOWN)
     }
 
+    /// The age of the last good answer.
+    pub(crate) fn age(&self, now: Moment) -> Option<Duration> {
+        self.fetched.map(|fetch| now.age_of(fetch.sent))
+    }
+
     /// The time until the next attempt that no request triggers.
-    pub(super) fn due_in(&self, now: Moment, longest_interval: Duration) -> Duration {
+    pub(crate) fn due_in(&self, now: Moment, longest_interval: Duration) -> Duration {
         let refresh = || {
             let Fetch { sent, lifetime } = self.fetched?;
             Some((sent, schedule::refresh_after(lifetime, longest_interval)))
@@ -79,13 +84,13 @@ impl Status {
     }
 
     /// How long the keys may still be used.
-    pub(super) fn usable_for(&self, now: Moment, stale_limit: Duration) -> Duration {
+    pub(crate) fn usable_for(&self, now: Moment, stale_limit: Duration) -> Duration {
         self.fetched.map_or(Duration::ZERO, |fetch| {
             fetch.usable(stale_limit).saturating_sub(now.age_of(fetch.sent))
         })
     }
 
-    pub(super) fn health(
+    pub(crate) fn health(
         &self,
         now: Moment,
         stale_limit: Duration,
@@ -94,7 +99,7 @@ impl Status {
     ) -> JwksHealth {
         JwksHealth {
             keys,
-            age: self.fetched.map(|fetch| now.age_of(fetch.sent)),
+            age: self.age(now),
             is_fresh: self.fetched.is_some_and(|fetch| now.age_of(fetch.sent) < fetch.lifetime),
             is_usable: !self.usable_for(now, stale_limit).is_zero(),
             is_running,
@@ -110,7 +115,7 @@ impl Status {
 
 impl Fetch {
     /// How long the keys may be used, counted from when the question was sent.
-    pub(super) fn usable(self, stale_limit: Duration) -> Duration {
+    pub(crate) fn usable(self, stale_limit: Duration) -> Duration {
         self.lifetime.saturating_add(stale_limit)
     }
 }

@@ -92,7 +92,7 @@ fn decode_to_scratch<'s>(part: &[u8], scratch: &'s mut Scratch) -> Result<&'s [u
     Ok(scratch)
 }
 
-pub(super) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
     // It does not zero the memory first. An allocator may take a slower way for zeroed memory.
     let bytes = URL_SAFE_NO_PAD.decode_to_vec(text).ok()?;
     (bytes.len() == decoded_length(text.len())).then_some(bytes)

@@ -24,6 +24,8 @@ mod tests;
 pub use self::algorithm::Algorithm;
 #[cfg(feature = "jwks")]
 pub(crate) use self::backend::require as require_backend;
+#[cfg(feature = "jwks")]
+pub(crate) use self::compact::decode_base64url;
 pub(crate) use self::compact::{Compact, Header, KnownHeaders, Scratch};
 pub use self::key::Key;
 pub use self::key_set::{KeySet, KeySetHandle};

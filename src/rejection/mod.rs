@@ -269,6 +269,16 @@ kinds! {
     CheckFailed => TokenNotValid, "check_failed";
     /// The token, its subject, its session or its key is revoked.
     Revoked => TokenNotValid, "revoked";
+    /// `status` names a list that is not under a prefix of the issuer. Nothing was fetched.
+    ForeignStatusList => TokenNotValid, "foreign_status_list";
+    /// The status of the token is 1, invalid, in the status list of its issuer.
+    StatusInvalid => TokenNotValid, "status_invalid";
+    /// The status of the token is 2, suspended, in the status list of its issuer.
+    StatusSuspended => TokenNotValid, "status_suspended";
+    /// The status of the token is neither 0, 1 nor 2 in the status list of its issuer.
+    StatusOther => TokenNotValid, "status_other";
+    /// The status list of the issuer is too short for the index of the token.
+    StatusIndexOutOfRange => TokenNotValid, "status_index_out_of_range";
     /// A valid token without a required scope (RFC 6750 section 3.1).
     InsufficientScope => PermissionDenied, "insufficient_scope";
     /// A valid token that a requirement of the service author rejected.
@@ -281,6 +291,8 @@ kinds! {
     CheckUnavailable => Unavailable, "check_unavailable";
     /// The revocation of the token cannot be looked up now.
     RevocationUnavailable => Unavailable, "revocation_unavailable";
+    /// The status list of the token is not available now, or the issuer has too many lists.
+    StatusUnavailable => Unavailable, "status_unavailable";
     /// Whether a proof was used before cannot be looked up now, or its key, its subject or the process has used too many
     /// proofs.
     ReplayUnavailable => Unavailable, "replay_unavailable";
@@ -289,7 +301,16 @@ kinds! {
 impl RejectionKind {
     /// Whether check 16 rejected the token.
     pub(crate) fn is_of_revocation(self) -> bool {
-        matches!(self, Self::Revoked | Self::RevocationUnavailable)
+        matches!(
+            self,
+            Self::Revoked
+                | Self::RevocationUnavailable
+                | Self::StatusInvalid
+                | Self::StatusSuspended
+                | Self::StatusOther
+                | Self::StatusIndexOutOfRange
+                | Self::StatusUnavailable
+        )
     }
 }
 

@@ -11,9 +11,9 @@ use super::{
     metrics::METADATA,
     names::{self, Metric, MetricKind, value},
 };
-#[cfg(feature = "jwks")]
-use crate::jwks::JwksHealth;
 use crate::{Authenticator, RevocationCache, revocation::RevocationStats, token_cache::TokenCache};
+#[cfg(feature = "jwks")]
+use crate::{jwks::JwksHealth, status_list::StatusListsHealth};
 
 /// Passes the counts and gauges of all parts of a service to the recorder of `metrics`.
 ///
@@ -41,7 +41,8 @@ impl Collector {
     }
 
     /// Adds the counts of the requests that layers with this authenticator or its clones let through. Also adds its
-    /// token cache, its revocation cache, and the health of its issuers' keys.
+    /// token cache, its revocation cache, and the health of its issuers' keys and
+    /// status lists.
     pub fn add_authenticator<C: Send + Sync + 'static>(
         self,
         authenticator: &Authenticator<C>,
@@ -114,6 +115,11 @@ impl<C: Send + Sync + 'static> MetricSource for Authenticator<C> {
                 && metrics.is_new_at(keys.engine_address(), Some(issuer.own_name()))
             {
                 metrics.add_keys(issuer.own_name(), &keys.health());
+            }
+            if let Some(lists) = issuer.status_lists()
+                && metrics.is_new_at(lists.place(), Some(issuer.own_name()))
+            {
+                metrics.add_status_lists(issuer.own_name(), &lists.health());
             }
         }
         if let Some(cache) = self.revocation() {
@@ -262,6 +268,26 @@ impl Metrics {
             let mut labels = labels();
             labels.push(Label::from_static_parts(label::OUTCOME, outcome));
             self.merge(&names::KEYS_FETCHES, labels, count, u64::saturating_add);
+        }
+    }
+
+    #[cfg(feature = "jwks")]
+    fn add_status_lists(&mut self, issuer: &Arc<str>, health: &StatusListsHealth) {
+        let labels = || vec![Label::new(label::ISSUER, Arc::clone(issuer))];
+        let (lists, unusable) = (health.lists() as u64, health.unusable() as u64);
+        self.merge(&names::STATUS_LISTS, labels(), lists, u64::saturating_add);
+        self.merge(&names::STATUS_LISTS_UNUSABLE, labels(), unusable, u64::saturating_add);
+        if let Some(age) = health.oldest() {
+            self.merge(&names::STATUS_LISTS_AGE, labels(), age.as_secs(), u64::max);
+        }
+        for (outcome, count) in [
+            (value::CHANGED, health.modified()),
+            (value::UNCHANGED, health.not_modified()),
+            (value::FAILED, health.failures()),
+        ] {
+            let mut labels = labels();
+            labels.push(Label::from_static_parts(label::OUTCOME, outcome));
+            self.merge(&names::STATUS_LISTS_FETCHES, labels, count, u64::saturating_add);
         }
     }
 

@@ -43,3 +43,14 @@ pub(super) fn keys_refused(refused: &[RefusedKey]) {
 pub(super) fn keys_not_fetched(error: &str) {
     warn!(target: TARGET, %error, "{KEYS_NOT_FETCHED}");
 }
+
+#[cfg(feature = "jwks")]
+pub(super) fn status_list_fetched(is_modified: bool) {
+    debug!(target: TARGET, modified = is_modified, "{STATUS_LIST_FETCHED}");
+}
+
+/// The event has no URL of a list, because tokens name the URLs.
+#[cfg(feature = "jwks")]
+pub(super) fn status_list_not_fetched(error: &str) {
+    warn!(target: TARGET, %error, "{STATUS_LIST_NOT_FETCHED}");
+}

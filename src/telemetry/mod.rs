@@ -157,6 +157,20 @@ pub(crate) fn keys_not_fetched(error: &str) {
     events::keys_not_fetched(error);
 }
 
+/// A fetch returned a status list, or returned that it is unchanged.
+#[cfg(feature = "jwks")]
+pub(crate) fn status_list_fetched(is_modified: bool) {
+    #[cfg(feature = "tracing")]
+    events::status_list_fetched(is_modified);
+}
+
+/// A fetch of a status list failed. `error` must contain nothing secret.
+#[cfg(feature = "jwks")]
+pub(crate) fn status_list_not_fetched(error: &str) {
+    #[cfg(feature = "tracing")]
+    events::status_list_not_fetched(error);
+}
+
 /// Limits how often the same warning is logged: at once, and then at most once in ten seconds.
 #[derive(Default)]
 pub(crate) struct WarningLimit {

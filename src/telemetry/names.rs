@@ -16,12 +16,22 @@ pub(super) mod events {
     pub(in crate::telemetry) const KEYS_FETCHED: &str = "keys fetched";
     pub(in crate::telemetry) const KEYS_REFUSED: &str = "keys refused";
     pub(in crate::telemetry) const KEYS_NOT_FETCHED: &str = "keys not fetched";
+    pub(in crate::telemetry) const STATUS_LIST_FETCHED: &str = "status list fetched";
+    pub(in crate::telemetry) const STATUS_LIST_NOT_FETCHED: &str = "status list not fetched";
     pub(in crate::telemetry) const STORE_FAILED: &str = "revocation store failed";
     pub(in crate::telemetry) const DOUBTED: &str = "revocation answers doubted";
 
     #[cfg(test)]
-    pub(in crate::telemetry) const ALL: &[&str] =
-        &[REQUEST_REFUSED, KEYS_FETCHED, KEYS_REFUSED, KEYS_NOT_FETCHED, STORE_FAILED, DOUBTED];
+    pub(in crate::telemetry) const ALL: &[&str] = &[
+        REQUEST_REFUSED,
+        KEYS_FETCHED,
+        KEYS_REFUSED,
+        KEYS_NOT_FETCHED,
+        STATUS_LIST_FETCHED,
+        STATUS_LIST_NOT_FETCHED,
+        STORE_FAILED,
+        DOUBTED,
+    ];
 }
 
 #[cfg(feature = "metrics")]
@@ -103,6 +113,14 @@ mod metrics {
             "keys in the key set of an issuer that cannot be used";
         KEYS_FETCHES: Counter, Count, "tower_bearer_keys_fetches_total", [ISSUER, OUTCOME],
             "attempts to fetch the keys of an issuer";
+        STATUS_LISTS: Gauge, Count, "tower_bearer_status_lists", [ISSUER],
+            "status lists of an issuer that are in use";
+        STATUS_LISTS_UNUSABLE: Gauge, Count, "tower_bearer_status_lists_unusable", [ISSUER],
+            "status lists of an issuer that may not be used now";
+        STATUS_LISTS_AGE: Gauge, Seconds, "tower_bearer_status_lists_age_seconds", [ISSUER],
+            "time since the oldest status list of an issuer was last fetched successfully";
+        STATUS_LISTS_FETCHES: Counter, Count, "tower_bearer_status_lists_fetches_total", [ISSUER, OUTCOME],
+            "attempts to fetch the status lists of an issuer";
     }
 
     /// Names of labels. Each has few values, and the table has all of them. The exceptions are [`ISSUER`](label::ISSUER)

@@ -85,6 +85,8 @@ mod fake_store;
 mod fixed_user;
 mod proof_key;
 pub mod revocation_conformance;
+#[cfg(feature = "jwks")]
+mod status_list;
 mod test_issuer;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -92,6 +94,9 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use self::fake_store::{FakeStore, StoreBehavior};
 pub use self::fixed_user::{FixedUser, FixedUserLayer};
 pub use self::proof_key::{ProofKey, TestProof};
+#[cfg(feature = "jwks")]
+#[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+pub use self::status_list::TestStatusList;
 pub use self::test_issuer::{TestIssuer, TestToken};
 use crate::Authenticated;
 

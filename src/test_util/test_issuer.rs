@@ -60,8 +60,8 @@ use crate::{
 pub struct TestIssuer {
     name: Arc<str>,
     audience: Arc<str>,
-    key: SigningKey,
-    clock: Arc<dyn Clock>,
+    pub(super) key: SigningKey,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl TestIssuer {
@@ -329,6 +329,13 @@ impl TestToken {
     pub fn bound_to_certificate(self, certificate: ClientCertificate) -> Self {
         let thumbprint = certificate.thumbprint().to_string();
         self.claim("cnf", serde_json::json!({ "x5t#S256": thumbprint }))
+    }
+
+    /// Sets `status` to an entry of the status list at this URL (draft-ietf-oauth-status-list-20 section 6.2).
+    #[cfg(feature = "jwks")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]
+    pub fn with_status_entry(self, uri: &str, index: u64) -> Self {
+        self.claim("status", serde_json::json!({ "status_list": { "idx": index, "uri": uri } }))
     }
 
     /// Gives the token a signature of the issuer's key over other bytes.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "jwks")]
+use crate::status_list::StatusEntry;
 use crate::{
     Issuer, RejectionKind, UnixTime,
     authenticated::RevocationId,
@@ -109,4 +111,14 @@ pub(super) fn revocation_id(
         Some(span) => RevocationId::Claim(span),
         None => RevocationId::Hash(jws::sha256_hex(signing_input).into()),
     })
+}
+
+/// The entry of the token in a status list, if the policy has status lists.
+#[cfg(feature = "jwks")]
+pub(super) fn status_entry(
+    issuer: &Issuer,
+    claims: &ClaimsSet<'_>,
+) -> Result<Option<StatusEntry>, RejectionKind> {
+    let Some(lists) = issuer.status_lists() else { return Ok(None) };
+    StatusEntry::read(lists, claims.get(Registered::Status))
 }

@@ -21,33 +21,31 @@ fn says(body: &str) -> Answer {
 /// What must not replace good keys, with what health tells about it.
 fn bad_answers(server: &Server) -> Vec<(Answer, &'static str)> {
     let evil = server.url("/evil");
-    let too_late = "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_fetch_timeout`";
-    let too_long = "the answer of the key server is too long: expected at most 1048576 bytes";
+    let too_late =
+        "the server did not answer in time: expected a complete answer within `with_fetch_timeout`";
+    let too_long = "the answer is too long: expected at most 1048576 bytes for keys, or `with_max_list_size` for a list";
     let unusable = "the answer of the key server is not a key set that can be used";
     let large = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1024 * 1024));
     vec![
-        (Answer::status(500), "the key server answered 500: expected 200"),
-        (Answer::status(404), "the key server answered 404: expected 200"),
-        (Answer::status(204), "the key server answered 204: expected 200"),
-        (Answer::status(304), "the key server answered 304: expected 200"),
-        (Answer::redirect(301, &evil), "the key server answered 301: expected 200"),
-        (Answer::redirect(302, &evil), "the key server answered 302: expected 200"),
-        (Answer::redirect(307, &evil), "the key server answered 307: expected 200"),
-        (
-            Answer::redirect(308, "http://169.254.169.254/"),
-            "the key server answered 308: expected 200",
-        ),
+        (Answer::status(500), "the server answered 500: expected 200"),
+        (Answer::status(404), "the server answered 404: expected 200"),
+        (Answer::status(204), "the server answered 204: expected 200"),
+        (Answer::status(304), "the server answered 304: expected 200"),
+        (Answer::redirect(301, &evil), "the server answered 301: expected 200"),
+        (Answer::redirect(302, &evil), "the server answered 302: expected 200"),
+        (Answer::redirect(307, &evil), "the server answered 307: expected 200"),
+        (Answer::redirect(308, "http://169.254.169.254/"), "the server answered 308: expected 200"),
         (Answer::Hangs, too_late),
         (Answer::Drips(set(&[&Signer::new("z")])), too_late),
         (Answer::Endless, too_long),
         (says(&large), too_long),
         (
             Answer::BreaksOff,
-            "the exchange with the key server failed: check its address, its certificate and the network",
+            "the exchange with the server failed: check its address, its certificate and the network",
         ),
         (
             Answer::Says(200, "Content-Encoding: gzip\r\n".to_owned(), set(&[&Signer::new("z")])),
-            "the key server answered with the content encoding \"gzip\": expected none, as was requested",
+            "the server answered with the content encoding \"gzip\": expected none, as was requested",
         ),
         (says(""), unusable),
         (says("<!DOCTYPE html><html><body>sign in</body></html>"), unusable),

@@ -30,7 +30,11 @@ impl Gate {
         let builder = Authenticator::builder().claims().with_clock(clock);
         let authenticator =
             issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer));
-        Self(BearerLayer::new(authenticator.build().unwrap()))
+        Self::behind(BearerLayer::new(authenticator.build().unwrap()))
+    }
+
+    pub(crate) fn behind(layer: BearerLayer) -> Self {
+        Self(layer)
     }
 
     pub(crate) fn layer(&self) -> &BearerLayer {

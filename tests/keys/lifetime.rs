@@ -94,7 +94,7 @@ async fn a_304_without_an_etag_is_a_failure() {
     assert!(!keys.health().is_usable());
     assert_eq!(
         keys.health().last_error().unwrap().to_string(),
-        "the key server answered 304: expected 200"
+        "the server answered 304: expected 200"
     );
 }
 

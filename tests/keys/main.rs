@@ -1,4 +1,4 @@
-//! Keys from the network, through the layer: rotation, outage, floods, odd answers.
+//! Keys and status lists from the network, through the layer: rotation, outage, floods, odd answers.
 //!
 //! Two kinds of key server: `server` is one on a socket, with a clock that the test moves; `script` answers in memory
 //! under Tokio's paused time, where hours of the background task pass at once.
@@ -22,5 +22,6 @@ mod script;
 mod server;
 mod signer;
 mod starting;
+mod status_lists;
 mod tls;
 mod waiting;

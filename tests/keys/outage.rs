@@ -104,16 +104,16 @@ async fn a_client_that_hangs_panics_or_reads_on_is_a_failure_like_others() {
     for (habit, error) in [
         (
             Habit::Hangs,
-            "the key server did not answer in time: expected a complete answer within `RemoteJwks::with_fetch_timeout`",
+            "the server did not answer in time: expected a complete answer within `with_fetch_timeout`",
         ),
         (Habit::Panics, "the HTTP client panicked: see its panic message"),
         (
             Habit::Fails,
-            "the exchange with the key server failed: check its address, its certificate and the network",
+            "the exchange with the server failed: check its address, its certificate and the network",
         ),
         (
             Habit::Serves(too_long),
-            "the answer of the key server is too long: expected at most 1048576 bytes",
+            "the answer is too long: expected at most 1048576 bytes for keys, or `with_max_list_size` for a list",
         ),
     ] {
         let a = Signer::new("a");

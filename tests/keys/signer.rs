@@ -55,6 +55,10 @@ impl Signer {
         let claims = format!(
             r#"{{"iss":"{issuer}","aud":"{AUDIENCE}","sub":"me","exp":{expires_at}{members}}}"#
         );
+        self.sign_claims(header, &claims)
+    }
+
+    pub(crate) fn sign_claims(&self, header: &str, claims: &str) -> String {
         let signing_input = format!("{}.{}", base64url(header), base64url(claims));
         let signature = self.key_pair.sign(signing_input.as_bytes());
         format!("{signing_input}.{}", base64url(signature.as_ref()))

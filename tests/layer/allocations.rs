@@ -21,7 +21,8 @@ use tower_bearer::{
     dpop::Dpop,
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     revocation::{MemoryStore, RevocationEntry},
-    test_util::ProofKey,
+    status_list::StatusLists,
+    test_util::{ProofKey, TestIssuer},
 };
 
 use crate::common::tokens;
@@ -187,6 +188,40 @@ fn the_layer_on_a_cached_token() {
         let with = authenticator().with_revocation(revocation());
         assert_eq!(allocations_of_layer(with, credential.as_deref(), 200), 1);
     }
+}
+
+/// Serves one status list.
+struct ListServer(String);
+
+impl FetchJwks for ListServer {
+    fn fetch<'a>(&'a self, _: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(async { Ok(Fetched::document(self.0.clone())) })
+    }
+}
+
+#[test]
+fn the_layer_on_a_cached_token_with_a_status_list() {
+    const URL: &str = "https://issuer.test/lists/1";
+
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
+    let issuer = TestIssuer::new().with_clock(clock.clone());
+    let list = issuer.status_list(URL).issue();
+    let lists = StatusLists::new("https://issuer.test/lists").unwrap();
+    let lists = lists.with_fetcher(ListServer(list)).with_clock(clock.clone());
+    let policy = issuer.issuer().with_status_lists(lists);
+    let authenticator = || {
+        let builder = Authenticator::builder().claims::<NoClaims>().issuer(policy.clone());
+        builder.with_clock(clock.clone()).build().unwrap()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let allocations_of = |token: String| {
+        let authenticator = authenticator();
+        runtime.block_on(authenticator.authenticate(&token)).unwrap();
+        let mut service = BearerLayer::new(authenticator).layer(service_fn(inner));
+        allocations(&mut service, bearer(&token).as_deref(), 200)
+    };
+    let listed = allocations_of(issuer.token().with_status_entry(URL, 6).issue());
+    assert_eq!(listed, allocations_of(issuer.token().issue()));
 }
 
 /// A bound token, and its client.

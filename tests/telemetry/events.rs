@@ -19,9 +19,11 @@ use std::{
 use tower::Layer;
 use tower_bearer::{
     Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, UnixTime,
-    claims::ManualClock,
+    claims::{ManualClock, NoClaims},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
     revocation::{Lookup, MemoryStore, RevocationEntry, RevocationStore, StoreError, Verdict},
+    status_list::StatusLists,
+    test_util::TestIssuer,
 };
 use tower_bearer_redis::RedisStore;
 use tracing_subscriber::{filter::LevelFilter, fmt, util::SubscriberInitExt};
@@ -146,10 +148,39 @@ fn a_fetch_of_keys_is_one_event_and_nothing_of_the_keys() {
     assert_eq!(
         events,
         [
-            "WARN tower_bearer: keys not fetched error=the exchange with the key server failed: \
+            "WARN tower_bearer: keys not fetched error=the exchange with the server failed: \
              check its address, its certificate and the network"
                 .to_owned(),
             format!("DEBUG tower_bearer: keys fetched keys={count} modified=true"),
+        ]
+    );
+}
+
+#[test]
+fn a_fetch_of_a_status_list_is_one_event_without_its_url() {
+    const URL: &str = "https://issuer.test/lists/secret";
+
+    let clock = ManualClock::at(UnixTime::from_secs(NOW));
+    let issuer = TestIssuer::new().with_clock(clock.clone());
+    let list = issuer.status_list(URL);
+    let documents = [list.issue(), list.claim("iat", NOW - 1).issue()];
+    let events = events(async {
+        let lists = StatusLists::new("https://issuer.test/lists").unwrap();
+        let lists = lists.with_fetcher(Documents(Mutex::new(documents.into())));
+        let policy = issuer.issuer().with_status_lists(lists.with_clock(clock.clone()));
+        let builder = Authenticator::builder().claims::<NoClaims>().issuer(policy);
+        let authenticator = builder.with_clock(clock.clone()).build().unwrap();
+        let token = issuer.token().with_status_entry(URL, 7).issue();
+        authenticator.authenticate(&token).await.unwrap();
+        clock.advance(Duration::from_secs(300));
+        authenticator.authenticate(&token).await.unwrap_err();
+    });
+    assert_eq!(
+        events,
+        [
+            "DEBUG tower_bearer: status list fetched modified=true",
+            "WARN tower_bearer: status list not fetched error=the answer is not a status list \
+             that can be used: expected `iat` not before that of the current list",
         ]
     );
 }

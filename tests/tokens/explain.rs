@@ -78,7 +78,14 @@ fn checks_of(kind: RejectionKind) -> &'static [u8] {
         RejectionKind::ClaimsMismatch => &[14],
         RejectionKind::MissingClaim | RejectionKind::InvalidClaim => &[5, 8, 9, 10, 11, 13],
         RejectionKind::CheckFailed | RejectionKind::CheckUnavailable => &[15, 17],
-        RejectionKind::Revoked | RejectionKind::RevocationUnavailable => &[16],
+        RejectionKind::ForeignStatusList => &[13],
+        RejectionKind::Revoked
+        | RejectionKind::RevocationUnavailable
+        | RejectionKind::StatusInvalid
+        | RejectionKind::StatusSuspended
+        | RejectionKind::StatusOther
+        | RejectionKind::StatusIndexOutOfRange => &[16],
+        RejectionKind::StatusUnavailable => &[13, 16],
         kind => panic!("no check ends with {kind}"),
     }
 }

@@ -71,6 +71,8 @@ Settings, from the environment:
                  RS256,PS256; for OIDC_ISSUER and JWKS_URL [RS256]
   REFETCH_ON_BAD_SIGNATURE  true: fetch the keys again if the signature of a token does not verify,
                  at most once in 30 seconds; for OIDC_ISSUER and JWKS_URL [false]
+  STATUS_LISTS   the URL under which the issuer publishes Token Status Lists; a token that is revoked
+                 there is rejected [`status` is ignored]
   ALLOW_NULL_CLAIMS  true: aud, nbf, jti and scope that are null count as absent [false]
   INTEGER_SUBJECT  true: sub is an integer, and not a string [false]
   MAX_TOKEN_LENGTH  the longest token that is accepted, in bytes, up to 1048576 [8192]

@@ -9,6 +9,7 @@ use tower_bearer::{
     dpop::{Dpop, NonceKey},
     jwks::RemoteJwks,
     require::RequiredAuthentication,
+    status_list::StatusLists,
 };
 
 use crate::demo::Demo;
@@ -188,6 +189,9 @@ impl Trusted {
         }
         if is_set("INTEGER_SUBJECT")? {
             issuer = issuer.with_integer_subject();
+        }
+        if let Some(prefix) = setting("STATUS_LISTS") {
+            issuer = issuer.with_status_lists(StatusLists::new(&prefix)?);
         }
         Ok(Self { issuer, remote, demo: None })
     }

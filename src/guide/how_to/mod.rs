@@ -10,6 +10,7 @@
 //! | [`routes`] | a policy for each route: scopes, roles, fresh tokens, public routes |
 //! | [`client_certificates`] | tokens that are bound to client certificates, behind HAProxy or nginx |
 //! | [`dpop`] | tokens that are bound to a key of the client: client flow, nonces, proxies, browsers, gRPC |
+//! | [`status_lists`] | reject tokens that their issuer has revoked in a signed status list |
 //! | [`from_jsonwebtoken`] | move here from your own middleware around `jsonwebtoken` |
 //! | [`from_jwt_authorizer`] | move here from `jwt-authorizer`, name by name |
 //!
@@ -23,6 +24,7 @@ pub mod graphql;
 pub mod mcp;
 pub mod multi_tenant;
 pub mod routes;
+pub mod status_lists;
 pub mod streams;
 
 pub mod testing;

@@ -24,4 +24,5 @@ mod proof_targets;
 mod server;
 mod signatures;
 mod state;
+mod status;
 mod text;

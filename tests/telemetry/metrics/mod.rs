@@ -5,3 +5,4 @@ mod keys;
 mod recording;
 mod requests;
 mod revocation;
+mod status_lists;

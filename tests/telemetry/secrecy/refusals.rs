@@ -6,11 +6,16 @@ use http::{HeaderValue, Method, header::CONTENT_TYPE};
 use serde::Deserialize;
 use tower::Layer;
 use tower_bearer::{
-    Authenticator, BearerLayer, CheckError, Issuer, Key, RejectionKind, RevocationCache, UnixTime,
+    Authenticator, BearerLayer, BoxFuture, CheckError, Issuer, Key, RejectionKind, RevocationCache,
+    UnixTime,
     claims::ManualClock,
+    jwks::{FetchError, FetchJwks, FetchRequest, Fetched},
+    jws::SigningKey,
     rejection::Answer,
     revocation::{MemoryStore, Revocable, RevocationEntry},
+    status_list::StatusLists,
     telemetry::Collector,
+    test_util::TestIssuer,
 };
 
 use super::{
@@ -39,7 +44,11 @@ fn demanding() -> (Authenticator<Claims>, RevocationCache) {
     let authenticator = Authenticator::builder()
         .claims::<Claims>()
         .with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
-        .issuer(Issuer::new("https://issuer.example", key()).audience("api://orders"))
+        .issuer(
+            Issuer::new("https://issuer.example", key())
+                .audience("api://orders")
+                .with_status_lists(status_lists()),
+        )
         .issuer(
             Issuer::new("https://strict.example", key())
                 .audience("api://orders")
@@ -53,6 +62,27 @@ fn demanding() -> (Authenticator<Claims>, RevocationCache) {
         .build()
         .unwrap();
     (authenticator.with_revocation(revocation.clone()), revocation)
+}
+
+const LIST: &str = "https://issuer.example/lists/1";
+
+/// Serves a list in which each of the first four statuses is its index.
+struct ListServer;
+
+impl FetchJwks for ListServer {
+    fn fetch<'a>(&'a self, _: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        let key = SigningKey::hs256(SECRET).unwrap().with_key_id("main");
+        let clock = ManualClock::at(UnixTime::from_secs(NOW));
+        let list = TestIssuer::new().with_key(key).with_clock(clock).status_list(LIST);
+        let list = list.with_bits(2).with_length(4).with_status(1, 1).with_status(2, 2);
+        let list = list.with_status(3, 3).issue();
+        Box::pin(async { Ok(Fetched::document(list)) })
+    }
+}
+
+fn status_lists() -> StatusLists {
+    let lists = StatusLists::new("https://issuer.example/lists").unwrap();
+    lists.with_fetcher(ListServer).with_clock(ManualClock::at(UnixTime::from_secs(NOW)))
 }
 
 fn with_claims(iss: &str, members: &str) -> String {
@@ -73,6 +103,9 @@ fn bad_token(kind: RejectionKind) -> String {
     let header = |members: &str| {
         let claims = format!(r#"{{"iss":"https://issuer.example","aud":"api://orders",{good}}}"#);
         signed(&format!("{{{members}}}"), &claims)
+    };
+    let status = |index: u64, url: &str| {
+        claims(&format!(r#""status":{{"status_list":{{"idx":{index},"uri":"{url}"}}}}"#))
     };
     match kind {
         RejectionKind::TokenTooLong => "a".repeat(8 * 1024 + 1),
@@ -107,6 +140,11 @@ fn bad_token(kind: RejectionKind) -> String {
         RejectionKind::ClaimsMismatch => claims(r#""tenant":0"#),
         RejectionKind::CheckFailed => claims(r#""tenant":"blocked""#),
         RejectionKind::Revoked => claims(r#""jti":"revoked""#),
+        RejectionKind::ForeignStatusList => status(0, "https://other.example/lists/1"),
+        RejectionKind::StatusInvalid => status(1, LIST),
+        RejectionKind::StatusSuspended => status(2, LIST),
+        RejectionKind::StatusOther => status(3, LIST),
+        RejectionKind::StatusIndexOutOfRange => status(4, LIST),
         kind => panic!("this test needs a bad token for {kind}"),
     }
 }

@@ -12,6 +12,7 @@ mod health;
 mod resource;
 mod server;
 mod slow_clients;
+mod status_lists;
 mod step_up;
 
 #[path = "../../../../tests/common/slow_client.rs"]
@@ -247,11 +248,11 @@ fn a_wrong_setting_is_reported_in_one_line() {
         (&[("JWKS_URL", "https://a.example/keys")], "error: ISSUER is not set"),
         (
             &[("JWKS_URL", "a.example"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
-            "error: unusable address of keys: expected ",
+            "error: unusable address: expected ",
         ),
         (
             &[("JWKS_URL", "http://a.example/keys"), ("ISSUER", ISSUER), ("AUDIENCE", AUDIENCE)],
-            "error: keys from another machine over plain http",
+            "error: plain http to another machine",
         ),
         (&[("ADDR", "localhost")], "error: ADDR is not an address and port"),
         (&[("MAX_TOKEN_LENGTH", "0")], "error: MAX_TOKEN_LENGTH is not a number of bytes"),
@@ -299,7 +300,7 @@ fn a_wrong_setting_is_reported_in_one_line() {
                 ("OIDC_ISSUER", "https://a.example/.well-known/openid-configuration"),
                 ("AUDIENCE", AUDIENCE),
             ],
-            "error: unusable address of keys: expected the issuer's URL alone",
+            "error: unusable address: expected the issuer's URL alone",
         ),
         (
             &[
@@ -327,6 +328,15 @@ fn a_wrong_setting_is_reported_in_one_line() {
                 ("INTEGER_SUBJECT", "yes"),
             ],
             "error: INTEGER_SUBJECT is neither true nor false",
+        ),
+        (
+            &[
+                ("HS256_SECRET", SECRET),
+                ("ISSUER", ISSUER),
+                ("AUDIENCE", AUDIENCE),
+                ("STATUS_LISTS", "https://issuer.example/lists?x"),
+            ],
+            "error: unusable address: expected a prefix without a query",
         ),
     ] {
         let output = run(settings);

@@ -10,7 +10,7 @@ const TOKEN_NOT_VALID: &str =
     r#"{"code":"token_not_valid","detail":"Token is invalid or expired"}"#;
 
 /// All settings except the address.
-pub(crate) const SETTINGS: [&str; 23] = [
+pub(crate) const SETTINGS: [&str; 24] = [
     "OIDC_ISSUER",
     "JWKS_URL",
     "JWKS_FILE",
@@ -34,6 +34,7 @@ pub(crate) const SETTINGS: [&str; 23] = [
     "DPOP_NONCE",
     "DPOP_NONCE_KEY",
     "PUBLIC_URL",
+    "STATUS_LISTS",
 ];
 
 pub(crate) fn example() -> Command {
