@@ -183,6 +183,7 @@ mod replays;
 mod snapshot;
 mod store;
 pub mod telemetry;
+mod topology;
 
 pub use self::builder::RedisBuilder;
 pub use self::deny_list::{DenyList, DenyListStats};
