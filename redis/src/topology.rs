@@ -243,8 +243,8 @@ impl Servers {
 }
 
 impl Directory {
-    /// Returns the address of the master in the words of each server that knows the latest epoch. These may be several
-    /// names of one server. The most frequent one comes first.
+    /// Returns the address that most of the servers with the latest epoch name. If it is as many for several addresses,
+    /// it returns them all, because these may be names of one server.
     async fn masters(&self, dialer: &Dialer) -> Result<Vec<Address>, Failure> {
         let majority = self.nodes.len() / 2 + 1;
         let mut asking: FuturesUnordered<_> =
@@ -270,10 +270,10 @@ impl Directory {
         }
         self.epoch.store(epoch, Relaxed);
         answers.retain(|answer| answer.epoch == epoch);
-        let votes = |master: &Address| answers.iter().filter(|it| it.master == *master).count();
-        let mut masters: Vec<_> = answers.iter().map(|answer| answer.master.clone()).collect();
-        masters.sort_by_key(|master| std::cmp::Reverse(votes(master)));
-        Ok(masters)
+        let votes = |answer: &Answer| answers.iter().filter(|it| *it == answer).count();
+        let most = answers.iter().map(votes).max();
+        let is_named_most = |answer: &&Answer| Some(votes(answer)) == most;
+        Ok(answers.iter().filter(is_named_most).map(|answer| answer.master.clone()).collect())
     }
 
     async fn ask(&self, dialer: &Dialer, node: &Node) -> Result<Answer, Failure> {
