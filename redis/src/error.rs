@@ -52,10 +52,10 @@ pub enum ConnectError {
     )]
     Evicting(String),
     /// Redis has evicted keys since its statistics began, and revocations may be among them. The fleet is unavailable
-    /// until it is seeded again. Before that, set `maxmemory-policy` to `noeviction`, and run `CONFIG RESETSTAT` or
-    /// restart Redis.
+    /// until it is seeded again. Before that, set `maxmemory-policy` to `noeviction`, and run `CONFIG RESETSTAT`. If the
+    /// server forbids `CONFIG`, restart it or fail over to a replica.
     #[error(
-        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT, and seed Redis again"
+        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT or restart Redis, and seed Redis again"
     )]
     Evicted,
     /// The server is a replica, which may lack revocations.
@@ -98,7 +98,7 @@ pub(super) enum Failure {
     )]
     Evicting(String),
     #[error(
-        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT, and seed Redis again"
+        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT or restart Redis, and seed Redis again"
     )]
     Evicted,
     #[error("the Redis server has become a replica: expected a master; connect to its master")]

@@ -34,7 +34,7 @@ const CLUSTER_PORT: u16 = 6_379;
 /// How many hash slots a cluster has.
 const SLOTS: u16 = 16_384;
 
-/// How long to wait for further answers when a majority has answered.
+/// How long to wait for further answers when a majority of the sentinels has answered.
 const GRACE: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,7 +257,9 @@ impl Directory {
                 Err(Failure::Migrating) => return Err(Failure::Migrating),
                 Err(other) => failure = Some(Arc::new(other)),
             }
-            if majority <= answers.len() {
+            // The node of a cluster that has not answered yet may be the one that imports the slot.
+            let is_sentinel = matches!(self.question, Question::Sentinel(_));
+            if is_sentinel && majority <= answers.len() {
                 end = end.min(Instant::now() + GRACE);
             }
         }

@@ -37,7 +37,8 @@ impl Watched {
         };
         let replicas = [replica(), replica()];
         for replica in &replicas {
-            let is_up = async || replica.info_text("master_link_status").unwrap() == "up";
+            let is_up =
+                async || replica.info_text("master_link_status").is_some_and(|it| it == "up");
             eventually("replicates", is_up).await;
         }
         let sentinels = [(); 3].map(|()| Server::start_sentinel());
@@ -60,12 +61,16 @@ impl Watched {
     }
 
     fn promoted(&self) -> Option<&Server> {
-        self.replicas.iter().find(|replica| replica.info_text("role").unwrap() == "master")
+        self.replicas.iter().find(|replica| has_role(replica, "master"))
     }
 }
 
 fn state(sentinel: &Server) -> String {
     sentinel.info_text("master0").unwrap()
+}
+
+fn has_role(server: &Server, role: &str) -> bool {
+    server.info_text("role").is_some_and(|is| is == role)
 }
 
 fn url(sentinels: &[u16]) -> String {
@@ -112,7 +117,7 @@ async fn a_failover_by_sentinels_is_followed() {
     watched.sentinels[0].signal("CONT");
     let is_demoted = async || {
         assert_ne!(answer(&one.store, "b").await, Some(Verdict::NotRevoked));
-        watched.master.info_text("role").unwrap() == "slave"
+        has_role(&watched.master, "slave")
     };
     eventually("demoted", is_demoted).await;
     eventually("passes", async || other.ask(&token("c")).await == Passes).await;
@@ -130,6 +135,19 @@ async fn a_failover_by_sentinels_is_followed() {
     eventually("checked", is_later).await;
     let late = RedisStore::connect(&watched.url()).await.unwrap();
     assert_eq!(answer(&late, "b").await, Some(Verdict::Revoked));
+
+    // The last sentinel demands a password.
+    let rights = ["+sentinel|get-master-addr-by-name", "+sentinel|master", "+hello"];
+    let user = [&["ACL", "SETUSER", "watcher", "on", ">hunter2"], &rights[..]].concat();
+    assert_eq!(watched.sentinels[0].command(&user), "+OK");
+    assert_eq!(watched.sentinels[0].command(&["ACL", "SETUSER", "default", "off"]), "+OK");
+    let refused = RedisStore::connect(&watched.url()).await;
+    assert!(matches!(refused, Err(ConnectError::Unavailable(_))), "{refused:?}");
+    for protocol in ["", "&protocol=resp3"] {
+        let login = format!("?sentinel_user=watcher&sentinel_password=hunter2{protocol}");
+        let known = RedisStore::connect(&(watched.url() + &login)).await.unwrap();
+        assert_eq!(answer(&known, "b").await, Some(Verdict::Revoked));
+    }
 }
 
 /// Answers as a sentinel does: with this port of the master and this epoch, or never.

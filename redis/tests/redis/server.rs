@@ -65,9 +65,13 @@ impl Server {
 
     /// The answer to a command, as text: the first line, or what a bulk string holds.
     pub(crate) fn command(&self, words: &[&str]) -> String {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        ask(stream, words).unwrap()
+        self.try_command(words).unwrap()
+    }
+
+    fn try_command(&self, words: &[&str]) -> std::io::Result<String> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        ask(stream, words)
     }
 
     /// A number out of `INFO`.
@@ -75,8 +79,9 @@ impl Server {
         self.info_text(name).expect(name).parse().unwrap()
     }
 
+    /// `None` also if the connection ends: sentinels close all connections of a server whose role they change.
     pub(crate) fn info_text(&self, name: &str) -> Option<String> {
-        let info = self.command(&["INFO", "all"]);
+        let info = self.try_command(&["INFO", "all"]).ok()?;
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|line| line.trim().to_owned())
     }
