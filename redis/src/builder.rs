@@ -10,6 +10,7 @@ use super::{
     reconnect::{Link, LinkReport, ReplicaWait, UnreachableAtStart},
     replays::ReplayCheck,
     store::{RedisStore, StoreInner},
+    topology::key_prefix,
 };
 use tower_bearer::BackgroundTask;
 
@@ -24,6 +25,7 @@ pub struct RedisBuilder {
     command_timeout: Duration,
     wait: Option<(u32, Duration)>,
     unreachable: UnreachableAtStart,
+    allows_unknown_evictions: bool,
     tls: Tls,
 }
 
@@ -38,6 +40,13 @@ impl RedisStore {
 
     /// Returns the settings of a store. The URL is `redis://[user[:password]@]host[:port][/database][?protocol=resp3]`,
     /// the same with `rediss://` for TLS, or `unix:///path[?db=..&user=..&pass=..&protocol=resp3]`.
+    ///
+    /// For Sentinel it is `redis-sentinel://[user:password@]host[:port],host[:port]/master-name[/database]`, or the same
+    /// with `rediss-sentinel://` for TLS. The hosts are the sentinels, with port 26379 by default. User and password
+    /// are for the servers with the data. The sentinels get only `?sentinel_user=..&sentinel_password=..`.
+    ///
+    /// For Redis Cluster it is `redis-cluster://[user:password@]host[:port],host[:port]`, or the same with
+    /// `rediss-cluster://` for TLS. Name at least all masters. See the [crate] for what both promise.
     pub fn builder(url: &str) -> RedisBuilder {
         RedisBuilder::new(url)
     }
@@ -52,12 +61,16 @@ impl RedisBuilder {
             command_timeout: Duration::from_millis(500),
             wait: None,
             unreachable: UnreachableAtStart::IsAnError,
+            allows_unknown_evictions: false,
             tls: Tls::new(),
         }
     }
 
     /// Sets the prefix of every key and of the channel. Fleets with different prefixes share nothing. Default:
     /// `tower-bearer:`.
+    ///
+    /// In a Redis Cluster, the whole prefix becomes a hash tag unless it has one: `tower-bearer:` becomes
+    /// `{tower-bearer:}`. So all keys of a fleet are in one slot.
     ///
     /// Redis channels do not belong to a database. So two fleets in two databases of one server need two prefixes.
     pub fn with_prefix(mut self, prefix: &str) -> Self {
@@ -100,6 +113,18 @@ impl RedisBuilder {
     /// connection.
     pub fn allow_unreachable_at_start(mut self) -> Self {
         self.unreachable = UnreachableAtStart::IsAllowed;
+        self
+    }
+
+    /// Accepts a server whose `INFO` does not show `maxmemory_policy` or `evicted_keys`, as some managed services hide
+    /// them. Default: such a server is rejected. Has no effect on what `INFO` does show: another policy than
+    /// `noeviction` and evicted keys are still rejected.
+    ///
+    /// With this setting, a revocation that such a server evicts is lost, and no process notices it. Before you use it,
+    /// set the policy to `noeviction` in the settings of the service. A [replay store](RedisStore::replay_store) still
+    /// needs `evicted_keys`.
+    pub fn allow_unknown_evictions(mut self) -> Self {
+        self.allows_unknown_evictions = true;
         self
     }
 
@@ -167,12 +192,16 @@ impl RedisBuilder {
                 return Err(ConnectError::OutOfRange(name));
             }
         }
-        let dialer = Dialer::new(&self.url, &self.tls, self.connect_timeout, self.command_timeout)?;
-        let keys = Arc::new(Keys::new(&self.prefix));
+        let prefix = key_prefix(&self.url, &self.prefix)?;
+        let (connect, command) = (self.connect_timeout, self.command_timeout);
+        let dialer = Dialer::new(&self.url, &prefix, &self.tls, connect, command)?;
+        let keys = Arc::new(Keys::new(&prefix));
         let health = Health {
             keys: Arc::clone(&keys),
             known: Arc::default(),
             replays: ReplayCheck::default(),
+            allows_unknown_evictions: self.allows_unknown_evictions,
+            is_cluster: dialer.is_cluster(),
         };
         let task = BackgroundTask::new("redis connection");
         let report = LinkReport::new(&task);
@@ -213,6 +242,7 @@ impl fmt::Debug for RedisBuilder {
             .field("command_timeout", &self.command_timeout)
             .field("wait", &self.wait)
             .field("unreachable", &self.unreachable)
+            .field("allows_unknown_evictions", &self.allows_unknown_evictions)
             .field("roots", &self.tls.roots.len())
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Opens connections to Redis: addresses, timeouts, TLS, and the backoff between attempts.
+//! Opens connections to Redis: timeouts, TLS, and the backoff between attempts.
 //!
 //! TLS uses rustls with AWS-LC, also if another backend checks signatures. The provider is passed explicitly, so a
 //! default provider of the process has no effect.
@@ -11,7 +11,7 @@ use std::{
 };
 
 use ::redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo,
+    AsyncConnectionConfig, RedisConnectionInfo,
     aio::{MultiplexedConnection, PubSub},
 };
 use rustls::{
@@ -28,39 +28,39 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::error::{ConnectError, Failure};
+use super::{
+    error::{ConnectError, Failure},
+    topology::{Address, Servers, Target},
+};
 use tower_bearer::BackgroundTask;
 
 /// How many commands may wait to be written. If there are more, their callers wait.
 const PIPELINE: usize = 1_000;
 
-/// The address of Redis, and the timeouts.
+/// The servers, and the timeouts.
 #[derive(Clone)]
 pub(super) struct Dialer {
-    address: Address,
+    servers: Servers,
     settings: RedisConnectionInfo,
+    /// `None` without TLS.
+    tls: Option<Arc<ClientConfig>>,
     pub(super) connect_timeout: Duration,
     pub(super) command_timeout: Duration,
 }
 
-#[derive(Clone)]
-enum Address {
-    Tcp(String, u16),
-    Tls(String, u16, ServerName<'static>, Arc<ClientConfig>),
-    #[cfg(unix)]
-    Unix(std::path::PathBuf),
-}
-
 /// A connection for commands. It is closed when its last clone is dropped.
 #[derive(Clone)]
-pub(super) struct Connection(pub(super) MultiplexedConnection, #[expect(dead_code)] Arc<Driver>);
+pub(super) struct Connection(pub(super) MultiplexedConnection, Arc<Driver>);
 
-/// The task that reads and writes the socket. It ends when this value is dropped.
-struct Driver(JoinHandle<()>);
+/// The task that reads and writes the socket, and the address of the server. The task ends when this value is dropped.
+struct Driver {
+    task: JoinHandle<()>,
+    server: Address,
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -68,37 +68,22 @@ trait Socket: io::AsyncRead + io::AsyncWrite + Send + Unpin {}
 impl<T: io::AsyncRead + io::AsyncWrite + Send + Unpin> Socket for T {}
 
 impl Dialer {
+    /// `prefix` is the prefix of all keys.
     pub(super) fn new(
         url: &str,
+        prefix: &str,
         tls: &Tls,
         connect_timeout: Duration,
         command_timeout: Duration,
     ) -> Result<Self, ConnectError> {
-        // redis-rs accepts `#insecure`, which turns the check of certificates off.
-        if url.contains('#') {
-            return Err(ConnectError::UrlFragment);
+        let Target { servers, settings, is_encrypted } = Target::read(url, prefix)?;
+        let tls = if is_encrypted { Some(tls.client_config()?) } else { None };
+        for address in servers.addresses() {
+            if let (Address::Tcp(host, _), true) = (address, is_encrypted) {
+                ServerName::try_from(&**host).map_err(|_| ConnectError::Url)?;
+            }
         }
-        // This crate makes the TLS connection. redis-rs would use the default provider of the process, or panic if
-        // there is none.
-        let (wants_tls, url) = match url.split_once(':') {
-            Some((scheme, rest)) if is_one_of(scheme, ["rediss", "valkeys"]) => {
-                (true, format!("redis:{rest}"))
-            }
-            _ => (false, url.to_owned()),
-        };
-        let info: ConnectionInfo = url.into_connection_info().map_err(|_| ConnectError::Url)?;
-        let address = match info.addr() {
-            ConnectionAddr::Tcp(host, port) if wants_tls => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| ConnectError::Url)?;
-                Address::Tls(host.clone(), *port, name, tls.client_config()?)
-            }
-            ConnectionAddr::Tcp(host, port) => Address::Tcp(host.clone(), *port),
-            #[cfg(unix)]
-            ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
-            _ => return Err(ConnectError::Url),
-        };
-        let settings = info.redis_settings().clone();
-        Ok(Self { address, settings, connect_timeout, command_timeout })
+        Ok(Self { servers, settings, tls, connect_timeout, command_timeout })
     }
 
     /// For commands that tell Redis to wait before it answers.
@@ -106,38 +91,62 @@ impl Dialer {
         Self { command_timeout: self.command_timeout.saturating_add(time), ..self.clone() }
     }
 
+    /// Connects to the current master.
     pub(super) async fn connection(&self) -> Result<Connection, Failure> {
         self.in_time(async {
-            let config = AsyncConnectionConfig::new()
-                .set_response_timeout(Some(self.command_timeout))
-                .set_pipeline_buffer_size(PIPELINE);
-            let socket = self.socket().await?;
-            let (connection, driver) =
-                MultiplexedConnection::new_with_config(&self.settings, socket, config).await?;
-            Ok(Connection(connection, Arc::new(Driver(tokio::spawn(driver)))))
+            let server = self.servers.master(self).await?;
+            self.connect_to(&server, &self.settings).await
         })
         .await
     }
 
+    /// Connects to this server. The caller limits the time.
+    pub(super) async fn connect_to(
+        &self,
+        server: &Address,
+        settings: &RedisConnectionInfo,
+    ) -> Result<Connection, Failure> {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(self.command_timeout))
+            .set_pipeline_buffer_size(PIPELINE);
+        let socket = self.socket(server).await?;
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(settings, socket, config).await?;
+        let driver = Driver { task: tokio::spawn(driver), server: server.clone() };
+        Ok(Connection(connection, Arc::new(driver)))
+    }
+
     pub(super) async fn pub_sub(&self) -> Result<PubSub, Failure> {
         self.in_time(async {
-            let socket = self.socket().await?;
+            let server = self.servers.master(self).await?;
+            let socket = self.socket(&server).await?;
             Ok(PubSub::new(&self.settings, socket).await?)
         })
         .await
     }
 
-    async fn socket(&self) -> Result<Box<dyn Socket>, Failure> {
-        match &self.address {
-            Address::Tcp(host, port) => Ok(Box::new(tcp(host, *port).await?)),
-            Address::Tls(host, port, name, config) => {
+    /// Checks that the server of this connection is still the master, as far as sentinels or nodes of the cluster can
+    /// be asked.
+    pub(super) async fn check_master(&self, connection: &Connection) -> Result<(), Failure> {
+        self.servers.check(self, &connection.1.server).await
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.servers.is_cluster()
+    }
+
+    async fn socket(&self, server: &Address) -> Result<Box<dyn Socket>, Failure> {
+        match (server, &self.tls) {
+            (Address::Tcp(host, port), None) => Ok(Box::new(tcp(host, *port).await?)),
+            (Address::Tcp(host, port), Some(config)) => {
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|error| Failure::Dial(io::Error::other(error)))?;
                 let stream = tcp(host, *port).await?;
-                let connecting =
-                    TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream);
+                let connecting = TlsConnector::from(Arc::clone(config)).connect(name, stream);
                 Ok(Box::new(connecting.await.map_err(Failure::dial)?))
             }
             #[cfg(unix)]
-            Address::Unix(path) => {
+            (Address::Unix(path), _) => {
                 let stream = tokio::net::UnixStream::connect(path).await.map_err(Failure::dial)?;
                 Ok(Box::new(stream))
             }
@@ -157,10 +166,6 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
     // Commands are small, and a caller waits for each of them.
     stream.set_nodelay(true).map_err(Failure::dial)?;
     Ok(stream)
-}
-
-fn is_one_of(scheme: &str, schemes: [&str; 2]) -> bool {
-    schemes.iter().any(|one| scheme.eq_ignore_ascii_case(one))
 }
 
 /// The TLS settings. They have an effect only if the URL asks for TLS.

@@ -217,6 +217,9 @@ pub(super) struct Health {
     pub(super) keys: Arc<Keys>,
     pub(super) known: Arc<KnownPositions>,
     pub(super) replays: ReplayCheck,
+    pub(super) allows_unknown_evictions: bool,
+    /// Whether the keys may be moved to another node.
+    pub(super) is_cluster: bool,
 }
 
 impl Health {
@@ -254,7 +257,7 @@ impl Health {
             Some(_) => return Err(Failure::Replica),
             None => return Err(Failure::Unreadable),
         }
-        if let Err(failure) = evicts(&memory, &stats) {
+        if let Err(failure) = check_evictions(&memory, &stats, self.allows_unknown_evictions) {
             if let Ok(position) = Position::of(&position) {
                 self.lose(connection, &Position::never(&position.generation)).await;
             }
@@ -315,15 +318,17 @@ fn is_replaced(known: &Position, position: &Position, entry: &StreamRangeReply) 
     known.generation == position.generation && !is_it
 }
 
-fn evicts(memory: &str, stats: &str) -> Result<(), Failure> {
+fn check_evictions(memory: &str, stats: &str, allows_unknown: bool) -> Result<(), Failure> {
     match field(memory, "maxmemory_policy") {
         Some("noeviction") => {}
         Some(policy) => return Err(Failure::Evicting(policy.to_owned())),
+        None if allows_unknown => {}
         None => return Err(Failure::Unreadable),
     }
     match field(stats, "evicted_keys") {
         Some("0") => Ok(()),
         Some(_) => Err(Failure::Evicted),
+        None if allows_unknown => Ok(()),
         None => Err(Failure::Unreadable),
     }
 }
@@ -371,6 +376,25 @@ mod tests {
         known.lose(&Position::never(&"g".into()));
         assert!(check(&known, &beyond).is_err());
         assert!(check(&known, &position("h", 0, 0)).is_ok(), "seeded again");
+    }
+
+    #[test]
+    fn a_server_that_hides_evictions_is_rejected_unless_allowed() {
+        let check = |memory: &str, stats: &str, allows_unknown| {
+            check_evictions(memory, stats, allows_unknown).err().map(|failure| failure.kind())
+        };
+        let (policy, none) = ("# Memory\r\nmaxmemory_policy:noeviction\r\n", "evicted_keys:0\r\n");
+        for allows_unknown in [false, true] {
+            assert_eq!(check(policy, none, allows_unknown), None);
+            let lru = "maxmemory_policy:allkeys-lru\r\n";
+            assert_eq!(check(lru, none, allows_unknown), Some("evicting"));
+            assert_eq!(check(policy, "evicted_keys:1\r\n", allows_unknown), Some("evicted"));
+        }
+        for (memory, stats) in [("", none), (policy, ""), ("", "")] {
+            assert_eq!(check(memory, stats, false), Some("unreadable"));
+            assert_eq!(check(memory, stats, true), None);
+        }
+        assert_eq!(check("", "evicted_keys:1\r\n", true), Some("evicted"));
     }
 
     #[test]

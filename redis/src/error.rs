@@ -15,6 +15,16 @@ pub enum ConnectError {
         "not a Redis URL: expected redis:// or rediss://, for example redis://user:password@host:6379/0"
     )]
     Url,
+    /// The URL begins like that of sentinels, but cannot be read.
+    #[error(
+        "not a URL of sentinels: expected redis-sentinel:// or rediss-sentinel://, for example redis-sentinel://user:password@host:26379,host:26379/master-name"
+    )]
+    SentinelUrl,
+    /// The URL begins like that of a cluster, but cannot be read, or has a database. A cluster has only database 0.
+    #[error(
+        "not a URL of a Redis Cluster: expected redis-cluster:// or rediss-cluster:// without a database, for example redis-cluster://user:password@host:6379,host:6379"
+    )]
+    ClusterUrl,
     /// The URL has a fragment. Other clients take `#insecure` as permission not to check certificates.
     #[error(
         "the Redis URL has a fragment: expected none; write # in a password as %23 (the check of certificates cannot be turned off)"
@@ -42,10 +52,10 @@ pub enum ConnectError {
     )]
     Evicting(String),
     /// Redis has evicted keys since its statistics began, and revocations may be among them. The fleet is unavailable
-    /// until it is seeded again. Before that, set `maxmemory-policy` to `noeviction`, and run `CONFIG RESETSTAT` or
-    /// restart Redis.
+    /// until it is seeded again. Before that, set `maxmemory-policy` to `noeviction`, and run `CONFIG RESETSTAT`. If the
+    /// server forbids `CONFIG`, restart it or fail over to a replica.
     #[error(
-        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT, and seed Redis again"
+        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT or restart Redis, and seed Redis again"
     )]
     Evicted,
     /// The server is a replica, which may lack revocations.
@@ -88,11 +98,23 @@ pub(super) enum Failure {
     )]
     Evicting(String),
     #[error(
-        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT, and seed Redis again"
+        "Redis has evicted keys, perhaps revocations: run CONFIG RESETSTAT or restart Redis, and seed Redis again"
     )]
     Evicted,
     #[error("the Redis server has become a replica: expected a master; connect to its master")]
     Replica,
+    /// No sentinel and no cluster node has answered usefully. The source is the failure of the last one.
+    #[error(
+        "no sentinel and no node of the cluster has named the master: check their addresses, their password and the name of the master"
+    )]
+    NoMaster(#[source] Option<Arc<Failure>>),
+    #[error("the sentinels or the cluster name another master: the store connects to it")]
+    Replaced,
+    /// The entries are on two nodes.
+    #[error(
+        "the hash slot of this fleet is being moved to another node: lookups are answered when that has ended"
+    )]
+    Migrating,
     #[error(
         "too few replicas have confirmed the revocation: expected as many as `RedisBuilder::with_wait` names"
     )]
@@ -185,6 +207,9 @@ impl Failure {
             Self::Evicting(_) => "evicting",
             Self::Evicted => "evicted",
             Self::Replica => "replica",
+            Self::NoMaster(_) => "no_master",
+            Self::Replaced => "replaced",
+            Self::Migrating => "migrating",
             Self::TooFewReplicas => "too_few_replicas",
             Self::OutOfDate => "out_of_date",
             Self::Overtaken => "overtaken",
@@ -202,13 +227,24 @@ impl Failure {
     /// Returns whether the failure may end without a change of settings.
     pub(super) fn may_be_temporary(&self) -> bool {
         match self {
-            Self::Dial(_) | Self::TimedOut => true,
+            Self::Dial(_) | Self::TimedOut | Self::Replaced | Self::Migrating => true,
+            Self::NoMaster(reason) => {
+                reason.as_ref().is_none_or(|reason| reason.may_be_temporary())
+            }
             Self::Wire(error) => !io_error(error).is_some_and(is_of_tls),
             Self::Redis(Refusal { kind: ErrorKind::Server(kind), .. }) => {
-                matches!(kind, ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain)
+                use ServerErrorKind::{BusyLoading, ClusterDown, Moved, TryAgain};
+                matches!(kind, BusyLoading | ClusterDown | Moved | TryAgain)
             }
             _ => false,
         }
+    }
+
+    /// Returns whether another server may be the master now.
+    pub(super) fn may_be_at_another_server(&self) -> bool {
+        use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly};
+        let Self::Redis(Refusal { kind: ErrorKind::Server(kind), .. }) = self else { return false };
+        matches!(kind, BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly)
     }
 }
 

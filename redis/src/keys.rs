@@ -39,6 +39,8 @@ pub(super) struct Keys {
     pub(super) snapshot_writer: String,
     /// Since when used proofs are recorded without a loss, and at which server.
     pub(super) replays_since: String,
+    /// This key never exists.
+    pub(super) absent: String,
     pub(super) channel: String,
 }
 
@@ -55,6 +57,7 @@ impl Keys {
             snapshot: under("snapshot"),
             snapshot_writer: under("snapshot-writer"),
             replays_since: under("replays-since"),
+            absent: under("absent"),
             channel: under("pushes"),
         }
     }

@@ -75,8 +75,10 @@
 //!   unavailable.
 //! * **What else is in that server.** Evicted keys of other programs count too, and a snapshot of a [`DenyList`] reads
 //!   all keys. A separate server is best. After an eviction, do this in this order: set `noeviction`, run
-//!   `CONFIG RESETSTAT` (a restart does the same), and seed again. The first process that has checked the server has
-//!   removed the generation.
+//!   `CONFIG RESETSTAT`, and seed again. The first process that has checked the server has removed the generation. If
+//!   the server forbids `CONFIG`, as many managed services do, restart it or fail over to a replica: both begin to count
+//!   evictions at 0. The store itself never uses `CONFIG`. If `INFO` hides the policy or the number of evictions, see
+//!   [`allow_unknown_evictions`](RedisBuilder::allow_unknown_evictions).
 //! * **Redis compares dates.** Redis keeps a revocation entry until
 //!   [`KEEP_AFTER_EXPIRY`](tower_bearer::revocation::KEEP_AFTER_EXPIRY) after the expiry of the token. A server whose
 //!   clock is further ahead than that removes entries too early.
@@ -84,9 +86,44 @@
 //!   `+get +set +mget +del +expireat +xadd +xrange +eval +publish +subscribe +info +time +wait +select +hello`.
 //!   A client that may read these keys can sign pushes. A client that may write them can remove revocation entries. It
 //!   can also hide an entry behind a key that is not a string, because a lookup treats such a key as missing. Give
-//!   these rights to no other client.
-//! * **Topology**: one server, or one name that leads to the current master. The store does not support Redis Cluster
-//!   and does not query Sentinel.
+//!   these rights to no other client. In a cluster the user also needs `+cluster|slots +cluster|nodes`, on every node.
+//!   The user of the sentinels needs `+sentinel|get-master-addr-by-name +sentinel|master +hello`.
+//! * **Topology**: one server or one name that leads to the current master, Sentinel, or Redis Cluster. See
+//!   [below](#topologies).
+//!
+//! # Topologies
+//!
+//! The URL decides, see [`RedisStore::builder`]. Before each connection the store asks all sentinels, or all nodes of
+//! the cluster, that the URL names. It asks them at the same time, and waits for at most half of the connect timeout.
+//! The answer with the highest configuration epoch counts. The store asks again once a second. It leaves a server that
+//! still answers if the answers name another one. If fewer than a majority of them answer, an epoch that is lower than
+//! one that this process has seen does not count. If none answers, the store keeps its connection.
+//!
+//! | topology | promise | what a failover can lose | how it is noticed | test |
+//! |---|---|---|---|---|
+//! | one server or name | the store leaves a server that became a replica, within a second plus the command timeout | what replicas did not have; [`with_wait`](RedisBuilder::with_wait) bounds it | rule 3 | `losses.rs` `data_that_went_backwards_is_unavailable_for_the_whole_fleet` |
+//! | Sentinel | the store follows the latest master that the reachable sentinels know, also if the old one still answers | the same | rule 3 | `sentinel.rs` `a_failover_by_sentinels_is_followed`, `a_master_that_most_sentinels_replaced_is_left`, `a_stale_sentinel_does_not_lead_back_to_the_old_master` |
+//! | Cluster | the store follows the owner of the one slot of the fleet. While that slot moves, a lookup that may need the other node is an error | the same | rule 3, and errors of Redis (`MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`) | `cluster.rs` `a_cluster_never_answers_wrongly_while_slots_move_and_masters_fail`, `entries_that_have_moved_do_not_count_as_missing_after_a_failover` |
+//!
+//! **Sentinel.** A process that reaches only an old master, and at its start only sentinels that have missed the
+//! failover, trusts them. To limit that, set `min-replicas-to-write` and `min-replicas-max-lag`: the old master then
+//! rejects revocations. A process that was connected before keeps an old master for as long as it reaches no sentinel.
+//!
+//! **Cluster.** All keys of a fleet have one hash tag, so they are in one slot of one node. A fleet does not get faster
+//! with more nodes. Keep these rules:
+//!
+//! * Name at least all masters in the URL. The store then stops as soon as one of them imports the slot. Redis forgets
+//!   that a slot moves if the node that gives it away fails in the middle, and its replica would take moved entries for
+//!   missing ones. The store notices this only at the importing node, and only if that node answers.
+//! * Keep `cluster-allow-reads-when-down no`, which is the default. A node that is cut off then stops answering after
+//!   `cluster-node-timeout`. Until then, a process that reaches only that node trusts it.
+//! * Do not give a slot to another node while its old owner still has keys of it, as `CLUSTER SETSLOT` and
+//!   `--cluster fix` can do. Entries would be missing at the new owner. If it happened, seed again.
+//! * While the slot moves, most lookups fail, because entries that do not exist could be at either node. Cached answers
+//!   stay in force until the staleness bound. Move the slot quickly, for example with `redis-cli --cluster reshard`,
+//!   when the load is low. The store works again within about 2 seconds after the move.
+//! * Pushes use `PUBLISH`, which the cluster bus brings to every node. `SPUBLISH` is not used: one message for each
+//!   revocation is not a load that needs it.
 //!
 //! # TLS
 //!
@@ -122,7 +159,7 @@
 //!
 //! | arrow | cause |
 //! |---|---|
-//! | 1 | the connection failed; a command or the check timed out; the server is a replica; the server evicts keys or has evicted some, and then the process also removes the generation |
+//! | 1 | the connection failed; a command or the check timed out; the server is a replica, or sentinels or the cluster name another master; the slot of the fleet moves; the server evicts keys or has evicted some, and then the process also removes the generation |
 //! | 2 | an answer without a generation: Redis is empty, or a process has removed the generation |
 //! | 3 | an answer with a new generation, after `initialise`, `seed` or a relay; or with the known one, and a count that is not lower, with the same hash if it is the same count |
 //! | 4 | an answer with a lower count, with the same count and a different hash, or with a generation that another one has replaced; or the check finds a different revocation in the place of the latest known one. The process asks Redis to remove the generation, so arrow 2 follows in the whole fleet |
@@ -183,6 +220,7 @@ mod replays;
 mod snapshot;
 mod store;
 pub mod telemetry;
+mod topology;
 
 pub use self::builder::RedisBuilder;
 pub use self::deny_list::{DenyList, DenyListStats};

@@ -155,10 +155,12 @@ impl Link {
 
     fn note<T>(&self, answer: ::redis::RedisResult<T>) -> Result<T, Failure> {
         answer.map_err(|error| {
-            if error.is_timeout() || error.is_unrecoverable_error() {
+            let is_broken = error.is_timeout() || error.is_unrecoverable_error();
+            let failure = Failure::from(error);
+            if is_broken || failure.may_be_at_another_server() {
                 self.suspect();
             }
-            error.into()
+            failure
         })
     }
 }
@@ -226,7 +228,11 @@ impl Keeper {
     /// Watches the connection until it must not be used any more, and returns the reason.
     async fn watch(&self, connection: &Connection) -> Failure {
         loop {
-            if let Err(failure) = self.health.check_server(connection).await {
+            let checks = tokio::try_join!(
+                self.health.check_server(connection),
+                self.dialer.check_master(connection),
+            );
+            if let Err(failure) = checks {
                 return failure;
             }
             let _ = timeout(HEARTBEAT, self.suspected.notified()).await;

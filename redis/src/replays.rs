@@ -43,7 +43,7 @@ use tower_bearer::{
 ///
 /// * A client that deletes keys of this prefix, or restores old data into a running server.
 /// * Evicted keys, if `CONFIG RESETSTAT` runs before the next proof and before the next check, which is at most one
-///   second later.
+///   second later. A restart or a failover in place of it begins a new window.
 /// * A master that is cut off from its replacement and still answers for longer than the leeway. A process that is
 ///   connected to it may accept a proof that is accepted again at the replacement, when the window there is over. The
 ///   failover software must stop the old master, or `min-replicas-to-write` must make it reject writes.

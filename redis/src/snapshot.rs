@@ -146,7 +146,7 @@ pub(super) async fn read_keys(
     let mut set = EntrySet::default();
     let mut cursor = "0".to_owned();
     loop {
-        let (next, denials) = read_entries(connection, &cursor, &pattern).await?;
+        let (next, denials) = read_entries(health, connection, &cursor, &pattern).await?;
         for (key, value) in denials {
             // The key may belong to another fleet whose prefix begins with the key prefix of this fleet's entries.
             let name = key.strip_prefix(prefix.as_bytes()).map(HashedName::read);
@@ -165,7 +165,10 @@ pub(super) async fn read_keys(
     Ok((position, set))
 }
 
+/// `SCAN` sees only the keys of the asked node, also while the slot is being moved. The node then answers with an error
+/// to the question for a key that does not exist.
 async fn read_entries(
+    health: &Health,
     connection: &Connection,
     cursor: &str,
     pattern: &str,
@@ -173,7 +176,15 @@ async fn read_entries(
     let mut connection = connection.0.clone();
     let mut scan = ::redis::cmd("SCAN");
     scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
-    let (next, keys): (String, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
+    let mut all = ::redis::pipe();
+    if health.is_cluster {
+        let mut absent = ::redis::cmd("GET");
+        absent.arg(&health.keys.absent);
+        all.add_command(absent.clone()).ignore().add_command(scan).add_command(absent).ignore();
+    } else {
+        all.add_command(scan);
+    }
+    let ((next, keys),): ((String, Vec<Vec<u8>>),) = all.query_async(&mut connection).await?;
     if keys.is_empty() {
         return Ok((next, Vec::new()));
     }

@@ -122,11 +122,13 @@
 //! |---|---|---|---|
 //! | an empty Redis | unavailable, until it is initialised or seeded | lost data must not count as "nothing is revoked" | `tower_bearer_redis::RedisStore::initialise`, `tower_bearer_redis::RedisStore::seed` |
 //! | a server that evicts, or is a replica | rejected at start, unavailable later | both lose revocation entries silently | the settings of the server |
+//! | a server whose `INFO` hides its policy or its evictions | rejected | the store could not notice lost entries | `tower_bearer_redis::RedisBuilder::allow_unknown_evictions` |
+//! | the password for sentinels | none | they do not need the password of the data | `sentinel_password` in the URL |
 //! | a Redis that cannot be reached at start | an error | a wrong address should be found at start | `tower_bearer_redis::RedisBuilder::allow_unreachable_at_start` |
 //! | encryption | none with `redis://`; with `rediss://` certificates are always checked | the URL decides | `tower_bearer_redis::RedisBuilder::with_root_pem`, `tower_bearer_redis::RedisBuilder::add_root_pem`, `tower_bearer_redis::RedisBuilder::with_system_roots`, `tower_bearer_redis::RedisBuilder::with_client_certificate_pem` |
 //! | connecting; one command | 1 second; 500 milliseconds | less than the timeout of the cache in front | `tower_bearer_redis::RedisBuilder::with_connect_timeout`, `tower_bearer_redis::RedisBuilder::with_command_timeout` |
 //! | replicas that must have a revocation entry | none; the master is enough | each replica makes a revocation slower | `tower_bearer_redis::RedisBuilder::with_wait` |
-//! | names of keys and channel | begin with `tower-bearer:` | | `tower_bearer_redis::RedisBuilder::with_prefix` |
+//! | names of keys and channel | begin with `tower-bearer:`, in a cluster with `{tower-bearer:}` | all keys of a fleet must be in one slot | `tower_bearer_redis::RedisBuilder::with_prefix` |
 //! | how often a relay looks for entries to copy | every 200 milliseconds | | `tower_bearer_redis::OutboxRelay::with_interval` |
 //!
 //! # Your own tokens (crate `tower-bearer-issuing`)

@@ -106,6 +106,8 @@
 //! | Redis cannot be reached when B looks up | cached answers for the rest of the bound, then 503. B reconnects by itself |
 //! | Redis is empty | it has no generation: every lookup fails (503). `revoke` writes the entry and returns an error, because nothing protects it yet. **What to do:** at the first set-up call `initialise` once (`cargo run -p resource_server -- --initialise-redis` does it). After a loss call `seed` with the entries of your own record; without one, a person decides with `initialise` that the lost revocations no longer matter. Never call `initialise` in a start script |
 //! | Redis has lost its latest writes, in a restart or a failover | the first process that has seen more removes the generation. The whole fleet answers 503 until Redis is seeded |
+//! | Sentinel or the cluster replaces the master | B follows to the new master. It leaves an old master that still answers within about a second, if it reaches sentinels or nodes that know of the change. Cached answers count for the rest of the bound meanwhile |
+//! | the slot of the fleet moves to another node of a cluster | most lookups fail until the move has ended: cached answers for the rest of the bound, then 503. **What to do:** end the move |
 //! | Redis and all processes restart together, and Redis lost its latest writes | **no process can notice.** Use `appendfsync always`, or keep the truth in SQL |
 //! | Redis evicts keys, or is configured to | it is refused at start, and found within a second later. The generation is removed: 503 until it is seeded |
 //!

@@ -137,12 +137,15 @@
 //! | `failed` | any | the store is your own: look at its log |
 //! | `panicked` | any | a defect of the store: the panic hook has its text |
 //! | `not_seeded` | Redis | Redis is empty: see [`deployments`](super::deployments) |
-//! | `went_backwards`, `evicted` | Redis | Redis has lost entries: a relay seeds it by itself; without a relay, seed it again. After an eviction set `noeviction` and run `CONFIG RESETSTAT` first |
+//! | `went_backwards`, `evicted` | Redis | Redis has lost entries: a relay seeds it by itself; without a relay, seed it again. After an eviction set `noeviction` and run `CONFIG RESETSTAT` first; if the server forbids `CONFIG`, restart it or fail over to a replica |
 //! | `evicting` | Redis | set `maxmemory-policy` to `noeviction`. A relay then seeds Redis by itself; without a relay, seed it again |
 //! | `replica` | Redis | connect to the master |
+//! | `no_master` | Redis | no sentinel, or no node of the cluster, has named the master: look at their addresses, their password and the name of the master |
+//! | `replaced` | Redis | there was a failover. The process connects to the new master by itself |
+//! | `migrating` | Redis Cluster | the slot of the fleet moves to another node: end the move |
 //! | `down`, `dial`, `wire`, `tls` | Redis | Redis cannot be reached, or its certificate is not trusted. The process reconnects by itself |
 //! | `stopped` | Redis | your code has stopped the task of the `RedisStore`: connect a new store |
-//! | `redis` | Redis | Redis answered with an error: look at the rights of the user (ACL) |
+//! | `redis` | Redis | Redis answered with an error: look at the rights of the user (ACL). In a cluster it may also be a slot that moves: end the move |
 //! | `too_few_replicas`, `unconfirmed` | Redis | the entry is in force. Call again until enough replicas confirm it |
 //! | `out_of_date` | deny-list | the deny-list has not been up to date for longer than its bound: look at Redis |
 //! | `overtaken`, `seed_interrupted` | Redis | another process seeded Redis at the same time: the next attempt succeeds |

@@ -165,6 +165,8 @@
 //! | no revoked token passes after the bound, whatever happens to the network | `redis/tests/redis/faults.rs` `no_revoked_token_passes_after_the_bound_with_network_faults` |
 //! | an empty Redis is unavailable until an operator initialises or seeds it | `redis/tests/redis/seeding.rs` `an_empty_redis_is_unavailable_until_it_is_initialised` |
 //! | a Redis that has lost data is unavailable | `redis/tests/redis/losses.rs` `data_that_went_backwards_is_unavailable_for_the_whole_fleet` |
+//! | a failover by Sentinel, and a stale sentinel | `redis/tests/redis/sentinel.rs` `a_failover_by_sentinels_is_followed`, `redis/tests/redis/sentinel.rs` `a_stale_sentinel_does_not_lead_back_to_the_old_master` |
+//! | a slot of a Redis Cluster moves, and its owner fails | `redis/tests/redis/cluster.rs` `a_cluster_never_answers_wrongly_while_slots_move_and_masters_fail` |
 //!
 //! # Measured
 //!

@@ -143,6 +143,7 @@
 //! | 58 | two tokens have one key in the cache: one user becomes another | the whole text is the key, compared byte by byte | `tests/layer/attacks/state.rs` `row_58` |
 //! | 59 | a cached token has expired, lost its key or was revoked | all three are checked on every cache hit | `tests/layer/attacks/state.rs` `row_59` |
 //! | 60 | random tokens fill the memory | a rejected token is not cached; the cache has a limit in bytes | `tests/layer/attacks/state.rs` `row_60` |
+//! | 61 | a failover of Redis leads back to an old master, or a slot of a cluster moves | the highest configuration epoch decides; an entry that may be at another node is an error, and never "not revoked" | `redis/tests/redis/sentinel.rs` `a_stale_sentinel_does_not_lead_back_to_the_old_master`, `redis/tests/redis/sentinel.rs` `a_master_that_most_sentinels_replaced_is_left`, `redis/tests/redis/cluster.rs` `a_cluster_never_answers_wrongly_while_slots_move_and_masters_fail` |
 //! | 61 | a revocation store is down, is slow, or gives wrong answers | 503 by default; a known revocation entry wins over every answer of the store | `tests/layer/attacks/state.rs` `row_61` |
 //!
 //! # Key servers

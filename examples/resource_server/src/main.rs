@@ -78,7 +78,8 @@ Settings, from the environment:
   MAX_TOKEN_LENGTH  the longest token that is accepted, in bytes, up to 1048576 [8192]
   ADDR           where to listen [127.0.0.1:3000]
   REDIS_URL      Redis or Valkey through which processes share revocations and used DPoP proofs,
-                 redis:// or rediss:// [memory of this process]
+                 redis:// or rediss:// [memory of this process]. Sentinel and Redis Cluster:
+                 rediss-sentinel://user:password@host,host/name and rediss-cluster://user:password@host,host
   METRICS_ADDR   where to serve GET /metrics for Prometheus: an address that clients cannot reach [none]
 
 Run it once with --initialise-redis before the first start. This declares that the Redis at REDIS_URL holds

@@ -8,6 +8,7 @@
 
 #[path = "../../../tests/common/authority.rs"]
 mod authority;
+mod cluster;
 #[path = "../../../tests/common/mod.rs"]
 mod common;
 mod conformance;
@@ -33,6 +34,7 @@ mod relay;
 mod replays;
 mod replicas;
 mod seeding;
+mod sentinel;
 mod server;
 mod service;
 mod settings;

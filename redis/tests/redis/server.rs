@@ -32,10 +32,17 @@ impl Server {
 
     /// Further options, as `--appendonly yes`.
     pub(crate) fn start_with(options: &[&str]) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("bearer-redis-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
-        let directory = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&directory).unwrap();
+        Self::start_in(new_directory(), options)
+    }
+
+    /// A sentinel, which keeps what it knows in its configuration file.
+    pub(crate) fn start_sentinel() -> Self {
+        let directory = new_directory();
+        std::fs::write(directory.join(SENTINEL_FILE), "").unwrap();
+        Self::start_in(directory, &["--sentinel"])
+    }
+
+    fn start_in(directory: PathBuf, options: &[&str]) -> Self {
         let port = free_port();
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let program = program();
@@ -58,9 +65,13 @@ impl Server {
 
     /// The answer to a command, as text: the first line, or what a bulk string holds.
     pub(crate) fn command(&self, words: &[&str]) -> String {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        ask(stream, words).unwrap()
+        self.try_command(words).unwrap()
+    }
+
+    fn try_command(&self, words: &[&str]) -> std::io::Result<String> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        ask(stream, words)
     }
 
     /// A number out of `INFO`.
@@ -68,8 +79,9 @@ impl Server {
         self.info_text(name).expect(name).parse().unwrap()
     }
 
+    /// `None` also if the connection ends: sentinels close all connections of a server whose role they change.
     pub(crate) fn info_text(&self, name: &str) -> Option<String> {
-        let info = self.command(&["INFO", "all"]);
+        let info = self.try_command(&["INFO", "all"]).ok()?;
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|line| line.trim().to_owned())
     }
@@ -199,12 +211,24 @@ impl Drop for Server {
     }
 }
 
+const SENTINEL_FILE: &str = "sentinel.conf";
+
+fn new_directory() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("bearer-redis-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn spawn(program: &PathBuf, port: u16, directory: &PathBuf, options: &Vec<String>) -> Child {
+    let file = directory.join(SENTINEL_FILE);
     Command::new(program)
+        .args(file.exists().then_some(file))
         .args(["--bind", "127.0.0.1", "--daemonize", "no", "--save", ""])
         .args(["--port", &port.to_string(), "--dir"])
         .arg(directory)

@@ -184,6 +184,22 @@ async fn the_check_of_certificates_cannot_be_turned_off() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server"]
+async fn a_cluster_is_reached_over_tls() {
+    let (authority, bus) = (Authority::new("trusted"), free_port().to_string());
+    let mut options = ANYBODY.to_vec();
+    options.extend(["--tls-cluster", "yes", "--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let redis = Encrypted::start(&authority, "127.0.0.1", &options);
+    assert_eq!(redis.server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "+OK");
+    let url = redis.url().replace("rediss:", "rediss-cluster:");
+    let store = trusting(&url, &authority).allow_unreachable_at_start().connect().await.unwrap();
+    eventually("seeded", async || store.initialise().await.is_ok()).await;
+    store.revoke(&entry(id("a"), now() + 600)).await.unwrap();
+    assert_eq!(store.look_up(&asked([id("a")])).await.unwrap(), Verdict::Revoked);
+    assert!(is_untrusted(RedisStore::connect(&url).await));
+}
+
 #[test]
 fn unusable_pem_is_an_error_of_its_setter() {
     let builder = || RedisStore::builder("rediss://redis.example");

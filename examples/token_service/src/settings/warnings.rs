@@ -118,9 +118,13 @@ fn database_tls(settings: &Settings) -> Option<String> {
 }
 
 fn redis_tls(settings: &Settings) -> Option<String> {
-    let rest = settings.redis_url.as_ref()?.strip_prefix("redis://")?;
-    (!is_loopback(host(rest))).then(|| {
-        "REDIS_URL is not encrypted: an attacker on the network can hide revocations; use rediss://"
+    let (scheme, rest) = settings.redis_url.as_ref()?.split_once("://")?;
+    let is_plain = matches!(scheme, "redis" | "redis-sentinel" | "redis-cluster");
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (_, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    (is_plain && !hosts.split(',').all(|one| is_loopback(host(one)))).then(|| {
+        "REDIS_URL is not encrypted: an attacker on the network can hide revocations; use rediss://, \
+         rediss-sentinel:// or rediss-cluster://"
             .to_owned()
     })
 }
@@ -231,6 +235,13 @@ mod tests {
                 ],
                 "rediss://",
             ),
+            (
+                &[
+                    ("DATABASE_URL", "postgres:///tokens"),
+                    ("REDIS_URL", "redis-sentinel://:pw@127.0.0.1,cache.example/m"),
+                ],
+                "rediss-sentinel://",
+            ),
             (&[("REVOCATION_BOUND", "301")], "REVOCATION_BOUND"),
             (&[("KEY_DIR", "/")], "chmod go-rwx"),
         ] {
@@ -247,6 +258,10 @@ mod tests {
             &[("DATABASE_URL", "postgres://u:p@[::1]:5432/tokens")],
             &[("DATABASE_URL", "postgres:///tokens?host=/run/postgresql")],
             &[("DATABASE_URL", "postgres:///tokens"), ("REDIS_URL", "rediss://cache.example")],
+            &[
+                ("DATABASE_URL", "postgres:///tokens"),
+                ("REDIS_URL", "redis-cluster://u:p@127.0.0.1:7001,[::1]:7002"),
+            ],
             &[("ISSUER", "http://localhost:3000/auth")],
             &[("ISSUER", "https://issuer.example")],
             &[("PUBLIC_URL", "http://localhost:8080")],
@@ -265,6 +280,7 @@ mod tests {
                 "postgres://db.example:1/t?sslmode=require",
             ),
             ("redis://:secret@cache.example/0", "redis://cache.example/0"),
+            ("redis-sentinel://:x@a,b/m?sentinel_password=y", "redis-sentinel://a,b/m"),
             ("sqlite:tokens.db?mode=rw", "sqlite:tokens.db?mode=rw"),
             (
                 "postgres:///t?host=/run&user=ada&sslmode=disable",
