@@ -9,11 +9,11 @@ use super::super::{
     database::Database,
     entries::LOOK_UP,
     outbox::{OLDEST, remove_sql},
-    statement::Sql,
+    statement::{Row, Sql},
     sweep::{SWEEPS, sweep_sql},
     token_store::{
         audit::{deleted_sql, insert_sql},
-        private_tokens::page_sql,
+        private_tokens::{COUNT_VALID, page_sql},
         session_list,
     },
 };
@@ -211,6 +211,11 @@ async fn sqlite_lists_tokens_by_an_index_up_to_the_page() {
         assert!(all.contains("USING COVERING INDEX bearer_private_tokens_listed"), "{lines:#?}");
         assert!(page.contains("listed USING INTEGER PRIMARY KEY"), "{lines:#?}");
     }
+    let explain = Sql::Built(format!("EXPLAIN QUERY PLAN {COUNT_VALID}"));
+    let rows = store.database.read(explain, &[]).await.unwrap();
+    let covering =
+        |row: &Row| row.text(3).unwrap().contains("COVERING INDEX bearer_private_tokens_listed");
+    assert!(rows.iter().any(covering), "the count reads rows of the table");
 }
 
 /// An issuer has a few keys, and a replica needs all of them. Other statements read one entry of an index.

@@ -176,7 +176,7 @@ async fn has_at_least(
 
 /// Stops counting at the given number. It uses the index on `issued_at` (the `+` excludes the index on `expires_at`),
 /// so tokens before the cut-off cost nothing.
-const COUNT_VALID: &str = "
+pub(crate) const COUNT_VALID: &str = "
     SELECT count(*) FROM (
         SELECT id FROM bearer_private_tokens
         WHERE issuer = $1 AND subject = $2 AND dies_at > $3 AND +expires_at > $3
