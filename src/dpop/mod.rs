@@ -84,6 +84,7 @@ use crate::{
     Algorithm, BoxFuture, ConfigError, RejectionKind, UnixTime,
     claims::Clock,
     revocation::{OnUnavailable, StoreError},
+    telemetry::{self, WarningLimit},
 };
 
 /// The header of a proof (RFC 9449 section 4.1).
@@ -122,6 +123,7 @@ pub struct Dpop {
     replays: Arc<Replays>,
     store: Store,
     on_unavailable: OnUnavailable,
+    warnings: Arc<WarningLimit>,
     keys: Arc<ProofKeys>,
 }
 
@@ -163,6 +165,7 @@ impl Dpop {
             replays: Arc::new(Replays::new(ReplayLimits::default(), window(max_age, leeway))),
             store: Store::Memory,
             on_unavailable: OnUnavailable::Deny,
+            warnings: Arc::default(),
             keys: Arc::new(ProofKeys::new()),
         })
     }
@@ -454,8 +457,11 @@ impl Dpop {
                 Ok(())
             }
             Ok(Recorded::Replay) => Err(RejectionKind::ReplayedProof),
-            Err(_) if self.on_unavailable == OnUnavailable::Allow => Ok(()),
-            Err(_) => Err(RejectionKind::ReplayUnavailable),
+            Err(error) => {
+                let is_allowed = self.on_unavailable == OnUnavailable::Allow;
+                telemetry::replay_store_failed(error.kind(), is_allowed, &self.warnings, now);
+                if is_allowed { Ok(()) } else { Err(RejectionKind::ReplayUnavailable) }
+            }
         }
     }
 }

@@ -26,6 +26,15 @@ pub(super) fn doubted() {
     debug!(target: TARGET, "{DOUBTED}");
 }
 
+/// See [`store_failed`].
+pub(super) fn replay_store_failed(kind: &'static str, is_news: bool) {
+    if is_news {
+        warn!(target: TARGET, kind, "{REPLAY_STORE_FAILED}");
+    } else {
+        debug!(target: TARGET, kind, "{REPLAY_STORE_FAILED}");
+    }
+}
+
 #[cfg(feature = "jwks")]
 pub(super) fn keys_fetched(keys: usize, is_modified: bool) {
     debug!(target: TARGET, keys, modified = is_modified, "{KEYS_FETCHED}");

@@ -67,6 +67,11 @@ pub(super) fn looked_up(
     with_recorder(|recorder| recorder.register_histogram(&key, &METADATA)).record(took);
 }
 
+pub(super) fn replay_store_failed(is_allowed: bool) {
+    let decision = if is_allowed { value::ALLOWED } else { value::UNAVAILABLE };
+    count(&key(&names::REPLAY_ERRORS, &[decision]));
+}
+
 pub(super) fn doubted() {
     count(&key(&names::DOUBTS, &[]));
 }

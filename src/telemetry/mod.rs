@@ -127,6 +127,19 @@ pub(crate) fn store_failed(
     events::store_failed(store, kind, limit.allows(now));
 }
 
+/// A replay store failed to record a DPoP proof at `now` of the monotonic clock.
+pub(crate) fn replay_store_failed(
+    kind: &'static str,
+    is_allowed: bool,
+    limit: &WarningLimit,
+    now: Duration,
+) {
+    #[cfg(feature = "tracing")]
+    events::replay_store_failed(kind, limit.allows(now));
+    #[cfg(feature = "metrics")]
+    metrics::replay_store_failed(is_allowed);
+}
+
 /// Earlier answers of a revocation store are now stale.
 pub(crate) fn doubted() {
     #[cfg(feature = "tracing")]

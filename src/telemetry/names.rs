@@ -20,6 +20,7 @@ pub(super) mod events {
     pub(in crate::telemetry) const STATUS_LIST_NOT_FETCHED: &str = "status list not fetched";
     pub(in crate::telemetry) const STORE_FAILED: &str = "revocation store failed";
     pub(in crate::telemetry) const DOUBTED: &str = "revocation answers doubted";
+    pub(in crate::telemetry) const REPLAY_STORE_FAILED: &str = "replay store failed";
 
     #[cfg(test)]
     pub(in crate::telemetry) const ALL: &[&str] = &[
@@ -31,6 +32,7 @@ pub(super) mod events {
         STATUS_LIST_NOT_FETCHED,
         STORE_FAILED,
         DOUBTED,
+        REPLAY_STORE_FAILED,
     ];
 }
 
@@ -99,6 +101,8 @@ mod metrics {
             "checks without an answer by the decision that was taken";
         DOUBTS: Counter, Count, "tower_bearer_revocation_doubts_total", [],
             "how often cached answers of the revocation store were marked as stale";
+        REPLAY_ERRORS: Counter, Count, "tower_bearer_dpop_replay_errors_total", [DECISION],
+            "DPoP proofs that the replay store failed to record by the decision that was taken";
         DENIALS: Gauge, Count, "tower_bearer_revocation_denials", [],
             "revocation entries in memory";
         ANSWERS: Gauge, Count, "tower_bearer_revocation_answers", [],

@@ -18,12 +18,15 @@ use std::{
 
 use tower::Layer;
 use tower_bearer::{
-    Authenticator, BoxFuture, Issuer, KeySet, RevocationCache, UnixTime,
+    Authenticator, BearerLayer, BoxFuture, Issuer, KeySet, RevocationCache, UnixTime,
     claims::{ManualClock, NoClaims},
+    dpop::{Dpop, ProofUse, Recorded, ReplayStore},
     jwks::{FetchError, FetchJwks, FetchRequest, Fetched, RemoteJwks},
-    revocation::{Lookup, MemoryStore, RevocationEntry, RevocationStore, StoreError, Verdict},
+    revocation::{
+        Lookup, MemoryStore, OnUnavailable, RevocationEntry, RevocationStore, StoreError, Verdict,
+    },
     status_list::StatusLists,
-    test_util::TestIssuer,
+    test_util::{ProofKey, TestIssuer},
 };
 use tower_bearer_redis::RedisStore;
 use tracing_subscriber::{filter::LevelFilter, fmt, util::SubscriberInitExt};
@@ -295,6 +298,46 @@ fn a_failing_store_is_one_warning_in_ten_seconds_without_its_text() {
             r#"WARN tower_bearer: revocation store failed kind="timed_out" store="store""#,
         ]
     );
+}
+
+/// Never records a proof.
+struct FailingReplays;
+
+impl ReplayStore for FailingReplays {
+    fn record(&self, _: ProofUse) -> BoxFuture<'static, Result<Recorded, StoreError>> {
+        Box::pin(async { Err(StoreError::of_kind("down", "secret-text")) })
+    }
+}
+
+#[test]
+fn a_failing_replay_store_is_reported_also_if_it_is_allowed() {
+    let url = "https://api.example/orders";
+    let (issuer, key) = (TestIssuer::new(), ProofKey::new());
+    let token = issuer.token().bound_to_key(&key).issue();
+    let builder = Authenticator::builder().claims::<NoClaims>().issuer(issuer.issuer());
+    let layer = BearerLayer::new(builder.build().unwrap());
+    for (policy, status) in [(OnUnavailable::Deny, 503), (OnUnavailable::Allow, 200)] {
+        let dpop = Dpop::new(["https://api.example"]).unwrap();
+        let dpop = dpop.with_replay_store(FailingReplays).with_on_unavailable(policy);
+        let layer = layer.clone().with_dpop(dpop);
+        let mut events = events(async {
+            for _ in 0..2 {
+                let request = http::Request::get(url)
+                    .header("authorization", format!("DPoP {token}"))
+                    .header("dpop", key.proof("GET", url, &token).issue());
+                let outcome = send(layer.layer(open()), body(request)).await;
+                assert_eq!(outcome.status, status);
+            }
+        });
+        events.retain(|event| !event.contains("refused"));
+        assert_eq!(
+            events,
+            [
+                r#"WARN tower_bearer: replay store failed kind="down""#,
+                r#"DEBUG tower_bearer: replay store failed kind="down""#,
+            ]
+        );
+    }
 }
 
 #[test]

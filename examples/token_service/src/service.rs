@@ -60,7 +60,10 @@ fn app(replica: &Replica, settings: &Settings, base: &str) -> Outcome<Router> {
     }
     let mut layer = issuer.layer();
     if settings.allows_dpop {
-        let dpop = Dpop::new([base])?;
+        let mut dpop = Dpop::new([base])?;
+        if let Some(sharing) = &replica.sharing {
+            dpop = dpop.with_replay_store(sharing.redis.replay_store());
+        }
         layer = layer.with_dpop(dpop.clone());
         api = api.with_dpop(dpop);
     }

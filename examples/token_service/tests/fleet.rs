@@ -17,6 +17,9 @@ mod server;
 
 use program::Program;
 use server::Server;
+use tower_bearer::test_util::{ProofKey, TestProof};
+
+const LOGIN: &str = r#"{"username":"ada@example.org","password":"a long password"}"#;
 
 fn example(redis: &Server) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_token_service"));
@@ -75,6 +78,38 @@ fn a_redis_that_evicts_ends_the_start() {
     assert!(said.contains("maxmemory-policy noeviction, got allkeys-lru"), "{said}");
 }
 
+#[test]
+#[ignore = "needs redis-server"]
+fn a_proof_is_accepted_at_one_of_two_token_services() {
+    let redis = Server::start();
+    let directory = Directory::new();
+    let start = || {
+        let mut command = token_service(&redis, &directory);
+        command.env("DPOP", "allowed").env("PUBLIC_URL", "https://tokens.example");
+        Program::start(command)
+    };
+    let (one, other) = (start(), start());
+    let key = ProofKey::new();
+    let url = "https://tokens.example/api/v1/auth/login/";
+    let log_in = |at: &Program, proof: &TestProof| {
+        // A further header follows the one with the token.
+        let header = format!("none\r\nDPoP: {}", proof.issue());
+        at.call("POST", "/api/v1/auth/login/", &header, LOGIN).0
+    };
+    let begin = Instant::now();
+    while redis.command(&["EXISTS", "tower-bearer:replays-since"]) != ":1" {
+        assert!(begin.elapsed() < Duration::from_secs(10), "is seeded");
+        let _ = log_in(&one, &key.proof("POST", url, "").without("ath"));
+    }
+    // As if the window after the first start had passed.
+    let script = "local server = string.match(redis.call('GET', KEYS[1]), '^(.+) %d+$')
+        return redis.call('SET', KEYS[1], server .. ' 1000')";
+    assert_eq!(redis.command(&["EVAL", script, "1", "tower-bearer:replays-since"]), "+OK");
+    let proof = key.proof("POST", url, "").without("ath");
+    assert_eq!((log_in(&one, &proof), log_in(&other, &proof)), (200, 400));
+    assert_eq!(log_in(&other, &key.proof("POST", url, "").without("ath")), 200);
+}
+
 /// With a staleness bound of one hour, so that only a push can be the reason.
 fn token_service(redis: &Server, directory: &Directory) -> Command {
     let mut command = example(redis);
@@ -91,8 +126,7 @@ struct Tokens {
 }
 
 fn log_in(at: &Program) -> Tokens {
-    let login = r#"{"username":"ada@example.org","password":"a long password"}"#;
-    let (status, body) = at.call("POST", "/api/v1/auth/login/", "", login);
+    let (status, body) = at.call("POST", "/api/v1/auth/login/", "", LOGIN);
     assert_eq!(status, 200, "{body}");
     let tokens: serde_json::Value = serde_json::from_str(&body).unwrap();
     let refresh = format!(r#"{{"refresh_token":{}}}"#, tokens["refresh_token"]);

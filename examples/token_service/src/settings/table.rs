@@ -119,8 +119,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "DPOP",
         "off",
         "allowed: a client that sends a DPoP proof (RFC 9449) gets tokens that are bound to its \
-         key; proofs name URLs that begin with PUBLIC_URL, or else with http and ADDR; off: \
-         proofs have no effect",
+         key; proofs name URLs that begin with PUBLIC_URL, or else with http and ADDR; with \
+         REDIS_URL all replicas together accept a proof once, otherwise each replica; off: proofs \
+         have no effect",
     ),
     setting(
         "TRUSTED_PROXY_HEADER",
