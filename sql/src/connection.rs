@@ -33,13 +33,45 @@ impl Pool {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(pool) => {
-                Ok(Connection::new(AnyConnection::Sqlite(pool.acquire().await?), pool.wait_timeout))
+                let connection = AnyConnection::Sqlite(pool.acquire().await?);
+                Ok(Connection::new(connection, pool.answer_timeout))
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(pool) => Ok(Connection::new(
-                AnyConnection::Postgres(pool.acquire().await?),
-                pool.wait_timeout,
-            )),
+            Self::Postgres(pool) => {
+                let connection = AnyConnection::Postgres(pool.acquire().await?);
+                Ok(Connection::new(connection, pool.answer_timeout))
+            }
+        }
+    }
+
+    /// Returns a pool with one connection to the same server, which nothing else uses. It waits this long for the
+    /// connection and for each answer. SQLite: the same pool.
+    pub(crate) fn separate(&self, timeout: Duration) -> Self {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => {
+                let _ = timeout;
+                self.clone()
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(shared) => {
+                let options = shared.pool.options().clone();
+                let options = options.max_connections(1).acquire_timeout(timeout);
+                let pool = options.connect_lazy_with((*shared.pool.connect_options()).clone());
+                let mut pool = LimitedPool::new(pool, 1, timeout);
+                pool.answer_timeout = timeout;
+                Self::Postgres(pool)
+            }
+        }
+    }
+
+    /// Returns how to connect to PostgreSQL.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn postgres_options(&self) -> Option<Arc<sqlx::postgres::PgConnectOptions>> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => None,
+            Self::Postgres(pool) => Some(pool.pool.connect_options()),
         }
     }
 
@@ -68,12 +100,13 @@ pub(crate) struct LimitedPool<D: sqlx::Database> {
     pool: sqlx::Pool<D>,
     permits: Arc<Semaphore>,
     wait_timeout: Duration,
+    answer_timeout: Duration,
 }
 
 impl<D: sqlx::Database> LimitedPool<D> {
     pub(crate) fn new(pool: sqlx::Pool<D>, limit: u32, wait_timeout: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX >> 3)));
-        Self { pool, permits, wait_timeout }
+        Self { pool, permits, wait_timeout, answer_timeout: answer_timeout(wait_timeout) }
     }
 
     async fn acquire(&self) -> Result<PermittedConnection<D>, Failure> {
@@ -98,8 +131,8 @@ impl<D: sqlx::Database> LimitedPool<D> {
 /// A derive would require that `D` is `Clone`.
 impl<D: sqlx::Database> Clone for LimitedPool<D> {
     fn clone(&self) -> Self {
-        let Self { pool, permits, wait_timeout } = self;
-        Self { pool: pool.clone(), permits: Arc::clone(permits), wait_timeout: *wait_timeout }
+        let (pool, permits) = (self.pool.clone(), Arc::clone(&self.permits));
+        Self { pool, permits, ..*self }
     }
 }
 
@@ -183,8 +216,7 @@ macro_rules! query {
 }
 
 impl Connection {
-    fn new(connection: AnyConnection, wait_timeout: Duration) -> Self {
-        let answer_timeout = answer_timeout(wait_timeout);
+    fn new(connection: AnyConnection, answer_timeout: Duration) -> Self {
         Self { connection: Some(connection), state: State::Idle, answer_timeout }
     }
 

@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 #[cfg(feature = "issuing")]
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     connection::{Connection, Pool},
@@ -26,10 +26,14 @@ pub(crate) struct Database {
     pub(crate) readers: Pool,
     /// For lookups only.
     pub(crate) lookups: Pool,
+    /// Whether followers listen for notifications.
+    pub(crate) is_notified: bool,
     pub(crate) wait_timeout: Duration,
     #[cfg(feature = "issuing")]
     pub(crate) turns: Turns,
     pub(crate) new_entries: Arc<NewEntries>,
+    /// Changes when there may be new revocations, so that followers poll at once.
+    pub(crate) hints: Arc<watch::Sender<()>>,
     /// An open connection, without which SQLite deletes a database in memory.
     pub(crate) _kept_open: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -158,8 +162,8 @@ impl Database {
         let begin =
             self.sql_for("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
         connection.begin(begin).await?;
-        let new_entries = Arc::clone(&self.new_entries);
-        Ok(Transaction { connection, entries: Vec::new(), new_entries })
+        let (new_entries, hints) = (Arc::clone(&self.new_entries), Arc::clone(&self.hints));
+        Ok(Transaction { connection, entries: Vec::new(), new_entries, hints })
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -180,6 +184,7 @@ pub(crate) struct Transaction {
     /// The entries that the transaction has written to the outbox.
     entries: Vec<OutboxEntry>,
     new_entries: Arc<NewEntries>,
+    hints: Arc<watch::Sender<()>>,
 }
 
 impl Transaction {
@@ -233,6 +238,9 @@ impl Transaction {
 
     pub(crate) async fn commit(self) -> Result<(), Failure> {
         self.connection.commit().await?;
+        if !self.entries.is_empty() {
+            self.hints.send_replace(());
+        }
         self.new_entries.add(self.entries);
         Ok(())
     }

@@ -55,6 +55,38 @@
 //!    them if their major version is newer. The names of the tables begin with `bearer_`, so they can be
 //!    in a database with other tables.
 //!
+//! # Several processes
+//!
+//! A database is enough for a fleet: Redis is not needed. There are three ways to see the revocations of other processes.
+//!
+//! | way | a lookup | a revocation of another process is seen |
+//! |---|---|---|
+//! | a `RevocationCache` in front of [`SqlStore`] | one query, if no answer is cached | after the staleness bound of the cache |
+//! | the same, with [`SqlStore::push_to`]: for issuers | the same | after milliseconds (PostgreSQL notifies), or a second |
+//! | a `RevocationCache` with a bound of zero in front of [`SqlDenyList`]: for resource servers | memory, no query | the same; after the bound of the list the process answers an error |
+//!
+//! Both followers poll: they read the rows that changed since the last poll. A transaction that is open for long keeps
+//! the begin of this range back, so each poll reads the rows since then again. A poll that takes long is followed by a
+//! pause of the same length.
+//!
+//! In PostgreSQL a trigger of version 8 of the tables writes the id of the transaction into each row, and sends a
+//! notification at the end of each statement. Rows of processes of version 7 have both too. PostgreSQL commits
+//! transactions with notifications one after the other. If that is too slow for your revocations, drop the trigger
+//! `bearer_denials_notify`: polls then work alone. Triggers do not run for data that is loaded with
+//! `session_replication_role = replica` or `--disable-triggers`. Restart the processes after that.
+//!
+//! | topology | promise | what a failover can lose | how it is noticed | test |
+//! |---|---|---|---|---|
+//! | one PostgreSQL server | every acknowledged revocation is seen after the next poll; with a server that does not answer, lookups fail after the bound | nothing: a crash loses no commit | the task of the follower reports failures | `a_list_follows_a_server_that_was_killed_and_started_again`, `a_frozen_server_makes_lookups_fail_after_the_bound` |
+//! | PostgreSQL with a synchronous standby | the same | nothing, if the standby that takes over was synchronous | the same | the same, because a new server is found by its start |
+//! | PostgreSQL with an asynchronous standby | the same until the failover | the revocations that the standby had not received. Processes that had polled them keep them until they end. Other processes, and those that start later, accept these tokens | [`DenyListStats::missing`] of a process that had polled them. **No process notices it if none of them had** | `a_process_forgets_nothing_when_an_old_backup_is_restored` |
+//! | a backup of PostgreSQL that was restored | the same | everything after the backup, as above | the same | the same |
+//! | a standby behind the URL | it does not bring the list up to date, because it can lag: lookups fail after the bound | | the task reports `standby` | `a_standby_does_not_bring_a_list_up_to_date` |
+//! | PostgreSQL behind PgBouncer in transaction mode | the same, by polls alone | as its server | [`DenyListStats::notifications`] stays 0 | `polls_alone_work_through_pgbouncer` |
+//! | SQLite in a file | the same, by polls | nothing. Stop the processes before you restore a backup | | `another_process_on_sqlite_sees_each_kind_and_each_change` |
+//!
+//! The tests are in `sql/src/tests/followers.rs`.
+//!
 //! Caveats:
 //! * Needs Rust 1.94, as sqlx does, and a tokio runtime with its timer.
 //! * Put an SQLite file on a local disk: the store depends on file locks, and network file systems do not keep them.
@@ -75,7 +107,9 @@
 
 mod connection;
 mod database;
+mod deny_list;
 mod entries;
+mod migration;
 mod open;
 mod outbox;
 mod session_copy;
@@ -87,7 +121,9 @@ mod tests;
 #[cfg(feature = "issuing")]
 mod token_store;
 
-pub use self::open::{Migration, OpenError, SqlStoreOptions};
+pub use self::deny_list::{DenyListStats, SqlDenyList};
+pub use self::migration::Migration;
+pub use self::open::{OpenError, SqlStoreOptions};
 pub use self::store::SqlStore;
 
 /// Compiles the examples of the README.

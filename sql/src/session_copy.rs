@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     database::{Database, Transaction},
-    open::{self, MIGRATION_LOCK},
+    migration::{self, MIGRATION_LOCK},
     statement::{Failure, Value},
 };
 use tower_bearer::revocation::StoreError;
@@ -46,7 +46,7 @@ async fn copy_some(
 ) -> Result<Option<i64>, Failure> {
     transaction.without_timeouts().await?;
     transaction.lock(vec![MIGRATION_LOCK]).await?;
-    if open::version(database, transaction).await? > open::TABLES {
+    if migration::version(database, transaction).await? > migration::TABLES {
         return Ok(None);
     }
     let values = vec![Value::int(after), Value::limit(TOKENS)];

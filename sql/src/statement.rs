@@ -193,6 +193,14 @@ pub(crate) enum Failure {
     /// A row does not contain what this crate writes.
     #[error("a row of the database is not readable: expected one that this crate wrote")]
     UnreadableRow,
+    /// The last poll of a deny-list that succeeded was too long ago.
+    #[error(
+        "the deny-list is older than its bound: look at the health of its task, and at the connection to the database"
+    )]
+    OutOfDate,
+    /// The server is a standby, which answers with the data that it has received so far.
+    #[error("the server is a standby: expected the primary, so use a URL that leads to it")]
+    Standby,
     /// The connection of a transaction was used after the transaction had ended.
     #[error("the transaction has ended: expected an open one")]
     Ended,
@@ -214,13 +222,14 @@ impl Failure {
             Self::BrokenConnection(_) => true,
             Self::Rejected { code, .. } => code.starts_with("08") || code.starts_with("57P0"),
             Self::NoFreeConnection | Self::UnreadableRow | Self::Ended => false,
+            Self::OutOfDate | Self::Standby => false,
             #[cfg(feature = "issuing")]
             Self::OwnerIsBusy => false,
         }
     }
 
     /// Returns a fixed name for logs and metrics.
-    fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::BrokenConnection(_) => "broken",
             _ if self.is_broken() => "broken",
@@ -232,6 +241,8 @@ impl Failure {
             #[cfg(feature = "issuing")]
             Self::OwnerIsBusy => "owner_busy",
             Self::UnreadableRow => "unreadable",
+            Self::OutOfDate => "out_of_date",
+            Self::Standby => "standby",
             Self::Ended => "over",
         }
     }

@@ -4,12 +4,14 @@ use std::{fmt, slice, sync::Arc};
 
 use super::{
     database::Database,
+    deny_list::{self, follower::Sink},
     entries,
-    open::{self, Migration, OpenError, SqlStoreOptions},
+    migration::Migration,
+    open::{self, OpenError, SqlStoreOptions},
     outbox, sweep,
 };
 use tower_bearer::{
-    BoxFuture, UnixTime,
+    BackgroundTask, BoxFuture, RevocationCache, UnixTime,
     claims::{Clock, SystemClock},
     revocation::{
         Lookup, Revocable, RevocationEntry, RevocationStore, StoreError, Verdict,
@@ -46,7 +48,7 @@ impl SqlStore {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use tower_bearer_sql::SqlStore;
     /// let migration = SqlStore::migrate("sqlite::memory:").await?;
-    /// assert_eq!((migration.from, migration.to), (0, 5));
+    /// assert_eq!((migration.from, migration.to), (0, 8));
     /// # Ok(()) }
     /// ```
     ///
@@ -115,6 +117,20 @@ impl SqlStore {
                 Ok((transaction, answer))
             })
             .await
+    }
+
+    /// Gives the revocations of other processes to `cache`, so that its next request sees them. The cache still asks its
+    /// store for everything else: a [`SqlDenyList`](crate::SqlDenyList) saves these queries.
+    ///
+    /// Use it for an issuer, whose cache has the store itself behind it. A task polls once a second, and PostgreSQL also
+    /// notifies it, so that it polls at once. Notifications need one more connection:
+    /// [`SqlStoreOptions::with_notifications`] turns them off. The task ends when the last clone of the cache is dropped. Until it has read the changes, and while it cannot read them, the staleness bound
+    /// of the cache applies. Its [health](BackgroundTask::health) shows whether it can read them.
+    ///
+    /// # Panics
+    /// If it is called outside a Tokio runtime.
+    pub fn push_to(&self, cache: &RevocationCache) -> BackgroundTask {
+        deny_list::push(self, Sink::Cache(cache.downgrade()))
     }
 
     fn now(&self) -> UnixTime {

@@ -8,6 +8,7 @@
 //! |---|---|---|---|---|
 //! | [one process](#one-process) | it is in the memory of A | the next request | there is no B | |
 //! | [SQL](#sql) | it is committed in the database | the next request | its next lookup | the bound after the commit |
+//! | [SQL deny-list](#deny-list) | it is committed in the database | the next request | the next poll: at once if PostgreSQL notifies B, otherwise after a second | the bound of the list, or B answers 503 |
 //! | [Redis](#redis) | Redis has it, and replicas if you ask for that | the next request | the message, after milliseconds | the bound after Redis recorded it |
 //! | [SQL and Redis](#sql-and-redis) | it is committed in the database | the next request | the message, after milliseconds | the bound after a relay copied it to Redis |
 //! | [deny-list](#deny-list) | Redis has it | the next request | the next entry of the stream, after milliseconds | the bound of the list, or B answers 503 |
@@ -174,6 +175,9 @@
 //!
 //! The cache has a bound of zero and is in front of a `DenyList`, which holds every entry of Redis in the process.
 //! Redis is filled as under [Redis](#redis) or [SQL and Redis](#sql-and-redis).
+//!
+//! `tower_bearer_sql::SqlDenyList` does the same with a database in the place of Redis, and reads changes by polls
+//! instead of a stream. It takes a new snapshot when the server was started again or replaced.
 //!
 //! | step | who | what |
 //! |---|---|---|

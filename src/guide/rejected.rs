@@ -147,7 +147,7 @@
 //! | `stopped` | Redis | your code has stopped the task of the `RedisStore`: connect a new store |
 //! | `redis` | Redis | Redis answered with an error: look at the rights of the user (ACL). In a cluster it may also be a slot that moves: end the move |
 //! | `too_few_replicas`, `unconfirmed` | Redis | the entry is in force. Call again until enough replicas confirm it |
-//! | `out_of_date` | deny-list | the deny-list has not been up to date for longer than its bound: look at Redis |
+//! | `out_of_date` | deny-list | the deny-list has not been up to date for longer than its bound: look at Redis, or at the database of an `SqlDenyList` |
 //! | `overtaken`, `seed_interrupted` | Redis | another process seeded Redis at the same time: the next attempt succeeds |
 //! | `unreadable` | any | another program wrote below the prefix or into the tables |
 //! | `no_randomness` | Redis | allow the process to call `getrandom` |

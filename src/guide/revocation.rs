@@ -106,8 +106,11 @@
 //! | Redis is down | | cached answers for the rest of the bound, then 503 | the list for the rest of the bound, then 503 |
 //! | Redis has lost its data | | this is noticed: 503 until Redis is seeded again | the same, at once |
 //!
-//! If an SQL database is the source of truth, there are two ways. `tower_bearer_sql::SqlStore` answers
-//! lookups itself. Or an `tower_bearer_redis::OutboxRelay` in each process copies its revocation
+//! If an SQL database is the source of truth, there are three ways. `tower_bearer_sql::SqlStore` answers
+//! lookups itself. Or a `tower_bearer_sql::SqlDenyList` keeps a copy of the database in each process, as in the right
+//! column with the database in the place of Redis: PostgreSQL notifies the processes, and with SQLite they poll. A
+//! database that has lost revocations is not noticed at once: the documentation of `tower_bearer_sql` has a table of
+//! this. Or an `tower_bearer_redis::OutboxRelay` in each process copies its revocation
 //! entries to Redis, and seeds a Redis that is empty or has lost entries. The fleet then behaves as in the middle
 //! column, later by a few milliseconds. If the process that revoked has died, it is later by the interval of the relay,
 //! and by the lease of 2 seconds if that process had it. The bound then counts from when an entry was copied. A relay

@@ -80,6 +80,9 @@ Settings, from the environment:
   REDIS_URL      Redis or Valkey through which processes share revocations and used DPoP proofs,
                  redis:// or rediss:// [memory of this process]. Sentinel and Redis Cluster:
                  rediss-sentinel://user:password@host,host/name and rediss-cluster://user:password@host,host
+  DATABASE_URL   or: the database of a token_service, postgres:// or sqlite:, through which processes
+                 share revocations, but not used DPoP proofs. Each process has a copy of all
+                 revocations. The token_service deletes those that are obsolete [none]
   METRICS_ADDR   where to serve GET /metrics for Prometheus: an address that clients cannot reach [none]
 
 Run it once with --initialise-redis before the first start. This declares that the Redis at REDIS_URL holds
@@ -89,7 +92,7 @@ restart of Redis.
 
 With none of the first four it makes a key pair and prints tokens to try. Then it uses no other setting than
 ISSUER, AUDIENCE, RESOURCE, STEP_UP_ACR, STEP_UP_MAX_AGE, DPOP, PUBLIC_URL, DPOP_NONCE, DPOP_NONCE_KEY,
-CLIENT_CERT_HEADER, TRUSTED_PROXIES, MAX_TOKEN_LENGTH, ADDR, REDIS_URL and METRICS_ADDR.";
+CLIENT_CERT_HEADER, TRUSTED_PROXIES, MAX_TOKEN_LENGTH, ADDR, REDIS_URL, DATABASE_URL and METRICS_ADDR.";
 
 /// The time after which the service warns that it has no keys yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -134,15 +137,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .revocation(revocation.clone())
         .build()?;
     let collector = Collector::new().add_authenticator(&authenticator);
-    let collector =
-        sharing.iter().fold(collector, |all, sharing| all.add_source(sharing.pushes.clone()));
+    let collector = sharing.iter().fold(collector, |all, sharing| sharing.add_to_collector(all));
     let listener = listen("ADDR", &address).await?;
     let address = listener.local_addr()?;
     let mut layer = BearerLayer::new(authenticator);
     if let Some(dpop) = dpop {
         let mut dpop = dpop.dpop(&format!("http://{address}"))?;
-        if let Some(sharing) = &sharing {
-            dpop = dpop.with_replay_store(sharing.replay_store());
+        if let Some(store) = sharing.as_ref().and_then(Sharing::replay_store) {
+            dpop = dpop.with_replay_store(store);
         }
         layer = layer.with_dpop(dpop);
     }
@@ -192,13 +194,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         keys.task().shutdown().await;
     }
     if let Some(sharing) = sharing {
-        sharing.pushes.task().shutdown().await;
+        sharing.task().shutdown().await;
     }
     Ok(())
 }
 
 /// The parts of this process, for `/readyz`. Without keys it can authenticate no request, but other replicas may have
-/// keys. All replicas share Redis.
+/// keys. All replicas share Redis or the database.
 fn health(keys: Option<&RemoteJwks>, sharing: Option<&Sharing>) -> HealthChecks {
     let mut checks = HealthChecks::new();
     if let Some(keys) = keys.cloned() {

@@ -1,4 +1,4 @@
-//! Several resource servers that share a Redis.
+//! Several resource servers that share a Redis or a database.
 
 #![allow(clippy::disallowed_methods, reason = "processes take real time")]
 
@@ -9,6 +9,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+#[path = "../../../sql/src/tests/server.rs"]
+#[allow(dead_code, reason = "the tests of the store use all of it")]
+mod postgres;
 #[path = "../../../tests/common/program.rs"]
 mod program;
 #[path = "../../../redis/tests/redis/server.rs"]
@@ -19,7 +22,12 @@ mod tokens;
 
 use program::Program;
 use server::Server;
-use tower_bearer::test_util::ProofKey;
+use tower_bearer::{
+    UnixTime,
+    revocation::{Revocable, RevocationEntry, RevocationStore},
+    test_util::ProofKey,
+};
+use tower_bearer_sql::SqlStore;
 
 fn example(redis: &Server) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resource_server"));
@@ -49,8 +57,46 @@ fn a_log_out_at_one_resource_server_reaches_the_other() {
     other.becomes(401, "/whoami", &token);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn a_database_alone_carries_revocations_to_all_resource_servers() {
+    let database = postgres::Postgres::start();
+    let url = database.database("tokens").await;
+    let example = || {
+        let mut command = with_an_issuer(Command::new(env!("CARGO_BIN_EXE_resource_server")));
+        command.env("ADDR", "127.0.0.1:0").env_remove("REDIS_URL").env("DATABASE_URL", &url);
+        command
+    };
+    let (one, other) = (Program::start(example()), Program::start(example()));
+    let [token, of_session] = [token(), token_with(r#","sid":"s""#)];
+    for server in [&one, &other] {
+        server.becomes(200, "/whoami", &token);
+        server.becomes(200, "/whoami", &of_session);
+    }
+    assert_eq!(one.call("POST", "/logout", &token, "").0, 204);
+    assert_eq!(one.call("GET", "/whoami", &token, "").0, 401);
+    other.becomes(401, "/whoami", &token);
+
+    // As an issuer does.
+    let store = SqlStore::open(&url).await.unwrap();
+    let end = UnixTime::from_secs(4_102_444_800);
+    let alice = Revocable::subject("https://issuer.example", "alice");
+    store.revoke(&RevocationEntry::new(alice, end)).await.unwrap();
+    for server in [&one, &other] {
+        server.becomes(401, "/whoami", &of_session);
+    }
+
+    let mut both = example();
+    let output = both.env("REDIS_URL", "redis://127.0.0.1:1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("REDIS_URL and DATABASE_URL exclude each other"), "{said}");
+}
+
 fn resource_server(redis: &Server) -> Command {
-    let mut command = example(redis);
+    with_an_issuer(example(redis))
+}
+
+fn with_an_issuer(mut command: Command) -> Command {
     command.env("HS256_SECRET", std::str::from_utf8(tokens::SECRET).unwrap());
     command.env("ISSUER", "https://issuer.example").env("AUDIENCE", "api://orders");
     command
@@ -125,7 +171,8 @@ fn token() -> String {
 fn token_with(more: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = format!(
-        r#"{{"iss":"https://issuer.example","aud":"api://orders","sub":"alice","jti":"a","iat":{},"exp":{}{more}}}"#,
+        r#"{{"iss":"https://issuer.example","aud":"api://orders","sub":"alice","jti":"a{}","iat":{},"exp":{}{more}}}"#,
+        more.len(),
         now - 60,
         now + 3_600
     );

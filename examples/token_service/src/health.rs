@@ -18,6 +18,7 @@ pub(crate) fn checks(
             ready(keys.has_signing_key().then_some(()).ok_or("no_signing_key"))
         })
         .add_task(replica.keys.task())
+        .add_task(&replica.changes)
         .add_task(maintenance)
         .add_task(replica.issuer.audit_writer())
         .add_shared_part("database", move || {

@@ -16,10 +16,12 @@ pub(crate) struct Replica {
     pub(crate) issuer: TokenIssuer,
     pub(crate) store: SqlStore,
     pub(crate) keys: DirectoryKeys,
+    /// Gives the revocations of other replicas to the issuer.
+    pub(crate) changes: BackgroundTask,
     pub(crate) sharing: Option<Sharing>,
 }
 
-/// The database is the source of truth. Redis notifies every replica at once. Redis may lose its data at any time.
+/// The database is the source of truth. Redis notifies every replica and every resource server at once. Redis may lose its data at any time.
 pub(crate) struct Sharing {
     pub(crate) redis: RedisStore,
     pub(crate) pushes: Pushes,
@@ -31,11 +33,12 @@ impl Replica {
         let store = open_store(settings).await?;
         let keys = key_directory(settings).open(store.clone()).await?;
         let issuer = builder(settings, keys.signing_keys(), &store)?.build()?;
+        let changes = store.push_to(issuer.revocation());
         let sharing = match &settings.redis_url {
             Some(url) => Some(Sharing::start(url, store.clone(), &issuer).await?),
             None => None,
         };
-        Ok(Self { issuer, store, keys, sharing })
+        Ok(Self { issuer, store, keys, changes, sharing })
     }
 
     /// Stops the tasks. Call it after the server has stopped.
@@ -44,6 +47,7 @@ impl Replica {
         // Stores the uses of private tokens and the audit events that are not stored yet.
         self.issuer.maintain().await?;
         self.keys.task().shutdown().await;
+        self.changes.shutdown().await;
         if let Some(sharing) = self.sharing {
             // The entries that it has not published yet stay in the database for the next start.
             sharing.relay.shutdown().await;

@@ -1,4 +1,4 @@
-//! Several token services that share a database and a Redis.
+//! Several token services that share a database and a Redis, or a database alone.
 
 #![allow(clippy::disallowed_methods, reason = "processes take real time")]
 
@@ -9,6 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "../../../sql/src/tests/server.rs"]
+#[allow(dead_code, reason = "the tests of the store use all of it")]
+mod postgres;
 #[path = "../../../tests/common/program.rs"]
 mod program;
 #[path = "../../../redis/tests/redis/server.rs"]
@@ -110,9 +113,44 @@ fn a_proof_is_accepted_at_one_of_two_token_services() {
     assert_eq!(log_in(&other, &key.proof("POST", url, "").without("ath")), 200);
 }
 
-/// With a staleness bound of one hour, so that only a push can be the reason.
+#[test]
+fn an_sqlite_file_alone_carries_a_log_out_before_the_bound() {
+    a_database_alone_carries_a_log_out_before_the_bound("sqlite:tokens.db");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn a_postgres_alone_carries_a_log_out_before_the_bound() {
+    let database = postgres::Postgres::start();
+    let url = database.database("tokens").await;
+    tokio::task::spawn_blocking(move || a_database_alone_carries_a_log_out_before_the_bound(&url))
+        .await
+        .unwrap();
+}
+
+fn a_database_alone_carries_a_log_out_before_the_bound(url: &str) {
+    let directory = Directory::new();
+    let example = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_token_service"));
+        command.env_remove("REDIS_URL").env_remove("PUBLIC_URL").env_remove("KEY_FILE");
+        command.env("ADDR", "127.0.0.1:0").env("DATABASE_URL", url).env("DEMO", "1");
+        command.env("DATABASE_NOTIFICATIONS", "1");
+        with_a_high_bound(command, &directory)
+    };
+    let (one, other) = (Program::start(example()), Program::start(example()));
+    let tokens = log_in(&one);
+    assert_eq!(other.call("GET", "/api/v1/me", &tokens.access, "").0, 200);
+    assert_eq!(one.call("POST", "/api/v1/auth/logout/", &tokens.access, &tokens.refresh).0, 204);
+    assert_eq!(one.call("GET", "/api/v1/me", &tokens.access, "").0, 401);
+    other.becomes(401, "/api/v1/me", &tokens.access);
+}
+
 fn token_service(redis: &Server, directory: &Directory) -> Command {
-    let mut command = example(redis);
+    with_a_high_bound(example(redis), directory)
+}
+
+/// With a staleness bound of one hour, so that only a push can be the reason.
+fn with_a_high_bound(mut command: Command, directory: &Directory) -> Command {
     command.current_dir(&directory.0).env("REVOCATION_BOUND", "3600");
     command.env("DEMO_EMAIL", "ada@example.org").env("DEMO_PASSWORD", "a long password");
     command.env_remove("ISSUER").env_remove("AUDIENCE");

@@ -354,6 +354,7 @@ fn example(directory: &Directory) -> Command {
         "DATABASE_CONNECTIONS",
         "DATABASE_LOOKUP_CONNECTIONS",
         "DATABASE_REVOCATION_CONNECTIONS",
+        "DATABASE_NOTIFICATIONS",
         "DATABASE_WAIT_TIMEOUT",
     ] {
         command.env_remove(name);

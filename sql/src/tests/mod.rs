@@ -8,6 +8,7 @@ mod any_store;
 mod audit_rows;
 mod connections;
 mod crash;
+mod followers;
 mod log_ins;
 mod many;
 mod older;

@@ -162,7 +162,7 @@ async fn the_migration_keeps_everything(url: &str, bytes: BytesText) {
     // Going back and forward again loses nothing that the old version knows.
     back_to_version_2(&store, false).await;
     let store = SqlStore::open(url).await.unwrap();
-    assert_eq!(number(&store, "SELECT version FROM bearer_schema").await, 7);
+    assert_eq!(number(&store, "SELECT version FROM bearer_schema").await, 8);
     rows_are_kept(&store, &old, bytes).await;
     sessions_are_listed(&store, &old).await;
 }
@@ -244,7 +244,20 @@ async fn back_to_version_2(store: &SqlStore, removes: bool) {
     if !removes {
         return;
     }
+    let triggers = match store.database.is_postgres() {
+        true => {
+            "DROP FUNCTION bearer_denial_changed() CASCADE; DROP FUNCTION bearer_denials_notify() CASCADE"
+        }
+        false => {
+            "DROP TRIGGER bearer_denials_inserted; DROP TRIGGER bearer_denials_updated;
+             DROP TABLE bearer_denial_changes"
+        }
+    };
+    for statement in triggers.split(';').chain(["DROP INDEX bearer_denials_changed"]) {
+        run(store, statement.to_owned()).await;
+    }
     for (table, column) in [
+        ("bearer_denials", "changed"),
         ("bearer_refresh_tokens", "access_id"),
         ("bearer_refresh_tokens", "key_thumbprint"),
         ("bearer_private_tokens", "key_thumbprint"),

@@ -324,7 +324,7 @@ async fn a_migration_opens_nothing_and_can_be_repeated(url: &str) {
     let migrations = futures_util::future::join_all((0..4).map(|_| SqlStore::migrate(url))).await;
     let from: Vec<u64> = migrations.into_iter().map(|done| done.unwrap().from).collect();
     assert_eq!(from.iter().filter(|from| **from == 0).count(), 1, "one has migrated: {from:?}");
-    assert_eq!(SqlStore::migrate(url).await.unwrap().from, 7);
+    assert_eq!(SqlStore::migrate(url).await.unwrap().from, 8);
     if url.starts_with("postgres") {
         let store = one_connection(url).await;
         let others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()

@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -38,6 +38,8 @@ const DELAY: Duration = Duration::from_micros(650);
 pub(super) struct Proxy {
     port: u16,
     sent: Arc<Sent>,
+    /// Bytes vanish, and connections stay.
+    swallows: Arc<AtomicBool>,
 }
 
 /// What clients have sent.
@@ -54,16 +56,23 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let sent = Arc::new(Sent::default());
         let count = Arc::clone(&sent);
+        let swallows = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&swallows);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = UnixStream::connect(&socket).await else { continue };
                 let (near_read, near_write) = near.into_split();
                 let (far_read, far_write) = far.into_split();
-                tokio::spawn(forward(near_read, far_write, Some(Arc::clone(&count))));
-                tokio::spawn(forward(far_read, near_write, None));
+                let sent = Some(Arc::clone(&count));
+                tokio::spawn(forward(near_read, far_write, sent, Arc::clone(&flag)));
+                tokio::spawn(forward(far_read, near_write, None, Arc::clone(&flag)));
             }
         });
-        Self { port, sent }
+        Self { port, sent, swallows }
+    }
+
+    pub(super) fn swallow(&self, swallows: bool) {
+        self.swallows.store(swallows, SeqCst);
     }
 
     async fn open(&self, database: &str) -> SqlStore {
@@ -91,6 +100,7 @@ async fn forward(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     sent: Option<Arc<Sent>>,
+    swallows: Arc<AtomicBool>,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
@@ -101,7 +111,7 @@ async fn forward(
             sent.pieces.fetch_add(1, SeqCst);
         }
         tokio::time::sleep(DELAY).await;
-        if to.write_all(bytes).await.is_err() {
+        if !swallows.load(SeqCst) && to.write_all(bytes).await.is_err() {
             return;
         }
     }

@@ -89,6 +89,29 @@ impl Postgres {
         self.process.wait().unwrap();
     }
 
+    /// Sends this signal to the server and to all of its processes.
+    pub(super) fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        succeed(Command::new("kill").args(["-s", signal, &id]).args(children.split_whitespace()));
+    }
+
+    /// Copies the data of a server that has ended.
+    pub(super) fn back_up(&self) {
+        succeed(Command::new("cp").args(["-a", "data", "backup"]).current_dir(&self.directory));
+    }
+
+    /// Puts the copy in the place of the data of a server that has ended.
+    pub(super) fn restore(&self) {
+        fs::remove_dir_all(self.directory.join("data")).unwrap();
+        succeed(Command::new("cp").args(["-a", "backup", "data"]).current_dir(&self.directory));
+    }
+
+    /// Makes a server that has ended start as a standby, which receives nothing.
+    pub(super) fn become_standby(&self) {
+        fs::write(self.directory.join("data/standby.signal"), "").unwrap();
+    }
+
     /// Starts a server that has ended. Returns when it answers.
     pub(super) fn start_again(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -142,6 +165,55 @@ impl Drop for Postgres {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// PgBouncer in transaction mode, in front of a server.
+pub(super) struct PgBouncer {
+    directory: PathBuf,
+    process: Child,
+}
+
+impl PgBouncer {
+    pub(super) fn start(server: &Postgres) -> Self {
+        let directory = server.directory.join("bouncer");
+        fs::create_dir(&directory).unwrap();
+        if let Some((user, group)) = &server.user {
+            let (uid, gid) = (user.parse().unwrap(), group.parse().unwrap());
+            std::os::unix::fs::chown(&directory, Some(uid), Some(gid)).unwrap();
+        }
+        let settings = format!(
+            "[databases]\n* = host={} user=tester\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = {}\n\
+             auth_type = any\npool_mode = transaction\ndefault_pool_size = 1\n\
+             ignore_startup_parameters = extra_float_digits\n",
+            server.directory.display(),
+            directory.display()
+        );
+        fs::write(directory.join("settings.ini"), settings).unwrap();
+        // It is not in the PATH of ordinary users.
+        let debian = Path::new("/usr/sbin/pgbouncer");
+        let program = if debian.exists() { debian } else { Path::new("pgbouncer") };
+        let mut command = as_user(server.user.as_ref(), program, &directory);
+        let log = fs::File::create(directory.join("log")).unwrap();
+        command.arg("settings.ini").stdout(log.try_clone().unwrap()).stderr(log);
+        let process = command.spawn().unwrap();
+        let begin = Instant::now();
+        while !directory.join(".s.PGSQL.6432").exists() {
+            assert!(begin.elapsed() < Duration::from_secs(30), "PgBouncer does not start");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Self { directory, process }
+    }
+
+    pub(super) fn url(&self, database: &str) -> String {
+        format!("postgres:///{database}?host={}&port=6432&user=tester", self.directory.display())
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

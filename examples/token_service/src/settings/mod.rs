@@ -149,6 +149,7 @@ fn database(values: &Values) -> Result<SqlStoreOptions, String> {
     };
     let wait = positive_seconds(values, "DATABASE_WAIT_TIMEOUT")?;
     let mut options = SqlStoreOptions::new().with_wait_timeout(wait);
+    options = options.with_notifications(values.switch("DATABASE_NOTIFICATIONS")?.unwrap_or(false));
     if let Some(connections) = count("DATABASE_CONNECTIONS")? {
         options = options.with_max_connections(connections);
     }

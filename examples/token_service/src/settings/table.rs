@@ -59,6 +59,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "how many more connections are only for revocations; only PostgreSQL has them",
     ),
     setting(
+        "DATABASE_NOTIFICATIONS",
+        "0",
+        "1: PostgreSQL notifies this replica of the revocations of other replicas, so that it sees \
+         them at once and not within a second; needs one more connection",
+    ),
+    setting(
         "DATABASE_WAIT_TIMEOUT",
         "5",
         "seconds for which a request waits for a connection, and then for locks",
@@ -138,7 +144,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "REVOCATION_BOUND",
         "30",
-        "seconds after which a replica sees a revocation of another replica at the latest",
+        "seconds after which a replica sees a revocation of another replica at the latest, also if \
+         it cannot read the changes of the database, which it does each second",
     ),
     setting(
         "REFRESH_REUSE_GRACE",
