@@ -95,7 +95,7 @@
 //! | 49 | `iss` makes the server fetch keys from the attacker | only configured addresses are fetched | `tests/layer/attacks/claims.rs` `row_49`, `tests/keys/flood.rs` `addresses_in_tokens` |
 //! | 50 | a key of one issuer signs in the name of another | 401: `iss` selects whose keys are tried (RFC 8725 section 3.8) | `tests/layer/attacks/claims.rs` `row_50` |
 //! | 51 | `sub`, `jti` or `sid` is not a string | 401 `invalid_claim` | `tests/layer/attacks/claims.rs` `row_51` |
-//! | 52 | an ID token, a log-out token or a refresh token instead of an access token | 401 by `typ`, `token_type` or `aud`; [`require_typ("at+jwt")`](crate::Issuer::require_typ) tells all of them apart if the issuer follows RFC 9068 | `tests/layer/attacks/claims.rs` `row_52` |
+//! | 52 | an ID token, a log-out token or a refresh token instead of an access token | 401 by `typ`, `token_type`, `events` or `aud`; [`require_typ("at+jwt")`](crate::Issuer::require_typ) tells all of them apart if the issuer follows RFC 9068. A log-out token or security event (RFC 8417) is also rejected by its claim `events`, whatever its `typ`, its `aud` and the policy | `tests/layer/attacks/claims.rs` `row_52`, `tests/layer/attacks/claims.rs` `a_token_with_events_is_never_an_access_token` |
 //!
 //! # Tokens that are bound to a certificate or key
 //!
