@@ -153,6 +153,7 @@ pub mod require;
 pub mod resource;
 pub mod revocation;
 mod scopes;
+pub mod security_events;
 mod service;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
