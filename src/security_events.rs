@@ -3,12 +3,12 @@
 //!
 //! 1. Each [`Transmitter`] has keys, an audience, and the issuers for which it may speak. It cannot revoke tokens of
 //!    another issuer.
-//! 2. [`EventReceiver::receive`] reads one security event token (SET) with the strict code that reads access tokens. With
-//!    the feature `axum`, [`EventReceiver::into_router`] is an endpoint for push delivery (RFC 8935).
+//! 2. [`EventReceiver::receive`] reads one security event token (SET) with the strict code that reads access tokens.
+//!    With the feature `axum`, `EventReceiver::into_router` is an endpoint for push delivery (RFC 8935).
 //! 3. A SET is acknowledged only after the store has confirmed the revocation. It is in force in this process at once,
 //!    and in other processes as [`RevocationCache::revoke`](crate::RevocationCache::revoke) describes.
-//! 4. A repeated SET has no further effect: the dates in it decide, so nothing has to remember it. SETs may arrive in any
-//!    order. Only a SET about an event in the future moves the cut-off again, to the time of the repetition.
+//! 4. A repeated SET has no further effect: the dates in it decide, so nothing has to remember it. SETs may arrive in
+//!    any order. Only a SET about an event in the future moves the cut-off again, to the time of the repetition.
 //!
 //! # Events
 //!
@@ -25,7 +25,8 @@
 //! # Subjects
 //!
 //! The subject is `sub_id` (RFC 9493) of the format `iss_sub`, `opaque` or `complex` with `user` and `session` (SSF
-//! 1.0). An `opaque` subject needs a transmitter that speaks for exactly one issuer: its `id` is the `sub` or `sid` there.
+//! 1.0). An `opaque` subject needs a transmitter that speaks for exactly one issuer: its `id` is the `sub` or `sid`
+//! there.
 //! A subject of another format is acknowledged, and [`Receipt::unmapped_subjects`] counts its events.
 
 #[cfg(feature = "axum")]
@@ -33,8 +34,10 @@ mod router;
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "jwks")]
+use crate::RejectionKind;
 use crate::{
-    Authenticator, ConfigError, Issuer, KeySource, RejectionKind, UnixTime,
+    Authenticator, ConfigError, Issuer, KeySource, UnixTime,
     claims::{ClaimsSet, Registered, UntypedClaims},
     issuer_policy::is_same_type,
     json::{Object, Value},
@@ -188,10 +191,11 @@ impl<C: Send + Sync + 'static> EventReceiver<C> {
         Ok(Self { authenticator, transmitters })
     }
 
-    /// Verifies a SET and revokes what its events name. `secret` is the Bearer credential of the request, if it has one.
+    /// Verifies a SET and revokes what its events name. `secret` is the Bearer credential of the request, if it has
+    /// one.
     ///
-    /// A SET that names an issuer for which the transmitter may not speak revokes nothing. If the store fails, the events
-    /// are in force in this process, and a repetition of the SET completes them.
+    /// A SET that names an issuer for which the transmitter may not speak revokes nothing. If the store fails, a
+    /// repetition of the SET completes what it revokes.
     ///
     /// # Errors
     /// [`EventError`]. The SET may be sent again after [`EventError::Unavailable`].

@@ -324,14 +324,11 @@ fn the_order_of_events_does_not_matter() {
         }
         for subject in 0..7 {
             let issued = |at: u64| {
-                let token = sign_hs256(
-                    r#"{"alg":"HS256"}"#,
-                    &format!(
-                        r#"{{"iss":"https://issuer.example","aud":"api://orders","sub":"{subject}","iat":{at},"exp":{}}}"#,
-                        NOW + 60
-                    ),
+                let times = format!(r#""iat":{at},"exp":{}"#, NOW + 60);
+                let claims = format!(
+                    r#"{{"iss":"https://issuer.example","aud":"api://orders","sub":"{subject}",{times}}}"#
                 );
-                outcome(&authenticator, &token)
+                outcome(&authenticator, &sign_hs256(r#"{"alg":"HS256"}"#, &claims))
             };
             let last = latest(subject) + 30;
             prop_assert_eq!(issued(last), Err(RejectionKind::Revoked));
