@@ -43,7 +43,8 @@ use crate::{status_list::StatusCheck, verifier::UnknownKey};
 ///    the maximum lifetime of the policy hold, if they are set.
 /// 10. `sub`, `jti`, `sid`, `scope` and `scp` have the right types. `aud`, or the claim that the policy names instead,
 ///     contains a configured audience.
-/// 11. The claims that the policy requires are present and have the required values. `token_type` is not `refresh`.
+/// 11. The claims that the policy requires are present and have the required values. `token_type` is not `refresh`,
+///     and `events` is absent (RFC 8417 section 2.2).
 /// 12. If the token is bound (`cnf`), the request proves it: it has the client certificate whose thumbprint is in
 ///     `x5t#S256` (RFC 8705 section 3), and a [DPoP proof](crate::dpop) by the key whose thumbprint is in `jkt` (RFC
 ///     9449 section 7). `cnf` has no other member. A policy can leave out this check.

@@ -24,6 +24,10 @@ pub enum ConfigError {
     /// The text or bytes of a key could not be read. The string names what was expected.
     #[error("unreadable key: expected {0}")]
     UnreadableKey(&'static str),
+    /// A [`Transmitter`](crate::security_events::Transmitter) of security events that cannot revoke anything. The string
+    /// names what was expected.
+    #[error("invalid transmitter of security events: expected {0}")]
+    InvalidTransmitter(&'static str),
     /// The name of an algorithm, key type or curve that this crate does not support.
     #[error("unsupported {0}: `tower_bearer::Algorithm` lists what is supported")]
     UnsupportedKey(&'static str),

@@ -269,10 +269,13 @@ impl<C> Describe<'_, C> {
                 let required = self.issuer.map_or_else(Vec::new, Issuer::names_of_required_claims);
                 let missing = required.iter().filter(|name| shown.claim(name).is_none());
                 let missing: Vec<&str> = missing.map(|name| &**name).collect();
-                let found = match missing.as_slice() {
+                let mut found = match missing.as_slice() {
                     [] => Vec::new(),
                     missing => vec![Found::text("missing", missing.join(", "))],
                 };
+                if shown.claim("events").is_some() {
+                    found.push(Found::text("events", "present"));
+                }
                 (describe_required(&required), found)
             }
             12 => {
@@ -351,8 +354,10 @@ fn describe_keys(keys: &KeySet) -> String {
 
 fn describe_required(required: &[Box<str>]) -> String {
     match required {
-        [] => "no refresh token".into(),
-        names => format!("{}, and no refresh token", names.join(", ")),
+        [] => "no refresh token, log-out token or security event".into(),
+        names => {
+            format!("{}, and no refresh token, log-out token or security event", names.join(", "))
+        }
     }
 }
 

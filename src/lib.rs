@@ -153,6 +153,7 @@ pub mod require;
 pub mod resource;
 pub mod revocation;
 mod scopes;
+pub mod security_events;
 mod service;
 #[cfg(feature = "jwks")]
 #[cfg_attr(docsrs, doc(cfg(feature = "jwks")))]

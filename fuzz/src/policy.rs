@@ -135,6 +135,9 @@ pub fn judge_claims(text: &[u8], now: u64) -> Result<Registered, &'static str> {
     if claims.get("token_type").and_then(Value::as_str) == Some("refresh") {
         return Err("token_type");
     }
+    if claims.contains_key("events") {
+        return Err("events");
+    }
     if claims.contains_key("cnf") {
         return Err("cnf");
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::Authenticator;
 use crate::{
-    Issuer, KeySet, RevocationCache,
+    Issuer, KeySet, RevocationCache, UnixTime,
     revocation::{Revocable, RevocationEntry, RevokeError},
 };
 
@@ -56,11 +56,25 @@ impl<C: Send + Sync + 'static> Authenticator<C> {
     /// # Errors
     /// [`RevokeError::NoRevocation`], [`RevokeError::UnknownIssuer`], and as [`RevocationCache::revoke`].
     pub async fn revoke_subject(&self, issuer: &str, subject: &str) -> Result<(), RevokeError> {
+        self.revoke_subject_until(issuer, subject, self.0.verifier.now()).await
+    }
+
+    /// Like [`revoke_subject`](Self::revoke_subject), for tokens that were issued until `cut_off`, plus the leeway.
+    pub(crate) async fn revoke_subject_until(
+        &self,
+        issuer: &str,
+        subject: &str,
+        cut_off: UnixTime,
+    ) -> Result<(), RevokeError> {
         let (cache, issuer, name) = self.revoking(issuer)?;
-        let now = self.0.verifier.now();
         let subject = Revocable::subject(name, subject);
-        let entry = RevocationEntry::new(subject, issuer.tokens_expire_by(now));
-        cache.revoke(&entry.with_cut_off(issuer.latest_issued_at(now))).await
+        let entry = RevocationEntry::new(subject, issuer.tokens_expire_by(self.0.verifier.now()));
+        cache.revoke(&entry.with_cut_off(issuer.latest_issued_at(cut_off))).await
+    }
+
+    /// Whether this can revoke tokens of the issuer of this name.
+    pub(crate) fn can_revoke(&self, issuer: &str) -> bool {
+        self.revoking(issuer).is_ok()
     }
 
     /// Revokes every token of a session, by its `sid`. Use it for a log-out.

@@ -95,7 +95,17 @@
 //! | 49 | `iss` makes the server fetch keys from the attacker | only configured addresses are fetched | `tests/layer/attacks/claims.rs` `row_49`, `tests/keys/flood.rs` `addresses_in_tokens` |
 //! | 50 | a key of one issuer signs in the name of another | 401: `iss` selects whose keys are tried (RFC 8725 section 3.8) | `tests/layer/attacks/claims.rs` `row_50` |
 //! | 51 | `sub`, `jti` or `sid` is not a string | 401 `invalid_claim` | `tests/layer/attacks/claims.rs` `row_51` |
-//! | 52 | an ID token, a log-out token or a refresh token instead of an access token | 401 by `typ`, `token_type` or `aud`; [`require_typ("at+jwt")`](crate::Issuer::require_typ) tells all of them apart if the issuer follows RFC 9068 | `tests/layer/attacks/claims.rs` `row_52` |
+//! | 52 | an ID token, a log-out token or a refresh token instead of an access token | 401 by `typ`, `token_type`, `events` or `aud`; [`require_typ("at+jwt")`](crate::Issuer::require_typ) tells all of them apart if the issuer follows RFC 9068. A log-out token or security event (RFC 8417) is also rejected by its claim `events`, whatever its `typ`, its `aud` and the policy | `tests/layer/attacks/claims.rs` `row_52`, `tests/layer/attacks/claims.rs` `a_token_with_events_is_never_an_access_token` |
+//!
+//! # Security events
+//!
+//! | threat | answer | test |
+//! |---|---|---|
+//! | a transmitter names a subject of an issuer for which it may not speak | 400, and nothing is revoked | `tests/revocation/security_events.rs` `a_set_that_breaks_a_rule_is_refused_and_revokes_nothing` |
+//! | a forged event, one for another audience, one without `typ`, with `alg` `none`, with duplicate members, from the future or too long | 400 or 413, and nothing is revoked | `tests/revocation/security_events.rs` `a_set_that_breaks_a_rule_is_refused_and_revokes_nothing`, `tests/revocation/security_events.rs` `the_endpoint_answers_as_rfc_8935_demands` |
+//! | an event is used as an access token, or an access token as an event | 401; 400 | `tests/revocation/security_events.rs` `a_set_is_not_an_access_token`, `tests/revocation/security_events.rs` `a_set_that_breaks_a_rule_is_refused_and_revokes_nothing` |
+//! | events are repeated or arrive in another order | the same state: the dates in the events decide | `tests/revocation/security_events.rs` `the_order_of_events_does_not_matter` |
+//! | an event arrives while the store is not available | 503, so that the transmitter sends it again | `tests/revocation/security_events.rs` `a_store_that_fails_gets_503_and_the_repetition_is_stored` |
 //!
 //! # Tokens that are bound to a certificate or key
 //!

@@ -236,7 +236,8 @@ kinds! {
     LifetimeTooLong => TokenNotValid, "lifetime_too_long";
     /// `aud` has none of the configured audiences (RFC 7519 section 4.1.3).
     WrongAudience => TokenNotValid, "wrong_audience";
-    /// A claim does not have the value that the policy requires, or the token is a refresh token.
+    /// A claim does not have the value that the policy requires, or the token is a refresh token. Also a token with
+    /// `events`: it is a security event or a log-out token.
     WrongTokenUse => TokenNotValid, "wrong_token_use";
     /// `cnf` binds the token to a key or certificate, and the request did not prove possession of it (RFC 7800, RFC
     /// 8705 section 3, RFC 9449 section 7.2). Also a token without `cnf` that was sent with the scheme `DPoP`, or that

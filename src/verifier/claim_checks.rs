@@ -90,6 +90,11 @@ pub(super) fn check_required(issuer: &Issuer, claims: &ClaimsSet<'_>) -> Result<
     if token_type.is_some_and(|token_type| token_type.is("refresh")) {
         return Err(RejectionKind::WrongTokenUse);
     }
+    // The same keys often sign log-out tokens (OpenID Connect Back-Channel Logout 1.0 section 2.4) and security events
+    // (RFC 8417 section 2.2). Their `typ` may be absent, and `events` is mandatory in both.
+    if claims.members().get("events").is_some() {
+        return Err(RejectionKind::WrongTokenUse);
+    }
     Ok(())
 }
 

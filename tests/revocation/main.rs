@@ -4,4 +4,5 @@
 mod common;
 
 mod authenticator;
+mod security_events;
 mod through_the_layer;

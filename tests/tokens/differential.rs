@@ -16,7 +16,7 @@
 //! | `aud` empty, or with members that are no strings | RFC 7519 section 4.1.3 |
 //! | an `iss` array | RFC 7519 section 4.1.1: one string |
 //! | `exp`, `nbf` or `iat` beyond 2^53, or negative | RFC 8259 section 6: beyond, readers disagree |
-//! | `cnf`, or `token_type` of `refresh` | RFC 9449 section 7.2, RFC 8725 section 3.11 |
+//! | `cnf`, or `token_type` of `refresh`, or `events` | RFC 9449 section 7.2, RFC 8725 section 3.11, RFC 8417 section 2.2 |
 //! | `kid`, `typ` or `cty` of the wrong type, `cty` of `JWT` | RFC 7515 sections 4.1.4, 4.1.9, 4.1.10 |
 
 #![allow(clippy::print_stdout, reason = "how often each outcome came up is printed")]
@@ -130,7 +130,7 @@ fn is_justified(kind: RejectionKind, case: &Case, header: &str, claims: &str) ->
             case.claims_edits.iter().any(|edit| edit.name != "x" && edit.name != "cnf")
         }
         K::UnverifiedConfirmation => claims.contains("cnf"),
-        K::WrongTokenUse => claims.contains("refresh"),
+        K::WrongTokenUse => claims.contains("refresh") || claims.contains("events"),
         _ => false,
     }
 }
@@ -229,6 +229,7 @@ fn cases() -> impl Strategy<Value = Case> {
             "scope",
             "cnf",
             "token_type",
+            "events",
             "x",
         ]),
         prop::option::weighted(0.1, (any::<prop::sample::Index>(), 0..128_u8)),

@@ -375,6 +375,37 @@ async fn row_52_tokens_of_another_kind_are_not_access_tokens() {
     policy.assert_refused(&hs256(HEADER), RejectionKind::MissingClaim).await;
 }
 
+/// The issuer may sign log-out tokens and security events with the keys of its access tokens.
+#[tokio::test]
+async fn a_token_with_events_is_never_an_access_token() {
+    let servers = [
+        Server::start().await,
+        Server::trusting([issuer().allow_null_claims().allow_unverified_cnf()]).await,
+    ];
+    let headers = [HEADER, r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"alg":"HS256","typ":"at+jwt"}"#];
+    for (server, header) in servers.iter().flat_map(|server| headers.map(|it| (server, it))) {
+        let with = |members: &str| sign_with_secret(header, claims_with(members));
+        // A name that only looks like it is a claim like any other.
+        for twin in [r#""event":{}"#, r#""Events":{}"#, r#""own":{"events":{}}"#] {
+            server.assert_admitted(&with(twin)).await;
+        }
+        for events in [
+            r#"{"http://schemas.openid.net/event/backchannel-logout":{}}"#,
+            r#"{"https://schemas.openid.net/secevent/caep/event-type/session-revoked":{}}"#,
+            "{}",
+            "[]",
+            "null",
+            r#""""#,
+            "0",
+        ] {
+            let token = with(&format!(r#""events":{events}"#));
+            server.assert_refused(&token, RejectionKind::WrongTokenUse).await;
+        }
+        let escaped = with(r#""\u0065vents":{}"#);
+        server.assert_refused(&escaped, RejectionKind::WrongTokenUse).await;
+    }
+}
+
 #[tokio::test]
 async fn row_53_a_token_that_is_bound_to_a_key_is_not_a_bearer_token() {
     let server = Server::start().await;
