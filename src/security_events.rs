@@ -347,7 +347,7 @@ impl Transmitter {
         cut_off: UnixTime,
     ) -> Result<Option<Thing>, EventError> {
         let invalid = EventError::InvalidRequest;
-        if !text(subject, "format")?.is_some_and(|format| format == "complex") {
+        if text(subject, "format")?.is_none_or(|format| format != "complex") {
             let named = self.named(subject)?;
             return Ok(named.map(|(issuer, id)| Thing::Subject { issuer, id, cut_off }));
         }

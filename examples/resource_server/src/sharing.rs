@@ -13,6 +13,7 @@ use tower_bearer_sql::{SqlDenyList, SqlStore};
 use crate::{print_causes, settings::setting};
 
 /// Through what processes share revocations.
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub(crate) enum Sharing {
     /// Used proofs too.
     Redis { store: RedisStore, pushes: Pushes },
