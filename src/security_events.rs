@@ -262,14 +262,12 @@ impl<C: Send + Sync + 'static> EventReceiver<C> {
         let mut scratch = Scratch::new();
         let signature = compact.decode_signature(&mut scratch).map_err(|_| invalid("base64url"))?;
         if keys.verify(&header, compact.signing_input(), signature).is_err() {
-            let is_unknown =
-                keys.is_empty() || header.key_id().is_some_and(|id| !keys.has_key_id(id));
             #[cfg(feature = "jwks")]
-            if is_unknown && transmitter.policy.remote_keys().is_some() {
+            if transmitter.policy.remote_keys().is_some()
+                && (keys.is_empty() || header.key_id().is_some_and(|id| !keys.has_key_id(id)))
+            {
                 return Err(NotRead::UnknownKey { transmitter: position, key_set: keys.number() });
             }
-            #[cfg(not(feature = "jwks"))]
-            let _ = is_unknown;
             return Err(EventError::InvalidKey.into());
         }
         Ok(transmitter.events(&mut claims, clock.now())?)

@@ -64,6 +64,10 @@ use tower_bearer::telemetry::{MetricSource, Metrics};
 ///
 /// With PostgreSQL it needs two more connections: one for polls, and one for notifications.
 /// [`SqlStoreOptions::with_notifications`](crate::SqlStoreOptions::with_notifications) turns notifications off.
+///
+/// With the feature `metrics` it is a source of a [`Collector`](tower_bearer::telemetry::Collector). The metrics
+/// `tower_bearer_deny_list_entries`, `tower_bearer_deny_list_current` and `tower_bearer_deny_list_snapshots_total` mean
+/// the same as those of the list over Redis. `tower_bearer_deny_list_missing` is [`DenyListStats::missing`].
 #[derive(Clone)]
 pub struct SqlDenyList(Arc<Inner>);
 

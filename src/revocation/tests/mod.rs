@@ -6,6 +6,7 @@ mod memory;
 mod pending;
 mod races;
 mod shared_lookups;
+mod simulation;
 mod sources;
 mod unavailable;
 
