@@ -88,7 +88,7 @@
 //! The tests are in `sql/src/tests/followers.rs`.
 //!
 //! Caveats:
-//! * Needs Rust 1.94, as sqlx does, and a tokio runtime with its timer.
+//! * Needs Rust 1.94, as sqlx does, a tokio runtime with its timer, and PostgreSQL 13 or later, or the built-in SQLite.
 //! * Put an SQLite file on a local disk: the store depends on file locks, and network file systems do not keep them.
 //!   Only the owner can read the file.
 //! * `sqlite::memory:` is lost when the store is dropped: every revocation with it.
