@@ -207,6 +207,49 @@ async fn grpc_requests_are_checked_and_answered_in_the_same_way() {
     assert_eq!(outcome.body, "from the service behind the layer");
 }
 
+#[tokio::test]
+async fn each_refusal_of_a_proof_is_a_grpc_status() {
+    const GRPC_URL: &str = "https://api.example/package.Service/Method";
+
+    let (store, client, other) = (Store::default(), Client::new(), Client::new());
+    let layer = layer().with_dpop(dpop().with_replay_store(store.clone()));
+    let send = async |proof: &str| {
+        let mut request = Request::post("/package.Service/Method")
+            .header("content-type", "application/grpc")
+            .header("authorization", format!("DPoP {}", client.token));
+        if !proof.is_empty() {
+            request = request.header("dpop", proof);
+        }
+        through(&layer, request.body(Body::default()).unwrap()).await
+    };
+    let proof = |method: &str, url: &str| client.key.proof(method, url, &client.token).issue();
+    let good = proof("POST", GRPC_URL);
+    assert_eq!(send(&good).await.rejection, None);
+    let refused = [
+        (String::new(), RejectionKind::MissingProof),
+        ("x".to_owned(), RejectionKind::MalformedProof),
+        (proof("GET", GRPC_URL), RejectionKind::WrongProofTarget),
+        (proof("POST", URL), RejectionKind::WrongProofTarget),
+        (client.key.proof("POST", GRPC_URL, "other").issue(), RejectionKind::WrongProofToken),
+        (
+            other.key.proof("POST", GRPC_URL, &client.token).issue(),
+            RejectionKind::UnverifiedConfirmation,
+        ),
+        (good, RejectionKind::ReplayedProof),
+    ];
+    for (proof, kind) in refused {
+        let outcome = send(&proof).await;
+        assert_eq!(outcome.rejection, Some(kind));
+        assert_eq!((outcome.status, outcome.body.as_str()), (StatusCode::OK, ""));
+        assert_eq!(outcome.headers["grpc-status"], "16", "{kind:?}");
+        assert!(challenge(&outcome).contains("DPoP "), "{kind:?}");
+    }
+    store.0.lock().unwrap().fails = true;
+    let outcome = send(&proof("POST", GRPC_URL)).await;
+    assert_eq!(outcome.rejection, Some(RejectionKind::ReplayUnavailable));
+    assert_eq!(outcome.headers["grpc-status"], "14");
+}
+
 /// Answers as it is set.
 #[derive(Clone, Default)]
 struct Store(Arc<Mutex<Seen>>);
