@@ -86,7 +86,7 @@
 //! | sources of revocations | the store of [`new`](crate::RevocationCache::new) | each further source can make requests unavailable | [`with_source`](crate::RevocationCache::with_source) |
 //! | cached "not revoked" answers | 100 000 | an answer that was dropped costs one more lookup | [`with_capacity`](crate::RevocationCache::with_capacity) |
 //! | revocation entries | all are kept, until 6 minutes after the latest `exp` of the tokens that they affect: for a token its own, for a subject or session the date of the revocation, the leeway and the longest lifetime (400 days, if the policy has no maximum), for a key at least 400 days. `TokenIssuer` keeps cut-offs 12 and sessions 6 minutes longer, because another clock may be ahead. SQL rows stay one more day | without its entry a revoked token would be accepted | cannot be changed |
-//! | the clocks | the clock of the system | tests use others | [`with_clock`](crate::RevocationCache::with_clock), [`with_clock`](crate::revocation::MemoryStore::with_clock), `tower_bearer_redis::DenyList::with_clock` |
+//! | the clocks | the clock of the system | tests use others | [`with_clock`](crate::RevocationCache::with_clock), [`with_clock`](crate::revocation::MemoryStore::with_clock), `tower_bearer_redis::DenyList::with_clock`, `tower_bearer_sql::SqlDenyList::with_clock` |
 //!
 //! # Keys from the network (feature `jwks`)
 //!

@@ -138,7 +138,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "REDIS_URL",
         "none",
-        "Redis or Valkey through which replicas share revocations at once",
+        "Redis or Valkey through which replicas share revocations at once; also with \
+         rediss-sentinel:// or rediss-cluster://",
     )
     .shown_as(Shown::Url),
     setting(

@@ -111,6 +111,10 @@ async fn follow_the_runbook(directory: &Directory, database: &str) {
     drop(service);
 
     // The way back to the old version, and to the new one again.
+    let [index] = &blocks_of_the_runbook("postgresql")[..] else { panic!("several statements") };
+    if !database.starts_with("sqlite:") {
+        execute(database, index).await;
+    }
     let [statement] = &blocks_of_the_runbook("sql")[..] else { panic!("several statements") };
     execute(database, statement).await;
     let said = succeed("token_service migrate");
