@@ -6,6 +6,8 @@
 //! `tower-bearer-redis` keeps it is not simulated here. `SIMULATION_SEEDS` sets the number of runs, and `SIMULATION_SEED`
 //! repeats one of them and prints it, with `-- --nocapture`.
 
+#![allow(clippy::print_stdout, reason = "it prints a repeated run, and where bugs are found")]
+
 use std::{
     collections::{HashMap, HashSet},
     env,
