@@ -57,7 +57,8 @@
 //!
 //! # Several processes
 //!
-//! A database is enough for a fleet: Redis is not needed. There are three ways to see the revocations of other processes.
+//! A database is enough for a fleet: Redis is not needed. There are three ways to see the revocations of other
+//! processes.
 //!
 //! | way | a lookup | a revocation of another process is seen |
 //! |---|---|---|
@@ -85,7 +86,16 @@
 //! | PostgreSQL behind PgBouncer in transaction mode | the same, by polls alone | as its server | [`DenyListStats::notifications`] stays 0 | `polls_alone_work_through_pgbouncer` |
 //! | SQLite in a file | the same, by polls | nothing. Stop the processes before you restore a backup | | `another_process_on_sqlite_sees_each_kind_and_each_change` |
 //!
-//! The tests are in `sql/src/tests/followers.rs`.
+//! The tests are in `sql/src/tests/followers.rs`. One of them, `delays_and_snapshots_are_measured`, prints the delay
+//! from the acknowledgement of a revocation until another process rejects the token. On 2026-11-27, with PostgreSQL 15
+//! on the same machine with 2 cores, and an unoptimised build:
+//!
+//! | way | revocations | median | p99 | maximum |
+//! |---|---|---|---|---|
+//! | with notifications | 1000 | 2.3 ms | 4.4 ms | 6.1 ms |
+//! | polls alone, one each second | 100 | 506 ms | 985 ms | 1000 ms |
+//!
+//! In the same run, 8 connections wrote 1661 revocations per second with notifications and 1938 without.
 //!
 //! Caveats:
 //! * Needs Rust 1.94, as sqlx does, a tokio runtime with its timer, and PostgreSQL 13 or later, or the built-in SQLite.
